@@ -1,0 +1,102 @@
+"""The task a recommender is set: what it may learn from, and the held-out instances it is ranked on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from datasets.interactions import IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Contexts:
+    """The context items of n instances, of any length asked for.
+
+    The training items stand once, in order, sequence after sequence (a sequence is a user's history, or a basket). An
+    instance points at a place in its sequence: its context is the `count` items before that place, going round from
+    the sequence's first item to its last, so that one rule reads both a history (nothing to go round for) and a basket
+    (the items after the target count as the earliest ones).
+    """
+
+    items: IntArray  # [n_training] training items, sequence after sequence
+    start: IntArray  # [n] where the instance's sequence begins in `items`
+    length: IntArray  # [n] training items in that sequence
+    place: IntArray  # [n] training items of the sequence that stand before the target
+    count: IntArray  # [n] context items there are in all
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def latest(self, length: int, padding: int, rows: IntArray | slice = slice(None)) -> IntArray:
+        """[len(rows), length] the latest context items of the given instances, the most recent last, padded on the left."""
+        back = np.arange(length, 0, -1)  # the column's distance from the target
+        start, size, place, count = (a[rows, None] for a in (self.start, self.length, self.place, self.count))
+        index = start + (place - back) % np.maximum(size, 1)
+        real = back <= count
+        return (
+            np.where(real, self.items[np.where(real, index, 0)], padding)
+            if len(self.items)
+            else np.full(real.shape, padding)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """n times: this user, with this context, took this target."""
+
+    users: IntArray  # [n]
+    targets: IntArray  # [n]
+    contexts: Contexts  # n of them
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut(Instances):
+    """Held-out instances, with the items among which each target is to be ranked."""
+
+    candidates: IntArray  # [n, 1 + number] the target and unseen items, sorted, so that a place tells nothing
+
+    @property
+    def target_columns(self) -> IntArray:
+        """[n] the column of `candidates` that holds the target."""
+        return (self.candidates == self.targets[:, None]).argmax(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What a recommender may see. Items are 0 … n_items − 1; n_items itself is the padding of contexts."""
+
+    n_users: int
+    n_items: int
+    instances: Instances
+    development: HeldOut
+    seed: int = 0  # for initialisation, batch order and training negatives
+    checkpoint: Path | None = None  # a file where a long fit may keep its progress, and finds it again
+
+    @property
+    def padding(self) -> int:
+        return self.n_items
+
+    @cached_property
+    def matrix(self) -> csr_matrix:
+        """[n_users, n_items] binary, float32: the union of each user's training items (over baskets, too)."""
+        ones = np.ones(len(self.instances), dtype=np.float32)
+        matrix = csr_matrix((ones, (self.instances.users, self.instances.targets)), shape=(self.n_users, self.n_items))
+        matrix.sum_duplicates()
+        matrix.sort_indices()
+        matrix.data[:] = 1
+        return matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """The two sides of a task. Only the harness reads `test`; a recommender is handed `training`."""
+
+    training: Training
+    test: HeldOut
