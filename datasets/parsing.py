@@ -9,6 +9,9 @@ import io
 import logging
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -37,8 +40,28 @@ class Layout:
         return f"{len(self.columns)} fields separated by {self.separator!r}: {fields}"
 
 
+_files_read: ContextVar[list[Path] | None] = ContextVar("files_read", default=None)
+
+
+@contextmanager
+def files_read() -> Iterator[list[Path]]:
+    """Within the context, the list grows by every raw file opened (see `open_raw`)."""
+    token = _files_read.set([])
+    try:
+        yield cast(list[Path], _files_read.get())
+    finally:
+        _files_read.reset(token)
+
+
+def note_read(path: Path) -> None:
+    """Note that what is being read depends on this file, or on what this folder holds."""
+    if (noted := _files_read.get()) is not None and path not in noted:
+        noted.append(path)
+
+
 def open_raw(path: Path) -> IO[bytes]:
     """The file's bytes, unpacked if its name ends in .gz, .bz2 or .zip (of one member)."""
+    note_read(path)
     if path.suffix == ".gz":
         return cast(IO[bytes], gzip.open(path))
     if path.suffix == ".bz2":

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import uuid
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ class Archive:
 
     url: str
     member: str
+    sha256: str | None = None  # of the archive, where none is known of the member
 
     def __str__(self) -> str:
         return self.url
@@ -40,6 +42,8 @@ class Archive:
             progressbar=True, chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS), stream=True
         )
         download(self.url, str(archive), None)
+        if self.sha256 is not None and (found := sha256(archive)) != self.sha256:
+            raise OSError(f"the archive has sha256 {found}, expected {self.sha256}")
         return _member(archive, self.member)
 
 
@@ -143,14 +147,12 @@ def sha256(path: Path) -> str:
 def write_whole(path: Path, content: bytes) -> None:
     """Write the file under a temporary name, then rename it: nobody ever finds half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
+        temporary.write_bytes(content)
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _fetch(file: RawFile, route: Archive | Wheel) -> Path:
