@@ -46,7 +46,8 @@ def split(interactions: Interactions, split_seed: int = 0, n_candidates: int = 1
     def contexts(of: IntArray) -> Contexts:
         start, length = start_in_training[sequence[of]], size_in_training[sequence[of]]
         place = training_before[of] - start
-        return Contexts(training_items, start, length, place, length - is_training[of] if in_baskets else place)
+        count = length - is_training[of] if in_baskets else place
+        return Contexts(training_items, start, length, place, count, padding=interactions.n_items)
 
     seen = csr_matrix((np.ones(len(users)), (users, items)), shape=(interactions.n_users, interactions.n_items))
     seen.sum_duplicates()

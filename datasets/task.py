@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -27,20 +27,25 @@ class Contexts:
     length: IntArray  # [n] training items in that sequence
     place: IntArray  # [n] training items of the sequence that stand before the target
     count: IntArray  # [n] context items there are in all
+    padding: int  # the item number that stands for "no item": n_items
 
     def __len__(self) -> int:
         return len(self.start)
 
-    def latest(self, length: int, padding: int, rows: IntArray | slice = slice(None)) -> IntArray:
-        """[len(rows), length] the latest context items of the given instances, the most recent last, padded on the left."""
+    def latest(self, length: int, rows: IntArray | slice = slice(None)) -> IntArray:
+        """The latest context items of the given instances, the most recent last, padded on the left: [rows, length]."""
         back = np.arange(length, 0, -1)  # the column's distance from the target
         start, size, place, count = (a[rows, None] for a in (self.start, self.length, self.place, self.count))
         index = start + (place - back) % np.maximum(size, 1)
+        context = np.full((len(start), length), self.padding)
         real = back <= count
-        return (
-            np.where(real, self.items[np.where(real, index, 0)], padding)
-            if len(self.items)
-            else np.full(real.shape, padding)
+        context[real] = self.items[index[real]]
+        return context
+
+    def take(self, rows: IntArray) -> Contexts:
+        """The contexts of the given instances alone."""
+        return replace(
+            self, start=self.start[rows], length=self.length[rows], place=self.place[rows], count=self.count[rows]
         )
 
 
@@ -67,6 +72,10 @@ class HeldOut(Instances):
         """[n] the column of `candidates` that holds the target."""
         return (self.candidates == self.targets[:, None]).argmax(axis=1)
 
+    def take(self, rows: IntArray) -> HeldOut:
+        """The given instances alone."""
+        return HeldOut(self.users[rows], self.targets[rows], self.contexts.take(rows), self.candidates[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Training:
@@ -79,10 +88,6 @@ class Training:
     seed: int = 0  # for initialisation, batch order and training negatives
     checkpoint: Path | None = None  # a file where a long fit may keep its progress, and finds it again
 
-    @property
-    def padding(self) -> int:
-        return self.n_items
-
     @cached_property
     def matrix(self) -> csr_matrix:
         """[n_users, n_items] binary, float32: the union of each user's training items (over baskets, too)."""
@@ -92,6 +97,10 @@ class Training:
         matrix.sort_indices()
         matrix.data[:] = 1
         return matrix
+
+    def without_checkpoint(self) -> Training:
+        """The same, for a fit whose progress is not to be kept."""
+        return replace(self, checkpoint=None)
 
 
 @dataclass(frozen=True, eq=False)

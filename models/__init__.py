@@ -1,1 +1,1 @@
-"""."""
+"""The paper's own models: SDP, SDM and SDMR."""

@@ -1,0 +1,111 @@
+"""Adam with the λ term of Eq. 21, for tables that are dense or touched by the row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from harness.embedding import Embedding
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How a gradient-trained model is fitted."""
+
+    learning_rate: float = 0.001
+    regularisation: float = 0.001  # λ of Eq. 21
+    batch_size: int = 256  # positives a batch
+    n_negatives: int = 4  # drawn anew for every positive in every epoch
+    negatives: Literal["all", "hardest"] = "all"  # which of them enter a BPR loss: each, or the highest-scored one
+    optimizer: Literal["dense", "rowwise"] = "dense"  # Adam to the letter, or only on the rows of the batch
+    epochs: int = 100  # at most
+    patience: int = 10  # epochs without a better development NDCG@10 before stopping
+    development_instances: int = 10_000  # at most so many of them, fixed and random, choose the epoch
+    device: str = "auto"  # "auto": a GPU if there is one
+
+    def __post_init__(self) -> None:
+        if self.negatives not in ("all", "hardest"):
+            raise ValueError(f'negatives must be "all" or "hardest", not {self.negatives!r}')
+        if self.optimizer not in ("dense", "rowwise"):
+            raise ValueError(f'optimizer must be "dense" or "rowwise", not {self.optimizer!r}')
+
+
+class Optimiser:
+    """Adam (Kingma & Ba 2015) on a model's trainable parameters.
+
+    Before each step λ ‖·‖² enters the gradients: of every weight, and of the distinct embedding rows that the batch
+    has looked up; biases (parameters with "bias" in their name) are excluded. `dense` moves every row of every table at
+    every step, as Adam is written. `rowwise` moves the rows of the batch only: moments of the others do not decay, and
+    a step costs the same whatever the size of the catalogue.
+    """
+
+    def __init__(self, model: nn.Module, options: Optimisation) -> None:
+        self._regularisation = options.regularisation
+        self._rowwise = options.optimizer == "rowwise"
+        self._learning_rate = options.learning_rate
+        of_table = {id(m.weight): m for m in model.modules() if isinstance(m, Embedding)}
+        trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self._tables = [(of_table[id(p)], "bias" not in name) for name, p in trainable if id(p) in of_table]
+        self._weights = [p for name, p in trainable if id(p) not in of_table and "bias" not in name]
+        by_adam = [p for _, p in trainable if not (self._rowwise and id(p) in of_table)]
+        self._adam = torch.optim.Adam(by_adam, lr=options.learning_rate, fused=True) if by_adam else None
+        self._moments = (
+            [(torch.zeros_like(t.weight), torch.zeros_like(t.weight)) for t, _ in self._tables] if self._rowwise else []
+        )
+        self._steps = 0
+
+    def zero_grad(self) -> None:
+        for table, _ in self._tables:
+            table.weight.grad = None
+        if self._adam:
+            self._adam.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One update from the gradients that `backward` has left."""
+        self._steps += 1
+        for parameter in self._weights:
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter, alpha=2 * self._regularisation)
+        touched = []
+        for number, (table, is_regularised) in enumerate(self._tables):
+            weight: Tensor = table.weight
+            if weight.grad is None:
+                continue
+            gradient = weight.grad.coalesce()
+            rows, values = gradient.indices()[0], gradient.values()
+            if is_regularised:
+                values.add_(weight[rows], alpha=2 * self._regularisation)
+            if self._rowwise:
+                self._step_rows(weight, rows, values, *self._moments[number])
+                touched.append((table, rows))
+            else:
+                weight.grad = torch.zeros_like(weight).index_copy_(0, rows, values)
+                touched.append((table, torch.arange(len(weight), device=weight.device)))
+        if self._adam:
+            self._adam.step()
+        for table, rows in touched:
+            table.clip(rows)
+
+    def _step_rows(self, weight: Tensor, rows: Tensor, gradient: Tensor, first: Tensor, second: Tensor) -> None:
+        """Adam's update of some rows [n] of a table, gradient [n, dim]; moments are those of the whole table."""
+        beta1, beta2, epsilon = 0.9, 0.999, 1e-8
+        m = first[rows].lerp_(gradient, 1 - beta1)
+        v = second[rows].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        first.index_copy_(0, rows, m)
+        second.index_copy_(0, rows, v)
+        rate = self._learning_rate / (1 - beta1**self._steps)
+        scale = (v / (1 - beta2**self._steps)).sqrt_().add_(epsilon)
+        weight.index_add_(0, rows, m.div_(scale), alpha=-rate)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold for the next step to be the same."""
+        return {"adam": self._adam and self._adam.state_dict(), "moments": self._moments, "steps": self._steps}
+
+    def load(self, state: dict[str, Any]) -> None:
+        if self._adam:
+            self._adam.load_state_dict(state["adam"])
+        self._moments, self._steps = state["moments"], state["steps"]

@@ -1,0 +1,90 @@
+"""Ranking and metrics: what a tie is worth is stated, never left to a sort.
+
+With one relevant item an instance's result is two counts: candidates scored above the target, and candidates tied with
+it. The target's rank is then uncertain between `above + 1` and `above + tied + 1`. The expected metric under random
+tie-breaking is the number to report; the optimistic and the pessimistic reading stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.interactions import IntArray
+from datasets.task import HeldOut
+from harness.recommender import Recommender, context_length
+
+Ties = Literal["expected", "optimistic", "pessimistic"]
+READINGS: tuple[Ties, ...] = ("expected", "optimistic", "pessimistic")
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """Per instance, how many candidates score above the target, and how many tie with it."""
+
+    above: IntArray  # [n]
+    tied: IntArray  # [n]
+
+    def hit(self, k: int, ties: Ties = "expected") -> NDArray[np.float64]:
+        """[n] hit@k: 1 if the target is among the first k."""
+        return self._gain(np.ones(k), ties)
+
+    def ndcg(self, k: int, ties: Ties = "expected") -> NDArray[np.float64]:
+        """[n] NDCG@k with one relevant item: 1 / log2(rank + 1), rank from 1, if the target is among the first k."""
+        return self._gain(1 / np.log2(np.arange(2, k + 2)), ties)
+
+    def _gain(self, by_place: NDArray[np.float64], ties: Ties) -> NDArray[np.float64]:
+        """Mean of `by_place` ([k], zero beyond) over the places that the target may take."""
+        first = self.above + (self.tied if ties == "pessimistic" else 0)
+        last = self.above + (0 if ties == "optimistic" else self.tied)
+        up_to = np.concatenate([[0.0], np.cumsum(by_place)])
+        k = len(by_place)
+        return (up_to[np.minimum(last + 1, k)] - up_to[np.minimum(first, k)]) / (last - first + 1)
+
+
+def count_ranks(scores: NDArray[np.floating], target_columns: IntArray) -> Ranks:
+    """Ranks from scores [n, C] and the column of each row's target [n]."""
+    target = np.take_along_axis(scores, target_columns[:, None], axis=1)
+    return Ranks(above=(scores > target).sum(axis=1), tied=(scores == target).sum(axis=1) - 1)
+
+
+def rank(recommender: Recommender, instances: HeldOut, batch_size: int = 256) -> Ranks:
+    """Rank the target of every instance among its candidates.
+
+    Raises ValueError, naming the recommender, if its scores have the wrong shape, are no floating-point numbers, or are
+    not all finite: such a score has no rank.
+    """
+    name, length = type(recommender).__name__, context_length(recommender)
+    above, tied = np.empty(len(instances), dtype=np.int64), np.empty(len(instances), dtype=np.int64)
+    target_columns = instances.target_columns
+    for start in range(0, len(instances), batch_size):
+        rows = slice(start, start + batch_size)
+        candidates = instances.candidates[rows]
+        scores = recommender.score(instances.users[rows], instances.contexts.latest(length, rows), candidates)
+        if not isinstance(scores, np.ndarray) or not np.issubdtype(scores.dtype, np.floating):
+            kind = scores.dtype if isinstance(scores, np.ndarray) else type(scores).__name__
+            raise ValueError(f"{name}.score must return a NumPy array of floating-point numbers, not {kind}")
+        if scores.shape != candidates.shape:
+            raise ValueError(f"{name}.score returned shape {scores.shape} for candidates of shape {candidates.shape}")
+        if not np.isfinite(scores).all():
+            row, column = np.argwhere(~np.isfinite(scores))[0]
+            raise ValueError(
+                f"{name} scored user {instances.users[start + row]}, item {candidates[row, column]} as "
+                f"{scores[row, column]}: every score must be finite"
+            )
+        ranks = count_ranks(scores, target_columns[rows])
+        above[rows], tied[rows] = ranks.above, ranks.tied
+    return Ranks(above, tied)
+
+
+def summary(ranks: Ranks, ks: Iterable[int] = (1, 5, 10, 20)) -> dict[str, dict[Ties, float]]:
+    """Mean metrics over instances: {"hit@10": {"expected": …, "optimistic": …, "pessimistic": …}, "NDCG@10": …}."""
+    metrics = {}
+    for k in ks:
+        metrics[f"hit@{k}"] = {ties: float(ranks.hit(k, ties).mean()) for ties in READINGS}
+        metrics[f"NDCG@{k}"] = {ties: float(ranks.ndcg(k, ties).mean()) for ties in READINGS}
+    return metrics

@@ -1,0 +1,61 @@
+"""SDP, the Signed Distance-based Perceptron (Tran et al., WWW 2019, section 4.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from harness.embedding import Embedding
+from harness.initialise import he_normal, lecun_uniform
+from harness.optimiser import Optimisation
+from harness.training import TorchRecommender
+
+
+class SDP(TorchRecommender):
+    """A signed distance between user u and item j, learned by a perceptron.
+
+    e⁰ = [u; v_j]                                (Eq. 1)
+    e^l = tanh(W^l e^(l−1) + b^l), l = 1 … L     (Eq. 2-4)
+    e^(L+1) = e^L ⊙ e^L                          (Eq. 5)
+    o = w_oᵀ e^(L+1) + b_o, score = −o           (Eq. 6)
+
+    The first layer maps 2d to d, each further one halves. It starts as [I, −I], so that e¹ = tanh(u − v_j), and the
+    embeddings as normal with standard deviation 1/d: the paper gives no initialisation, this is the one its authors
+    released.
+    """
+
+    def __init__(self, dim: int = 64, layers: int = 1, optimisation: Optimisation = Optimisation()) -> None:
+        """`dim`: d, the embedding size. `layers`: L ≥ 1; d must be divisible by 2^(L − 1)."""
+        super().__init__(optimisation)
+        if layers < 1 or dim % 2 ** (layers - 1):
+            raise ValueError(f"SDP needs layers ≥ 1 and a dim divisible by 2^(layers − 1), not {layers} and {dim}")
+        self.dim, self.layers = dim, layers
+
+    def build(self, n_users: int, n_items: int) -> None:
+        d = self.dim
+        self.users = Embedding(n_users, d, std=1 / d)
+        self.items = Embedding(n_items, d, std=1 / d)
+        self.first_user = nn.Linear(d, d, bias=False)  # W¹ = [W_user, W_item]
+        self.first_item = nn.Linear(d, d)
+        further = [nn.Linear(d >> n, d >> (n + 1)) for n in range(self.layers - 1)]
+        self.further = nn.ModuleList(further)
+        self.output = nn.Linear(d >> (self.layers - 1), 1)
+        with torch.no_grad():
+            self.first_user.weight.copy_(torch.eye(d))
+            self.first_item.weight.copy_(-torch.eye(d))
+            self.first_item.bias.zero_()
+        for layer in further:
+            he_normal(layer)
+        lecun_uniform(self.output)
+
+    def distances(self, users: Tensor, candidates: Tensor) -> Tensor:
+        """e^(L+1) of Eq. 5: [B, C, d / 2^(L−1)]."""
+        user = self.first_user(self.users(users))  # [B, d]
+        item = self.first_item(self.items(candidates))  # [B, C, d]
+        e = torch.tanh(user[:, None] + item)
+        for layer in self.further:
+            e = torch.tanh(layer(e))
+        return e.square()
+
+    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        return -self.output(self.distances(users, candidates)).squeeze(-1)
