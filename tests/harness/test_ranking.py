@@ -1,0 +1,206 @@
+"""Ranks and metrics against a brute-force oracle: every order in which ties could be broken is written out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets.task import Contexts, HeldOut
+from harness.ranking import READINGS, Ranks, count_ranks, rank, summary
+
+PADDING = 1000
+
+
+class Scripted:
+    """A recommender whose scores are given: `table` [n_users, n_items], or a function of candidates."""
+
+    def __init__(self, table: np.ndarray | Callable[[np.ndarray], Any]) -> None:
+        self.table = table
+        self.contexts: list[np.ndarray] = []
+
+    def fit(self, training: object) -> None:
+        raise AssertionError("ranking does not fit")
+
+    def score(self, users: np.ndarray, contexts: np.ndarray, candidates: np.ndarray) -> Any:
+        self.contexts.append(contexts)
+        return self.table(candidates) if callable(self.table) else self.table[users[:, None], candidates]
+
+
+def held_out(target_columns: list[int], n_candidates: int) -> HeldOut:
+    """Instance n: user n, candidates 0 … n_candidates − 1, the target in the given column, items 7, 8, 9 as context."""
+    n = len(target_columns)
+    ones = np.ones(n, dtype=np.int64)
+    contexts = Contexts(np.array([7, 8, 9]), 0 * ones, 3 * ones, 3 * ones, 3 * ones, padding=PADDING)
+    candidates = np.tile(np.arange(n_candidates), (n, 1))
+    return HeldOut(np.arange(n), np.array(target_columns, dtype=np.int64), contexts, candidates)
+
+
+def metrics_of_every_tie_break(scores: list[float], target: int, k: int) -> tuple[list[float], list[float]]:
+    """hit@k and NDCG@k of one list, once for every order in which a sort might have found the candidates."""
+    hits, gains = [], []
+    for order in permutations(range(len(scores))):
+        ranking = sorted(order, key=lambda column: -scores[column])  # stable: ties stay in `order`
+        place = ranking.index(target) + 1
+        hits.append(1.0 if place <= k else 0.0)
+        gains.append(1 / np.log2(place + 1) if place <= k else 0.0)
+    return hits, gains
+
+
+@st.composite
+def scored_lists(draw: st.DrawFn, max_candidates: int) -> tuple[list[list[float]], list[int]]:
+    """Rows of scores from a few values, so that ties are common, and the column of each row's target."""
+    n_candidates = draw(st.integers(1, max_candidates))
+    values = draw(st.sampled_from([[0.0], [0.0, 1.0], [-1.5, -0.0, 0.0, 2.0], list(np.linspace(-3, 3, 50))]))
+    row = st.lists(st.sampled_from(values), min_size=n_candidates, max_size=n_candidates)
+    rows = draw(st.lists(row, min_size=1, max_size=4))
+    column = st.integers(0, n_candidates - 1)
+    return rows, draw(st.lists(column, min_size=len(rows), max_size=len(rows)))
+
+
+@settings(max_examples=120, deadline=None)
+@given(scored_lists(max_candidates=6), st.integers(1, 8))
+def test_metrics_are_those_of_all_tie_breaks(lists: tuple[list[list[float]], list[int]], k: int) -> None:
+    rows, targets = lists
+    ranks = rank(Scripted(np.array(rows)), held_out(targets, len(rows[0])))
+    for n, (scores, target) in enumerate(zip(rows, targets, strict=True)):
+        for metric, every in zip((ranks.hit, ranks.ndcg), metrics_of_every_tie_break(scores, target, k), strict=True):
+            assert metric(k)[n] == pytest.approx(np.mean(every), abs=1e-12)
+            assert metric(k, "optimistic")[n] == pytest.approx(max(every), abs=1e-12)
+            assert metric(k, "pessimistic")[n] == pytest.approx(min(every), abs=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(scored_lists(max_candidates=40), st.sampled_from([np.float32, np.float64]))
+def test_counts_are_those_of_a_loop(lists: tuple[list[list[float]], list[int]], dtype: type) -> None:
+    rows, targets = lists
+    ranks = count_ranks(np.array(rows, dtype=dtype), np.array(targets))
+    for n, (scores, target) in enumerate(zip(rows, targets, strict=True)):
+        others = [score for column, score in enumerate(scores) if column != target]
+        assert ranks.above[n] == sum(score > scores[target] for score in others)
+        assert ranks.tied[n] == sum(score == scores[target] for score in others)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=20),
+    st.integers(1, 130),
+)
+def test_no_reading_leaves_its_place(counts: list[tuple[int, int]], k: int) -> None:
+    ranks = Ranks(*np.array(counts).T)
+    for metric in (ranks.hit, ranks.ndcg):
+        optimistic, expected, pessimistic = metric(k, "optimistic"), metric(k), metric(k, "pessimistic")
+        assert (optimistic >= expected - 1e-12).all()
+        assert (expected >= pessimistic - 1e-12).all()
+        assert (pessimistic >= 0).all()
+        assert (optimistic <= 1).all()
+        unambiguous = ranks.tied == 0
+        np.testing.assert_array_equal(optimistic[unambiguous], pessimistic[unambiguous])
+
+
+@pytest.mark.parametrize("column", [0, 1, 50, 99, 100])
+def test_a_constant_scorer_hits_ten_times_in_101(column: int) -> None:
+    ranks = rank(Scripted(np.full((3, 101), 0.25)), held_out([column] * 3, 101))
+    assert (ranks.hit(10) == 10 / 101).all()
+    assert (ranks.hit(10, "optimistic") == 1).all()
+    assert (ranks.hit(10, "pessimistic") == 0).all()
+    every_place = sum(1 / np.log2(place + 1) for place in range(1, 11)) / 101
+    np.testing.assert_allclose(ranks.ndcg(10), every_place, rtol=1e-14)
+
+
+def test_ndcg_of_each_place() -> None:
+    scores = -np.arange(12.0)[None].repeat(12, axis=0)
+    ranks = rank(Scripted(scores), held_out(list(range(12)), 12))
+    expected = [1, 1 / np.log2(3), 0.5, 1 / np.log2(5), 1 / np.log2(6)] + [0] * 7
+    for reading in READINGS:
+        np.testing.assert_allclose(ranks.ndcg(5, reading), expected, rtol=1e-14)
+        np.testing.assert_array_equal(ranks.hit(5, reading), [1] * 5 + [0] * 7)
+
+
+def test_a_close_score_is_no_tie() -> None:
+    """Ties are equal scores in the recommender's own precision: neither rounding nor a tolerance makes any."""
+    scores = np.array([[1.0, np.nextafter(1.0, 2.0), np.nextafter(1.0, 0.0), 1.0]])
+    ranks = rank(Scripted(scores), held_out([0], 4))
+    assert (ranks.above[0], ranks.tied[0]) == (1, 1)
+
+
+def test_ranks_do_not_depend_on_batches() -> None:
+    rng = np.random.default_rng(0)
+    recommender = Scripted(rng.integers(4, size=(23, 9)).astype(np.float32))
+    instances = held_out(list(rng.integers(9, size=23)), 9)
+    whole = rank(recommender, instances, batch_size=1000)
+    for batch_size in (1, 5, 23):
+        ranks = rank(recommender, instances, batch_size)
+        np.testing.assert_array_equal(ranks.above, whole.above)
+        np.testing.assert_array_equal(ranks.tied, whole.tied)
+
+
+def test_a_recommender_gets_the_context_it_asks_for() -> None:
+    recommender = Scripted(np.zeros((1, 4)))
+    rank(recommender, held_out([0], 4))
+    recommender.context_length = 2  # type: ignore[attr-defined]
+    rank(recommender, held_out([0], 4))
+    by_default, as_asked = recommender.contexts
+    np.testing.assert_array_equal(by_default, [[PADDING] * 17 + [7, 8, 9]])
+    np.testing.assert_array_equal(as_asked, [[8, 9]])
+
+
+def test_summary_is_the_mean_of_each_reading() -> None:
+    ranks = Ranks(above=np.array([0, 0, 12]), tied=np.array([0, 1, 3]))
+    metrics = summary(ranks, ks=(1, 10))
+    assert list(metrics) == ["hit@1", "NDCG@1", "hit@10", "NDCG@10"]
+    assert metrics["hit@1"] == pytest.approx({"expected": 1.5 / 3, "optimistic": 2 / 3, "pessimistic": 1 / 3})
+    second = 1 / np.log2(3)
+    assert metrics["NDCG@10"] == pytest.approx(
+        {"expected": (1 + (1 + second) / 2) / 3, "optimistic": 2 / 3, "pessimistic": (1 + second) / 3}
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at_target", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_score_that_is_not_finite_is_an_error(bad: float, at_target: bool, dtype: type) -> None:
+    scores: np.ndarray = np.zeros((5, 6), dtype=dtype)
+    scores[3, 4] = bad
+    instances = held_out([4 if at_target else 1] * 5, 6)
+    with pytest.raises(ValueError, match=rf"^Scripted scored user 3, item 4 as {bad}"):
+        rank(Scripted(scores), instances, batch_size=2)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda candidates: np.zeros(len(candidates)),
+        lambda candidates: np.zeros((len(candidates), 1)),
+        lambda candidates: np.zeros(candidates.T.shape),
+        lambda candidates: np.zeros((len(candidates), candidates.shape[1] + 1)),
+        lambda candidates: np.zeros((len(candidates) + 1, candidates.shape[1])),
+        lambda candidates: np.zeros((*candidates.shape, 1)),
+        lambda candidates: np.float64(0),
+    ],
+)
+def test_scores_of_a_wrong_shape_are_an_error(score: Callable[[np.ndarray], Any]) -> None:
+    with pytest.raises(ValueError, match=r"^Scripted\.score "):
+        rank(Scripted(score), held_out([0, 1, 2], 4))
+
+
+@pytest.mark.parametrize(
+    ("score", "kind"),
+    [
+        (lambda candidates: np.zeros(candidates.shape, dtype=np.int64), "int64"),
+        (lambda candidates: np.zeros(candidates.shape, dtype=bool), "bool"),
+        (lambda candidates: np.zeros(candidates.shape, dtype=complex), "complex128"),
+        (lambda candidates: np.zeros(candidates.shape, dtype=object), "object"),
+        (lambda candidates: torch.zeros(candidates.shape), "Tensor"),
+        (lambda candidates: np.zeros(candidates.shape).tolist(), "list"),
+        (lambda candidates: None, "NoneType"),
+    ],
+)
+def test_scores_of_a_wrong_type_are_an_error(score: Callable[[np.ndarray], Any], kind: str) -> None:
+    with pytest.raises(ValueError, match=rf"^Scripted\.score .*{kind}$"):
+        rank(Scripted(score), held_out([0, 1, 2], 4))
