@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import io
+import json
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from datasets.sources import write_whole
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it if the block ends well, removed if not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def save(state: dict[str, Any], path: Path) -> None:
+    """Write tensors and plain values, for `torch.load`."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_whole(path, content.getvalue())
+
+
+def save_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays, compressed, for `numpy.load`."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    write_whole(path, content.getvalue())
+
+
+def save_json(value: Any, path: Path) -> None:
+    """Write a value as indented JSON; NaN and infinities are errors, since JSON has none."""
+    write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from datasets.interactions import IntArray
 from datasets.task import HeldOut, Training
 from datasets.unseen import Unseen
-from harness.files import replacing
+from harness.files import save
 from harness.optimiser import Optimisation, Optimiser
 from harness.ranking import rank
 
@@ -95,8 +95,7 @@ class TorchRecommender(nn.Module):
 
     def save(self, path: Path) -> None:
         """Write the fitted parameters, atomically."""
-        with replacing(path) as temporary:
-            torch.save({"parameters": self.state_dict(), "history": self.history}, temporary)
+        save({"parameters": self.state_dict(), "history": self.history}, path)
 
     def load(self, path: Path, n_users: int, n_items: int) -> None:
         """Read what `save` has written for a recommender of the same configuration."""
@@ -147,8 +146,7 @@ def _train(model: TorchRecommender, training: Training) -> None:
             best = _copy(trainable)
         if training.checkpoint is not None:
             state = {"parameters": _copy(trainable), "optimiser": optimiser.state(), "best": best}
-            with replacing(training.checkpoint) as temporary:
-                torch.save({**state, "history": model.history}, temporary)
+            save({**state, "history": model.history}, training.checkpoint)
     _restore(trainable, best)
 
 

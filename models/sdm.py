@@ -56,7 +56,7 @@ class SDM(TorchRecommender):
         return self._hops(users, contexts, candidates)[0]
 
     def attention(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
-        """a^h of Eq. 16 for every hop: [H, B, C, s]; zero on padding, but an empty context attends to its last place."""
+        """a^h of Eq. 16 for every hop: [H, B, C, s]; zero on padding, an empty context attends to its last place."""
         return torch.stack(self._hops(users, contexts, candidates)[1])
 
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:

@@ -1,0 +1,123 @@
+"""One run: prepare, fit, rank, record. A run whose record exists is not run again."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from hydra.utils import get_method, instantiate
+
+from datasets.prepare import fingerprint, prepare
+from datasets.task import Task
+from experiments.configs import class_of
+from harness.files import save_arrays, save_json
+from harness.ranking import rank, summary
+from harness.records import environment, peak_memory, run_key, source_digest
+from harness.training import TorchRecommender, best_epoch
+
+IDENTITY = ("model", "dataset", "seed", "split_seed", "test")  # the settings that a run is known by
+
+
+@dataclass(frozen=True)
+class Run:
+    """A resolved configuration, and the place of its record."""
+
+    config: dict[str, Any]  # the settings named in IDENTITY
+    dataset: str  # the data set's name
+    folder: Path
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """The record, if the run is finished."""
+        path = self.folder / "record.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
+    """The run of a resolved config (as Hydra composes it); `dataset` names the data set."""
+    identity = {name: config[name] for name in IDENTITY}
+    target = identity["model"]["_target_"]
+    source = source_digest(class_of(target).__module__, "harness.ranking", "datasets.prepare", _module_of(identity))
+    key = run_key(identity, _task(json.dumps(identity["dataset"]), identity["split_seed"])[1], source)
+    return Run(identity, dataset, runs / dataset / f"{target.rpartition('.')[2]}-{key}")
+
+
+def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
+    """The record of the run, which is made if it does not exist.
+
+    Parts of the model (SDMR's SDP and SDM) are runs of their own, and are made or found first. A second process that
+    wants the same run waits for the first. A run that is killed goes on from its last finished epoch.
+    """
+    torch.set_num_threads(threads)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(run.folder / ".lock"):
+        if not force and (record := run.record):
+            return record
+        (run.folder / "record.json").unlink(missing_ok=True)
+        start = time.perf_counter()
+        task, _ = _task(json.dumps(run.config["dataset"]), run.config["split_seed"])
+        prepared = time.perf_counter()
+        recommender, parts = _recommender(run, task, threads)
+        checkpoint = run.folder / "checkpoint.pt"
+        if force:
+            checkpoint.unlink(missing_ok=True)
+        begun = time.perf_counter()
+        recommender.fit(replace(task.training, seed=run.config["seed"], checkpoint=checkpoint))
+        fitted = time.perf_counter()
+        record = {
+            "model": run.config["model"]["_target_"],
+            "dataset": run.dataset,
+            "config": run.config,
+            "parts": parts,
+            "development": summary(rank(recommender, task.training.development)),
+        }
+        if run.config["test"]:
+            ranks = rank(recommender, task.test)
+            record["test"] = summary(ranks)
+            save_arrays(run.folder / "ranks.npz", users=task.test.users, above=ranks.above, tied=ranks.tied)
+        seconds = {"prepare": prepared - start, "fit": fitted - begun, "rank": time.perf_counter() - fitted}
+        record |= {"seconds": seconds, "peak_memory_mib": peak_memory(), "environment": environment()}
+        if isinstance(recommender, TorchRecommender):
+            recommender.save(run.folder / "model.pt")
+            record |= _training_of(recommender)
+        save_json(record, run.folder / "record.json")
+        checkpoint.unlink(missing_ok=True)
+        return record
+
+
+def _training_of(recommender: TorchRecommender) -> dict[str, Any]:
+    best, epochs = best_epoch(recommender.history), len(recommender.history) - 1
+    cut_short = epochs == recommender.optimisation.epochs and best > epochs - 5
+    return {"best_epoch": best, "best_among_last_5_allowed": cut_short, "history": recommender.history}
+
+
+def _recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, str]]:
+    """The recommender, its parts fitted; and the records of the parts."""
+    recommender = instantiate(run.config["model"])
+    parts = recommender.parts if isinstance(recommender, TorchRecommender) else {}
+    records = {}
+    for name, part in parts.items():
+        config = run.config | {"model": run.config["model"][name]}
+        part_run = make_run(config, run.dataset, run.folder.parent.parent)
+        execute(part_run, threads)
+        part.load(part_run.folder / "model.pt", task.training.n_users, task.training.n_items)
+        records[name] = part_run.folder.name
+    return recommender, records
+
+
+def _module_of(identity: dict[str, Any]) -> str:
+    return str(identity["dataset"]["_target_"]).rpartition(".")[0]
+
+
+@cache
+def _task(dataset: str, split_seed: int) -> tuple[Task, str]:
+    """The task of a data set's config (as JSON), and its fingerprint; kept, since many runs share it."""
+    settings = json.loads(dataset)
+    task = prepare(partial(get_method(settings.pop("_target_")), **settings), split_seed)
+    return task, fingerprint(task)

@@ -1,0 +1,125 @@
+"""Run records: what was run, by what, with what result.
+
+A run is known by its configuration, its data, and the source that computes it. The key of a run is a digest of the
+three, so that a finished run is found again, and no number of older code is passed on as today's.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOMS = ("datasets", "harness", "models", "baselines")
+_ROOT = Path(__file__).parent.parent
+
+
+def run_key(configuration: dict[str, Any], data: str, source: str) -> str:
+    """Twelve hexadecimal digits that name a run. `data` and `source` are digests."""
+    text = json.dumps([configuration, data, source], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@cache
+def source_digest(*modules: str) -> str:
+    """sha256 of the code of the named modules and of all modules of the four rooms that they import, at any depth.
+
+    The code is the syntax tree without docstrings, so that a comment does not cost a night. A module from outside the
+    rooms (a model of one's own) counts with its own file.
+    """
+    found: dict[str, str] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        spec = find_spec(name)
+        if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+            raise ValueError(f"no source is found for module {name!r}")
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+        found[name] = ast.dump(_without_docstrings(tree))
+        waiting.extend(_imports_of_rooms(tree))
+    digest = hashlib.sha256()
+    for name, code in sorted(found.items()):
+        digest.update(f"{name}\n{code}\n".encode())
+    return digest.hexdigest()
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+    return tree
+
+
+def _imports_of_rooms(tree: ast.Module) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return {name for name in names if name.split(".")[0] in ROOMS}
+
+
+def environment() -> dict[str, Any]:
+    """Where a run was made: versions, machine, threads, and the commit of the checkout ("+" if it was changed)."""
+    packages = ("torch", "numpy", "scipy", "scikit-learn", "implicit", "fastslim")
+    return {
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in packages},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def peak_memory() -> float:
+    """The largest resident size of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+@cache
+def _commit() -> str | None:
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", *ROOMS, "experiments")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None  # not a checkout
+
+
+@cache
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
