@@ -96,8 +96,8 @@ def read_columns(path: Path, layout: Layout, wanted: list[str]) -> pd.DataFrame:
                 quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
                 encoding="utf-8-sig",
             )
-    except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: the archive is damaged ({error})") from error
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # bz2 says OSError of a damaged archive
+        raise DataError(f"{path} is not to be read: {error}") from error
     except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
         _explain(path, layout)
         raise DataError(f"{path}: {error}; expected {layout.describe()}") from error
@@ -118,25 +118,32 @@ def _single_separator(raw: IO[bytes], layout: Layout) -> IO[bytes]:
 
 def _explain(path: Path, layout: Layout) -> None:
     """Raise DataError at the first line that does not fit the layout, read line by line; return if all do."""
+    number = 0
     with open_raw(path) as raw:
         text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
         rows = csv.reader(text) if layout.quoted else (line.rstrip("\r\n").split(layout.separator) for line in text)
-        number = 0
-        for number, fields in enumerate(rows, start=1):
-            if layout.header and number == 1:
-                continue
-            if len(fields) != len(layout.columns):
-                raise DataError(f"{path}, line {number}: found {len(fields)} fields, expected {layout.describe()}")
-            for field, (name, kind) in zip(fields, layout.columns.items(), strict=True):
-                try:
-                    np.dtype(kind).type(field)
-                except (ValueError, OverflowError):
-                    field_kind = "a whole number" if kind is int else "a number"
-                    raise DataError(f"{path}, line {number}: {name} is {field!r}, expected {field_kind}") from None
-                if not field:
-                    raise DataError(f"{path}, line {number}: {name} is empty, expected {layout.describe()}")
+        try:
+            for number, fields in enumerate(rows, start=1):
+                if number > layout.header and (fault := _fault(fields, layout)):
+                    raise DataError(f"{path}, line {number}: {fault}")
+        except csv.Error as error:
+            raise DataError(f"{path}, line {number + 1}: {error}, expected {layout.describe()}") from error
     if number <= layout.header:
         raise DataError(f"{path} is empty, expected lines of {layout.describe()}")
+
+
+def _fault(fields: list[str], layout: Layout) -> str:
+    """What is wrong with a line's fields; empty if nothing is."""
+    if len(fields) != len(layout.columns):
+        return f"found {len(fields)} fields, expected {layout.describe()}"
+    for field, (name, kind) in zip(fields, layout.columns.items(), strict=True):
+        try:
+            np.dtype(kind).type(field)
+        except (ValueError, OverflowError):
+            return f"{name} is {field!r}, expected {'a whole number' if kind is int else 'a number'}"
+        if not field:
+            return f"{name} is empty, expected {layout.describe()}"
+    return ""
 
 
 def refuse_duplicates(path: Path, table: pd.DataFrame, key: list[str], first_line: int = 1) -> None:

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasets.interactions import Interactions
+
+
+def test_numbers_follow_the_order_of_raw_numbers() -> None:
+    data = Interactions.from_raw(np.array([30, 4, 30]), np.array([7, 7, 100]))
+    assert data.users.tolist() == [1, 0, 1]
+    assert data.items.tolist() == [0, 0, 1]
+    assert data.user_ids.tolist() == [4, 30]
+    assert (data.n_users, data.n_items, data.n_baskets, len(data)) == (2, 2, 0, 3)
+
+
+def test_numbers_written_as_text_are_ordered_as_numbers() -> None:
+    data = Interactions.from_raw(np.array(["10", "9"]), np.array(["1", "0"]))
+    assert data.user_ids.tolist() == [9, 10]
+    assert data.users.tolist() == [1, 0]
+
+
+def test_leading_zeros_keep_ids_apart() -> None:
+    data = Interactions.from_raw(np.array(["007", "7", "10"]), np.array(["a", "b", "c"]))
+    assert data.user_ids.tolist() == ["007", "10", "7"]
+
+
+def test_ids_too_long_for_a_number_stay_text() -> None:
+    ids = np.array(["9" * 25, "1"])
+    assert Interactions.from_raw(ids, np.array([1, 2])).user_ids.tolist() == ["1", "9" * 25]
+
+
+raw_rows = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30)
+
+
+@given(raw_rows, st.data())
+def test_keep_is_the_same_as_reading_the_kept_rows_alone(rows: list[tuple[int, int, int]], data: st.DataObject) -> None:
+    users, items, baskets = (np.array(column) for column in zip(*rows, strict=True))
+    kept = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
+    times = np.arange(len(rows))
+    found = Interactions.from_raw(users, items, times, baskets).keep(kept)
+    alone = Interactions.from_raw(users[kept], items[kept], times[kept], baskets[kept])
+    for field in ("users", "items", "user_ids", "item_ids", "times", "baskets"):
+        assert getattr(found, field).tolist() == getattr(alone, field).tolist()

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import io
+import os
+import socket
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from datasets import sources
+from datasets.movielens import ML_100K
+from datasets.parsing import DataError
+from datasets.sources import Archive, RawFile, Wheel, cache_folder, find, sha256, verify, write_whole
+
+CONTENT = b"1\t2\t3\n" * 1000
+CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
+
+
+def zipped(member: str, content: bytes = CONTENT) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(member, content)
+    return packed.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and no data folder."""
+    monkeypatch.setenv("SDMR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SDMR_DATA", raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder that is served, and its address."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of wheels; `python -m pip download` copies the first of them, and fails if there is none."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\n"
+        "import pathlib, shutil, sys\n"
+        "assert sys.argv[1:4] == ['-m', 'pip', 'download'] and '--no-deps' in sys.argv, sys.argv\n"
+        f"wheels = sorted(pathlib.Path({str(folder)!r}).glob('*.whl'))\n"
+        "if not wheels:\n"
+        "    sys.exit('some warning\\nERROR: No matching distribution found for ' + sys.argv[-1])\n"
+        "shutil.copy(wheels[0], sys.argv[sys.argv.index('--dest') + 1])\n"
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sources.sys, "executable", str(python))
+    return folder
+
+
+def raw_file(*routes: Archive | Wheel, checksum: str | None = CHECKSUM) -> RawFile:
+    return RawFile("set/raw.tsv", checksum, routes, terms="Be kind.")
+
+
+def leftovers(cache: Path) -> list[str]:
+    return sorted(path.name for path in cache.rglob("*") if path.is_file())
+
+
+def test_data_folder_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    for folder in (tmp_path / "mine", cache / "raw"):
+        (folder / "set").mkdir(parents=True)
+        (folder / "set" / "raw.tsv").write_bytes(CONTENT)
+    assert find(raw_file(Archive("http://127.0.0.1:1/x.zip", "x"))) == cache / "raw" / "set" / "raw.tsv"
+    monkeypatch.setenv("SDMR_DATA", str(tmp_path / "mine"))
+    assert find(raw_file(Archive("http://127.0.0.1:1/x.zip", "x"))) == tmp_path / "mine" / "set" / "raw.tsv"
+
+
+def test_either_of_two_equivalent_files_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "derived.gz").write_bytes(b"")
+    monkeypatch.setenv("SDMR_DATA", str(tmp_path))
+    assert find(RawFile("original.dat", None), RawFile("derived.gz", None)) == tmp_path / "derived.gz"
+
+
+def test_archive_is_fetched_once_and_its_terms_are_said_once(
+    web: tuple[Path, str], cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, address = web
+    (folder / "data.zip").write_bytes(zipped("in/raw.tsv"))
+    file = raw_file(Archive(f"{address}/data.zip", "in/raw.tsv"))
+    path = find(file)
+    assert path.read_bytes() == CONTENT
+    assert leftovers(cache) == ["raw.tsv"]
+    assert capsys.readouterr().err.count("Be kind.") == 1
+    (folder / "data.zip").unlink()
+    assert find(file) == path
+    assert "Be kind." not in capsys.readouterr().err
+
+
+def test_wheel_is_the_next_route_and_ends_in_the_same_bytes(web: tuple[Path, str], index: Path, cache: Path) -> None:
+    (index / "carrier-1.0-py3-none-any.whl").write_bytes(zipped("carrier/raw.inter", b"a:token\tb:token\n" + CONTENT))
+    wheel = Wheel("carrier==1.0", "carrier/raw.inter", header=True)
+    path = find(raw_file(Archive(f"{web[1]}/absent.zip", "in/raw.tsv"), wheel))
+    assert path == cache / "raw" / "set" / "raw.tsv"
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("served", "complaint"),
+    [
+        (None, "404"),
+        (b"no archive at all", "not a zip file"),
+        (zipped("in/raw.tsv")[:-40], "not a zip file"),
+        (zipped("in/raw.tsv", CONTENT[:-1]), f"expected {CHECKSUM}"),
+        (zipped("elsewhere/raw.tsv"), "the archive holds no in/raw.tsv"),
+        (zipped("in/raw.tsv").replace(b"1\t2\t3", b"1\t2\t4", 1), "Bad CRC-32"),
+    ],
+)
+def test_every_route_tried_is_named_and_nothing_is_kept(
+    web: tuple[Path, str], index: Path, cache: Path, served: bytes | None, complaint: str
+) -> None:
+    folder, address = web
+    if served is not None:
+        (folder / "data.zip").write_bytes(served)
+    with pytest.raises(DataError) as error:
+        find(raw_file(Archive(f"{address}/data.zip", "in/raw.tsv"), Wheel("carrier==1.0", "carrier/raw.inter")))
+    lines = str(error.value).splitlines()
+    assert lines[0] == "set/raw.tsv is not to be had. Tried:"
+    assert "SDMR_DATA: not set" in lines[1]
+    assert f"cache: no file {cache}" in lines[2]
+    assert f"{address}/data.zip: " in lines[3]
+    assert complaint in lines[3]
+    assert lines[4] == ("  - pip download carrier==1.0: ERROR: No matching distribution found for carrier==1.0")
+    assert leftovers(cache) == []
+
+
+def test_a_download_cut_short_is_not_kept(cache: Path) -> None:
+    """The server promises more bytes than it sends."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + zipped("in/raw.tsv")[:100])
+
+        threading.Thread(target=answer).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/data.zip"
+        with pytest.raises(DataError, match="IncompleteRead"):
+            find(raw_file(Archive(address, "in/raw.tsv")))
+    assert leftovers(cache) == []
+
+
+def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "READ_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/data.zip"
+        begun = time.monotonic()
+        with pytest.raises(DataError, match="timed out"):
+            find(raw_file(Archive(address, "in/raw.tsv")))
+        assert time.monotonic() - begun < 10
+
+
+def test_an_archive_of_another_checksum_is_refused(web: tuple[Path, str]) -> None:
+    folder, address = web
+    packed = zipped("in/raw.tsv")
+    (folder / "data.zip").write_bytes(packed)
+    with pytest.raises(DataError, match=f"the archive has sha256 {hashlib.sha256(packed).hexdigest()}"):
+        find(raw_file(Archive(f"{address}/data.zip", "in/raw.tsv", sha256="0" * 64), checksum=None))
+    sound = Archive(f"{address}/data.zip", "in/raw.tsv", sha256=hashlib.sha256(packed).hexdigest())
+    assert find(raw_file(sound, checksum=None)).read_bytes() == CONTENT
+
+
+def test_a_damaged_cache_is_fetched_anew(web: tuple[Path, str]) -> None:
+    folder, address = web
+    (folder / "data.zip").write_bytes(zipped("in/raw.tsv"))
+    file = raw_file(Archive(f"{address}/data.zip", "in/raw.tsv"))
+    find(file).write_bytes(CONTENT[:50])
+    assert find(file).read_bytes() == CONTENT
+
+
+def test_verify_names_file_and_both_checksums(tmp_path: Path) -> None:
+    path = tmp_path / "raw.tsv"
+    path.write_bytes(CONTENT)
+    verify(path, raw_file())
+    verify(path, raw_file(checksum=None))
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=f"{path}: its sha256 is {sha256(path)}, expected {CHECKSUM}"):
+        verify(path, raw_file())
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert leftovers(tmp_path) == ["file"]
+
+
+def test_cache_folder_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("SDMR_CACHE", "/c")
+    assert cache_folder() == Path("/c")
+    monkeypatch.delenv("SDMR_CACHE")
+    assert cache_folder() == Path("/x/sdmr-benchmark")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path("/home/me/.cache/sdmr-benchmark")
+
+
+@pytest.mark.slow
+def test_the_true_wheel_carries_the_published_file() -> None:
+    file = RawFile(ML_100K.name, ML_100K.sha256, tuple(route for route in ML_100K.routes if isinstance(route, Wheel)))
+    assert sha256(find(file)) == ML_100K.sha256
