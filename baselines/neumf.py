@@ -1,0 +1,146 @@
+"""NeuMF++: neural collaborative filtering (He et al., WWW 2017), pre-trained and fused, and its two parts."""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness.embedding import Embedding
+from harness.initialise import lecun_uniform
+from harness.optimiser import Optimisation
+from harness.training import TorchRecommender
+
+
+class GMF(TorchRecommender):
+    """score = hᵀ (p_u ⊙ q_j) + b: generalised matrix factorisation (Eq. 9 of the source).
+
+    Log loss (Eq. 7) on each positive and all its negatives, or BPR, under which b cancels.
+
+    Departures from the source: the loss is a sum and λ acts on the batch's distinct rows, as for every model here.
+    """
+
+    def __init__(
+        self, dim: int = 64, objective: Literal["log", "bpr"] = "log", optimisation: Optimisation = Optimisation()
+    ) -> None:
+        """`dim`: d, the embedding size. `objective`: "log" as a part of NeuMF, "bpr" as the start of CMN."""
+        super().__init__(optimisation)
+        if objective not in ("log", "bpr"):
+            raise ValueError(f'objective must be "log" or "bpr", not {objective!r}')
+        self.dim, self.objective = dim, objective
+
+    def build(self, n_users: int, n_items: int) -> None:
+        self.product = _Product(n_users, n_items, self.dim)
+        self.output = nn.Linear(self.dim, 1)
+        lecun_uniform(self.output)
+
+    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        return self.output(self.product(users, candidates)).squeeze(-1)
+
+    def loss(self, scores: Tensor) -> Tensor:
+        return _log_loss(scores) if self.objective == "log" else super().loss(scores)
+
+
+class MLP(TorchRecommender):
+    """score = hᵀ φ_X(… φ_1([p_u; q_j])) + b: a perceptron of X hidden ReLU layers (Eq. 10 of the source), log loss.
+
+    Departures from the source: as for GMF.
+    """
+
+    def __init__(self, dim: int = 64, layers: int = 3, optimisation: Optimisation = Optimisation()) -> None:
+        """`dim`: d, the size of the last hidden layer. `layers`: X ≥ 1, of sizes d·2^(X−1) … 2d, d.
+
+        The embeddings are as large as the first hidden layer.
+        """
+        super().__init__(optimisation)
+        if layers < 1:
+            raise ValueError(f"MLP needs layers ≥ 1, not {layers}")
+        self.dim, self.layers = dim, layers
+
+    def build(self, n_users: int, n_items: int) -> None:
+        self.tower = _Tower(n_users, n_items, self.dim, self.layers)
+        self.output = nn.Linear(self.dim, 1)
+        lecun_uniform(self.output)
+
+    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        return self.output(self.tower(users, candidates)).squeeze(-1)
+
+    def loss(self, scores: Tensor) -> Tensor:
+        return _log_loss(scores)
+
+
+class NeuMF(TorchRecommender):
+    """score = hᵀ [φ_GMF; φ_MLP] + b: both parts, trained first, then fused and fine-tuned by log loss (Eq. 12, 13).
+
+    The embeddings and layers start as copies of the parts'. The output weights start at half of each part's, and the
+    output bias at half of the two biases' sum: at the start, the score is the mean of the two parts' scores.
+
+    Departures from the source: Adam fine-tunes unless `optimizer: sgd` is asked for (the source takes SGD, since the
+    moments of the parts' Adam are gone); the losses are sums, so that a learning rate for SGD is not the source's.
+    """
+
+    def __init__(self, gmf: GMF, mlp: MLP, optimisation: Optimisation = Optimisation()) -> None:
+        """`gmf`, `mlp`: the parts to fuse, by log loss both; they stay as they are. `optimisation`: of fine-tuning."""
+        super().__init__(optimisation)
+        if gmf.objective != "log":
+            raise ValueError(f'NeuMF fuses a GMF with objective "log", not {gmf.objective!r}')
+        self.gmf, self.mlp = gmf, mlp
+
+    def build(self, n_users: int, n_items: int) -> None:
+        self.product = copy.deepcopy(self.gmf.product).requires_grad_(True)
+        self.tower = copy.deepcopy(self.mlp.tower).requires_grad_(True)
+        self.output = nn.Linear(self.gmf.dim + self.mlp.dim, 1)
+        with torch.no_grad():
+            self.output.weight.copy_(torch.cat([self.gmf.output.weight, self.mlp.output.weight], dim=1) / 2)
+            self.output.bias.copy_((self.gmf.output.bias + self.mlp.output.bias) / 2)
+
+    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        both = torch.cat([self.product(users, candidates), self.tower(users, candidates)], dim=-1)
+        return self.output(both).squeeze(-1)
+
+    def loss(self, scores: Tensor) -> Tensor:
+        return _log_loss(scores)
+
+
+class _Product(nn.Module):
+    """p_u ⊙ q_j: users [B] and candidates [B, C] to [B, C, d]."""
+
+    def __init__(self, n_users: int, n_items: int, dim: int) -> None:
+        super().__init__()
+        self.users = Embedding(n_users, dim, std=0.01)
+        self.items = Embedding(n_items, dim, std=0.01)
+
+    def forward(self, users: Tensor, candidates: Tensor) -> Tensor:
+        return self.users(users)[:, None] * self.items(candidates)
+
+
+class _Tower(nn.Module):
+    """φ_X(… φ_1([p_u; q_j])): users [B] and candidates [B, C] to [B, C, d]."""
+
+    def __init__(self, n_users: int, n_items: int, dim: int, layers: int) -> None:
+        super().__init__()
+        widest = dim << (layers - 1)
+        self.users = Embedding(n_users, widest, std=0.01)
+        self.items = Embedding(n_items, widest, std=0.01)
+        self.first = nn.Linear(2 * widest, widest)
+        self.further = nn.ModuleList(nn.Linear(widest >> n, widest >> (n + 1)) for n in range(layers - 1))
+        for layer in (self.first, *self.further):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, users: Tensor, candidates: Tensor) -> Tensor:
+        # W [p; q] = W_p p + W_q q: the user's half is computed once per instance, not once per candidate.
+        of_user, of_item = self.first.weight.chunk(2, dim=1)
+        user = F.linear(self.users(users), of_user, self.first.bias)
+        hidden = torch.relu(user[:, None] + F.linear(self.items(candidates), of_item))
+        for layer in self.further:
+            hidden = torch.relu(layer(hidden))
+        return hidden
+
+
+def _log_loss(scores: Tensor) -> Tensor:
+    """Eq. 7: −Σ log σ(positive) − Σ log (1 − σ(negative)), scores [B, 1 + n_negatives], the positive first."""
+    return -F.logsigmoid(scores[:, 0]).sum() - F.logsigmoid(-scores[:, 1:]).sum()
