@@ -137,14 +137,16 @@ class CMN(TorchRecommender):
         count = self.first[items + 1] - self.first[items]
         pair = torch.arange(len(items), device=items.device).repeat_interleave(count)
         shift = self.first[items] - (count.cumsum(0) - count)  # from a place among the entries to one in `neighbours`
-        neighbour = self.neighbours[shift[pair] + torch.arange(len(pair), device=pair.device)]
+        # index_select and masked_select: on one-dimensional tensors, several times faster than indexing by brackets.
+        place = shift.index_select(0, pair) + torch.arange(len(pair), device=pair.device)
+        neighbour = self.neighbours.index_select(0, place)
         if not self.keep_self:
-            is_other = neighbour != users[pair]
-            pair, neighbour = pair[is_other], neighbour[is_other]
-        present = torch.zeros(self.memory.num_embeddings, dtype=torch.bool, device=pair.device)
-        present[neighbour] = True
+            is_other = neighbour != users.index_select(0, pair)
+            pair, neighbour = pair.masked_select(is_other), neighbour.masked_select(is_other)
+        present = torch.bincount(neighbour, minlength=self.memory.num_embeddings) > 0
         row_of_user = present.cumsum(0) - 1
-        return _Near(_ends(pair, len(items)), pair, row_of_user[neighbour], present.nonzero().squeeze(1))
+        row = row_of_user.index_select(0, neighbour)
+        return _Near(_ends(pair, len(items)), pair, row, present.nonzero().squeeze(1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,10 +176,10 @@ class _Near:
 
     def softmax(self, q: Tensor) -> Tensor:
         """[E] softmax of q [E] over each pair's entries."""
-        n_pairs = len(self.first) - 1
-        largest = q.new_full((n_pairs,), -torch.inf).scatter_reduce_(0, self.pair, q, "amax")
-        p = (q - largest[self.pair]).exp_()
-        return p.div_(p.new_zeros(n_pairs).index_add_(0, self.pair, p)[self.pair])
+        largest = torch.segment_reduce(q, "max", offsets=self.first)
+        p = (q - largest.index_select(0, self.pair)).exp_()
+        total = torch.segment_reduce(p, "sum", offsets=self.first)
+        return p.div_(total.index_select(0, self.pair))
 
     def sum_by_pair(self, weights: Tensor, y: Tensor) -> Tensor:
         """Σ weights · y_row over each pair's entries: [P, d] from weights [E] and y [R, d]."""
@@ -186,7 +188,7 @@ class _Near:
     def sum_by_row(self, weights: Tensor, x: Tensor) -> Tensor:
         """Σ weights · x_pair over each row's entries: [R, d] from weights [E] and x [P, d]."""
         first, order = self._by_row
-        return _bags(self.pair[order], x, first, weights[order])
+        return _bags(self.pair.index_select(0, order), x, first, weights.index_select(0, order))
 
 
 class _Attend(torch.autograd.Function):
@@ -206,7 +208,7 @@ class _Attend(torch.autograd.Function):
         near: _Near = ctx.near
         z, m, c, p, o = ctx.saved_tensors
         # The softmax's gradient is p (dp − Σ p dp), and Σ p dp = doᵀ Σ p c = doᵀ o.
-        dq = p * (near.products(do, c) - (do * o).sum(1)[near.pair])
+        dq = p * (near.products(do, c) - (do * o).sum(1).index_select(0, near.pair))
         return near.sum_by_pair(dq, m), near.sum_by_row(dq, z), near.sum_by_row(p, do), None
 
 
