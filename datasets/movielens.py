@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from datasets.filters import in_file_order
 from datasets.interactions import Interactions
-from datasets.parsing import Layout, check_totals, read_columns, refuse_duplicates
-from datasets.sources import Archive, RawFile, Wheel, find, verify
+from datasets.parsing import Layout, as_interactions, check_totals, read_columns, refuse_duplicates
+from datasets.sources import Download, RawFile, Wheel, find, verify
 
 _TERMS = (
     "MovieLens data: for research, not for commercial use, not to be redistributed; cite Harper & Konstan, "
@@ -15,7 +18,7 @@ ML_100K = RawFile(
     name="ml-100k/u.data",
     sha256="06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490",
     routes=(
-        Archive("https://files.grouplens.org/datasets/movielens/ml-100k.zip", "ml-100k/u.data"),
+        Download("https://files.grouplens.org/datasets/movielens/ml-100k.zip", "ml-100k/u.data"),
         # The same lines, byte for byte, under a header.
         Wheel("recbole==1.2.1", "recbole/dataset_example/ml-100k/ml-100k.inter", header=True),
     ),
@@ -35,4 +38,43 @@ def ml_100k() -> Interactions:
     refuse_duplicates(path, table, ["user", "item"])
     check_totals(path, table, users=943, items=1682, rows=100_000)
     verify(path, ML_100K)
-    return Interactions.from_raw(table["user"].to_numpy(), table["item"].to_numpy(), table["time"].to_numpy())
+    return as_interactions(table)
+
+
+ML_1M = RawFile(
+    name="ml-1m/ratings.dat",
+    sha256=None,
+    routes=(
+        Download(
+            "https://files.grouplens.org/datasets/movielens/ml-1m.zip",
+            "ml-1m/ratings.dat",
+            sha256="a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+        ),
+    ),
+    terms=_TERMS,
+)
+# Every pair of ratings.dat, users ascending, each user's rows in the order of time, without the times themselves.
+ML_1M_PAIRS = RawFile(
+    name="ml-1m/interactions_chronological.tsv.gz",
+    sha256="91a81f350fc93ba6f2d9b8083f472f21c333aaaa492f0a421f50b7e5533f82a3",
+)
+
+_RATINGS_DAT = Layout({"user": int, "item": int, "rating": int, "time": int}, separator="::")
+_PAIRS = Layout({"user": int, "item": int})
+
+
+def ml_1m() -> Interactions:
+    """MovieLens 1M: 6,040 users, 3,706 items, 1,000,209 interactions (every rating is one).
+
+    From ratings.dat, or from its pairs in the order of time, which give the same task: there the row number is the
+    time. Raises DataError if neither is to be had, or is not the published one.
+    """
+    path = find(ML_1M, ML_1M_PAIRS)
+    derived = path.name == Path(ML_1M_PAIRS.name).name
+    layout = _PAIRS if derived else _RATINGS_DAT
+    table = read_columns(path, layout, [name for name in layout.columns if name != "rating"])
+    refuse_duplicates(path, table, ["user", "item"])
+    check_totals(path, table, users=6040, items=3706, rows=1_000_209)
+    verify(path, ML_1M_PAIRS if derived else ML_1M)
+    data = as_interactions(table)
+    return in_file_order(data) if derived else data

@@ -9,7 +9,7 @@ import io
 import logging
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ from typing import IO, cast
 
 import numpy as np
 import pandas as pd
+
+from datasets.interactions import Interactions
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ class Layout:
     separator: str = "\t"
     header: bool = False  # the first line names the columns
     quoted: bool = False  # fields may stand in double quotes
+    optional: tuple[str, ...] = ()  # columns whose fields may be empty
 
     def describe(self) -> str:
         fields = ", ".join(f"{name} ({kind.__name__})" for name, kind in self.columns.items())
@@ -80,10 +83,18 @@ def read_columns(path: Path, layout: Layout, wanted: list[str]) -> pd.DataFrame:
 
     Raises DataError, with file, line and what was expected, at the first line that does not fit.
     """
+    return pd.concat(list(read_in_parts(path, layout, wanted)))
+
+
+def read_in_parts(path: Path, layout: Layout, wanted: list[str]) -> Iterator[pd.DataFrame]:
+    """`read_columns`, some million rows at a time, for files that are too large to be held whole."""
     names = list(layout.columns)
+    required = [name for name in names if name not in layout.optional]
+    if names[-1] in layout.optional:
+        _explain(path, layout)  # since pandas cannot tell an empty last field from a missing one
     try:
         with open_raw(path) as raw:
-            table = pd.read_csv(
+            parts = pd.read_csv(
                 _single_separator(raw, layout),
                 sep=layout.separator[0],
                 header=None,
@@ -95,17 +106,18 @@ def read_columns(path: Path, layout: Layout, wanted: list[str]) -> pd.DataFrame:
                 skip_blank_lines=False,
                 quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
                 encoding="utf-8-sig",
+                chunksize=2_000_000,
             )
+            for part in parts:
+                # pandas takes the surplus fields of a first line for row labels, and fills up missing fields with NaN.
+                if not isinstance(part.index, pd.RangeIndex) or part[required].isna().to_numpy().any() or part.empty:
+                    raise ValueError("a line does not fit")
+                yield part[wanted]
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # bz2 says OSError of a damaged archive
         raise DataError(f"{path} is not to be read: {error}") from error
     except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
         _explain(path, layout)
         raise DataError(f"{path}: {error}; expected {layout.describe()}") from error
-    # pandas takes the surplus fields of a first line for row labels, and fills up missing fields with NaN.
-    if not isinstance(table.index, pd.RangeIndex) or table.isna().to_numpy().any() or table.empty:
-        _explain(path, layout)
-        raise DataError(f"{path}: expected {layout.describe()}")
-    return table[wanted]
 
 
 def _single_separator(raw: IO[bytes], layout: Layout) -> IO[bytes]:
@@ -121,7 +133,9 @@ def _explain(path: Path, layout: Layout) -> None:
     number = 0
     with open_raw(path) as raw:
         text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
-        rows = csv.reader(text) if layout.quoted else (line.rstrip("\r\n").split(layout.separator) for line in text)
+        rows: Iterable[list[str]] = (line.rstrip("\r\n").split(layout.separator) for line in text)
+        if layout.quoted:
+            rows = csv.reader(text, delimiter=layout.separator)
         try:
             for number, fields in enumerate(rows, start=1):
                 if number > layout.header and (fault := _fault(fields, layout)):
@@ -137,6 +151,8 @@ def _fault(fields: list[str], layout: Layout) -> str:
     if len(fields) != len(layout.columns):
         return f"found {len(fields)} fields, expected {layout.describe()}"
     for field, (name, kind) in zip(fields, layout.columns.items(), strict=True):
+        if not field and name in layout.optional:
+            continue
         try:
             np.dtype(kind).type(field)
         except (ValueError, OverflowError):
@@ -144,6 +160,12 @@ def _fault(fields: list[str], layout: Layout) -> str:
         if not field:
             return f"{name} is empty, expected {layout.describe()}"
     return ""
+
+
+def as_interactions(table: pd.DataFrame) -> Interactions:
+    """The table's rows: columns user and item and, where it has them, time and basket; other columns go."""
+    columns = [name for name in ("user", "item", "time", "basket") if name in table]
+    return Interactions.from_raw(**{f"{name}s": table[name].to_numpy() for name in columns})
 
 
 def refuse_duplicates(path: Path, table: pd.DataFrame, key: list[str], first_line: int = 1) -> None:

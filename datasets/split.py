@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.sparse import csr_matrix
 
@@ -27,42 +29,73 @@ def split(interactions: Interactions, split_seed: int = 0, n_candidates: int = 1
     order_rng, development_rng, candidate_rng = np.random.default_rng(split_seed).spawn(3)
     rows = _ordered_rows(interactions, order_rng)
     users, items = interactions.users[rows], interactions.items[rows]
-    in_baskets = interactions.baskets is not None
     sequence = interactions.baskets[rows] if interactions.baskets is not None else users
 
-    size = np.bincount(sequence, minlength=sequence.max(initial=-1) + 1)
+    size = np.bincount(sequence)
     end = np.cumsum(size)
     held = np.flatnonzero(size >= MINIMUM)
     test_rows = end[held] - 1
     development_rows = end[held] - size[held] + development_rng.integers(size[held] - 1)
 
-    is_training = np.ones(len(rows), dtype=bool)
-    is_training[test_rows] = is_training[development_rows] = False
-    training_before = np.cumsum(is_training) - is_training  # [rows] training rows above, in all sequences
-    size_in_training = np.bincount(sequence[is_training], minlength=len(size))
-    start_in_training = np.cumsum(size_in_training) - size_in_training
-    training_items = items[is_training]
+    unseen = Unseen(seen_items(users, items, interactions.n_users, interactions.n_items))
 
-    def contexts(of: IntArray) -> Contexts:
-        start, length = start_in_training[sequence[of]], size_in_training[sequence[of]]
-        place = training_before[of] - start
-        count = length - is_training[of] if in_baskets else place
-        return Contexts(training_items, start, length, place, count, padding=interactions.n_items)
+    def candidates(of: IntArray) -> IntArray:
+        return np.column_stack([items[of], unseen.draw_distinct(users[of], n_candidates, candidate_rng)])
 
-    seen = csr_matrix((np.ones(len(users)), (users, items)), shape=(interactions.n_users, interactions.n_items))
+    return assemble(
+        Rows(users, items, sequence, in_baskets=interactions.baskets is not None),
+        (interactions.n_users, interactions.n_items),
+        (development_rows, candidates(development_rows)),
+        (test_rows, candidates(test_rows)),
+    )
+
+
+def seen_items(users: IntArray, items: IntArray, n_users: int, n_items: int) -> csr_matrix:
+    """[n_users, n_items] the items that each user has anywhere."""
+    seen = csr_matrix((np.ones(len(users)), (users, items)), shape=(n_users, n_items))
     seen.sum_duplicates()
     seen.sort_indices()
-    unseen = Unseen(seen)
+    return seen
 
-    def held_out(of: IntArray) -> HeldOut:
-        others = unseen.draw_distinct(users[of], n_candidates, candidate_rng)
-        candidates = np.sort(np.column_stack([items[of], others]), axis=1)
-        return HeldOut(users[of], items[of], contexts(of), candidates)
 
-    training_rows = np.flatnonzero(is_training)
-    development, test = held_out(development_rows), held_out(test_rows)
-    instances = Instances(users[is_training], training_items, contexts(training_rows))
-    return Task(Training(interactions.n_users, interactions.n_items, instances, development), test)
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Interactions sequence after sequence, each in its order."""
+
+    users: IntArray  # [n]
+    items: IntArray  # [n]
+    sequence: IntArray  # [n] ascending
+    in_baskets: bool  # the sequences are baskets, not histories
+
+
+def assemble(
+    rows: Rows, shape: tuple[int, int], development: tuple[IntArray, IntArray], test: tuple[IntArray, IntArray]
+) -> Task:
+    """The task with the given rows held out; all other rows train.
+
+    `shape`: number of users and of items. `development` and `test`: the numbers of the rows held out, and for each the
+    items to rank among ([held out, candidates], the target one of them).
+    """
+    n_users, n_items = shape
+    is_training = np.ones(len(rows.items), dtype=bool)
+    is_training[development[0]] = is_training[test[0]] = False
+    training_before = np.cumsum(is_training) - is_training  # [rows] training rows above, in all sequences
+    n_sequences = int(rows.sequence.max(initial=-1)) + 1
+    size_in_training = np.bincount(rows.sequence[is_training], minlength=n_sequences)
+    start_in_training = np.cumsum(size_in_training) - size_in_training
+    training_items = rows.items[is_training]
+
+    def contexts(of: IntArray) -> Contexts:
+        start, length = start_in_training[rows.sequence[of]], size_in_training[rows.sequence[of]]
+        place = training_before[of] - start
+        count = length - is_training[of] if rows.in_baskets else place
+        return Contexts(training_items, start, length, place, count, padding=n_items)
+
+    def held_out(of: IntArray, candidates: IntArray) -> HeldOut:
+        return HeldOut(rows.users[of], rows.items[of], contexts(of), np.sort(candidates, axis=1))
+
+    instances = Instances(rows.users[is_training], training_items, contexts(np.flatnonzero(is_training)))
+    return Task(Training(n_users, n_items, instances, held_out(*development)), held_out(*test))
 
 
 def _ordered_rows(interactions: Interactions, rng: np.random.Generator) -> IntArray:

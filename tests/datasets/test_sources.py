@@ -18,7 +18,7 @@ import pytest
 from datasets import sources
 from datasets.movielens import ML_100K
 from datasets.parsing import DataError
-from datasets.sources import Archive, RawFile, Wheel, cache_folder, find, sha256, verify, write_whole
+from datasets.sources import Download, RawFile, Wheel, cache_folder, find, sha256, verify, write_whole
 
 CONTENT = b"1\t2\t3\n" * 1000
 CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
@@ -71,7 +71,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def raw_file(*routes: Archive | Wheel, checksum: str | None = CHECKSUM) -> RawFile:
+def raw_file(*routes: Download | Wheel, checksum: str | None = CHECKSUM) -> RawFile:
     return RawFile("set/raw.tsv", checksum, routes, terms="Be kind.")
 
 
@@ -83,9 +83,9 @@ def test_data_folder_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for folder in (tmp_path / "mine", cache / "raw"):
         (folder / "set").mkdir(parents=True)
         (folder / "set" / "raw.tsv").write_bytes(CONTENT)
-    assert find(raw_file(Archive("http://127.0.0.1:1/x.zip", "x"))) == cache / "raw" / "set" / "raw.tsv"
+    assert find(raw_file(Download("http://127.0.0.1:1/x.zip", "x"))) == cache / "raw" / "set" / "raw.tsv"
     monkeypatch.setenv("SDMR_DATA", str(tmp_path / "mine"))
-    assert find(raw_file(Archive("http://127.0.0.1:1/x.zip", "x"))) == tmp_path / "mine" / "set" / "raw.tsv"
+    assert find(raw_file(Download("http://127.0.0.1:1/x.zip", "x"))) == tmp_path / "mine" / "set" / "raw.tsv"
 
 
 def test_either_of_two_equivalent_files_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_archive_is_fetched_once_and_its_terms_are_said_once(
 ) -> None:
     folder, address = web
     (folder / "data.zip").write_bytes(zipped("in/raw.tsv"))
-    file = raw_file(Archive(f"{address}/data.zip", "in/raw.tsv"))
+    file = raw_file(Download(f"{address}/data.zip", "in/raw.tsv"))
     path = find(file)
     assert path.read_bytes() == CONTENT
     assert leftovers(cache) == ["raw.tsv"]
@@ -112,7 +112,7 @@ def test_archive_is_fetched_once_and_its_terms_are_said_once(
 def test_wheel_is_the_next_route_and_ends_in_the_same_bytes(web: tuple[Path, str], index: Path, cache: Path) -> None:
     (index / "carrier-1.0-py3-none-any.whl").write_bytes(zipped("carrier/raw.inter", b"a:token\tb:token\n" + CONTENT))
     wheel = Wheel("carrier==1.0", "carrier/raw.inter", header=True)
-    path = find(raw_file(Archive(f"{web[1]}/absent.zip", "in/raw.tsv"), wheel))
+    path = find(raw_file(Download(f"{web[1]}/absent.zip", "in/raw.tsv"), wheel))
     assert path == cache / "raw" / "set" / "raw.tsv"
     assert path.read_bytes() == CONTENT
 
@@ -135,7 +135,7 @@ def test_every_route_tried_is_named_and_nothing_is_kept(
     if served is not None:
         (folder / "data.zip").write_bytes(served)
     with pytest.raises(DataError) as error:
-        find(raw_file(Archive(f"{address}/data.zip", "in/raw.tsv"), Wheel("carrier==1.0", "carrier/raw.inter")))
+        find(raw_file(Download(f"{address}/data.zip", "in/raw.tsv"), Wheel("carrier==1.0", "carrier/raw.inter")))
     lines = str(error.value).splitlines()
     assert lines[0] == "set/raw.tsv is not to be had. Tried:"
     assert "SDMR_DATA: not set" in lines[1]
@@ -159,7 +159,7 @@ def test_a_download_cut_short_is_not_kept(cache: Path) -> None:
         threading.Thread(target=answer).start()
         address = f"http://127.0.0.1:{server.getsockname()[1]}/data.zip"
         with pytest.raises(DataError, match="IncompleteRead"):
-            find(raw_file(Archive(address, "in/raw.tsv")))
+            find(raw_file(Download(address, "in/raw.tsv")))
     assert leftovers(cache) == []
 
 
@@ -169,7 +169,7 @@ def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/data.zip"
         begun = time.monotonic()
         with pytest.raises(DataError, match="timed out"):
-            find(raw_file(Archive(address, "in/raw.tsv")))
+            find(raw_file(Download(address, "in/raw.tsv")))
         assert time.monotonic() - begun < 10
 
 
@@ -178,15 +178,15 @@ def test_an_archive_of_another_checksum_is_refused(web: tuple[Path, str]) -> Non
     packed = zipped("in/raw.tsv")
     (folder / "data.zip").write_bytes(packed)
     with pytest.raises(DataError, match=f"the archive has sha256 {hashlib.sha256(packed).hexdigest()}"):
-        find(raw_file(Archive(f"{address}/data.zip", "in/raw.tsv", sha256="0" * 64), checksum=None))
-    sound = Archive(f"{address}/data.zip", "in/raw.tsv", sha256=hashlib.sha256(packed).hexdigest())
+        find(raw_file(Download(f"{address}/data.zip", "in/raw.tsv", sha256="0" * 64), checksum=None))
+    sound = Download(f"{address}/data.zip", "in/raw.tsv", sha256=hashlib.sha256(packed).hexdigest())
     assert find(raw_file(sound, checksum=None)).read_bytes() == CONTENT
 
 
 def test_a_damaged_cache_is_fetched_anew(web: tuple[Path, str]) -> None:
     folder, address = web
     (folder / "data.zip").write_bytes(zipped("in/raw.tsv"))
-    file = raw_file(Archive(f"{address}/data.zip", "in/raw.tsv"))
+    file = raw_file(Download(f"{address}/data.zip", "in/raw.tsv"))
     find(file).write_bytes(CONTENT[:50])
     assert find(file).read_bytes() == CONTENT
 

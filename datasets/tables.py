@@ -1,0 +1,99 @@
+"""Anyone's own interactions: a table with a header, such as a csv file or RecBole's atomic `.inter` file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from datasets.filters import Order, core, in_file_order
+from datasets.interactions import IntArray, Interactions
+from datasets.parsing import DataError, Layout, as_interactions, drop_duplicates, open_raw, read_columns
+
+
+def csv_file(
+    path: str,
+    user: str = "user",
+    item: str = "item",
+    time: str | None = None,
+    basket: str | None = None,
+    separator: str = ",",
+    order: Order = "random",
+    least: int = 1,
+    iterated: bool = False,
+) -> Interactions:
+    """The rows of a file with a header line, each one interaction; columns are named by that line.
+
+    `time` is a number or an ISO 8601 date; without it `order` says whether histories are shuffled when they are split,
+    or the file's order is taken for time. `basket` tells a user's transactions apart (two users' baskets of one name
+    are two). Rows that repeat an earlier pair of user (or basket) and item are dropped and counted. `least` and
+    `iterated`: see `filters.core`. A file whose name ends in .gz, .bz2 or .zip is unpacked.
+
+    Raises DataError at the first line that does not fit.
+    """
+    file = Path(path)
+    wanted = {"user": user, "item": item} | {
+        kind: name for kind, name in (("time", time), ("basket", basket)) if name is not None
+    }
+    columns = _header(file, separator)
+    for name in wanted.values():
+        if name not in columns:
+            raise DataError(f"{file}, line 1: found no column {name!r}, expected it among {', '.join(columns)}")
+    optional = tuple(name for name in columns if name not in wanted.values())
+    layout = Layout(dict.fromkeys(columns, str), separator, header=True, quoted=True, optional=optional)
+    rows = read_columns(file, layout, list(wanted.values())).rename(
+        columns={name: kind for kind, name in wanted.items()}
+    )
+    if time is not None:
+        rows["time"] = _times(file, rows["time"])
+    if basket is not None:
+        rows["basket"] = rows.groupby(["user", "basket"]).ngroup()
+    rows = drop_duplicates(file, rows, ["user" if basket is None else "basket", "item"])
+    kept = core(as_interactions(rows), least, iterated)
+    return in_file_order(kept) if order == "file" and time is None else kept
+
+
+def inter_file(path: str, order: Order = "random", least: int = 1, iterated: bool = False) -> Interactions:
+    """RecBole's atomic file of interactions, with its columns user_id, item_id and, if it is there, timestamp.
+
+    Settings and errors as in `csv_file`.
+    """
+    time = "timestamp:float"
+    return csv_file(
+        path,
+        user="user_id:token",
+        item="item_id:token",
+        time=time if time in _header(Path(path), "\t") else None,
+        separator="\t",
+        order=order,
+        least=least,
+        iterated=iterated,
+    )
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    """The names in the first line."""
+    try:
+        with open_raw(path) as raw:
+            columns = next(csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), delimiter=separator), [])
+    except OSError as error:
+        raise DataError(f"{path} is not to be read: {error}") from error
+    if not columns or len(set(columns)) < len(columns):
+        raise DataError(f"{path}, line 1: found {columns}, expected the columns' names, each once")
+    return columns
+
+
+def _times(path: Path, times: pd.Series[str]) -> IntArray:
+    """[rows] the place of each time among all times, equal for equal times: that is all a split asks of them."""
+    values = pd.to_numeric(times, errors="coerce")
+    if values.isna().any():
+        values = pd.to_datetime(times, format="ISO8601", errors="coerce", utc=True)
+        if values.isna().any():
+            row = int(values.isna().to_numpy().argmax())
+            raise DataError(
+                f"{path}, line {row + 2}: the time is {times.iloc[row]!r}, expected numbers or ISO 8601 dates"
+            )
+    return np.unique(values.to_numpy(), return_inverse=True)[1]
