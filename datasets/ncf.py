@@ -33,6 +33,13 @@ def ncf(path: str, split_seed: int = 0) -> Task:
     test_users, test_items, _ = _ratings(test_path)
     if len(np.unique(test_users)) < len(test_users):
         raise DataError(f"{test_path}: expected one test item of each user, found several of one")
+    both = set(zip(train_users.tolist(), train_items.tolist(), strict=True)) & set(
+        zip(test_users.tolist(), test_items.tolist(), strict=True)
+    )
+    if both:
+        raise DataError(
+            f"{test_path}: user {min(both)[0]} has item {min(both)[1]} in {train_path} as well, expected it once"
+        )
     negatives = _negatives(negative_path, test_users, test_items)
 
     # Ids are numbered by their order, over all three files.

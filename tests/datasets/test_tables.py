@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from datasets.interactions import Interactions
+from datasets.parsing import DataError
+from datasets.tables import csv_file, inter_file
+
+
+def written(folder: Path, content: str, name: str = "mine.csv") -> str:
+    (folder / name).write_text(content)
+    return str(folder / name)
+
+
+def rows(data: Interactions) -> list[tuple[object, object]]:
+    return list(zip(data.user_ids[data.users].tolist(), data.item_ids[data.items].tolist(), strict=True))
+
+
+def test_columns_are_found_by_name(tmp_path: Path) -> None:
+    path = written(tmp_path, "when;what;who\n3;apple;b\n1;pear;a\n3;apple;a\n")
+    data = csv_file(path, user="who", item="what", time="when", separator=";")
+    assert rows(data) == [("b", "apple"), ("a", "pear"), ("a", "apple")]
+    assert data.times is not None
+    assert data.times.tolist() == [1, 0, 1]
+    assert data.baskets is None
+    assert csv_file(path, user="who", item="what", separator=";").times is None
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2", "10", "2", "-1"],
+        ["0.25", "0.5", "0.25", "0.1"],
+        ["2019-05-13", "2020-01-01", "2019-05-13", "1999-12-31"],
+        ["2019-05-13T10:00:00", "2019-05-13T10:00:01", "2019-05-13T10:00:00", "2019-05-13"],
+    ],
+)
+def test_times_are_numbers_or_dates_and_keep_their_order_and_ties(tmp_path: Path, times: list[str]) -> None:
+    path = written(tmp_path, "user,item,t\n" + "".join(f"1,{row},{time}\n" for row, time in enumerate(times)))
+    data = csv_file(path, time="t")
+    assert data.times is not None
+    assert data.times.tolist() == [1, 2, 1, 0]
+
+
+def test_a_wrong_time_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "user,item,t\n1,1,2019-05-13\n1,2,yesterday\n")
+    with pytest.raises(DataError, match=r"line 3: the time is 'yesterday', expected numbers or ISO 8601 dates"):
+        csv_file(path, time="t")
+
+
+def test_baskets_of_one_name_are_told_apart_by_their_users(tmp_path: Path) -> None:
+    path = written(tmp_path, "user,item,day\n1,1,mon\n2,1,mon\n1,2,tue\n1,1,tue\n1,1,tue\n")
+    data = csv_file(path, basket="day")
+    assert rows(data) == [(1, 1), (2, 1), (1, 2), (1, 1)]  # the second of two equal items in one basket is dropped
+    assert data.baskets is not None
+    assert data.baskets.tolist() == [0, 2, 1, 1]
+
+
+def test_duplicate_pairs_are_dropped_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = written(tmp_path, "user,item\n1,1\n1,2\n1,1\n1,1\n")
+    assert rows(csv_file(path)) == [(1, 1), (1, 2)]
+    assert "dropped 2 duplicate rows of 4 (same user, item)" in caplog.text
+
+
+def test_order_and_core_are_settings(tmp_path: Path) -> None:
+    path = written(tmp_path, "user,item\n1,1\n1,2\n2,1\n2,2\n3,1\n")
+    data = csv_file(path, order="file", least=2)
+    assert rows(data) == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert data.times is not None
+    assert data.times.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("user,thing\n1,2\n", "line 1: found no column 'item', expected it among user, thing"),
+        ("user,user\n1,2\n", r"line 1: found \['user', 'user'\], expected the columns' names, each once"),
+        ("", r"line 1: found \[\], expected the columns' names"),
+        ("user,item\n", "is empty"),
+        ("user,item,note\n1,2,x\n3,4\n", "line 3: found 2 fields, expected 3"),
+        ("user,item,note\n1,2,x\n3,4,\n5,,x\n", "line 4: item is empty"),
+        ("user,item\n1,2\n3,4,5\n", "line 3: found 3 fields, expected 2"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, content: str, complaint: str) -> None:
+    with pytest.raises(DataError, match=f"mine.csv.*{complaint}"):
+        csv_file(written(tmp_path, content))
+
+
+def test_an_absent_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"absent.csv is not to be read"):
+        csv_file(str(tmp_path / "absent.csv"))
+
+
+def test_other_columns_may_be_empty(tmp_path: Path) -> None:
+    assert rows(csv_file(written(tmp_path, "note,user,item,end\n,1,2,\nx,3,4,y\n"))) == [(1, 2), (3, 4)]
+
+
+def test_recbole_with_and_without_timestamps(tmp_path: Path) -> None:
+    header = "user_id:token\titem_id:token\trating:float"
+    path = written(tmp_path, f"{header}\ttimestamp:float\n1\t7\t3\t20.5\n1\t8\t3\t10.5\n", "a.inter")
+    data = inter_file(path)
+    assert rows(data) == [(1, 7), (1, 8)]
+    assert data.times is not None
+    assert data.times.tolist() == [1, 0]
+    assert inter_file(written(tmp_path, f"{header}\n1\t7\t3\n", "b.inter")).times is None
+    with pytest.raises(DataError, match="no column 'item_id:token'"):
+        inter_file(written(tmp_path, "user_id:token\tartist_id:token\n1\t7\n", "c.inter"))
