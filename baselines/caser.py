@@ -1,0 +1,78 @@
+"""Caser, convolutional sequence embedding (Tang & Wang, WSDM 2018)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness.embedding import Embedding
+from harness.optimiser import Optimisation
+from harness.training import TorchRecommender
+
+
+class Caser(TorchRecommender):
+    """The L latest items as an image of L × d, read by convolutions.
+
+    horizontal: n_h filters of each height 1 … L and width d, ReLU, maximum over time    (Eq. 4-6)
+    vertical:   n_v filters of height L and width 1                                      (Eq. 7-9)
+    z = ReLU(W dropout([õ; o]) + b)                                                      (Eq. 10)
+    score = W'_jᵀ [z; P_u] + b'_j                                                        (Eq. 11)
+
+    Log loss, positives and negatives each averaged over their number, then times the positives of the batch: a
+    positive weighs as much as its negatives together. W', b' are another table than the items' embeddings.
+
+    Departures from the source: one target an instance (T = 1), since every model here has the same instances; the
+    embedding of the padding is 0 and stays there; λ acts on the batch's distinct rows. Initialisation is that of the
+    authors' PyTorch code: embeddings normal with standard deviation 1/d, W' with 1/2d, b' at 0, PyTorch's own for
+    convolutions and the layer W.
+    """
+
+    def __init__(
+        self,
+        dim: int = 64,
+        context_length: int = 5,
+        horizontal: int = 16,
+        vertical: int = 4,
+        dropout: float = 0.5,
+        optimisation: Optimisation = Optimisation(),
+    ) -> None:
+        """`dim`: d, the embedding size. `context_length`: L ≥ 1. `horizontal`: n_h ≥ 1, a height.
+
+        `vertical`: n_v ≥ 1. `dropout`: the probability with which an entry of [õ; o] is dropped in training.
+        """
+        super().__init__(optimisation)
+        if min(context_length, horizontal, vertical) < 1:
+            raise ValueError(
+                "Caser needs context_length, horizontal and vertical ≥ 1, "
+                f"not {context_length}, {horizontal} and {vertical}"
+            )
+        self.dim, self.context_length, self.dropout = dim, context_length, dropout
+        self.n_horizontal, self.n_vertical = horizontal, vertical
+
+    def build(self, n_users: int, n_items: int) -> None:
+        d, length = self.dim, self.context_length
+        self.users = Embedding(n_users, d, std=1 / d)  # P
+        self.items = Embedding(n_items, d, std=1 / d, padding=True)
+        # A filter of height h is a layer on h items, laid end to end. On a CPU this is faster than nn.Conv1d.
+        self.horizontal = nn.ModuleList(nn.Linear(h * d, self.n_horizontal) for h in range(1, length + 1))
+        self.vertical = nn.Linear(length, self.n_vertical)
+        self.hidden = nn.Linear(self.n_vertical * d + self.n_horizontal * length, d)  # W, b
+        self.output = Embedding(n_items, 2 * d, std=1 / (2 * d))  # W'
+        self.output_bias = Embedding(n_items, 1, std=0.0)  # b'
+
+    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        image = self.items(contexts)  # [B, L, d]
+        vertical = self.vertical(image.transpose(1, 2)).flatten(1)  # [B, d · n_v]
+        rows = image.flatten(1)
+        windows = [rows.unfold(1, h * self.dim, self.dim) for h in range(1, self.context_length + 1)]  # [B, L−h+1, h·d]
+        # The maximum over time before ReLU, not after: the same value for less work.
+        horizontal = [torch.relu(layer(w).amax(dim=1)) for layer, w in zip(self.horizontal, windows, strict=True)]
+        convolved = F.dropout(torch.cat([vertical, *horizontal], dim=1), self.dropout, self.training)
+        z = torch.relu(self.hidden(convolved))
+        x = torch.cat([z, self.users(users)], dim=1)  # [B, 2d]
+        return (self.output(candidates) @ x[:, :, None]).squeeze(2) + self.output_bias(candidates).squeeze(2)
+
+    def loss(self, scores: Tensor) -> Tensor:
+        positive, negative = scores[:, 0], scores[:, 1:]
+        return len(scores) * (-F.logsigmoid(positive).mean() - F.logsigmoid(-negative).mean())
