@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import copy
+import math
+
+import pytest
+import torch
+
 from harness.optimiser import Optimisation
 from models.sdp import SDP
 from tests.behaviour import RecommenderBehaviour
+from tests.models.oracles import assert_same_gradients, scatter, sdp_score
 
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
 
@@ -10,3 +17,63 @@ FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, ep
 class TestSDP(RecommenderBehaviour):
     def make(self) -> SDP:
         return SDP(dim=16, optimisation=FAST)
+
+
+class TestDeepSDP(RecommenderBehaviour):
+    def make(self) -> SDP:
+        return SDP(dim=16, layers=2, optimisation=FAST)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_scores_and_gradients_are_those_of_the_equations(layers: int) -> None:
+    model = SDP(dim=8, layers=layers)
+    model.build(n_users=5, n_items=7)
+    model.double()
+    scatter(model, seed=layers)
+    oracle = copy.deepcopy(model)
+    users = torch.tensor([4, 0, 4])
+    candidates = torch.tensor([[1, 6, 2, 2], [3, 0, 1, 5], [6, 6, 0, 4]])
+    weights = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    scores = model(users, torch.empty(3, 0, dtype=torch.int64), candidates)
+    expected = torch.stack(
+        [
+            torch.stack([sdp_score(oracle, int(user), int(candidate)) for candidate in row])
+            for user, row in zip(users, candidates, strict=True)
+        ]
+    )
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-9)
+    (scores * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert_same_gradients(model, oracle, atol=1e-9)
+
+
+def test_it_starts_as_released() -> None:
+    """e¹ = tanh(u − v_j); embeddings have standard deviation 1/d, w_o is LeCun-uniform, biases are 0."""
+    d, further, outputs = 32, [], []
+    for seed in range(40):
+        torch.manual_seed(seed)
+        model = SDP(dim=d, layers=2)
+        model.build(n_users=100, n_items=50)
+        assert torch.equal(model.first_user.weight, torch.eye(d))
+        assert torch.equal(model.first_item.weight, -torch.eye(d))
+        for name, parameter in model.named_parameters():
+            assert "bias" not in name or not parameter.any(), name
+        further.append(model.further[0].weight.detach().flatten())  # type: ignore[operator]
+        outputs.append(model.output.weight.detach().flatten())
+    for table in (model.users, model.items):
+        n = table.weight.numel()
+        assert abs(table.weight.std().item() * d - 1) < 5 / math.sqrt(2 * n)
+        assert abs(table.weight.mean().item() * d) < 5 / math.sqrt(n)
+    he = torch.cat(further)
+    assert abs(he.std().item() / math.sqrt(2 / d) - 1) < 5 / math.sqrt(2 * len(he))
+    uniform, bound = torch.cat(outputs), math.sqrt(3 / (d // 2))
+    assert 0.98 * bound < uniform.abs().max() <= bound
+    assert abs(uniform.std().item() / (bound / math.sqrt(3)) - 1) < 0.1
+    assert abs(uniform.mean().item()) < 5 * bound / math.sqrt(3 * len(uniform))
+
+
+@pytest.mark.parametrize(("dim", "layers"), [(8, 0), (6, 3), (7, 2)])
+def test_layers_that_do_not_halve_are_an_error(dim: int, layers: int) -> None:
+    with pytest.raises(ValueError, match=rf"^SDP needs .* not {layers} and {dim}"):
+        SDP(dim=dim, layers=layers)

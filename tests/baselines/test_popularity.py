@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from baselines.popularity import Popularity
+from datasets.interactions import Interactions
+from datasets.split import split
+from datasets.task import Task
+from harness.ranking import rank
+from tests.behaviour import RecommenderBehaviour, checkerboard, small
+
+
+def baskets() -> Task:
+    """Users take some items again in another basket."""
+    rng = np.random.default_rng(5)
+    users = np.repeat(np.arange(12), 12)
+    items = np.concatenate([rng.choice(20, size=4, replace=False) for _ in range(36)])
+    return split(Interactions.from_raw(users, items, baskets=np.repeat(np.arange(36), 4)), n_candidates=3)
+
+
+class TestPopularity(RecommenderBehaviour):
+    test_it_learns_a_checkerboard = None  # type: ignore[assignment]  # it cannot: nothing in it is personal
+
+    def make(self) -> Popularity:
+        return Popularity()
+
+
+@pytest.mark.parametrize("task", [small(), checkerboard(), baskets()], ids=["sparse", "checkerboard", "baskets"])
+def test_the_score_is_the_number_of_training_users_for_everyone(task: Task) -> None:
+    training = task.training
+    takers: list[set[int]] = [set() for _ in range(training.n_items)]
+    for user, item in zip(training.instances.users.tolist(), training.instances.targets.tolist(), strict=True):
+        takers[item].add(user)
+    popularity = Popularity()
+    popularity.fit(training)
+    every_item = np.tile(np.arange(training.n_items), (training.n_users, 1))
+    scores = popularity.score(np.arange(training.n_users), np.empty((training.n_users, 0), dtype=np.int64), every_item)
+    np.testing.assert_array_equal(scores, [[len(users) for users in takers]] * training.n_users)
+
+    ranks = rank(popularity, task.test)
+    for n, (target, candidates) in enumerate(zip(task.test.targets, task.test.candidates, strict=True)):
+        others = [len(takers[item]) for item in candidates if item != target]
+        assert ranks.above[n] == sum(number > len(takers[target]) for number in others)
+        assert ranks.tied[n] == sum(number == len(takers[target]) for number in others)
+
+
+def test_the_baskets_hold_items_taken_again() -> None:
+    instances = baskets().training.instances
+    pairs = set(zip(instances.users.tolist(), instances.targets.tolist(), strict=True))
+    assert len(pairs) < len(instances)

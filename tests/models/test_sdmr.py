@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+
+from harness.optimiser import Optimisation
+from harness.ranking import rank
+from models.sdm import SDM
+from models.sdmr import SDMR
+from models.sdp import SDP
+from tests.behaviour import RecommenderBehaviour, checkerboard, small
+
+FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
+SHORT = replace(FAST, epochs=3)
+AS_BUILT = replace(FAST, epochs=0)
+Inputs = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def sdmr(
+    combine: Literal["learned", "sum"] = "learned",
+    activation: Literal["relu", "identity"] = "relu",
+    beta: float = 0.5,
+    parts: Optimisation = SHORT,
+    optimisation: Optimisation = SHORT,
+) -> SDMR:
+    """The two parts differ in their d."""
+    sdp, sdm = SDP(dim=8, optimisation=parts), SDM(dim=12, hops=2, optimisation=parts)
+    return SDMR(sdp, sdm, combine, activation, beta, optimisation)
+
+
+def fitted(model: SDMR) -> SDMR:
+    model.fit(small().training)
+    return model
+
+
+def inputs_of(model: SDMR) -> Inputs:
+    test = small().test
+    return test.users, test.contexts.latest(model.context_length), test.candidates
+
+
+class TestSDMR(RecommenderBehaviour):
+    def make(self) -> SDMR:
+        return sdmr(parts=FAST, optimisation=FAST)
+
+    def test_it_learns_a_checkerboard(self) -> None:
+        """Without ReLU: with it, every candidate close enough to the user ties at distance 0, in no order."""
+        model = sdmr(activation="identity", parts=FAST, optimisation=FAST)
+        model.fit(checkerboard().training)
+        assert rank(model, checkerboard().test).hit(1).mean() >= 0.9
+
+
+def arguments(model: SDMR, inputs: Inputs) -> np.ndarray:
+    """w_uᵀ [e_SDP; e_SDM] + b_u of Eq. 20 by loops: [B, C]."""
+    users, contexts, candidates = map(torch.from_numpy, inputs)
+    with torch.no_grad():
+        e_sdp, e_sdm = model.sdp.distances(users, candidates), model.sdm.distances(users, contexts, candidates)
+    weights, bias = model.output.weight.detach().numpy()[0].astype(float), model.output.bias.item()
+    values = np.empty(candidates.shape)
+    for b, c in np.ndindex(values.shape):
+        e = np.concatenate([e_sdp[b, c].numpy(), e_sdm[b, c].numpy()]).astype(float)
+        values[b, c] = sum(weight * entry for weight, entry in zip(weights, e, strict=True)) + bias
+    return values
+
+
+@pytest.mark.parametrize("activation", ["relu", "identity"])
+def test_scores_are_those_of_equation_20(activation: Literal["relu", "identity"]) -> None:
+    model = fitted(sdmr(activation=activation))
+    inputs = inputs_of(model)
+    o = arguments(model, inputs)
+    with torch.no_grad():
+        model.output.bias -= float(np.median(o))  # about half of the candidates are clamped
+    distances: np.ndarray = o - float(np.median(o))
+    expected = -np.maximum(distances, 0) if activation == "relu" else -distances
+    np.testing.assert_allclose(model.score(*inputs), expected, rtol=0, atol=1e-5)
+
+
+def test_only_the_last_layer_is_learned() -> None:
+    model = sdmr()
+    model.sdp.fit(small().training)
+    model.sdm.fit(small().training)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    start = fitted(sdmr(optimisation=AS_BUILT)).state_dict()
+    model.fit(small().training)
+    after = model.state_dict()
+    assert {name for name in after if name not in before} == {"output.weight", "output.bias"}
+    for name, value in before.items():
+        assert torch.equal(after[name], value), name
+    assert not torch.equal(after["output.weight"], start["output.weight"])
+    assert not any(parameter.requires_grad for part in model.parts.values() for parameter in part.parameters())
+
+
+def test_the_last_layer_starts_at_a_tenth_of_sdp_and_nine_tenths_of_sdm() -> None:
+    model = sdmr(optimisation=AS_BUILT)
+    model.sdp.fit(small().training)
+    model.sdm.fit(small().training)
+    with torch.no_grad():
+        model.sdp.output.bias.fill_(0.25)
+        model.sdm.output.bias.fill_(-0.5)
+    fitted(model)
+    weights = [0.1 * w for w in model.sdp.output.weight[0].tolist()]
+    weights += [0.9 * w for w in model.sdm.output.weight[0].tolist()]
+    assert model.output.weight[0].tolist() == pytest.approx(weights, rel=1e-6)
+    assert model.output.bias.item() == pytest.approx(0.1 * 0.25 + 0.9 * -0.5, rel=1e-6)
+
+
+def test_the_ends_of_equation_19_are_its_parts() -> None:
+    scores = {}
+    for beta in (0.0, 0.3, 1.0):
+        model = fitted(sdmr(combine="sum", beta=beta))
+        inputs = inputs_of(model)
+        scores[beta] = model.score(*inputs)
+        assert len(model.history) == 1  # nothing is learned
+    sdp, sdm = model.sdp.score(*inputs), model.sdm.score(*inputs)
+    np.testing.assert_array_equal(scores[0.0], sdm)
+    np.testing.assert_array_equal(scores[1.0], sdp)
+    assert np.abs(sdp - sdm).max() > 0.01
+    np.testing.assert_allclose(scores[0.3], 0.3 * sdp + 0.7 * sdm, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_the_share_of_zeros_is_recorded_from_epoch_0(epochs: int) -> None:
+    model = sdmr(optimisation=replace(SHORT, epochs=epochs))
+    model.sdp.fit(small().training)
+    model.sdm.fit(small().training)
+    with torch.no_grad():  # b_u, and with it the clamp, follows from the parts' biases
+        model.sdm.output.bias.fill_(0.0)
+        model.sdp.output.bias.fill_(0.0)
+        built = fitted(SDMR(model.sdp, model.sdm, optimisation=AS_BUILT))
+        development = small().training.development
+        inputs = (
+            development.users,
+            development.contexts.latest(model.context_length),
+            development.candidates,
+        )
+        model.sdp.output.bias.fill_(-10 * float(np.median(arguments(built, inputs))))
+    fitted(model)
+    assert [entry["epoch"] for entry in model.history] == list(range(epochs + 1))
+    share = np.mean([o <= 0 for o in arguments(model, inputs).flatten()])
+    assert 0.2 < share < 0.8
+    assert model.history[-1]["zero_share"] == pytest.approx(share, abs=1e-12)
+
+
+@pytest.mark.parametrize("shift", [-100.0, 0.0, 100.0])
+def test_clamped_candidates_tie_at_the_top(shift: float) -> None:
+    model = fitted(sdmr())
+    inputs = inputs_of(model)
+    with torch.no_grad():
+        model.output.bias += shift - float(np.median(arguments(model, inputs)))
+    o = arguments(model, inputs)
+    test = small().test
+    ranks = rank(model, test)
+    for n, column in enumerate(test.target_columns):
+        clamped = int((o[n] <= 0).sum())
+        if o[n, column] <= 0:
+            assert (ranks.above[n], ranks.tied[n]) == (0, clamped - 1)
+            assert ranks.hit(10)[n] == pytest.approx(min(1, 10 / clamped))
+        else:
+            assert ranks.above[n] >= clamped
+    if shift < 0:
+        assert (ranks.hit(10) == 10 / test.candidates.shape[1]).all()
+    if shift > 0:
+        assert ranks.tied.max() < test.candidates.shape[1] - 1
+
+
+def test_an_unknown_combination_is_an_error() -> None:
+    for wrong in ({"combine": "product"}, {"activation": "tanh"}):
+        with pytest.raises(ValueError, match=f"SDMR .*{next(iter(wrong.values()))}"):
+            sdmr(**wrong)  # type: ignore[arg-type]
