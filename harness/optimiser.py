@@ -1,4 +1,4 @@
-"""Adam with the λ term of Eq. 21, for tables that are dense or touched by the row."""
+"""Adam (or plain SGD) with the λ term of Eq. 21, for tables that are dense or touched by the row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Optimisation:
     batch_size: int = 256  # positives a batch
     n_negatives: int = 4  # drawn anew for every positive in every epoch
     negatives: Literal["all", "hardest"] = "all"  # which of them enter a BPR loss: each, or the highest-scored one
-    optimizer: Literal["dense", "rowwise"] = "dense"  # Adam to the letter, or only on the rows of the batch
+    optimizer: Literal["dense", "rowwise", "sgd"] = "dense"  # Adam to the letter, or on the batch's rows; or plain SGD
     epochs: int = 100  # at most
     patience: int = 10  # epochs without a better development NDCG@10 before stopping
     development_instances: int = 10_000  # at most so many of them, fixed and random, choose the epoch
@@ -29,8 +29,8 @@ class Optimisation:
     def __post_init__(self) -> None:
         if self.negatives not in ("all", "hardest"):
             raise ValueError(f'negatives must be "all" or "hardest", not {self.negatives!r}')
-        if self.optimizer not in ("dense", "rowwise"):
-            raise ValueError(f'optimizer must be "dense" or "rowwise", not {self.optimizer!r}')
+        if self.optimizer not in ("dense", "rowwise", "sgd"):
+            raise ValueError(f'optimizer must be "dense", "rowwise" or "sgd", not {self.optimizer!r}')
 
 
 class Optimiser:
@@ -39,7 +39,7 @@ class Optimiser:
     Before each step λ ‖·‖² enters the gradients: of every weight, and of the distinct embedding rows that the batch
     has looked up; biases (parameters with "bias" in their name) are excluded. `dense` moves every row of every table at
     every step, as Adam is written. `rowwise` moves the rows of the batch only: moments of the others do not decay, and
-    a step costs the same whatever the size of the catalogue.
+    a step costs the same whatever the size of the catalogue. `sgd` is no Adam: it subtracts learning rate × gradient.
     """
 
     def __init__(self, model: nn.Module, options: Optimisation) -> None:
@@ -50,8 +50,9 @@ class Optimiser:
         trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self._tables = [(of_table[id(p)], "bias" not in name) for name, p in trainable if id(p) in of_table]
         self._weights = [p for name, p in trainable if id(p) not in of_table and "bias" not in name]
-        by_adam = [p for _, p in trainable if not (self._rowwise and id(p) in of_table)]
-        self._adam = torch.optim.Adam(by_adam, lr=options.learning_rate, fused=True) if by_adam else None
+        method = torch.optim.SGD if options.optimizer == "sgd" else torch.optim.Adam
+        by_method = [p for _, p in trainable if not (self._rowwise and id(p) in of_table)]
+        self._method = method(by_method, lr=options.learning_rate, fused=True) if by_method else None
         self._moments = (
             [(torch.zeros_like(t.weight), torch.zeros_like(t.weight)) for t, _ in self._tables] if self._rowwise else []
         )
@@ -60,8 +61,8 @@ class Optimiser:
     def zero_grad(self) -> None:
         for table, _ in self._tables:
             table.weight.grad = None
-        if self._adam:
-            self._adam.zero_grad(set_to_none=True)
+        if self._method:
+            self._method.zero_grad(set_to_none=True)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -85,8 +86,8 @@ class Optimiser:
             else:
                 weight.grad = torch.zeros_like(weight).index_copy_(0, rows, values)
                 touched.append((table, torch.arange(len(weight), device=weight.device)))
-        if self._adam:
-            self._adam.step()
+        if self._method:
+            self._method.step()
         for table, rows in touched:
             table.clip(rows)
 
@@ -103,9 +104,9 @@ class Optimiser:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold for the next step to be the same."""
-        return {"adam": self._adam and self._adam.state_dict(), "moments": self._moments, "steps": self._steps}
+        return {"method": self._method and self._method.state_dict(), "moments": self._moments, "steps": self._steps}
 
     def load(self, state: dict[str, Any]) -> None:
-        if self._adam:
-            self._adam.load_state_dict(state["adam"])
+        if self._method:
+            self._method.load_state_dict(state["method"])
         self._moments, self._steps = state["moments"], state["steps"]
