@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -61,12 +62,15 @@ class CMN(TorchRecommender):
         self.register_buffer("neighbours", torch.zeros(0, dtype=torch.int64), persistent=False)  # [n_training]
 
     def fit(self, training: Training) -> None:
-        by_item = training.matrix.tocsc()
-        by_item.sort_indices()
-        self.set_extra_state(
-            {"first": torch.from_numpy(by_item.indptr).long(), "neighbours": torch.from_numpy(by_item.indices).long()}
-        )
+        self.read(training.matrix)
         super().fit(training)
+
+    def read(self, matrix: csr_matrix) -> None:
+        """Take every N(j) from a matrix [n_users, n_items] of the interactions that may be attended to."""
+        by_item = matrix.tocsc()
+        by_item.sort_indices()
+        self.first = torch.from_numpy(by_item.indptr).long()
+        self.neighbours = torch.from_numpy(by_item.indices).long()
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """The neighbourhoods: what a saved CMN must hold beside its parameters."""
@@ -98,10 +102,9 @@ class CMN(TorchRecommender):
         return torch.cat(scores).view_as(candidates)
 
     def attention(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
-        """p of every hop: [H, B, C, n_users]; zero outside N(j), and for u itself. Meant for few pairs: it is dense."""
-        dense = users.new_zeros(
-            self.hops, candidates.numel(), self.memory.num_embeddings, dtype=torch.get_default_dtype()
-        )
+        """p of every hop: [H, B, C, n_users], zero outside N(j). It is dense, and so meant for few pairs."""
+        n_users = self.memory.num_embeddings
+        dense = self.memory.weight.new_zeros(self.hops, candidates.numel(), n_users)
         done = 0
         for block in self._blocks(users, candidates):
             _, attention, near = self._hops(*block)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.caser import Caser
+from harness.optimiser import Optimisation
+from tests.behaviour import RecommenderBehaviour, small
+
+FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
+
+
+class TestCaser(RecommenderBehaviour):
+    def make(self) -> Caser:
+        return Caser(dim=16, context_length=3, horizontal=4, vertical=2, dropout=0.2, optimisation=FAST)
+
+
+def built() -> Caser:
+    torch.manual_seed(0)
+    model = Caser(dim=3, context_length=4, horizontal=2, vertical=2)
+    model.build(n_users=5, n_items=6)
+    with torch.no_grad():
+        model.output_bias.weight.normal_()
+        for table in (model.users, model.items, model.output):
+            table.weight[:5].normal_()
+    return model.double().eval()
+
+
+def naive_score(model: Caser, user: int, context: list[int], candidate: int) -> float:
+    """Eq. 4-11 of the source, number by number."""
+    d, length = model.dim, model.context_length
+    w = {name: value.tolist() for name, value in model.state_dict().items()}
+    image = [w["items.weight"][item] for item in context]
+    convolved = []
+    for dimension in range(d):
+        for f in range(model.n_vertical):
+            column = sum(w["vertical.weight"][f][row] * image[row][dimension] for row in range(length))
+            convolved.append(column + w["vertical.bias"][f])
+    for height in range(1, length + 1):
+        for f in range(model.n_horizontal):
+            responses = []
+            for first in range(length - height + 1):
+                response = w[f"horizontal.{height - 1}.bias"][f]
+                for row in range(height):
+                    for k in range(d):
+                        response += w[f"horizontal.{height - 1}.weight"][f][row * d + k] * image[first + row][k]
+                responses.append(max(response, 0.0))
+            convolved.append(max(responses))
+    x = []
+    for k in range(d):
+        inner = sum(weight * c for weight, c in zip(w["hidden.weight"][k], convolved, strict=True))
+        x.append(max(inner + w["hidden.bias"][k], 0.0))
+    x += w["users.weight"][user]
+    own = w["output.weight"][candidate]
+    return sum(a * b for a, b in zip(own, x, strict=True)) + w["output_bias.weight"][candidate][0]
+
+
+def test_scores_follow_the_equations() -> None:
+    model = built()
+    users, contexts = [3, 0, 4], [[0, 3, 3, 1], [6, 6, 2, 5], [6, 6, 6, 6]]
+    candidates = [[1, 2], [5, 0], [4, 3]]
+    scores = model(torch.tensor(users), torch.tensor(contexts), torch.tensor(candidates))
+    for row in range(3):
+        for column in range(2):
+            expected = naive_score(model, users[row], contexts[row], candidates[row][column])
+            assert scores[row, column].item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_positive_weighs_as_much_as_its_negatives_together() -> None:
+    scores = torch.tensor([[0.5, -1.0, 2.0, 0.0, 1.0], [-0.3, 0.2, 0.4, -2.0, 3.0]], dtype=torch.float64)
+    positive = negative = 0.0
+    for row in scores.tolist():
+        positive += -log(1 / (1 + np.exp(-row[0])))
+        negative += sum(-log(1 - 1 / (1 + np.exp(-s))) for s in row[1:])
+    expected = 2 * (positive / 2 + negative / 8)
+    assert Caser().loss(scores).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_order_of_the_context_matters_and_only_the_latest_items_are_read() -> None:
+    model = built()
+    users, candidates = torch.tensor([1]), torch.tensor([[0, 1, 2]])
+    one, other = (model(users, torch.tensor([c]), candidates) for c in ([0, 1, 2, 3], [1, 0, 2, 3]))
+    assert not torch.allclose(one, other)
+    assert model.context_length == 4
+
+
+def test_dropout_is_for_training_only() -> None:
+    model = built()
+    inputs = torch.tensor([1, 2]), torch.tensor([[0, 1, 2, 3], [3, 2, 1, 0]]), torch.tensor([[0, 1], [2, 3]])
+    quiet = model(*inputs)
+    torch.testing.assert_close(model(*inputs), quiet, rtol=0, atol=0)
+    model.train()
+    assert any(not torch.allclose(model(*inputs), quiet) for _ in range(5))
+
+
+def test_padding_stays_zero_and_candidates_have_a_table_of_their_own() -> None:
+    model = Caser(dim=8, context_length=3, optimisation=Optimisation(learning_rate=0.02, batch_size=32, epochs=2))
+    model.fit(small().training)
+    assert (model.items.weight[small().training.n_items] == 0).all()
+    assert model.output.weight.shape == (small().training.n_items, 16)
+
+
+@pytest.mark.parametrize("wrong", [{"context_length": 0}, {"horizontal": 0}, {"vertical": 0}])
+def test_an_empty_convolution_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="≥ 1"):
+        Caser(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from baselines import cmn
+from baselines.cmn import CMN
+from baselines.neumf import GMF
+from datasets.task import Training
+from harness.optimiser import Optimisation
+from tests.behaviour import RecommenderBehaviour, small
+
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta state")
+
+FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
+BRIEF = replace(FAST, epochs=2)
+
+
+def make(hops: int = 2, keep_self: bool = False, dim: int = 16, optimisation: Optimisation = FAST) -> CMN:
+    return CMN(GMF(dim, "bpr", optimisation), hops, keep_self, optimisation)
+
+
+class TestCMN(RecommenderBehaviour):
+    def make(self) -> CMN:
+        return make()
+
+
+def shaken(hops: int, keep_self: bool = False) -> CMN:
+    """A small CMN on `small()`, in float64, with every weight drawn anew and large, so that no part of it is idle."""
+    model = make(hops, keep_self, dim=5, optimisation=replace(FAST, epochs=1))
+    model.fit(small().training)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.double().parameters():
+            parameter.normal_()
+    return model
+
+
+def naive_hops(
+    model: CMN, training: Training, user: int, item: int
+) -> tuple[torch.Tensor, list[dict[int, torch.Tensor]]]:
+    """The score of (user, item) and each hop's attention by neighbour, from the equations, one neighbour at a time."""
+    taken = training.matrix.toarray()
+    near = [v for v in range(training.n_users) if taken[v, item] and (model.keep_self or v != user)]
+    m, e, c = model.memory.weight, model.items.weight, model.external.weight
+    z, o, attention = m[user] + e[item], torch.zeros_like(m[user]), []
+    for hop in range(model.hops):
+        if hop:
+            layer = model.further[hop - 1]
+            z = torch.clamp(layer.weight @ z + layer.bias + o, min=0)  # type: ignore[operator]
+        total = sum(torch.exp(z @ m[v]) for v in near)
+        attention.append({v: torch.exp(z @ m[v]) / total for v in near})
+        o = torch.zeros_like(z)
+        for v, p in attention[-1].items():
+            o = o + p * c[v]
+    hidden = torch.clamp(model.hidden.weight @ torch.cat([m[user] * e[item], o]) + model.hidden.bias, min=0)
+    return model.output.weight[0] @ hidden, attention
+
+
+def pairs_with_every_case(training: Training) -> tuple[torch.Tensor, torch.Tensor]:
+    """Users [B] and candidates [B, C]: taken and new items, an item that nobody took, one that only the user took."""
+    per_item = np.bincount(training.matrix.indices, minlength=training.n_items)
+    alone = np.flatnonzero(per_item == 1)
+    owners = [training.matrix[:, [j]].nonzero()[0][0] for j in alone[:4]]
+    nobody = np.flatnonzero(per_item == 0)
+    assert len(owners) == 4
+    assert len(nobody)
+    busiest = per_item.argmax()
+    candidates = [[j, busiest, nobody[0], 0] for j in alone[:4]]
+    return torch.tensor(np.array(owners)), torch.tensor(np.array(candidates))
+
+
+@pytest.mark.parametrize("hops", [1, 2, 4])
+@pytest.mark.parametrize("keep_self", [False, True])
+def test_scores_attention_and_gradients_follow_the_equations(hops: int, keep_self: bool) -> None:
+    model, training = shaken(hops, keep_self), small().training
+    users, candidates = pairs_with_every_case(training)
+    contexts = torch.zeros(len(users), 0, dtype=torch.long)
+    scores, attention = model(users, contexts, candidates), model.attention(users, contexts, candidates)
+    expected = torch.zeros_like(scores)
+    for row, user in enumerate(users.tolist()):
+        for column, item in enumerate(candidates[row].tolist()):
+            expected[row, column], by_hop = naive_hops(model, training, user, item)
+            for hop in range(hops):
+                dense = torch.zeros(training.n_users, dtype=torch.float64)
+                for v, p in by_hop[hop].items():
+                    dense[v] = p
+                torch.testing.assert_close(attention[hop, row, column], dense)
+    torch.testing.assert_close(scores, expected)
+
+    # Every score with a weight of its own, so that an error in one pair is not made up for by another.
+    weights = torch.arange(1, scores.numel() + 1, dtype=torch.float64).view_as(scores)
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    actual = torch.autograd.grad((weights * scores).sum(), list(parameters.values()))
+    wanted = torch.autograd.grad((weights * expected).sum(), list(parameters.values()))
+    for name, one, other in zip(parameters, actual, wanted, strict=True):
+        one = one.to_dense() if one.is_sparse else one
+        assert one.abs().max() > 0
+        torch.testing.assert_close(one, other, msg=lambda message, name=name: f"{name}: {message}")
+
+
+def test_attention_sums_to_one_over_the_neighbourhood_and_no_user_attends_to_itself() -> None:
+    training = small().training
+    taken = torch.tensor(training.matrix.toarray()) > 0
+    users = torch.arange(training.n_users)
+    candidates = torch.arange(training.n_items).expand(len(users), -1)
+    contexts = torch.zeros(len(users), 0, dtype=torch.long)
+    for keep_self in (False, True):
+        attention = shaken(hops=2, keep_self=keep_self).attention(users, contexts, candidates)  # [H, B, C, n_users]
+        near = taken.T.expand(len(users), -1, -1).clone()
+        if not keep_self:
+            near[users, :, users] = False
+        assert ((attention > 0) <= near).all()
+        sums = attention.sum(-1)
+        torch.testing.assert_close(sums, near.any(-1).to(sums.dtype).expand_as(sums))
+        own = attention[:, users, :, users]  # [B, H, C]
+        assert bool((own > 0).any()) == keep_self
+
+
+def test_what_a_user_took_does_not_change_its_own_score_of_it() -> None:
+    """The leak that u's own entry would be: with it, the score of (u, j) tells whether u took j."""
+    model, training = shaken(hops=2), small().training
+    user = 0
+    column = training.matrix[[user]].indices[0]
+    without = training.matrix.tolil()
+    without[user, column] = 0
+    contexts, one = torch.zeros(1, 0, dtype=torch.long), torch.tensor([user])
+    is_blind = {}
+    for keep_self in (False, True):
+        model.keep_self = keep_self
+        model.read(training.matrix)
+        with_it = model(one, contexts, torch.tensor([[column]])).item()
+        model.read(without.tocsr())
+        is_blind[keep_self] = model(one, contexts, torch.tensor([[column]])).item() == with_it
+    assert is_blind == {False: True, True: False}
+
+
+def test_an_item_with_no_neighbours_is_scored_without_memory() -> None:
+    model, training = shaken(hops=3), small().training
+    per_item = np.bincount(training.matrix.indices, minlength=training.n_items)
+    item = int(np.flatnonzero(per_item == 0)[0])
+    score = model(torch.tensor([4]), torch.zeros(1, 0, dtype=torch.long), torch.tensor([[item]]))
+    product = torch.cat([model.memory.weight[4] * model.items.weight[item], torch.zeros(5, dtype=torch.float64)])
+    expected = model.output.weight @ torch.relu(model.hidden.weight @ product + model.hidden.bias)
+    torch.testing.assert_close(score[0], expected)
+
+
+@pytest.mark.parametrize("most", [1, 7, 50])
+def test_memory_is_bounded_by_blocks_that_change_no_score(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, test = shaken(hops=2), small().test
+    inputs = torch.tensor(test.users), torch.zeros(len(test), 0, dtype=torch.long), torch.tensor(test.candidates)
+    together, attention = model(*inputs), model.attention(*inputs)
+    sizes = []
+    near_of = model._near
+    monkeypatch.setattr(cmn, "MOST_ENTRIES", most)
+    monkeypatch.setattr(model, "_near", lambda *pairs: sizes.append(len(near_of(*pairs).pair)) or near_of(*pairs))
+    torch.testing.assert_close(model(*inputs), together)
+    largest = np.bincount(small().training.matrix.indices).max()
+    assert len(sizes) > 1
+    assert max(sizes) <= most + largest
+    torch.testing.assert_close(model.attention(*inputs), attention)
+
+
+def test_large_queries_do_not_overflow() -> None:
+    model, test = shaken(hops=2), small().test
+    with torch.no_grad():
+        model.memory.weight.mul_(1e4)
+    assert torch.isfinite(model(torch.tensor(test.users), torch.empty(0), torch.tensor(test.candidates))).all()
+
+
+def test_memories_start_from_half_of_gmf_and_gmf_is_frozen() -> None:
+    gmf = GMF(4, "bpr", BRIEF)
+    gmf.fit(small().training)
+    before = {name: value.clone() for name, value in gmf.state_dict().items()}
+    model = CMN(gmf, optimisation=BRIEF)
+    model.build(small().training.n_users, small().training.n_items)
+    torch.testing.assert_close(model.memory.weight, gmf.product.users.weight / 2)
+    torch.testing.assert_close(model.items.weight, gmf.product.items.weight / 2)
+    assert all((layer.bias == 1).all() for layer in model.further)
+    model.fit(small().training)
+    for name, value in gmf.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+    assert not torch.equal(model.memory.weight, gmf.product.users.weight / 2)
+
+
+def test_a_saved_cmn_knows_its_neighbourhoods(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model, again = make(optimisation=BRIEF), make(optimisation=BRIEF)
+    model.fit(small().training)
+    model.save(tmp_path / "model.pt")
+    again.load(tmp_path / "model.pt", small().training.n_users, small().training.n_items)
+    test = small().test
+    inputs = test.users, test.contexts.latest(0), test.candidates
+    np.testing.assert_array_equal(again.score(*inputs), model.score(*inputs))
+
+
+def test_wrong_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="hops"):
+        CMN(GMF(objective="bpr"), hops=0)
+    with pytest.raises(ValueError, match='objective "bpr"'):
+        CMN(GMF())
