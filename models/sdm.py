@@ -9,6 +9,7 @@ from harness.embedding import Embedding
 from harness.initialise import he_normal, lecun_uniform
 from harness.optimiser import Optimisation
 from harness.training import TorchRecommender
+from models.kernels import attended_squares, squared_norms
 
 
 class SDM(TorchRecommender):
@@ -66,19 +67,18 @@ class SDM(TorchRecommender):
         q = torch.tanh(self.a_user(self.users_in(users))[:, None] + self.a_item(self.items_in(candidates)))  # [B, C, d]
         p = torch.tanh(self.b_user(self.users_out(users))[:, None] + self.b_item(self.items_out(candidates)))
         keys = self.c_context(self.items_in(contexts))  # [B, s, d]
-        # Neither p nor a weight changes from hop to hop, so that these distances are computed once.
-        r = torch.tanh(self.d_query(p)[:, :, None] + self.d_context(self.items_out(contexts))[:, None]).square()
+        values = self.d_context(self.items_out(contexts))  # [B, s, d]
+        p = self.d_query(p)  # the part of W_d [p; v_k] that is the same for every context item and hop
         is_padding = contexts.eq(self.items_in.num_embeddings - 1)
         is_padding[:, -1] &= ~is_padding.all(dim=1)
         penalty = torch.zeros_like(keys[:, :, 0]).masked_fill_(is_padding, -torch.inf)[:, None]  # [B, 1, s]
         attention = []
         for hop in range(self.hops):
-            z = torch.tanh(self.c_query(q)[:, :, None] + keys[:, None]).square().sum(-1)  # [B, C, s]
+            z = squared_norms(self.c_query(q), keys)  # [B, C, s]
             attention.append(torch.softmax(penalty - z, dim=-1))
-            e = (attention[-1][..., None] * r).sum(2)  # [B, C, d]
+            e = attended_squares(attention[-1], p, values)  # [B, C, d]
             if hop + 1 < self.hops:
-                g = torch.sigmoid(self.gate(q))
-                q = (1 - g) * e + g * q
+                q = torch.lerp(e, q, torch.sigmoid(self.gate(q)))  # (1 − g) ⊙ e + g ⊙ q
         return e, attention
 
 
