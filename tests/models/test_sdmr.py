@@ -72,7 +72,7 @@ def test_scores_are_those_of_equation_20(activation: Literal["relu", "identity"]
     inputs = inputs_of(model)
     o = arguments(model, inputs)
     with torch.no_grad():
-        model.output.bias -= float(np.median(o))  # about half of the candidates are clamped
+        model.output.bias.sub_(float(np.median(o)))  # about half of the candidates are clamped
     distances: np.ndarray = o - float(np.median(o))
     expected = -np.maximum(distances, 0) if activation == "relu" else -distances
     np.testing.assert_allclose(model.score(*inputs), expected, rtol=0, atol=1e-5)
@@ -149,7 +149,7 @@ def test_clamped_candidates_tie_at_the_top(shift: float) -> None:
     model = fitted(sdmr())
     inputs = inputs_of(model)
     with torch.no_grad():
-        model.output.bias += shift - float(np.median(arguments(model, inputs)))
+        model.output.bias.add_(shift - float(np.median(arguments(model, inputs))))
     o = arguments(model, inputs)
     test = small().test
     ranks = rank(model, test)
