@@ -1,0 +1,30 @@
+"""CML: collaborative metric learning (Hsieh et al., WWW 2017)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from harness.embedding import Embedding
+from harness.optimiser import Optimisation
+from harness.training import TorchRecommender
+
+
+class CML(TorchRecommender):
+    """score = −‖u − v_j‖², the rows of both tables clipped to the unit ball after every step.
+
+    Departures from the source: BPR in place of its hinge loss with weights by approximate rank, and λ in place of its
+    covariance regularisation, as the paper's comparison asks; Adam in place of AdaGrad; no item features. Embeddings
+    start as normal with standard deviation 0.01.
+    """
+
+    def __init__(self, dim: int = 64, optimisation: Optimisation = Optimisation()) -> None:
+        """`dim`: d, the embedding size."""
+        super().__init__(optimisation)
+        self.dim = dim
+
+    def build(self, n_users: int, n_items: int) -> None:
+        self.users = Embedding(n_users, self.dim, std=0.01, unit_ball=True)
+        self.items = Embedding(n_items, self.dim, std=0.01, unit_ball=True)
+
+    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        return -(self.users(users)[:, None] - self.items(candidates)).square().sum(-1)  # [B, C]

@@ -1,0 +1,40 @@
+"""TransRec: translation-based recommendation (He, Kang and McAuley, RecSys 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from harness.embedding import Embedding
+from harness.optimiser import Optimisation
+from harness.training import TorchRecommender
+
+
+class TransRec(TorchRecommender):
+    """score = β_j − ‖γ_k + t + t_u − γ_j‖₂, k the last context item, γ clipped to the unit ball after every step.
+
+    Without context γ_k = 0. With `squared` the distance is squared, as some implementations have it.
+
+    Departures from the source: Adam in place of plain SGD, and λ spares β_j, as it spares every bias here. t, t_u and
+    β start at 0, as in the source, γ as normal with standard deviation 0.01.
+    """
+
+    context_length = 1
+
+    def __init__(self, dim: int = 64, squared: bool = False, optimisation: Optimisation = Optimisation()) -> None:
+        """`dim`: d, the embedding size. `squared`: take the square of the distance."""
+        super().__init__(optimisation)
+        self.dim, self.squared = dim, squared
+
+    def build(self, n_users: int, n_items: int) -> None:
+        self.items = Embedding(n_items, self.dim, std=0.01, padding=True, unit_ball=True)  # γ
+        self.translation = nn.Parameter(torch.zeros(self.dim))  # t
+        self.user_translations = Embedding(n_users, self.dim, std=0.0)  # t_u
+        self.bias = Embedding(n_items, 1, std=0.0)  # β
+
+    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        origin = self.items(contexts[:, 0]) + self.translation + self.user_translations(users)  # [B, d]
+        difference = origin[:, None] - self.items(candidates)  # [B, C, d]
+        squares = difference.square().sum(-1)
+        distance = squares if self.squared else torch.linalg.vector_norm(difference, dim=-1)
+        return self.bias(candidates).squeeze(-1) - distance
