@@ -33,7 +33,7 @@ def epinions(least: int = 5, iterated: bool = False, order: Order = "random") ->
     21,901 and 446,891. `order="file"` takes the file's order for time, as the authors did. It lists each user's items
     by their ids as strings, so that the last one gives itself away: an artefact to show, not to use.
 
-    Raises DataError if the file is not to be had, or is not the published one.
+    Raises DataError if the file cannot be found, or is not the published one.
     """
     path = find(_RATINGS, _RATINGS_BZ2, _PAIRS)
     derived = path.name.endswith(".tsv.gz")

@@ -31,7 +31,7 @@ _U_DATA = Layout({"user": int, "item": int, "rating": int, "time": int})
 def ml_100k() -> Interactions:
     """MovieLens 100K: 943 users, 1,682 items, 100,000 interactions (every rating is one), times in seconds.
 
-    Raises DataError if the file is not to be had, or is not the published one.
+    Raises DataError if the file cannot be found, or is not the published one.
     """
     path = find(ML_100K)
     table = read_columns(path, _U_DATA, ["user", "item", "time"])

@@ -31,10 +31,10 @@ def netflix(month: str, least: int = 5, iterated: bool = True) -> Interactions:
 
     Raises DataError if they are not there, at the first line that does not fit, or for a month without ratings.
     """
-    if not re.fullmatch(r"\d{4}-\d{2}", month):
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
         raise ValueError(f"the month is {month!r}, expected one such as 2005-12")
-    parts = [part[part["date"].dt.strftime("%Y-%m") == month] for part in ratings()]
-    rows = pd.concat(parts)
+    days = pd.Period(month)
+    rows = pd.concat([part[part["date"].between(days.start_time, days.end_time)] for part in ratings()])
     if rows.empty:
         raise DataError(f"netflix: no rating is of {month}, expected a month of 1999-11 to 2005-12")
     if rows.duplicated(["user", "item"]).any():
@@ -47,7 +47,7 @@ def netflix_sample(least: int = 5, iterated: bool = True, order: Order = "random
     """3,000 users by 3,000 movies at random, 102,650 ratings without dates, then filtered (`filters.core`).
 
     Not the paper's data, but as the files that can be had go, nearest to it in size: 2,496 users, 1,342 items and
-    99,272 interactions by the defaults. Raises DataError if the file is not to be had, or is not the known one.
+    99,272 interactions by the defaults. Raises DataError if the file cannot be found, or is not the known one.
     """
     path = find(_SAMPLE)
     rows = read_columns(path, _SAMPLE_LAYOUT, ["user", "item"])
@@ -67,8 +67,8 @@ def ratings() -> Iterator[pd.DataFrame]:
     files = next((files for files in found if files), [])
     if not files:
         raise DataError(
-            f"the Netflix Prize's files are not to be had: expected {' or '.join(_PATTERNS)} in the folder that "
-            f"SDMR_DATA names ({folder or 'not set'}); they are not to be downloaded"
+            f"the Netflix Prize's files cannot be found: expected {' or '.join(_PATTERNS)} in the folder that "
+            f"SDMR_DATA names ({folder or 'not set'}); no route fetches them"
         )
     note_read(files[0].parent)
     for file in files:

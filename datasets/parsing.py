@@ -43,39 +43,46 @@ class Layout:
         return f"{len(self.columns)} fields separated by {self.separator!r}: {fields}"
 
 
-_files_read: ContextVar[list[Path] | None] = ContextVar("files_read", default=None)
+_files_read: ContextVar[set[Path] | None] = ContextVar("files_read", default=None)
 
 
 @contextmanager
-def files_read() -> Iterator[list[Path]]:
-    """Within the context, the list grows by every raw file opened (see `open_raw`)."""
-    token = _files_read.set([])
+def files_read() -> Iterator[set[Path]]:
+    """Within the context, the set grows by every raw file opened (see `open_raw`)."""
+    files: set[Path] = set()
+    token = _files_read.set(files)
     try:
-        yield cast(list[Path], _files_read.get())
+        yield files
     finally:
         _files_read.reset(token)
 
 
 def note_read(path: Path) -> None:
     """Note that what is being read depends on this file, or on what this folder holds."""
-    if (noted := _files_read.get()) is not None and path not in noted:
-        noted.append(path)
+    if (noted := _files_read.get()) is not None:
+        noted.add(path)
 
 
 def open_raw(path: Path) -> IO[bytes]:
-    """The file's bytes, unpacked if its name ends in .gz, .bz2 or .zip (of one member)."""
+    """The file's bytes, unpacked if its name ends in .gz, .bz2 or .zip (of one member).
+
+    Raises DataError if there is no such file, or it is no such archive.
+    """
     note_read(path)
-    if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path))
-    if path.suffix == ".bz2":
-        return cast(IO[bytes], bz2.open(path))
-    if path.suffix == ".zip":
-        archive = zipfile.ZipFile(path)
-        members = archive.namelist()
-        if len(members) != 1:
-            raise DataError(f"{path}: expected an archive of one file, found {len(members)}")
-        return archive.open(members[0])
-    return path.open("rb")
+    try:
+        if path.suffix == ".gz":
+            return cast(IO[bytes], gzip.open(path))
+        if path.suffix == ".bz2":
+            return cast(IO[bytes], bz2.open(path))
+        if path.suffix == ".zip":
+            archive = zipfile.ZipFile(path)
+            members = archive.namelist()
+            if len(members) != 1:
+                raise DataError(f"{path}: expected an archive of one file, found {len(members)}")
+            return archive.open(members[0])
+        return path.open("rb")
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def read_columns(path: Path, layout: Layout, wanted: list[str]) -> pd.DataFrame:
@@ -114,7 +121,7 @@ def read_in_parts(path: Path, layout: Layout, wanted: list[str]) -> Iterator[pd.
                     raise ValueError("a line does not fit")
                 yield part[wanted]
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # bz2 says OSError of a damaged archive
-        raise DataError(f"{path} is not to be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {error}") from error
     except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
         _explain(path, layout)
         raise DataError(f"{path}: {error}; expected {layout.describe()}") from error

@@ -112,12 +112,12 @@ def _task(arrays: dict[str, IntArray]) -> Task:
     return Task(Training(n_users, n_items, instances("training"), held_out("development")), held_out("test"))
 
 
-def _save(task: Task, entry: Path, code: str, files: list[Path]) -> None:
+def _save(task: Task, entry: Path, code: str, files: set[Path]) -> None:
     """Numbers in 32 bits, since half the bytes load in half the time; and a note of what they were made from."""
     note = {
         "code": code,
         "fingerprint": fingerprint(task),
-        "files": {str(path): _checksum(path) for path in files},
+        "files": {str(path): _checksum(path) for path in sorted(files)},
     }
     small = {name: array.astype(np.int32) for name, array in _arrays(task).items()}
     content = io.BytesIO()

@@ -129,7 +129,7 @@ def find(*files: RawFile) -> Path:
                 return _fetch(file, route)
             except (OSError, requests.RequestException, subprocess.SubprocessError, zipfile.BadZipFile) as error:
                 failures.append(f"{route}: {error}")
-    raise DataError("\n  - ".join([f"{files[0].name} is not to be had. Tried:", *failures]))
+    raise DataError("\n  - ".join([f"{files[0].name} cannot be found. Tried:", *failures]))
 
 
 def verify(path: Path, file: RawFile) -> None:

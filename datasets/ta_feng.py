@@ -45,7 +45,7 @@ def ta_feng(smallest: int = 5, largest: int = 20, order: Order = "file", split_s
     not in the paper's text, but in its "at most 18 context items", 20 less the test and the development item. The order
     within a basket is the file's, or random (drawn with `split_seed`).
 
-    Raises DataError if the file is not to be had, or is not the published one.
+    Raises DataError if the file cannot be found, or is not the published one.
     """
     path = find(_MERGED, _MERGED_ZIP)
     table = read_columns(path, _LAYOUT, ["date", "user", "item"])

@@ -44,9 +44,8 @@ def csv_file(
             raise DataError(f"{file}, line 1: found no column {name!r}, expected it among {', '.join(columns)}")
     optional = tuple(name for name in columns if name not in wanted.values())
     layout = Layout(dict.fromkeys(columns, str), separator, header=True, quoted=True, optional=optional)
-    rows = read_columns(file, layout, list(wanted.values())).rename(
-        columns={name: kind for kind, name in wanted.items()}
-    )
+    fields = read_columns(file, layout, list(dict.fromkeys(wanted.values())))
+    rows = pd.DataFrame({kind: fields[name] for kind, name in wanted.items()})  # a day may be both time and basket
     if time is not None:
         rows["time"] = _times(file, rows["time"])
     if basket is not None:
@@ -80,7 +79,7 @@ def _header(path: Path, separator: str) -> list[str]:
         with open_raw(path) as raw:
             columns = next(csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), delimiter=separator), [])
     except OSError as error:
-        raise DataError(f"{path} is not to be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {error}") from error
     if not columns or len(set(columns)) < len(columns):
         raise DataError(f"{path}, line 1: found {columns}, expected the columns' names, each once")
     return columns

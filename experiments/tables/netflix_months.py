@@ -19,15 +19,15 @@ def months(least: int = 5) -> pd.DataFrame:
     """Each month's users, items and interactions after the 5-core, in one pass and iterated; the nearest month first.
 
     The distance to the paper's counts is the sum of the three |log(ours / paper)|. Raises DataError if the Prize's
-    files are not to be had (see `datasets.netflix`).
+    files cannot be found (see `datasets.netflix`).
     """
     with (PAPER / "table1.csv").open(encoding="utf-8") as lines:
         paper = next(row for row in csv.DictReader(lines) if row["dataset"] == "netflix")
     goal = [int(paper[name]) for name in ("users", "items", "interactions")]
     parts = defaultdict(list)
     for part in tqdm(ratings(), desc="reading", unit=" parts"):
-        for month, rows in part.groupby(part["date"].dt.strftime("%Y-%m")):
-            parts[month].append(rows[["user", "item"]].astype(np.int32))
+        for (year, month), rows in part.groupby([part["date"].dt.year, part["date"].dt.month]):
+            parts[f"{year}-{month:02}"].append(rows[["user", "item"]].astype(np.int32))
     found = []
     for month in sorted(parts):
         whole = as_interactions(pd.concat(parts.pop(month)))

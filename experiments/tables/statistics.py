@@ -57,7 +57,7 @@ def statistics(data: Interactions) -> dict[str, float]:
 def table(number: int) -> list[dict[str, str]]:
     """The cells of Table `number` (1 or 2), tidy: dataset, statistic, paper, ours and their difference.
 
-    Ours is printed with the paper's decimals; it is empty for a data set that is not to be had.
+    Ours is printed with the paper's decimals; it is empty for a data set that cannot be found.
     """
     cells = []
     with (PAPER / f"table{number}.csv").open(encoding="utf-8") as lines:
@@ -92,14 +92,14 @@ def markdown(number: int, cells: list[dict[str, str]]) -> str:
             values = [own[column][side] for column in columns]
             lines.append(f"| {name if side == 'paper' else ''} | {side} | {' | '.join(map(_readable, values))} |")
         if not own[columns[0]]["ours"]:
-            notes.append(f"- {name}: not to be had on the machine that made this table.")
+            notes.append(f"- {name}: not found on the machine that made this table.")
         elif any(float(cell["difference"]) for cell in own.values()):
             notes.append(f"- {name}: {REASONS.get(name, 'differs from the paper.')}")
     return "\n".join([*lines, "", *notes]).rstrip() + "\n"
 
 
 def _found(choice: str) -> dict[str, float] | None:
-    """The statistics of the data set that `dataset=choice` reads; None, with a word why, if it is not to be had."""
+    """The statistics of the data set that `dataset=choice` reads; None, with a word why, if it cannot be found."""
     with initialize(config_path="../conf", version_base="1.3"):
         config = compose("config", overrides=[f"dataset={choice}", "model=popularity"])
     settings = {str(name): value for name, value in config.dataset.items()}

@@ -92,6 +92,13 @@ def test_without_times_the_file_is_the_order(files: Path) -> None:
     assert len(targets) == 3
 
 
+@pytest.mark.parametrize("end", [".train.rating", ".test.rating", ".test.negative"])
+def test_an_absent_file_is_named(files: Path, end: str) -> None:
+    Path(f"{files}{end}").unlink()
+    with pytest.raises(DataError, match=f"set{end} cannot be read"):
+        ncf(str(files))
+
+
 def test_the_seed_decides(files: Path) -> None:
     assert fingerprint(ncf(str(files), 1)) == fingerprint(ncf(str(files), 1))
     assert len({fingerprint(ncf(str(files), seed)) for seed in range(4)}) > 1

@@ -137,7 +137,7 @@ def test_every_route_tried_is_named_and_nothing_is_kept(
     with pytest.raises(DataError) as error:
         find(raw_file(Download(f"{address}/data.zip", "in/raw.tsv"), Wheel("carrier==1.0", "carrier/raw.inter")))
     lines = str(error.value).splitlines()
-    assert lines[0] == "set/raw.tsv is not to be had. Tried:"
+    assert lines[0] == "set/raw.tsv cannot be found. Tried:"
     assert "SDMR_DATA: not set" in lines[1]
     assert f"cache: no file {cache}" in lines[2]
     assert f"{address}/data.zip: " in lines[3]

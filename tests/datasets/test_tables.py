@@ -58,6 +58,13 @@ def test_baskets_of_one_name_are_told_apart_by_their_users(tmp_path: Path) -> No
     assert data.baskets.tolist() == [0, 2, 1, 1]
 
 
+def test_a_day_may_be_both_time_and_basket(tmp_path: Path) -> None:
+    data = csv_file(written(tmp_path, "user,item,day\n1,1,2\n1,2,1\n1,3,2\n"), time="day", basket="day")
+    assert data.times is not None
+    assert data.baskets is not None
+    assert data.times.tolist() == data.baskets.tolist() == [1, 0, 1]
+
+
 def test_duplicate_pairs_are_dropped_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = written(tmp_path, "user,item\n1,1\n1,2\n1,1\n1,1\n")
     assert rows(csv_file(path)) == [(1, 1), (1, 2)]
@@ -90,7 +97,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, content: str, complaint: str
 
 
 def test_an_absent_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"absent.csv is not to be read"):
+    with pytest.raises(DataError, match=r"absent.csv cannot be read"):
         csv_file(str(tmp_path / "absent.csv"))
 
 

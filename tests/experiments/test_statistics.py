@@ -57,7 +57,7 @@ def test_the_readable_table_says_why_it_differs() -> None:
     assert "| netflix | paper | 1,888 | 3,724 | 103,254 | 1.5 |\n|  | ours | 2,000 | 3,724 | 103,254 | 1.4 |" in text
     assert "|  | difference | +112 | 0 | 0 | -0.1 |" in text
     assert "- netflix: The paper's month is not named" in text
-    assert "- ml-1m: not to be had" in text
+    assert "- ml-1m: not found" in text
     assert "- ml-100k" not in text
 
 
@@ -72,7 +72,7 @@ def test_the_command_writes_a_table_of_what_is_to_be_had(tmp_path: Path, monkeyp
         monkeypatch.setenv(name, value)
     command = [sys.executable, "-m", "experiments.tables.statistics", "2", "--results", str(tmp_path / "results")]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
-    assert "ijcai-15: ijcai-15/user_log_format1.csv is not to be had. Tried:" in done.stderr
+    assert "ijcai-15: ijcai-15/user_log_format1.csv cannot be found. Tried:" in done.stderr
     with (tmp_path / "results" / "table2.csv").open() as lines:
         cells = list(csv.DictReader(lines))
     assert [cell["paper"] for cell in cells if cell["dataset"] == "ta-feng"] == [
@@ -88,7 +88,7 @@ def test_the_command_writes_a_table_of_what_is_to_be_had(tmp_path: Path, monkeyp
 
 def test_months_of_netflix_are_sorted_by_their_distance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDMR_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="not to be had"):
+    with pytest.raises(DataError, match="cannot be found"):
         months()
     small = [f"{movie}:\n1,3,2001-02-03\n2,3,2001-02-03\n" for movie in range(1, 3)]
     large = [f"{movie}:\n" + "".join(f"{user},3,2001-03-03\n" for user in range(9)) for movie in range(3, 9)]
