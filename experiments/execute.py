@@ -29,6 +29,8 @@ class Run:
     """A resolved configuration, and the place of its record."""
 
     config: dict[str, Any]  # the settings named in IDENTITY
+    data: str  # fingerprint of the task
+    source: str  # digest of the code that computes the run
     dataset: str  # the data set's name
     folder: Path
 
@@ -44,8 +46,9 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     identity = {name: config[name] for name in IDENTITY}
     target = identity["model"]["_target_"]
     source = source_digest(class_of(target).__module__, "harness.ranking", "datasets.prepare", _module_of(identity))
-    key = run_key(identity, _task(json.dumps(identity["dataset"]), identity["split_seed"])[1], source)
-    return Run(identity, dataset, runs / dataset / f"{target.rpartition('.')[2]}-{key}")
+    _, data = _task(json.dumps(identity["dataset"]), identity["split_seed"])
+    name = f"{target.rpartition('.')[2]}-{run_key(identity, data, source)}"
+    return Run(identity, data, source, dataset, runs / dataset / name)
 
 
 def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
@@ -74,6 +77,8 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
             "model": run.config["model"]["_target_"],
             "dataset": run.dataset,
             "config": run.config,
+            "data": run.data,
+            "source": run.source,
             "parts": parts,
             "development": summary(rank(recommender, task.training.development)),
         }

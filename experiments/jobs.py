@@ -1,0 +1,53 @@
+"""Several runs side by side: one process each, so that a run's peak memory is its own and a crash is its own too."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from experiments.configs import compose_run
+from experiments.execute import execute, make_run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run, or why there is none."""
+
+    overrides: tuple[str, ...]
+    record: dict[str, Any] | None
+    error: str = ""
+
+
+def run_all(jobs: Sequence[tuple[str, ...]], runs: Path, workers: int) -> Iterator[Outcome]:
+    """Run `experiments.run` with each job's overrides, `workers` at a time on one thread each, in any order.
+
+    A job that fails is an outcome with its error, and does not stop the others.
+    """
+    os.environ["TQDM_DISABLE"] = "1"  # the bars of several processes would overwrite each other
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+        os.environ[name] = "1"
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        futures = {pool.submit(_run, job, runs): job for job in jobs}
+        for future in as_completed(futures):
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                yield Outcome(
+                    futures[future], None, "its process died, or another's did while it waited (out of memory?)"
+                )
+
+
+def _run(job: tuple[str, ...], runs: Path) -> Outcome:
+    try:
+        config, dataset = compose_run(job)
+        return Outcome(job, execute(make_run(config, dataset, runs)))
+    except Exception as error:  # whatever a model raises is this run's outcome
+        traceback.print_exc()
+        return Outcome(job, None, f"{type(error).__name__}: {error}")

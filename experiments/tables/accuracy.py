@@ -1,0 +1,133 @@
+"""Tables 3 and 4: train what this machine has not, and print paper, published and own values side by side.
+
+`python -m experiments.tables.accuracy 3 --datasets ml-100k --seeds 1 --config plain`
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets.parsing import DataError
+from experiments.configs import MODELS, compose_run
+from experiments.execute import make_run
+from experiments.jobs import run_all
+from experiments.tables.cells import METRICS, Cell, cells_of, rows
+
+DEFAULTS = {3: ["ml-100k"], 4: ["ta-feng"]}
+FIRST_TO_LAST = {"sdm": 0, "sdp": 1, "sdmr": 3}
+CHOSEN = Path(__file__).parent.parent / "conf" / "chosen"
+
+
+def arguments_of(description: str) -> argparse.Namespace:
+    """The command line that `accuracy` and `publish` share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("table", type=int, choices=(3, 4))
+    parser.add_argument("--datasets", nargs="+", help="default: ml-100k for Table 3, ta-feng for Table 4")
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), help="default: every model of the table")
+    parser.add_argument("--seeds", type=int, default=1, help="seeds 0 … n − 1 of each model that has one")
+    parser.add_argument("--config", choices=("plain", "chosen"), default="plain", help="settings of the models")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side, on one thread each")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the published ones")
+    parser.add_argument("overrides", nargs="*", default=[], help="of every run, such as epochs=2")
+    arguments = parser.parse_intermixed_args()
+    arguments.datasets = arguments.datasets or DEFAULTS[arguments.table]
+    arguments.models = arguments.models or rows(arguments.table)
+    return arguments
+
+
+def job(dataset: str, model: str, seed: int, config: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
+    """The overrides of `experiments.run` for one run of the table. Raises FileNotFoundError if it was never tuned."""
+    tuned: list[str] = []
+    if config == "chosen":
+        path = CHOSEN / dataset / f"{model}.txt"
+        tuned = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    return (f"model={model}", f"dataset={dataset}", f"seed={seed}", *tuned, *overrides)
+
+
+def has_seed(model: str) -> bool:
+    """Whether a model draws anything. Those that do not are run once."""
+    return "optimisation" in compose_run([f"model={model}"])[0]["model"]
+
+
+def print_table(table: int, datasets: Sequence[str], cells: Sequence[Cell], published: Path) -> None:
+    """One line a model: for each metric the paper's value, the published one, and this machine's."""
+    known = _published(published)
+    for dataset in datasets:
+        print(f"\nTable {table}, {dataset}: paper | published | this machine (± over seeds)")
+        print(f"{'':12}" + "".join(f"{metric:^32}" for metric in METRICS))
+        for model in dict.fromkeys(cell.model for cell in cells):
+            line = f"{model:12}"
+            for cell in (c for c in cells if (c.dataset, c.model) == (dataset, model)):
+                spread = "" if cell.spread is None else f" ±{cell.spread:.3f}"
+                own = number(cell.ours) + spread
+                line += f"{number(cell.paper):>6} | {known.get((dataset, model, cell.metric), '–'):>5} | {own:<14}"
+            print(line.rstrip())
+
+
+def number(value: float | None) -> str:
+    """Three decimals, a dash for nothing."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _published(path: Path) -> dict[tuple[str, str, str], str]:
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8") as lines:
+        return {(row["dataset"], row["model"], row["metric"]): row["ours"] for row in csv.DictReader(lines)}
+
+
+def main() -> int:
+    arguments = arguments_of(__doc__)
+    start = time.perf_counter()
+    jobs: dict[tuple[str, ...], tuple[str, str]] = {}
+    for dataset in arguments.datasets:
+        for model in arguments.models:
+            for seed in range(arguments.seeds if has_seed(model) else 1):
+                try:
+                    jobs[job(dataset, model, seed, arguments.config, arguments.overrides)] = (dataset, model)
+                except FileNotFoundError:
+                    print(f"{MODELS[model].name} on {dataset} is left out: it has no chosen settings yet")
+                    break
+    records: dict[tuple[str, str], list[Path]] = {}
+    failures, ready = [], {}
+    for overrides in jobs:
+        try:
+            ready[overrides] = make_run(*compose_run(overrides), arguments.runs)
+        except DataError as error:
+            failures.append(f"{' '.join(overrides)}: {error}")
+    waiting = [overrides for overrides, run in ready.items() if run.record is None]
+    # The longest run first; SDMR last, since it waits for SDP and SDM of its seed.
+    waiting.sort(key=lambda overrides: FIRST_TO_LAST.get(jobs[overrides][1], 2))
+    print(f"{len(ready) - len(waiting)} runs are there, {len(waiting)} to do, {arguments.jobs} side by side")
+    for outcome in run_all(waiting, arguments.runs, arguments.jobs):
+        if outcome.record is None:
+            failures.append(f"{' '.join(outcome.overrides)}: {outcome.error}")
+            continue
+        values = " ".join(f"{metric} {outcome.record['test'][metric]['expected']:.3f}" for metric in METRICS)
+        seconds = sum(outcome.record["seconds"].values())
+        print(f"{' '.join(outcome.overrides)}: {values} ({seconds:.0f} s)", flush=True)
+    for overrides, run in ready.items():
+        if run.record is not None:
+            records.setdefault(jobs[overrides], []).append(run.folder / "record.json")
+    cells = [
+        cell
+        for dataset in arguments.datasets
+        for model in arguments.models
+        for cell in cells_of(arguments.table, dataset, MODELS[model].name, records.get((dataset, model), []))
+    ]
+    print_table(arguments.table, arguments.datasets, cells, arguments.results / f"table{arguments.table}.csv")
+    print(f"\n{time.perf_counter() - start:.0f} s in all; records in {arguments.runs}/")
+    for failure in failures:
+        print(f"FAILED {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""From records to the cells of Table 3 and Table 4."""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.configs import MODELS
+from experiments.uncertainty import interval, verdict
+from harness.ranking import Ranks
+
+METRICS = ("hit@10", "NDCG@10")
+PAPER = Path(__file__).parent.parent / "paper"
+DATASETS = {3: ("ml-100k", "ml-1m", "netflix", "epinions"), 4: ("ijcai-15", "ta-feng")}
+GROUPS = ("general", "sequential")  # of baselines, as the paper has them
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one model on one data set, over the seeds that were run."""
+
+    dataset: str
+    model: str  # as the paper prints it
+    metric: str
+    paper: float | None
+    values: tuple[float, ...]  # one a seed, expected ties
+    optimistic: float | None = None
+    pessimistic: float | None = None
+    verdict: str = ""  # the paper's value is above, within or below our 95 % interval over users
+    commit: str = ""
+
+    @property
+    def ours(self) -> float | None:
+        return statistics.mean(self.values) if self.values else None
+
+    @property
+    def spread(self) -> float | None:
+        """Sample standard deviation over seeds."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+
+def paper_values(table: int) -> dict[tuple[str, str, str], float]:
+    """The paper's Table 3 or 4: value by (data set, model, metric)."""
+    values = {}
+    with (PAPER / f"table{table}.csv").open(encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            for dataset in DATASETS[table]:
+                for metric in METRICS:
+                    values[dataset, row["method"], metric] = float(row[f"{dataset}_{metric.lower()}"])
+    return values
+
+
+def groups(table: int) -> dict[str, str]:
+    """The paper's group of each model in the table."""
+    with (PAPER / f"table{table}.csv").open(encoding="utf-8") as lines:
+        return {row["method"]: row["group"] for row in csv.DictReader(lines)}
+
+
+def rows(table: int) -> list[str]:
+    """The choices of the models that belong in the table, in the paper's order."""
+    return [choice for choice, model in MODELS.items() if table == 3 or model.name in groups(table)]
+
+
+def has_seed(record: dict[str, Any]) -> bool:
+    """Whether the model draws anything: only trained ones have a history."""
+    return "history" in record
+
+
+def cells_of(table: int, dataset: str, model: str, records: Sequence[Path]) -> list[Cell]:
+    """Both cells of a model (its printed name) from the records of its seeds, with their ranks beside them."""
+    read = [json.loads(path.read_text(encoding="utf-8")) for path in records]
+    paper = paper_values(table)
+    if read and not has_seed(read[0]):
+        read = read[:1]
+    cells = []
+    for metric in METRICS:
+        published = paper.get((dataset, model, metric))
+        if not read:
+            cells.append(Cell(dataset, model, metric, published, ()))
+            continue
+        sides = {side: statistics.mean(r["test"][metric][side] for r in read) for side in ("optimistic", "pessimistic")}
+        expected = tuple(r["test"][metric]["expected"] for r in read)
+        commits = sorted({r["environment"]["commit"] or "" for r in read})
+        judged = verdict(published, *_interval(records[: len(read)], metric)) if published is not None else ""
+        cells.append(
+            Cell(dataset, model, metric, published, expected, **sides, verdict=judged, commit=", ".join(commits))
+        )
+    return cells
+
+
+def _interval(records: Sequence[Path], metric: str) -> tuple[float, float]:
+    """Of the mean over instances of the metric's mean over seeds."""
+    values = []
+    for path in records:
+        with np.load(ranks_beside(path)) as saved:
+            users, ranks = saved["users"], Ranks(saved["above"], saved["tied"])
+        values.append(ranks.hit(10) if metric == "hit@10" else ranks.ndcg(10))
+    return interval(users, np.mean(values, axis=0))
+
+
+def ranks_beside(record: Path) -> Path:
+    """The file of per-instance ranks that belongs to a record."""
+    return record.with_name(record.name.replace("record.json", "ranks.npz"))
+
+
+def improvements(table: int, cells: Sequence[Cell]) -> list[tuple[str, str, str, str, float | None, float | None]]:
+    """The paper's last rows: the gain of SDM and SDMR over the best baseline of a group, in the paper and here.
+
+    (data set, metric, model, group, paper, ours), the gains in percent; None where a value is missing.
+    """
+    of, found = groups(table), []
+    index = {(c.dataset, c.model, c.metric): c for c in cells}
+    for dataset, metric in dict.fromkeys((c.dataset, c.metric) for c in cells):
+        for group in GROUPS:
+            baselines = [index[dataset, m, metric] for m in of if of[m] == group and (dataset, m, metric) in index]
+            for model in ("SDM", "SDMR"):
+                cell = index.get((dataset, model, metric))
+                if cell is None or not baselines:
+                    continue
+                paper = _gain(cell.paper, [b.paper for b in baselines])
+                ours = _gain(cell.ours, [b.ours for b in baselines])
+                found.append((dataset, metric, model, group, paper, ours))
+    return found
+
+
+def _gain(value: float | None, others: Sequence[float | None]) -> float | None:
+    known = [other for other in others if other is not None]
+    return None if value is None or not known else 100 * (value / max(known) - 1)

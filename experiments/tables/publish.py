@@ -1,0 +1,170 @@
+"""Publish Tables 3 and 4: copy this machine's records to `results/`, and write the tables made from them.
+
+`python -m experiments.tables.publish 3 --datasets ml-100k --seeds 3`. Nothing is trained. A cell that this machine has
+no records for keeps the ones published before, and the commit they were made with.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets.sources import write_whole
+from experiments.configs import MODELS, compose_run
+from experiments.execute import Run, make_run
+from experiments.tables.accuracy import arguments_of, has_seed, job, number
+from experiments.tables.cells import DATASETS, METRICS, Cell, cells_of, improvements, ranks_beside, rows
+
+COLUMNS = ("dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optimistic", "pessimistic")
+NOTE = (
+    "Each cell: the paper's value | ours ± sample standard deviation over seeds (– for a model without a seed) | where "
+    "the paper's value lies, seen from our 95 % bootstrap interval over users. Ties count with their expected value."
+)
+
+
+def copy_records(table: Path, dataset: str, model: str, runs: Sequence[Run]) -> None:
+    """Put the records and ranks of all seeds of a model in place of those published before."""
+    for old in records_of(table, dataset, model):
+        ranks_beside(old).unlink()
+        old.unlink()
+    for seed, run in enumerate(runs):
+        target = table / dataset / f"{model}-{seed}-record.json"
+        write_whole(ranks_beside(target), (run.folder / "ranks.npz").read_bytes())
+        write_whole(target, (run.folder / "record.json").read_bytes())
+
+
+def records_of(table: Path, dataset: str, model: str) -> list[Path]:
+    """The published records of a model, by seed."""
+    return sorted((table / dataset).glob(f"{model}-[0-9]*-record.json"))
+
+
+def markdown(table: int, cells: Sequence[Cell], records: Sequence[dict[str, Any]]) -> str:
+    """The table for reading, the rows of improvement under it, then how the cells were made."""
+    lines = [f"# Table {table}, reproduced", "", NOTE, ""]
+    datasets = list(dict.fromkeys(cell.dataset for cell in cells))
+    for dataset in datasets:
+        lines += [f"## {dataset}", "", "| model | " + " | ".join(METRICS) + " | ties | seeds | commit |"]
+        lines += ["|---|---|---|---|---:|---|"]
+        for model in dict.fromkeys(cell.model for cell in cells):
+            own = [cell for cell in cells if (cell.dataset, cell.model) == (dataset, model)]
+            if own and any(cell.values for cell in own):
+                texts = " | ".join(_readable(cell) for cell in own)
+                lines.append(f"| {model} | {texts} | {_ties(own[-1])} | {len(own[0].values)} | {own[0].commit} |")
+            else:
+                papers = " | ".join(f"{number(cell.paper)} \\| not run \\|" for cell in own)
+                lines.append(f"| {model} | {papers} | – | 0 | – |")
+        gains = [g for g in improvements(table, cells) if g[0] == dataset]
+        for model, group in dict.fromkeys((g[2], g[3]) for g in gains):
+            values = {
+                g[1]: f"{_percent(g[4])} \\| {_percent(g[5])} \\|" for g in gains if (g[2], g[3]) == (model, group)
+            }
+            texts = " | ".join(values.get(metric, "–") for metric in METRICS)
+            lines.append(f"| {model} over the best {group} baseline | {texts} | | | |")
+        lines += ["", "Ties: NDCG@10 if every tie went against, or for, the target; – where both agree.", ""]
+    machines = sorted({f"{r['environment']['processor']}, {r['environment']['threads']} thread(s)" for r in records})
+    versions = sorted({f"torch {r['environment']['versions']['torch']}" for r in records})
+    seconds = sum(sum(r["seconds"].values()) for r in records)
+    lines.append(
+        f"Made from {len(records)} records on {'; '.join(machines)}; {'; '.join(versions)}; {seconds:.0f} s in all."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def latex(table: int, cells: Sequence[Cell]) -> str:
+    """The same cells as a LaTeX tabular (booktabs)."""
+    datasets = list(dict.fromkeys(cell.dataset for cell in cells))
+    lines = [f"% Table {table}: the paper's value | ours ± spread", rf"\begin{{tabular}}{{l{'rr' * len(datasets)}}}"]
+    lines += [r"\toprule", " & ".join(["", *(rf"\multicolumn{{2}}{{c}}{{{d}}}" for d in datasets)]) + r" \\"]
+    lines += [" & ".join(["", *list(METRICS) * len(datasets)]) + r" \\", r"\midrule"]
+    index = {(cell.dataset, cell.model, cell.metric): cell for cell in cells}
+    for model in dict.fromkeys(cell.model for cell in cells):
+        values = [index[dataset, model, metric] for dataset in datasets for metric in METRICS]
+        texts = [f"{number(v.paper)} $|$ {number(v.ours)}" + _spread(v, r" $\pm$ ") for v in values]
+        lines.append(" & ".join([model.replace("_", r"\_"), *texts]) + r" \\")
+    lines.append(r"\midrule")
+    gains = improvements(table, cells)
+    for model, group in dict.fromkeys((g[2], g[3]) for g in gains):
+        by_place = {
+            (g[0], g[1]): f"{_percent(g[4])} $|$ {_percent(g[5])}" for g in gains if (g[2], g[3]) == (model, group)
+        }
+        texts = [
+            by_place.get((dataset, metric), "--").replace("%", r"\%") for dataset in datasets for metric in METRICS
+        ]
+        lines.append(" & ".join([f"{model} over best {group}", *texts]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]).replace("–", "--") + "\n"
+
+
+def tidy(cells: Sequence[Cell]) -> str:
+    """One row a cell, as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for c in cells:
+        spread = "–" if len(c.values) == 1 and c.spread is None else number(c.spread) if c.values else ""
+        ours = [_exact(c.ours), spread, len(c.values), _exact(c.optimistic), _exact(c.pessimistic)]
+        writer.writerow([c.dataset, c.model, c.metric, "" if c.paper is None else f"{c.paper:.3f}", *ours])
+    return text.getvalue()
+
+
+def _readable(cell: Cell) -> str:
+    return f"{number(cell.paper)} \\| {number(cell.ours)}{_spread(cell, ' ± ')} \\| {cell.verdict or '–'}"
+
+
+def _spread(cell: Cell, sign: str) -> str:
+    return "" if not cell.values else f"{sign}–" if cell.spread is None else f"{sign}{cell.spread:.3f}"
+
+
+def _ties(cell: Cell) -> str:
+    same = f"{cell.pessimistic:.3f}" == f"{cell.optimistic:.3f}"
+    return "–" if same else f"{cell.pessimistic:.3f} … {cell.optimistic:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.1f} %"
+
+
+def _exact(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def main() -> int:
+    arguments = arguments_of(__doc__)
+    folder = arguments.results / "records" / f"table{arguments.table}"
+    for dataset in arguments.datasets:
+        for model in arguments.models:
+            seeds = range(arguments.seeds if has_seed(model) else 1)
+            jobs = [job(dataset, model, seed, arguments.config, arguments.overrides) for seed in seeds]
+            runs = [make_run(*compose_run(overrides), arguments.runs) for overrides in jobs]
+            if all(run.record for run in runs):
+                copy_records(folder, dataset, model, runs)
+            else:
+                print(f"{MODELS[model].name} on {dataset}: not all of {len(runs)} runs are in {arguments.runs}/")
+    cells, records = [], []
+    for dataset in DATASETS[arguments.table]:
+        found = {model: records_of(folder, dataset, model) for model in rows(arguments.table)}
+        if not any(found.values()):
+            continue
+        records += [json.loads(path.read_text(encoding="utf-8")) for paths in found.values() for path in paths]
+        for model, paths in found.items():
+            cells += cells_of(arguments.table, dataset, MODELS[model].name, paths)
+    if not cells:
+        print(f"nothing to publish: no complete runs in {arguments.runs}/", file=sys.stderr)
+        return 1
+    made = {
+        "md": markdown(arguments.table, cells, records),
+        "tex": latex(arguments.table, cells),
+        "csv": tidy(cells),
+    }
+    for suffix, text in made.items():
+        write_whole(arguments.results / f"table{arguments.table}.{suffix}", text.encode())
+    print(made["md"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

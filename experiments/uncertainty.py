@@ -1,0 +1,34 @@
+"""How sure a mean over users is."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.interactions import IntArray
+
+
+def by_user(users: IntArray, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum and number of the instances' values ([n]) for each user who has any."""
+    _, inverse = np.unique(users, return_inverse=True)
+    return np.bincount(inverse, weights=values).astype(np.float64), np.bincount(inverse).astype(np.float64)
+
+
+def interval(users: IntArray, values: NDArray[np.float64], resamples: int = 2000) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean of `values` [n].
+
+    Users are resampled, not instances, since the baskets of one user are not independent.
+    """
+    total, number = by_user(users, values)
+    rng = np.random.default_rng(0)
+    means = np.empty(resamples)
+    for n in range(resamples):
+        drawn = rng.integers(len(total), size=len(total))
+        means[n] = total[drawn].sum() / number[drawn].sum()
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def verdict(paper: float, low: float, high: float) -> str:
+    """Where the paper's value lies, seen from our 95 % interval."""
+    return "above" if paper > high else "below" if paper < low else "within"
