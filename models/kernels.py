@@ -26,14 +26,14 @@ def squared_norms(query: Tensor, keys: Tensor) -> Tensor:
     """‖tanh(q_c + k_j)‖² for every candidate c and context item j: query [B, C, d], keys [B, s, d] to [B, C, s]."""
     if query.device.type != "cpu":
         return torch.tanh(query[:, :, None] + keys[:, None]).square().sum(-1)
-    return _SquaredNorms.apply(query, keys)  # type: ignore[no-any-return]
+    return _SquaredNorms.apply(query, keys)
 
 
 def attended_squares(attention: Tensor, query: Tensor, values: Tensor) -> Tensor:
     """Σ_j a_cj · square(tanh(q_c + v_j)): attention [B, C, s], query [B, C, d], values [B, s, d] to [B, C, d]."""
     if query.device.type != "cpu":
         return (attention[..., None] * torch.tanh(query[:, :, None] + values[:, None]).square()).sum(2)
-    return _AttendedSquares.apply(attention, query, values)  # type: ignore[no-any-return]
+    return _AttendedSquares.apply(attention, query, values)
 
 
 class _SquaredNorms(torch.autograd.Function):
@@ -43,7 +43,7 @@ class _SquaredNorms(torch.autograd.Function):
         return _call(_norms, query, keys)[0]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         return _call(_norms_backward, *ctx.saved_tensors, gradient)
 
 
@@ -54,7 +54,7 @@ class _AttendedSquares(torch.autograd.Function):
         return _call(_attended, attention, query, values)[0]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         return _call(_attended_backward, *ctx.saved_tensors, gradient)
 
 

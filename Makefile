@@ -1,0 +1,40 @@
+# Every target makes the environment it needs; a second call does not install again.
+#   PYTHON     the interpreter that .venv is made from (3.11 or newer)
+#   DATASETS, MODELS, SEEDS, CONFIG, JOBS   what the tables are made of, see README.md
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SEEDS ?= 1
+CONFIG ?= plain
+TABLE ?= 3
+TABLE_OPTIONS = --seeds $(SEEDS) --config $(CONFIG) $(if $(DATASETS),--datasets $(DATASETS)) \
+	$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS))
+
+.PHONY: venv test lint table1 table2 table3 table4 publish
+
+venv: $(READY)
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $(READY)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+table1 table2: table%: $(READY)
+	$(BIN)/python -m experiments.tables.statistics $*
+
+table3 table4: table%: $(READY)
+	$(BIN)/python -m experiments.tables.accuracy $* $(TABLE_OPTIONS)
+
+publish: $(READY)
+	$(BIN)/python -m experiments.tables.publish $(TABLE) $(TABLE_OPTIONS)
