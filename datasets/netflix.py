@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from datasets import parsing
 from datasets.filters import Order, core, in_file_order
 from datasets.interactions import Interactions
 from datasets.parsing import DataError, Layout, as_interactions, note_read, open_raw, read_columns, refuse_duplicates
@@ -80,7 +81,9 @@ def _ratings_of(path: Path) -> Iterator[pd.DataFrame]:
     movie = np.nan
     with open_raw(path) as raw:
         try:
-            for part in pd.read_csv(raw, header=None, names=["user", "rating", "date"], dtype=str, chunksize=1_000_000):
+            for part in pd.read_csv(
+                raw, header=None, names=["user", "rating", "date"], dtype=str, chunksize=parsing.ROWS_AT_ONCE
+            ):
                 is_movie = part["user"].str.fullmatch(r"\d+:") & part["rating"].isna() & part["date"].isna()
                 movies = pd.to_numeric(part["user"].where(is_movie).str.removesuffix(":")).ffill().fillna(movie)
                 rows = pd.DataFrame(

@@ -23,6 +23,8 @@ from datasets.interactions import Interactions
 
 log = logging.getLogger(__name__)
 
+ROWS_AT_ONCE = 1_000_000  # of a large file, in memory in full
+
 
 class DataError(ValueError):
     """Data that is absent, damaged or not what was expected; the message says where and what was expected."""
@@ -113,7 +115,7 @@ def read_in_parts(path: Path, layout: Layout, wanted: list[str]) -> Iterator[pd.
                 skip_blank_lines=False,
                 quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
                 encoding="utf-8-sig",
-                chunksize=2_000_000,
+                chunksize=ROWS_AT_ONCE,
             )
             for part in parts:
                 # pandas takes the surplus fields of a first line for row labels, and fills up missing fields with NaN.

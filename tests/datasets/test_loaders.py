@@ -13,7 +13,7 @@ import pytest
 
 from datasets import epinions as epinions_module
 from datasets import ijcai_15 as ijcai_module
-from datasets import movielens, netflix
+from datasets import movielens, netflix, parsing
 from datasets import ta_feng as ta_feng_module
 from datasets.epinions import epinions
 from datasets.ijcai_15 import ijcai_15
@@ -160,7 +160,11 @@ MOVIE_2 = "2:\n10,5,2005-12-01\n12,1,2005-12-02\n"
         {"combined_data_1.txt": MOVIE_1, "combined_data_2.txt": MOVIE_2},
     ],
 )
-def test_netflix_by_both_layouts(folder: Path, files: dict[str, str]) -> None:
+@pytest.mark.parametrize("rows_at_once", [1, 2, 1000])
+def test_netflix_by_both_layouts(
+    folder: Path, files: dict[str, str], rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parsing, "ROWS_AT_ONCE", rows_at_once)
     for name, content in files.items():
         write(folder / "netflix" / name, content)
     data = netflix.netflix("2005-12", least=1)

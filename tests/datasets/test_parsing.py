@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from datasets import parsing
 from datasets.parsing import (
     DataError,
     Layout,
@@ -35,6 +36,16 @@ def test_wanted_columns_are_read(tmp_path: Path) -> None:
     table = read_columns(written(tmp_path, SOUND), RATINGS, ["item", "rating"])
     assert table.to_dict("list") == {"item": [10, 20, 30], "rating": [3.5, 4.0, 5.0]}
     assert table["item"].dtype == "int64"
+
+
+def test_a_file_read_in_parts_is_the_same_and_its_errors_name_the_same_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = read_columns(written(tmp_path, SOUND), RATINGS, ["user", "rating"])
+    monkeypatch.setattr(parsing, "ROWS_AT_ONCE", 2)
+    pd.testing.assert_frame_equal(read_columns(written(tmp_path, SOUND), RATINGS, ["user", "rating"]), whole)
+    with pytest.raises(DataError, match="line 5: found 2 fields"):
+        read_columns(written(tmp_path, SOUND + b"1\t2\t3\n1\t2\n"), RATINGS, ["user"])
 
 
 def test_a_separator_of_two_characters(tmp_path: Path) -> None:
