@@ -74,8 +74,9 @@ def test_one_training_item_of_each_user_with_two_is_for_development(files: Path,
         assert not (set(ITEM_IDS[row].tolist()) - {int(ITEM_IDS[target])}) & own
 
 
-def test_contexts_follow_the_times_and_ties_the_file(files: Path) -> None:
-    task = ncf(str(files))
+@pytest.mark.parametrize("seed", range(5))
+def test_contexts_follow_the_times_and_ties_the_file(files: Path, seed: int) -> None:
+    task = ncf(str(files), split_seed=seed)
     order = {0: [6, 7, 8, 5], 1: [9, 6, 5], 2: [5]}
     held = dict(zip(task.training.development.users.tolist(), ITEM_IDS[task.training.development.targets], strict=True))
     padded_ids = np.append(ITEM_IDS, -1)
