@@ -19,7 +19,7 @@ from numba.extending import overload
 from torch import Tensor
 
 # `error_model`: a division that could raise would keep a loop from being vectorised.
-_compile = numba.njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
+_compile = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", cache=True)
 
 
 def squared_norms(query: Tensor, keys: Tensor) -> Tensor:
