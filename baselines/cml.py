@@ -17,7 +17,7 @@ class CML(TorchRecommender):
     start as normal with standard deviation 0.01.
     """
 
-    def __init__(self, dim: int = 64, optimisation: Optimisation = Optimisation()) -> None:
+    def __init__(self, dim: int = 64, optimisation: Optimisation = Optimisation(negatives="hardest")) -> None:
         """`dim`: d, the embedding size."""
         super().__init__(optimisation)
         self.dim = dim

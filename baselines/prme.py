@@ -21,9 +21,9 @@ class PRME(TorchRecommender):
     `spaces: 2` gives items an embedding for each term, P and S, as in the source; `spaces: 1` has one for both, as the
     SDMR paper writes it.
 
-    Departures from the source: no time threshold (it drops the user term where the last check-in is recent, the SDMR
-    paper's formula does not); Adam in place of plain SGD. Embeddings start as normal with standard deviation 0.01, as
-    in the source.
+    Departures from the source: no time threshold (where the last check-in is long ago, the source leaves out the second
+    term; the SDMR paper's formula does not); Adam in place of plain SGD. Embeddings start as normal with standard
+    deviation 0.01.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class PRME(TorchRecommender):
         alpha: float = 0.5,
         context_length: int = 1,
         spaces: Literal[1, 2] = 2,
-        optimisation: Optimisation = Optimisation(),
+        optimisation: Optimisation = Optimisation(negatives="hardest"),
     ) -> None:
         """`dim`: d, the embedding size. `alpha`: α in [0, 1]. `context_length`: s ≥ 1, 1 for PRME."""
         super().__init__(optimisation)
