@@ -24,7 +24,7 @@ class SLIM:
 
     context_length = 0
 
-    def __init__(self, l1: float = 1.0, l2: float = 100.0, tolerance: float = 1e-4) -> None:
+    def __init__(self, l1: float = 1.0, l2: float = 100.0, tolerance: float = 1e-3) -> None:
         """`l1`: λ > 0. `l2`: β ≥ 0. `tolerance`: of a weight, which is of the order of 0.01 to 1."""
         self.l1, self.l2, self.tolerance = l1, l2, tolerance
 
