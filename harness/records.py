@@ -77,6 +77,9 @@ def _imports_of_rooms(tree: ast.Module) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module)
+            if node.module in ROOMS:  # `from datasets import parsing` names a module, or what __init__.py defines
+                paths = (f"{node.module}.{alias.name}" for alias in node.names)
+                names |= {path for path in paths if find_spec(path) is not None}
     return {name for name in names if name.split(".")[0] in ROOMS}
 
 
