@@ -24,7 +24,10 @@ class GMF(TorchRecommender):
     """
 
     def __init__(
-        self, dim: int = 64, objective: Literal["log", "bpr"] = "log", optimisation: Optimisation = Optimisation()
+        self,
+        dim: int = 64,
+        objective: Literal["log", "bpr"] = "log",
+        optimisation: Optimisation = Optimisation(regularisation=0.01),
     ) -> None:
         """`dim`: d, the embedding size. `objective`: "log" as a part of NeuMF, "bpr" as the start of CMN."""
         super().__init__(optimisation)
@@ -50,7 +53,9 @@ class MLP(TorchRecommender):
     Departures from the source: as for GMF.
     """
 
-    def __init__(self, dim: int = 64, layers: int = 3, optimisation: Optimisation = Optimisation()) -> None:
+    def __init__(
+        self, dim: int = 64, layers: int = 2, optimisation: Optimisation = Optimisation(regularisation=0.01)
+    ) -> None:
         """`dim`: d, the size of the last hidden layer. `layers`: X ≥ 1, of sizes d·2^(X−1) … 2d, d.
 
         The embeddings are as large as the first hidden layer.
@@ -82,7 +87,7 @@ class NeuMF(TorchRecommender):
     moments of the parts' Adam are gone); the losses are sums, so that a learning rate for SGD is not the source's.
     """
 
-    def __init__(self, gmf: GMF, mlp: MLP, optimisation: Optimisation = Optimisation()) -> None:
+    def __init__(self, gmf: GMF, mlp: MLP, optimisation: Optimisation = Optimisation(regularisation=0.01)) -> None:
         """`gmf`, `mlp`: the parts to fuse, by log loss both; they stay as they are. `optimisation`: of fine-tuning."""
         super().__init__(optimisation)
         if gmf.objective != "log":
