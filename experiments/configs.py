@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import inspect
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -80,6 +81,7 @@ def config_of(target: str) -> dict[str, Any]:
     return config
 
 
+@cache
 def register() -> None:
     """Make `model=NAME` known to Hydra, for every model."""
     for choice, model in MODELS.items():
