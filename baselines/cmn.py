@@ -45,7 +45,11 @@ class CMN(TorchRecommender):
     """
 
     def __init__(
-        self, gmf: GMF, hops: int = 3, keep_self: bool = False, optimisation: Optimisation = Optimisation()
+        self,
+        gmf: GMF,
+        hops: int = 2,
+        keep_self: bool = False,
+        optimisation: Optimisation = Optimisation(regularisation=0.01, negatives="hardest"),
     ) -> None:
         """`gmf`: the start of m and e; its size is d, and it is trained by BPR, as in the source. `hops`: H ≥ 1.
 
