@@ -122,6 +122,8 @@ def _train(model: TorchRecommender, training: Training) -> None:
     started again goes on from its last finished epoch to the same bits.
     """
     options = model.optimisation
+    if not len(training.development):
+        raise ValueError(f"{type(model).__name__} cannot choose its epoch: there are no development instances")
     optimiser = Optimiser(model, options)
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     development = _sample(training.development, options.development_instances)

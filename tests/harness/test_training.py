@@ -555,3 +555,10 @@ def test_held_out_pairs_are_in_no_matrix_and_no_context() -> None:
             target = dict(zip(held.users.tolist(), held.targets.tolist(), strict=True))
             for user, context in zip(side.users.tolist(), contexts.tolist(), strict=True):
                 assert target.get(user) not in context
+
+
+def test_without_development_instances_no_epoch_can_be_chosen() -> None:
+    training = small().training
+    nothing = training.development.take(np.arange(0))
+    with pytest.raises(ValueError, match="Factors cannot choose its epoch"):
+        Factors().fit(replace(training, development=nothing))
