@@ -1,0 +1,380 @@
+"""Runs: what a record holds, when a run is not run again, and what is left of one that is killed."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.mf_bpr import MFBPR
+from experiments import execute as module
+from experiments.configs import compose_run
+from experiments.execute import Run, execute, make_run
+from experiments.jobs import Outcome, run_all
+from harness.ranking import Ranks, summary
+from models.sdp import SDP
+
+CHECKOUT = Path(module.__file__).parents[1]
+METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20)}
+SMALL = ("model.dim=8", "epochs=3", "patience=3")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDMR_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """50 users with 8 of 140 items each, in the order of their times."""
+    rng = np.random.default_rng(5)
+    path = tmp_path_factory.mktemp("data") / "small.csv"
+    rows = [
+        f"{user},{item},{time}" for user in range(50) for time, item in enumerate(rng.choice(140, 8, replace=False))
+    ]
+    path.write_text("\n".join(["user,item,time", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture
+def overrides(data: Path) -> tuple[str, ...]:
+    return ("dataset=csv", f"dataset.path={data}", "dataset.time=time")
+
+
+def run_of(runs: Path, *overrides: str) -> Run:
+    return make_run(*compose_run(overrides), runs)
+
+
+def less_seconds(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [{key: value for key, value in entry.items() if "seconds" not in key} for entry in history]
+
+
+def ranks_of(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "ranks.npz") as saved:
+        return {name: saved[name] for name in saved.files}
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, model: type) -> None:
+    def fit(self: object, training: object) -> None:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(model, "fit", fit)
+
+
+# --- records ---
+
+
+def test_a_record_holds_all_that_is_known_of_a_run(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path, "model=mf-bpr", *overrides, *SMALL, "seed=4", "split_seed=2")
+    record = execute(run)
+    assert json.loads((run.folder / "record.json").read_text()) == record == run.record
+    assert run.folder.parent == tmp_path / "csv"
+    assert record["model"] == "baselines.mf_bpr.MFBPR"
+    assert record["dataset"] == "csv"
+    config = record["config"]
+    assert (config["seed"], config["split_seed"], config["test"]) == (4, 2, True)
+    assert (config["model"]["dim"], config["model"]["optimisation"]["epochs"]) == (8, 3)
+    assert config["dataset"]["path"] == overrides[1].partition("=")[2]
+    assert all(len(record[name]) == 64 for name in ("data", "source"))
+    for side in ("development", "test"):
+        assert set(record[side]) == METRICS
+        for readings in record[side].values():
+            assert 0 <= readings["pessimistic"] <= readings["expected"] <= readings["optimistic"] <= 1
+    assert [entry["epoch"] for entry in record["history"]] == [0, 1, 2, 3]
+    assert all({"loss", "development", "fit_seconds", "rank_seconds"} <= set(e) for e in record["history"][1:])
+    curve = [entry["development"] for entry in record["history"][1:]]
+    assert record["best_epoch"] == 1 + curve.index(max(curve))
+    assert record["best_among_last_5_allowed"] is True
+    assert record["development"]["NDCG@10"]["expected"] == pytest.approx(max(curve))
+    assert set(record["seconds"]) == {"prepare", "fit", "rank"}
+    assert all(seconds > 0 for seconds in record["seconds"].values())
+    assert record["peak_memory_mib"] > 50
+    assert record["environment"]["versions"]["torch"] == torch.__version__
+    assert "commit" in record["environment"]
+    assert sorted(path.name for path in run.folder.iterdir()) == [".lock", "model.pt", "ranks.npz", "record.json"]
+
+
+def test_the_ranks_beside_a_record_give_its_metrics(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path, "model=popularity", *overrides)
+    record = execute(run)
+    ranks = ranks_of(run.folder)
+    assert sorted(ranks["users"]) == list(range(50))
+    assert summary(Ranks(ranks["above"], ranks["tied"])) == record["test"]
+    assert record["test"]["hit@10"]["pessimistic"] < record["test"]["hit@10"]["optimistic"]  # popularity ties often
+    assert "history" not in record
+
+
+def test_a_best_epoch_far_from_the_last_is_not_flagged() -> None:
+    recommender = MFBPR(optimisation=replace(MFBPR().optimisation, epochs=9))
+    for best, flagged in ((3, False), (4, False), (5, True), (9, True)):
+        recommender.history = [{"epoch": e, "development": float(e == best)} for e in range(10)]
+        assert module._training_of(recommender)["best_epoch"] == best
+        assert module._training_of(recommender)["best_among_last_5_allowed"] is flagged
+    recommender.history = recommender.history[:8]  # stopped by its patience
+    assert module._training_of(recommender)["best_among_last_5_allowed"] is False
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["seed=1", "split_seed=1", "test=false", "model.dim=9", "dataset.order=file", "model.optimisation.epochs=4"],
+)
+def test_other_settings_are_another_run(change: str, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    plain = ("model=mf-bpr", *overrides, *SMALL)
+    assert run_of(tmp_path, *plain, change).folder != run_of(tmp_path, *plain).folder
+
+
+def test_threads_force_and_place_do_not_make_another_run(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    plain = ("model=mf-bpr", *overrides, *SMALL)
+    assert run_of(tmp_path, *plain, "threads=2", "force=true", "runs=x").folder == run_of(tmp_path, *plain).folder
+
+
+def test_other_data_under_the_same_name_is_another_run(tmp_path: Path, data: Path, overrides: tuple[str, ...]) -> None:
+    copy = tmp_path / "copy.csv"
+    copy.write_text(data.read_text())
+    there = ("model=popularity", "dataset=csv", f"dataset.path={copy}", "dataset.time=time")
+    before = run_of(tmp_path, *there)
+    assert before.data == run_of(tmp_path, "model=popularity", *overrides).data
+    copy.write_text(data.read_text() + "0,139,99\n7,139,99\n")
+    module._task.cache_clear()  # which is for one process, where no data changes
+    assert run_of(tmp_path, *there).folder != before.folder
+
+
+# --- a finished run ---
+
+
+def test_the_command_finds_a_finished_run_and_prints_its_metrics(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for test, side in (("true", "test"), ("false", "development")):
+        arguments = ("model=mf-bpr", *overrides, *SMALL, f"test={test}")
+        run = run_of(tmp_path, *arguments)
+        metrics = execute(run)[side]
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["experiments.run", *arguments, f"runs={tmp_path}"])
+            forbid(patch, MFBPR)
+            runpy.run_module("experiments.run", run_name="__main__")
+        values = f"hit@10 {metrics['hit@10']['expected']:.3f}, NDCG@10 {metrics['NDCG@10']['expected']:.3f}"
+        printed = capsys.readouterr().out
+        assert f"baselines.mf_bpr.MFBPR on csv, {side}: {values} ({run.folder}/record.json)\n" == printed
+
+
+def test_a_finished_run_is_not_run_again_unless_forced(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("model=mf-bpr", *overrides, *SMALL)
+    record = execute(run_of(tmp_path, *arguments))
+    before = ranks_of(run_of(tmp_path, *arguments).folder)
+    with monkeypatch.context() as patch:
+        forbid(patch, MFBPR)
+        assert execute(run_of(tmp_path, *arguments)) == record
+        with pytest.raises(AssertionError, match="fitted again"):
+            execute(run_of(tmp_path, *arguments, "seed=1"))
+        with pytest.raises(AssertionError, match="fitted again"):
+            execute(run_of(tmp_path, *arguments), force=True)
+    assert run_of(tmp_path, *arguments).record is None  # the forced run has failed
+    again = execute(run_of(tmp_path, *arguments), force=True)
+    assert less_seconds(again["history"]) == less_seconds(record["history"])
+    assert again["history"] != record["history"]  # its seconds are its own
+    after = ranks_of(run_of(tmp_path, *arguments).folder)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_a_forced_run_does_not_go_on_from_an_old_checkpoint(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path, "model=mf-bpr", *overrides, *SMALL)
+    run.folder.mkdir(parents=True)
+    (run.folder / "checkpoint.pt").write_text("of an older time")
+    assert execute(run, force=True)["best_epoch"] > 0
+
+
+# --- the test side ---
+
+
+class Untouchable:
+    """Stands for test instances that nobody may look at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(f"the test side was asked for {name}")
+
+    def __len__(self) -> int:
+        raise AssertionError("the test side was asked for its length")
+
+
+def test_a_search_run_never_looks_at_the_test_side(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("model=mf-bpr", *overrides, *SMALL)
+    search, run = run_of(tmp_path, *arguments, "test=false"), run_of(tmp_path, *arguments)
+    task_of = module._task
+
+    def without_test(dataset: str, split_seed: int) -> tuple[Any, str]:
+        task, fingerprint = task_of(dataset, split_seed)
+        return replace(task, test=Untouchable()), fingerprint  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "_task", without_test)
+    record = execute(search)
+    assert "test" not in record
+    assert set(record["development"]) == METRICS
+    assert not (search.folder / "ranks.npz").exists()
+    with pytest.raises(AssertionError, match="the test side was asked for"):
+        execute(run)
+    assert run.record is None
+
+
+# --- parts ---
+
+
+def test_parts_are_runs_of_their_own_and_are_found_again(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = (*overrides, "epochs=1", "patience=1")
+    sdp = run_of(tmp_path, "model=sdp", "model.dim=8", *short)
+    alone = execute(sdp)
+    both = ("model=sdmr", "model.sdp.dim=8", "model.sdm.dim=4", "model.sdm.hops=1", *short)
+    sdmr = run_of(tmp_path, *both)
+    with monkeypatch.context() as patch:
+        forbid(patch, SDP)
+        record = execute(sdmr)
+    assert sdp.record == alone
+    sdm = run_of(tmp_path, "model=sdm", "model.dim=4", "model.hops=1", *short)
+    assert sdm.record is not None
+    assert sdm.record["test"]
+    assert record["parts"] == {"sdp": sdp.folder.name, "sdm": sdm.folder.name}
+    parameters = torch.load(sdmr.folder / "model.pt", weights_only=True)["parameters"]
+    for name, part in (("sdp", sdp), ("sdm", sdm)):
+        saved = torch.load(part.folder / "model.pt", weights_only=True)["parameters"]
+        assert saved
+        assert all(torch.equal(value, parameters[f"{name}.{key}"]) for key, value in saved.items())
+
+
+# --- killed ---
+
+
+def test_a_killed_run_leaves_no_record_and_goes_on_to_the_same_bits(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    epochs = 60
+    arguments = ("model=sdm", *overrides, "model.dim=8", "model.hops=2", f"epochs={epochs}", f"patience={epochs}")
+    run = run_of(tmp_path / "killed", *arguments)
+    checkpoint = run.folder / "checkpoint.pt"
+    with (tmp_path / "log").open("w") as log:
+        command = [sys.executable, "-m", "experiments.run", *arguments, f"runs={tmp_path / 'killed'}"]
+        process = subprocess.Popen(command, cwd=CHECKOUT, stdout=log, stderr=log)
+        deadline = time.monotonic() + 300
+        while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, (tmp_path / "log").read_text()
+    assert not (run.folder / "record.json").exists()
+    assert not (run.folder / "ranks.npz").exists()
+    finished = torch.load(checkpoint, weights_only=True)["history"]
+    assert 1 < len(finished) < epochs + 1
+
+    record = execute(run)
+    assert record["history"][: len(finished)] == finished  # with the seconds of then: these epochs were not run again
+    assert not checkpoint.exists()
+
+    whole = run_of(tmp_path / "whole", *arguments)
+    other = execute(whole)
+    assert less_seconds(record["history"]) == less_seconds(other["history"])
+    assert record["development"] == other["development"]
+    assert record["test"] == other["test"]
+    assert run.folder.name == whole.folder.name
+    ranks, others = ranks_of(run.folder), ranks_of(whole.folder)
+    assert all(np.array_equal(ranks[name], others[name]) for name in others)
+
+
+# --- a model of one's own, and several runs side by side ---
+
+OWN_MODEL = '''
+"""A model from outside the checkout. It notes in its folder that a process is here, and that one has fitted it."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+(HERE / f"here-{os.getpid()}").touch()
+
+
+class Nearest:
+    def __init__(self, weight=1.0, wait_for=1):
+        self.weight, self.wait_for = weight, wait_for
+
+    def fit(self, training):
+        if self.weight < 0:
+            raise ArithmeticError("a weight below 0")
+        (HERE / f"fitted-{os.getpid()}").touch()
+        deadline = time.monotonic() + 120
+        while len(list(HERE.glob("here-*"))) < self.wait_for and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+
+    def score(self, users, contexts, candidates):
+        assert contexts.shape[1] == 20
+        return -self.weight * np.abs(candidates - users[:, None]).astype(np.float64)
+'''
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "own_nearest.py").write_text(OWN_MODEL)
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    sys.modules.pop("own_nearest", None)
+
+
+OWN = ("model=popularity", "model._target_=own_nearest.Nearest")
+
+
+def test_a_model_of_ones_own_is_run_like_any_other(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path, *OWN, "+model.weight=2.0", *overrides)
+    record = execute(run)
+    assert run.folder.name.startswith("Nearest-")
+    assert record["model"] == "own_nearest.Nearest"
+    assert record["config"]["model"] == {"_target_": "own_nearest.Nearest", "weight": 2.0}
+    assert set(record["test"]) == METRICS
+    assert "history" not in record
+    task, _ = module._task(json.dumps(run.config["dataset"]), 0)
+    distance = np.abs(task.test.candidates - task.test.users[:, None])
+    target = np.abs(task.test.targets - task.test.users)[:, None]
+    np.testing.assert_array_equal(ranks_of(run.folder)["above"], (distance < target).sum(axis=1))
+    np.testing.assert_array_equal(ranks_of(run.folder)["tied"], (distance == target).sum(axis=1) - 1)
+
+
+@pytest.fixture
+def outcomes(own: Path, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
+    """Of two jobs that want the same run, and one that fails, side by side."""
+    names = ("TQDM_DISABLE", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+    for name in names:
+        monkeypatch.setenv(name, "1")  # and undone at the end, since `run_all` sets them for good
+    same = (*OWN, "+model.wait_for=3", *overrides)
+    failing = (*OWN, "+model.weight=-1.0", *overrides)
+    return list(run_all([same, failing, same], tmp_path / "runs", workers=3))
+
+
+def test_runs_side_by_side(outcomes: list[Outcome], own: Path, tmp_path: Path) -> None:
+    """The run that two processes want is made once, for both; the one that fails is an outcome and stops no other."""
+    assert len(list(own.glob("here-*"))) == 3
+    assert len(list(own.glob("fitted-*"))) == 1
+    failed = [outcome for outcome in outcomes if outcome.record is None]
+    assert [outcome.error for outcome in failed] == ["ArithmeticError: a weight below 0"]
+    assert "+model.weight=-1.0" in failed[0].overrides
+    first, second = (outcome.record for outcome in outcomes if outcome.record is not None)
+    assert first == second
+    assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
