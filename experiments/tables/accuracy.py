@@ -67,7 +67,7 @@ def print_table(table: int, datasets: Sequence[str], cells: Sequence[Cell], publ
             for cell in (c for c in cells if (c.dataset, c.model) == (dataset, model)):
                 spread = "" if cell.spread is None else f" ±{cell.spread:.3f}"
                 own = number(cell.ours) + spread
-                line += f"{number(cell.paper):>6} | {known.get((dataset, model, cell.metric), '–'):>5} | {own:<14}"
+                line += f"{number(cell.paper):>6} | {number(known.get((dataset, model, cell.metric))):>5} | {own:<14}"
             print(line.rstrip())
 
 
@@ -76,11 +76,12 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _published(path: Path) -> dict[tuple[str, str, str], str]:
+def _published(path: Path) -> dict[tuple[str, str, str], float]:
     if not path.exists():
         return {}
     with path.open(encoding="utf-8") as lines:
-        return {(row["dataset"], row["model"], row["metric"]): row["ours"] for row in csv.DictReader(lines)}
+        cells = [row for row in csv.DictReader(lines) if row["ours"]]
+    return {(row["dataset"], row["model"], row["metric"]): float(row["ours"]) for row in cells}
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from datasets.parsing import DataError
 from datasets.sources import write_whole
 from experiments.configs import MODELS, compose_run
 from experiments.execute import Run, make_run
@@ -29,13 +30,13 @@ NOTE = (
 
 def copy_records(table: Path, dataset: str, model: str, runs: Sequence[Run]) -> None:
     """Put the records and ranks of all seeds of a model in place of those published before."""
-    for old in records_of(table, dataset, model):
-        ranks_beside(old).unlink()
-        old.unlink()
-    for seed, run in enumerate(runs):
-        target = table / dataset / f"{model}-{seed}-record.json"
+    targets = [table / dataset / f"{model}-{seed}-record.json" for seed in range(len(runs))]
+    for target, run in zip(targets, runs, strict=True):
         write_whole(ranks_beside(target), (run.folder / "ranks.npz").read_bytes())
         write_whole(target, (run.folder / "record.json").read_bytes())
+    for old in set(records_of(table, dataset, model)) - set(targets):
+        ranks_beside(old).unlink()
+        old.unlink()
 
 
 def records_of(table: Path, dataset: str, model: str) -> list[Path]:
@@ -138,8 +139,12 @@ def main() -> int:
     for dataset in arguments.datasets:
         for model in arguments.models:
             seeds = range(arguments.seeds if has_seed(model) else 1)
-            jobs = [job(dataset, model, seed, arguments.config, arguments.overrides) for seed in seeds]
-            runs = [make_run(*compose_run(overrides), arguments.runs) for overrides in jobs]
+            try:
+                jobs = [job(dataset, model, seed, arguments.config, arguments.overrides) for seed in seeds]
+                runs = [make_run(*compose_run(overrides), arguments.runs) for overrides in jobs]
+            except (FileNotFoundError, DataError) as error:  # never tuned, or not to be had on this machine
+                print(f"{MODELS[model].name} on {dataset} is left out: {error}")
+                continue
             if all(run.record for run in runs):
                 copy_records(folder, dataset, model, runs)
             else:
