@@ -17,7 +17,12 @@ class MFBPR(TorchRecommender):
     with standard deviation 0.01.
     """
 
-    def __init__(self, dim: int = 64, item_bias: bool = False, optimisation: Optimisation = Optimisation()) -> None:
+    def __init__(
+        self,
+        dim: int = 64,
+        item_bias: bool = False,
+        optimisation: Optimisation = Optimisation(regularisation=0.01, negatives="hardest"),
+    ) -> None:
         """`dim`: d, the embedding size. `item_bias`: add b_j."""
         super().__init__(optimisation)
         self.dim, self.item_bias = dim, item_bias

@@ -27,7 +27,11 @@ class SDM(TorchRecommender):
     """
 
     def __init__(
-        self, dim: int = 64, hops: int = 3, context_length: int = 5, optimisation: Optimisation = Optimisation()
+        self,
+        dim: int = 64,
+        hops: int = 3,
+        context_length: int = 5,
+        optimisation: Optimisation = Optimisation(negatives="hardest"),
     ) -> None:
         """`dim`: d, the embedding size. `hops`: H ≥ 1. `context_length`: s ≥ 1, the context items attended to."""
         super().__init__(optimisation)

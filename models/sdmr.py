@@ -33,7 +33,7 @@ class SDMR(TorchRecommender):
         combine: Literal["learned", "sum"] = "learned",
         activation: Literal["relu", "identity"] = "relu",
         beta: float = 0.5,
-        optimisation: Optimisation = Optimisation(),
+        optimisation: Optimisation = Optimisation(negatives="hardest"),
     ) -> None:
         """`activation` is that of Eq. 20, `beta` the β of Eq. 19; the two parts' embedding sizes may differ."""
         super().__init__(optimisation)

@@ -24,7 +24,9 @@ class SDP(TorchRecommender):
     released.
     """
 
-    def __init__(self, dim: int = 64, layers: int = 1, optimisation: Optimisation = Optimisation()) -> None:
+    def __init__(
+        self, dim: int = 64, layers: int = 1, optimisation: Optimisation = Optimisation(negatives="hardest")
+    ) -> None:
         """`dim`: d, the embedding size. `layers`: L ≥ 1; d must be divisible by 2^(L − 1)."""
         super().__init__(optimisation)
         if layers < 1 or dim % 2 ** (layers - 1):

@@ -28,7 +28,7 @@ class TestMFBPRWithBiasByRow(RecommenderBehaviour):
 def test_scores_and_gradients_are_those_of_a_loop(item_bias: bool) -> None:
     """BPR: dL/ds⁺ = −Σ σ(s⁻ − s⁺), dL/ds⁻ = σ(s⁻ − s⁺); a score's derivative is v_j by u, u by v_j, and 1 by b_j."""
     torch.manual_seed(0)
-    model = MFBPR(dim=3, item_bias=item_bias)
+    model = MFBPR(dim=3, item_bias=item_bias, optimisation=Optimisation(negatives="all"))
     model.build(n_users=4, n_items=6)
     model.double()
     with torch.no_grad():
