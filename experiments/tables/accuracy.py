@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
+import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ from datasets.parsing import DataError
 from experiments.configs import MODELS, compose_run
 from experiments.execute import make_run
 from experiments.jobs import run_all
-from experiments.tables.cells import METRICS, Cell, cells_of, rows
+from experiments.tables.cells import METRICS, Cell, cells_of, records_of, rows
 
 DEFAULTS = {3: ["ml-100k"], 4: ["ta-feng"]}
 FIRST_TO_LAST = {"sdm": 0, "sdp": 1, "sdmr": 3}
@@ -84,10 +86,9 @@ def _published(path: Path) -> dict[tuple[str, str, str], float]:
     return {(row["dataset"], row["model"], row["metric"]): float(row["ours"]) for row in cells}
 
 
-def main() -> int:
-    arguments = arguments_of(__doc__)
-    start = time.perf_counter()
-    jobs: dict[tuple[str, ...], tuple[str, str]] = {}
+def wanted(arguments: argparse.Namespace) -> dict[tuple[str, ...], tuple[str, str]]:
+    """The overrides of each run of the table, and its data set and model."""
+    jobs = {}
     for dataset in arguments.datasets:
         for model in arguments.models:
             for seed in range(arguments.seeds if has_seed(model) else 1):
@@ -96,7 +97,24 @@ def main() -> int:
                 except FileNotFoundError:
                     print(f"{MODELS[model].name} on {dataset} is left out: it has no chosen settings yet")
                     break
-    records: dict[tuple[str, str], list[Path]] = {}
+    return jobs
+
+
+def estimate(published: Path, waiting: Sequence[tuple[str, str]], workers: int) -> str:
+    """How long the waiting runs (data set, model) may take, by the seconds of their published records."""
+    seconds, unknown = 0.0, 0
+    for dataset, model in waiting:
+        records = [json.loads(path.read_text(encoding="utf-8")) for path in records_of(published, dataset, model)]
+        seconds += statistics.mean(sum(r["seconds"].values()) for r in records) if records else 0
+        unknown += not records
+    without = f", and {unknown} for which there is no estimate" if unknown else ""
+    return f"about {seconds / workers / 60:.0f} min, if this machine is as fast as the one that published{without}"
+
+
+def main() -> int:
+    arguments = arguments_of(__doc__)
+    start = time.perf_counter()
+    jobs = wanted(arguments)
     failures, ready = [], {}
     for overrides in jobs:
         try:
@@ -107,6 +125,9 @@ def main() -> int:
     # The longest run first; SDMR last, since it waits for SDP and SDM of its seed.
     waiting.sort(key=lambda overrides: FIRST_TO_LAST.get(jobs[overrides][1], 2))
     print(f"{len(ready) - len(waiting)} runs are there, {len(waiting)} to do, {arguments.jobs} side by side")
+    if waiting:
+        published = arguments.results / "records" / f"table{arguments.table}"
+        print(estimate(published, [jobs[overrides] for overrides in waiting], arguments.jobs), flush=True)
     for outcome in run_all(waiting, arguments.runs, arguments.jobs):
         if outcome.record is None:
             failures.append(f"{' '.join(outcome.overrides)}: {outcome.error}")
@@ -114,6 +135,7 @@ def main() -> int:
         values = " ".join(f"{metric} {outcome.record['test'][metric]['expected']:.3f}" for metric in METRICS)
         seconds = sum(outcome.record["seconds"].values())
         print(f"{' '.join(outcome.overrides)}: {values} ({seconds:.0f} s)", flush=True)
+    records: dict[tuple[str, str], list[Path]] = {}
     for overrides, run in ready.items():
         if run.record is not None:
             records.setdefault(jobs[overrides], []).append(run.folder / "record.json")

@@ -105,6 +105,11 @@ def _interval(records: Sequence[Path], metric: str) -> tuple[float, float]:
     return interval(users, np.mean(values, axis=0))
 
 
+def records_of(table: Path, dataset: str, model: str) -> list[Path]:
+    """The published records of a model, by seed."""
+    return sorted((table / dataset).glob(f"{model}-[0-9]*-record.json"))
+
+
 def ranks_beside(record: Path) -> Path:
     """The file of per-instance ranks that belongs to a record."""
     return record.with_name(record.name.replace("record.json", "ranks.npz"))

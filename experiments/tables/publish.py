@@ -19,7 +19,7 @@ from datasets.sources import write_whole
 from experiments.configs import MODELS, compose_run
 from experiments.execute import Run, make_run
 from experiments.tables.accuracy import arguments_of, has_seed, job, number
-from experiments.tables.cells import DATASETS, METRICS, Cell, cells_of, improvements, ranks_beside, rows
+from experiments.tables.cells import DATASETS, METRICS, Cell, cells_of, improvements, ranks_beside, records_of, rows
 
 COLUMNS = ("dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optimistic", "pessimistic")
 NOTE = (
@@ -37,11 +37,6 @@ def copy_records(table: Path, dataset: str, model: str, runs: Sequence[Run]) -> 
     for old in set(records_of(table, dataset, model)) - set(targets):
         ranks_beside(old).unlink()
         old.unlink()
-
-
-def records_of(table: Path, dataset: str, model: str) -> list[Path]:
-    """The published records of a model, by seed."""
-    return sorted((table / dataset).glob(f"{model}-[0-9]*-record.json"))
 
 
 def markdown(table: int, cells: Sequence[Cell], records: Sequence[dict[str, Any]]) -> str:
