@@ -9,6 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from filelock import FileLock
 from hydra.utils import get_method, instantiate
@@ -17,7 +18,7 @@ from datasets.prepare import fingerprint, prepare
 from datasets.task import Task
 from experiments.configs import class_of
 from harness.files import save_arrays, save_json
-from harness.ranking import rank, summary
+from harness.ranking import Ranks, rank, summary
 from harness.records import environment, peak_memory, run_key, source_digest
 from harness.training import TorchRecommender, best_epoch
 
@@ -85,6 +86,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         if run.config["test"]:
             ranks = rank(recommender, task.test)
             record["test"] = summary(ranks)
+            record |= _by_novelty(task, ranks)
             save_arrays(run.folder / "ranks.npz", users=task.test.users, above=ranks.above, tied=ranks.tied)
         seconds = {"prepare": prepared - start, "fit": fitted - begun, "rank": time.perf_counter() - fitted}
         record |= {"seconds": seconds, "peak_memory_mib": peak_memory(), "environment": environment()}
@@ -100,6 +102,18 @@ def _training_of(recommender: TorchRecommender) -> dict[str, Any]:
     best, epochs = best_epoch(recommender.history), len(recommender.history) - 1
     cut_short = epochs == recommender.optimisation.epochs and best > epochs - 5
     return {"best_epoch": best, "best_among_last_5_allowed": cut_short, "history": recommender.history}
+
+
+def _by_novelty(task: Task, ranks: Ranks) -> dict[str, Any]:
+    """Where users may take an item again (in another basket): the metrics of new and of repeated targets apart."""
+    is_repeated = np.asarray(task.training.matrix[task.test.users, task.test.targets]).ravel() > 0
+    if not is_repeated.any():
+        return {}
+    parts = {"test_new": ~is_repeated, "test_repeated": is_repeated}
+    return {
+        name: {"instances": int(rows.sum()), **summary(Ranks(ranks.above[rows], ranks.tied[rows]))}
+        for name, rows in parts.items()
+    }
 
 
 def _recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, str]]:

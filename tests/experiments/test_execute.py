@@ -105,6 +105,36 @@ def test_a_record_holds_all_that_is_known_of_a_run(tmp_path: Path, overrides: tu
     assert sorted(path.name for path in run.folder.iterdir()) == [".lock", "model.pt", "ranks.npz", "record.json"]
 
 
+def test_with_baskets_new_and_repeated_targets_are_told_apart(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    rows = [
+        f"{user},{item},{basket}"
+        for user in range(20)
+        for basket in range(3)
+        for item in [0, *rng.choice(np.arange(1, 150), 4, replace=False)][:: 1 if basket else -1]
+    ]  # item 0 is in every basket: it trains in two of a user's baskets, and is the test item of the first
+    path = tmp_path / "baskets.csv"
+    path.write_text("\n".join(["user,item,basket", *rows]) + "\n")
+    run = run_of(tmp_path, "model=popularity", "dataset=csv", f"dataset.path={path}", "dataset.basket=basket")
+    record = execute(run)
+    task, _ = module._task(json.dumps(run.config["dataset"]), 0)
+    history = [set(row.indices) for row in task.training.matrix]
+    repeated = [target in history[user] for user, target in zip(task.test.users, task.test.targets, strict=True)]
+    assert record["test_repeated"]["instances"] == sum(repeated) > 0
+    assert record["test_new"]["instances"] == len(repeated) - sum(repeated) > 0
+    hits = ranks_of(run.folder)["above"] == 0
+    assert record["test_repeated"]["hit@1"]["optimistic"] == pytest.approx(hits[np.array(repeated)].mean())
+    for metric, whole in record["test"].items():
+        parts = [
+            (record[name]["instances"], record[name][metric]["expected"]) for name in ("test_new", "test_repeated")
+        ]
+        assert sum(n * value for n, value in parts) / len(repeated) == pytest.approx(whole["expected"])
+
+
+def test_without_baskets_every_target_is_new(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    assert "test_repeated" not in execute(run_of(tmp_path, "model=popularity", *overrides))
+
+
 def test_the_ranks_beside_a_record_give_its_metrics(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     run = run_of(tmp_path, "model=popularity", *overrides)
     record = execute(run)
