@@ -52,12 +52,12 @@ def markdown(table: int, cells: Sequence[Cell], records: Sequence[dict[str, Any]
                 texts = " | ".join(_readable(cell) for cell in own)
                 lines.append(f"| {model} | {texts} | {_ties(own[-1])} | {len(own[0].values)} | {own[0].commit} |")
             else:
-                papers = " | ".join(f"{number(cell.paper)} \\| not run \\|" for cell in own)
+                papers = " | ".join(f"{number(cell.paper)} \\| not run" for cell in own)
                 lines.append(f"| {model} | {papers} | – | 0 | – |")
         gains = [g for g in improvements(table, cells) if g[0] == dataset]
         for model, group in dict.fromkeys((g[2], g[3]) for g in gains):
             values = {
-                g[1]: f"{_percent(g[4])} \\| {_percent(g[5])} \\|" for g in gains if (g[2], g[3]) == (model, group)
+                g[1]: f"{_percent(g[4])} \\| {_percent(g[5])}" for g in gains if (g[2], g[3]) == (model, group)
             }
             texts = " | ".join(values.get(metric, "–") for metric in METRICS)
             lines.append(f"| {model} over the best {group} baseline | {texts} | | | |")
