@@ -55,6 +55,8 @@ class SDM(TorchRecommender):
         he_normal(self.gate)
         self.output = nn.Linear(d, 1)
         lecun_uniform(self.output)
+        # BPR cancels b_e. What is left of its gradient is rounding noise, which Adam would amplify.
+        self.output.bias.requires_grad_(False)
 
     def distances(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         """e^H of Eq. 18: [B, C, d]."""

@@ -65,4 +65,4 @@ class SDMR(TorchRecommender):
         contexts = development.contexts.latest(self.context_length)
         blocks = np.array_split(np.arange(len(development)), len(development) // 256 + 1)
         scores = [self.score(development.users[b], contexts[b], development.candidates[b]) for b in blocks]
-        return {"zero_share": float(np.concatenate(scores).__eq__(0).mean())}
+        return {"zero_share": float((np.concatenate(scores) == 0).mean())}

@@ -25,7 +25,10 @@ class SDP(TorchRecommender):
     """
 
     def __init__(
-        self, dim: int = 64, layers: int = 1, optimisation: Optimisation = Optimisation(negatives="hardest")
+        self,
+        dim: int = 64,
+        layers: int = 1,
+        optimisation: Optimisation = Optimisation(regularisation=0.01, negatives="hardest"),
     ) -> None:
         """`dim`: d, the embedding size. `layers`: L ≥ 1; d must be divisible by 2^(L − 1)."""
         super().__init__(optimisation)
@@ -49,6 +52,8 @@ class SDP(TorchRecommender):
         for layer in further:
             he_normal(layer)
         lecun_uniform(self.output)
+        # BPR cancels b_o. What is left of its gradient is rounding noise, which Adam would amplify.
+        self.output.bias.requires_grad_(False)
 
     def distances(self, users: Tensor, candidates: Tensor) -> Tensor:
         """e^(L+1) of Eq. 5: [B, C, d / 2^(L−1)]."""

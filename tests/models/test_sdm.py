@@ -31,6 +31,9 @@ class TestSDM(RecommenderBehaviour):
     def make(self) -> SDM:
         return SDM(dim=16, hops=2, optimisation=FAST)
 
+    def test_the_output_bias_stays_where_it_starts(self, fitted: SDM) -> None:
+        assert fitted.output.bias.item() == 0
+
 
 class TestOneHop(RecommenderBehaviour):
     def make(self) -> SDM:

@@ -18,6 +18,9 @@ class TestSDP(RecommenderBehaviour):
     def make(self) -> SDP:
         return SDP(dim=16, optimisation=FAST)
 
+    def test_the_output_bias_stays_where_it_starts(self, fitted: SDP) -> None:
+        assert fitted.output.bias.item() == 0
+
 
 class TestDeepSDP(RecommenderBehaviour):
     def make(self) -> SDP:
