@@ -18,7 +18,8 @@ class SLIM:
     with X the training matrix (users × items) and x_j its column j: a convex one, solved by coordinate descent until
     no weight moves by `tolerance`.
 
-    Departures from the source: none in the objective. All items may be neighbours of one; the source's faster variant
+    Departures from the source: none in the objective, but the default `tolerance` stops at weights some 0.002 from the
+    optimum, which ranks the same in half the time. All items may be neighbours of one; the source's faster variant
     (fsSLIM) looks at the nearest only.
     """
 

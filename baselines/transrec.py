@@ -16,8 +16,8 @@ class TransRec(TorchRecommender):
     Without context γ_k = 0. With `squared`, the default, the distance is squared, as some implementations have it: on
     ML-100k this has the better development NDCG@10 (.62 against .56).
 
-    Departures from the source: Adam in place of plain SGD, and λ spares β_j, as it spares every bias here. t, t_u and
-    β start at 0, γ as normal with standard deviation 0.01.
+    Departures from the source: the square just named; Adam in place of plain SGD, and λ spares β_j, as it spares every
+    bias here. t, t_u and β start at 0, γ as normal with standard deviation 0.01.
     """
 
     context_length = 1

@@ -47,7 +47,7 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     identity = {name: config[name] for name in IDENTITY}
     target = identity["model"]["_target_"]
     source = source_digest(class_of(target).__module__, "harness.ranking", "datasets.prepare", _module_of(identity))
-    _, data = _task(json.dumps(identity["dataset"]), identity["split_seed"])
+    _, data, _ = _task(json.dumps(identity["dataset"]), identity["split_seed"])
     name = f"{target.rpartition('.')[2]}-{run_key(identity, data, source)}"
     return Run(identity, data, source, dataset, runs / dataset / name)
 
@@ -64,9 +64,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         if not force and (record := run.record):
             return record
         (run.folder / "record.json").unlink(missing_ok=True)
-        start = time.perf_counter()
-        task, _ = _task(json.dumps(run.config["dataset"]), run.config["split_seed"])
-        prepared = time.perf_counter()
+        task, _, prepare_seconds = _task(json.dumps(run.config["dataset"]), run.config["split_seed"])
         recommender, parts = _recommender(run, task, threads)
         checkpoint = run.folder / "checkpoint.pt"
         if force:
@@ -80,7 +78,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
             "config": run.config,
             "data": run.data,
             "source": run.source,
-            "parts": parts,
+            "parts": {name: part.folder.name for name, part in parts.items()},
             "development": summary(rank(recommender, task.training.development)),
         }
         if run.config["test"]:
@@ -88,14 +86,23 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
             record["test"] = summary(ranks)
             record |= _by_novelty(task, ranks)
             save_arrays(run.folder / "ranks.npz", users=task.test.users, above=ranks.above, tied=ranks.tied)
-        seconds = {"prepare": prepared - start, "fit": fitted - begun, "rank": time.perf_counter() - fitted}
+        seconds = {"prepare": prepare_seconds, "fit": fitted - begun, "rank": time.perf_counter() - fitted}
+        if parts:
+            seconds["parts"] = sum(_own_seconds(part.record or {}) for part in parts.values())
         record |= {"seconds": seconds, "peak_memory_mib": peak_memory(), "environment": environment()}
         if isinstance(recommender, TorchRecommender):
             recommender.save(run.folder / "model.pt")
             record |= _training_of(recommender)
+            # Of every epoch, those before the run was cut off and started again included.
+            seconds["fit"] = sum(entry["fit_seconds"] + entry["rank_seconds"] for entry in recommender.history[1:])
         save_json(record, run.folder / "record.json")
         checkpoint.unlink(missing_ok=True)
         return record
+
+
+def _own_seconds(record: dict[str, Any]) -> float:
+    """What a run took to fit and to rank, its parts included."""
+    return sum(seconds for phase, seconds in record.get("seconds", {}).items() if phase != "prepare")
 
 
 def _training_of(recommender: TorchRecommender) -> dict[str, Any]:
@@ -116,18 +123,18 @@ def _by_novelty(task: Task, ranks: Ranks) -> dict[str, Any]:
     }
 
 
-def _recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, str]]:
-    """The recommender, its parts fitted; and the records of the parts."""
+def _recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, Run]]:
+    """The recommender, its parts fitted; and the runs that fitted them."""
     recommender = instantiate(run.config["model"])
     parts = recommender.parts if isinstance(recommender, TorchRecommender) else {}
-    records = {}
+    part_runs = {}
     for name, part in parts.items():
         config = run.config | {"model": run.config["model"][name]}
         part_run = make_run(config, run.dataset, run.folder.parent.parent)
         execute(part_run, threads)
         part.load(part_run.folder / "model.pt", task.training.n_users, task.training.n_items)
-        records[name] = part_run.folder.name
-    return recommender, records
+        part_runs[name] = part_run
+    return recommender, part_runs
 
 
 def _module_of(identity: dict[str, Any]) -> str:
@@ -135,8 +142,9 @@ def _module_of(identity: dict[str, Any]) -> str:
 
 
 @cache
-def _task(dataset: str, split_seed: int) -> tuple[Task, str]:
-    """The task of a data set's config (as JSON), and its fingerprint; kept, since many runs share it."""
+def _task(dataset: str, split_seed: int) -> tuple[Task, str, float]:
+    """The task of a data set's config (as JSON), its fingerprint, and the seconds it took; many runs share it."""
+    start = time.perf_counter()
     settings = json.loads(dataset)
     task = prepare(partial(get_method(settings.pop("_target_")), **settings), split_seed)
-    return task, fingerprint(task)
+    return task, fingerprint(task), time.perf_counter() - start

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -28,20 +28,24 @@ class Outcome:
 def run_all(jobs: Sequence[tuple[str, ...]], runs: Path, workers: int) -> Iterator[Outcome]:
     """Run `experiments.run` with each job's overrides, `workers` at a time on one thread each, in any order.
 
-    A job that fails is an outcome with its error, and does not stop the others.
+    A job that fails, or whose process is killed, is an outcome with its error, and does not stop the others.
     """
-    os.environ["TQDM_DISABLE"] = "1"  # the bars of several processes would overwrite each other
+    if workers > 1:
+        os.environ["TQDM_DISABLE"] = "1"  # the bars of several processes would overwrite each other
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ[name] = "1"
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        futures = {pool.submit(_run, job, runs): job for job in jobs}
+    with ThreadPoolExecutor(workers) as threads:
+        futures = [threads.submit(_in_its_own_process, job, runs) for job in jobs]
         for future in as_completed(futures):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                yield Outcome(
-                    futures[future], None, "its process died, or another's did while it waited (out of memory?)"
-                )
+            yield future.result()
+
+
+def _in_its_own_process(job: tuple[str, ...], runs: Path) -> Outcome:
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            return process.submit(_run, job, runs).result()
+    except BrokenProcessPool:
+        return Outcome(job, None, "its process was killed (out of memory?)")
 
 
 def _run(job: tuple[str, ...], runs: Path) -> Outcome:

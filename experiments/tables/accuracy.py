@@ -15,7 +15,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.parsing import DataError
+from omegaconf.errors import OmegaConfBaseException
+from tqdm import tqdm
+
 from experiments.configs import MODELS, compose_run
 from experiments.execute import make_run
 from experiments.jobs import run_all
@@ -119,7 +121,7 @@ def main() -> int:
     for overrides in jobs:
         try:
             ready[overrides] = make_run(*compose_run(overrides), arguments.runs)
-        except DataError as error:
+        except (ValueError, OmegaConfBaseException) as error:  # no such data, or a setting that it must be given
             failures.append(f"{' '.join(overrides)}: {error}")
     waiting = [overrides for overrides, run in ready.items() if run.record is None]
     # The longest run first; SDMR last, since it waits for SDP and SDM of its seed.
@@ -128,13 +130,15 @@ def main() -> int:
     if waiting:
         published = arguments.results / "records" / f"table{arguments.table}"
         print(estimate(published, [jobs[overrides] for overrides in waiting], arguments.jobs), flush=True)
-    for outcome in run_all(waiting, arguments.runs, arguments.jobs):
+    outcomes = run_all(waiting, arguments.runs, arguments.jobs)
+    for outcome in tqdm(outcomes, total=len(waiting), unit="run", disable=None if waiting else True):
         if outcome.record is None:
             failures.append(f"{' '.join(outcome.overrides)}: {outcome.error}")
             continue
         values = " ".join(f"{metric} {outcome.record['test'][metric]['expected']:.3f}" for metric in METRICS)
         seconds = sum(outcome.record["seconds"].values())
-        print(f"{' '.join(outcome.overrides)}: {values} ({seconds:.0f} s)", flush=True)
+        late = ", best epoch among the last five allowed" if outcome.record.get("best_among_last_5_allowed") else ""
+        tqdm.write(f"{' '.join(outcome.overrides)}: {values} ({seconds:.0f} s{late})")
     records: dict[tuple[str, str], list[Path]] = {}
     for overrides, run in ready.items():
         if run.record is not None:

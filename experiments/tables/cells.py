@@ -8,7 +8,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -68,16 +67,11 @@ def rows(table: int) -> list[str]:
     return [choice for choice, model in MODELS.items() if table == 3 or model.name in groups(table)]
 
 
-def has_seed(record: dict[str, Any]) -> bool:
-    """Whether the model draws anything: only trained ones have a history."""
-    return "history" in record
-
-
 def cells_of(table: int, dataset: str, model: str, records: Sequence[Path]) -> list[Cell]:
     """Both cells of a model (its printed name) from the records of its seeds, with their ranks beside them."""
     read = [json.loads(path.read_text(encoding="utf-8")) for path in records]
     paper = paper_values(table)
-    if read and not has_seed(read[0]):
+    if read and "history" not in read[0]:  # nothing was trained, so that every seed gives the same
         read = read[:1]
     cells = []
     for metric in METRICS:

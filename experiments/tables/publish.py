@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.parsing import DataError
+from omegaconf.errors import OmegaConfBaseException
+
 from datasets.sources import write_whole
 from experiments.configs import MODELS, compose_run
 from experiments.execute import Run, make_run
@@ -22,21 +23,20 @@ from experiments.tables.accuracy import arguments_of, has_seed, job, number
 from experiments.tables.cells import DATASETS, METRICS, Cell, cells_of, improvements, ranks_beside, records_of, rows
 
 COLUMNS = ("dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optimistic", "pessimistic")
+LATE = "best_among_last_5_allowed"
 NOTE = (
-    "Each cell: the paper's value | ours ± sample standard deviation over seeds (– for a model without a seed) | where "
-    "the paper's value lies, seen from our 95 % bootstrap interval over users. Ties count with their expected value."
+    "Each cell: the paper's value | ours ± sample standard deviation over seeds (– for one seed, or a model without) | "
+    "where the paper's value lies, seen from our 95 % bootstrap interval over users. Ties count with their expected "
+    "value."
 )
 
 
 def copy_records(table: Path, dataset: str, model: str, runs: Sequence[Run]) -> None:
     """Put the records and ranks of all seeds of a model in place of those published before."""
-    targets = [table / dataset / f"{model}-{seed}-record.json" for seed in range(len(runs))]
-    for target, run in zip(targets, runs, strict=True):
+    for seed, run in enumerate(runs):
+        target = table / dataset / f"{model}-{seed}-record.json"
         write_whole(ranks_beside(target), (run.folder / "ranks.npz").read_bytes())
         write_whole(target, (run.folder / "record.json").read_bytes())
-    for old in set(records_of(table, dataset, model)) - set(targets):
-        ranks_beside(old).unlink()
-        old.unlink()
 
 
 def markdown(table: int, cells: Sequence[Cell], records: Sequence[dict[str, Any]]) -> str:
@@ -56,12 +56,13 @@ def markdown(table: int, cells: Sequence[Cell], records: Sequence[dict[str, Any]
                 lines.append(f"| {model} | {papers} | – | 0 | – |")
         gains = [g for g in improvements(table, cells) if g[0] == dataset]
         for model, group in dict.fromkeys((g[2], g[3]) for g in gains):
-            values = {
-                g[1]: f"{_percent(g[4])} \\| {_percent(g[5])}" for g in gains if (g[2], g[3]) == (model, group)
-            }
+            values = {g[1]: f"{_percent(g[4])} \\| {_percent(g[5])}" for g in gains if (g[2], g[3]) == (model, group)}
             texts = " | ".join(values.get(metric, "–") for metric in METRICS)
             lines.append(f"| {model} over the best {group} baseline | {texts} | | | |")
         lines += ["", "Ties: NDCG@10 if every tie went against, or for, the target; – where both agree.", ""]
+    late = [f"{r['model']} on {r['dataset']}, seed {r['config']['seed']}" for r in records if r.get(LATE)]
+    if late:
+        lines += [f"Best epoch among the last five allowed, so that more might help: {'; '.join(late)}.", ""]
     machines = sorted({f"{r['environment']['processor']}, {r['environment']['threads']} thread(s)" for r in records})
     versions = sorted({f"torch {r['environment']['versions']['torch']}" for r in records})
     seconds = sum(sum(r["seconds"].values()) for r in records)
@@ -137,10 +138,13 @@ def main() -> int:
             try:
                 jobs = [job(dataset, model, seed, arguments.config, arguments.overrides) for seed in seeds]
                 runs = [make_run(*compose_run(overrides), arguments.runs) for overrides in jobs]
-            except (FileNotFoundError, DataError) as error:  # never tuned, or not to be had on this machine
+            except (FileNotFoundError, ValueError, OmegaConfBaseException) as error:  # never tuned, or no such data
                 print(f"{MODELS[model].name} on {dataset} is left out: {error}")
                 continue
-            if all(run.record for run in runs):
+            published = len(records_of(folder, dataset, model))
+            if published > len(runs):
+                print(f"{MODELS[model].name} on {dataset} keeps its {published} published seeds: {len(runs)} are fewer")
+            elif all(run.record for run in runs):
                 copy_records(folder, dataset, model, runs)
             else:
                 print(f"{MODELS[model].name} on {dataset}: not all of {len(runs)} runs are in {arguments.runs}/")

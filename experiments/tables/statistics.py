@@ -75,6 +75,15 @@ def table(number: int) -> list[dict[str, str]]:
     return cells
 
 
+def keeping(published: Path, cells: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The cells, but the published ones of a data set that is not to be had here."""
+    if not published.exists():
+        return cells
+    with published.open(encoding="utf-8") as lines:
+        known = {(row["dataset"], row["statistic"]): row for row in csv.DictReader(lines)}
+    return [cell if cell["ours"] else known.get((cell["dataset"], cell["statistic"]), cell) for cell in cells]
+
+
 def markdown(number: int, cells: list[dict[str, str]]) -> str:
     """The table for reading: three lines a data set (paper, ours, difference), then why they differ."""
     columns = list(dict.fromkeys(cell["statistic"] for cell in cells))
@@ -124,13 +133,14 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="the folder to write into")
     arguments = parser.parse_args()
     register()
-    cells = table(arguments.table)
+    path = arguments.results / f"table{arguments.table}.csv"
+    cells = keeping(path, table(arguments.table))
     text = io.StringIO()
     writer = csv.DictWriter(text, list(cells[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(cells)
     readable = markdown(arguments.table, cells)
-    write_whole(arguments.results / f"table{arguments.table}.csv", text.getvalue().encode())
+    write_whole(path, text.getvalue().encode())
     write_whole(arguments.results / f"table{arguments.table}.md", readable.encode())
     print(readable)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import signal
 import subprocess
@@ -18,6 +19,8 @@ import pytest
 import torch
 
 from baselines.mf_bpr import MFBPR
+from datasets.interactions import IntArray
+from datasets.task import Training
 from experiments import execute as module
 from experiments.configs import compose_run
 from experiments.execute import Run, execute, make_run
@@ -117,7 +120,7 @@ def test_with_baskets_new_and_repeated_targets_are_told_apart(tmp_path: Path) ->
     path.write_text("\n".join(["user,item,basket", *rows]) + "\n")
     run = run_of(tmp_path, "model=popularity", "dataset=csv", f"dataset.path={path}", "dataset.basket=basket")
     record = execute(run)
-    task, _ = module._task(json.dumps(run.config["dataset"]), 0)
+    task, *_ = module._task(json.dumps(run.config["dataset"]), 0)
     history = [set(row.indices) for row in task.training.matrix]
     repeated = [target in history[user] for user, target in zip(task.test.users, task.test.targets, strict=True)]
     assert record["test_repeated"]["instances"] == sum(repeated) > 0
@@ -247,9 +250,9 @@ def test_a_search_run_never_looks_at_the_test_side(
     search, run = run_of(tmp_path, *arguments, "test=false"), run_of(tmp_path, *arguments)
     task_of = module._task
 
-    def without_test(dataset: str, split_seed: int) -> tuple[Any, str]:
-        task, fingerprint = task_of(dataset, split_seed)
-        return replace(task, test=Untouchable()), fingerprint  # type: ignore[arg-type]
+    def without_test(dataset: str, split_seed: int) -> tuple[Any, ...]:
+        task, *rest = task_of(dataset, split_seed)
+        return replace(task, test=Untouchable()), *rest  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "_task", without_test)
     record = execute(search)
@@ -380,7 +383,7 @@ def test_a_model_of_ones_own_is_run_like_any_other(own: Path, tmp_path: Path, ov
     assert record["config"]["model"] == {"_target_": "own_nearest.Nearest", "weight": 2.0}
     assert set(record["test"]) == METRICS
     assert "history" not in record
-    task, _ = module._task(json.dumps(run.config["dataset"]), 0)
+    task, *_ = module._task(json.dumps(run.config["dataset"]), 0)
     distance = np.abs(task.test.candidates - task.test.users[:, None])
     target = np.abs(task.test.targets - task.test.users)[:, None]
     np.testing.assert_array_equal(ranks_of(run.folder)["above"], (distance < target).sum(axis=1))
@@ -408,3 +411,23 @@ def test_runs_side_by_side(outcomes: list[Outcome], own: Path, tmp_path: Path) -
     first, second = (outcome.record for outcome in outcomes if outcome.record is not None)
     assert first == second
     assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
+
+
+class Deadly:
+    """A model whose fit ends the process, as the kernel does when memory is out."""
+
+    context_length = 0
+
+    def fit(self, training: Training) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> IntArray:
+        raise AssertionError
+
+
+def test_a_run_whose_process_is_killed_does_not_stop_the_others(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    deadly = ("model=popularity", f"model._target_={__name__}.Deadly", *overrides)
+    outcomes = {o.overrides: o for o in run_all([deadly, ("model=popularity", *overrides)], tmp_path, workers=1)}
+    assert outcomes[deadly].record is None
+    assert "killed" in outcomes[deadly].error
+    assert outcomes["model=popularity", *overrides].record is not None
