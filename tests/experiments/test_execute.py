@@ -283,6 +283,9 @@ def test_parts_are_runs_of_their_own_and_are_found_again(
     assert sdm.record is not None
     assert sdm.record["test"]
     assert record["parts"] == {"sdp": sdp.folder.name, "sdm": sdm.folder.name}
+    own = [part["seconds"]["fit"] + part["seconds"]["rank"] for part in (alone, sdm.record)]
+    assert record["seconds"]["parts"] == pytest.approx(sum(own))
+    assert record["seconds"]["fit"] == sum(e["fit_seconds"] + e["rank_seconds"] for e in record["history"][1:])
     parameters = torch.load(sdmr.folder / "model.pt", weights_only=True)["parameters"]
     for name, part in (("sdp", sdp), ("sdm", sdm)):
         saved = torch.load(part.folder / "model.pt", weights_only=True)["parameters"]

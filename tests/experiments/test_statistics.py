@@ -12,7 +12,7 @@ from datasets.interactions import Interactions
 from datasets.parsing import DataError
 from experiments.tables import statistics as module
 from experiments.tables.netflix_months import months
-from experiments.tables.statistics import markdown, statistics, table
+from experiments.tables.statistics import keeping, markdown, statistics, table
 
 CHECKOUT = Path(module.__file__).parents[2]
 
@@ -49,6 +49,22 @@ def test_cells_stand_beside_the_papers_with_their_difference() -> None:
     assert [cells["netflix", "users"][side] for side in sides] == ["1888", "2000", "+112"]
     assert [cells["netflix", "density_percent"][side] for side in sides] == ["1.5", "1.4", "-0.1"]
     assert [cells["ml-1m", "users"][side] for side in sides] == ["6040", "", ""]
+
+
+@pytest.mark.usefixtures("loaded")
+def test_what_was_published_of_absent_data_stays(tmp_path: Path) -> None:
+    path = tmp_path / "table1.csv"
+    assert keeping(path, table(1)) == table(1)
+    old = {"dataset": "ml-1m", "statistic": "users", "paper": "6040", "ours": "6041", "difference": "+1"}
+    stale = old | {"dataset": "ml-100k", "paper": "943"}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(old))
+        writer.writeheader()
+        writer.writerows([old, stale])
+    kept = {(cell["dataset"], cell["statistic"]): cell for cell in keeping(path, table(1))}
+    assert kept["ml-1m", "users"] == old
+    assert kept["ml-1m", "items"]["ours"] == ""
+    assert kept["ml-100k", "users"]["ours"] == "943"
 
 
 @pytest.mark.usefixtures("loaded")

@@ -20,6 +20,7 @@ from experiments.configs import MODELS
 from experiments.execute import Run
 from experiments.jobs import Outcome
 from experiments.tables import accuracy, publish
+from experiments.tables.accuracy import estimate
 from experiments.tables.cells import METRICS, Cell, cells_of, improvements, paper_values, rows
 from experiments.uncertainty import interval, verdict
 from harness.ranking import Ranks, summary
@@ -297,6 +298,19 @@ def test_published_cells_stay_until_all_seeds_of_new_ones_are_there(
     new.append(write_record(runs / "ml-100k" / "sdm-1", "sdm", 8, 0.9))
     last = publish_seeds(2)["ml-100k", "SDM", "hit@10"]
     assert (last["ours"], last["seeds"]) == (f"{statistics.mean(values_of(new, 'hit@10')):.4f}", "2")
+
+
+def test_the_estimate_is_the_mean_of_the_published_seconds_over_the_workers(tmp_path: Path) -> None:
+    for seed, fit in enumerate((117.0, 237.0)):  # with prepare and rank: 121 and 241 s
+        target = write_record(tmp_path / "made", "sdm", seed)
+        record = json.loads(target.read_text())
+        record["seconds"]["fit"] = fit
+        published = tmp_path / "ml-100k" / f"sdm-{seed}-record.json"
+        published.parent.mkdir(exist_ok=True)
+        published.write_text(json.dumps(record))
+    waiting = [("ml-100k", "sdm")] * 4
+    assert estimate(tmp_path, waiting, 2).startswith("about 6 min")
+    assert "2 for which there is no estimate" in estimate(tmp_path, [*waiting, *[("ml-1m", "sdm")] * 2], 2)
 
 
 def test_the_published_table_is_readable(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
