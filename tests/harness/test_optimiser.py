@@ -227,7 +227,7 @@ def test_a_loaded_state_goes_on_to_the_same_bits(optimizer: Literal["dense", "ro
         assert torch.equal(values(second)[name], value), name
 
 
-@pytest.mark.parametrize(("field", "value"), [("negatives", "hard"), ("optimizer", "sgd")])
+@pytest.mark.parametrize(("field", "value"), [("negatives", "hard"), ("optimizer", "lion")])
 def test_an_unknown_choice_is_an_error(field: str, value: str) -> None:
     wrong: dict[str, Any] = {field: value}
     with pytest.raises(ValueError, match=f"{field} must be .* not '{value}'"):
