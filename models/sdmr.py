@@ -33,9 +33,13 @@ class SDMR(TorchRecommender):
         combine: Literal["learned", "sum"] = "learned",
         activation: Literal["relu", "identity"] = "relu",
         beta: float = 0.5,
-        optimisation: Optimisation = Optimisation(negatives="hardest"),
+        optimisation: Optimisation = Optimisation(learning_rate=0.01, negatives="hardest"),
     ) -> None:
-        """`activation` is that of Eq. 20, `beta` the β of Eq. 19; the two parts' embedding sizes may differ."""
+        """`activation` is that of Eq. 20, `beta` the β of Eq. 19; the two parts' embedding sizes may differ.
+
+        The default learning rate is ten times that of the other models: the few weights of w_u reach the same
+        development NDCG@10 in a fifth of the epochs.
+        """
         super().__init__(optimisation)
         if combine not in ("learned", "sum") or activation not in ("relu", "identity"):
             raise ValueError(f"SDMR knows no combine={combine!r} with activation={activation!r}")
