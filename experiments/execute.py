@@ -18,7 +18,7 @@ from datasets.prepare import fingerprint, prepare
 from datasets.task import Task
 from experiments.configs import class_of
 from harness.files import save_arrays, save_json
-from harness.ranking import Ranks, rank, summary
+from harness.ranking import Ranks, rank, refuse_dependence_on_order, summary
 from harness.records import environment, peak_memory, run_key, source_digest
 from harness.training import TorchRecommender, best_epoch
 
@@ -72,6 +72,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         begun = time.perf_counter()
         recommender.fit(replace(task.training, seed=run.config["seed"], checkpoint=checkpoint))
         fitted = time.perf_counter()
+        refuse_dependence_on_order(recommender, task.training.development)
         record = {
             "model": run.config["model"]["_target_"],
             "dataset": run.dataset,

@@ -58,27 +58,54 @@ def rank(recommender: Recommender, instances: HeldOut, batch_size: int = 256) ->
     Raises ValueError, naming the recommender, if its scores have the wrong shape, are no floating-point numbers, or are
     not all finite: such a score has no rank.
     """
-    name, length = type(recommender).__name__, context_length(recommender)
+    length = context_length(recommender)
     above, tied = np.empty(len(instances), dtype=np.int64), np.empty(len(instances), dtype=np.int64)
     target_columns = instances.target_columns
     for start in range(0, len(instances), batch_size):
         rows = slice(start, start + batch_size)
-        candidates = instances.candidates[rows]
-        scores = recommender.score(instances.users[rows], instances.contexts.latest(length, rows), candidates)
-        if not isinstance(scores, np.ndarray) or not np.issubdtype(scores.dtype, np.floating):
-            kind = scores.dtype if isinstance(scores, np.ndarray) else type(scores).__name__
-            raise ValueError(f"{name}.score must return a NumPy array of floating-point numbers, not {kind}")
-        if scores.shape != candidates.shape:
-            raise ValueError(f"{name}.score returned shape {scores.shape} for candidates of shape {candidates.shape}")
-        if not np.isfinite(scores).all():
-            row, column = np.argwhere(~np.isfinite(scores))[0]
-            raise ValueError(
-                f"{name} scored user {instances.users[start + row]}, item {candidates[row, column]} as "
-                f"{scores[row, column]}: every score must be finite"
-            )
-        ranks = count_ranks(scores, target_columns[rows])
+        inputs = instances.users[rows], instances.contexts.latest(length, rows), instances.candidates[rows]
+        ranks = count_ranks(_checked_scores(recommender, *inputs), target_columns[rows])
         above[rows], tied[rows] = ranks.above, ranks.tied
     return Ranks(above, tied)
+
+
+def _checked_scores(
+    recommender: Recommender, users: IntArray, contexts: IntArray, candidates: IntArray
+) -> NDArray[np.floating]:
+    """The recommender's scores [B, C], which can be ranked; ValueError if they cannot."""
+    name, scores = type(recommender).__name__, recommender.score(users, contexts, candidates)
+    if not isinstance(scores, np.ndarray) or not np.issubdtype(scores.dtype, np.floating):
+        kind = scores.dtype if isinstance(scores, np.ndarray) else type(scores).__name__
+        raise ValueError(f"{name}.score must return a NumPy array of floating-point numbers, not {kind}")
+    if scores.shape != candidates.shape:
+        raise ValueError(f"{name}.score returned shape {scores.shape} for candidates of shape {candidates.shape}")
+    if not np.isfinite(scores).all():
+        row, column = np.argwhere(~np.isfinite(scores))[0]
+        raise ValueError(
+            f"{name} scored user {users[row]}, item {candidates[row, column]} as {scores[row, column]}: "
+            "every score must be finite"
+        )
+    return scores
+
+
+def refuse_dependence_on_order(recommender: Recommender, instances: HeldOut, number: int = 16) -> None:
+    """Raise ValueError if scores of the first instances are others when their candidates come from right to left.
+
+    The tolerance is for rounding, which differs with a column's place. Scores that already differ from one call to the
+    next are random, which is a model's right.
+    """
+    users, candidates = instances.users[:number], instances.candidates[:number]
+    contexts = instances.contexts.latest(context_length(recommender), slice(number))
+    scores = _checked_scores(recommender, users, contexts, candidates)
+    turned = _checked_scores(recommender, users, contexts, candidates[:, ::-1].copy())[:, ::-1]
+    differs = np.abs(scores - turned) > 1e-4 * np.abs(scores).max(initial=0)
+    if differs.any() and np.array_equal(scores, recommender.score(users, contexts, candidates)):
+        row, column = np.argwhere(differs)[0]
+        raise ValueError(
+            f"{type(recommender).__name__} scored user {users[row]}, item {candidates[row, column]} as "
+            f"{scores[row, column]}, and as {turned[row, column]} when the same candidates came in another order: "
+            "a score must not depend on it"
+        )
 
 
 def summary(ranks: Ranks, ks: Iterable[int] = (1, 5, 10, 20)) -> dict[str, dict[Ties, float]]:

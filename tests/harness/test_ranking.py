@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.task import Contexts, HeldOut
-from harness.ranking import READINGS, Ranks, count_ranks, rank, summary
+from harness.ranking import READINGS, Ranks, count_ranks, rank, refuse_dependence_on_order, summary
 
 PADDING = 1000
 
@@ -204,3 +204,27 @@ def test_scores_of_a_wrong_shape_are_an_error(score: Callable[[np.ndarray], Any]
 def test_scores_of_a_wrong_type_are_an_error(score: Callable[[np.ndarray], Any], kind: str) -> None:
     with pytest.raises(ValueError, match=rf"^Scripted\.score .*{kind}$"):
         rank(Scripted(score), held_out([0, 1, 2], 4))
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda candidates: np.tile(np.linspace(0, 1, candidates.shape[1]), (len(candidates), 1)),
+        lambda candidates: candidates * 1.0 + 0.01 * np.arange(candidates.shape[1]),
+        lambda candidates: np.cumsum(candidates, axis=1, dtype=np.float32),
+        lambda candidates: np.where(np.arange(candidates.shape[1]) == 0, 1.0, 0.0) * np.ones(candidates.shape),
+    ],
+)
+def test_scores_that_depend_on_the_order_of_candidates_are_an_error(score: Callable[[np.ndarray], Any]) -> None:
+    with pytest.raises(ValueError, match=r"^Scripted scored user 0, item \d as .* came in another order"):
+        refuse_dependence_on_order(Scripted(score), held_out([0, 1, 2], 4))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1e-6, 1.0, 1e6]))
+def test_rounding_and_chance_are_no_dependence_on_order(seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(scale=scale, size=4).astype(np.float32)
+    noise = np.float32(1e-6) * np.abs(values).max() * np.arange(4, dtype=np.float32)
+    refuse_dependence_on_order(Scripted(lambda candidates: values[candidates] + noise), held_out([0, 1, 2], 4))
+    refuse_dependence_on_order(Scripted(lambda candidates: rng.normal(size=candidates.shape)), held_out([0, 1], 4))
