@@ -1,4 +1,8 @@
-"""Hydra's view of the models: one config each, read off the constructor, so that no setting is written down twice."""
+"""Hydra's view of the models: one config each, read off the constructor, so that no setting is written down twice.
+
+A model is chosen by its short name (`model=sdm`), or, if it is anyone's own, by its class (`model._target_=my.Model`,
+or `model=my.Model`, which is the same).
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,12 @@ from typing import Any, get_type_hints
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from harness.optimiser import Optimisation
+from harness.training import TorchRecommender
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +55,11 @@ MODELS = {
 OF_THE_DATASET = ("epochs", "patience", "context_length")
 
 
+def model_of(choice: str) -> Model:
+    """The model of a choice: one of `MODELS`, or the class that a dotted path names."""
+    return MODELS[choice] if choice in MODELS else Model(choice.rpartition(".")[2], choice)
+
+
 def class_of(target: str) -> type:
     """The class that a dotted path names. Raises ValueError, saying what is missing."""
     module, _, name = target.rpartition(".")
@@ -60,12 +72,16 @@ def class_of(target: str) -> type:
 def config_of(target: str) -> dict[str, Any]:
     """A config with the class's constructor arguments and their defaults.
 
-    A part (an argument whose type is a class of our own) becomes a nested config of that class.
+    A part (an argument whose type is a recommender) becomes a nested config of that class. Raises ValueError if the
+    class is no recommender, or has a default that no command line can hold.
     """
     cls = class_of(target)
+    _refuse_other_classes(target, cls)
     config: dict[str, Any] = {"_target_": target}
     hints = get_type_hints(vars(cls).get("__init__", object.__init__))
     for name, parameter in inspect.signature(cls).parameters.items():
+        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            continue
         if name in OF_THE_DATASET:
             config[name] = f"${{{name}}}"
         elif isinstance(parameter.default, Optimisation):
@@ -74,26 +90,97 @@ def config_of(target: str) -> dict[str, Any]:
             config[name] = {"_target_": f"{Optimisation.__module__}.{Optimisation.__name__}", **values}
         elif parameter.default is not inspect.Parameter.empty:
             config[name] = parameter.default
-        elif inspect.isclass(hints.get(name)) and hints[name].__module__.split(".")[0] in ("models", "baselines"):
+        elif inspect.isclass(hints.get(name)) and hasattr(hints[name], "fit") and hasattr(hints[name], "score"):
             config[name] = config_of(f"{hints[name].__module__}.{hints[name].__name__}")
         else:
             config[name] = "???"
+    try:
+        OmegaConf.create(config)
+    except OmegaConfBaseException as error:
+        raise ValueError(f"model._target_={target}: {error}") from error
     return config
+
+
+def _refuse_other_classes(target: str, cls: type) -> None:
+    """Raise ValueError if the class lacks a method that the harness calls, or one that takes what it is called with."""
+    arguments = {"fit": ("training",), "score": ("users", "contexts", "candidates")}
+    if issubclass(cls, TorchRecommender):
+        arguments |= {"build": ("n_users", "n_items"), "forward": ("users", "contexts", "candidates")}
+    for name, needed in arguments.items():
+        wanted = f"model._target_={target}: the class must have a method {name}({', '.join(needed)})"
+        method = getattr(cls, name, None)
+        if method is None or (method is getattr(TorchRecommender, name) and name in ("build", "forward")):
+            raise ValueError(f"{wanted}, and has none")
+        try:
+            inspect.signature(method).bind(None, *needed)
+        except TypeError as error:
+            raise ValueError(f"{wanted}, and has {name}{inspect.signature(method)}") from error
 
 
 @cache
 def register() -> None:
     """Make `model=NAME` known to Hydra, for every model."""
-    for choice, model in MODELS.items():
-        node = OmegaConf.merge(config_of(model.target), model.fixed)
-        ConfigStore.instance().store(group="model", name=choice, node=node)
+    for choice in MODELS:
+        _register(choice)
+
+
+def _register(choice: str) -> None:
+    model = model_of(choice)
+    node = OmegaConf.merge(config_of(model.target), model.fixed)
+    ConfigStore.instance().store(group="model", name=choice, node=node)
+
+
+def with_own_classes(overrides: Sequence[str]) -> list[str]:
+    """The overrides as Hydra understands them: `model._target_=CLASS` is `model=CLASS`, which it is told of.
+
+    Raises ValueError if a class is no recommender, ConfigCompositionException if a model has no setting of that name.
+    """
+    register()
+    understood, choices = [], []
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if key in ("model", "model._target_") and equals:
+            choices += value.split(",")
+            override = f"model={value}"
+        understood.append(override)
+    for choice in choices:
+        if "." in choice:
+            _register(choice)
+    for override in understood:
+        key, equals, _ = override.partition("=")
+        if key.startswith("model.") and equals:
+            for choice in choices:
+                if "." in choice or choice in MODELS:
+                    _refuse_unknown(choice, key.split(".")[1:])
+    return understood
+
+
+def _refuse_unknown(choice: str, keys: Sequence[str]) -> None:
+    """Raise ConfigCompositionException if the model's config has no such key (as a path)."""
+    config = config_of(model_of(choice).target)
+    for key in keys:
+        if key not in config:
+            settings = ", ".join(name for name in config if name != "_target_") or "none"
+            raise ConfigCompositionException(
+                f"model.{'.'.join(keys)}: {config['_target_']} has no argument {key!r}; its arguments are: {settings}"
+            )
+        if not isinstance(config[key], dict):
+            return  # a path that goes on is Hydra's to refuse
+        config = config[key]
+
+
+def taken_from(arguments: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The arguments `name=value` of a command's own names, and the other ones, which are Hydra's overrides."""
+    pairs = [(argument.partition("=")[0], argument) for argument in arguments]
+    own = {name: argument.partition("=")[2] for name, argument in pairs if name in names}
+    return own, [argument for name, argument in pairs if name not in names]
 
 
 def compose_run(overrides: Sequence[str]) -> tuple[dict[str, Any], str]:
     """The resolved config that `experiments.run` would see with these overrides, and the name of its data set."""
-    register()
+    overrides = with_own_classes(overrides)
     with initialize_config_dir(str(Path(__file__).parent / "conf"), version_base="1.3"):
-        config = compose("config", overrides=list(overrides), return_hydra_config=True)
+        config = compose("config", overrides=overrides, return_hydra_config=True)
     dataset = str(config.hydra.runtime.choices["dataset"])
     with open_dict(config):
         del config.hydra

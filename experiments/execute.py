@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from hydra.utils import get_method, instantiate
 
 from datasets.prepare import fingerprint, prepare
 from datasets.task import Task
-from experiments.configs import class_of
+from experiments.configs import class_of, compose_run
 from harness.files import save_arrays, save_json
 from harness.ranking import Ranks, rank, refuse_dependence_on_order, summary
 from harness.records import environment, peak_memory, run_key, source_digest
@@ -52,6 +53,13 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     return Run(identity, data, source, dataset, runs / dataset / name)
 
 
+def task_of(overrides: Sequence[str]) -> tuple[Task, Run]:
+    """The task that runs with these overrides (such as dataset=ml-100k) are set, and the run of the plainest model."""
+    config, dataset = compose_run(["model=popularity", *overrides])
+    run = make_run(config, dataset, Path(config["runs"]))
+    return _task(json.dumps(run.config["dataset"]), run.config["split_seed"])[0], run
+
+
 def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
     """The record of the run, which is made if it does not exist.
 
@@ -85,7 +93,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         if run.config["test"]:
             ranks = rank(recommender, task.test)
             record["test"] = summary(ranks)
-            record |= _by_novelty(task, ranks)
+            record |= by_novelty(task, ranks)
             save_arrays(run.folder / "ranks.npz", users=task.test.users, above=ranks.above, tied=ranks.tied)
         seconds = {"prepare": prepare_seconds, "fit": fitted - begun, "rank": time.perf_counter() - fitted}
         if parts:
@@ -101,6 +109,13 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         return record
 
 
+def result_line(record: dict[str, Any], folder: Path) -> str:
+    """A run in one line, as the commands print it."""
+    side = "test" if "test" in record else "development"
+    values = [f"{name} {record[side][name]['expected']:.3f}" for name in ("hit@10", "NDCG@10")]
+    return f"{record['model']} on {record['dataset']}, {side}: {', '.join(values)} ({folder}/record.json)"
+
+
 def _own_seconds(record: dict[str, Any]) -> float:
     """What a run took to fit and to rank, its parts included."""
     return sum(seconds for phase, seconds in record.get("seconds", {}).items() if phase != "prepare")
@@ -112,7 +127,7 @@ def _training_of(recommender: TorchRecommender) -> dict[str, Any]:
     return {"best_epoch": best, "best_among_last_5_allowed": cut_short, "history": recommender.history}
 
 
-def _by_novelty(task: Task, ranks: Ranks) -> dict[str, Any]:
+def by_novelty(task: Task, ranks: Ranks) -> dict[str, Any]:
     """Where users may take an item again (in another basket): the metrics of new and of repeated targets apart."""
     is_repeated = np.asarray(task.training.matrix[task.test.users, task.test.targets]).ravel() > 0
     if not is_repeated.any():

@@ -18,7 +18,7 @@ from pathlib import Path
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from experiments.configs import MODELS, compose_run
+from experiments.configs import MODELS, compose_run, model_of
 from experiments.execute import make_run
 from experiments.jobs import run_all
 from experiments.tables.cells import METRICS, Cell, cells_of, records_of, rows
@@ -33,7 +33,9 @@ def arguments_of(description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("table", type=int, choices=(3, 4))
     parser.add_argument("--datasets", nargs="+", help="default: ml-100k for Table 3, ta-feng for Table 4")
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), help="default: every model of the table")
+    parser.add_argument(
+        "--models", nargs="+", help=f"default: every model of the table; of {', '.join(MODELS)}, or package.Class"
+    )
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0 … n − 1 of each model that has one")
     parser.add_argument("--config", choices=("plain", "chosen"), default="plain", help="settings of the models")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side, on one thread each")
@@ -43,21 +45,27 @@ def arguments_of(description: str) -> argparse.Namespace:
     arguments = parser.parse_intermixed_args()
     arguments.datasets = arguments.datasets or DEFAULTS[arguments.table]
     arguments.models = arguments.models or rows(arguments.table)
+    for model in arguments.models:
+        if model not in MODELS and "." not in model:
+            parser.error(f"--models: {model!r} is none of {', '.join(MODELS)}, nor a class such as package.Class")
     return arguments
 
 
 def job(dataset: str, model: str, seed: int, config: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
-    """The overrides of `experiments.run` for one run of the table. Raises FileNotFoundError if it was never tuned."""
+    """The overrides of `experiments.run` for one run of the table. Raises FileNotFoundError if it was never tuned.
+
+    A class of one's own has the settings of its constructor, however the others' were found.
+    """
     tuned: list[str] = []
-    if config == "chosen":
+    if config == "chosen" and model in MODELS:
         path = CHOSEN / dataset / f"{model}.txt"
         tuned = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
     return (f"model={model}", f"dataset={dataset}", f"seed={seed}", *tuned, *overrides)
 
 
 def has_seed(model: str) -> bool:
-    """Whether a model draws anything. Those that do not are run once."""
-    return "optimisation" in compose_run([f"model={model}"])[0]["model"]
+    """Whether a model draws anything, as anyone's own may. Those that do not are run once."""
+    return model not in MODELS or "optimisation" in compose_run([f"model={model}"])[0]["model"]
 
 
 def print_table(table: int, datasets: Sequence[str], cells: Sequence[Cell], published: Path) -> None:
@@ -97,7 +105,7 @@ def wanted(arguments: argparse.Namespace) -> dict[tuple[str, ...], tuple[str, st
                 try:
                     jobs[job(dataset, model, seed, arguments.config, arguments.overrides)] = (dataset, model)
                 except FileNotFoundError:
-                    print(f"{MODELS[model].name} on {dataset} is left out: it has no chosen settings yet")
+                    print(f"{model_of(model).name} on {dataset} is left out: it has no chosen settings yet")
                     break
     return jobs
 
@@ -147,7 +155,7 @@ def main() -> int:
         cell
         for dataset in arguments.datasets
         for model in arguments.models
-        for cell in cells_of(arguments.table, dataset, MODELS[model].name, records.get((dataset, model), []))
+        for cell in cells_of(arguments.table, dataset, model_of(model).name, records.get((dataset, model), []))
     ]
     print_table(arguments.table, arguments.datasets, cells, arguments.results / f"table{arguments.table}.csv")
     print(f"\n{time.perf_counter() - start:.0f} s in all; records in {arguments.runs}/")

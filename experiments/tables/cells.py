@@ -71,7 +71,8 @@ def cells_of(table: int, dataset: str, model: str, records: Sequence[Path]) -> l
     """Both cells of a model (its printed name) from the records of its seeds, with their ranks beside them."""
     read = [json.loads(path.read_text(encoding="utf-8")) for path in records]
     paper = paper_values(table)
-    if read and "history" not in read[0]:  # nothing was trained, so that every seed gives the same
+    ours = {model.target for model in MODELS.values()}
+    if read and "history" not in read[0] and read[0]["model"] in ours:  # untrained, so that every seed gives the same
         read = read[:1]
     cells = []
     for metric in METRICS:

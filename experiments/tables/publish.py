@@ -131,6 +131,8 @@ def _exact(value: float | None) -> str:
 
 def main() -> int:
     arguments = arguments_of(__doc__)
+    if foreign := [model for model in arguments.models if model not in MODELS]:
+        sys.exit(f"{', '.join(foreign)}: only the models of this suite are published")
     folder = arguments.results / "records" / f"table{arguments.table}"
     for dataset in arguments.datasets:
         for model in arguments.models:

@@ -375,15 +375,15 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("own_nearest", None)
 
 
-OWN = ("model=popularity", "model._target_=own_nearest.Nearest")
+OWN = ("model._target_=own_nearest.Nearest",)
 
 
 def test_a_model_of_ones_own_is_run_like_any_other(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    run = run_of(tmp_path, *OWN, "+model.weight=2.0", *overrides)
+    run = run_of(tmp_path, *OWN, "model.weight=2.0", *overrides)
     record = execute(run)
     assert run.folder.name.startswith("Nearest-")
     assert record["model"] == "own_nearest.Nearest"
-    assert record["config"]["model"] == {"_target_": "own_nearest.Nearest", "weight": 2.0}
+    assert record["config"]["model"] == {"_target_": "own_nearest.Nearest", "weight": 2.0, "wait_for": 1}
     assert set(record["test"]) == METRICS
     assert "history" not in record
     task, *_ = module._task(json.dumps(run.config["dataset"]), 0)
@@ -399,8 +399,8 @@ def outcomes(own: Path, tmp_path: Path, overrides: tuple[str, ...], monkeypatch:
     names = ("TQDM_DISABLE", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
     for name in names:
         monkeypatch.setenv(name, "1")  # and undone at the end, since `run_all` sets them for good
-    same = (*OWN, "+model.wait_for=3", *overrides)
-    failing = (*OWN, "+model.weight=-1.0", *overrides)
+    same = (*OWN, "model.wait_for=3", *overrides)
+    failing = (*OWN, "model.weight=-1.0", *overrides)
     return list(run_all([same, failing, same], tmp_path / "runs", workers=3))
 
 
@@ -410,7 +410,7 @@ def test_runs_side_by_side(outcomes: list[Outcome], own: Path, tmp_path: Path) -
     assert len(list(own.glob("fitted-*"))) == 1
     failed = [outcome for outcome in outcomes if outcome.record is None]
     assert [outcome.error for outcome in failed] == ["ArithmeticError: a weight below 0"]
-    assert "+model.weight=-1.0" in failed[0].overrides
+    assert "model.weight=-1.0" in failed[0].overrides
     first, second = (outcome.record for outcome in outcomes if outcome.record is not None)
     assert first == second
     assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
@@ -429,7 +429,7 @@ class Deadly:
 
 
 def test_a_run_whose_process_is_killed_does_not_stop_the_others(tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    deadly = ("model=popularity", f"model._target_={__name__}.Deadly", *overrides)
+    deadly = (f"model._target_={__name__}.Deadly", *overrides)
     outcomes = {o.overrides: o for o in run_all([deadly, ("model=popularity", *overrides)], tmp_path, workers=1)}
     assert outcomes[deadly].record is None
     assert "killed" in outcomes[deadly].error

@@ -1,0 +1,234 @@
+"""Anyone's own class, named on the command line: its settings, what is told of one that does not fit, its row."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra.errors import ConfigCompositionException
+
+from experiments.configs import compose_run, model_of
+from experiments.execute import execute, make_run
+from experiments.tables import accuracy
+from experiments.tables.cells import cells_of
+from harness.optimiser import Optimisation
+
+MODULE = '''
+import numpy as np
+from torch import Tensor
+from harness.embedding import Embedding
+from harness.optimiser import Optimisation
+from harness.training import TorchRecommender
+from models.sdp import SDP
+
+class Plain:
+    """Popularity to a power."""
+    def __init__(self, power: float, context_length: int = 3, tags: tuple[str, ...] = ("a",), **others):
+        self.power, self.context_length = power, context_length
+    def fit(self, training):
+        self.count = np.asarray(training.matrix.sum(axis=0)).ravel()
+        self.rng = np.random.default_rng(training.seed)
+    def score(self, users, contexts, candidates):
+        assert contexts.shape == (len(users), self.context_length)
+        return self.count[candidates].astype(float) ** self.power
+
+class Random(Plain):
+    def __init__(self):
+        super().__init__(1.0, 20)
+    def score(self, users, contexts, candidates):
+        return self.rng.normal(size=candidates.shape)
+
+class ByPlace(Random):
+    def score(self, users, contexts, candidates):
+        return np.tile(np.arange(candidates.shape[1], dtype=float), (len(users), 1))
+
+class Whole(Random):
+    def score(self, users, contexts, candidates):
+        return self.count[candidates].astype(int)
+
+class Flat(Random):
+    def score(self, users, contexts, candidates):
+        return self.count[candidates].astype(float).ravel()
+
+class NotANumber(Random):
+    def score(self, users, contexts, candidates):
+        return np.full(candidates.shape, np.nan)
+
+class NoScore:
+    def fit(self, training): ...
+
+class NoFit:
+    def score(self, users, contexts, candidates): ...
+
+class OtherArguments(NoScore):
+    def score(self, users, candidates): ...
+
+class NoSetting(Plain):
+    def __init__(self, table=np.zeros(3)): ...
+
+class Factors(TorchRecommender):
+    def __init__(self, dim: int = 2, optimisation: Optimisation = Optimisation(learning_rate=0.05)):
+        super().__init__(optimisation)
+        self.dim = dim
+    def build(self, n_users, n_items):
+        self.users, self.items = Embedding(n_users, self.dim, std=0.1), Embedding(n_items, self.dim, std=0.1)
+    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        return (self.users(users)[:, None] * self.items(candidates)).sum(-1)
+
+class OnTop(Factors):
+    def __init__(self, sdp: SDP, dim: int = 2):
+        super().__init__(dim)
+        self.sdp = sdp
+
+class NoForward(TorchRecommender):
+    def build(self, n_users, n_items): ...
+'''
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the module `own_models`, on the path."""
+    folder = tmp_path_factory.getbasetemp() / "own"
+    folder.mkdir(exist_ok=True)
+    (folder / "own_models.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("SDMR_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """40 users with 6 of 130 items each."""
+    rng = np.random.default_rng(5)
+    path = tmp_path_factory.mktemp("data") / "small.csv"
+    rows = [
+        f"{user},{item},{time}" for user in range(40) for time, item in enumerate(rng.choice(130, 6, replace=False))
+    ]
+    path.write_text("\n".join(["user,item,time", *rows]) + "\n")
+    return ["dataset=csv", f"dataset.path={path}", "dataset.time=time"]
+
+
+# --- settings ---
+
+
+def test_settings_are_the_constructors() -> None:
+    config, _ = compose_run(["model._target_=own_models.Plain", "model.power=3"])
+    assert config["model"] == {"_target_": "own_models.Plain", "power": 3, "context_length": 5, "tags": ["a"]}
+
+
+def test_the_short_form_is_the_same() -> None:
+    assert compose_run(["model=own_models.Plain", "model.power=2"]) == compose_run(
+        ["model._target_=own_models.Plain", "model.power=2"]
+    )
+
+
+def test_a_torch_class_has_the_settings_of_training_too() -> None:
+    overrides = ["model._target_=own_models.Factors", "model.optimisation.batch_size=7", "epochs=4"]
+    config, _ = compose_run(overrides)
+    optimisation = config["model"]["optimisation"]
+    assert optimisation.pop("_target_").endswith(".Optimisation")
+    assert Optimisation(**optimisation) == Optimisation(learning_rate=0.05, batch_size=7, epochs=4, patience=10)
+
+
+def test_a_part_is_a_config_of_its_own() -> None:
+    config, _ = compose_run(["model._target_=own_models.OnTop", "model.sdp.dim=3"])
+    assert (config["model"]["sdp"]["_target_"], config["model"]["sdp"]["dim"]) == ("models.sdp.SDP", 3)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("model.powr=3", r"own_models\.Factors has no argument 'powr'; its arguments are: dim, optimisation$"),
+        ("model.optimisation.lr=3", r"Optimisation has no argument 'lr'; its arguments are: learning_rate, "),
+    ],
+)
+def test_an_unknown_argument_is_told_with_those_there_are(override: str, told: str) -> None:
+    with pytest.raises(ConfigCompositionException, match=told):
+        compose_run(["model._target_=own_models.Factors", override])
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("NoScore", r"must have a method score\(users, contexts, candidates\), and has none"),
+        ("NoFit", r"must have a method fit\(training\), and has none"),
+        ("OtherArguments", r"method score\(users, contexts, candidates\), and has score\(self, users, candidates\)"),
+        ("NoForward", r"must have a method forward\(users, contexts, candidates\), and has none"),
+        ("Nothing", "no such class can be imported"),
+        ("NoSetting", "not a supported primitive type"),
+    ],
+)
+def test_a_class_that_does_not_fit_is_told_what_it_lacks(name: str, told: str) -> None:
+    with pytest.raises(ValueError, match=rf"^model\._target_=own_models\.{name}: .*{told}"):
+        compose_run([f"model._target_=own_models.{name}"])
+
+
+# --- runs ---
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("ByPlace", "came in another order"),
+        ("Whole", "NumPy array of floating-point numbers, not int64"),
+        ("Flat", r"returned shape \(1616,\) for candidates of shape \(16, 101\)"),
+        ("NotANumber", "every score must be finite"),
+    ],
+)
+def test_wrong_scores_are_told(name: str, told: str, data: list[str], tmp_path: Path) -> None:
+    run = make_run(*compose_run([f"model._target_=own_models.{name}", *data]), tmp_path)
+    with pytest.raises(ValueError, match=rf"^{name}.*{told}"):
+        execute(run)
+    assert run.record is None
+
+
+def test_a_run_of_ones_own_class_from_any_folder(module: Path, data: list[str], tmp_path: Path) -> None:
+    """The module stands in the current folder, and so do the records."""
+    (tmp_path / "own_models.py").write_text(MODULE)
+    checkout = str(Path(accuracy.__file__).parents[2])
+    process = subprocess.run(
+        [sys.executable, "-m", "experiments.run", "model._target_=own_models.Plain", "model.power=3", *data],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": checkout},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert process.stdout.startswith("own_models.Plain on csv, test: hit@10 ")
+    (record,) = (tmp_path / "runs" / "csv").glob("Plain-*/record.json")
+    again = make_run(*compose_run(["model._target_=own_models.Plain", "model.power=3", *data]), tmp_path / "runs")
+    assert again.folder == record.parent
+
+
+# --- the table ---
+
+
+def test_a_row_has_the_name_of_the_class_and_every_seed(data: list[str], tmp_path: Path) -> None:
+    assert model_of("own_models.Random").name == "Random"
+    assert accuracy.has_seed("own_models.Random")
+    paths = []
+    for seed in range(2):
+        run = make_run(*compose_run(["model=own_models.Random", *data, f"seed={seed}"]), tmp_path)
+        execute(run)
+        paths.append(run.folder / "record.json")
+    (hit, _) = cells_of(3, "ml-100k", "Random", paths)
+    assert (hit.model, hit.paper, len(hit.values), hit.verdict) == ("Random", None, 2, "")
+
+
+def test_the_table_asks_for_it_at_its_own_settings() -> None:
+    for config in ("plain", "chosen"):
+        job = accuracy.job("ml-100k", "own_models.Random", 1, config, ["epochs=2"])
+        assert job == ("model=own_models.Random", "dataset=ml-100k", "seed=1", "epochs=2")
+
+
+def test_a_row_that_is_neither_a_model_nor_a_class_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["table3", "3", "--models", "sdm", "sdn"])
+    with pytest.raises(SystemExit):
+        accuracy.main()
+    assert "'sdn' is none of popularity, " in capsys.readouterr().err
