@@ -1,11 +1,12 @@
 """Write a task for somebody else's program: `python -m experiments.export dataset=ml-100k to=DIR`.
 
-DIR/NAME/ holds the split and the candidates three times, NAME being the data set's:
+DIR/NAME/ holds the split and the candidates three times, NAME being the data set's, or what `name=NAME` says:
 
 - `NAME.train.rating`, `NAME.test.rating` and `NAME.test.negative`, the layout of He et al. (2017), and the development
   items apart, in `NAME.valid.rating` and `NAME.valid.negative`. Not of baskets: the layout knows one test item a user;
 - `NAME.train.inter`, `NAME.valid.inter` and `NAME.test.inter`, RecBole's atomic files: `data_path: DIR`,
-  `dataset: NAME`, `benchmark_filename: [train, valid, test]`. A basket is a `session_id`;
+  `dataset: NAME`, `benchmark_filename: [train, valid, test]`. A basket is a `session_id`. RecBole 1.2.1 has an ml-100k
+  of its own and reads that one whatever `data_path` says: give another name;
 - `interactions.parquet` (part, user, item, time, basket) and `candidates.parquet` (part, instance, user, candidate,
   is_target).
 
@@ -100,13 +101,13 @@ def _parquet(table: pd.DataFrame) -> bytes:
 
 def main() -> int:
     try:
-        given, overrides = taken_from(sys.argv[1:], ("to",))
+        given, overrides = taken_from(sys.argv[1:], ("to", "name"))
         if "to" not in given:
             sys.exit("say to=DIR, the folder to write into, and dataset=NAME")
         task, run = task_of(overrides)
     except (ValueError, HydraException, OmegaConfBaseException) as error:
         sys.exit(str(error))
-    for path in export(task, run.dataset, Path(given["to"])):
+    for path in export(task, given.get("name", run.dataset), Path(given["to"])):
         print(path)
     return 0
 

@@ -296,8 +296,10 @@ def call(module: Any, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_the_two_commands(
     overrides: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(export_module, monkeypatch, *overrides, "to=out") == 0
-    assert all(Path(line).is_file() for line in capsys.readouterr().out.splitlines())
+    assert call(export_module, monkeypatch, *overrides, "to=out", "name=mine") == 0
+    files = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(file.is_file() and file.parent == Path("out/mine") for file in files)
+    assert Path("out/mine/mine.train.inter") in files
     task, _ = task_of(overrides)
     scores = np.zeros(task.test.candidates.shape)
     write(table_of(task.test, scores), Path("Nothing.csv"))

@@ -1,0 +1,164 @@
+"""The README is true: its programs are short, and they and every command in it run, on small data for one epoch."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import jobs
+from experiments.jobs import Outcome
+from experiments.tables import accuracy
+
+CHECKOUT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", (CHECKOUT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+PROGRAMS = {text.split("\n", 1)[0].removeprefix("# "): text for kind, text in BLOCKS if kind == "python"}
+COMMANDS = [
+    command.strip()
+    for kind, text in BLOCKS
+    if not kind
+    for line in text.splitlines()
+    for command in re.sub(r"\s+#.*", "", line).split(" && ")
+]
+# In place of the file of the data set that a command names. Its columns are those of the README's own csv file.
+SMALL = ("dataset._target_=datasets.tables.csv_file", "+dataset.path=mine.csv", "+dataset.user=visitor")
+SMALL += ("+dataset.item=product", "+dataset.time=when")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The README's programs, and 40 users with 6 of 130 items each."""
+    folder = tmp_path_factory.mktemp("readme")
+    for name, text in PROGRAMS.items():
+        (folder / name).write_text(text)
+    rng = np.random.default_rng(5)
+    rows = [f"{user},{item},{time}" for user in range(40) for time, item in enumerate(rng.choice(130, 6, False))]
+    (folder / "mine.csv").write_text("\n".join(["visitor,product,when", *rows]) + "\n")
+    shutil.copytree(CHECKOUT / "results", folder / "results")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("SDMR_CACHE", str(folder / "cache"))
+    for name in PROGRAMS:
+        monkeypatch.delitem(sys.modules, name.removesuffix(".py"), raising=False)
+
+
+def run_module(arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m …`, in this process; an exit with anything but 0 is an error."""
+    monkeypatch.setattr(sys, "argv", list(arguments))
+    monkeypatch.delitem(sys.modules, arguments[0], raising=False)  # as in a new process
+    code = None
+    try:
+        runpy.run_module(arguments[0], run_name="__main__")
+    except SystemExit as end:
+        code = end.code
+    assert not code, code
+
+
+def small(arguments: list[str]) -> list[str]:
+    """The same on small data: one epoch, and the first two values of each axis of a sweep."""
+    shorter = [re.sub(r"=([^,]*,[^,]*),.*", r"=\1", argument) for argument in arguments]
+    data = () if "dataset=csv" in arguments else SMALL
+    flags = next((n for n, argument in enumerate(shorter) if argument.startswith("--")), len(shorter))
+    return [*shorter[:flags], *data, *(["epochs=1"] if "run" in arguments[0] else []), *shorter[flags:]]
+
+
+def in_this_process(waiting: Sequence[tuple[str, ...]], runs: Path, workers: int) -> list[Outcome]:
+    return [jobs._run(job, runs) for job in waiting]
+
+
+def test_programs_are_short() -> None:
+    assert PROGRAMS
+    for name, text in PROGRAMS.items():
+        assert len(text.splitlines()) - 1 <= 30, name
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python ")])
+def test_a_command_runs(command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """In the order of the README, since some read what an earlier one has written."""
+    arguments = shlex.split(command)[1:]
+    if arguments[0] != "-m":
+        assert arguments[0] in PROGRAMS
+        runpy.run_path(arguments[0], run_name="__main__")
+        return
+    run_module(small(arguments[1:]), monkeypatch)
+    out = capfd.readouterr().out
+    assert "hit@10" in out or "out/ml100k/" in out or "--cfg" in arguments
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
+def test_a_make_target_runs(command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """What make would run, its environment taken to be there: popularity or the models it names, one seed."""
+    lines = subprocess.run(
+        ["make", "--dry-run", "--old-file=.venv/.ready", *shlex.split(command)[1:]],
+        cwd=CHECKOUT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    for line in lines:
+        program, flag, *arguments = shlex.split(line)
+        assert (program, flag) == (".venv/bin/python", "-m")
+        if arguments[0] == "experiments.tables.statistics":
+            assert arguments[1] in ("1", "2")
+            continue  # they read every data set: see the slow test below
+        monkeypatch.setattr(sys, "argv", arguments)
+        given = accuracy.arguments_of("")
+        models = [model for model in given.models if model in ("popularity", "mf-bpr", "prme") or "." in model]
+        overrides = (*SMALL, "epochs=1") if arguments[0].endswith("accuracy") else ()
+        told = [arguments[0], str(given.table), *overrides, "--datasets", "ml-100k", "--config", given.config]
+        monkeypatch.setattr(jobs, "run_all", in_this_process)
+        before = Path("results/table3.csv").read_text()
+        run_module([*told, "--models", *models], monkeypatch)
+        assert Path("results/table3.csv").read_text() == before
+        out = capfd.readouterr().out
+        for model in models if arguments[0].endswith("accuracy") else ["Popularity", "SDMR"]:
+            assert re.search(rf"\b{model.rpartition('.')[2]}\b.* \| ", out, re.I)
+
+
+def test_every_command_is_one_that_is_run_here_or_known_to_need_more() -> None:
+    """A clone needs an address, sbatch a cluster; what sbatch wraps is a command like the others."""
+    others = [c for c in COMMANDS if not c.startswith(("python ", "make "))]
+    assert all(c.startswith(("git clone ", "cd ", "sbatch ")) for c in others), others
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("sbatch ")])
+def test_a_job_of_an_array_runs(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = shlex.split(command)
+    first = next(a for a in arguments if a.startswith("--array=")).partition("=")[2].split("-")[0]
+    wrapped = shlex.split(arguments[arguments.index("--wrap") + 1].replace("$SLURM_ARRAY_TASK_ID", first))
+    run_module(small(wrapped[2:]), monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", ["1", "2"])
+def test_statistics_of_the_data_sets_that_are_there(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_module(["experiments.tables.statistics", table], monkeypatch)
+
+
+@pytest.mark.slow
+def test_a_new_clone_reaches_a_table_with_ones_own_row(tmp_path: Path) -> None:
+    """As a newcomer would: clone, the README's program, make. It downloads an environment, PyTorch included."""
+    clone = tmp_path / "sdmr"
+    subprocess.run(["git", "clone", "--quiet", str(CHECKOUT), str(clone)], check=True)
+    (clone / "my_models.py").write_text(PROGRAMS["my_models.py"])
+    made = subprocess.run(
+        ["make", f"PYTHON={sys.executable}", "table3", "MODELS=popularity my_models.Together"],
+        cwd=clone,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert re.search(r"^Together .* \| 0\.\d{3}", made.stdout, re.M)
