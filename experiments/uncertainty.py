@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import ttest_rel
 
 from datasets.interactions import IntArray
 
@@ -27,6 +28,18 @@ def interval(users: IntArray, values: NDArray[np.float64], resamples: int = 2000
         means[n] = total[drawn].sum() / number[drawn].sum()
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+def paired(values: NDArray[np.float64], others: NDArray[np.float64]) -> tuple[float, tuple[float, float], float]:
+    """Mean of `values` less `others` ([n_users] each, the same users), its 95 % interval, and the p-value.
+
+    A paired t-test, since means are what the tables compare and there are hundreds of users or more.
+    """
+    if (values == others).all():
+        return 0.0, (0.0, 0.0), 1.0
+    test = ttest_rel(values, others)
+    low, high = test.confidence_interval()
+    return float((values - others).mean()), (float(low), float(high)), float(test.pvalue)
 
 
 def verdict(paper: float, low: float, high: float) -> str:

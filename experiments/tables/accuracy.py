@@ -12,7 +12,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from omegaconf.errors import OmegaConfBaseException
@@ -21,7 +21,8 @@ from tqdm import tqdm
 from experiments.configs import MODELS, compose_run, model_of
 from experiments.execute import make_run
 from experiments.jobs import run_all
-from experiments.tables.cells import METRICS, Cell, cells_of, records_of, rows
+from experiments.tables.cells import METRICS, Cell, best_on_development, cells_of, per_user, records_of, rows
+from experiments.uncertainty import paired
 
 DEFAULTS = {3: ["ml-100k"], 4: ["ta-feng"]}
 FIRST_TO_LAST = {"sdm": 0, "sdp": 1, "sdmr": 3}
@@ -81,6 +82,21 @@ def print_table(table: int, datasets: Sequence[str], cells: Sequence[Cell], publ
                 own = number(cell.ours) + spread
                 line += f"{number(cell.paper):>6} | {number(known.get((dataset, model, cell.metric))):>5} | {own:<14}"
             print(line.rstrip())
+
+
+def comparisons(dataset: str, records: Mapping[str, Sequence[Path]]) -> Iterator[str]:
+    """A line for each class of one's own, against the best baseline. `records`: those of each model on the data set."""
+    baselines = {m: paths for m, paths in records.items() if m in MODELS and MODELS[m].target.startswith("baselines.")}
+    for model in (model for model in records if model not in MODELS and baselines):
+        best = best_on_development(baselines)
+        texts = []
+        for metric in METRICS:
+            mean, (low, high), p = paired(per_user(records[model], metric), per_user(records[best], metric))
+            texts.append(f"{metric} {mean:+.3f} ({low:+.3f} … {high:+.3f}), p = {p:.2g}")
+        yield (
+            f"{dataset}, {model_of(model).name} less {MODELS[best].name}, the best baseline here by development: "
+            f"{'; '.join(texts)} (paired t-test over users)"
+        )
 
 
 def number(value: float | None) -> str:
@@ -158,7 +174,11 @@ def main() -> int:
         for cell in cells_of(arguments.table, dataset, model_of(model).name, records.get((dataset, model), []))
     ]
     print_table(arguments.table, arguments.datasets, cells, arguments.results / f"table{arguments.table}.csv")
-    print(f"\n{time.perf_counter() - start:.0f} s in all; records in {arguments.runs}/")
+    print()
+    for dataset in arguments.datasets:
+        for line in comparisons(dataset, {model: paths for (of, model), paths in records.items() if of == dataset}):
+            print(line)
+    print(f"{time.perf_counter() - start:.0f} s in all; records in {arguments.runs}/")
     for failure in failures:
         print(f"FAILED {failure}", file=sys.stderr)
     return 1 if failures else 0

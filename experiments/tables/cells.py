@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from datasets.interactions import IntArray
 from experiments.configs import MODELS
-from experiments.uncertainty import interval, verdict
+from experiments.uncertainty import by_user, interval, verdict
 from harness.ranking import Ranks
 
 METRICS = ("hit@10", "NDCG@10")
@@ -92,12 +94,33 @@ def cells_of(table: int, dataset: str, model: str, records: Sequence[Path]) -> l
 
 def _interval(records: Sequence[Path], metric: str) -> tuple[float, float]:
     """Of the mean over instances of the metric's mean over seeds."""
+    return interval(*_over_seeds(records, metric))
+
+
+def _over_seeds(records: Sequence[Path], metric: str) -> tuple[IntArray, NDArray[np.float64]]:
+    """The user of each instance, and the mean of the metric over the seeds."""
     values = []
     for path in records:
         with np.load(ranks_beside(path)) as saved:
             users, ranks = saved["users"], Ranks(saved["above"], saved["tied"])
         values.append(ranks.hit(10) if metric == "hit@10" else ranks.ndcg(10))
-    return interval(users, np.mean(values, axis=0))
+    return users, np.mean(values, axis=0)
+
+
+def per_user(records: Sequence[Path], metric: str) -> NDArray[np.float64]:
+    """[n_users] the metric's mean over the seeds and over the user's test instances, in the order of users."""
+    total, number = by_user(*_over_seeds(records, metric))
+    return total / number
+
+
+def best_on_development(records: Mapping[str, Sequence[Path]]) -> str:
+    """The model (a key of `records`) with the best mean development NDCG@10 over its seeds."""
+
+    def development(model: str) -> float:
+        read = (json.loads(path.read_text(encoding="utf-8")) for path in records[model])
+        return statistics.mean(record["development"]["NDCG@10"]["expected"] for record in read)
+
+    return max(records, key=development)
 
 
 def records_of(table: Path, dataset: str, model: str) -> list[Path]:

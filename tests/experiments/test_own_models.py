@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,17 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra.errors import ConfigCompositionException
+from scipy.stats import t
 
 from experiments.configs import compose_run, model_of
 from experiments.execute import execute, make_run
 from experiments.tables import accuracy
 from experiments.tables.cells import cells_of
+from experiments.uncertainty import paired
 from harness.optimiser import Optimisation
 
 MODULE = '''
 import numpy as np
 from torch import Tensor
 from harness.embedding import Embedding
+from experiments.uncertainty import paired
 from harness.optimiser import Optimisation
 from harness.training import TorchRecommender
 from models.sdp import SDP
@@ -232,3 +236,45 @@ def test_a_row_that_is_neither_a_model_nor_a_class_is_an_error(
     with pytest.raises(SystemExit):
         accuracy.main()
     assert "'sdn' is none of popularity, " in capsys.readouterr().err
+
+
+# --- the comparison ---
+
+
+def write_record(folder: Path, users: np.ndarray, above: np.ndarray, development: float) -> Path:
+    """A record as a run leaves it, less what a comparison does not read; no ties."""
+    folder.mkdir(parents=True)
+    np.savez(folder / "ranks.npz", users=users, above=above, tied=np.zeros_like(above))
+    (folder / "record.json").write_text(json.dumps({"development": {"NDCG@10": {"expected": development}}}))
+    return folder / "record.json"
+
+
+def test_the_paired_test_is_the_textbooks() -> None:
+    rng = np.random.default_rng(0)
+    values, others = rng.random((2, 50))
+    difference = values - others
+    error = difference.std(ddof=1) / np.sqrt(50)
+    mean, (low, high), p = paired(values, others)
+    assert mean == pytest.approx(difference.mean())
+    assert (low, high) == pytest.approx(t.interval(0.95, 49, difference.mean(), error))
+    assert p == pytest.approx(2 * t.sf(abs(difference.mean() / error), 49))
+    assert paired(values, values) == (0.0, (0.0, 0.0), 1.0)
+
+
+def test_ones_own_class_is_compared_with_the_baseline_that_is_best_on_development(tmp_path: Path) -> None:
+    """A better one on test does not count, nor do the paper's models. Users count, not baskets; seeds are averaged."""
+    users = np.array([0, 0, 0, 1, 2, 3])  # a user with three baskets is one user of four
+    hit, miss = np.zeros(6, dtype=int), np.full(6, 99)
+    own = [write_record(tmp_path / f"own{n}", users, above, 0.9) for n, above in enumerate((99 * (users > 0), hit))]
+    records = {
+        "prme": [write_record(tmp_path / "prme", users, hit, 0.2)],
+        "slim": [write_record(tmp_path / "slim", users, miss, 0.3)],
+        "sdm": [write_record(tmp_path / "sdm", users, hit, 0.9)],
+        "own_models.Random": own,
+    }
+    (line,) = accuracy.comparisons("ml-100k", records)
+    assert line.startswith("ml-100k, Random less SLIM, the best baseline here by development: hit@10 +0.625 (")
+    _, _, p = paired(np.array([1, 0.5, 0.5, 0.5]), np.zeros(4))
+    assert f"p = {p:.2g};" in line
+    del records["prme"], records["slim"]
+    assert list(accuracy.comparisons("ml-100k", records)) == []
