@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -78,8 +78,8 @@ def config_of(target: str) -> dict[str, Any]:
     cls = class_of(target)
     _refuse_other_classes(target, cls)
     config: dict[str, Any] = {"_target_": target}
-    hints = get_type_hints(vars(cls).get("__init__", object.__init__))
-    for name, parameter in inspect.signature(cls).parameters.items():
+    for name, parameter in inspect.signature(cls, eval_str=True).parameters.items():
+        kind = parameter.annotation
         if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
             continue
         if name in OF_THE_DATASET:
@@ -90,8 +90,8 @@ def config_of(target: str) -> dict[str, Any]:
             config[name] = {"_target_": f"{Optimisation.__module__}.{Optimisation.__name__}", **values}
         elif parameter.default is not inspect.Parameter.empty:
             config[name] = parameter.default
-        elif inspect.isclass(hints.get(name)) and hasattr(hints[name], "fit") and hasattr(hints[name], "score"):
-            config[name] = config_of(f"{hints[name].__module__}.{hints[name].__name__}")
+        elif inspect.isclass(kind) and hasattr(kind, "fit") and hasattr(kind, "score"):
+            config[name] = config_of(f"{kind.__module__}.{kind.__name__}")
         else:
             config[name] = "???"
     try:

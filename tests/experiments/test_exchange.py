@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -326,3 +328,22 @@ def test_a_wrong_command_is_one_line(
 ) -> None:
     with pytest.raises(SystemExit, match=told):
         call(module, monkeypatch, *arguments, *overrides)
+
+
+@pytest.mark.slow
+def test_recbole_trained_on_the_files_is_scored_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an environment of its own, which is installed; on ML-100k, where its BPR is about as good as ours."""
+    monkeypatch.chdir(tmp_path)
+    try:
+        task, _ = task_of(["dataset=ml-100k"])
+    except DataError as error:
+        pytest.skip(str(error))
+    export(task, "ml100k", Path("out"))
+    subprocess.run([sys.executable, "-m", "venv", "recbole"], check=True)
+    python = str(tmp_path / "recbole" / "bin" / "python")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "recbole==1.2.1", "setuptools<81"], check=True)
+    program = Path(__file__).with_name("recbole_bpr.py")
+    subprocess.run([python, str(program), "out", "ml100k", "60"], check=True, env=os.environ | {"PYTHONPATH": ""})
+    record, _ = score(Path("out/RecBole-BPR.csv"), ["dataset=ml-100k"], "RecBole-BPR")
+    assert 0.58 < record["test"]["hit@10"]["expected"] < 0.68
+    assert 0.33 < record["test"]["NDCG@10"]["expected"] < 0.42

@@ -88,6 +88,9 @@ class OnTop(Factors):
         super().__init__(dim)
         self.sdp = sdp
 
+class Heir(OnTop):
+    """Has its parent's constructor."""
+
 class NoForward(TorchRecommender):
     def build(self, n_users, n_items): ...
 '''
@@ -138,8 +141,9 @@ def test_a_torch_class_has_the_settings_of_training_too() -> None:
     assert Optimisation(**optimisation) == Optimisation(learning_rate=0.05, batch_size=7, epochs=4, patience=10)
 
 
-def test_a_part_is_a_config_of_its_own() -> None:
-    config, _ = compose_run(["model._target_=own_models.OnTop", "model.sdp.dim=3"])
+@pytest.mark.parametrize("name", ["OnTop", "Heir"])
+def test_a_part_is_a_config_of_its_own(name: str) -> None:
+    config, _ = compose_run([f"model._target_=own_models.{name}", "model.sdp.dim=3"])
     assert (config["model"]["sdp"]["_target_"], config["model"]["sdp"]["dim"]) == ("models.sdp.SDP", 3)
 
 
