@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from experiments.tables.cells import cells_of
 from experiments.uncertainty import paired
 from harness.optimiser import Optimisation
 
+CHECKOUT = Path(accuracy.__file__).parents[2]
 MODULE = '''
 import numpy as np
 from torch import Tensor
@@ -194,22 +196,35 @@ def test_wrong_scores_are_told(name: str, told: str, data: list[str], tmp_path: 
     assert run.record is None
 
 
-def test_a_run_of_ones_own_class_from_any_folder(module: Path, data: list[str], tmp_path: Path) -> None:
-    """The module stands in the current folder, and so do the records."""
-    (tmp_path / "own_models.py").write_text(MODULE)
-    checkout = str(Path(accuracy.__file__).parents[2])
+def run_elsewhere(package: Path, folder: Path, data: list[str]) -> None:
+    """A run in `folder`, where its class stands, with the suite in `package`; its record is that of a run here."""
+    (folder / "own_models.py").write_text(MODULE)
+    own = ["model._target_=own_models.Plain", "model.power=3", *data]
     process = subprocess.run(
-        [sys.executable, "-m", "experiments.run", "model._target_=own_models.Plain", "model.power=3", *data],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": checkout},
+        [sys.executable, "-m", "experiments.run", *own],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(package)},
         capture_output=True,
         text=True,
         check=True,
     )
     assert process.stdout.startswith("own_models.Plain on csv, test: hit@10 ")
-    (record,) = (tmp_path / "runs" / "csv").glob("Plain-*/record.json")
-    again = make_run(*compose_run(["model._target_=own_models.Plain", "model.power=3", *data]), tmp_path / "runs")
-    assert again.folder == record.parent
+    (record,) = (folder / "runs" / "csv").glob("Plain-*/record.json")
+    assert make_run(*compose_run(own), folder / "runs").folder == record.parent
+
+
+def test_a_run_of_ones_own_class_from_any_folder(data: list[str], tmp_path: Path) -> None:
+    run_elsewhere(CHECKOUT, tmp_path, data)
+
+
+@pytest.mark.slow
+def test_an_installed_package_needs_no_checkout(data: list[str], tmp_path: Path) -> None:
+    clone, installed = tmp_path / "clone", tmp_path / "installed"  # a build writes into the folder it builds from
+    subprocess.run(["git", "clone", "--quiet", str(CHECKOUT), str(clone)], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(installed), str(clone)]
+    subprocess.run(pip, check=True)
+    shutil.rmtree(clone)
+    run_elsewhere(installed, tmp_path, data)
 
 
 # --- the table ---
