@@ -9,7 +9,7 @@ from harness.embedding import Embedding
 from harness.initialise import he_normal, lecun_uniform
 from harness.optimiser import Optimisation
 from harness.training import TorchRecommender
-from models.kernels import attended_squares, squared_norms
+from models.kernels import attend, mix, tanh_of_sum
 
 
 class SDM(TorchRecommender):
@@ -70,21 +70,19 @@ class SDM(TorchRecommender):
         return -self.output(self.distances(users, contexts, candidates)).squeeze(-1)
 
     def _hops(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> tuple[Tensor, list[Tensor]]:
-        q = torch.tanh(self.a_user(self.users_in(users))[:, None] + self.a_item(self.items_in(candidates)))  # [B, C, d]
-        p = torch.tanh(self.b_user(self.users_out(users))[:, None] + self.b_item(self.items_out(candidates)))
+        q = tanh_of_sum(self.a_user(self.users_in(users)), self.a_item(self.items_in(candidates)))  # [B, C, d]
+        p = tanh_of_sum(self.b_user(self.users_out(users)), self.b_item(self.items_out(candidates)))
         keys = self.c_context(self.items_in(contexts))  # [B, s, d]
         values = self.d_context(self.items_out(contexts))  # [B, s, d]
         p = self.d_query(p)  # the part of W_d [p; v_k] that is the same for every context item and hop
         is_padding = contexts.eq(self.items_in.num_embeddings - 1)
         is_padding[:, -1] &= ~is_padding.all(dim=1)
-        penalty = torch.zeros_like(keys[:, :, 0]).masked_fill_(is_padding, -torch.inf)[:, None]  # [B, 1, s]
         attention = []
         for hop in range(self.hops):
-            z = squared_norms(self.c_query(q), keys)  # [B, C, s]
-            attention.append(torch.softmax(penalty - z, dim=-1))
-            e = attended_squares(attention[-1], p, values)  # [B, C, d]
+            e, a = attend(self.c_query(q), p, keys, values, is_padding)  # [B, C, d] and [B, C, s]
+            attention.append(a)
             if hop + 1 < self.hops:
-                q = torch.lerp(e, q, torch.sigmoid(self.gate(q)))  # (1 − g) ⊙ e + g ⊙ q
+                q = mix(self.gate(q), q, e)
         return e, attention
 
 

@@ -9,6 +9,7 @@ from harness.embedding import Embedding
 from harness.initialise import he_normal, lecun_uniform
 from harness.optimiser import Optimisation
 from harness.training import TorchRecommender
+from models.kernels import tanh_of_sum
 
 
 class SDP(TorchRecommender):
@@ -59,7 +60,7 @@ class SDP(TorchRecommender):
         """e^(L+1) of Eq. 5: [B, C, d / 2^(L−1)]."""
         user = self.first_user(self.users(users))  # [B, d]
         item = self.first_item(self.items(candidates))  # [B, C, d]
-        e = torch.tanh(user[:, None] + item)
+        e = tanh_of_sum(user, item)
         for layer in self.further:
             e = torch.tanh(layer(e))
         return e.square()
