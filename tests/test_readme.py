@@ -102,7 +102,7 @@ def test_a_command_runs(command: str, monkeypatch: pytest.MonkeyPatch, capfd: py
 def test_a_make_target_runs(command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """What make would run, its environment taken to be there: popularity or the models it names, one seed."""
     lines = subprocess.run(
-        ["make", "--dry-run", "--old-file=.venv/.ready", *shlex.split(command)[1:]],
+        ["make", "--dry-run", "--no-print-directory", "--old-file=.venv/.ready", *shlex.split(command)[1:]],
         cwd=CHECKOUT,
         check=True,
         capture_output=True,
