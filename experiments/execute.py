@@ -24,6 +24,7 @@ from harness.records import environment, peak_memory, run_key, source_digest
 from harness.training import TorchRecommender, best_epoch
 
 IDENTITY = ("model", "dataset", "seed", "split_seed", "test")  # the settings that a run is known by
+CONTEXT_LENGTH = 5  # in histories, where a data set leaves it open
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,24 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     identity = {name: config[name] for name in IDENTITY}
     target = identity["model"]["_target_"]
     source = source_digest(class_of(target).__module__, "harness.ranking", "datasets.prepare", _module_of(identity))
-    _, data, _ = _task(json.dumps(identity["dataset"]), identity["split_seed"])
+    task, data, _ = _task(json.dumps(identity["dataset"]), identity["split_seed"])
+    length = longest_context(task) if identity["dataset"].get("basket") else CONTEXT_LENGTH
+    identity["model"] = _with_context_length(identity["model"], length)
     name = f"{target.rpartition('.')[2]}-{run_key(identity, data, source)}"
     return Run(identity, data, source, dataset, runs / dataset / name)
+
+
+def longest_context(task: Task) -> int:
+    """The number of context items that an instance has at most, but at least 1, which models ask for."""
+    sides = (task.training.instances, task.training.development, task.test)
+    return max(int(side.contexts.count.max(initial=1)) for side in sides)
+
+
+def _with_context_length(model: dict[str, Any], length: int) -> dict[str, Any]:
+    """The model's config, with the length wherever it, or a part of it, leaves its own open (null)."""
+    parts = {name: _with_context_length(part, length) for name, part in model.items() if isinstance(part, dict)}
+    is_open = "context_length" in model and model["context_length"] is None
+    return model | parts | ({"context_length": length} if is_open else {})
 
 
 def task_of(overrides: Sequence[str]) -> tuple[Task, Run]:

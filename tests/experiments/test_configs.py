@@ -31,7 +31,7 @@ DATASETS = {
     "netflix-sample": ([], 50, 5, 5),
     "ta-feng": ([], 50, 5, 18),
     "ijcai-15": ([], 50, 5, 13),
-    "csv": (["dataset.path=a.csv"], 100, 10, 5),
+    "csv": (["dataset.path=a.csv"], 100, 10, None),  # the file says: see test_execute.py
     "inter": (["dataset.path=a.inter"], 100, 10, 5),
     "ncf": (["dataset.path=a"], 100, 10, 5),
 }

@@ -134,6 +134,18 @@ def test_with_baskets_new_and_repeated_targets_are_told_apart(tmp_path: Path) ->
         assert sum(n * value for n, value in parts) / len(repeated) == pytest.approx(whole["expected"])
 
 
+def test_contexts_are_whole_baskets_or_five_of_a_history(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    rows = [f"{user},{5 * user + place},b" for user in range(30) for place in range(9 if user == 7 else 5)]
+    path = tmp_path / "baskets.csv"
+    path.write_text("\n".join(["user,item,basket", *rows]) + "\n")
+    baskets = ("dataset=csv", f"dataset.path={path}", "dataset.basket=basket")
+    for given, length in ((baskets, 7), (overrides, 5), ((*baskets, "context_length=2"), 2)):  # 7: 9 less two held out
+        model = run_of(tmp_path, "model=sdmr", *given).config["model"]
+        assert model["sdm"]["context_length"] == length
+        assert execute(run_of(tmp_path, "model=prme-s", *given, *SMALL, "epochs=1"))["best_epoch"] == 1
+        assert run_of(tmp_path, "model=prme", *given).config["model"]["context_length"] == 1
+
+
 def test_without_baskets_every_target_is_new(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     assert "test_repeated" not in execute(run_of(tmp_path, "model=popularity", *overrides))
 
