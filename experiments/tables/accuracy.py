@@ -45,7 +45,7 @@ def arguments_of(description: str) -> argparse.Namespace:
     parser.add_argument("overrides", nargs="*", default=[], help="of every run, such as epochs=2")
     arguments = parser.parse_intermixed_args()
     arguments.datasets = arguments.datasets or DEFAULTS[arguments.table]
-    arguments.models = arguments.models or rows(arguments.table)
+    arguments.models = arguments.models or rows()
     for model in arguments.models:
         if model not in MODELS and "." not in model:
             parser.error(f"--models: {model!r} is none of {', '.join(MODELS)}, nor a class such as package.Class")

@@ -152,7 +152,7 @@ def main() -> int:
                 print(f"{MODELS[model].name} on {dataset}: not all of {len(runs)} runs are in {arguments.runs}/")
     cells, records = [], []
     for dataset in DATASETS[arguments.table]:
-        found = {model: records_of(folder, dataset, model) for model in rows(arguments.table)}
+        found = {model: records_of(folder, dataset, model) for model in rows()}
         if not any(found.values()):
             continue
         records += [json.loads(path.read_text(encoding="utf-8")) for paths in found.values() for path in paths]
