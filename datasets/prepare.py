@@ -25,23 +25,24 @@ from datasets.task import Contexts, HeldOut, Instances, Task, Training
 log = logging.getLogger(__name__)
 
 
-def prepare(read: Callable[[], Interactions | Task], split_seed: int = 0, n_candidates: int = 100) -> Task:
+def prepare(read: Callable[[], Interactions | Task], split_seed: int = 0, **how: Any) -> Task:
     """The task made of what `read` returns: interactions to be split, or a task whose split came with the data.
 
-    `read` is a function of this package or anyone's, its settings bound by `functools.partial`. The task is kept in the
+    `how` is handed to `datasets.split.split`; a task whose split came with the data has none, which is an error. `read`
+    is a function of this package or anyone's, its settings bound by `functools.partial`. The task is kept in the
     cache and taken from there while the settings, the raw files that were read (by their checksums), and the code that
     read and split them are the same; a damaged entry is made anew. A lambda or an inner function has no name of its own
     and is not cached.
     """
     call = functools.partial(read)
-    entry = _entry(call, split_seed, n_candidates)
+    entry = _entry(call, split_seed, how)
     if entry is None:
-        return _make(read, split_seed, n_candidates)
+        return _make(read, split_seed, how)
     code = _code(call.func)
     task = _load(entry, code)
     if task is None:
         with files_read() as files:
-            task = _make(read, split_seed, n_candidates)
+            task = _make(read, split_seed, how)
         _save(task, entry, code, files)
     return task
 
@@ -55,16 +56,20 @@ def fingerprint(task: Task) -> str:
     return digest.hexdigest()
 
 
-def _make(read: Callable[[], Interactions | Task], split_seed: int, n_candidates: int) -> Task:
+def _make(read: Callable[[], Interactions | Task], split_seed: int, how: dict[str, Any]) -> Task:
     data = read()
-    return data if isinstance(data, Task) else split(data, split_seed, n_candidates)
+    if not isinstance(data, Task):
+        return split(data, split_seed, **how)
+    if how:
+        raise ValueError(f"this data comes with its split: {', '.join(how)} cannot be chosen")
+    return data
 
 
-def _entry(call: functools.partial[Interactions | Task], split_seed: int, n_candidates: int) -> Path | None:
+def _entry(call: functools.partial[Interactions | Task], split_seed: int, how: dict[str, Any]) -> Path | None:
     name = f"{call.func.__module__}.{call.func.__qualname__}"
     if "<" in name:
         return None
-    settings = [name, call.args, call.keywords, split_seed, n_candidates, data_folder()]
+    settings = [name, call.args, call.keywords, split_seed, how, data_folder()]
     key = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
     return cache_folder() / "tasks" / f"{call.func.__name__}-{key[:16]}.npz"
 

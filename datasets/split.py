@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -14,28 +15,45 @@ from datasets.unseen import Unseen
 MINIMUM = 3  # a shorter sequence only trains: one item for test, one for development, one to learn from
 
 
-def split(interactions: Interactions, split_seed: int = 0, n_candidates: int = 100) -> Task:
+def split(
+    interactions: Interactions,
+    split_seed: int = 0,
+    n_candidates: int = 100,
+    test_item: Literal["last", "random"] = "last",
+    dev_item: Literal["random", "next-to-last"] = "random",
+    last_tie: Literal["file", "item-id"] = "file",
+) -> Task:
     """Leave-one-out on each sequence: a user's history, or, where there are baskets, a basket.
 
-    A history is ordered by a *stable* sort on time, file order on equal times; without times it is shuffled; a basket
-    keeps its file order. The last item is the test item, one of the others at random the development item. Context of
-    any target: in a history, the training items before it; in a basket, all its training items but the target, those
-    after it first (see `Contexts`). Candidates: the target and `n_candidates` distinct items that the user has nowhere,
-    in no part of the split and in no basket.
+    A history is ordered by a *stable* sort on time, file order on equal times (`last_tie: item-id` sorts those by their
+    items instead); without times it is shuffled; a basket keeps its file order. The last item is the test item (or a
+    random one), one of the others at random the development item (or the latest of them). Context of any target: in a
+    history, the training items before it; in a basket, all its training items but the target, those after it first (see
+    `Contexts`). Candidates: the target and `n_candidates` distinct items that the user has nowhere, in no part of the
+    split and in no basket.
 
     `split_seed` fixes every draw here, and nothing else depends on it. Raises ValueError if a user has fewer than
-    `n_candidates` unseen items.
+    `n_candidates` unseen items, for an unknown choice, and for a `last_tie` where no times can tie.
     """
-    order_rng, development_rng, candidate_rng = np.random.default_rng(split_seed).spawn(3)
-    rows = _ordered_rows(interactions, order_rng)
+    if test_item not in ("last", "random") or dev_item not in ("random", "next-to-last"):
+        raise ValueError(f"no split has test_item={test_item!r} and dev_item={dev_item!r}")
+    if last_tie not in ("file", "item-id"):
+        raise ValueError(f'last_tie must be "file" or "item-id", not {last_tie!r}')
+    order_rng, development_rng, candidate_rng, test_rng = np.random.default_rng(split_seed).spawn(4)
+    rows = _ordered_rows(interactions, order_rng, last_tie)
     users, items = interactions.users[rows], interactions.items[rows]
     sequence = interactions.baskets[rows] if interactions.baskets is not None else users
 
     size = np.bincount(sequence)
     end = np.cumsum(size)
     held = np.flatnonzero(size >= MINIMUM)
-    test_rows = end[held] - 1
-    development_rows = end[held] - size[held] + development_rng.integers(size[held] - 1)
+    start, last = end[held] - size[held], end[held] - 1
+    test_rows = last if test_item == "last" else start + test_rng.integers(size[held])
+    if dev_item == "random":
+        development_rows = start + development_rng.integers(size[held] - 1)
+        development_rows += development_rows >= test_rows  # the test item is none of the others
+    else:
+        development_rows = np.where(test_rows == last, last - 1, last)
 
     unseen = Unseen(seen_items(users, items, interactions.n_users, interactions.n_items))
 
@@ -98,8 +116,12 @@ def assemble(
     return Task(Training(n_users, n_items, instances, held_out(*development)), held_out(*test))
 
 
-def _ordered_rows(interactions: Interactions, rng: np.random.Generator) -> IntArray:
+def _ordered_rows(interactions: Interactions, rng: np.random.Generator, last_tie: str) -> IntArray:
     """Row numbers, sequence after sequence, each in its order."""
+    if last_tie != "file":
+        if interactions.times is None or interactions.baskets is not None:
+            raise ValueError(f"last_tie={last_tie} has no effect: these interactions are not in the order of times")
+        return np.lexsort((interactions.items, interactions.times, interactions.users))
     if interactions.baskets is not None:
         return np.argsort(interactions.baskets, kind="stable")
     if interactions.times is not None:

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from harness.optimiser import Optimisation
+from harness.protocol import Protocol
 from harness.training import TorchRecommender
 
 
@@ -119,7 +120,10 @@ def _refuse_other_classes(target: str, cls: type) -> None:
 
 @cache
 def register() -> None:
-    """Make `model=NAME` known to Hydra, for every model."""
+    """Make `model=NAME` known to Hydra, for every model, and the settings of the protocol, read off its class."""
+    ConfigStore.instance().store(
+        group="protocol", name="default", node=OmegaConf.create(dataclasses.asdict(Protocol()))
+    )
     for choice in MODELS:
         _register(choice)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,19 @@ import numpy as np
 import torch
 from filelock import FileLock
 from hydra.utils import get_method, instantiate
+from scipy.sparse import csr_matrix
 
 from datasets.prepare import fingerprint, prepare
+from datasets.split import seen_items
 from datasets.task import Task
 from experiments.configs import class_of, compose_run
 from harness.files import save_arrays, save_json
-from harness.ranking import Ranks, rank, refuse_dependence_on_order, summary
+from harness.protocol import Protocol
+from harness.ranking import Ranks, Ties, rank, rank_among_all, refuse_dependence_on_order, summary, tie_counts
 from harness.records import environment, peak_memory, run_key, source_digest
 from harness.training import TorchRecommender, best_epoch
 
-IDENTITY = ("model", "dataset", "seed", "split_seed", "test")  # the settings that a run is known by
+IDENTITY = ("model", "dataset", "seed", "split_seed", "test", "protocol")  # the settings that a run is known by
 CONTEXT_LENGTH = 5  # in histories, where a data set leaves it open
 
 
@@ -46,10 +49,13 @@ class Run:
 
 def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     """The run of a resolved config (as Hydra composes it); `dataset` names the data set."""
-    identity = {name: config[name] for name in IDENTITY}
+    protocol = Protocol(**config.get("protocol", {}))
+    if not config["test"] and (protocol.select_on == "test" or protocol != protocol.of_training):
+        raise ValueError("test=false: a run that never ranks the test items can neither select on them nor rank them")
+    identity = {name: config[name] for name in IDENTITY if name != "protocol"} | {"protocol": protocol.of_ranks}
     target = identity["model"]["_target_"]
     source = source_digest(class_of(target).__module__, "harness.ranking", "datasets.prepare", _module_of(identity))
-    task, data, _ = _task(json.dumps(identity["dataset"]), identity["split_seed"])
+    task, data, _ = _prepared(identity)
     length = longest_context(task) if identity["dataset"].get("basket") else CONTEXT_LENGTH
     identity["model"] = _with_context_length(identity["model"], length)
     name = f"{target.rpartition('.')[2]}-{run_key(identity, data, source)}"
@@ -73,14 +79,15 @@ def task_of(overrides: Sequence[str]) -> tuple[Task, Run]:
     """The task that runs with these overrides (such as dataset=ml-100k) are set, and the run of the plainest model."""
     config, dataset = compose_run(["model=popularity", *overrides])
     run = make_run(config, dataset, Path(config["runs"]))
-    return _task(json.dumps(run.config["dataset"]), run.config["split_seed"])[0], run
+    return _prepared(run.config)[0], run
 
 
 def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
     """The record of the run, which is made if it does not exist.
 
-    Parts of the model (SDMR's SDP and SDM) are runs of their own, and are made or found first. A second process that
-    wants the same run waits for the first. A run that is killed goes on from its last finished epoch.
+    Parts of the model (SDMR's SDP and SDM) are runs of their own, and are made or found first; so is, where the
+    protocol only ranks in another way, the run that trains the model. A second process that wants the same run waits
+    for the first. A run that is killed goes on from its last finished epoch.
     """
     torch.set_num_threads(threads)
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -88,14 +95,19 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         if not force and (record := run.record):
             return record
         (run.folder / "record.json").unlink(missing_ok=True)
-        task, _, prepare_seconds = _task(json.dumps(run.config["dataset"]), run.config["split_seed"])
+        protocol = Protocol(**run.config["protocol"])
+        task, _, prepare_seconds = _prepared(run.config)
         recommender, parts = _recommender(run, task, threads)
+        trained = _trained(run, recommender, task, threads)
         checkpoint = run.folder / "checkpoint.pt"
         if force:
             checkpoint.unlink(missing_ok=True)
         begun = time.perf_counter()
-        recommender.fit(replace(task.training, seed=run.config["seed"], checkpoint=checkpoint))
+        if trained is None:
+            training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint)
+            recommender.fit(replace(training, development=task.test) if protocol.select_on == "test" else training)
         fitted = time.perf_counter()
+        torch.manual_seed(run.config["seed"])  # for a dropout that stays on
         refuse_dependence_on_order(recommender, task.training.development)
         record = {
             "model": run.config["model"]["_target_"],
@@ -103,19 +115,24 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
             "config": run.config,
             "data": run.data,
             "source": run.source,
+            "departures": protocol.departures,
             "parts": {name: part.folder.name for name, part in parts.items()},
             "development": summary(rank(recommender, task.training.development)),
         }
         if run.config["test"]:
-            ranks = rank(recommender, task.test)
-            record["test"] = summary(ranks)
-            record |= by_novelty(task, ranks)
-            save_arrays(run.folder / "ranks.npz", users=task.test.users, above=ranks.above, tied=ranks.tied)
+            if protocol.candidates == "all":
+                ranks = rank_among_all(recommender, task.test, _seen(task), protocol.in_sort)
+            else:
+                ranks = rank(recommender, task.test, in_sort=protocol.in_sort)
+            record |= {"test": summary(ranks), "ties": tie_counts(ranks), **by_novelty(task, ranks)}
+            save_arrays(run.folder / "ranks.npz", users=task.test.users, **ranks.arrays())
         seconds = {"prepare": prepare_seconds, "fit": fitted - begun, "rank": time.perf_counter() - fitted}
         if parts:
             seconds["parts"] = sum(_own_seconds(part.record or {}) for part in parts.values())
         record |= {"seconds": seconds, "peak_memory_mib": peak_memory(), "environment": environment()}
-        if isinstance(recommender, TorchRecommender):
+        if trained is not None:
+            record |= {"trained": trained.folder.name, **_training_of(recommender)}
+        elif isinstance(recommender, TorchRecommender):
             recommender.save(run.folder / "model.pt")
             record |= _training_of(recommender)
             # Of every epoch, those before the run was cut off and started again included.
@@ -125,11 +142,13 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         return record
 
 
-def result_line(record: dict[str, Any], folder: Path) -> str:
-    """A run in one line, as the commands print it."""
+def result_line(record: dict[str, Any], folder: Path, ties: Ties = "expected") -> str:
+    """A run in one line, as the commands print it; the protocol is told where it is not the default."""
     side = "test" if "test" in record else "development"
-    values = [f"{name} {record[side][name]['expected']:.3f}" for name in ("hit@10", "NDCG@10")]
-    return f"{record['model']} on {record['dataset']}, {side}: {', '.join(values)} ({folder}/record.json)"
+    values = [f"{name} {record[side][name][ties]:.3f}" for name in ("hit@10", "NDCG@10")]
+    departures = record.get("departures", {}) | ({"ties": ties} if ties != "expected" else {})
+    told = "".join(f", {name}={value}" for name, value in departures.items())
+    return f"{record['model']} on {record['dataset']}, {side}{told}: {', '.join(values)} ({folder}/record.json)"
 
 
 def _own_seconds(record: dict[str, Any]) -> float:
@@ -149,10 +168,26 @@ def by_novelty(task: Task, ranks: Ranks) -> dict[str, Any]:
     if not is_repeated.any():
         return {}
     parts = {"test_new": ~is_repeated, "test_repeated": is_repeated}
-    return {
-        name: {"instances": int(rows.sum()), **summary(Ranks(ranks.above[rows], ranks.tied[rows]))}
-        for name, rows in parts.items()
-    }
+    return {name: {"instances": int(rows.sum()), **summary(ranks.take(rows))} for name, rows in parts.items()}
+
+
+def _trained(run: Run, recommender: Any, task: Task, threads: int) -> Run | None:
+    """The run that has trained what this one only ranks in another way, its parameters read; None if there is none."""
+    protocol = Protocol(**run.config["protocol"])
+    if protocol == protocol.of_training or not isinstance(recommender, TorchRecommender):
+        return None
+    config = run.config | {"protocol": asdict(protocol.of_training)}
+    trained = make_run(config, run.dataset, run.folder.parent.parent)
+    execute(trained, threads)
+    recommender.load(trained.folder / "model.pt", task.training.n_users, task.training.n_items)
+    return trained
+
+
+def _seen(task: Task) -> csr_matrix:
+    """[n_users, n_items] all that each user has, in any part of the split."""
+    sides = (task.training.instances, task.training.development, task.test)
+    users, items = (np.concatenate([getattr(side, name) for side in sides]) for name in ("users", "targets"))
+    return seen_items(users, items, task.training.n_users, task.training.n_items)
 
 
 def _recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, Run]]:
@@ -160,8 +195,9 @@ def _recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, Run
     recommender = instantiate(run.config["model"])
     parts = recommender.parts if isinstance(recommender, TorchRecommender) else {}
     part_runs = {}
+    protocol = asdict(Protocol(**run.config["protocol"]).of_training)
     for name, part in parts.items():
-        config = run.config | {"model": run.config["model"][name]}
+        config = run.config | {"model": run.config["model"][name], "protocol": protocol}
         part_run = make_run(config, run.dataset, run.folder.parent.parent)
         execute(part_run, threads)
         part.load(part_run.folder / "model.pt", task.training.n_users, task.training.n_items)
@@ -173,10 +209,18 @@ def _module_of(identity: dict[str, Any]) -> str:
     return str(identity["dataset"]["_target_"]).rpartition(".")[0]
 
 
+def _prepared(config: dict[str, Any]) -> tuple[Task, str, float]:
+    how = Protocol(**config["protocol"]).split
+    return _task(json.dumps(config["dataset"]), config["split_seed"], json.dumps(how))
+
+
 @cache
-def _task(dataset: str, split_seed: int) -> tuple[Task, str, float]:
-    """The task of a data set's config (as JSON), its fingerprint, and the seconds it took; many runs share it."""
+def _task(dataset: str, split_seed: int, how: str = "{}") -> tuple[Task, str, float]:
+    """The task of a data set's config (as JSON), its fingerprint, and the seconds it took; many runs share it.
+
+    `how` to split it (as JSON), where not by default.
+    """
     start = time.perf_counter()
     settings = json.loads(dataset)
-    task = prepare(partial(get_method(settings.pop("_target_")), **settings), split_seed)
+    task = prepare(partial(get_method(settings.pop("_target_")), **settings), split_seed, **json.loads(how))
     return task, fingerprint(task), time.perf_counter() - start

@@ -23,7 +23,7 @@ def main(config: DictConfig) -> None:
     resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     run = make_run(resolved, HydraConfig.get().runtime.choices["dataset"], Path(resolved["runs"]))
     record = execute(run, resolved["threads"], resolved["force"])
-    print(result_line(record, run.folder))
+    print(result_line(record, run.folder, resolved["protocol"]["ties"]))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 With one relevant item an instance's result is two counts: candidates scored above the target, and candidates tied with
 it. The target's rank is then uncertain between `above + 1` and `above + tied + 1`. The expected metric under random
-tie-breaking is the number to report; the optimistic and the pessimistic reading stand beside it.
+tie-breaking is the number to report; the optimistic and the pessimistic reading stand beside it. What a sort makes of a
+tie is kept only when asked for, to compare with code that leaves ties to one.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from datasets.interactions import IntArray
 from datasets.task import HeldOut
 from harness.recommender import Recommender, context_length
 
-Ties = Literal["expected", "optimistic", "pessimistic"]
+Ties = Literal["expected", "optimistic", "pessimistic", "argsort-target-last"]
 READINGS: tuple[Ties, ...] = ("expected", "optimistic", "pessimistic")
+PAIRS = 256 * 101  # scored at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,16 @@ class Ranks:
 
     above: IntArray  # [n]
     tied: IntArray  # [n]
+    place: IntArray | None = None  # [n] from 0, where NumPy's default sort finds the target that comes last
+
+    def take(self, rows: NDArray[np.bool_]) -> Ranks:
+        """Those of the given instances ([n], boolean)."""
+        return Ranks(self.above[rows], self.tied[rows], None if self.place is None else self.place[rows])
+
+    def arrays(self) -> dict[str, IntArray]:
+        """By name, for a file."""
+        counts = {"above": self.above, "tied": self.tied}
+        return counts if self.place is None else {**counts, "place": self.place}
 
     def hit(self, k: int, ties: Ties = "expected") -> NDArray[np.float64]:
         """[n] hit@k: 1 if the target is among the first k."""
@@ -41,32 +54,78 @@ class Ranks:
         """Mean of `by_place` ([k], zero beyond) over the places that the target may take."""
         first = self.above + (self.tied if ties == "pessimistic" else 0)
         last = self.above + (0 if ties == "optimistic" else self.tied)
+        if ties == "argsort-target-last":
+            if self.place is None:
+                raise ValueError("the target's place in a sort was not asked for when these were ranked")
+            first = last = self.place
         up_to = np.concatenate([[0.0], np.cumsum(by_place)])
         k = len(by_place)
         return (up_to[np.minimum(last + 1, k)] - up_to[np.minimum(first, k)]) / (last - first + 1)
 
 
-def count_ranks(scores: NDArray[np.floating], target_columns: IntArray) -> Ranks:
-    """Ranks from scores [n, C] and the column of each row's target [n]."""
+def count_ranks(scores: NDArray[np.floating], target_columns: IntArray, in_sort: bool = False) -> Ranks:
+    """Ranks from scores [n, C] and the column of each row's target [n]; −∞ stands for no candidate.
+
+    `in_sort`: with the target's place among the distances (−score), ascending, the target appended to the others and
+    sorted by NumPy's default, which is not stable. Where there are ties this is no property of the scores alone.
+    """
     target = np.take_along_axis(scores, target_columns[:, None], axis=1)
-    return Ranks(above=(scores > target).sum(axis=1), tied=(scores == target).sum(axis=1) - 1)
+    above, tied = (scores > target).sum(axis=1), (scores == target).sum(axis=1) - 1
+    if not in_sort:
+        return Ranks(above, tied)
+    last = scores.shape[1] - 1
+    columns = np.arange(last) + (np.arange(last) >= target_columns[:, None])  # all but the target's
+    distances = -np.column_stack([np.take_along_axis(scores, columns, axis=1), target])
+    return Ranks(above, tied, (np.argsort(distances, axis=1) == last).argmax(axis=1))
 
 
-def rank(recommender: Recommender, instances: HeldOut, batch_size: int = 256) -> Ranks:
-    """Rank the target of every instance among its candidates.
+def rank(recommender: Recommender, instances: HeldOut, batch_size: int = 256, in_sort: bool = False) -> Ranks:
+    """Rank the target of every instance among its candidates; `in_sort` as in `count_ranks`.
 
     Raises ValueError, naming the recommender, if its scores have the wrong shape, are no floating-point numbers, or are
     not all finite: such a score has no rank.
     """
     length = context_length(recommender)
-    above, tied = np.empty(len(instances), dtype=np.int64), np.empty(len(instances), dtype=np.int64)
     target_columns = instances.target_columns
+    parts = []
     for start in range(0, len(instances), batch_size):
         rows = slice(start, start + batch_size)
         inputs = instances.users[rows], instances.contexts.latest(length, rows), instances.candidates[rows]
-        ranks = count_ranks(_checked_scores(recommender, *inputs), target_columns[rows])
-        above[rows], tied[rows] = ranks.above, ranks.tied
-    return Ranks(above, tied)
+        parts.append(count_ranks(_checked_scores(recommender, *inputs), target_columns[rows], in_sort))
+    return _together(parts, in_sort)
+
+
+def rank_among_all(
+    recommender: Recommender, instances: HeldOut, seen: csr_matrix, in_sort: bool = False, memory: int = 2**22
+) -> Ranks:
+    """Rank the target of every instance among all items that its user has not `seen` ([n_users, n_items], binary).
+
+    No more than about `memory` scores are held at a time, and no more pairs are scored at a time than `rank` does.
+    """
+    length, n_items = context_length(recommender), seen.shape[1]
+    batch_size = max(1, min(256, memory // n_items))
+    width = max(1, PAIRS // batch_size)
+    parts = []
+    for start in range(0, len(instances), batch_size):
+        rows = slice(start, start + batch_size)
+        users, contexts, targets = (
+            instances.users[rows],
+            instances.contexts.latest(length, rows),
+            instances.targets[rows],
+        )
+        blocks = [
+            np.tile(np.arange(left, min(left + width, n_items)), (len(users), 1)) for left in range(0, n_items, width)
+        ]
+        scores = np.column_stack([_checked_scores(recommender, users, contexts, block) for block in blocks])
+        is_candidate = seen[users].toarray() == 0
+        np.put_along_axis(is_candidate, targets[:, None], True, axis=1)
+        parts.append(count_ranks(np.where(is_candidate, scores, -np.inf), targets, in_sort))
+    return _together(parts, in_sort)
+
+
+def _together(parts: list[Ranks], in_sort: bool) -> Ranks:
+    names = ("above", "tied", "place") if in_sort else ("above", "tied")
+    return Ranks(*(np.concatenate([getattr(ranks, name) for ranks in parts] or [np.empty(0, int)]) for name in names))
 
 
 def _checked_scores(
@@ -109,9 +168,20 @@ def refuse_dependence_on_order(recommender: Recommender, instances: HeldOut, num
 
 
 def summary(ranks: Ranks, ks: Iterable[int] = (1, 5, 10, 20)) -> dict[str, dict[Ties, float]]:
-    """Mean metrics over instances: {"hit@10": {"expected": …, "optimistic": …, "pessimistic": …}, "NDCG@10": …}."""
+    """Mean metrics over instances: {"hit@10": {"expected": …, "optimistic": …, "pessimistic": …}, "NDCG@10": …}.
+
+    With the place in a sort as a fourth reading, if it was asked for.
+    """
     metrics = {}
+    readings = READINGS if ranks.place is None else (*READINGS, "argsort-target-last")
     for k in ks:
-        metrics[f"hit@{k}"] = {ties: float(ranks.hit(k, ties).mean()) for ties in READINGS}
-        metrics[f"NDCG@{k}"] = {ties: float(ranks.ndcg(k, ties).mean()) for ties in READINGS}
+        metrics[f"hit@{k}"] = {ties: float(ranks.hit(k, ties).mean()) for ties in readings}
+        metrics[f"NDCG@{k}"] = {ties: float(ranks.ndcg(k, ties).mean()) for ties in readings}
     return metrics
+
+
+def tie_counts(ranks: Ranks) -> dict[str, float]:
+    """The share of instances whose target ties, and how many candidates tie with it there, on average."""
+    is_tied = ranks.tied > 0
+    mean = float(ranks.tied[is_tied].mean()) if is_tied.any() else 0.0
+    return {"tied_share": float(is_tied.mean()), "mean_tied": mean}

@@ -111,6 +111,11 @@ def test_a_split_that_came_with_the_data_is_kept_as_it_is(raw: Path) -> None:
     assert reads(read) == (0, expected)
 
 
+def test_a_split_that_came_with_the_data_cannot_be_made_in_another_way(raw: Path) -> None:
+    with pytest.raises(ValueError, match="comes with its split: n_candidates, test_item cannot be chosen"):
+        prepare(functools.partial(ready_task, raw), n_candidates=99, test_item="random")
+
+
 def test_a_function_without_a_name_is_not_cached(raw: Path) -> None:
     before = calls
     assert fingerprint(prepare(lambda: from_file(raw))) == fingerprint(prepare(lambda: from_file(raw, 0)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -230,6 +231,47 @@ def test_without_times_any_item_is_the_last_one_equally_often() -> None:
 def test_any_item_but_the_last_is_the_development_item_equally_often() -> None:
     targets = split(many_users(4000, timed=True), 0, N_CANDIDATES).training.development.targets
     assert chisquare(np.bincount(targets, minlength=3)).pvalue > 0.001
+
+
+@pytest.mark.parametrize("dev_item", ["random", "next-to-last"])
+def test_a_random_test_item_is_any_item_equally_often(dev_item: Literal["random", "next-to-last"]) -> None:
+    task = split(many_users(4000, timed=True), 0, N_CANDIDATES, test_item="random", dev_item=dev_item)
+    test, development = task.test.targets, task.training.development.targets
+    assert chisquare(np.bincount(test, minlength=4)).pvalue > 0.001
+    assert (test != development).all()
+    if dev_item == "random":
+        for item in range(4):
+            others = np.bincount(development[test == item], minlength=4)
+            assert chisquare(np.delete(others, item)).pvalue > 0.001
+    else:
+        np.testing.assert_array_equal(development, np.where(test == 3, 2, 3))
+    for part in (
+        task.training.development,
+        task.test,
+    ):  # items 0 … 3 in this order: the context is all that came before
+        for row, context in enumerate(part.contexts.latest(4).tolist()):
+            held_out = (test[row], development[row])
+            expected = [item for item in range(part.targets[row]) if item not in held_out]
+            assert context == padded(expected, 4)
+
+
+def test_next_to_last_is_the_last_but_one() -> None:
+    task = split(many_users(50, timed=True), 0, N_CANDIDATES, dev_item="next-to-last")
+    assert set(task.training.development.targets) == {2}
+    assert set(task.test.targets) == {3}
+
+
+def test_equal_times_may_be_ordered_by_item() -> None:
+    data = catalogue([(0, 5), (0, 9), (0, 2), (0, 7)], np.array([4, 4, 1, 4]), None)
+    assert split(data, 0, N_CANDIDATES, last_tie="item-id").test.targets.tolist() == [9]
+
+
+def test_a_choice_without_effect_or_unknown_is_an_error() -> None:
+    with pytest.raises(ValueError, match="last_tie=item-id has no effect"):
+        split(many_users(5, timed=False), 0, N_CANDIDATES, last_tie="item-id")
+    for wrong in ({"test_item": "first"}, {"dev_item": "last"}, {"last_tie": "user"}):
+        with pytest.raises(ValueError, match="|".join(wrong.values())):
+            split(many_users(5, timed=True), 0, N_CANDIDATES, **wrong)  # type: ignore[arg-type]
 
 
 def test_another_seed_draws_other_items() -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,17 @@ import pytest
 import torch
 
 from baselines.mf_bpr import MFBPR
+from baselines.popularity import Popularity
 from datasets.interactions import IntArray
-from datasets.task import Training
+from datasets.task import HeldOut, Training
 from experiments import execute as module
 from experiments.configs import compose_run
 from experiments.execute import Run, execute, make_run
 from experiments.jobs import Outcome, run_all
+from harness.protocol import Protocol
 from harness.ranking import Ranks, summary
+from models.sdm import SDM
+from models.sdmr import SDMR
 from models.sdp import SDP
 
 CHECKOUT = Path(module.__file__).parents[1]
@@ -262,8 +266,8 @@ def test_a_search_run_never_looks_at_the_test_side(
     search, run = run_of(tmp_path, *arguments, "test=false"), run_of(tmp_path, *arguments)
     task_of = module._task
 
-    def without_test(dataset: str, split_seed: int) -> tuple[Any, ...]:
-        task, *rest = task_of(dataset, split_seed)
+    def without_test(*settings: Any) -> tuple[Any, ...]:
+        task, *rest = task_of(*settings)
         return replace(task, test=Untouchable()), *rest  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "_task", without_test)
@@ -274,6 +278,115 @@ def test_a_search_run_never_looks_at_the_test_side(
     with pytest.raises(AssertionError, match="the test side was asked for"):
         execute(run)
     assert run.record is None
+
+
+# --- the protocol ---
+
+
+def test_the_default_protocol_is_told_as_such(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path, "model=popularity", *overrides)
+    assert run.config["protocol"] == asdict(Protocol())
+    assert execute(run)["departures"] == {}
+
+
+def test_the_test_side_is_selected_on_only_when_that_is_said(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[HeldOut] = []
+    fit = MFBPR.fit
+
+    def note(self: MFBPR, training: Training) -> None:
+        handed.append(training.development)
+        fit(self, training)
+
+    monkeypatch.setattr(MFBPR, "fit", note)
+    arguments = ("model=mf-bpr", *overrides, *SMALL)
+    honest = execute(run_of(tmp_path, *arguments))
+    other = execute(run_of(tmp_path, *arguments, "protocol.select_on=test"))
+    task = module._prepared(honest["config"])[0]
+    assert handed[0] is task.training.development
+    assert handed[1] is task.test
+    assert other["departures"] == {"select_on": "test"}
+    curve = [entry["development"] for entry in other["history"][1:]]
+    assert other["test"]["NDCG@10"]["expected"] == pytest.approx(max(curve))
+    assert honest["data"] == other["data"]
+
+
+@pytest.mark.parametrize("change", ["select_on=test", "candidates=all", "ties=argsort-target-last"])
+def test_a_search_run_cannot_depart_towards_the_test_side(
+    change: str, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    with pytest.raises(ValueError, match="never ranks the test items"):
+        run_of(tmp_path, "model=mf-bpr", *overrides, "test=false", f"protocol.{change}")
+
+
+@pytest.mark.parametrize("model", ["mf-bpr", "sdmr", "popularity"])
+def test_ranking_among_all_items_takes_the_trained_model(
+    model: str, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"mf-bpr": SMALL, "sdmr": ("model.sdp.dim=8", "model.sdm.dim=4", "epochs=1"), "popularity": ()}[model]
+    arguments = (f"model={model}", *overrides, *small)
+    sampled = execute(run_of(tmp_path, *arguments))
+    for trained in (MFBPR, SDP, SDM, SDMR):
+        forbid(monkeypatch, trained)
+    run = run_of(tmp_path, *arguments, "protocol.candidates=all")
+    record = execute(run)
+    assert record["departures"] == {"candidates": "all"}
+    assert record["development"] == sampled["development"]
+    assert record.get("history") == sampled.get("history")
+    task = module._prepared(run.config)[0]
+    first, all_ranks = ranks_of(run_of(tmp_path, *arguments).folder), ranks_of(run.folder)
+    assert (all_ranks["above"] >= first["above"]).all()
+    assert (all_ranks["above"] + all_ranks["tied"]).sum() > (first["above"] + first["tied"]).sum()
+    assert (all_ranks["above"] + all_ranks["tied"]).max() <= task.training.n_items - 8
+
+
+def test_the_place_in_a_sort_is_kept_when_asked_for(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("model=popularity", *overrides)
+    plain = execute(run_of(tmp_path, *arguments))
+    asked = run_of(tmp_path, *arguments, "protocol.ties=argsort-target-last")
+    record, ranks = execute(asked), ranks_of(asked.folder)
+    assert record["departures"] == {"ties": "argsort-target-last"}
+    assert {"numpy"} <= set(record["environment"]["versions"])
+    assert record["environment"]["processor"]
+    assert (ranks["above"] <= ranks["place"]).all()
+    assert (ranks["place"] <= ranks["above"] + ranks["tied"]).all()
+    hit = record["test"]["hit@10"]
+    assert hit.pop("argsort-target-last") == pytest.approx((ranks["place"] < 10).mean())
+    assert hit == plain["test"]["hit@10"]
+    assert record["ties"]["tied_share"] == pytest.approx((ranks["tied"] > 0).mean()) == plain["ties"]["tied_share"]
+
+
+def test_a_reading_of_counts_is_no_other_run(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = run_of(tmp_path, "model=popularity", *overrides)
+    record = execute(plain)
+    for ties in ("optimistic", "pessimistic"):
+        arguments = ["model=popularity", *overrides, f"protocol.ties={ties}"]
+        assert run_of(tmp_path, *arguments).folder == plain.folder
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["experiments.run", *arguments, f"runs={tmp_path}"])
+            forbid(patch, Popularity)
+            runpy.run_module("experiments.run", run_name="__main__")
+        assert f"ties={ties}: hit@10 {record['test']['hit@10'][ties]:.3f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", ["candidates=99", "test_item=random", "dev_item=next-to-last", "last_tie=item-id"])
+def test_another_split_is_another_task(change: str, tmp_path: Path, data: Path) -> None:
+    tied = tmp_path / "tied.csv"  # every time stands twice
+    header, *rows = data.read_text().splitlines()
+    rows = [f"{user},{item},{int(time) // 2}" for user, item, time in (row.split(",") for row in rows)]
+    tied.write_text("\n".join([header, *rows]) + "\n")
+    arguments = ("model=popularity", "dataset=csv", f"dataset.path={tied}", "dataset.time=time")
+    plain, other = run_of(tmp_path, *arguments), run_of(tmp_path, *arguments, f"protocol.{change}")
+    assert other.data != plain.data
+    name, _, value = change.partition("=")
+    assert execute(other)["departures"] == {name: int(value) if value.isdigit() else value}
+    task = module._prepared(other.config)[0]
+    assert task.test.candidates.shape[1] == (100 if name == "candidates" else 101)
 
 
 # --- parts ---

@@ -11,9 +11,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
 from datasets.task import Contexts, HeldOut
-from harness.ranking import READINGS, Ranks, count_ranks, rank, refuse_dependence_on_order, summary
+from harness.ranking import (
+    READINGS,
+    Ranks,
+    count_ranks,
+    rank,
+    rank_among_all,
+    refuse_dependence_on_order,
+    summary,
+    tie_counts,
+)
 
 PADDING = 1000
 
@@ -228,3 +238,75 @@ def test_rounding_and_chance_are_no_dependence_on_order(seed: int, scale: float)
     noise = np.float32(1e-6) * np.abs(values).max() * np.arange(4, dtype=np.float32)
     refuse_dependence_on_order(Scripted(lambda candidates: values[candidates] + noise), held_out([0, 1, 2], 4))
     refuse_dependence_on_order(Scripted(lambda candidates: rng.normal(size=candidates.shape)), held_out([0, 1], 4))
+
+
+# --- the place in a sort ---
+
+
+@settings(max_examples=60, deadline=None)
+@given(scored_lists(max_candidates=40))
+def test_the_place_in_a_sort_is_numpys_own(lists: tuple[list[list[float]], list[int]]) -> None:
+    rows, targets = lists
+    ranks = rank(Scripted(np.array(rows)), held_out(targets, len(rows[0])), in_sort=True)
+    assert ranks.place is not None
+    for n, (scores, target) in enumerate(zip(rows, targets, strict=True)):
+        distances = [-score for column, score in enumerate(scores) if column != target] + [-scores[target]]
+        assert ranks.place[n] == np.argsort(np.array(distances)).tolist().index(len(distances) - 1)
+        assert ranks.above[n] <= ranks.place[n] <= ranks.above[n] + ranks.tied[n]
+        assert ranks.hit(3, "argsort-target-last")[n] == (ranks.place[n] < 3)
+
+
+def test_the_four_readings_differ_where_the_target_ties() -> None:
+    """A target with one candidate above it and three tied, once; once without a tie, where all readings agree."""
+    ranks = rank(Scripted(np.array([[3.0, 1, 1, 1, 1, 0], [3.0, 2, 1, 1, 1, 0]])), held_out([1, 1], 6), in_sort=True)
+    tied, untied = (
+        [ranks.ndcg(3, ties)[n] for ties in ("optimistic", "expected", "pessimistic", "argsort-target-last")]
+        for n in (0, 1)
+    )
+    second, third = 1 / np.log2(3), 1 / 2
+    assert tied[:3] == pytest.approx([second, (second + third) / 4, 0])
+    assert tied[3] in (second, third, 0.0)
+    assert untied == pytest.approx([second] * 4)
+    assert summary(ranks, [3])["NDCG@3"]["argsort-target-last"] == pytest.approx((tied[3] + second) / 2)
+    assert tie_counts(ranks) == {"tied_share": 0.5, "mean_tied": 3.0}
+
+
+def test_a_place_that_was_not_asked_for_is_an_error() -> None:
+    with pytest.raises(ValueError, match="was not asked for"):
+        Ranks(np.zeros(1, int), np.zeros(1, int)).hit(10, "argsort-target-last")
+
+
+# --- all unseen items ---
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.booleans())
+def test_ranks_among_all_are_those_of_a_loop(seed: int, memory: int, in_sort: bool) -> None:
+    rng = np.random.default_rng(seed)
+    n_users, n_items = 7, 60
+    table = rng.integers(6, size=(n_users, n_items)).astype(np.float32)
+    taken = rng.random((n_users, n_items)) < 0.3
+    instances = held_out(rng.integers(n_items, size=n_users).tolist(), n_items)
+    taken[np.arange(n_users), instances.targets] = True
+    ranks = rank_among_all(Scripted(table), instances, csr_matrix(taken.astype(float)), in_sort, memory)
+    for user, target in enumerate(instances.targets):
+        others = [table[user, item] for item in range(n_items) if not taken[user, item]]
+        assert ranks.above[user] == sum(score > table[user, target] for score in others)
+        assert ranks.tied[user] == sum(score == table[user, target] for score in others)
+    if in_sort:
+        assert ranks.place is not None
+        assert (ranks.above <= ranks.place).all()
+        assert (ranks.place <= ranks.above + ranks.tied).all()
+
+
+def test_no_more_pairs_are_scored_at_a_time_than_stated() -> None:
+    seen, n_items = [], 70_000
+
+    def score(candidates: np.ndarray) -> np.ndarray:
+        seen.append(candidates.shape)
+        return candidates * -1.0
+
+    instances = held_out([5] * 300, n_items)
+    rank_among_all(Scripted(score), instances, csr_matrix((300, n_items)), memory=2**22)
+    assert max(rows * columns for rows, columns in seen) <= 256 * 101
+    assert max(rows for rows, _ in seen) * n_items <= 2**22
