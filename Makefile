@@ -1,6 +1,7 @@
 # Every target makes the environment it needs; a second call does not install again.
 #   PYTHON     the interpreter that .venv is made from (3.11 or newer)
 #   DATASETS, MODELS, SEEDS, CONFIG, JOBS   what the tables are made of, see README.md
+#   HOPS, DIMS, LENGTHS, NAME, TRAIN=no     what the figures are made of; NAME is that of their files
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,8 +12,10 @@ CONFIG ?= plain
 TABLE ?= 3
 TABLE_OPTIONS = --seeds $(SEEDS) --config $(CONFIG) $(if $(DATASETS),--datasets $(DATASETS)) \
 	$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS))
+FIGURE_OPTIONS = --seeds $(SEEDS) $(if $(JOBS),--jobs $(JOBS)) $(if $(NAME),--name $(NAME)) \
+	$(if $(filter no,$(TRAIN)),--no-train)
 
-.PHONY: venv test lint table1 table2 table3 table4 publish
+.PHONY: venv test lint table1 table2 table3 table4 publish figure6
 
 venv: $(READY)
 
@@ -38,3 +41,8 @@ table3 table4: table%: $(READY)
 
 publish: $(READY)
 	$(BIN)/python -m experiments.tables.publish $(TABLE) $(TABLE_OPTIONS)
+
+figure6: $(READY)
+	$(BIN)/python -m experiments.figures.figure6 $(FIGURE_OPTIONS) $(if $(DATASETS),--datasets $(DATASETS)) \
+		$(if $(MODELS),--models $(MODELS)) $(if $(HOPS),--hops $(HOPS)) $(if $(DIMS),--dims $(DIMS)) \
+		$(if $(LENGTHS),--lengths $(LENGTHS))
