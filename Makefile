@@ -15,7 +15,7 @@ TABLE_OPTIONS = --seeds $(SEEDS) --config $(CONFIG) $(if $(DATASETS),--datasets 
 FIGURE_OPTIONS = --seeds $(SEEDS) $(if $(JOBS),--jobs $(JOBS)) $(if $(NAME),--name $(NAME)) \
 	$(if $(filter no,$(TRAIN)),--no-train)
 
-.PHONY: venv test lint table1 table2 table3 table4 publish figure6
+.PHONY: venv test lint table1 table2 table3 table4 smoke publish figure6
 
 venv: $(READY)
 
@@ -38,6 +38,10 @@ table1 table2: table%: $(READY)
 
 table3 table4: table%: $(READY)
 	$(BIN)/python -m experiments.tables.accuracy $* $(TABLE_OPTIONS)
+
+smoke: $(READY)
+	$(BIN)/python -m experiments.tables.smoke $(if $(DATASETS),--datasets $(DATASETS)) \
+		$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS))
 
 publish: $(READY)
 	$(BIN)/python -m experiments.tables.publish $(TABLE) $(TABLE_OPTIONS)

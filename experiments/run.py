@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
+from datasets.parsing import DataError
 from experiments.configs import with_own_classes
 from experiments.execute import execute, make_run, result_line
 
@@ -21,7 +22,10 @@ from experiments.execute import execute, make_run, result_line
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> None:
     resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
-    run = make_run(resolved, HydraConfig.get().runtime.choices["dataset"], Path(resolved["runs"]))
+    try:
+        run = make_run(resolved, HydraConfig.get().runtime.choices["dataset"], Path(resolved["runs"]))
+    except DataError as error:
+        sys.exit(str(error))
     record = execute(run, resolved["threads"], resolved["force"])
     print(result_line(record, run.folder, resolved["protocol"]["ties"]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -197,6 +198,18 @@ def test_other_data_under_the_same_name_is_another_run(tmp_path: Path, data: Pat
     copy.write_text(data.read_text() + "0,139,99\n7,139,99\n")
     module._task.cache_clear()  # which is for one process, where no data changes
     assert run_of(tmp_path, *there).folder != before.folder
+
+
+def test_data_that_do_not_fit_are_one_line_on_the_terminal(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "damaged.csv"
+    path.write_text(data.read_text() + "3,4\n")
+    arguments = ["model=popularity", "dataset=csv", f"dataset.path={path}", "dataset.time=time"]
+    monkeypatch.setattr(sys, "argv", ["experiments.run", *arguments, f"runs={tmp_path}"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("experiments.run", run_name="__main__")
+    assert re.fullmatch(r".*damaged\.csv, line 402: found 2 fields, expected 3 fields .*", str(end.value.code))
 
 
 # --- a finished run ---
