@@ -108,7 +108,7 @@ def peak_memory() -> float:
 def _commit() -> str | None:
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True
+            ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True
         ).stdout.strip()
 
     try:
