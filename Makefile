@@ -2,6 +2,7 @@
 #   PYTHON     the interpreter that .venv is made from (3.11 or newer)
 #   DATASETS, MODELS, SEEDS, CONFIG, JOBS   what the tables are made of, see README.md
 #   HOPS, DIMS, LENGTHS, NAME, TRAIN=no     what the figures are made of; NAME is that of their files
+#   MODEL, DATASET, SEARCH, FROM, BUDGET, JOBS   what is searched, see experiments/sweep.py
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +16,12 @@ TABLE_OPTIONS = --seeds $(SEEDS) --config $(CONFIG) $(if $(DATASETS),--datasets 
 FIGURE_OPTIONS = --seeds $(SEEDS) $(if $(JOBS),--jobs $(JOBS)) $(if $(NAME),--name $(NAME)) \
 	$(if $(filter no,$(TRAIN)),--no-train)
 
-.PHONY: venv test lint table1 table2 table3 table4 smoke publish figure6
+comma := ,
+empty :=
+SWEEP_OPTIONS = model=$(subst $(empty) $(empty),$(comma),$(strip $(MODEL))) $(if $(DATASET),dataset=$(DATASET)) \
+	$(if $(SEARCH),search=$(SEARCH)) $(if $(FROM),from=$(FROM)) $(if $(BUDGET),budget=$(BUDGET)) $(if $(JOBS),jobs=$(JOBS))
+
+.PHONY: venv test lint table1 table2 table3 table4 smoke publish figure6 sweep
 
 venv: $(READY)
 
@@ -50,3 +56,6 @@ figure6: $(READY)
 	$(BIN)/python -m experiments.figures.figure6 $(FIGURE_OPTIONS) $(if $(DATASETS),--datasets $(DATASETS)) \
 		$(if $(MODELS),--models $(MODELS)) $(if $(HOPS),--hops $(HOPS)) $(if $(DIMS),--dims $(DIMS)) \
 		$(if $(LENGTHS),--lengths $(LENGTHS))
+
+sweep: $(READY)
+	$(BIN)/python -m experiments.sweep $(SWEEP_OPTIONS) $(OVERRIDES)

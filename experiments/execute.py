@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from hydra.utils import get_method, instantiate
 from scipy.sparse import csr_matrix
 
@@ -58,8 +58,18 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     task, data, _ = _prepared(identity)
     length = longest_context(task) if identity["dataset"].get("basket") else CONTEXT_LENGTH
     identity["model"] = _with_context_length(identity["model"], length)
-    name = f"{target.rpartition('.')[2]}-{run_key(identity, data, source)}"
-    return Run(identity, data, source, dataset, runs / dataset / name)
+    return Run(identity, data, source, dataset, runs / dataset / _name(target, identity, data, source))
+
+
+def is_running(run: Run) -> bool:
+    """Whether a process is at work on the run."""
+    if not run.folder.exists():
+        return False
+    try:
+        with FileLock(run.folder / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def longest_context(task: Task) -> int:
@@ -95,6 +105,8 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         if not force and (record := run.record):
             return record
         (run.folder / "record.json").unlink(missing_ok=True)
+        for unfinished in run.folder.glob(".*.*.*"):  # what a process was writing when it was killed
+            unfinished.unlink()
         protocol = Protocol(**run.config["protocol"])
         task, _, prepare_seconds = _prepared(run.config)
         recommender, parts = _recommender(run, task, threads)
@@ -149,6 +161,25 @@ def result_line(record: dict[str, Any], folder: Path, ties: Ties = "expected") -
     departures = record.get("departures", {}) | ({"ties": ties} if ties != "expected" else {})
     told = "".join(f", {name}={value}" for name, value in departures.items())
     return f"{record['model']} on {record['dataset']}, {side}{told}: {', '.join(values)} ({folder}/record.json)"
+
+
+def seconds_in_all(records: Iterable[dict[str, Any]], runs: Path) -> float:
+    """What runs took, their parts included, each of which counts once; `runs` is where the parts' records are."""
+    own, unknown = {}, {}
+    for record in records:
+        of_part = {name: runs / record["dataset"] / name / "record.json" for name in record["parts"].values()}
+        found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in of_part.items() if path.exists()}
+        found[_name(record["model"], record["config"], record["data"], record["source"])] = record
+        for name, one in found.items():
+            own[name] = sum(seconds for phase, seconds in one["seconds"].items() if phase != "parts")
+        if missing := frozenset(of_part) - found.keys():
+            unknown[missing] = record["seconds"]["parts"] - sum(own[name] for name in of_part if name in own)
+    return sum(own.values()) + sum(unknown.values())
+
+
+def _name(target: str, identity: dict[str, Any], data: str, source: str) -> str:
+    """A run's name, which is that of its folder."""
+    return f"{target.rpartition('.')[2]}-{run_key(identity, data, source)}"
 
 
 def _own_seconds(record: dict[str, Any]) -> float:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,19 +26,24 @@ class Outcome:
     error: str = ""
 
 
-def run_all(jobs: Sequence[tuple[str, ...]], runs: Path, workers: int) -> Iterator[Outcome]:
+def run_all(jobs: Iterable[tuple[str, ...]], runs: Path, workers: int) -> Iterator[Outcome]:
     """Run `experiments.run` with each job's overrides, `workers` at a time on one thread each, in any order.
 
-    A job that fails, or whose process is killed, is an outcome with its error, and does not stop the others.
+    The next job is asked for when a worker is free for it, so that a generator may depend on the outcomes so far. A job
+    that fails, or whose process is killed, is an outcome with its error, and does not stop the others.
     """
     if workers > 1:
         os.environ["TQDM_DISABLE"] = "1"  # the bars of several processes would overwrite each other
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ[name] = "1"
     with ThreadPoolExecutor(workers) as threads:
-        futures = [threads.submit(_in_its_own_process, job, runs) for job in jobs]
-        for future in as_completed(futures):
-            yield future.result()
+        waiting = iter(jobs)
+        running = {threads.submit(_in_its_own_process, job, runs) for job in islice(waiting, workers)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+                running |= {threads.submit(_in_its_own_process, job, runs) for job in islice(waiting, 1)}
 
 
 def _in_its_own_process(job: tuple[str, ...], runs: Path) -> Outcome:

@@ -112,7 +112,8 @@ def _commit() -> str | None:
         ).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", *ROOMS, "experiments")
+        places = (*ROOMS, "experiments", ":!experiments/conf/chosen")  # a record holds the settings that were chosen
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", *places)
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None  # not a checkout

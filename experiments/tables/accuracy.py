@@ -18,6 +18,7 @@ from pathlib import Path
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
+from experiments import chosen
 from experiments.configs import MODELS, compose_run, model_of
 from experiments.execute import make_run
 from experiments.jobs import run_all
@@ -26,7 +27,6 @@ from experiments.uncertainty import paired
 
 DEFAULTS = {3: ["ml-100k"], 4: ["ta-feng"]}
 FIRST_TO_LAST = {"sdm": 0, "sdp": 1, "sdmr": 3}
-CHOSEN = Path(__file__).parent.parent / "conf" / "chosen"
 
 
 def arguments_of(description: str) -> argparse.Namespace:
@@ -57,10 +57,7 @@ def job(dataset: str, model: str, seed: int, config: str, overrides: Sequence[st
 
     A class of one's own has the settings of its constructor, however the others' were found.
     """
-    tuned: list[str] = []
-    if config == "chosen" and model in MODELS:
-        path = CHOSEN / dataset / f"{model}.txt"
-        tuned = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    tuned = chosen.read(dataset, model) if config == "chosen" and model in MODELS else []
     return (f"model={model}", f"dataset={dataset}", f"seed={seed}", *tuned, *overrides)
 
 

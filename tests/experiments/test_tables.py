@@ -16,6 +16,7 @@ import pytest
 from scipy.stats import bootstrap
 
 from datasets.parsing import DataError
+from experiments import chosen
 from experiments.configs import MODELS
 from experiments.execute import Run
 from experiments.jobs import Outcome
@@ -354,10 +355,8 @@ def test_nothing_to_publish_writes_nothing(tmp_path: Path, runs: Path, monkeypat
 def test_a_model_without_chosen_settings_is_left_out(
     tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = tmp_path / "chosen" / "ml-100k"
-    chosen.mkdir(parents=True)
-    (chosen / "sdm.txt").write_text("# chosen on development\nmodel.hops=2\n\nmodel.dim=16\n")
-    monkeypatch.setattr(accuracy, "CHOSEN", chosen.parent)
+    monkeypatch.setattr(chosen, "FOLDER", tmp_path / "chosen")
+    chosen.write("ml-100k", "sdm", ["model.hops=2", "model.dim=16"], ["chosen on development"])
     assert accuracy.job("ml-100k", "sdm", 1, "chosen", ["epochs=2"]) == (
         *("model=sdm", "dataset=ml-100k", "seed=1"),
         *("model.hops=2", "model.dim=16"),

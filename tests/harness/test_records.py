@@ -258,13 +258,12 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "record.json"
     save_json({"loss": 1.0}, path)
 
-    def fail(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[: len(content) // 2])
+    def fail(descriptor: int) -> None:
+        os.truncate(descriptor, 3)
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", fail)
+        patch.setattr(os, "fsync", fail)
         with pytest.raises(OSError, match="no space left"):
             save_json({"loss": 2.0}, path)
     assert json.loads(path.read_text()) == {"loss": 1.0}

@@ -1,0 +1,27 @@
+"""Chosen settings: one small file a model and data set, written by `experiments.sweep`, read by the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets.sources import write_whole
+
+FOLDER = Path(__file__).parent / "conf" / "chosen"
+
+
+def read(dataset: str, model: str) -> list[str]:
+    """The overrides that were chosen, one a line of the file. Raises FileNotFoundError if the model was never tuned."""
+    lines = _path(dataset, model).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def write(dataset: str, model: str, overrides: Sequence[str], provenance: Sequence[str]) -> Path:
+    """Write the overrides, with the lines of provenance above them as comments."""
+    path = _path(dataset, model)
+    write_whole(path, "".join(f"{line}\n" for line in (*(f"# {p}" for p in provenance), *overrides)).encode())
+    return path
+
+
+def _path(dataset: str, model: str) -> Path:
+    return FOLDER / dataset / f"{model}.txt"
