@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from harness.embedding import Embedding
+from harness.embedding import Embedding, RowSums
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Optimiser:
         of_table = {id(m.weight): m for m in model.modules() if isinstance(m, Embedding)}
         trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self._tables = [(of_table[id(p)], "bias" not in name) for name, p in trainable if id(p) in of_table]
+        self._sums = [RowSums(len(table.weight)) for table, _ in self._tables]
         self._weights = [p for name, p in trainable if id(p) not in of_table and "bias" not in name]
         method = torch.optim.SGD if options.optimizer == "sgd" else torch.optim.Adam
         by_method = [p for _, p in trainable if not (self._rowwise and id(p) in of_table)]
@@ -76,10 +77,9 @@ class Optimiser:
             weight: Tensor = table.weight
             if weight.grad is None:
                 continue
-            gradient = weight.grad.coalesce()
-            rows, values = gradient.indices()[0], gradient.values()
+            rows, values = self._sums[number](weight.grad)
             if is_regularised:
-                values.add_(weight[rows], alpha=2 * self._regularisation)
+                values.add_(weight.index_select(0, rows), alpha=2 * self._regularisation)
             if self._rowwise:
                 self._step_rows(weight, rows, values, *self._moments[number])
                 touched.append((table, rows))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 # `error_model`: a division that could raise would keep a loop from being vectorised.
 _compile = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", cache=True)
+_WORTH_A_THREAD = 1 << 20  # tanh, somewhat more than half a millisecond of them
 
 
 def tanh_of_sum(user: Tensor, item: Tensor) -> Tensor:
@@ -52,48 +53,56 @@ def mix(gate: Tensor, query: Tensor, e: Tensor) -> Tensor:
 class _TanhOfSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, user: Tensor, item: Tensor) -> Tensor:
-        (result,) = _call(_tanh_of_sum, user, item)
+        (result,) = _call(_tanh_of_sum, item.numel(), user, item)
         ctx.save_for_backward(result)
         return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return _call(_tanh_of_sum_backward, *ctx.saved_tensors, gradient)
+        return _call(_tanh_of_sum_backward, gradient.numel(), *ctx.saved_tensors, gradient)
 
 
 class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        e, attention = _call(_attend, *inputs)
+        query, _, keys, _, _ = inputs
+        e, attention = _call(_attend, query.numel() * keys.shape[1], *inputs)
         ctx.save_for_backward(*inputs, attention)
         ctx.mark_non_differentiable(attention)
         return e, attention
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> Any:
-        return *_call(_attend_backward, *ctx.saved_tensors, gradient), None
+        *saved, attention = ctx.saved_tensors
+        work = gradient.numel() * attention.shape[2]
+        return *_call(_attend_backward, work, *saved, attention, gradient), None
 
 
 class _Mix(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> Tensor:
         ctx.save_for_backward(*inputs)
-        return _call(_mix, *inputs)[0]
+        return _call(_mix, inputs[0].numel(), *inputs)[0]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return _call(_mix_backward, *ctx.saved_tensors, gradient)
+        return _call(_mix_backward, gradient.numel(), *ctx.saved_tensors, gradient)
 
 
-def _call(kernel: Any, *inputs: Tensor) -> tuple[Tensor, ...]:
-    """The kernel's outputs; instances are independent, so that PyTorch's number of threads shares them out."""
+def _call(kernel: Any, work: int, *inputs: Tensor) -> tuple[Tensor, ...]:
+    """The kernel's outputs. `work` counts the tanh it computes.
+
+    Instances are independent, so that PyTorch's number of threads shares them out where there are enough: to wake a
+    thread costs about as much as a whole kernel of a training step at d = 64 and s = 5.
+    """
     arrays = [tensor.detach().contiguous().numpy() for tensor in inputs]
     threads = torch.get_num_threads()
-    if threads == 1:
+    if threads == 1 or work < _WORTH_A_THREAD:
         return tuple(torch.from_numpy(output) for output in kernel(*arrays))
-    blocks = zip(*(np.array_split(array, threads) for array in arrays), strict=True)
-    outputs = zip(*_pool(threads).map(lambda block: kernel(*block), blocks), strict=True)
-    return tuple(torch.from_numpy(np.concatenate(output)) for output in outputs)
+    first, *others = zip(*(np.array_split(array, threads) for array in arrays), strict=True)
+    waiting = [_pool(threads - 1).submit(kernel, *block) for block in others]
+    outputs = zip(kernel(*first), *(future.result() for future in waiting), strict=True)
+    return tuple(torch.cat([torch.from_numpy(part) for part in parts]) for parts in outputs)
 
 
 @cache

@@ -70,10 +70,12 @@ class SDM(TorchRecommender):
         return -self.output(self.distances(users, contexts, candidates)).squeeze(-1)
 
     def _hops(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> tuple[Tensor, list[Tensor]]:
-        q = tanh_of_sum(self.a_user(self.users_in(users)), self.a_item(self.items_in(candidates)))  # [B, C, d]
-        p = tanh_of_sum(self.b_user(self.users_out(users)), self.b_item(self.items_out(candidates)))
-        keys = self.c_context(self.items_in(contexts))  # [B, s, d]
-        values = self.d_context(self.items_out(contexts))  # [B, s, d]
+        candidates_in, contexts_in = self.items_in.each(candidates, contexts)  # [B, C, d] and [B, s, d]
+        candidates_out, contexts_out = self.items_out.each(candidates, contexts)
+        q = tanh_of_sum(self.a_user(self.users_in(users)), self.a_item(candidates_in))  # [B, C, d]
+        p = tanh_of_sum(self.b_user(self.users_out(users)), self.b_item(candidates_out))
+        keys = self.c_context(contexts_in)  # [B, s, d]
+        values = self.d_context(contexts_out)  # [B, s, d]
         p = self.d_query(p)  # the part of W_d [p; v_k] that is the same for every context item and hop
         is_padding = contexts.eq(self.items_in.num_embeddings - 1)
         is_padding[:, -1] &= ~is_padding.all(dim=1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.embedding import Embedding
+from harness.embedding import Embedding, RowSums
 from harness.optimiser import Optimisation, Optimiser
 
 N_USERS, N_ITEMS, DIM, STEPS = 7, 11, 3, 12
@@ -242,3 +242,29 @@ def test_an_embedding_starts_with_the_stated_deviation() -> None:
     n = 4000 * 25
     assert abs(weight[:4000].mean().item()) < 5 * 0.3 / math.sqrt(n)
     assert abs(weight[:4000].std().item() - 0.3) < 5 * 0.3 / math.sqrt(2 * n)
+
+
+def test_rows_looked_up_together_have_the_gradient_of_pytorchs_embedding() -> None:
+    torch.manual_seed(0)
+    table = Embedding(6, 3, std=1.0, padding=True)
+    plain = nn.Embedding(7, 3, padding_idx=6, _weight=table.weight.detach().clone())
+    ids = torch.tensor([[0, 2], [2, 6]]), torch.tensor([5, 2, 6])
+    for ours, each in zip(table.each(*ids), ids, strict=True):
+        assert torch.equal(ours, plain(each))
+    sum((rows * rows).sum() + rows.sum() for rows in table.each(*ids)).backward()  # type: ignore[union-attr]
+    sum((plain(each) * plain(each)).sum() + plain(each).sum() for each in ids).backward()  # type: ignore[union-attr]
+    assert table.weight.grad is not None
+    assert plain.weight.grad is not None
+    torch.testing.assert_close(table.weight.grad.to_dense(), plain.weight.grad)
+
+
+def test_row_sums_are_those_of_coalesce_time_after_time() -> None:
+    torch.manual_seed(0)
+    sums = RowSums(50)
+    for n in (30, 0, 1, 200):
+        gradient = torch.sparse_coo_tensor(torch.randint(50, (1, n)), torch.randn(n, 4), (50, 4), check_invariants=True)
+        rows, values = sums(gradient)
+        wanted = gradient.coalesce()
+        order = rows.argsort()
+        assert torch.equal(rows[order], wanted.indices()[0])
+        torch.testing.assert_close(values[order], wanted.values())
