@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections import defaultdict
 
 import numpy as np
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from datasets.filters import core
 from datasets.netflix import ratings
-from datasets.parsing import as_interactions
+from datasets.parsing import DataError, as_interactions
 from experiments.tables.statistics import PAPER
 
 
@@ -41,4 +42,7 @@ def months(least: int = 5) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    print(months().to_string(index=False))
+    try:
+        print(months().to_string(index=False))
+    except DataError as error:
+        sys.exit(str(error))

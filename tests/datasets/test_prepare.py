@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from datasets.interactions import Interactions
 from datasets.parsing import Layout, read_columns
 from datasets.prepare import fingerprint, prepare
+from datasets.sources import cache_folder, data_folder
 from datasets.split import split
 from datasets.task import Task
 
@@ -121,3 +125,41 @@ def test_a_function_without_a_name_is_not_cached(raw: Path) -> None:
     assert fingerprint(prepare(lambda: from_file(raw))) == fingerprint(prepare(lambda: from_file(raw, 0)))
     assert calls - before == 2
     assert not (raw.parent / "cache").exists()
+
+
+TRUE_FILES = [
+    ("movielens.ml_1m", "ml-1m/interactions_chronological.tsv.gz", 15),
+    ("epinions.epinions", "epinions/ratings_data_pairs.tsv.gz", 15),
+    ("ta_feng.ta_feng", "ta-feng/ta_feng.csv.zip", 30),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("read", "file", "seconds"), TRUE_FILES)
+def test_the_true_files_are_prepared_soon_and_in_little_memory(
+    read: str, file: str, seconds: int, tmp_path: Path
+) -> None:
+    """From the raw file within so many seconds and 3 GiB, from the cache within 2 seconds; `-s` shows the figures."""
+    folders = [folder for folder in (data_folder(), cache_folder() / "raw") if folder is not None]
+    if (folder := next((folder for folder in folders if (folder / file).is_file()), None)) is None:
+        pytest.skip(f"{file} is neither in SDMR_DATA nor in the cache")
+    module, _, name = read.rpartition(".")
+    program = f"""
+import time
+from functools import partial
+from datasets.prepare import prepare
+from datasets.{module} import {name}
+from harness.records import peak_memory
+start = time.perf_counter()
+prepare(partial({name}))
+print(time.perf_counter() - start, peak_memory())
+"""
+    environment = os.environ | {"SDMR_DATA": str(folder), "SDMR_CACHE": str(tmp_path)}
+    for limit in (seconds, 2):
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
+        )
+        taken, mib = (float(value) for value in done.stdout.split())
+        print(f"{name}: {taken:.1f} s of {limit} s, {mib:.0f} MiB")
+        assert taken <= limit
+        assert mib <= 3 * 1024

@@ -233,6 +233,14 @@ def test_peak_memory_is_in_mebibytes() -> None:
     assert peak_memory() > hold.nbytes / 2**20
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel's own count is taken")
+def test_peak_memory_is_not_that_of_the_process_that_started_this_one() -> None:
+    hold = np.ones(400 * 2**20 // 8)
+    program = "from harness.records import peak_memory; print(peak_memory())"
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert 50 < float(told.stdout) < hold.nbytes / 2**20
+
+
 # --- files ---
 
 
