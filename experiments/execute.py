@@ -194,7 +194,11 @@ def _training_of(recommender: TorchRecommender) -> dict[str, Any]:
 
 
 def by_novelty(task: Task, ranks: Ranks) -> dict[str, Any]:
-    """Where users may take an item again (in another basket): the metrics of new and of repeated targets apart."""
+    """Where users may take an item again: the metrics of new and of repeated targets apart.
+
+    A target is repeated if the user has it in the training matrix, by another basket: what a model can know. The
+    development items of other baskets do not count.
+    """
     is_repeated = np.asarray(task.training.matrix[task.test.users, task.test.targets]).ravel() > 0
     if not is_repeated.any():
         return {}

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from experiments import chosen
+from datasets.parsing import DataError
 from experiments.configs import MODELS, compose_run, model_of
 from experiments.execute import make_run
 from experiments.jobs import run_all
@@ -138,11 +139,16 @@ def main() -> int:
     arguments = arguments_of(__doc__)
     start = time.perf_counter()
     jobs = wanted(arguments)
-    failures, ready = [], {}
-    for overrides in jobs:
+    failures, ready, absent = [], {}, set()
+    for overrides, (dataset, _) in jobs.items():
+        if dataset in absent:
+            continue
         try:
             ready[overrides] = make_run(*compose_run(overrides), arguments.runs)
-        except (ValueError, OmegaConfBaseException) as error:  # no such data, or a setting that it must be given
+        except DataError as error:  # looked for once, since it may take a while to find that nobody has it
+            absent.add(dataset)
+            failures.append(f"{dataset}: {error}")
+        except (ValueError, OmegaConfBaseException) as error:  # such as a setting that it must be given
             failures.append(f"{' '.join(overrides)}: {error}")
     waiting = [overrides for overrides, run in ready.items() if run.record is None]
     # The longest run first; SDMR last, since it waits for SDP and SDM of its seed.

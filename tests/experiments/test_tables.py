@@ -390,6 +390,28 @@ def test_a_data_set_that_is_not_to_be_had_keeps_its_published_cells(
 # --- what is run and printed ---
 
 
+def test_a_data_set_that_is_not_to_be_had_is_looked_for_once_and_stops_no_other(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known, looked = accuracy.make_run, []
+
+    def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
+        if dataset == "ijcai-15":
+            looked.append(dataset)
+            raise DataError("user_log_format1.csv cannot be found")
+        return known(config, dataset, runs)
+
+    monkeypatch.setattr(accuracy, "make_run", make_run)
+    for model in ("sdm", "prme"):
+        write_record(runs / "ta-feng" / f"{model}-0", model, 0)
+    arguments = ("4", "--datasets", "ijcai-15", "ta-feng", "--models", "prme", "sdm")
+    assert call(accuracy, monkeypatch, tmp_path, *arguments) == 1
+    printed = capsys.readouterr()
+    assert looked == ["ijcai-15"]
+    assert printed.err == "FAILED ijcai-15: user_log_format1.csv cannot be found\n"
+    assert re.search(r"^SDM +0\.646 \| +– \| 0\.\d{3}", printed.out, re.M)
+
+
 def test_only_what_is_missing_is_run_and_a_failure_is_told(
     tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
