@@ -18,8 +18,8 @@ from pathlib import Path
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from experiments import chosen
 from datasets.parsing import DataError
+from experiments import chosen
 from experiments.configs import MODELS, compose_run, model_of
 from experiments.execute import make_run
 from experiments.jobs import run_all
