@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,27 @@ def markdown(table: int, cells: Sequence[Cell], records: Sequence[dict[str, Any]
         f"Made from {len(records)} records on {'; '.join(machines)}; {'; '.join(versions)}; {seconds:.0f} s in all."
     )
     return "\n".join(lines) + "\n"
+
+
+def new_and_repeated(dataset: str, records: Mapping[str, Sequence[Path]]) -> str:
+    """The metrics of new and of repeated targets (see `execute.by_novelty`), the mean over the records of each model.
+
+    Nothing, where the records tell no such targets apart.
+    """
+    lines: list[str] = []
+    for model, paths in records.items():
+        read = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        if not read or any("test_new" not in record for record in read):
+            continue
+        sides = [[record[side] for record in read] for side in ("test_new", "test_repeated")]
+        if not lines:
+            new, repeated = (f"{side[0]['instances']:,}" for side in sides)
+            lines += [f"\n## {dataset}, {new} new and {repeated} repeated targets", ""]
+            lines += [f"| model | {' | '.join(f'{m}, {s}' for s in ('new', 'repeated') for m in METRICS)} |"]
+            lines += ["|---|---|---|---|---|"]
+        values = [statistics.mean(one[metric]["expected"] for one in side) for side in sides for metric in METRICS]
+        lines.append(f"| {MODELS[model].name} | {' | '.join(map(number, values))} |")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def latex(table: int, cells: Sequence[Cell]) -> str:
@@ -150,7 +172,7 @@ def main() -> int:
                 copy_records(folder, dataset, model, runs)
             else:
                 print(f"{MODELS[model].name} on {dataset}: not all of {len(runs)} runs are in {arguments.runs}/")
-    cells, records = [], []
+    cells, records, apart = [], [], ""
     for dataset in DATASETS[arguments.table]:
         found = {model: records_of(folder, dataset, model) for model in rows()}
         if not any(found.values()):
@@ -158,11 +180,12 @@ def main() -> int:
         records += [json.loads(path.read_text(encoding="utf-8")) for paths in found.values() for path in paths]
         for model, paths in found.items():
             cells += cells_of(arguments.table, dataset, MODELS[model].name, paths)
+        apart += new_and_repeated(dataset, found)
     if not cells:
         print(f"nothing to publish: no complete runs in {arguments.runs}/", file=sys.stderr)
         return 1
     made = {
-        "md": markdown(arguments.table, cells, records),
+        "md": markdown(arguments.table, cells, records) + apart,
         "tex": latex(arguments.table, cells),
         "csv": tidy(cells),
     }

@@ -347,6 +347,28 @@ def test_the_published_table_is_readable(tmp_path: Path, runs: Path, monkeypatch
     assert len({line.count(" & ") for line in latex.splitlines() if line.startswith(("SD", "CML", "MF"))}) == 1
 
 
+def test_new_and_repeated_targets_stand_apart_where_there_are_baskets(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"new": [0.2, 0.4], "repeated": [0.9, 0.8]}
+    for seed in range(2):
+        path = write_record(runs / "ta-feng" / f"sdm-{seed}", "sdm", seed)
+        sides = {
+            f"test_{side}": {"instances": 5000 if side == "new" else 700}
+            | {metric: {"expected": values[seed]} for metric in METRICS}
+            for side, values in found.items()
+        }
+        path.write_text(json.dumps(json.loads(path.read_text()) | sides))
+    assert call(publish, monkeypatch, tmp_path, "4", "--seeds", "2", "--models", "sdm") == 0
+    text = (tmp_path / "results" / "table4.md").read_text()
+    assert "\n\n## ta-feng, 5,000 new and 700 repeated targets\n" in text
+    assert "| model | hit@10, new | NDCG@10, new | hit@10, repeated | NDCG@10, repeated |" in text
+    assert text.endswith("| SDM | 0.300 | 0.300 | 0.850 | 0.850 |\n")
+    write_record(runs / "ml-100k" / "sdm-0", "sdm", 0)
+    assert call(publish, monkeypatch, tmp_path, "3", "--models", "sdm") == 0
+    assert "repeated" not in (tmp_path / "results" / "table3.md").read_text()
+
+
 def test_nothing_to_publish_writes_nothing(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call(publish, monkeypatch, tmp_path, "4", "--models", "sdm") == 1
     assert not (tmp_path / "results").exists()
