@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.dropout import Dropout
 from harness.embedding import Embedding
 from harness.optimiser import Optimisation
 from harness.training import TorchRecommender
@@ -35,19 +38,21 @@ class Caser(TorchRecommender):
         horizontal: int = 16,
         vertical: int = 4,
         dropout: float = 0.5,
+        dropout_at_test: Literal["off", "on"] = "off",
         optimisation: Optimisation = Optimisation(),
     ) -> None:
         """`dim`: d, the embedding size. `context_length`: L ≥ 1. `horizontal`: n_h ≥ 1, a height.
 
-        `vertical`: n_v ≥ 1. `dropout`: the probability with which an entry of [õ; o] is dropped in training.
+        `vertical`: n_v ≥ 1. `dropout`: the probability with which an entry of [õ; o] is dropped in training (and,
+        with `dropout_at_test: on`, in scoring).
         """
-        super().__init__(optimisation)
+        super().__init__(optimisation.for_log_loss())
         if min(context_length, horizontal, vertical) < 1:
             raise ValueError(
                 "Caser needs context_length, horizontal and vertical ≥ 1, "
                 f"not {context_length}, {horizontal} and {vertical}"
             )
-        self.dim, self.context_length, self.dropout = dim, context_length, dropout
+        self.dim, self.context_length, self.dropout = dim, context_length, Dropout(dropout, dropout_at_test)
         self.n_horizontal, self.n_vertical = horizontal, vertical
 
     def build(self, n_users: int, n_items: int) -> None:
@@ -68,7 +73,7 @@ class Caser(TorchRecommender):
         windows = [rows.unfold(1, h * self.dim, self.dim) for h in range(1, self.context_length + 1)]  # [B, L−h+1, h·d]
         # The maximum over time before ReLU, not after: the same value for less work.
         horizontal = [torch.relu(layer(w).amax(dim=1)) for layer, w in zip(self.horizontal, windows, strict=True)]
-        convolved = F.dropout(torch.cat([vertical, *horizontal], dim=1), self.dropout, self.training)
+        convolved = self.dropout(torch.cat([vertical, *horizontal], dim=1))
         z = torch.relu(self.hidden(convolved))
         x = torch.cat([z, self.users(users)], dim=1)  # [B, 2d]
         return (self.output(candidates) @ x[:, :, None]).squeeze(2) + self.output_bias(candidates).squeeze(2)

@@ -30,7 +30,7 @@ class GMF(TorchRecommender):
         optimisation: Optimisation = Optimisation(regularisation=0.01),
     ) -> None:
         """`dim`: d, the embedding size. `objective`: "log" as a part of NeuMF, "bpr" as the start of CMN."""
-        super().__init__(optimisation)
+        super().__init__(optimisation.for_log_loss() if objective == "log" else optimisation)
         if objective not in ("log", "bpr"):
             raise ValueError(f'objective must be "log" or "bpr", not {objective!r}')
         self.dim, self.objective = dim, objective
@@ -60,7 +60,7 @@ class MLP(TorchRecommender):
 
         The embeddings are as large as the first hidden layer.
         """
-        super().__init__(optimisation)
+        super().__init__(optimisation.for_log_loss())
         if layers < 1:
             raise ValueError(f"MLP needs layers ≥ 1, not {layers}")
         self.dim, self.layers = dim, layers
@@ -89,7 +89,7 @@ class NeuMF(TorchRecommender):
 
     def __init__(self, gmf: GMF, mlp: MLP, optimisation: Optimisation = Optimisation(regularisation=0.01)) -> None:
         """`gmf`, `mlp`: the parts to fuse, by log loss both; they stay as they are. `optimisation`: of fine-tuning."""
-        super().__init__(optimisation)
+        super().__init__(optimisation.for_log_loss())
         if gmf.objective != "log":
             raise ValueError(f'NeuMF fuses a GMF with objective "log", not {gmf.objective!r}')
         self.gmf, self.mlp = gmf, mlp

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from harness.optimiser import Optimisation
 from harness.protocol import Protocol
 from harness.training import TorchRecommender
+from models.variant import by_variant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +54,10 @@ MODELS = {
     "sdmr": Model("SDMR", "models.sdmr.SDMR"),
 }
 
+OmegaConf.register_new_resolver("by_variant", by_variant, replace=True)
+
 # Settings whose plain value is the data set's, not the model's.
-OF_THE_DATASET = ("epochs", "patience", "context_length")
+OF_THE_DATASET = ("epochs", "patience", "context_length", "development_instances")
 
 
 def model_of(choice: str) -> Model:
@@ -85,14 +89,16 @@ def config_of(target: str) -> dict[str, Any]:
             continue
         if name in OF_THE_DATASET:
             config[name] = f"${{{name}}}"
+        elif name in getattr(cls, "DIFFERENCES", {}):
+            config[name] = _of_either(*cls.DIFFERENCES[name])  # type: ignore[attr-defined]
         elif isinstance(parameter.default, Optimisation):
-            values = dataclasses.asdict(parameter.default)
-            values |= {key: f"${{{key}}}" for key in values if key in OF_THE_DATASET}
-            config[name] = {"_target_": f"{Optimisation.__module__}.{Optimisation.__name__}", **values}
+            config[name] = _of_optimisation(parameter.default)
         elif parameter.default is not inspect.Parameter.empty:
             config[name] = parameter.default
         elif inspect.isclass(kind) and hasattr(kind, "fit") and hasattr(kind, "score"):
             config[name] = config_of(f"{kind.__module__}.{kind.__name__}")
+            if "variant" in config[name] and "variant" in inspect.signature(cls).parameters:
+                config[name]["variant"] = "${..variant}"
         else:
             config[name] = "???"
     try:
@@ -100,6 +106,29 @@ def config_of(target: str) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise ValueError(f"model._target_={target}: {error}") from error
     return config
+
+
+def _of_optimisation(options: Optimisation) -> dict[str, Any]:
+    values = dataclasses.asdict(options) | {key: f"${{{key}}}" for key in OF_THE_DATASET if hasattr(options, key)}
+    return {"_target_": f"{Optimisation.__module__}.{Optimisation.__name__}", **values}
+
+
+def _of_either(paper: Any, released: Any, above: str = ".") -> Any:
+    """What the variant, a sibling, decides: an interpolation, so that each value is resolved in a record."""
+    if isinstance(paper, Optimisation):
+        values, plain, own = _of_optimisation(paper), dataclasses.asdict(Optimisation()), dataclasses.asdict(paper)
+        for key, value in dataclasses.asdict(released).items():
+            is_of_the_dataset = key in OF_THE_DATASET and value == plain[key]
+            if value != own[key] and not is_of_the_dataset:
+                values[key] = _of_either(values[key], value, above="..")
+        return values
+    if paper == released:
+        return paper
+
+    def text(value: Any) -> str:
+        return json.dumps(value) if isinstance(value, str) and not value.startswith("${") else str(value)
+
+    return f"${{by_variant:${{{above}variant}},{text(paper)},{text(released)}}}"
 
 
 def _refuse_other_classes(target: str, cls: type) -> None:

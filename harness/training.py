@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -138,10 +138,14 @@ def _train(model: TorchRecommender, training: Training) -> None:
 
     while trainable and not _is_finished(model.history, options):
         epoch, start = len(model.history), time.perf_counter()
+        optimiser.start_epoch(epoch)
         loss = _train_epoch(model, optimiser, training, negatives, epoch)
         fitted = time.perf_counter()
-        development_ndcg = float(rank(model, development).ndcg(10).mean())
-        entry = {"epoch": epoch, "loss": loss, "development": development_ndcg, **model.observe(development)}
+        ranks = rank(model, development)
+        entry = {"epoch": epoch, "loss": loss, "development": float(ranks.ndcg(10).mean())}
+        if options.select_by == "hit@10":
+            entry["development_hit"] = float(ranks.hit(10).mean())
+        entry |= model.observe(development)
         entry |= {"fit_seconds": fitted - start, "rank_seconds": time.perf_counter() - fitted}
         model.history.append(entry)
         if best_epoch(model.history) == epoch:
@@ -184,9 +188,12 @@ def _train_epoch(
 
 
 def best_epoch(history: list[dict[str, float]]) -> int:
-    """The (first) epoch of the best development NDCG@10, from 1; 0 before there is any."""
-    scores = [entry["development"] for entry in history[1:]]
-    return int(np.argmax(scores)) + 1 if scores else 0
+    """The (first) epoch of the best development NDCG@10, from 1; 0 before there is any.
+
+    Where hit@10 is to choose, and is therefore in the history, it comes before NDCG@10.
+    """
+    scores = [(entry.get("development_hit", 0.0), entry["development"]) for entry in history[1:]]
+    return scores.index(max(scores)) + 1 if scores else 0
 
 
 def _is_finished(history: list[dict[str, float]], options: Optimisation) -> bool:
@@ -204,8 +211,8 @@ def _restore(parameters: dict[str, nn.Parameter], values: dict[str, Tensor]) -> 
             parameter.copy_(values[name])
 
 
-def _sample(instances: HeldOut, number: int) -> HeldOut:
+def _sample(instances: HeldOut, number: int | Literal["all"]) -> HeldOut:
     """At most `number` of the instances, always the same ones."""
-    if len(instances) <= number:
+    if number == "all" or len(instances) <= number:
         return instances
     return instances.take(np.sort(np.random.default_rng(0).choice(len(instances), number, replace=False)))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import torch
 from torch import Tensor, nn
 
+from harness.dropout import Dropout
 from harness.embedding import Embedding
 from harness.initialise import he_normal, lecun_uniform
 from harness.optimiser import Optimisation
 from harness.training import TorchRecommender
 from models.kernels import attend, mix, tanh_of_sum
+from models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
 
 
 class SDM(TorchRecommender):
@@ -24,17 +28,62 @@ class SDM(TorchRecommender):
 
     Memories and weights are shared by all hops, the gate included, as the paper's weight constraint says. An empty
     context attends to one zero embedding. The paper gives no initialisation; this is the one its authors released.
+    Otherwise their code differs, which is `variant: released`: see `__init__`.
     """
+
+    DIFFERENCES: ClassVar[Differences] = {
+        "dropout": (0.0, 0.2),
+        "dropout_at_test": ("off", "on"),
+        "before_sum": ("nothing", "layer"),
+        "mixed": ("distance", "negated"),
+        "padding": ("excluded", "scaled"),
+        "optimisation": (Optimisation(negatives="hardest"), AS_RELEASED),
+    }
 
     def __init__(
         self,
         dim: int = 64,
         hops: int = 3,
         context_length: int = 5,
-        optimisation: Optimisation = Optimisation(negatives="hardest"),
+        variant: Variant = "paper",
+        dropout: float | None = None,
+        dropout_at_test: Literal["off", "on"] | None = None,
+        before_sum: Literal["nothing", "layer"] | None = None,
+        mixed: Literal["distance", "negated"] | None = None,
+        padding: Literal["excluded", "scaled"] | None = None,
+        optimisation: Optimisation | None = None,
     ) -> None:
-        """`dim`: d, the embedding size. `hops`: H ≥ 1. `context_length`: s ≥ 1, the context items attended to."""
-        super().__init__(optimisation)
+        """`dim`: d, the embedding size. `hops`: H ≥ 1. `context_length`: s ≥ 1, the context items attended to.
+
+        None is the variant's choice (paper | released):
+        - `dropout`: 0 | 0.2, on both queries, and after tanh and before squaring in Eq. 9 and 13. The output query is
+          dropped anew at each hop.
+        - `dropout_at_test`: off | on, for the two queries; the other two end with training.
+        - `before_sum`: nothing | layer. Each a_k · square(…) passes one more d × d layer and ReLU before Σ in Eq. 13.
+        - `mixed`: distance | negated. With o = −e^h, it is g = σ(W_g o + b_g) and q^(h+1) = (1 − g) ⊙ q^h + g ⊙ o.
+        - `padding`: excluded | scaled. Padding is in the softmax and in the sum, and its −z is multiplied by 65,535.
+        - `optimisation`: see `models.variant`.
+        """
+        own = chosen(
+            self.DIFFERENCES,
+            variant,
+            dropout=dropout,
+            dropout_at_test=dropout_at_test,
+            before_sum=before_sum,
+            mixed=mixed,
+            padding=padding,
+            optimisation=optimisation,
+        )
+        super().__init__(own.optimisation)
+        refuse_unknown(
+            self,
+            before_sum=(own.before_sum, ("nothing", "layer")),
+            mixed=(own.mixed, ("distance", "negated")),
+            padding=(own.padding, ("excluded", "scaled")),
+        )
+        self.variant, self.before_sum, self.mixed, self.padding = variant, own.before_sum, own.mixed, own.padding
+        self.query_dropout = Dropout(own.dropout, own.dropout_at_test)
+        self.dropout = Dropout(own.dropout)
         if hops < 1 or context_length < 1:
             raise ValueError(f"SDM needs hops ≥ 1 and context_length ≥ 1, not {hops} and {context_length}")
         self.dim, self.hops, self.context_length = dim, hops, context_length
@@ -57,6 +106,9 @@ class SDM(TorchRecommender):
         lecun_uniform(self.output)
         # BPR cancels b_e. What is left of its gradient is rounding noise, which Adam would amplify.
         self.output.bias.requires_grad_(False)
+        if self.before_sum == "layer":
+            self.layer = nn.Linear(d, d)
+            he_normal(self.layer)
 
     def distances(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         """e^H of Eq. 18: [B, C, d]."""
@@ -76,16 +128,36 @@ class SDM(TorchRecommender):
         p = tanh_of_sum(self.b_user(self.users_out(users)), self.b_item(candidates_out))
         keys = self.c_context(contexts_in)  # [B, s, d]
         values = self.d_context(contexts_out)  # [B, s, d]
-        p = self.d_query(p)  # the part of W_d [p; v_k] that is the same for every context item and hop
         is_padding = contexts.eq(self.items_in.num_embeddings - 1)
-        is_padding[:, -1] &= ~is_padding.all(dim=1)
+        if self.padding == "excluded":
+            is_padding[:, -1] &= ~is_padding.all(dim=1)
         attention = []
+        q = self.query_dropout(q)
         for hop in range(self.hops):
-            e, a = attend(self.c_query(q), p, keys, values, is_padding)  # [B, C, d] and [B, C, s]
+            if hop == 0 or self.query_dropout.is_on:
+                output = self.d_query(self.query_dropout(p))  # what of W_d [p; v_k] is the same for every context item
+            e, a = self._attend(self.c_query(q), output, keys, values, is_padding)  # [B, C, d] and [B, C, s]
             attention.append(a)
             if hop + 1 < self.hops:
-                q = mix(self.gate(q), q, e)
+                q = mix(self.gate(q), q, e) if self.mixed == "distance" else mix(self.gate(-e), -e, q)
         return e, attention
+
+    def _attend(
+        self, query: Tensor, output: Tensor, keys: Tensor, values: Tensor, is_padding: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`kernels.attend`, with what the released code adds to it."""
+        is_excluded = self.padding == "excluded"
+        if is_excluded and self.before_sum == "nothing" and not self.dropout.is_on:
+            return attend(query, output, keys, values, is_padding)
+        z = self.dropout(torch.tanh(query[:, :, None] + keys[:, None])).square().sum(-1)  # [B, C, s]
+        outside = is_padding[:, None]
+        a = torch.softmax((-z).masked_fill(outside, -torch.inf) if is_excluded else -z.where(~outside, 65_535 * z), -1)
+        each = a[..., None] * self.dropout(torch.tanh(output[:, :, None] + values[:, None])).square()  # [B, C, s, d]
+        if self.before_sum == "layer":
+            each = torch.relu(self.layer(each))
+            if is_excluded:
+                each = each.masked_fill(outside[..., None], 0)
+        return each.sum(2), a.detach()
 
 
 def _halves(d: int) -> tuple[nn.Linear, nn.Linear]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from datasets.task import HeldOut
+from harness.dropout import Dropout
 from harness.optimiser import Optimisation
+from harness.ranking import count_ranks, summary, tie_counts
 from harness.training import TorchRecommender
 from models.sdm import SDM
 from models.sdp import SDP
+from models.variant import AS_RELEASED, Differences, Variant, chosen
 
 
 class SDMR(TorchRecommender):
@@ -22,9 +26,19 @@ class SDMR(TorchRecommender):
     `combine: sum`      o = β o_SDP + (1 − β) o_SDM, nothing is learned                      (Eq. 19)
 
     score = −o. ReLU puts every candidate with a non-positive argument at distance 0, where they all *tie*: read this
-    model's optimistic and pessimistic metrics with its expected ones. `zero_share` in the history is the share of
-    development candidates whose distance is exactly 0. w_u starts at [0.1 w_o; 0.9 w_e], b_u at 0.1 b_o + 0.9 b_e.
+    model's optimistic and pessimistic metrics with its expected ones. In the history, `zero_share` is the share of
+    development candidates whose distance is exactly 0, with the share of tied instances and every reading of the ties.
+    w_u starts at [0.1 w_o; 0.9 w_e], b_u at 0.1 b_o + 0.9 b_e.
     """
+
+    DIFFERENCES: ClassVar[Differences] = {
+        "dropout": (0.0, 0.2),
+        "dropout_at_test": ("off", "off"),
+        "optimisation": (
+            Optimisation(learning_rate=0.01, negatives="hardest"),
+            replace(AS_RELEASED, regularisation=1e-6, epochs=20, patience=20),
+        ),
+    }
 
     def __init__(
         self,
@@ -33,19 +47,30 @@ class SDMR(TorchRecommender):
         combine: Literal["learned", "sum"] = "learned",
         activation: Literal["relu", "identity"] = "relu",
         beta: float = 0.5,
-        optimisation: Optimisation = Optimisation(learning_rate=0.01, negatives="hardest"),
+        variant: Variant = "paper",
+        dropout: float | None = None,
+        dropout_at_test: Literal["off", "on"] | None = None,
+        optimisation: Optimisation | None = None,
     ) -> None:
         """`activation` is that of Eq. 20, `beta` the β of Eq. 19; the two parts' embedding sizes may differ.
+
+        None is the variant's choice (paper | released). `dropout`: 0 | 0.2, on the output o of Eq. 20, and not at test
+        (`dropout_at_test`). `optimisation`: see `models.variant`; λ is 1e-6 in the released one, for 20 epochs. The
+        parts are of whatever variant they were made; on the command line, of this one's if nothing else is said.
 
         The default learning rate is ten times that of the other models: the few weights of w_u reach the same
         development NDCG@10 in a fifth of the epochs.
         """
-        super().__init__(optimisation)
+        own = chosen(
+            self.DIFFERENCES, variant, dropout=dropout, dropout_at_test=dropout_at_test, optimisation=optimisation
+        )
+        super().__init__(own.optimisation)
         if combine not in ("learned", "sum") or activation not in ("relu", "identity"):
             raise ValueError(f"SDMR knows no combine={combine!r} with activation={activation!r}")
         self.sdp, self.sdm = sdp, sdm
         self.combine, self.activation, self.beta = combine, activation, beta
         self.context_length = sdm.context_length
+        self.variant, self.dropout = variant, Dropout(own.dropout, own.dropout_at_test)
 
     def build(self, n_users: int, n_items: int) -> None:
         if self.combine == "sum":
@@ -62,11 +87,19 @@ class SDMR(TorchRecommender):
             return self.beta * parts[0] + (1 - self.beta) * parts[1]
         with torch.no_grad():  # both parts are frozen
             e = torch.cat([self.sdp.distances(users, candidates), self.sdm.distances(users, contexts, candidates)], -1)
-        o = self.output(e).squeeze(-1)
+        o = self.dropout(self.output(e).squeeze(-1))
         return -(torch.relu(o) if self.activation == "relu" else o)
 
     def observe(self, development: HeldOut) -> dict[str, float]:
         contexts = development.contexts.latest(self.context_length)
         blocks = np.array_split(np.arange(len(development)), len(development) // 256 + 1)
-        scores = [self.score(development.users[b], contexts[b], development.candidates[b]) for b in blocks]
-        return {"zero_share": float((np.concatenate(scores) == 0).mean())}
+        scores = np.concatenate(
+            [self.score(development.users[b], contexts[b], development.candidates[b]) for b in blocks]
+        )
+        ranks = count_ranks(scores, development.target_columns)
+        readings = {
+            f"{metric} {ties}": float(values)
+            for metric, of in summary(ranks, ks=(10,)).items()
+            for ties, values in of.items()
+        }
+        return {"zero_share": float((scores == 0).mean()), **tie_counts(ranks), **readings}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import torch
 from torch import Tensor, nn
 
+from harness.dropout import Dropout
 from harness.embedding import Embedding
 from harness.initialise import he_normal, lecun_uniform
 from harness.optimiser import Optimisation
 from harness.training import TorchRecommender
 from models.kernels import tanh_of_sum
+from models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
 
 
 class SDP(TorchRecommender):
@@ -22,17 +26,44 @@ class SDP(TorchRecommender):
 
     The first layer maps 2d to d, each further one halves. It starts as [I, −I], so that e¹ = tanh(u − v_j), and the
     embeddings as normal with standard deviation 1/d: the paper gives no initialisation, this is the one its authors
-    released.
+    released. Otherwise their code differs, which is `variant: released`: see `__init__`.
     """
+
+    DIFFERENCES: ClassVar[Differences] = {
+        "distance": ("square", "absolute"),
+        "dropout": (0.0, 0.2),
+        "dropout_at_test": ("off", "off"),
+        "optimisation": (Optimisation(regularisation=0.01, negatives="hardest"), AS_RELEASED),
+    }
 
     def __init__(
         self,
         dim: int = 64,
         layers: int = 1,
-        optimisation: Optimisation = Optimisation(regularisation=0.01, negatives="hardest"),
+        variant: Variant = "paper",
+        distance: Literal["square", "absolute"] | None = None,
+        dropout: float | None = None,
+        dropout_at_test: Literal["off", "on"] | None = None,
+        optimisation: Optimisation | None = None,
     ) -> None:
-        """`dim`: d, the embedding size. `layers`: L ≥ 1; d must be divisible by 2^(L − 1)."""
-        super().__init__(optimisation)
+        """`dim`: d, the embedding size. `layers`: L ≥ 1; d must be divisible by 2^(L − 1).
+
+        None is the variant's choice (paper | released). `distance`: square | absolute, |e| in place of e ⊙ e in Eq. 5.
+        `dropout`: 0 | 0.2, after the first layer, and not at test (`dropout_at_test`). `optimisation`: see
+        `models.variant`.
+        """
+        own = chosen(
+            self.DIFFERENCES,
+            variant,
+            distance=distance,
+            dropout=dropout,
+            dropout_at_test=dropout_at_test,
+            optimisation=optimisation,
+        )
+        super().__init__(own.optimisation)
+        refuse_unknown(self, distance=(own.distance, ("square", "absolute")))
+        self.variant, self.distance = variant, own.distance
+        self.dropout = Dropout(own.dropout, own.dropout_at_test)
         if layers < 1 or dim % 2 ** (layers - 1):
             raise ValueError(f"SDP needs layers ≥ 1 and a dim divisible by 2^(layers − 1), not {layers} and {dim}")
         self.dim, self.layers = dim, layers
@@ -60,10 +91,10 @@ class SDP(TorchRecommender):
         """e^(L+1) of Eq. 5: [B, C, d / 2^(L−1)]."""
         user = self.first_user(self.users(users))  # [B, d]
         item = self.first_item(self.items(candidates))  # [B, C, d]
-        e = tanh_of_sum(user, item)
+        e = self.dropout(tanh_of_sum(user, item))
         for layer in self.further:
             e = torch.tanh(layer(e))
-        return e.square()
+        return e.square() if self.distance == "square" else e.abs()
 
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         return -self.output(self.distances(users, candidates)).squeeze(-1)

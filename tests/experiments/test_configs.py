@@ -88,15 +88,59 @@ def test_keys_are_the_constructors_parameters_and_values_its_defaults(model: str
     for part in nested(config):
         assert set(part) == {"_target_", *inspect.signature(class_of(part["_target_"])).parameters}
     for name, parameter in inspect.signature(class_of(MODELS[model].target)).parameters.items():
-        if isinstance(parameter.default, Optimisation):
-            assert Optimisation(**without_target(config[name])) == replace(parameter.default, epochs=50, patience=5)
+        default = getattr(class_of(MODELS[model].target), "DIFFERENCES", {}).get(name, [parameter.default])[0]
+        if isinstance(default, Optimisation):
+            expected = replace(default, epochs=50, patience=5, development_instances=10_000)
+            assert Optimisation(**without_target(config[name])) == expected
         elif not isinstance(config[name], dict):
-            default = 18 if name == "context_length" else parameter.default
+            default = 18 if name == "context_length" else default
             assert config[name] == MODELS[model].fixed.get(name, default), name
 
 
 def without_target(config: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != "_target_"}
+
+
+@pytest.mark.parametrize("model", ["sdp", "sdm", "sdmr"])
+def test_a_variant_sets_every_difference_where_a_record_shows_it(model: str) -> None:
+    """What Hydra makes of `variant=released` is what the constructor makes of it; parts are of the same variant."""
+    config = compose_run([f"model={model}", "model.variant=released", "dataset=ta-feng"])[0]["model"]
+    for part in nested(config):
+        if "variant" not in part:
+            continue
+        assert part["variant"] == "released"
+        for name, (_, released) in class_of(part["_target_"]).DIFFERENCES.items():  # type: ignore[attr-defined]
+            if isinstance(released, Optimisation):
+                expected = replace(released, development_instances=10_000)
+                assert Optimisation(**without_target(part[name])) == expected
+            else:
+                assert part[name] == released
+    assert instantiate(config).optimisation.epochs == (20 if model == "sdmr" else 50)
+
+
+def test_a_single_difference_can_be_chosen_beside_the_variant() -> None:
+    overrides = ["model.variant=released", "model.dropout_at_test=off", "model.optimisation.regularise=batch"]
+    made = instantiate(compose_run(["model=sdm", *overrides])[0]["model"])
+    assert (made.query_dropout.at_test, made.mixed, made.optimisation.regularise) == ("off", "negated", "batch")
+    assert made.optimisation.halve_every == 20
+    made = instantiate(
+        compose_run(["model=sdmr", "model.sdm.variant=released", "model.sdm.padding=excluded"])[0]["model"]
+    )
+    assert (made.variant, made.sdp.variant, made.sdm.variant, made.sdm.padding) == (
+        "paper",
+        "paper",
+        "released",
+        "excluded",
+    )
+    with pytest.raises(Exception, match="variant must be"):
+        compose_run(["model=sdm", "model.variant=printed"])
+
+
+def test_few_development_instances_choose_the_epoch_on_ta_feng_alone() -> None:
+    for dataset, (needed, *_) in DATASETS.items():
+        config, _ = compose_run(["model=mf-bpr", f"dataset={dataset}", *needed])
+        expected = 10_000 if dataset == "ta-feng" else "all"
+        assert config["model"]["optimisation"]["development_instances"] == expected
 
 
 def test_prme_reads_one_context_item_and_its_sequence_form_several() -> None:

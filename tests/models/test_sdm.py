@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 
+from harness.dropout import Dropout
 from harness.optimiser import Optimisation
 from models.sdm import SDM
+from models.variant import AS_RELEASED
 from tests.behaviour import RecommenderBehaviour
 from tests.models.oracles import assert_same_gradients, scatter, sdm_score
 
@@ -40,19 +43,26 @@ class TestOneHop(RecommenderBehaviour):
         return SDM(dim=16, hops=1, context_length=3, optimisation=FAST)
 
 
-def built(hops: int, dtype: torch.dtype = torch.float64) -> SDM:
-    model = SDM(dim=6, hops=hops, context_length=4)
+class TestReleased(RecommenderBehaviour):
+    """But for its dropout at test, which no test of behaviour could stand: it has its own below."""
+
+    def make(self) -> SDM:
+        return SDM(dim=16, hops=2, variant="released", dropout_at_test="off", optimisation=FAST)
+
+
+def built(hops: int, dtype: torch.dtype = torch.float64, **choices: Any) -> SDM:
+    model = SDM(dim=6, hops=hops, context_length=4, **choices)
     model.build(n_users=5, n_items=N_ITEMS)
     model.to(dtype)
     scatter(model, seed=hops)
     return model
 
 
-def literal(model: SDM) -> tuple[Tensor, list[list[list[list[Tensor]]]]]:
+def literal(model: SDM, **choices: Any) -> tuple[Tensor, list[list[list[list[Tensor]]]]]:
     """Scores [B, C], and attention by instance, candidate, hop and real context item."""
     scores, attention = [], []
     for user, context, candidates in zip(USERS.tolist(), CONTEXTS.tolist(), CANDIDATES.tolist(), strict=True):
-        row = [sdm_score(model, user, context, candidate) for candidate in candidates]
+        row = [sdm_score(model, user, context, candidate, **choices) for candidate in candidates]
         scores.append(torch.stack([score for score, _ in row]))
         attention.append([a for _, a in row])
     return torch.stack(scores), attention
@@ -70,6 +80,112 @@ def test_scores_and_gradients_are_those_of_the_equations(hops: int, dtype: torch
     (scores * weights.to(dtype)).sum().backward()
     (expected * weights).sum().backward()
     assert_same_gradients(model, oracle, atol)
+
+
+CHOICES: list[dict[str, Any]] = [
+    {"before_sum": "layer"},
+    {"mixed": "negated"},
+    {"padding": "scaled"},
+    {"before_sum": "layer", "mixed": "negated", "padding": "scaled"},
+]
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.002])  # with queries so small, scaled padding is not yet out of the softmax
+@pytest.mark.parametrize("choices", CHOICES, ids=str)
+@pytest.mark.parametrize("hops", [1, 3])
+def test_each_difference_of_the_released_code_is_the_literal_one(
+    hops: int, choices: dict[str, Any], scale: float
+) -> None:
+    model = built(hops, **choices)
+    with torch.no_grad():
+        for layer in (model.c_query, model.c_context):
+            layer.weight.mul_(scale)
+        model.c_context.bias.mul_(scale)
+    oracle = copy.deepcopy(model)
+    scores = model(USERS, CONTEXTS, CANDIDATES)
+    told = {"padding_is" if name == "padding" else name: value for name, value in choices.items()}
+    expected, _ = literal(oracle, **told)
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-9)
+    weights = torch.randn(CANDIDATES.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    (scores * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert_same_gradients(model, oracle, 1e-9 if scale == 1 else 1e-6)
+    paper = SDM(dim=6, hops=hops, context_length=4)
+    paper.build(n_users=5, n_items=N_ITEMS)
+    paper.double().load_state_dict(oracle.state_dict(), strict=False)
+    differs = (paper(USERS, CONTEXTS, CANDIDATES) - scores).abs().amax(1) > 1e-9
+    if "before_sum" in choices:
+        assert differs.all()
+    elif "mixed" in choices:  # one context item is attended to whatever the query
+        assert differs.tolist() == [hops > 1, hops > 1, False, False, hops > 1]
+    elif scale < 1:  # an empty context is all padding, and as before
+        assert differs.tolist() == [False, True, True, False, False]
+    else:  # far from the query, scaled padding is out
+        assert not differs.any()
+
+
+class Scaled(Dropout):
+    """A dropout of which every effect is known: it multiplies."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__(0.5, "on")
+        self.by = by
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values * self.by
+
+
+@pytest.mark.parametrize("hops", [1, 3])
+def test_dropout_is_on_both_queries_and_before_squaring(hops: int) -> None:
+    model = built(hops)
+    oracle = copy.deepcopy(model)
+    model.query_dropout, model.dropout = Scaled(0.7), Scaled(0.4)
+    scores = model(USERS, CONTEXTS, CANDIDATES)
+    expected, _ = literal(oracle, drop_query=lambda values: values * 0.7, drop=lambda values: values * 0.4)
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-9)
+    scores.sum().backward()
+    expected.sum().backward()
+    assert_same_gradients(model, oracle, 1e-9)
+
+
+def test_the_output_query_is_dropped_anew_at_each_hop() -> None:
+    model, calls = built(hops=3), []
+    model.query_dropout = Scaled(0.7)
+    model.query_dropout.register_forward_hook(lambda *call: calls.append(call))
+    model(USERS, CONTEXTS, CANDIDATES)
+    assert len(calls) == 1 + 3  # the input query once
+
+
+@pytest.mark.parametrize("at_test", ["off", "on"])
+def test_at_test_the_queries_alone_are_dropped_and_only_if_asked(at_test: Literal["off", "on"]) -> None:
+    model = built(hops=2, dropout=0.5, dropout_at_test=at_test).eval()
+    with torch.no_grad():
+        scores = [model(USERS, CONTEXTS, CANDIDATES) for _ in range(2)]
+        assert torch.equal(*scores) == (at_test == "off")
+        model.query_dropout.p = 0.0
+        torch.testing.assert_close(model(USERS, CONTEXTS, CANDIDATES), literal(model)[0], rtol=0, atol=1e-9)
+        model.train()
+        assert not torch.equal(model(USERS, CONTEXTS, CANDIDATES), model(USERS, CONTEXTS, CANDIDATES))
+
+
+def test_the_released_variant_is_its_differences() -> None:
+    paper, released = SDM(), SDM(variant="released")
+    for model, values in (
+        (paper, (0.0, "off", "nothing", "distance", "excluded")),
+        (released, (0.2, "on", "layer", "negated", "scaled")),
+    ):
+        query = model.query_dropout
+        assert (query.p, query.at_test, model.before_sum, model.mixed, model.padding) == values
+        assert (model.dropout.p, model.dropout.at_test) == (query.p, "off")
+    assert paper.optimisation == Optimisation(negatives="hardest")
+    assert released.optimisation == AS_RELEASED
+    assert SDM(variant="released", mixed="distance").mixed == "distance"
+
+
+@pytest.mark.parametrize("name", ["before_sum", "mixed", "padding"])
+def test_an_unknown_choice_is_an_error(name: str) -> None:
+    with pytest.raises(ValueError, match=f"SDM: {name} must be one of .*, not 'else'"):
+        SDM(**{name: "else"})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("hops", [1, 2, 3, 4])

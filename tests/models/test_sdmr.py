@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from harness.optimiser import Optimisation
-from harness.ranking import rank
+from harness.ranking import READINGS, rank
 from models.sdm import SDM
 from models.sdmr import SDMR
 from models.sdp import SDP
+from models.variant import AS_RELEASED
 from tests.behaviour import RecommenderBehaviour, checkerboard, small
 
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
 SHORT = replace(FAST, epochs=3)
-AS_BUILT = replace(FAST, epochs=0)
 Inputs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -29,11 +29,20 @@ def sdmr(
 ) -> SDMR:
     """The two parts differ in their d."""
     sdp, sdm = SDP(dim=8, optimisation=parts), SDM(dim=12, hops=2, optimisation=parts)
-    return SDMR(sdp, sdm, combine, activation, beta, optimisation)
+    return SDMR(sdp, sdm, combine, activation, beta, optimisation=optimisation)
 
 
 def fitted(model: SDMR) -> SDMR:
     model.fit(small().training)
+    return model
+
+
+def as_built(model: SDMR) -> SDMR:
+    """Its parts fitted, itself not trained."""
+    for part in model.parts.values():
+        if not part.fitted:
+            part.fit(small().training)
+    model.build(small().training.n_users, small().training.n_items)
     return model
 
 
@@ -83,7 +92,7 @@ def test_only_the_last_layer_is_learned() -> None:
     model.sdp.fit(small().training)
     model.sdm.fit(small().training)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    start = fitted(sdmr(optimisation=AS_BUILT)).state_dict()
+    start = as_built(sdmr()).state_dict()
     model.fit(small().training)
     after = model.state_dict()
     assert {name for name in after if name not in before} == {"output.weight", "output.bias"}
@@ -94,13 +103,13 @@ def test_only_the_last_layer_is_learned() -> None:
 
 
 def test_the_last_layer_starts_at_a_tenth_of_sdp_and_nine_tenths_of_sdm() -> None:
-    model = sdmr(optimisation=AS_BUILT)
+    model = sdmr()
     model.sdp.fit(small().training)
     model.sdm.fit(small().training)
     with torch.no_grad():
         model.sdp.output.bias.fill_(0.25)
         model.sdm.output.bias.fill_(-0.5)
-    fitted(model)
+    as_built(model)
     weights = [0.1 * w for w in model.sdp.output.weight[0].tolist()]
     weights += [0.9 * w for w in model.sdm.output.weight[0].tolist()]
     assert model.output.weight[0].tolist() == pytest.approx(weights, rel=1e-6)
@@ -121,27 +130,30 @@ def test_the_ends_of_equation_19_are_its_parts() -> None:
     np.testing.assert_allclose(scores[0.3], 0.3 * sdp + 0.7 * sdm, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("epochs", [0, 1])
-def test_the_share_of_zeros_is_recorded_from_epoch_0(epochs: int) -> None:
-    model = sdmr(optimisation=replace(SHORT, epochs=epochs))
+def test_the_share_of_zeros_and_the_ties_are_recorded_from_epoch_0() -> None:
+    model = sdmr(optimisation=replace(SHORT, epochs=1))
     model.sdp.fit(small().training)
     model.sdm.fit(small().training)
+    development = small().training.development
+    inputs = (development.users, development.contexts.latest(model.context_length), development.candidates)
     with torch.no_grad():  # b_u, and with it the clamp, follows from the parts' biases
         model.sdm.output.bias.fill_(0.0)
         model.sdp.output.bias.fill_(0.0)
-        built = fitted(SDMR(model.sdp, model.sdm, optimisation=AS_BUILT))
-        development = small().training.development
-        inputs = (
-            development.users,
-            development.contexts.latest(model.context_length),
-            development.candidates,
-        )
-        model.sdp.output.bias.fill_(-10 * float(np.median(arguments(built, inputs))))
+        o = arguments(as_built(SDMR(model.sdp, model.sdm)), inputs)
+        model.sdp.output.bias.fill_(-10 * float(np.median(o)))
     fitted(model)
-    assert [entry["epoch"] for entry in model.history] == list(range(epochs + 1))
-    share = np.mean([o <= 0 for o in arguments(model, inputs).flatten()])
-    assert 0.2 < share < 0.8
-    assert model.history[-1]["zero_share"] == pytest.approx(share, abs=1e-12)
+    assert [entry["epoch"] for entry in model.history] == [0, 1]
+    states = as_built(SDMR(model.sdp, model.sdm)), model
+    for entry, state in zip(model.history, states, strict=True):
+        share = np.mean([o <= 0 for o in arguments(state, inputs).flatten()])
+        assert 0.2 < share < 0.8
+        assert entry["zero_share"] == pytest.approx(share, abs=1e-12)
+        ranks = rank(state, development)
+        assert entry["tied_share"] == pytest.approx((ranks.tied > 0).mean())
+        assert entry["mean_tied"] == pytest.approx(ranks.tied[ranks.tied > 0].mean())
+        for ties in READINGS:
+            assert entry[f"NDCG@10 {ties}"] == pytest.approx(ranks.ndcg(10, ties).mean())
+            assert entry[f"hit@10 {ties}"] == pytest.approx(ranks.hit(10, ties).mean())
 
 
 @pytest.mark.parametrize("shift", [-100.0, 0.0, 100.0])
@@ -170,3 +182,39 @@ def test_an_unknown_combination_is_an_error() -> None:
     for wrong in ({"combine": "product"}, {"activation": "tanh"}):
         with pytest.raises(ValueError, match=f"SDMR .*{next(iter(wrong.values()))}"):
             sdmr(**wrong)  # type: ignore[arg-type]
+
+
+# --- the released variant ---
+
+
+def test_the_released_variant_is_its_differences() -> None:
+    paper, released = SDMR(SDP(), SDM()), SDMR(SDP(), SDM(), variant="released")
+    assert (paper.dropout.p, released.dropout.p) == (0.0, 0.2)
+    assert {paper.dropout.at_test, released.dropout.at_test} == {"off"}
+    assert paper.optimisation == Optimisation(learning_rate=0.01, negatives="hardest")
+    assert released.optimisation == replace(AS_RELEASED, regularisation=1e-6, epochs=20, patience=20)
+    own = SDMR(SDP(), SDM(), variant="released", dropout=0.1, optimisation=SHORT)
+    assert (own.dropout.p, own.optimisation) == (0.1, SHORT)
+
+
+def test_dropout_is_on_the_output_in_training_alone() -> None:
+    model = as_built(SDMR(SDP(dim=8, optimisation=SHORT), SDM(dim=12, optimisation=SHORT), dropout=0.5))
+    inputs = inputs_of(model)
+    plain = model.score(*inputs)
+    np.testing.assert_array_equal(model.score(*inputs), plain)
+    model.train()
+    torch.manual_seed(0)
+    dropped = model(*map(torch.from_numpy, inputs)).detach().numpy()
+    is_kept = dropped != 0
+    assert 0.3 < is_kept[plain != 0].mean() < 0.7
+    np.testing.assert_allclose(dropped[is_kept], 2 * plain[is_kept], rtol=1e-6)
+
+
+def test_dropout_of_sdms_queries_stays_on_in_sdmr() -> None:
+    released = {"variant": "released", "optimisation": SHORT}
+    model = fitted(SDMR(SDP(dim=8, **released), SDM(dim=12, **released), **released))  # type: ignore[arg-type]
+    inputs = inputs_of(model)
+    assert (model.score(*inputs) != model.score(*inputs)).any()
+    np.testing.assert_array_equal(model.sdp.score(*inputs), model.sdp.score(*inputs))
+    model.sdm.query_dropout.at_test = "off"
+    np.testing.assert_array_equal(model.score(*inputs), model.score(*inputs))

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any, Literal
 
 import pytest
 import torch
+from torch import Tensor
 
+from harness.dropout import Dropout
 from harness.optimiser import Optimisation
 from models.sdp import SDP
+from models.variant import AS_RELEASED
 from tests.behaviour import RecommenderBehaviour
-from tests.models.oracles import assert_same_gradients, scatter, sdp_score
+from tests.models.oracles import Drop, assert_same_gradients, nothing, scatter, sdp_score
 
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
 
@@ -27,13 +31,26 @@ class TestDeepSDP(RecommenderBehaviour):
         return SDP(dim=16, layers=2, optimisation=FAST)
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
-def test_scores_and_gradients_are_those_of_the_equations(layers: int) -> None:
-    model = SDP(dim=8, layers=layers)
+class TestReleased(RecommenderBehaviour):
+    def make(self) -> SDP:
+        return SDP(dim=16, variant="released", optimisation=FAST)
+
+
+class Halved(Dropout):
+    """A dropout of which every effect is known: it halves."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values / 2
+
+
+def check_against_loops(layers: int, distance: Literal["square", "absolute"], drop: Drop) -> None:
+    model = SDP(dim=8, layers=layers, distance=distance)
     model.build(n_users=5, n_items=7)
     model.double()
     scatter(model, seed=layers)
     oracle = copy.deepcopy(model)
+    if drop is not nothing:
+        model.dropout = Halved(0.5)
     users = torch.tensor([4, 0, 4])
     candidates = torch.tensor([[1, 6, 2, 2], [3, 0, 1, 5], [6, 6, 0, 4]])
     weights = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -41,7 +58,7 @@ def test_scores_and_gradients_are_those_of_the_equations(layers: int) -> None:
     scores = model(users, torch.empty(3, 0, dtype=torch.int64), candidates)
     expected = torch.stack(
         [
-            torch.stack([sdp_score(oracle, int(user), int(candidate)) for candidate in row])
+            torch.stack([sdp_score(oracle, int(user), int(candidate), distance, drop) for candidate in row])
             for user, row in zip(users, candidates, strict=True)
         ]
     )
@@ -49,6 +66,42 @@ def test_scores_and_gradients_are_those_of_the_equations(layers: int) -> None:
     (scores * weights).sum().backward()
     (expected * weights).sum().backward()
     assert_same_gradients(model, oracle, atol=1e-9)
+
+
+@pytest.mark.parametrize("distance", ["square", "absolute"])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_scores_and_gradients_are_those_of_the_equations(layers: int, distance: Literal["square", "absolute"]) -> None:
+    check_against_loops(layers, distance, nothing)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_dropout_is_after_the_first_layer(layers: int) -> None:
+    check_against_loops(layers, "square", lambda values: values / 2)
+
+
+def test_the_released_variant_is_its_differences() -> None:
+    paper, released = SDP(), SDP(variant="released")
+    assert (paper.distance, released.distance) == ("square", "absolute")
+    assert (paper.dropout.p, released.dropout.p) == (0.0, 0.2)
+    assert {paper.dropout.at_test, released.dropout.at_test} == {"off"}
+    assert paper.optimisation == Optimisation(regularisation=0.01, negatives="hardest")
+    assert released.optimisation == AS_RELEASED
+    own = SDP(variant="released", distance="square", dropout=0.1)
+    assert (own.distance, own.dropout.p, own.optimisation) == ("square", 0.1, AS_RELEASED)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"variant": "printed"}, 'variant must be "paper" or "released"'),
+        ({"distance": "cube"}, "distance must be one of square, absolute, not 'cube'"),
+        ({"dropout_at_test": "on"}, "dropout_at_test=on has no effect"),
+        ({"dropout": 0.5, "dropout_at_test": "yes"}, 'dropout_at_test must be "off" or "on"'),
+    ],
+)
+def test_an_unknown_choice_or_one_without_effect_is_an_error(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SDP(**wrong)
 
 
 def test_it_starts_as_released() -> None:

@@ -1,0 +1,42 @@
+"""The paper's equations, or the code that its authors released: one choice for each difference between the two.
+
+A model lists its differences, (the paper's value, the released one) by the name of a constructor argument. An argument
+that is left out has the variant's value. Where the released *training* differs, it is an option of `Optimisation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, Literal
+
+from harness.optimiser import Optimisation
+
+Variant = Literal["paper", "released"]
+Differences = Mapping[str, tuple[Any, Any]]
+
+# The hardest negative; λ as weight decay on everything; half the learning rate every 20 epochs; 50 epochs, whatever
+# they bring; the epoch of the best hit@10.
+AS_RELEASED = Optimisation(
+    negatives="hardest", regularise="all", halve_every=20, epochs=50, patience=50, select_by="hit@10"
+)
+
+
+def by_variant(variant: str, paper: Any, released: Any) -> Any:
+    """The value of a difference. Raises ValueError for an unknown variant."""
+    if variant not in ("paper", "released"):
+        raise ValueError(f'variant must be "paper" or "released", not {variant!r}')
+    return released if variant == "released" else paper
+
+
+def chosen(differences: Differences, variant: str, **given: Any) -> SimpleNamespace:
+    """The value of every difference: the one given, or the variant's for None."""
+    values = {name: by_variant(variant, *pair) for name, pair in differences.items()}
+    return SimpleNamespace(**values | {name: value for name, value in given.items() if value is not None})
+
+
+def refuse_unknown(model: object, **choices: tuple[str, tuple[str, ...]]) -> None:
+    """Raise ValueError if a choice (name = value, known values) is none of the known ones."""
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise ValueError(f"{type(model).__name__}: {name} must be one of {', '.join(known)}, not {value!r}")
