@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
@@ -123,16 +124,15 @@ def kill_at(model: TorchRecommender, moment: int) -> None:
 
 
 def kill_while_writing(patch: pytest.MonkeyPatch, after: int) -> None:
-    """Let so many files be written, and kill in the middle of the next."""
-    write, number = Path.write_bytes, count()
+    """Let so many files be written, and kill when half of the next is on the disk."""
+    number = count()
 
-    def write_or_die(path: Path, content: bytes) -> int:
-        if next(number) < after:
-            return write(path, content)
-        write(path, content[: len(content) // 2])
-        raise Killed
+    def sync_or_die(descriptor: int) -> None:
+        if next(number) >= after:
+            os.truncate(descriptor, os.fstat(descriptor).st_size // 2)
+            raise Killed
 
-    patch.setattr(Path, "write_bytes", write_or_die)
+    patch.setattr(os, "fsync", sync_or_die)
 
 
 def n_calls(model: TorchRecommender, training: Training) -> int:
@@ -470,9 +470,10 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
     model.save(path)
     before = path.read_bytes()
 
-    kill_while_writing(monkeypatch, after=0)
-    with pytest.raises(Killed):
-        model.save(path)
+    with monkeypatch.context() as patch:
+        kill_while_writing(patch, after=0)
+        with pytest.raises(Killed):
+            model.save(path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
 
