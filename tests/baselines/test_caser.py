@@ -107,3 +107,15 @@ def test_padding_stays_zero_and_candidates_have_a_table_of_their_own() -> None:
 def test_an_empty_convolution_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="≥ 1"):
         Caser(**wrong)  # type: ignore[arg-type]
+
+
+def test_dropout_ends_with_training_unless_it_is_to_stay() -> None:
+    scores = {}
+    for at_test in ("off", "on"):
+        torch.manual_seed(0)
+        model = Caser(dim=8, context_length=3, dropout=0.5, dropout_at_test=at_test)  # type: ignore[arg-type]
+        model.build(n_users=5, n_items=30)
+        inputs = np.arange(4), np.arange(12).reshape(4, 3), np.tile(np.arange(30), (4, 1))
+        scores[at_test] = model.score(*inputs), model.score(*inputs)
+    np.testing.assert_array_equal(*scores["off"])
+    assert (scores["on"][0] != scores["on"][1]).any()

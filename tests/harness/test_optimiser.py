@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.caser import Caser
+from baselines.neumf import GMF, MLP
 from harness.embedding import Embedding, RowSums
 from harness.optimiser import Optimisation, Optimiser
 
@@ -130,6 +133,59 @@ def test_rowwise_is_a_loop_of_adam_over_the_rows_of_the_batch(regularisation: fl
             torch.testing.assert_close(value, literal[name], rtol=0, atol=1e-10, msg=name)
 
 
+def test_regularise_all_is_adams_weight_decay_on_every_parameter() -> None:
+    """As the released code has it: λ × the parameter in its gradient, biases and rows outside the batch included."""
+    decay, model = 0.05, small()
+    literal = {name: value.requires_grad_() for name, value in values(model).items()}
+    adam = torch.optim.Adam(literal.values(), lr=0.03, weight_decay=decay)
+    optimiser = Optimiser(model, replace(options("dense", decay), regularise="all"))
+    first = values(model)
+    for batch in batches():
+        take_step(model, optimiser, batch)
+        adam.zero_grad()
+        literal_loss(literal, batch, 0.0).backward()
+        for value in literal.values():  # dense gradients: a row that was not looked up has 0, and decays
+            value.grad = torch.zeros_like(value) if value.grad is None else value.grad
+        adam.step()
+        for name, value in values(model).items():
+            torch.testing.assert_close(value, literal[name].detach(), rtol=0, atol=1e-10, msg=name)
+    after = values(model)
+    assert (after["items.weight"][10].abs() < first["items.weight"][10].abs()).all()  # in no batch
+    assert not after["items.weight"][N_ITEMS].any()
+
+
+def test_the_learning_rate_is_halved_every_so_many_epochs() -> None:
+    """SGD on a loss whose gradient is 1 moves by the learning rate."""
+    model = nn.Module()
+    model.place = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    once = Optimisation(learning_rate=0.8, regularisation=0, optimizer="sgd", halve_every=2)
+    moved: dict[int, list[float]] = {}
+    for halve_every in (2, 0):
+        optimiser, moved[halve_every] = Optimiser(model, replace(once, halve_every=halve_every)), []
+        for epoch in range(1, 6):
+            before = model.place.item()
+            optimiser.start_epoch(epoch)
+            optimiser.zero_grad()
+            model.place.sum().backward()
+            optimiser.step()
+            moved[halve_every].append(before - model.place.item())
+    assert moved[2] == pytest.approx([0.8, 0.8, 0.4, 0.4, 0.2])
+    assert moved[0] == pytest.approx([0.8] * 5)
+
+
+def test_rowwise_heeds_the_halving() -> None:
+    """Adam's first step is the learning rate, whatever the gradient."""
+    moved = []
+    for epoch in (1, 4):  # three epochs on, one halving
+        model = small()
+        before = values(model)["users.weight"]
+        optimiser = Optimiser(model, replace(options("rowwise", 0.0), halve_every=3))
+        optimiser.start_epoch(epoch)
+        take_step(model, optimiser, batches()[0])
+        moved.append((values(model)["users.weight"] - before).abs().max().item())
+    assert moved == pytest.approx([0.03, 0.015], rel=1e-4)
+
+
 def test_a_row_outside_the_batch_moves_only_under_dense() -> None:
     moved: dict[str, bool] = {}
     for optimizer in ("dense", "rowwise"):
@@ -227,11 +283,39 @@ def test_a_loaded_state_goes_on_to_the_same_bits(optimizer: Literal["dense", "ro
         assert torch.equal(values(second)[name], value), name
 
 
-@pytest.mark.parametrize(("field", "value"), [("negatives", "hard"), ("optimizer", "lion")])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("negatives", "hard"), ("optimizer", "lion"), ("regularise", "some"), ("select_by", "loss")],
+)
 def test_an_unknown_choice_is_an_error(field: str, value: str) -> None:
     wrong: dict[str, Any] = {field: value}
     with pytest.raises(ValueError, match=f"{field} must be .* not '{value}'"):
         Optimisation(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epochs": 0}, "epochs and patience must be 1 or more, not 0 and 10"),
+        ({"patience": 0}, "epochs and patience must be 1 or more, not 100 and 0"),
+        ({"halve_every": -1}, "halve_every must be a number of epochs, or 0"),
+        ({"development_instances": "some"}, 'development_instances must be a number or "all"'),
+        ({"regularise": "all", "optimizer": "rowwise"}, "regularise=all moves every row"),
+        ({"regularise": "all", "optimizer": "sgd"}, "regularise=all moves every row"),
+    ],
+)
+def test_a_choice_without_effect_or_sense_is_an_error(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Optimisation(**wrong)
+
+
+def test_the_hardest_negative_means_nothing_to_a_log_loss() -> None:
+    hardest = Optimisation(negatives="hardest")
+    assert Optimisation().for_log_loss() == Optimisation()
+    for make in (Caser, MLP, GMF):
+        with pytest.raises(ValueError, match="negatives=hardest has no effect on a log loss"):
+            make(optimisation=hardest)
+    assert GMF(objective="bpr", optimisation=hardest).optimisation == hardest
 
 
 def test_an_embedding_starts_with_the_stated_deviation() -> None:

@@ -23,7 +23,8 @@ from baselines.mf_bpr import MFBPR
 from datasets.task import HeldOut, Instances, Training
 from harness.embedding import Embedding
 from harness.optimiser import Optimisation
-from harness.training import TorchRecommender
+from harness.ranking import Ranks
+from harness.training import TorchRecommender, best_epoch
 from tests.behaviour import small
 
 OPTIMISATION = Optimisation(learning_rate=0.02, regularisation=0.001, batch_size=48, epochs=4, patience=4, device="cpu")
@@ -262,6 +263,24 @@ def test_it_stops_and_restores_as_the_development_curve_says(script: list[int], 
     assert [entry["epoch"] for entry in model.history] == list(range(last + 1))
     np.testing.assert_allclose([e["development"] for e in model.history[1:]], np.array(script[1 : last + 1]) / n)
     assert model.epoch == best
+
+
+@pytest.mark.parametrize(("select_by", "best"), [("NDCG@10", 2), ("hit@10", 4)])
+def test_the_epoch_is_chosen_by_what_is_asked_for(
+    select_by: Literal["NDCG@10", "hit@10"], best: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hit@10, then NDCG@10: epochs 3 to 5 have the best hits, 4 and 5 the better NDCG of these, 4 comes first."""
+    places = iter([[0, 20, 20], [0, 0, 20], [5, 5, 5], [2, 2, 2], [2, 2, 2]])  # of three targets, epoch by epoch
+
+    def ranks(*_: object) -> Ranks:
+        return Ranks(np.array(next(places)), np.zeros(3, int))
+
+    monkeypatch.setattr("harness.training.rank", ranks)
+    options = replace(OPTIMISATION, regularisation=0, batch_size=100, epochs=5, patience=5, select_by=select_by)
+    model = Clock([0] * 6, options)
+    model.fit(small().training)
+    assert model.epoch == best == best_epoch(model.history)
+    assert ("development_hit" in model.history[1]) == (select_by == "hit@10")
 
 
 def test_the_epoch_is_chosen_on_the_same_few_development_instances() -> None:
