@@ -1,7 +1,7 @@
 # Every target makes the environment it needs; a second call does not install again.
 #   PYTHON     the interpreter that .venv is made from (3.11 or newer)
 #   DATASETS, MODELS, SEEDS, CONFIG, JOBS   what the tables are made of, see README.md
-#   HOPS, DIMS, LENGTHS, NAME, TRAIN=no     what the figures are made of; NAME is that of their files
+#   DATASET, DIM, HOPS, DIMS, LENGTHS, FOR (a user), TARGET, NAME (of the files), TRAIN=no   and the figures
 #   MODEL, DATASET, SEARCH, FROM, BUDGET, JOBS   what is searched, see experiments/sweep.py
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ CONFIG ?= plain
 TABLE ?= 3
 TABLE_OPTIONS = --seeds $(SEEDS) --config $(CONFIG) $(if $(DATASETS),--datasets $(DATASETS)) \
 	$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS))
-FIGURE_OPTIONS = --seeds $(SEEDS) $(if $(JOBS),--jobs $(JOBS)) $(if $(NAME),--name $(NAME)) \
+FIGURE_OPTIONS = $(if $(JOBS),--jobs $(JOBS)) $(if $(NAME),--name $(NAME)) \
 	$(if $(filter no,$(TRAIN)),--no-train)
 
 comma := ,
@@ -21,7 +21,7 @@ empty :=
 SWEEP_OPTIONS = model=$(subst $(empty) $(empty),$(comma),$(strip $(MODEL))) $(if $(DATASET),dataset=$(DATASET)) \
 	$(if $(SEARCH),search=$(SEARCH)) $(if $(FROM),from=$(FROM)) $(if $(BUDGET),budget=$(BUDGET)) $(if $(JOBS),jobs=$(JOBS))
 
-.PHONY: venv test lint table1 table2 table3 table4 smoke publish figure6 sweep
+.PHONY: venv test lint table1 table2 table3 table4 smoke publish figure5 figure6 figure7 curves speed figures sweep
 
 venv: $(READY)
 
@@ -52,10 +52,35 @@ smoke: $(READY)
 publish: $(READY)
 	$(BIN)/python -m experiments.tables.publish $(TABLE) $(TABLE_OPTIONS)
 
+figure5: $(READY)
+	$(BIN)/python -m experiments.figures.figure5 --seeds $(SEEDS) $(FIGURE_OPTIONS) $(if $(DATASET),--dataset $(DATASET)) \
+		$(if $(DIM),--dim $(DIM))
+
 figure6: $(READY)
-	$(BIN)/python -m experiments.figures.figure6 $(FIGURE_OPTIONS) $(if $(DATASETS),--datasets $(DATASETS)) \
-		$(if $(MODELS),--models $(MODELS)) $(if $(HOPS),--hops $(HOPS)) $(if $(DIMS),--dims $(DIMS)) \
-		$(if $(LENGTHS),--lengths $(LENGTHS))
+	$(BIN)/python -m experiments.figures.figure6 --seeds $(SEEDS) $(FIGURE_OPTIONS) \
+		$(if $(DATASETS),--datasets $(DATASETS)) $(if $(MODELS),--models $(MODELS)) $(if $(HOPS),--hops $(HOPS)) \
+		$(if $(DIMS),--dims $(DIMS)) $(if $(LENGTHS),--lengths $(LENGTHS))
+
+figure7: $(READY)
+	$(BIN)/python -m experiments.figures.figure7 $(FIGURE_OPTIONS) $(if $(DATASET),--dataset $(DATASET)) \
+		$(if $(DIM),--dim $(DIM)) $(if $(FOR),--user '$(FOR)') $(if $(TARGET),--target '$(TARGET)')
+
+curves speed: $(READY)
+	$(BIN)/python -m experiments.figures.$@ --seeds $(SEEDS) --config $(CONFIG) $(if $(NAME),--name $(NAME)) \
+		$(if $(DATASET),--dataset $(DATASET)) $(if $(MODELS),--models $(MODELS))
+
+# All figures, from what is there: nothing is trained.
+figures: SEEDS = 3
+figures: $(READY)
+	$(BIN)/python -m experiments.figures.figure5 --no-train
+	$(BIN)/python -m experiments.figures.figure6 --no-train --seeds $(SEEDS)
+	$(BIN)/python -m experiments.figures.figure6 --no-train --name figure6-cmn --models cmn
+	$(BIN)/python -m experiments.figures.figure6 --no-train --name figure6-context --dims 64 --hops 3 --lengths 5 10 20 \
+		--seeds $(SEEDS)
+	$(BIN)/python -m experiments.figures.figure6 --no-train --name figure6-ta-feng --datasets ta-feng --dims 16 64
+	$(BIN)/python -m experiments.figures.figure7 --no-train
+	$(BIN)/python -m experiments.figures.curves --seeds $(SEEDS) --config $(CONFIG)
+	$(BIN)/python -m experiments.figures.speed --seeds $(SEEDS) --config $(CONFIG)
 
 sweep: $(READY)
 	$(BIN)/python -m experiments.sweep $(SWEEP_OPTIONS) $(OVERRIDES)

@@ -244,6 +244,11 @@ def _module_of(identity: dict[str, Any]) -> str:
     return str(identity["dataset"]["_target_"]).rpartition(".")[0]
 
 
+def prepared(run: Run) -> Task:
+    """The task that the run is set."""
+    return _prepared(run.config)[0]
+
+
 def _prepared(config: dict[str, Any]) -> tuple[Task, str, float]:
     how = Protocol(**config["protocol"]).split
     return _task(json.dumps(config["dataset"]), config["split_seed"], json.dumps(how))

@@ -42,6 +42,38 @@ def paired(values: NDArray[np.float64], others: NDArray[np.float64]) -> tuple[fl
     return float((values - others).mean()), (float(low), float(high)), float(test.pvalue)
 
 
+def correlation(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
+    """Pearson's r of x and y ([n] each); NaN where either is constant."""
+    return float(_correlation(_moments(x, y).sum(axis=0)))
+
+
+def correlation_interval(
+    users: IntArray, x: NDArray[np.floating], y: NDArray[np.floating], resamples: int = 2000
+) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of `correlation`; users are resampled with all that is theirs."""
+    _, inverse = np.unique(users, return_inverse=True)
+    total = np.stack([np.bincount(inverse, weights=column) for column in _moments(x, y).T], axis=1)
+    rng = np.random.default_rng(0)
+    sums = np.empty((resamples, total.shape[1]))
+    for n in range(resamples):
+        sums[n] = np.bincount(rng.integers(len(total), size=len(total)), minlength=len(total)) @ total
+    low, high = np.percentile(_correlation(sums), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _moments(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:
+    """[n, 6] what r is made of, summed over instances: 1, x, y, x², y², xy, of x and y less their means."""
+    x, y = (np.asarray(values, dtype=np.float64) - values.mean(dtype=np.float64) for values in (x, y))
+    return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
+
+
+def _correlation(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[...] r from sums of moments [..., 6]."""
+    n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (xy - x * y / n) / np.sqrt((xx - x * x / n) * (yy - y * y / n))
+
+
 def verdict(paper: float, low: float, high: float) -> str:
     """Where the paper's value lies, seen from our 95 % interval."""
     return "above" if paper > high else "below" if paper < low else "within"

@@ -39,12 +39,18 @@ class Wanted:
     published: Path | None = None
 
 
-def command_line(description: str | None, name: str, seeds: int = 1) -> argparse.ArgumentParser:
-    """The options that all figures share. `name`: that of the files, unless another is given."""
+def command_line(description: str | None, name: str, trains: bool = True) -> argparse.ArgumentParser:
+    """The options that all figures share. `name`: that of the files, unless another is given.
+
+    `trains`: the command makes the runs that are missing, unless it is told not to.
+    """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--seeds", type=int, default=seeds, help="seeds 0 … n − 1")
-    parser.add_argument("--no-train", dest="train", action="store_false", help="draw what is there, leave out the rest")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side, on one thread each")
+    if trains:
+        told = "draw what is there, leave out the rest"
+        parser.add_argument("--no-train", dest="train", action="store_false", help=told)
+        parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side, on one thread each")
+    else:
+        parser.set_defaults(train=False)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records and models")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published records")
     parser.add_argument("--plots", type=Path, default=Path("plots"), help="where NAME.png, NAME.pdf and NAME.csv go")

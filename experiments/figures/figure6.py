@@ -28,6 +28,7 @@ from experiments.tables.cells import METRICS
 
 DIM = {"sdm": "model.dim", "cmn": "model.gmf.dim"}  # the setting that is d, for the models that have hops
 AXES = {"dim": "embedding size d", "hops": "hops h", "context_length": "context items s"}
+LEAST_RANGE = 0.06  # of a panel: about the 95 % interval of a mean over ML-100k's users
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,15 @@ def draw(points: Sequence[Point], rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_ylabel(f"test {metric}")
     if len(lines) > 1:
         figure.legend(*_legend(grid.flat), loc="outside upper center", ncols=min(len(lines), 5))
-    missing = len(points) - len(rows)
-    note(figure, f"{missing} of {len(points)} runs are missing" if missing else "")
+    for axes in grid.flat:  # so that what is noise over users does not fill a panel
+        low, high = axes.get_ylim()
+        half = max(high - low, LEAST_RANGE) / 2
+        axes.set_ylim((low + high) / 2 - half, (low + high) / 2 + half)
+    seeds = sorted({row["seed"] for row in rows})
+    told = "mean over seeds, bars: their standard deviation" if len(seeds) > 1 else f"seed {seeds[0]} alone"
+    of_seeds = [point for point in points if point.seed in seeds]
+    missing = len(of_seeds) - len(rows)
+    note(figure, told + (f"; {missing} of {len(of_seeds)} runs are missing" if missing else ""))
     return figure
 
 
@@ -169,6 +177,7 @@ def copy_records(wanted: Mapping[Point, Wanted], sources: Mapping[Point, Source]
 
 def main() -> int:
     parser = command_line(__doc__, "figure6")
+    parser.add_argument("--seeds", type=int, default=1, help="seeds 0 … n − 1")
     parser.add_argument("--datasets", nargs="+", default=["ml-100k"])
     parser.add_argument("--models", nargs="+", default=["sdm"], choices=tuple(DIM))
     parser.add_argument("--hops", nargs="+", type=int, default=[1, 2, 3, 4])
