@@ -2,6 +2,7 @@
 #   PYTHON     the interpreter that .venv is made from (3.11 or newer)
 #   DATASETS, MODELS, SEEDS, CONFIG, JOBS   what the tables are made of, see README.md
 #   DATASET, DIM, HOPS, DIMS, LENGTHS, FOR (a user), TARGET, NAME (of the files), TRAIN=no   and the figures
+#   FACTORS            the rows of make audit, see experiments/tables/audit.py
 #   MODEL, DATASET, SEARCH, FROM, BUDGET, JOBS   what is searched, see experiments/sweep.py
 
 PYTHON ?= python3
@@ -21,7 +22,7 @@ empty :=
 SWEEP_OPTIONS = model=$(subst $(empty) $(empty),$(comma),$(strip $(MODEL))) $(if $(DATASET),dataset=$(DATASET)) \
 	$(if $(SEARCH),search=$(SEARCH)) $(if $(FROM),from=$(FROM)) $(if $(BUDGET),budget=$(BUDGET)) $(if $(JOBS),jobs=$(JOBS))
 
-.PHONY: venv test lint table1 table2 table3 table4 smoke publish figure5 figure6 figure7 curves speed figures sweep
+.PHONY: venv test lint table1 table2 table3 table4 audit smoke publish figure5 figure6 figure7 curves speed figures sweep
 
 venv: $(READY)
 
@@ -51,6 +52,10 @@ smoke: $(READY)
 
 publish: $(READY)
 	$(BIN)/python -m experiments.tables.publish $(TABLE) $(TABLE_OPTIONS)
+
+audit: $(READY)
+	$(BIN)/python -m experiments.tables.audit --seeds $(SEEDS) $(if $(FACTORS),--factors $(FACTORS)) \
+		$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(filter no,$(TRAIN)),--no-train)
 
 figure5: $(READY)
 	$(BIN)/python -m experiments.figures.figure5 --seeds $(SEEDS) $(FIGURE_OPTIONS) $(if $(DATASET),--dataset $(DATASET)) \

@@ -1,0 +1,45 @@
+"""Rules that read Epinions' file order, as a model of one's own: `model=experiments.id_order.IdOrder`.
+
+Epinions' file lists each user's items in the order of their ids *as strings*. Who takes that order for time gives the
+last item away: it comes after all the others of its user.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.epinions import epinions
+from datasets.interactions import IntArray
+from datasets.task import Training
+
+
+class IdOrder:
+    """Items that come after the previous one in the order of ids as strings are before all that do not.
+
+    `first: nearest`  among them, the nearest comes first: nothing is learned
+    `first: popular`  among them, the one with most training users comes first
+    """
+
+    context_length = 1
+
+    def __init__(self, first: Literal["nearest", "popular"] = "nearest") -> None:
+        if first not in ("nearest", "popular"):
+            raise ValueError(f'first must be "nearest" or "popular", not {first!r}')
+        self.first = first
+
+    def fit(self, training: Training) -> None:
+        ids = epinions().item_ids.astype(str)
+        if len(ids) != training.n_items:
+            raise ValueError(f"IdOrder knows Epinions' {len(ids):,} items, which are not these {training.n_items:,}")
+        self.place = np.full(len(ids) + 1, -1)  # the padding: before all of them
+        self.place[ids.argsort()] = np.arange(len(ids))
+        self.users = np.asarray(training.matrix.sum(axis=0)).ravel().astype(np.float64)
+
+    def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.float64]:
+        steps = self.place[candidates] - self.place[contexts[:, -1:]]  # never 0: the previous item is no candidate
+        if self.first == "nearest":
+            return -np.where(steps > 0, steps, steps + len(self.place)).astype(np.float64)
+        return self.users[candidates] + np.where(steps > 0, self.users.max() + 1, 0.0)
