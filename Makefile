@@ -22,7 +22,7 @@ empty :=
 SWEEP_OPTIONS = model=$(subst $(empty) $(empty),$(comma),$(strip $(MODEL))) $(if $(DATASET),dataset=$(DATASET)) \
 	$(if $(SEARCH),search=$(SEARCH)) $(if $(FROM),from=$(FROM)) $(if $(BUDGET),budget=$(BUDGET)) $(if $(JOBS),jobs=$(JOBS))
 
-.PHONY: venv test lint table1 table2 table3 table4 audit smoke publish figure5 figure6 figure7 curves speed figures sweep
+.PHONY: venv test lint table1 table2 table3 table4 audit smoke publish figure5 figure6 figure7 curves speed figures sweep bench
 
 venv: $(READY)
 
@@ -89,3 +89,6 @@ figures: $(READY)
 
 sweep: $(READY)
 	$(BIN)/python -m experiments.sweep $(SWEEP_OPTIONS) $(OVERRIDES)
+
+bench: $(READY)
+	$(BIN)/python -m experiments.bench

@@ -1,5 +1,6 @@
 """The commands a person runs; tables, figures and statistics over records."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,3 +19,6 @@ def _check_rooms() -> None:
 
 
 _check_rooms()
+# PyTorch reads this when it first allocates: tables of hundreds of MB in large pages, where the system has them. A
+# row-wise step then spends its time on rows, not on finding their pages.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

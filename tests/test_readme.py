@@ -114,6 +114,12 @@ def test_a_make_target_runs(command: str, monkeypatch: pytest.MonkeyPatch, capfd
         if arguments[0] == "experiments.tables.statistics":
             assert arguments[1] in ("1", "2")
             continue  # they read every data set: see the slow test below
+        if arguments[0] == "experiments.bench":
+            monkeypatch.delitem(sys.modules, "experiments.bench.__main__", raising=False)
+            monkeypatch.setenv("TQDM_DISABLE", "1")  # the command sets it, too: afterwards it is as before
+            run_module([*arguments, "--threads", "1", "--tiny", "--only", "parts"], monkeypatch)
+            assert "negatives/s" in capfd.readouterr().out
+            continue
         monkeypatch.setattr(jobs, "run_all", in_this_process)
         if arguments[0] == "experiments.tables.smoke":
             run_module([arguments[0], *SMALL, "--datasets", "ml-100k", "--models", "popularity", "prme"], monkeypatch)

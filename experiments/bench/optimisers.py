@@ -1,0 +1,86 @@
+"""Adam to the letter against Adam on the batch's rows, on ML-100k: `python -m experiments.bench.optimisers`.
+
+Plain settings; development metrics only, since the default is chosen by this table. Runs are made if they are missing.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets.sources import write_whole
+from experiments.configs import MODELS
+from experiments.figures.collect import Wanted, command_line, sources_of
+from experiments.figures.drawing import write_csv
+
+CHOICES = ("mf-bpr", "sdp", "sdm")
+OPTIMISERS = ("dense", "rowwise")
+
+
+def wanted(models: Sequence[str], seeds: int, overrides: Sequence[str]) -> dict[tuple[str, str, int], Wanted]:
+    """The runs by (model, optimiser, seed)."""
+    return {
+        (model, optimiser, seed): Wanted(
+            (f"model={model}", "test=false", f"seed={seed}", f"model.optimisation.optimizer={optimiser}", *overrides)
+        )
+        for seed in range(seeds)
+        for model in models
+        for optimiser in OPTIMISERS
+    }
+
+
+def row_of(key: tuple[str, str, int], record: dict[str, Any]) -> dict[str, Any]:
+    """What the table says of a run."""
+    seconds = [entry["fit_seconds"] for entry in record["history"][1:]]
+    return {
+        **dict(zip(("model", "optimizer", "seed"), key, strict=True)),
+        "development_ndcg@10": record["development"]["NDCG@10"]["expected"],
+        "best_epoch": record["best_epoch"],
+        "epoch_seconds": statistics.median(seconds),
+        "threads": record["environment"]["threads"],
+        "commit": record["environment"]["commit"],
+    }
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The table for reading, a line a model and optimiser."""
+    lines = [
+        "# Dense and row-wise Adam on ML-100k",
+        "",
+        "Development NDCG@10 of the best epoch, which epoch that is, and median seconds of an epoch by the wall clock.",
+        "",
+        "| model | optimizer | NDCG@10 by seed | mean | best epoch | seconds an epoch |",
+        "|---|---|---|---:|---|---:|",
+    ]
+    for model, optimiser in dict.fromkeys((row["model"], row["optimizer"]) for row in rows):
+        those = [row for row in rows if (row["model"], row["optimizer"]) == (model, optimiser)]
+        values = [row["development_ndcg@10"] for row in those]
+        lines.append(
+            f"| {MODELS[model].name} | {optimiser} | {', '.join(f'{value:.4f}' for value in values)} "
+            f"| {statistics.mean(values):.4f} | {', '.join(str(row['best_epoch']) for row in those)} "
+            f"| {statistics.median(row['epoch_seconds'] for row in those):.2f} |"
+        )
+    return "\n".join([*lines, "", "Made by `python -m experiments.bench.optimisers`."]) + "\n"
+
+
+def main() -> int:
+    parser = command_line(__doc__, "optimisers")
+    parser.add_argument("--seeds", type=int, default=2, help="seeds 0 … n − 1")
+    parser.add_argument("--models", nargs="+", choices=CHOICES, default=CHOICES)
+    arguments = parser.parse_intermixed_args()
+    runs = wanted(arguments.models, arguments.seeds, arguments.overrides)
+    found = sources_of(runs, arguments)
+    if not found:
+        return 1
+    rows = [row_of(key, source.record) for key, source in found.items()]
+    write_csv(arguments.results / f"{arguments.name}.csv", rows)
+    path: Path = arguments.results / f"{arguments.name}.md"
+    write_whole(path, markdown(rows).encode())
+    print(path.read_text(encoding="utf-8"))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
