@@ -23,6 +23,7 @@ SWEEP_OPTIONS = model=$(subst $(empty) $(empty),$(comma),$(strip $(MODEL))) $(if
 	$(if $(SEARCH),search=$(SEARCH)) $(if $(FROM),from=$(FROM)) $(if $(BUDGET),budget=$(BUDGET)) $(if $(JOBS),jobs=$(JOBS))
 
 .PHONY: venv test lint table1 table2 table3 table4 audit smoke publish figure5 figure6 figure7 curves speed figures sweep bench
+.PHONY: status
 
 venv: $(READY)
 
@@ -87,8 +88,8 @@ figures: $(READY)
 	$(BIN)/python -m experiments.figures.curves --seeds $(SEEDS) --config $(CONFIG)
 	$(BIN)/python -m experiments.figures.speed --seeds $(SEEDS) --config $(CONFIG)
 
-sweep: $(READY)
-	$(BIN)/python -m experiments.sweep $(SWEEP_OPTIONS) $(OVERRIDES)
+sweep status: $(READY)
+	$(BIN)/python -m experiments.$@ $(SWEEP_OPTIONS) $(OVERRIDES)
 
 bench: $(READY)
 	$(BIN)/python -m experiments.bench

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -45,6 +46,12 @@ class Run:
         """The record, if the run is finished."""
         path = self.folder / "record.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    @property
+    def failure(self) -> str | None:
+        """What the run died of, if it was begun and has failed."""
+        path = self.folder / "failure.json"
+        return json.loads(path.read_text(encoding="utf-8"))["error"] if path.exists() else None
 
 
 def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
@@ -101,7 +108,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
     """
     torch.set_num_threads(threads)
     run.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(run.folder / ".lock"):
+    with FileLock(run.folder / ".lock"), _noting_failure(run):
         if not force and (record := run.record):
             return record
         (run.folder / "record.json").unlink(missing_ok=True)
@@ -152,6 +159,22 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         save_json(record, run.folder / "record.json")
         checkpoint.unlink(missing_ok=True)
         return record
+
+
+@contextmanager
+def _noting_failure(run: Run) -> Iterator[None]:
+    """What the run dies of is kept in its folder, until it has succeeded."""
+    try:
+        yield
+    except Exception as error:
+        note_failure(run, f"{type(error).__name__}: {error}")
+        raise
+    (run.folder / "failure.json").unlink(missing_ok=True)
+
+
+def note_failure(run: Run, error: str) -> None:
+    """Keep what a run died of beside its configuration."""
+    save_json({"error": error, "config": run.config, "environment": environment()}, run.folder / "failure.json")
 
 
 def result_line(record: dict[str, Any], folder: Path, ties: Ties = "expected") -> str:

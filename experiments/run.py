@@ -26,7 +26,11 @@ def main(config: DictConfig) -> None:
         run = make_run(resolved, HydraConfig.get().runtime.choices["dataset"], Path(resolved["runs"]))
     except DataError as error:
         sys.exit(str(error))
-    record = execute(run, resolved["threads"], resolved["force"])
+    try:
+        record = execute(run, resolved["threads"], resolved["force"])
+    except Exception as error:  # Hydra goes on with the other runs of a sweep, and tells of one that failed at the end
+        print(f"FAILED {' '.join(HydraConfig.get().overrides.task)}: {type(error).__name__}: {error}", file=sys.stderr)
+        raise
     print(result_line(record, run.folder, resolved["protocol"]["ties"]))
 
 

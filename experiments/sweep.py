@@ -291,14 +291,23 @@ def _pair(override: str) -> tuple[str, str]:
     return key, value
 
 
-def search_one(name: str, dataset: str, overrides: Sequence[str], options: dict[str, str]) -> bool:
+def searched(name: str, overrides: Sequence[str], options: dict[str, str]) -> tuple[Search, list[Settings]]:
+    """The search that a command line asks for, and the settings that it is to try, if they are carried over."""
+    search = Search(name, options.get("dataset", "ml-100k"), overrides, float(options.get("budget", 30)))
+    if options.get("search") != "carried":
+        return search, []
+    results = Path(options.get("results", "results"))
+    return search, carried(results, options["from"], name, int(options.get("most", 3)))
+
+
+def search_one(name: str, overrides: Sequence[str], options: dict[str, str]) -> bool:
     """Search, write what was chosen, copy the records. Whether no run has failed."""
     kind, results = options.get("search", "staged"), Path(options.get("results", "results"))
-    search = Search(name, dataset, overrides, float(options.get("budget", 30)))
+    search, given = searched(name, overrides, options)
+    dataset = search.dataset
     print(f"{name} on {dataset}: {kind} search, {search.budget:g} single-thread minutes", flush=True)
     for note in search.notes:
         print(f"  {note}")
-    given = carried(results, options["from"], name, int(options.get("most", 3))) if kind == "carried" else []
     for number, points in enumerate(search.rounds(kind, given), 1):
         found = sum(point.record is not None for point in points)
         print(f" stage {number}: {len(points)} points, {found} of them there", flush=True)
@@ -327,7 +336,7 @@ def main() -> int:
     whole = True
     for name in options["model"].split(","):
         try:
-            whole &= search_one(name, options.get("dataset", "ml-100k"), overrides, options)
+            whole &= search_one(name, overrides, options)
         except (ValueError, ConfigCompositionException, OmegaConfBaseException) as error:
             print(f"{name}: {error}", file=sys.stderr)
             whole = False

@@ -570,5 +570,34 @@ def test_a_run_whose_process_is_killed_does_not_stop_the_others(tmp_path: Path, 
     deadly = (f"model._target_={__name__}.Deadly", *overrides)
     outcomes = {o.overrides: o for o in run_all([deadly, ("model=popularity", *overrides)], tmp_path, workers=1)}
     assert outcomes[deadly].record is None
-    assert "killed" in outcomes[deadly].error
+    assert "killed by signal 9" in outcomes[deadly].error
+    assert run_of(tmp_path, *deadly).failure == outcomes[deadly].error
     assert outcomes["model=popularity", *overrides].record is not None
+
+
+def test_what_a_run_dies_of_is_kept_until_it_succeeds(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    failing = run_of(tmp_path, *OWN, "model.weight=-1.0", *overrides)
+    with pytest.raises(ArithmeticError):
+        execute(failing)
+    assert failing.failure == "ArithmeticError: a weight below 0"
+    (own / "own_nearest.py").write_text(OWN_MODEL.replace("self.weight < 0", "self.weight < -9"))
+    sys.modules.pop("own_nearest")
+    assert execute(failing)
+    assert failing.failure is None
+
+
+def test_a_failed_run_of_a_multirun_is_told_with_its_settings_and_stops_no_other(
+    own: Path, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    command = [sys.executable, "-m", "experiments.run", "-m", *OWN, "model.weight=-1.0,1.0", *overrides]
+    done = subprocess.run(
+        [*command, f"runs={tmp_path / 'runs'}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(own)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "FAILED model=own_nearest.Nearest model.weight=-1.0" in done.stderr
+    assert "a weight below 0" in done.stderr
+    assert run_of(tmp_path / "runs", *OWN, "model.weight=1.0", *overrides).record is not None
