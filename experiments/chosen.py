@@ -12,16 +12,17 @@ FOLDER = Path(__file__).parent / "conf" / "chosen"
 
 def read(dataset: str, model: str) -> list[str]:
     """The overrides that were chosen, one a line of the file. Raises FileNotFoundError if the model was never tuned."""
-    lines = _path(dataset, model).read_text(encoding="utf-8").splitlines()
+    lines = path_of(dataset, model).read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def write(dataset: str, model: str, overrides: Sequence[str], provenance: Sequence[str]) -> Path:
     """Write the overrides, with the lines of provenance above them as comments."""
-    path = _path(dataset, model)
+    path = path_of(dataset, model)
     write_whole(path, "".join(f"{line}\n" for line in (*(f"# {p}" for p in provenance), *overrides)).encode())
     return path
 
 
-def _path(dataset: str, model: str) -> Path:
+def path_of(dataset: str, model: str) -> Path:
+    """The file of a model's chosen settings, whether it exists or not."""
     return FOLDER / dataset / f"{model}.txt"

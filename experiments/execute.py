@@ -186,17 +186,21 @@ def result_line(record: dict[str, Any], folder: Path, ties: Ties = "expected") -
     return f"{record['model']} on {record['dataset']}, {side}{told}: {', '.join(values)} ({folder}/record.json)"
 
 
-def seconds_in_all(records: Iterable[dict[str, Any]], runs: Path) -> float:
-    """What runs took, their parts included, each of which counts once; `runs` is where the parts' records are."""
-    own, unknown = {}, {}
-    for record in records:
-        of_part = {name: runs / record["dataset"] / name / "record.json" for name in record["parts"].values()}
-        found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in of_part.items() if path.exists()}
-        found[_name(record["model"], record["config"], record["data"], record["source"])] = record
-        for name, one in found.items():
-            own[name] = sum(seconds for phase, seconds in one["seconds"].items() if phase != "parts")
-        if missing := frozenset(of_part) - found.keys():
-            unknown[missing] = record["seconds"]["parts"] - sum(own[name] for name in of_part if name in own)
+def seconds_in_all(records: Iterable[dict[str, Any]], runs: Path | None = None) -> float:
+    """What runs took, their parts included, each of which counts once; `runs` is where the parts' records may be."""
+    known = {_name(r["model"], r["config"], r["data"], r["source"]): r for r in records}
+    with_parts = [record for record in known.values() if record["parts"]]
+    for record in with_parts:
+        for name in record["parts"].values():
+            path = runs and runs / record["dataset"] / name / "record.json"
+            if path and path.exists():
+                known[name] = json.loads(path.read_text(encoding="utf-8"))
+    own = {name: sum(s for phase, s in r["seconds"].items() if phase != "parts") for name, r in known.items()}
+    unknown = {}
+    for record in with_parts:
+        parts = record["parts"].values()
+        if missing := frozenset(parts) - known.keys():
+            unknown[missing] = record["seconds"]["parts"] - sum(own[name] for name in parts if name in own)
     return sum(own.values()) + sum(unknown.values())
 
 

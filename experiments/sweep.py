@@ -236,7 +236,7 @@ class Search:
         return [*lines, *self.notes, *(self.line(p) for p in self.unfinished)]
 
     def as_csv(self) -> str:
-        """One row a point, the failed ones and those left out among them."""
+        """One row a point, the failed ones and those left out among them; the seconds are without those of parts."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -244,7 +244,8 @@ class Search:
             row = [point.stage, " ".join(f"{key}={_text(value)}" for key, value in point.settings.items())]
             if record := point.record:
                 row += [f"{record['development'][metric]['expected']:.6f}" for metric in (METRIC, "hit@10")]
-                row += [record.get("best_epoch", ""), f"{seconds_in_all([record], self.runs):.1f}"]
+                own = sum(seconds for phase, seconds in record["seconds"].items() if phase != "parts")
+                row += [record.get("best_epoch", ""), f"{own:.1f}"]
                 row += [point.run.folder.name, record["environment"]["commit"], ""]
             else:
                 row += ["", "", "", "", point.run.folder.name, "", point.error or "left out"]
@@ -265,7 +266,7 @@ def _distinct(points: Iterable[Point]) -> list[Point]:
 
 def _text(value: Any) -> str:
     """A value as Hydra's command line reads it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _value(config: dict[str, Any], path: str) -> Any:

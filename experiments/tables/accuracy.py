@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
@@ -23,7 +24,16 @@ from experiments import chosen
 from experiments.configs import MODELS, compose_run, model_of
 from experiments.execute import make_run
 from experiments.jobs import run_all
-from experiments.tables.cells import METRICS, Cell, best_on_development, cells_of, per_user, records_of, rows
+from experiments.tables.cells import (
+    METRICS,
+    Cell,
+    best_on_development,
+    cells_of,
+    comparisons,
+    per_user,
+    records_of,
+    rows,
+)
 from experiments.uncertainty import paired
 
 DEFAULTS = {3: ["ml-100k"], 4: ["ta-feng"]}
@@ -82,8 +92,17 @@ def print_table(table: int, datasets: Sequence[str], cells: Sequence[Cell], publ
             print(line.rstrip())
 
 
-def comparisons(dataset: str, records: Mapping[str, Sequence[Path]]) -> Iterator[str]:
-    """A line for each class of one's own, against the best baseline. `records`: those of each model on the data set."""
+def told_comparisons(dataset: str, records: Mapping[str, Sequence[Path]]) -> Iterator[str]:
+    """A line for each class of one's own, against the best baseline, and for the paper's models against each group's.
+
+    `records`: those of each model on the data set.
+    """
+    for c in comparisons(dataset, {model: paths for model, paths in records.items() if model in MODELS}):
+        low, high = c.interval
+        yield (
+            f"{dataset}, {c.model} less {c.baseline}, the best {c.group} baseline here by development: NDCG@10 "
+            f"{c.difference:+.3f} ({low:+.3f} … {high:+.3f}), p = {c.corrected:.2g} (paired t-test over users, Holm)"
+        )
     baselines = {m: paths for m, paths in records.items() if m in MODELS and MODELS[m].target.startswith("baselines.")}
     for model in (model for model in records if model not in MODELS and baselines):
         best = best_on_development(baselines)
@@ -124,12 +143,21 @@ def wanted(arguments: argparse.Namespace) -> dict[tuple[str, ...], tuple[str, st
     return jobs
 
 
-def estimate(published: Path, waiting: Sequence[tuple[str, str]], workers: int) -> str:
-    """How long the waiting runs (data set, model) may take, by the seconds of their published records."""
+def estimate(published: Path, waiting: Sequence[tuple[str, str]], models: Sequence[str], workers: int) -> str:
+    """How long the waiting runs (data set, model) may take, by the seconds of their published records.
+
+    Parts that are among the table's `models` are runs of their own there, and are not counted twice.
+    """
+    rows = {model_of(model).target.rpartition(".")[2] for model in models}
+
+    def taken(record: dict[str, Any]) -> float:
+        of_rows = all(name.partition("-")[0] in rows for name in record["parts"].values())
+        return sum(s for phase, s in record["seconds"].items() if phase != "parts" or not of_rows)
+
     seconds, unknown = 0.0, 0
     for dataset, model in waiting:
         records = [json.loads(path.read_text(encoding="utf-8")) for path in records_of(published, dataset, model)]
-        seconds += statistics.mean(sum(r["seconds"].values()) for r in records) if records else 0
+        seconds += statistics.mean(map(taken, records)) if records else 0
         unknown += not records
     without = f", and {unknown} for which there is no estimate" if unknown else ""
     return f"about {seconds / workers / 60:.0f} min, if this machine is as fast as the one that published{without}"
@@ -156,7 +184,8 @@ def main() -> int:
     print(f"{len(ready) - len(waiting)} runs are there, {len(waiting)} to do, {arguments.jobs} side by side")
     if waiting:
         published = arguments.results / "records" / f"table{arguments.table}"
-        print(estimate(published, [jobs[overrides] for overrides in waiting], arguments.jobs), flush=True)
+        of_waiting = [jobs[overrides] for overrides in waiting]
+        print(estimate(published, of_waiting, arguments.models, arguments.jobs), flush=True)
     outcomes = run_all(waiting, arguments.runs, arguments.jobs)
     for outcome in tqdm(outcomes, total=len(waiting), unit="run", disable=None if waiting else True):
         if outcome.record is None:
@@ -179,7 +208,9 @@ def main() -> int:
     print_table(arguments.table, arguments.datasets, cells, arguments.results / f"table{arguments.table}.csv")
     print()
     for dataset in arguments.datasets:
-        for line in comparisons(dataset, {model: paths for (of, model), paths in records.items() if of == dataset}):
+        for line in told_comparisons(
+            dataset, {model: paths for (of, model), paths in records.items() if of == dataset}
+        ):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {arguments.runs}/")
     for failure in failures:

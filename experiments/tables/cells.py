@@ -6,7 +6,7 @@ import csv
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from datasets.interactions import IntArray
 from experiments.configs import MODELS
-from experiments.uncertainty import by_user, interval, verdict
+from experiments.uncertainty import by_user, holm, interval, paired, verdict
 from harness.ranking import Ranks
 
 METRICS = ("hit@10", "NDCG@10")
@@ -34,8 +34,10 @@ class Cell:
     values: tuple[float, ...]  # one a seed, expected ties
     optimistic: float | None = None
     pessimistic: float | None = None
-    verdict: str = ""  # the paper's value is above, within or below our 95 % interval over users
+    interval: tuple[float, float] | None = None  # 95 %, bootstrap over users
+    verdict: str = ""  # the paper's value is above, within or below the interval
     commit: str = ""
+    settings: str = "plain"  # or "chosen"
 
     @property
     def ours(self) -> float | None:
@@ -88,16 +90,11 @@ def cells_of(table: int, dataset: str, model: str, records: Sequence[Path]) -> l
         sides = {side: statistics.mean(r["test"][metric][side] for r in read) for side in ("optimistic", "pessimistic")}
         expected = tuple(r["test"][metric]["expected"] for r in read)
         commits = sorted({r["environment"]["commit"] or "" for r in read})
-        judged = verdict(published, *_interval(records[: len(read)], metric)) if published is not None else ""
-        cells.append(
-            Cell(dataset, model, metric, published, expected, **sides, verdict=judged, commit=", ".join(commits))
-        )
+        bounds = interval(*_over_seeds(records[: len(read)], metric))
+        judged = verdict(published, *bounds) if published is not None else ""
+        cell = Cell(dataset, model, metric, published, expected, **sides, interval=bounds, verdict=judged)
+        cells.append(replace(cell, commit=", ".join(commits)))
     return cells
-
-
-def _interval(records: Sequence[Path], metric: str) -> tuple[float, float]:
-    """Of the mean over instances of the metric's mean over seeds."""
-    return interval(*_over_seeds(records, metric))
 
 
 def _over_seeds(records: Sequence[Path], metric: str) -> tuple[IntArray, NDArray[np.float64]]:
@@ -124,6 +121,39 @@ def best_on_development(records: Mapping[str, Sequence[Path]]) -> str:
         return statistics.mean(record["development"]["NDCG@10"]["expected"] for record in read)
 
     return max(records, key=development)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One of the paper's models against the baseline of a group that is best on development: NDCG@10 on test."""
+
+    dataset: str
+    model: str  # as the paper prints it
+    group: str
+    baseline: str
+    difference: float
+    interval: tuple[float, float]  # 95 %
+    p: float  # of a paired t-test over users
+    corrected: float  # by Holm's method, over all comparisons on the data set
+
+    @property
+    def mark(self) -> str:
+        """g+ or g− (general), s+ or s− (sequential): significantly above or below that baseline; nothing if neither."""
+        return f"{self.group[0]}{'+' if self.difference > 0 else '−'}" if self.corrected < 0.05 else ""
+
+
+def comparisons(dataset: str, records: Mapping[str, Sequence[Path]]) -> list[Comparison]:
+    """SDP, SDM and SDMR against the best baseline of each group. `records`: those of each model (its choice)."""
+    group_of, found = groups(3), []
+    for model in ("sdp", "sdm", "sdmr"):
+        for group in GROUPS:
+            baselines = {m: paths for m, paths in records.items() if paths and group_of.get(MODELS[m].name) == group}
+            if records.get(model) and baselines:
+                best = best_on_development(baselines)
+                test = paired(per_user(records[model], "NDCG@10"), per_user(records[best], "NDCG@10"))
+                found.append((MODELS[model].name, group, MODELS[best].name, *test))
+    corrected = holm([p for *_, p in found])
+    return [Comparison(dataset, *one, c) for one, c in zip(found, corrected, strict=True)]
 
 
 def records_of(table: Path, dataset: str, model: str) -> list[Path]:

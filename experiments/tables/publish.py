@@ -12,61 +12,117 @@ import json
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf.errors import OmegaConfBaseException
 
 from datasets.sources import write_whole
+from experiments import chosen
 from experiments.configs import MODELS, compose_run
-from experiments.execute import Run, make_run
+from experiments.execute import Run, make_run, seconds_in_all
 from experiments.tables.accuracy import arguments_of, has_seed, job, number
-from experiments.tables.cells import DATASETS, METRICS, Cell, cells_of, improvements, ranks_beside, records_of, rows
+from experiments.tables.cells import (
+    DATASETS,
+    METRICS,
+    Cell,
+    Comparison,
+    cells_of,
+    comparisons,
+    improvements,
+    ranks_beside,
+    records_of,
+    rows,
+)
 
-COLUMNS = ("dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optimistic", "pessimistic")
+COLUMNS = (
+    *("dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optimistic", "pessimistic"),
+    *("low", "high", "verdict", "settings", "marks"),
+)
 LATE = "best_among_last_5_allowed"
 NOTE = (
-    "Each cell: the paper's value | ours ± sample standard deviation over seeds (– for one seed, or a model without) | "
-    "where the paper's value lies, seen from our 95 % bootstrap interval over users. Ties count with their expected "
-    "value."
+    "Each cell: the paper's value | ours ± sample standard deviation over seeds (– for one seed, or a model without), "
+    "[95 % bootstrap interval over users] | where the paper's value lies, seen from that interval. Ties count with "
+    "their expected value. Settings: plain (d 64, one setting a model on every data set), or chosen on development."
+)
+MARKS = (
+    "g+ (g−): NDCG@10 is above (below) that of the general baseline that is best on development, s+ (s−) of the "
+    "sequential one; paired t-tests over users (the mean over seeds, and over a user's baskets), Holm-corrected over "
+    "the comparisons on the data set, p < .05."
 )
 
 
-def copy_records(table: Path, dataset: str, model: str, runs: Sequence[Run]) -> None:
-    """Put the records and ranks of all seeds of a model in place of those published before."""
+def copy_records(table: Path, dataset: str, model: str, runs: Sequence[Run], config: str) -> None:
+    """Put records and ranks of all seeds of a model, and its chosen settings, in place of those published before."""
+    settings = _settings(table, dataset, model)
+    if config == "chosen":
+        write_whole(settings, chosen.path_of(dataset, model).read_bytes())
+    else:
+        settings.unlink(missing_ok=True)
     for seed, run in enumerate(runs):
         target = table / dataset / f"{model}-{seed}-record.json"
         write_whole(ranks_beside(target), (run.folder / "ranks.npz").read_bytes())
         write_whole(target, (run.folder / "record.json").read_bytes())
 
 
-def markdown(table: int, cells: Sequence[Cell], records: Sequence[dict[str, Any]]) -> str:
+def _settings(table: Path, dataset: str, model: str) -> Path:
+    """Where the chosen settings of a model's published records are, if they were not made with plain ones."""
+    return table / dataset / f"{model}-chosen.txt"
+
+
+def marks_of(comparisons: Sequence[Comparison]) -> dict[tuple[str, str, str], str]:
+    """The marks of each cell, by data set, model and metric."""
+    marks: dict[tuple[str, str, str], str] = {}
+    for c in comparisons:
+        place = c.dataset, c.model, "NDCG@10"
+        marks[place] = f"{marks.get(place, '')} {c.mark}".strip()
+    return marks
+
+
+def markdown(
+    table: int,
+    cells: Sequence[Cell],
+    records: Sequence[dict[str, Any]],
+    comparisons: Sequence[Comparison],
+    searches: Sequence[str],
+) -> str:
     """The table for reading, the rows of improvement under it, then how the cells were made."""
     lines = [f"# Table {table}, reproduced", "", NOTE, ""]
-    datasets = list(dict.fromkeys(cell.dataset for cell in cells))
+    datasets, marks = list(dict.fromkeys(cell.dataset for cell in cells)), marks_of(comparisons)
     for dataset in datasets:
-        lines += [f"## {dataset}", "", "| model | " + " | ".join(METRICS) + " | ties | seeds | commit |"]
-        lines += ["|---|---|---|---|---:|---|"]
+        lines += [f"## {dataset}", "", "| model | " + " | ".join(METRICS) + " | ties | settings | seeds | commit |"]
+        lines += ["|---|---|---|---|---|---:|---|"]
         for model in dict.fromkeys(cell.model for cell in cells):
             own = [cell for cell in cells if (cell.dataset, cell.model) == (dataset, model)]
             if own and any(cell.values for cell in own):
-                texts = " | ".join(_readable(cell) for cell in own)
-                lines.append(f"| {model} | {texts} | {_ties(own[-1])} | {len(own[0].values)} | {own[0].commit} |")
+                texts = " | ".join(_readable(cell, marks) for cell in own)
+                made = f"{own[0].settings} | {len(own[0].values)} | {own[0].commit}"
+                lines.append(f"| {model} | {texts} | {_ties(own[-1])} | {made} |")
             else:
                 papers = " | ".join(f"{number(cell.paper)} \\| not run" for cell in own)
-                lines.append(f"| {model} | {papers} | – | 0 | – |")
+                lines.append(f"| {model} | {papers} | – | – | 0 | – |")
         gains = [g for g in improvements(table, cells) if g[0] == dataset]
         for model, group in dict.fromkeys((g[2], g[3]) for g in gains):
             values = {g[1]: f"{_percent(g[4])} \\| {_percent(g[5])}" for g in gains if (g[2], g[3]) == (model, group)}
             texts = " | ".join(values.get(metric, "–") for metric in METRICS)
-            lines.append(f"| {model} over the best {group} baseline | {texts} | | | |")
+            lines.append(f"| {model} over the best {group} baseline | {texts} | | | | |")
         lines += ["", "Ties: NDCG@10 if every tie went against, or for, the target; – where both agree.", ""]
+        tests = [c for c in comparisons if c.dataset == dataset]
+        if tests:
+            lines += [MARKS, "", "| NDCG@10 of | less that of | difference, 95 % interval | p | corrected |"]
+            lines += ["|---|---|---|---:|---:|"]
+        for c in tests:
+            between = f"{c.difference:+.3f} ({c.interval[0]:+.3f} … {c.interval[1]:+.3f})"
+            lines.append(f"| {c.model} | {c.baseline} ({c.group}) | {between} | {c.p:.2g} | {c.corrected:.2g} |")
+        lines += [""] * bool(tests)
     late = [f"{r['model']} on {r['dataset']}, seed {r['config']['seed']}" for r in records if r.get(LATE)]
     if late:
         lines += [f"Best epoch among the last five allowed, so that more might help: {'; '.join(late)}.", ""]
     machines = sorted({f"{r['environment']['processor']}, {r['environment']['threads']} thread(s)" for r in records})
     versions = sorted({f"torch {r['environment']['versions']['torch']}" for r in records})
-    seconds = sum(sum(r["seconds"].values()) for r in records)
+    lines += [f"{line}\n" for line in searches]
+    seconds = seconds_in_all(records)
     lines.append(
         f"Made from {len(records)} records on {'; '.join(machines)}; {'; '.join(versions)}; {seconds:.0f} s in all."
     )
@@ -94,16 +150,20 @@ def new_and_repeated(dataset: str, records: Mapping[str, Sequence[Path]]) -> str
     return "".join(f"{line}\n" for line in lines)
 
 
-def latex(table: int, cells: Sequence[Cell]) -> str:
+def latex(table: int, cells: Sequence[Cell], comparisons: Sequence[Comparison]) -> str:
     """The same cells as a LaTeX tabular (booktabs)."""
-    datasets = list(dict.fromkeys(cell.dataset for cell in cells))
-    lines = [f"% Table {table}: the paper's value | ours ± spread", rf"\begin{{tabular}}{{l{'rr' * len(datasets)}}}"]
+    datasets, marks = list(dict.fromkeys(cell.dataset for cell in cells)), marks_of(comparisons)
+    lines = [f"% Table {table}: the paper's value | ours ± spread", f"% {MARKS}"]
+    for dataset, kind in dict.fromkeys((cell.dataset, cell.settings) for cell in cells if cell.values):
+        models = dict.fromkeys(c.model for c in cells if c.values and (c.dataset, c.settings) == (dataset, kind))
+        lines.append(f"% {dataset}, {kind} settings: {', '.join(models)}")
+    lines.append(rf"\begin{{tabular}}{{l{'rr' * len(datasets)}}}")
     lines += [r"\toprule", " & ".join(["", *(rf"\multicolumn{{2}}{{c}}{{{d}}}" for d in datasets)]) + r" \\"]
     lines += [" & ".join(["", *list(METRICS) * len(datasets)]) + r" \\", r"\midrule"]
     index = {(cell.dataset, cell.model, cell.metric): cell for cell in cells}
     for model in dict.fromkeys(cell.model for cell in cells):
         values = [index[dataset, model, metric] for dataset in datasets for metric in METRICS]
-        texts = [f"{number(v.paper)} $|$ {number(v.ours)}" + _spread(v, r" $\pm$ ") for v in values]
+        texts = [f"{number(v.paper)} $|$ {number(v.ours)}" + _spread(v, r" $\pm$ ") + _raised(v, marks) for v in values]
         lines.append(" & ".join([model.replace("_", r"\_"), *texts]) + r" \\")
     lines.append(r"\midrule")
     gains = improvements(table, cells)
@@ -118,20 +178,43 @@ def latex(table: int, cells: Sequence[Cell]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]).replace("–", "--") + "\n"
 
 
-def tidy(cells: Sequence[Cell]) -> str:
+def _raised(cell: Cell, marks: Mapping[tuple[str, str, str], str]) -> str:
+    """The marks of a cell as a superscript."""
+    mark = marks.get((cell.dataset, cell.model, cell.metric), "").replace("−", "-").replace(" ", r"\,")
+    return rf"$^{{\mathrm{{{mark}}}}}$" if mark else ""
+
+
+def tidy(cells: Sequence[Cell], comparisons: Sequence[Comparison]) -> str:
     """One row a cell, as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
+    marks = marks_of(comparisons)
     for c in cells:
         spread = "–" if len(c.values) == 1 and c.spread is None else number(c.spread) if c.values else ""
         ours = [_exact(c.ours), spread, len(c.values), _exact(c.optimistic), _exact(c.pessimistic)]
-        writer.writerow([c.dataset, c.model, c.metric, "" if c.paper is None else f"{c.paper:.3f}", *ours])
+        judged = [*(_exact(bound) for bound in c.interval or (None, None)), c.verdict, c.settings if c.values else ""]
+        judged.append(marks.get((c.dataset, c.model, c.metric), "").replace("−", "-"))
+        writer.writerow([c.dataset, c.model, c.metric, "" if c.paper is None else f"{c.paper:.3f}", *ours, *judged])
     return text.getvalue()
 
 
-def _readable(cell: Cell) -> str:
-    return f"{number(cell.paper)} \\| {number(cell.ours)}{_spread(cell, ' ± ')} \\| {cell.verdict or '–'}"
+def searches_of(results: Path, dataset: str) -> list[str]:
+    """What it took to choose the settings of a data set: a line, if any were chosen."""
+    found = []
+    for path in (results / "sweeps" / dataset).glob("*.csv"):
+        with path.open(encoding="utf-8") as lines:
+            found += [float(row["seconds"]) for row in csv.DictReader(lines) if row["seconds"]]
+    where = f"on development items (results/sweeps/{dataset}/)"
+    minutes = f"{sum(found) / 60:.0f} single-thread minutes"
+    return [f"Settings on {dataset} were chosen from {len(found)} runs, {minutes}, {where}."] if found else []
+
+
+def _readable(cell: Cell, marks: Mapping[tuple[str, str, str], str]) -> str:
+    bounds = f" [{cell.interval[0]:.3f}, {cell.interval[1]:.3f}]" if cell.interval else ""
+    mark = marks.get((cell.dataset, cell.model, cell.metric), "")
+    ours = f"{number(cell.ours)}{_spread(cell, ' ± ')}{bounds}{mark and f' {mark}'}"
+    return f"{number(cell.paper)} \\| {ours} \\| {cell.verdict or '–'}"
 
 
 def _spread(cell: Cell, sign: str) -> str:
@@ -169,25 +252,30 @@ def main() -> int:
             if published > len(runs):
                 print(f"{MODELS[model].name} on {dataset} keeps its {published} published seeds: {len(runs)} are fewer")
             elif all(run.record for run in runs):
-                copy_records(folder, dataset, model, runs)
+                copy_records(folder, dataset, model, runs, arguments.config)
             else:
                 print(f"{MODELS[model].name} on {dataset}: not all of {len(runs)} runs are in {arguments.runs}/")
-    cells, records, apart = [], [], ""
+    cells, records, tests, searches, apart = [], [], [], [], ""
     for dataset in DATASETS[arguments.table]:
         found = {model: records_of(folder, dataset, model) for model in rows()}
         if not any(found.values()):
             continue
         records += [json.loads(path.read_text(encoding="utf-8")) for paths in found.values() for path in paths]
         for model, paths in found.items():
-            cells += cells_of(arguments.table, dataset, MODELS[model].name, paths)
+            settings = "chosen" if _settings(folder, dataset, model).exists() else "plain"
+            cells += [
+                replace(c, settings=settings) for c in cells_of(arguments.table, dataset, MODELS[model].name, paths)
+            ]
+        tests += comparisons(dataset, found)
+        searches += searches_of(arguments.results, dataset)
         apart += new_and_repeated(dataset, found)
     if not cells:
         print(f"nothing to publish: no complete runs in {arguments.runs}/", file=sys.stderr)
         return 1
     made = {
-        "md": markdown(arguments.table, cells, records) + apart,
-        "tex": latex(arguments.table, cells),
-        "csv": tidy(cells),
+        "md": markdown(arguments.table, cells, records, tests, searches) + apart,
+        "tex": latex(arguments.table, cells, tests),
+        "csv": tidy(cells, tests),
     }
     for suffix, text in made.items():
         write_whole(arguments.results / f"table{arguments.table}.{suffix}", text.encode())

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, ttest_rel
 
 from datasets.parsing import DataError
 from experiments import chosen
@@ -22,20 +22,34 @@ from experiments.execute import Run
 from experiments.jobs import Outcome
 from experiments.tables import accuracy, publish
 from experiments.tables.accuracy import estimate
-from experiments.tables.cells import METRICS, Cell, cells_of, improvements, paper_values, rows
-from experiments.uncertainty import interval, verdict
+from experiments.tables.cells import METRICS, Cell, Comparison, cells_of, comparisons, improvements, paper_values, rows
+from experiments.uncertainty import holm, interval, verdict
 from harness.ranking import Ranks, summary
 
-COLUMNS = "dataset,model,metric,paper,ours,spread,seeds,optimistic,pessimistic"
+COLUMNS = "dataset,model,metric,paper,ours,spread,seeds,optimistic,pessimistic,low,high,verdict,settings,marks"
 
 
-def write_record(folder: Path, model: str, seed: int, quality: float = 0.5, ties: int = 0, users: int = 200) -> Path:
+def write_record(
+    folder: Path,
+    model: str,
+    seed: int,
+    quality: float = 0.5,
+    ties: int = 0,
+    users: int = 200,
+    development: float = 0.5,
+) -> Path:
     """A record as a run leaves it, its ranks beside it; `quality` is the share of targets that are on top."""
     rng = np.random.default_rng([seed, int(1000 * quality)])
     above = np.where(rng.random(users) < quality, 0, 60)
     tied = np.full(users, ties)
     record: dict[str, Any] = {
         "model": MODELS[model].target,
+        "dataset": folder.parent.name,
+        "config": {"seed": seed},
+        "data": "data",
+        "source": "source",
+        "parts": {},
+        "development": {"NDCG@10": {"expected": development}},
         "test": summary(Ranks(above, tied)),
         "seconds": {"prepare": 1.0, "fit": 2.0, "rank": 3.0},
         "environment": {"commit": f"c0ffee{seed}", "processor": "abacus", "threads": 1, "versions": {"torch": "2.0"}},
@@ -218,16 +232,23 @@ def test_an_interval_is_the_same_each_time_and_the_verdict_reads_it() -> None:
 def test_the_tidy_table_has_a_row_a_cell() -> None:
     text = publish.tidy(
         [
-            Cell("ml-100k", "SDM", "hit@10", 0.713, (0.5, 0.6), 0.61, 0.49),
+            Cell("ml-100k", "SDM", "hit@10", 0.713, (0.5, 0.6), 0.61, 0.49, (0.5, 0.625), "above", settings="chosen"),
             Cell("ml-100k", "Popularity", "NDCG@10", None, (0.25,), 0.26, 0.24),
+            Cell("ml-100k", "SDM", "NDCG@10", 0.435, (0.5,), 0.5, 0.5),
             Cell("ml-100k", "CML", "hit@10", 0.596, ()),
-        ]
+        ],
+        [
+            Comparison("ml-100k", "SDM", "general", "SLIM", 0.1, (0.05, 0.15), 0.001, 0.002),
+            Comparison("ml-100k", "SDM", "sequential", "PRME", -0.1, (-0.15, -0.05), 0.001, 0.002),
+            Comparison("ml-100k", "SDP", "general", "SLIM", 0.1, (-0.1, 0.3), 0.04, 0.08),
+        ],
     )
     assert text.splitlines() == [
         COLUMNS,
-        "ml-100k,SDM,hit@10,0.713,0.5500,0.071,2,0.6100,0.4900",
-        "ml-100k,Popularity,NDCG@10,,0.2500,–,1,0.2600,0.2400",
-        "ml-100k,CML,hit@10,0.596,,,0,,",
+        "ml-100k,SDM,hit@10,0.713,0.5500,0.071,2,0.6100,0.4900,0.5000,0.6250,above,chosen,",
+        "ml-100k,Popularity,NDCG@10,,0.2500,–,1,0.2600,0.2400,,,,plain,",
+        "ml-100k,SDM,NDCG@10,0.435,0.5000,–,1,0.5000,0.5000,,,,plain,g+ s-",
+        "ml-100k,CML,hit@10,0.596,,,0,,,,,,,",
     ]
 
 
@@ -313,8 +334,91 @@ def test_the_estimate_is_the_mean_of_the_published_seconds_over_the_workers(tmp_
         published.parent.mkdir(exist_ok=True)
         published.write_text(json.dumps(record))
     waiting = [("ml-100k", "sdm")] * 4
-    assert estimate(tmp_path, waiting, 2).startswith("about 6 min")
-    assert "2 for which there is no estimate" in estimate(tmp_path, [*waiting, *[("ml-1m", "sdm")] * 2], 2)
+    assert estimate(tmp_path, waiting, ["sdm"], 2).startswith("about 6 min")
+    assert "2 for which there is no estimate" in estimate(tmp_path, [*waiting, *[("ml-1m", "sdm")] * 2], ["sdm"], 2)
+
+
+def test_the_estimate_counts_parts_that_have_a_row_of_their_own_once(tmp_path: Path) -> None:
+    target = write_record(tmp_path / "made", "sdmr", 0)
+    record = json.loads(target.read_text()) | {"parts": {"sdp": "SDP-1", "sdm": "SDM-2"}}
+    record["seconds"] = {"fit": 60.0, "parts": 600.0}
+    published = tmp_path / "ml-100k" / "sdmr-0-record.json"
+    published.parent.mkdir()
+    published.write_text(json.dumps(record))
+    assert estimate(tmp_path, [("ml-100k", "sdmr")], ["sdp", "sdm", "sdmr"], 1).startswith("about 1 min")
+    assert estimate(tmp_path, [("ml-100k", "sdmr")], ["sdm", "sdmr"], 1).startswith("about 11 min")
+
+
+# --- comparisons ---
+
+
+def test_holms_correction() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_the_papers_models_are_compared_with_each_groups_best_on_development(tmp_path: Path) -> None:
+    """The best on development, not on test; each user once, the mean over seeds; Popularity is in no group."""
+
+    def made(model: str, development: float, quality: float, seeds: int = 2) -> list[Path]:
+        return [
+            write_record(tmp_path / model / str(seed), model, seed, quality, development=development)
+            for seed in range(seeds)
+        ]
+
+    records = {
+        "popularity": made("popularity", 0.99, 0.9, 1),
+        "slim": made("slim", 0.5, 0.3, 1),
+        "mf-bpr": made("mf-bpr", 0.4, 0.8),
+        "prme": made("prme", 0.6, 0.5),
+        "caser": [],
+        "sdm": made("sdm", 0.5, 0.52),
+        "sdmr": [],
+    }
+    general, sequential = comparisons("ml-100k", records)
+    assert (general.model, general.group, general.baseline) == ("SDM", "general", "SLIM")
+    assert (sequential.group, sequential.baseline) == ("sequential", "PRME")
+
+    def ndcg(model: str) -> np.ndarray:
+        values = []
+        for path in records[model]:
+            with np.load(path.with_name("ranks.npz")) as saved:
+                values.append(Ranks(saved["above"], saved["tied"]).ndcg(10))
+        return np.mean(values, axis=0)
+
+    for found in (general, sequential):
+        other = ndcg("slim" if found is general else "prme")
+        assert found.difference == pytest.approx((ndcg("sdm") - other).mean())
+        assert found.p == pytest.approx(ttest_rel(ndcg("sdm"), other).pvalue)
+    assert general.corrected == pytest.approx(2 * general.p)
+    assert (general.mark, sequential.mark) == ("g+", "")
+
+
+def test_what_is_published_says_which_settings_it_was_made_with(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chosen, "FOLDER", tmp_path / "chosen")
+    chosen.write("ml-100k", "sdm", ["model.hops=3"], ["of a search"])
+    for model in ("sdm", "mf-bpr"):
+        write_record(runs / "ml-100k" / f"{model}-0", model, 0)
+    sweep = tmp_path / "results" / "sweeps" / "ml-100k" / "sdm.csv"
+    sweep.parent.mkdir(parents=True)
+    sweep.write_text("seconds\n90\n\n30\n")
+    settings = {}
+    for config, models in (("chosen", ["sdm"]), ("plain", ["mf-bpr"])):
+        assert call(publish, monkeypatch, tmp_path, "3", "--config", config, "--models", *models) == 0
+        cells = rows_of(tmp_path / "results" / "table3.csv")
+        settings[config] = [cells["ml-100k", model, "hit@10"]["settings"] for model in ("SDM", "MF-BPR")]
+    assert settings == {"chosen": ["chosen", ""], "plain": ["chosen", "plain"]}
+    published = tmp_path / "results" / "records" / "table3" / "ml-100k" / "sdm-chosen.txt"
+    assert published.read_text() == "# of a search\nmodel.hops=3\n"
+    text = (tmp_path / "results" / "table3.md").read_text()
+    assert "chosen from 2 runs, 2 single-thread minutes" in text
+    assert "% ml-100k, chosen settings: SDM" in (tmp_path / "results" / "table3.tex").read_text()
+    assert call(publish, monkeypatch, tmp_path, "3", "--models", "sdm") == 0
+    assert rows_of(tmp_path / "results" / "table3.csv")["ml-100k", "SDM", "hit@10"]["settings"] == "plain"
+    assert not published.exists()
 
 
 def test_the_published_table_is_readable(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,18 +432,20 @@ def test_the_published_table_is_readable(tmp_path: Path, runs: Path, monkeypatch
     text = (tmp_path / "results" / "table3.md").read_text()
     sdm = next(line for line in text.splitlines() if line.startswith("| SDM |"))
     hit, ndcg = (cells["ml-100k", "SDM", metric] for metric in METRICS)
-    assert f"0.713 \\| {mean:.3f} ± {hit['spread']} \\| above" in sdm
+    bounds = f"[{float(hit['low']):.3f}, {float(hit['high']):.3f}]"
+    assert f"0.713 \\| {mean:.3f} ± {hit['spread']} {bounds} \\| above" in sdm
     ties = [float(side) for side in sdm.split(" | ")[3].split(" … ")]
     assert ties == pytest.approx([float(ndcg["pessimistic"]), float(ndcg["optimistic"])], abs=0.001)
     assert sdm.endswith("| 2 | c0ffee0, c0ffee1 |")
-    assert "| CML | 0.596 \\| not run | 0.326 \\| not run | – | 0 | – |" in text
+    assert "| CML | 0.596 \\| not run | 0.326 \\| not run | – | – | 0 | – |" in text
     gain = 100 * (float(hit["ours"]) / float(cells["ml-100k", "MF-BPR", "hit@10"]["ours"]) - 1)
     line = next(line for line in text.splitlines() if line.startswith("| SDM over the best general baseline |"))
     told = re.match(r"\| SDM over the best general baseline \| \+14.4 % \\\| ([-+\d.]+) %", line)
     assert told is not None
     assert float(told[1]) == pytest.approx(gain, abs=0.1)
     assert "Made from 4 records on abacus, 1 thread(s); torch 2.0; 24 s in all." in text
-    columns = {line.count(" | ") for line in text.splitlines() if line.startswith("| ") and "over" not in line}
+    lines = text.partition("Ties: ")[0].splitlines()[2:]
+    columns = {line.count(" | ") for line in lines if line.startswith("| ") and "over" not in line}
     assert len(columns) == 1
     latex = (tmp_path / "results" / "table3.tex").read_text()
     assert r"PRME\_s" in latex
