@@ -266,7 +266,7 @@ def _distinct(points: Iterable[Point]) -> list[Point]:
 
 def _text(value: Any) -> str:
     """A value as Hydra's command line reads it."""
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _value(config: dict[str, Any], path: str) -> Any:
