@@ -15,6 +15,8 @@ from datasets.epinions import epinions
 from datasets.interactions import IntArray
 from datasets.task import Training
 
+RULES = {"nearest": "the nearest id after the previous item's", "popular": "the most popular one after it"}
+
 
 class IdOrder:
     """Items that come after the previous one in the order of ids as strings are before all that do not.

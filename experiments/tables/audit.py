@@ -27,8 +27,10 @@ from datasets.sources import write_whole
 from experiments.configs import MODELS, compose_run
 from experiments.execute import make_run
 from experiments.figures.collect import Source, Wanted, sources_of
+from experiments.id_order import RULES
 from experiments.tables.accuracy import has_seed, number
 from experiments.tables.cells import METRICS, paper_values
+from experiments.tables.claims import claims, markdown
 from harness.ranking import READINGS
 
 ORDER = "epinions"  # the data set whose order is audited
@@ -95,7 +97,6 @@ ORDERS = {
     "file": Factor("file", "order: file", ("dataset.order=file",)),
     "random": Factor("random", "order: random"),
 }
-RULES = {"nearest": "the nearest id after the previous item's", "popular": "the most popular one after it"}
 
 
 @dataclass(frozen=True)
@@ -330,6 +331,11 @@ def tidy(records: Records) -> str:
     return text.getvalue()
 
 
+def report(records: Records, results: Path, plots: Path) -> str:
+    """The claims, and the tables, in Markdown. Claims are judged by what is published in `results` and `plots`."""
+    return f"# What the paper's numbers are made of\n\n{markdown(claims(results, plots, records))}\n{tables(records)}"
+
+
 def tables(records: Records) -> str:
     """All tables, in Markdown."""
     parts = (factors(records), ties_by_epoch(records), tie_statistics(records), orders(records), file_order(records))
@@ -360,8 +366,12 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side, on one thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records and models")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published records")
+    parser.add_argument("--plots", type=Path, default=Path("plots"), help="where figure 5's correlations are")
     parser.add_argument("overrides", nargs="*", default=[], help="of every run, such as epochs=2")
-    return parser.parse_intermixed_args()
+    arguments = parser.parse_intermixed_args()
+    if arguments.publish and arguments.overrides:
+        parser.error(f"--publish: not with other settings ({' '.join(arguments.overrides)})")
+    return arguments
 
 
 def main() -> int:
@@ -370,14 +380,15 @@ def main() -> int:
     runs = wanted(arguments)
     sources = sources_of(runs, arguments)
     records = records_of(sources)
-    print(tables(records))
+    text = report(records, arguments.results, arguments.plots)
+    print(text)
     if arguments.publish:
         for place, source in sources.items():
             target = runs[place].published
             if target is not None and not source.is_published:
                 write_whole(target, source.path.read_bytes())
         write_whole(arguments.results / "audit.csv", tidy(records).encode())
-        write_whole(arguments.results / "audit.md", tables(records).encode())
+        write_whole(arguments.results / "audit.md", text.encode())
     return 1 if arguments.train and len(sources) < len(runs) else 0
 
 
