@@ -35,6 +35,7 @@ from experiments.tables.cells import (
     rows,
 )
 from experiments.uncertainty import paired
+from harness.ranking import Ties
 
 DEFAULTS = {3: ["ml-100k"], 4: ["ta-feng"]}
 FIRST_TO_LAST = {"sdm": 0, "sdp": 1, "sdmr": 3}
@@ -77,11 +78,23 @@ def has_seed(model: str) -> bool:
     return model not in MODELS or "optimisation" in compose_run([f"model={model}"])[0]["model"]
 
 
-def print_table(table: int, datasets: Sequence[str], cells: Sequence[Cell], published: Path) -> None:
-    """One line a model: for each metric the paper's value, the published one, and this machine's."""
+def ties_of(overrides: Sequence[str]) -> Ties:
+    """How the overrides have the tables read a tie."""
+    of_protocol = [override for override in overrides if override.startswith("protocol.")]
+    return compose_run(["model=popularity", *of_protocol])[0]["protocol"]["ties"]
+
+
+def print_table(
+    table: int, datasets: Sequence[str], cells: Sequence[Cell], published: Path, overrides: Sequence[str]
+) -> None:
+    """One line a model: for each metric the paper's value, the published one, and this machine's.
+
+    The caption names the overrides, such as those of the protocol, that the runs were made and read with.
+    """
     known = _published(published)
+    made_with = f", made with {' '.join(overrides)}" if overrides else ""
     for dataset in datasets:
-        print(f"\nTable {table}, {dataset}: paper | published | this machine (± over seeds)")
+        print(f"\nTable {table}, {dataset}{made_with}: paper | published | this machine (± over seeds)")
         print(f"{'':12}" + "".join(f"{metric:^32}" for metric in METRICS))
         for model in dict.fromkeys(cell.model for cell in cells):
             line = f"{model:12}"
@@ -199,13 +212,15 @@ def main() -> int:
     for overrides, run in ready.items():
         if run.record is not None:
             records.setdefault(jobs[overrides], []).append(run.folder / "record.json")
+    ties = ties_of(arguments.overrides)
     cells = [
         cell
         for dataset in arguments.datasets
         for model in arguments.models
-        for cell in cells_of(arguments.table, dataset, model_of(model).name, records.get((dataset, model), []))
+        for cell in cells_of(arguments.table, dataset, model_of(model).name, records.get((dataset, model), []), ties)
     ]
-    print_table(arguments.table, arguments.datasets, cells, arguments.results / f"table{arguments.table}.csv")
+    published = arguments.results / f"table{arguments.table}.csv"
+    print_table(arguments.table, arguments.datasets, cells, published, arguments.overrides)
     print()
     for dataset in arguments.datasets:
         for line in told_comparisons(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from datasets.interactions import IntArray
 from experiments.configs import MODELS
 from experiments.uncertainty import by_user, holm, interval, paired, verdict
-from harness.ranking import Ranks
+from harness.ranking import Ranks, Ties
 
 METRICS = ("hit@10", "NDCG@10")
 PAPER = Path(__file__).parent.parent / "paper"
@@ -31,7 +31,7 @@ class Cell:
     model: str  # as the paper prints it
     metric: str
     paper: float | None
-    values: tuple[float, ...]  # one a seed, expected ties
+    values: tuple[float, ...]  # one a seed
     optimistic: float | None = None
     pessimistic: float | None = None
     interval: tuple[float, float] | None = None  # 95 %, bootstrap over users
@@ -74,8 +74,11 @@ def rows() -> list[str]:
     return list(MODELS)
 
 
-def cells_of(table: int, dataset: str, model: str, records: Sequence[Path]) -> list[Cell]:
-    """Both cells of a model (its printed name) from the records of its seeds, with their ranks beside them."""
+def cells_of(table: int, dataset: str, model: str, records: Sequence[Path], ties: Ties = "expected") -> list[Cell]:
+    """Both cells of a model (its printed name) from the records of its seeds, with their ranks beside them.
+
+    `ties`: how the values read a tie; the interval and where the paper's value lies hold for the expected ones.
+    """
     read = [json.loads(path.read_text(encoding="utf-8")) for path in records]
     paper = paper_values(table)
     ours = {model.target for model in MODELS.values()}
@@ -88,11 +91,11 @@ def cells_of(table: int, dataset: str, model: str, records: Sequence[Path]) -> l
             cells.append(Cell(dataset, model, metric, published, ()))
             continue
         sides = {side: statistics.mean(r["test"][metric][side] for r in read) for side in ("optimistic", "pessimistic")}
-        expected = tuple(r["test"][metric]["expected"] for r in read)
+        values = tuple(r["test"][metric][ties] for r in read)
         commits = sorted({r["environment"]["commit"] or "" for r in read})
         bounds = interval(*_over_seeds(records[: len(read)], metric))
         judged = verdict(published, *bounds) if published is not None else ""
-        cell = Cell(dataset, model, metric, published, expected, **sides, interval=bounds, verdict=judged)
+        cell = Cell(dataset, model, metric, published, values, **sides, interval=bounds, verdict=judged)
         cells.append(replace(cell, commit=", ".join(commits)))
     return cells
 

@@ -22,7 +22,7 @@ from datasets.sources import write_whole
 from experiments import chosen
 from experiments.configs import MODELS, compose_run
 from experiments.execute import Run, make_run, seconds_in_all
-from experiments.tables.accuracy import arguments_of, has_seed, job, number
+from experiments.tables.accuracy import arguments_of, has_seed, job, number, ties_of
 from experiments.tables.cells import (
     DATASETS,
     METRICS,
@@ -88,7 +88,7 @@ def markdown(
     searches: Sequence[str],
 ) -> str:
     """The table for reading, the rows of improvement under it, then how the cells were made."""
-    lines = [f"# Table {table}, reproduced", "", NOTE, ""]
+    lines = [f"# Table {table}, reproduced", "", NOTE, "", *departures_of(records)]
     datasets, marks = list(dict.fromkeys(cell.dataset for cell in cells)), marks_of(comparisons)
     for dataset in datasets:
         lines += [f"## {dataset}", "", "| model | " + " | ".join(METRICS) + " | ties | settings | seeds | commit |"]
@@ -127,6 +127,20 @@ def markdown(
         f"Made from {len(records)} records on {'; '.join(machines)}; {'; '.join(versions)}; {seconds:.0f} s in all."
     )
     return "\n".join(lines) + "\n"
+
+
+def departures_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A caption for records that were not made by the default protocol; nothing, if there are none."""
+    named: dict[str, set[str]] = {}
+    for record in records:
+        found = dict(record.get("departures", {}))
+        if record.get("config", {}).get("dataset", {}).get("order") == "file":
+            found["order"] = "file"
+        if found:
+            told = ", ".join(f"{name}={value}" for name, value in found.items())
+            named.setdefault(told, set()).add(f"{record['model'].rpartition('.')[2]} on {record['dataset']}")
+    texts = [f"{told} ({', '.join(sorted(models))})" for told, models in named.items()]
+    return [f"**Departs from the default protocol**: {'; '.join(texts)}.", ""] if texts else []
 
 
 def new_and_repeated(dataset: str, records: Mapping[str, Sequence[Path]]) -> str:
@@ -238,6 +252,8 @@ def main() -> int:
     arguments = arguments_of(__doc__)
     if foreign := [model for model in arguments.models if model not in MODELS]:
         sys.exit(f"{', '.join(foreign)}: only the models of this suite are published")
+    if ties_of(arguments.overrides) != "expected":
+        sys.exit("protocol.ties: what is published counts ties with their expected value, and tells the bounds")
     folder = arguments.results / "records" / f"table{arguments.table}"
     for dataset in arguments.datasets:
         for model in arguments.models:

@@ -579,3 +579,40 @@ def test_only_what_is_missing_is_run_and_a_failure_is_told(
     assert "0.435 |     – | " in lines["SDM"]
     assert lines["CML"].split()[1:] == ["0.596", "|", "–", "|", "–", "0.326", "|", "–", "|", "–"]
     assert lines["Popularity"].split()[1:4] == ["–", "|", "–"]
+
+
+# --- another protocol ---
+
+
+def test_a_table_made_with_another_protocol_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = cells_of(3, "ml-100k", "SDM", [write_record(tmp_path, "sdm", 0)])
+    for overrides in ([], ["protocol.candidates=all", "model.variant=released"]):
+        accuracy.print_table(3, ["ml-100k"], cells, tmp_path / "none.csv", overrides)
+        made_with = ", made with protocol.candidates=all model.variant=released" if overrides else ""
+        assert f"Table 3, ml-100k{made_with}: paper | " in capsys.readouterr().out
+
+
+def test_a_published_table_names_the_departures_of_its_records(tmp_path: Path) -> None:
+    honest: dict[str, Any] = {"model": "models.sdm.SDM", "dataset": "ml-100k", "departures": {}}
+    assert publish.departures_of([honest, {"model": "models.sdp.SDP"}]) == []
+    other = honest | {"departures": {"select_on": "test", "candidates": 99}}
+    shown = honest | {"dataset": "epinions", "config": {"dataset": {"order": "file"}}}
+    (caption, _) = publish.departures_of([honest, other, shown])
+    assert "select_on=test, candidates=99 (SDM on ml-100k); order=file (SDM on epinions)" in caption
+    path = write_record(tmp_path, "sdm", 0)
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"dataset": "ml-100k", "departures": {"ties": "optimistic"}})
+    )
+    records = [json.loads(path.read_text()) | {"parts": {}, "config": {}, "data": "", "source": ""}]
+    assert "**Departs from the default protocol**: ties=optimistic" in publish.markdown(3, [], records, [], [])
+
+
+def test_the_tables_read_ties_as_they_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [write_record(tmp_path, "sdm", 0, ties=9)]
+    values = {ties: cells_of(3, "ml-100k", "SDM", paths, ties)[1].ours for ties in ("expected", "optimistic")}  # type: ignore[arg-type]
+    assert values["optimistic"] == values_of(paths, "NDCG@10", "optimistic")[0] > values["expected"]  # type: ignore[operator]
+    assert accuracy.ties_of(["epochs=2", "protocol.ties=pessimistic"]) == "pessimistic"
+    assert accuracy.ties_of(["epochs=2"]) == "expected"
+    monkeypatch.setattr(sys, "argv", ["publish", "3", "protocol.ties=optimistic", "--models", "popularity"])
+    with pytest.raises(SystemExit, match="counts ties with their expected value"):
+        publish.main()
