@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import jobs
+from experiments import chosen, jobs
 from experiments.jobs import Outcome
 from experiments.tables import accuracy
 
@@ -95,7 +95,7 @@ def test_a_command_runs(command: str, monkeypatch: pytest.MonkeyPatch, capfd: py
         return
     run_module(small(arguments[1:]), monkeypatch)
     out = capfd.readouterr().out
-    assert "hit@10" in out or "out/ml100k/" in out or "--cfg" in arguments
+    assert "hit@10" in out or "out/ml100k/" in out or "runs: " in out or "--cfg" in arguments
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
@@ -121,6 +121,12 @@ def test_a_make_target_runs(command: str, monkeypatch: pytest.MonkeyPatch, capfd
             assert "negatives/s" in capfd.readouterr().out
             continue
         monkeypatch.setattr(jobs, "run_all", in_this_process)
+        if arguments[0] in ("experiments.sweep", "experiments.status"):
+            monkeypatch.setattr(chosen, "FOLDER", Path("chosen").absolute())
+            one = [re.sub("^model=.*", "model=item-knn", argument) for argument in arguments]
+            run_module([*one, *SMALL], monkeypatch)
+            assert re.search("chosen: model.neighbours=|stage 1, 12 runs: ", capfd.readouterr().out)
+            continue
         if arguments[0] == "experiments.tables.smoke":
             run_module([arguments[0], *SMALL, "--datasets", "ml-100k", "--models", "popularity", "prme"], monkeypatch)
             assert "| PRME | " in capfd.readouterr().out
