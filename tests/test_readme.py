@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from experiments import chosen, jobs
+from experiments.figures import collect
 from experiments.jobs import Outcome
 from experiments.tables import accuracy
 
@@ -136,6 +137,10 @@ def test_a_make_target_runs(command: str, monkeypatch: pytest.MonkeyPatch, capfd
             run_module([arguments[0], *SMALL, *told], monkeypatch)
             assert "| SDP is better than MF-BPR | ml-100k: " in capfd.readouterr().out
             continue
+        if arguments[0].startswith("experiments.figures."):
+            draw_small(arguments, monkeypatch)
+            assert re.search(r"plots/[\w-]+\.png|is not drawn: none of its runs is there", capfd.readouterr().out)
+            continue
         monkeypatch.setattr(sys, "argv", arguments)
         given = accuracy.arguments_of("")
         models = [model for model in given.models if model in ("popularity", "mf-bpr", "prme") or "." in model]
@@ -147,6 +152,26 @@ def test_a_make_target_runs(command: str, monkeypatch: pytest.MonkeyPatch, capfd
         out = capfd.readouterr().out
         for model in models if arguments[0].endswith("accuracy") else ["Popularity", "SDMR"]:
             assert re.search(rf"\b{model.rpartition('.')[2]}\b.* \| ", out, re.I)
+
+
+def draw_small(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure from small data and one run at most; its films have the titles that the paper and the README name."""
+    titles = ("Money Talks (1997)", "Fire Down Below (1997)", "Titanic (1997)")
+    lines = [f"{item}|{titles[item % 3]}" + "|" * 3 + "|1" + "|0" * 18 for item in range(130)]
+    Path("ml-100k").mkdir(exist_ok=True)
+    Path("ml-100k", "u.item").write_text("\n".join(lines) + "\n")
+    monkeypatch.setenv("SDMR_DATA", ".")
+    monkeypatch.setattr(collect, "run_all", in_this_process)
+    axes = {"figure5": "--dim 8 --hops 1", "figure6": "--datasets ml-100k --hops 1 --dims 8", "figure7": "--dim 8"}
+    shorter = axes.get(arguments[0].rpartition(".")[2], "--models popularity mf-bpr --config plain").split()
+    seeds = [] if "figure7" in arguments[0] else ["--seeds", "1"]
+    run_module([arguments[0], *SMALL, "epochs=1", *arguments[1:], *shorter, *seeds], monkeypatch)
+
+
+def test_embedded_pictures_are_there() -> None:
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (CHECKOUT / "README.md").read_text(encoding="utf-8"))
+    assert pictures
+    assert [picture for picture in pictures if not (CHECKOUT / picture).is_file()] == []
 
 
 def test_every_command_is_one_that_is_run_here_or_known_to_need_more() -> None:
