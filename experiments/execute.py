@@ -199,8 +199,9 @@ def seconds_in_all(records: Iterable[dict[str, Any]], runs: Path | None = None) 
     unknown = {}
     for record in with_parts:
         parts = record["parts"].values()
-        if missing := frozenset(parts) - known.keys():
-            unknown[missing] = record["seconds"]["parts"] - sum(own[name] for name in parts if name in own)
+        if missing := frozenset(parts).difference(known):
+            in_all = record["seconds"].get("parts", 0.0)  # the oldest published records do not tell
+            unknown[missing] = max(0.0, in_all - sum(own[name] for name in parts if name in own))
     return sum(own.values()) + sum(unknown.values())
 
 

@@ -601,3 +601,17 @@ def test_a_failed_run_of_a_multirun_is_told_with_its_settings_and_stops_no_other
     assert "FAILED model=own_nearest.Nearest model.weight=-1.0" in done.stderr
     assert "a weight below 0" in done.stderr
     assert run_of(tmp_path / "runs", *OWN, "model.weight=1.0", *overrides).record is not None
+
+
+def test_seconds_in_all_count_a_part_once_wherever_its_record_is() -> None:
+    def record(model: str, parts: dict[str, str], seconds: dict[str, float]) -> dict[str, Any]:
+        config = {"model": model, "parts": parts}
+        return {"model": model, "config": config, "data": "d", "source": "s", "parts": parts, "seconds": seconds}
+
+    part = record("models.sdm.SDM", {}, {"fit": 100.0, "rank": 1.0})
+    its_name = module._name("models.sdm.SDM", part["config"], "d", "s")
+    whole = record("models.sdmr.SDMR", {"sdm": its_name}, {"fit": 10.0, "parts": 101.0})
+    other = record("my.SDMR", {"sdm": its_name}, {"fit": 20.0, "parts": 101.0})
+    assert module.seconds_in_all([part, whole, other]) == 131.0
+    assert module.seconds_in_all([whole, other]) == 131.0  # the part's record is not to be had
+    assert module.seconds_in_all([record("my.SDMR", {"sdm": its_name}, {"fit": 20.0})]) == 20.0  # an old record
