@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf.errors import OmegaConfBaseException
 from scipy.stats import kendalltau, spearmanr
 
@@ -29,9 +30,9 @@ from experiments.execute import make_run
 from experiments.figures.collect import Source, Wanted, sources_of
 from experiments.id_order import RULES
 from experiments.tables.accuracy import has_seed, number
-from experiments.tables.cells import METRICS, paper_values
+from experiments.tables.cells import METRICS, paper_values, ranks_beside
 from experiments.tables.claims import claims, markdown
-from harness.ranking import READINGS
+from harness.ranking import READINGS, Ranks, tie_counts
 
 ORDER = "epinions"  # the data set whose order is audited
 RULE = "experiments.id_order.IdOrder"
@@ -127,7 +128,8 @@ def wanted(arguments: argparse.Namespace) -> dict[Place, Wanted]:
             if factor.name in ("honest", "all-items"):  # of the other models, what is trained already
                 for model in (m for m in MODELS if m not in arguments.models and (not seed or has_seed(m))):
                     place = Place("ml-100k", factor.name, model, seed)
-                    if _is_made(_base(place), arguments):
+                    known = _published(place, arguments)
+                    if (known is not None and known.exists()) or _is_made(_base(place), arguments):
                         runs[place] = (*_base(place), *factor.overrides)
     for order in (order for name, order in ORDERS.items() if name in arguments.factors):
         for rule in RULES:
@@ -136,11 +138,21 @@ def wanted(arguments: argparse.Namespace) -> dict[Place, Wanted]:
         for model in arguments.order_models:
             place = Place(ORDER, order.name, model, 0)
             runs[place] = (*_base(place), *order.overrides, *(SHORT if has_seed(model) else ()))
-    published = arguments.results / "records" / "audit"
     return {
-        place: Wanted((*overrides, *arguments.overrides), None if arguments.overrides else published / place.record)
+        place: Wanted((*overrides, *arguments.overrides), _published(place, arguments))
         for place, overrides in runs.items()
     }
+
+
+def _published(place: Place, arguments: argparse.Namespace) -> Path | None:
+    """The published record of a run, or where it would be: the audit's own; for the honest row, else Table 3's."""
+    if arguments.overrides:
+        return None
+    records = arguments.results / "records"
+    own = records / "audit" / place.record
+    of_table = records / "table3" / place.dataset / f"{place.model}-{place.seed}-record.json"
+    is_plain = of_table.exists() and not of_table.with_name(f"{place.model}-chosen.txt").exists()
+    return of_table if place.factor == "honest" and is_plain and not own.exists() else own
 
 
 def _base(place: Place) -> tuple[str, ...]:
@@ -240,7 +252,7 @@ def tie_statistics(records: Records) -> list[str]:
         "|---|---:|---:|---:|---:|---:|",
     ]
     for model in MODELS:
-        of = [record for record in records.get(("ml-100k", "honest", model), ()) if "ties" in record]
+        of = records.get(("ml-100k", "honest", model), ())
         if of:
             share, tied = (statistics.mean(r["ties"][name] for r in of) for name in ("tied_share", "mean_tied"))
             ndcg = {t: statistics.mean(r["test"]["NDCG@10"][t] for r in of) for t in READINGS}
@@ -320,7 +332,7 @@ def tidy(records: Records) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("dataset", "factor", "model", "metric", "ties", "mean", "spread", "seeds", "departures", "commit"))
     for (dataset, factor, model), of in records.items():
-        departures = ", ".join(f"{name}={value}" for name, value in of[0]["departures"].items())
+        departures = ", ".join(f"{name}={value}" for name, value in of[0].get("departures", {}).items())
         commit = ", ".join(sorted({record["environment"]["commit"] or "" for record in of}))
         for metric in METRICS:
             for reading in of[0]["test"][metric]:
@@ -346,7 +358,11 @@ def records_of(sources: Mapping[Place, Source]) -> Records:
     """The records of each data set, factor and model, by seed."""
     records: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for place in sorted(sources, key=lambda place: place.seed):
-        records.setdefault((place.dataset, place.factor, place.model), []).append(sources[place].record)
+        record = sources[place].record
+        if "ties" not in record:  # records of Table 3 that are older than these counts
+            with np.load(ranks_beside(sources[place].path)) as saved:
+                record["ties"] = tie_counts(Ranks(saved["above"], saved["tied"]))
+        records.setdefault((place.dataset, place.factor, place.model), []).append(record)
     return records
 
 
@@ -384,9 +400,8 @@ def main() -> int:
     print(text)
     if arguments.publish:
         for place, source in sources.items():
-            target = runs[place].published
-            if target is not None and not source.is_published:
-                write_whole(target, source.path.read_bytes())
+            if not source.is_published:
+                write_whole(arguments.results / "records" / "audit" / place.record, source.path.read_bytes())
         write_whole(arguments.results / "audit.csv", tidy(records).encode())
         write_whole(arguments.results / "audit.md", text.encode())
     return 1 if arguments.train and len(sources) < len(runs) else 0

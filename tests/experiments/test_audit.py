@@ -41,12 +41,12 @@ def history(*epochs: dict[str, float]) -> list[dict[str, float]]:
     return entries
 
 
-def write_table(folder: Path, model: str, quality: float, seeds: int = 2, users: int = 300) -> None:
+def write_table(folder: Path, model: str, quality: float, seeds: int = 2, users: int = 300, ties: int = 0) -> None:
     """Published records of a model that puts this share of the targets, the first ones, on top."""
     folder.mkdir(parents=True, exist_ok=True)
     above = np.where(np.arange(users) < round(users * quality), 0, 60)
     for seed in range(seeds):
-        np.savez(folder / f"{model}-{seed}-ranks.npz", users=np.arange(users), above=above, tied=np.zeros(users, int))
+        np.savez(folder / f"{model}-{seed}-ranks.npz", users=np.arange(users), above=above, tied=np.full(users, ties))
         (folder / f"{model}-{seed}-record.json").write_text("{}")
 
 
@@ -94,6 +94,30 @@ def test_models_that_are_trained_already_are_ranked_again(tmp_path: Path, monkey
         ("honest", "prme", 0),
         ("all-items", "prme", 0),
     }
+
+
+def test_the_honest_row_has_the_records_of_table_3_as_long_as_they_are_plain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_is_made", lambda *_: False)
+    folder = tmp_path / "results" / "records" / "table3" / "ml-100k"
+    write_table(folder, "sdm", 0.6, ties=9)
+    write_table(folder, "prme", 0.7)
+    arguments = given(tmp_path, models=["sdm"], factors=["honest", "argsort"])
+    runs = audit.wanted(arguments)
+    assert {place.model for place in runs} == {"sdm", "prme"}
+    assert runs[Place("ml-100k", "honest", "sdm", 1)].published == folder / "sdm-1-record.json"
+    of_audit = tmp_path / "results" / "records" / "audit" / "ml-100k"
+    assert runs[Place("ml-100k", "argsort", "sdm", 1)].published == of_audit / "argsort-sdm-1-record.json"
+    sources = {
+        p: collect.Source(one.published, True) for p, one in runs.items() if p.factor == "honest" and one.published
+    }
+    ties = audit.records_of(sources)["ml-100k", "honest", "sdm"][0]["ties"]
+    assert ties == {"tied_share": 1.0, "mean_tied": 9.0}
+    (folder / "sdm-chosen.txt").write_text("model.dim=128\n")
+    assert (
+        audit.wanted(arguments)[Place("ml-100k", "honest", "sdm", 1)].published == of_audit / "honest-sdm-1-record.json"
+    )
 
 
 def test_the_command_makes_what_is_missing_shows_and_publishes(
