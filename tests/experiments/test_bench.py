@@ -180,11 +180,16 @@ def test_optimisers_are_compared_by_development_metrics_of_the_same_runs() -> No
     for (_, optimiser, seed), run in runs.items():
         assert {"test=false", f"seed={seed}", f"model.optimisation.optimizer={optimiser}"} <= set(run.overrides)
     record = {
-        "history": [{}, {"fit_seconds": 2.0}, {"fit_seconds": 4.0}, {"fit_seconds": 3.0}],
         "development": {"NDCG@10": {"expected": 0.5}},
         "best_epoch": 2,
-        "environment": {"threads": 1, "commit": "abc"},
+        "environment": {"commit": "abc"},
     }
-    rows = [optimisers.row_of(("sdm", "dense", seed), record) for seed in (0, 1)]
+    rows = [optimisers.row_of(("sdm", "dense", seed), record, 0.002) for seed in (0, 1)]
     rows[1]["development_ndcg@10"] = 0.6
-    assert "| SDM | dense | 0.5000, 0.6000 | 0.5500 | 2, 2 | 3.00 |" in optimisers.markdown(rows)
+    assert "| SDM | dense | 0.5000, 0.6000 | 0.5500 | 2, 2 | 2.00 |" in optimisers.markdown(rows)
+
+
+def test_optimisers_are_timed_in_turns() -> None:
+    seconds = optimisers.step_seconds(["mf-bpr"], TINY)
+    assert list(seconds) == [("mf-bpr", "dense"), ("mf-bpr", "rowwise")]
+    assert min(seconds.values()) > 0
