@@ -75,8 +75,10 @@ def test_ray_on_a_head_on_loopback(tmp_path: Path) -> None:
             [*start, *where, "--disable-usage-stats"], stdout=log, stderr=log, start_new_session=True
         )
         try:
-            deadline = time.monotonic() + 120
-            while "Ray runtime started" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
+            deadline = time.monotonic() + 300
+            while "Ray runtime started" not in (tmp_path / "log").read_text():
+                assert head.poll() is None, (tmp_path / "log").read_text()
+                assert time.monotonic() < deadline
                 time.sleep(0.5)
             of_head = (
                 f"hydra.launcher.ray.init.address={address}",
@@ -84,5 +86,5 @@ def test_ray_on_a_head_on_loopback(tmp_path: Path) -> None:
             )
             two_are_made_and_one_has_failed(tmp_path, multirun(tmp_path, "hydra/launcher=ray", *of_head))
         finally:
-            os.killpg(head.pid, signal.SIGTERM)
-            head.wait(60)
+            os.killpg(head.pid, signal.SIGKILL)
+            head.wait()
