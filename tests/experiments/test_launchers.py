@@ -20,7 +20,11 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def needs(module: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(find_spec(module) is None, reason=f"{module} is not installed")
+    try:
+        is_there = find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it is in
+        is_there = False
+    return pytest.mark.skipif(not is_there, reason=f"{module} is not installed")
 
 
 def multirun(folder: Path, *launcher: str) -> subprocess.CompletedProcess[str]:
