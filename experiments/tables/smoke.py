@@ -29,7 +29,7 @@ COLUMNS = ("dataset", "model", "epoch_seconds", "rank_seconds", "peak_mib", "com
 NOTE = (
     "Each cell: seconds of an epoch (of the whole fit, where there are none) + seconds to rank all development and "
     "test instances | peak memory of the process in MiB, of which some 400 are PyTorch and the other packages. One "
-    "thread; by the wall clock, other runs beside it."
+    "thread; by the wall clock, other runs beside it, so that the seconds are upper bounds. –: not run yet."
 )
 
 
