@@ -291,9 +291,13 @@ def test_ones_own_class_is_compared_with_the_baseline_that_is_best_on_developmen
         "sdm": [write_record(tmp_path / "sdm", users, hit, 0.9)],
         "own_models.Random": own,
     }
-    (line,) = accuracy.comparisons("ml-100k", records)
+    *of_the_paper, line = accuracy.told_comparisons("ml-100k", records)
+    assert [text.partition(":")[0] for text in of_the_paper] == [
+        "ml-100k, SDM less SLIM, the best general baseline here by development",
+        "ml-100k, SDM less PRME, the best sequential baseline here by development",
+    ]
     assert line.startswith("ml-100k, Random less SLIM, the best baseline here by development: hit@10 +0.625 (")
     _, _, p = paired(np.array([1, 0.5, 0.5, 0.5]), np.zeros(4))
     assert f"p = {p:.2g};" in line
     del records["prme"], records["slim"]
-    assert list(accuracy.comparisons("ml-100k", records)) == []
+    assert list(accuracy.told_comparisons("ml-100k", records)) == []
