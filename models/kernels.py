@@ -1,13 +1,14 @@
-"""The elementwise work of SDP and SDM, fused: every tanh is computed where it is used and never stored.
+"""SDP's and SDM's arithmetic on the CPU: what PyTorch's operations and gradients compute, in less time.
 
-PyTorch writes and reads a tensor, for SDM's attention one of shape [B, C, s, d], for each elementary operation; these
-loops keep one row in the first cache. They run on the CPU (compiled by Numba at the first call, kept on disk for the
-next); other devices take the plain PyTorch expressions, which stand first in each function and say what it computes.
+Three savings. With the exponentials of its summands at hand, a tanh of a sum costs one division, and is never stored:
+SDM's attention has one for each candidate, context item and dimension. SDM's gradient is computed for those candidates
+alone that have one: of a BPR loss with the hardest of four negatives, two in five. And the hops are one function, where
+PyTorch would keep account of some hundred small ones. The loops are compiled by Numba at the first call and kept on
+disk for the next.
 """
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -15,78 +16,117 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from numba.extending import overload
 from torch import Tensor
+from torch.nn.functional import linear
 
 # `error_model`: a division that could raise would keep a loop from being vectorised.
 _compile = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", cache=True)
-_WORTH_A_THREAD = 1 << 20  # tanh, somewhat more than half a millisecond of them
+_WORTH_A_THREAD = 1 << 21  # tanh, about half a millisecond of them
 
 
-def tanh_of_sum(user: Tensor, item: Tensor) -> Tensor:
-    """tanh(u + v_c) for every candidate c: user [B, d] and item [B, C, d] to [B, C, d]."""
-    if user.device.type != "cpu":
-        return torch.tanh(user[:, None] + item)
-    return _TanhOfSum.apply(user, item)
+def tanh(x: Tensor) -> Tensor:
+    """tanh(x) = 2σ(2x) − 1: PyTorch's sigmoid is faster than its tanh. Absolute error in float32 below 3e-7."""
+    result: Tensor = _Tanh.apply(x)
+    return result
 
 
-def attend(query: Tensor, output: Tensor, keys: Tensor, values: Tensor, is_padding: Tensor) -> tuple[Tensor, Tensor]:
-    """One hop: e_c = Σ_j a_cj square(tanh(p_c + v_j)), a_c = softmax_j(−‖tanh(q_c + k_j)‖²) over what is no padding.
+def hops(
+    number: int,
+    q: Tensor,
+    output: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    is_padding: Tensor,
+    c_query: Tensor,
+    gate: Tensor,
+    gate_bias: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The hops of `models.sdm.SDM` as the paper has them: e^H [B, C, d], and a^h of each hop, [H, B, C, s].
 
-    query (q) and output (p) [B, C, d], keys and values [B, s, d], is_padding [B, s], not all of a row: e [B, C, d] and
-    a [B, C, s], which is not differentiable.
+    From q¹ and W_d's part of p, `output` (both [B, C, d]), W_c's and W_d's parts of the context items, `keys` and
+    `values` [B, s, d], and is_padding [B, s], which must not be all of a row. The weights are W_c's half for q, W_g
+    (both [d, d]) and b_g [d]. The attention is not differentiable.
     """
-    if query.device.type != "cpu":
-        z = torch.tanh(query[:, :, None] + keys[:, None]).square().sum(-1)
-        a = torch.softmax(-z.masked_fill(is_padding[:, None], torch.inf), dim=-1)
-        return (a[..., None] * torch.tanh(output[:, :, None] + values[:, None]).square()).sum(2), a.detach()
-    return _Attend.apply(query, output, keys, values, is_padding)
+    e, attention = _Hops.apply(number, q, output, keys, values, is_padding, c_query, gate, gate_bias)
+    return e, attention
 
 
-def mix(gate: Tensor, query: Tensor, e: Tensor) -> Tensor:
-    """(1 − g) ⊙ e + g ⊙ q with g = σ(gate), all [B, C, d]."""
-    if query.device.type != "cpu":
-        return torch.lerp(e, query, torch.sigmoid(gate))
-    return _Mix.apply(gate, query, e)
-
-
-class _TanhOfSum(torch.autograd.Function):
+class _Tanh(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, user: Tensor, item: Tensor) -> Tensor:
-        (result,) = _call(_tanh_of_sum, item.numel(), user, item)
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        result = (2 * x).sigmoid_().mul_(2).sub_(1)
         ctx.save_for_backward(result)
         return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return _call(_tanh_of_sum_backward, gradient.numel(), *ctx.saved_tensors, gradient)
+        return torch.ops.aten.tanh_backward(gradient, *ctx.saved_tensors)
 
 
-class _Attend(torch.autograd.Function):
+class _Hops(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        query, _, keys, _, _ = inputs
-        e, attention = _call(_attend, query.numel() * keys.shape[1], *inputs)
-        ctx.save_for_backward(*inputs, attention)
-        ctx.mark_non_differentiable(attention)
-        return e, attention
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> Any:
-        *saved, attention = ctx.saved_tensors
-        work = gradient.numel() * attention.shape[2]
-        return *_call(_attend_backward, work, *saved, attention, gradient), None
-
-
-class _Mix(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
-        ctx.save_for_backward(*inputs)
-        return _call(_mix, inputs[0].numel(), *inputs)[0]
+    def forward(ctx: Any, number: int, q: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        output, keys, values, is_padding, c_query, gate, gate_bias = inputs
+        ctx.context = *map(_exponential, (output, keys, values)), is_padding
+        ctx.weights, ctx.hops, ctx.mixed = (c_query, gate), [], []
+        for hop in range(number):
+            query = _exponential(linear(q, c_query))
+            e, attention = _call(_attend, q.numel() * keys.shape[1], query, *ctx.context)  # Eq. 9-13, 16
+            ctx.hops.append((q, query, attention))
+            if hop + 1 < number:
+                g = linear(q, gate, gate_bias).sigmoid_()  # Eq. 14
+                ctx.mixed.append((g, q, e))
+                q = torch.lerp(e, q, g)  # Eq. 15
+        all_attention = torch.stack([attention for _, _, attention in ctx.hops])
+        ctx.mark_non_differentiable(all_attention)
+        return e, all_attention
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        return _call(_mix_backward, gradient.numel(), *ctx.saved_tensors, gradient)
+    def backward(ctx: Any, of_e: Tensor, _: Tensor) -> Any:
+        (output, keys, values, _), (c_query, gate) = ctx.context, ctx.weights
+        shape, dim = output.shape, output.shape[2]
+        chosen = _with_gradient(of_e)  # [B, K]; from here on, there are no other candidates
+        rows = (chosen + shape[1] * torch.arange(shape[0])[:, None]).flatten()
+        of_e = _chosen(of_e, rows).view(shape[0], -1, dim)
+        of_output, of_keys, of_values = torch.zeros_like(of_e), torch.zeros_like(keys), torch.zeros_like(values)
+        of_c_query, of_gate, of_gate_bias = torch.zeros_like(c_query), torch.zeros_like(gate), gate.new_zeros(dim)
+        of_q = torch.zeros_like(of_e)
+        for hop, (q, query, attention) in reversed(list(enumerate(ctx.hops))):
+            q_chosen = _chosen(q, rows)
+            if hop + 1 < len(ctx.hops):
+                of_g, of_q, of_e = _call(_mix_backward, 0, *ctx.mixed[hop], chosen, of_q)
+                of_q.view(-1, dim).addmm_(of_g.view(-1, dim), gate)
+                of_gate.addmm_(of_g.view(-1, dim).T, q_chosen)
+                of_gate_bias += of_g.sum((0, 1))
+            inputs = (query, *ctx.context, attention, chosen, of_e, of_output, of_keys, of_values)
+            (of_query,) = _call(_attend_backward, of_e.numel() * keys.shape[1], *inputs)
+            of_q.view(-1, dim).addmm_(of_query.view(-1, dim), c_query)
+            of_c_query.addmm_(of_query.view(-1, dim).T, q_chosen)
+        of_candidates = (
+            torch.zeros_like(output).view(-1, dim).index_copy_(0, rows, of_.view(-1, dim)).view(shape)
+            for of_ in (of_q, of_output)
+        )
+        return None, *of_candidates, of_keys, of_values, None, of_c_query, of_gate, of_gate_bias
+
+
+def _with_gradient(gradient: Tensor) -> Tensor:
+    """Indices [B, K] of K distinct candidates of each instance, among them all whose gradient [B, C, d] is not zero."""
+    has = gradient.ne(0).any(2)
+    most = max(1, int(has.sum(1).max()))
+    return has.to(torch.uint8).topk(most, dim=1, sorted=False).indices
+
+
+def _chosen(x: Tensor, rows: Tensor) -> Tensor:
+    """Rows [B·K, d] of x [B, C, d]."""
+    return x.flatten(0, 1).index_select(0, rows)
+
+
+def _exponential(x: Tensor) -> Tensor:
+    """e^2x, by which a loop has tanh(x + y) = 1 − 2 / (1 + e^2x e^2y), as exact as its summands are.
+
+    The bounds keep a product from being ∞ · 0, and matter only beyond |x| = 43.
+    """
+    return (2 * x).clamp_(-86, 86).exp_()
 
 
 def _call(kernel: Any, work: int, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -110,55 +150,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
-def _tanh(x):  # type: ignore[no-untyped-def]
-    """In float64 the exact one. In float32 one that vectorises, with an absolute error below 3e-7.
-
-    Lambert's continued fraction, cut after seven terms, gives tanh(x/2) = n/d; then tanh x = 2nd / (n² + d²). Beyond
-    ±9, tanh is ±1 in float32.
-    """
-
-
-@overload(_tanh, inline="always")
-def _(x):  # type: ignore[no-untyped-def]
-    if x != numba.float32:
-        return lambda x: math.tanh(x)
-
-    def by_continued_fraction(x):  # type: ignore[no-untyped-def]
-        half = min(max(x, np.float32(-9)), np.float32(9)) * np.float32(0.5)
-        y = half * half
-        n = half * (((y + np.float32(378)) * y + np.float32(17325)) * y + np.float32(135135))
-        d = ((np.float32(28) * y + np.float32(3150)) * y + np.float32(62370)) * y + np.float32(135135)
-        return np.float32(2) * n * d / (n * n + d * d)
-
-    return by_continued_fraction
-
-
-# Loops over indices, not over rows: only these are vectorised.
-
-
-@_compile
-def _tanh_of_sum(user, item):  # type: ignore[no-untyped-def]
-    n, candidates, dim = item.shape
-    result = np.empty_like(item)
-    for b in range(n):
-        for c in range(candidates):
-            for i in range(dim):
-                result[b, c, i] = _tanh(user[b, i] + item[b, c, i])
-    return (result,)
-
-
-@_compile
-def _tanh_of_sum_backward(result, gradient):  # type: ignore[no-untyped-def]
-    n, candidates, dim = result.shape
-    of_user, of_item = np.zeros((n, dim), result.dtype), np.empty_like(result)
-    for b in range(n):
-        for c in range(candidates):
-            for i in range(dim):
-                t = result[b, c, i]
-                g = gradient[b, c, i]
-                of_item[b, c, i] = g - g * t * t
-                of_user[b, i] += g - g * t * t
-    return of_user, of_item
+# Loops over indices, not over rows: only these are vectorised. `query`, `output`, `keys` and `values` are exponentials.
 
 
 @_compile
@@ -166,6 +158,7 @@ def _attend(query, output, keys, values, is_padding):  # type: ignore[no-untyped
     n, candidates, dim = query.shape
     context = keys.shape[1]
     e, attention = np.zeros_like(query), np.zeros((n, candidates, context), query.dtype)
+    one, two = query.dtype.type(1), query.dtype.type(2)
     for b in range(n):
         for c in range(candidates):
             a = attention[b, c]
@@ -175,7 +168,7 @@ def _attend(query, output, keys, values, is_padding):  # type: ignore[no-untyped
                     continue
                 z = a.dtype.type(0)
                 for i in range(dim):
-                    t = _tanh(query[b, c, i] + keys[b, j, i])
+                    t = one - two / (one + query[b, c, i] * keys[b, j, i])
                     z += t * t
                 a[j] = z
                 nearest = min(nearest, z)
@@ -190,22 +183,23 @@ def _attend(query, output, keys, values, is_padding):  # type: ignore[no-untyped
                 a[j] /= total
                 weight = a[j]
                 for i in range(dim):
-                    t = _tanh(output[b, c, i] + values[b, j, i])
+                    t = one - two / (one + output[b, c, i] * values[b, j, i])
                     e[b, c, i] += weight * (t * t)
     return e, attention
 
 
 @_compile
-def _attend_backward(query, output, keys, values, is_padding, attention, gradient):  # type: ignore[no-untyped-def]
-    n, candidates, dim = query.shape
+def _attend_backward(  # type: ignore[no-untyped-def]
+    query, output, keys, values, is_padding, attention, chosen, of_e, of_output, of_keys, of_values
+):
+    """Adds to the last three; returns the query's."""
+    n, number, dim = of_e.shape
     context = keys.shape[1]
-    of_query, of_output = np.zeros_like(query), np.zeros_like(query)
-    of_keys, of_values = np.zeros_like(keys), np.zeros_like(keys)
-    of_attention = np.zeros(context, query.dtype)
+    of_query = np.zeros_like(of_e)
+    of_attention, one, two = np.zeros(context, query.dtype), query.dtype.type(1), query.dtype.type(2)
     for b in range(n):
-        for c in range(candidates):
-            if not gradient[b, c].any():  # a negative that is not the hardest
-                continue
+        for k in range(number):
+            c = chosen[b, k]
             mean = of_attention.dtype.type(0)
             for j in range(context):
                 if is_padding[b, j]:
@@ -214,10 +208,10 @@ def _attend_backward(query, output, keys, values, is_padding, attention, gradien
                 twice = a + a
                 of_a = of_attention.dtype.type(0)
                 for i in range(dim):
-                    t = _tanh(output[b, c, i] + values[b, j, i])
-                    of_a += gradient[b, c, i] * (t * t)
-                    g = twice * gradient[b, c, i] * (t - t * t * t)
-                    of_output[b, c, i] += g
+                    t = one - two / (one + output[b, c, i] * values[b, j, i])
+                    of_a += of_e[b, k, i] * (t * t)
+                    g = twice * of_e[b, k, i] * (t - t * t * t)
+                    of_output[b, k, i] += g
                     of_values[b, j, i] += g
                 of_attention[j] = of_a
                 mean += a * of_a
@@ -227,34 +221,21 @@ def _attend_backward(query, output, keys, values, is_padding, attention, gradien
                 of_z = attention[b, c, j] * (mean - of_attention[j])
                 twice = of_z + of_z
                 for i in range(dim):
-                    t = _tanh(query[b, c, i] + keys[b, j, i])
+                    t = one - two / (one + query[b, c, i] * keys[b, j, i])
                     g = twice * (t - t * t * t)
-                    of_query[b, c, i] += g
+                    of_query[b, k, i] += g
                     of_keys[b, j, i] += g
-    return of_query, of_output, of_keys, of_values
+    return (of_query,)
 
 
 @_compile
-def _mix(gate, query, e):  # type: ignore[no-untyped-def]
-    mixed, half = np.empty_like(gate), gate.dtype.type(0.5)
-    for b in range(gate.shape[0]):
-        for c in range(gate.shape[1]):
-            for i in range(gate.shape[2]):
-                g = half + half * _tanh(half * gate[b, c, i])  # the sigmoid
-                mixed[b, c, i] = e[b, c, i] + g * (query[b, c, i] - e[b, c, i])
-    return (mixed,)
-
-
-@_compile
-def _mix_backward(gate, query, e, gradient):  # type: ignore[no-untyped-def]
-    of_gate, of_query, of_e = np.empty_like(gate), np.empty_like(gate), np.empty_like(gate)
-    half = gate.dtype.type(0.5)
-    for b in range(gate.shape[0]):
-        for c in range(gate.shape[1]):
-            for i in range(gate.shape[2]):
-                g = half + half * _tanh(half * gate[b, c, i])
-                of_mixed = gradient[b, c, i]
-                of_query[b, c, i] = of_mixed * g
-                of_e[b, c, i] = of_mixed - of_mixed * g
-                of_gate[b, c, i] = of_mixed * (query[b, c, i] - e[b, c, i]) * (g - g * g)
-    return of_gate, of_query, of_e
+def _mix_backward(g, q, e, chosen, of_mixed):  # type: ignore[no-untyped-def]
+    of_gate, of_q, of_e = np.empty_like(of_mixed), np.empty_like(of_mixed), np.empty_like(of_mixed)
+    for b in range(of_mixed.shape[0]):
+        for k in range(of_mixed.shape[1]):
+            c = chosen[b, k]
+            for i in range(of_mixed.shape[2]):
+                of_q[b, k, i] = of_mixed[b, k, i] * g[b, c, i]
+                of_e[b, k, i] = of_mixed[b, k, i] - of_q[b, k, i]
+                of_gate[b, k, i] = of_e[b, k, i] * g[b, c, i] * (q[b, c, i] - e[b, c, i])
+    return of_gate, of_q, of_e

@@ -12,7 +12,7 @@ from harness.embedding import Embedding
 from harness.initialise import he_normal, lecun_uniform
 from harness.optimiser import Optimisation
 from harness.training import TorchRecommender
-from models.kernels import attend, mix, tanh_of_sum
+from models.kernels import hops, tanh
 from models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
 
 
@@ -88,6 +88,12 @@ class SDM(TorchRecommender):
             raise ValueError(f"SDM needs hops ≥ 1 and context_length ≥ 1, not {hops} and {context_length}")
         self.dim, self.hops, self.context_length = dim, hops, context_length
 
+    @property
+    def _is_as_in_paper(self) -> bool:
+        """Whether the recurrence is the paper's own, now: dropout may be off at test."""
+        is_dropping = self.dropout.is_on or self.query_dropout.is_on
+        return not is_dropping and (self.before_sum, self.mixed, self.padding) == ("nothing", "distance", "excluded")
+
     def build(self, n_users: int, n_items: int) -> None:
         d = self.dim
         self.users_in = Embedding(n_users, d, std=0.01)  # U⁽ⁱ⁾
@@ -116,21 +122,25 @@ class SDM(TorchRecommender):
 
     def attention(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         """a^h of Eq. 16 for every hop: [H, B, C, s]; zero on padding, an empty context attends to its last place."""
-        return torch.stack(self._hops(users, contexts, candidates)[1])
+        return self._hops(users, contexts, candidates)[1]
 
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         return -self.output(self.distances(users, contexts, candidates)).squeeze(-1)
 
-    def _hops(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _hops(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """e^H [B, C, d], and the attention of every hop [H, B, C, s]."""
         candidates_in, contexts_in = self.items_in.each(candidates, contexts)  # [B, C, d] and [B, s, d]
         candidates_out, contexts_out = self.items_out.each(candidates, contexts)
-        q = tanh_of_sum(self.a_user(self.users_in(users)), self.a_item(candidates_in))  # [B, C, d]
-        p = tanh_of_sum(self.b_user(self.users_out(users)), self.b_item(candidates_out))
+        q = tanh(self.a_user(self.users_in(users))[:, None] + self.a_item(candidates_in))  # [B, C, d]
+        p = tanh(self.b_user(self.users_out(users))[:, None] + self.b_item(candidates_out))
         keys = self.c_context(contexts_in)  # [B, s, d]
         values = self.d_context(contexts_out)  # [B, s, d]
         is_padding = contexts.eq(self.items_in.num_embeddings - 1)
         if self.padding == "excluded":
             is_padding[:, -1] &= ~is_padding.all(dim=1)
+        if self._is_as_in_paper and q.device.type == "cpu":
+            gate = self.gate.weight, self.gate.bias
+            return hops(self.hops, q, self.d_query(p), keys, values, is_padding, self.c_query.weight, *gate)
         attention = []
         q = self.query_dropout(q)
         for hop in range(self.hops):
@@ -139,20 +149,19 @@ class SDM(TorchRecommender):
             e, a = self._attend(self.c_query(q), output, keys, values, is_padding)  # [B, C, d] and [B, C, s]
             attention.append(a)
             if hop + 1 < self.hops:
-                q = mix(self.gate(q), q, e) if self.mixed == "distance" else mix(self.gate(-e), -e, q)
-        return e, attention
+                here, there = (q, e) if self.mixed == "distance" else (-e, q)
+                g = torch.sigmoid(self.gate(here))
+                q = (1 - g) * there + g * here
+        return e, torch.stack(attention)
 
     def _attend(
         self, query: Tensor, output: Tensor, keys: Tensor, values: Tensor, is_padding: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`kernels.attend`, with what the released code adds to it."""
-        is_excluded = self.padding == "excluded"
-        if is_excluded and self.before_sum == "nothing" and not self.dropout.is_on:
-            return attend(query, output, keys, values, is_padding)
-        z = self.dropout(torch.tanh(query[:, :, None] + keys[:, None])).square().sum(-1)  # [B, C, s]
-        outside = is_padding[:, None]
+        """One hop: e [B, C, d] and the attention [B, C, s]."""
+        z = self.dropout(tanh(query[:, :, None] + keys[:, None])).square().sum(-1)  # [B, C, s]
+        is_excluded, outside = self.padding == "excluded", is_padding[:, None]
         a = torch.softmax((-z).masked_fill(outside, -torch.inf) if is_excluded else -z.where(~outside, 65_535 * z), -1)
-        each = a[..., None] * self.dropout(torch.tanh(output[:, :, None] + values[:, None])).square()  # [B, C, s, d]
+        each = a[..., None] * self.dropout(tanh(output[:, :, None] + values[:, None])).square()  # [B, C, s, d]
         if self.before_sum == "layer":
             each = torch.relu(self.layer(each))
             if is_excluded:

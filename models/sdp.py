@@ -12,7 +12,7 @@ from harness.embedding import Embedding
 from harness.initialise import he_normal, lecun_uniform
 from harness.optimiser import Optimisation
 from harness.training import TorchRecommender
-from models.kernels import tanh_of_sum
+from models.kernels import tanh
 from models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
 
 
@@ -91,9 +91,9 @@ class SDP(TorchRecommender):
         """e^(L+1) of Eq. 5: [B, C, d / 2^(L−1)]."""
         user = self.first_user(self.users(users))  # [B, d]
         item = self.first_item(self.items(candidates))  # [B, C, d]
-        e = self.dropout(tanh_of_sum(user, item))
+        e = self.dropout(tanh(user[:, None] + item))
         for layer in self.further:
-            e = torch.tanh(layer(e))
+            e = tanh(layer(e))
         return e.square() if self.distance == "square" else e.abs()
 
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
