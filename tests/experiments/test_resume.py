@@ -110,14 +110,16 @@ def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> No
 
 
 def results_of(place: str) -> dict[str, Any]:
-    """What a sweep has found, without seconds: every run's record, its parameters, and the table of points."""
+    """What a sweep has found, without seconds and commits: every run's record, its parameters, and the table of points."""
     found: dict[str, Any] = {}
     for path in Path(place, "runs", "csv").glob("*/record.json"):
         record = json.loads(path.read_text())
         history = [{k: v for k, v in entry.items() if "seconds" not in k} for entry in record["history"]]
         found[path.parent.name] = record["development"], history
     with Path(place, "results", "sweeps", "csv", "slow.csv").open() as lines:
-        found["points"] = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(lines)]
+        found["points"] = [
+            {k: v for k, v in row.items() if k not in ("seconds", "commit")} for row in csv.DictReader(lines)
+        ]
     found["chosen"] = [line for line in Path("chosen/csv/slow.txt").read_text().splitlines() if line[0] != "#"]
     return found
 
