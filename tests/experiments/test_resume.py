@@ -110,7 +110,7 @@ def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> No
 
 
 def results_of(place: str) -> dict[str, Any]:
-    """What a sweep has found, without seconds and commits: every run's record, its parameters, and the table of points."""
+    """What a sweep has found, but for seconds and commits: every run's record, its parameters, the table of points."""
     found: dict[str, Any] = {}
     for path in Path(place, "runs", "csv").glob("*/record.json"):
         record = json.loads(path.read_text())
