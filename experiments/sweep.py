@@ -17,6 +17,7 @@ import csv
 import io
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -309,12 +310,15 @@ def search_one(name: str, overrides: Sequence[str], options: dict[str, str]) -> 
     print(f"{name} on {dataset}: {kind} search, {search.budget:g} single-thread minutes", flush=True)
     for note in search.notes:
         print(f"  {note}")
+    workers, before, start = int(options.get("jobs", os.cpu_count() or 1)), search.minutes, time.perf_counter()
     for number, points in enumerate(search.rounds(kind, given), 1):
         found = sum(point.record is not None for point in points)
         print(f" stage {number}: {len(points)} points, {found} of them there", flush=True)
-        search.run(points, int(options.get("jobs", os.cpu_count() or 1)))
+        search.run(points, workers)
     for point in search.unfinished:
         print(f"  {search.line(point)}", file=sys.stderr if point.error else sys.stdout)
+    wall, own = time.perf_counter() - start, 60 * (search.minutes - before)
+    print(f"  took {wall:.0f} s; what was run took {own:.0f} s, by {workers} workers: {own / workers:.0f} s")
     folder = results / "sweeps" / dataset
     write_whole(folder / f"{name}.csv", search.as_csv().encode())
     for point in search.points.values():

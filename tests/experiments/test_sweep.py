@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -199,6 +200,7 @@ def test_no_run_is_begun_beyond_the_budget_and_what_is_left_out_is_told(
     assert len(ran) == 3
     out = capsys.readouterr().out
     assert out.count("left out") == 5
+    assert re.search(r"took \d+ s; what was run took 180 s, by (\d+) workers: ", out)
     assert "model.dim=2: left out" in out
     text = (tmp_path / "chosen" / "csv" / "mf-bpr.txt").read_text()
     assert "3 runs, 3.0 of 3 single-thread minutes" in text
