@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import numba
 import numpy as np
@@ -22,6 +23,7 @@ class Embedding(nn.Embedding):
         """`padding` appends the row `number` for "no item"; `unit_ball` clips every row to length 1 after a step."""
         super().__init__(number + padding, dim, padding_idx=number if padding else None, sparse=True)
         self.unit_ball = unit_ball
+        self._evaluated: WeakKeyDictionary[nn.Linear, Any] = WeakKeyDictionary()  # see `through`
         with torch.no_grad():
             self.weight.normal_(std=std)
             if padding:
@@ -35,6 +37,25 @@ class Embedding(nn.Embedding):
         """The rows of several tensors of ids, with one gradient for them all, which is faster than to add several."""
         rows: tuple[Tensor, ...] = _LookUp.apply(self.weight, self.padding_idx, *ids)
         return rows
+
+    def through(self, layer: nn.Linear, ids: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        """`layer`'s output [..., out] for the rows of `ids` [...]; and the rows [..., dim] of `others`, without layer.
+
+        In an evaluation, whose candidates are many times more than items, all rows go through the layer once.
+        """
+        if self.training or torch.is_grad_enabled():
+            rows, *rest = self.each(ids, *others)
+            return layer(rows), *rest
+        state = [(id(parameter), parameter._version) for parameter in (self.weight, *layer.parameters())]
+        if self._evaluated.get(layer, (None,))[0] != state:
+            self._evaluated[layer] = state, layer(self.weight)
+        return F.embedding(ids, self._evaluated[layer][1]), *(F.embedding(each, self.weight) for each in others)
+
+    def train(self, mode: bool = True) -> Self:
+        """As in PyTorch. Training ends what `through` remembers: PyTorch's versions do not count the fused Adam."""
+        if mode:
+            self._evaluated.clear()
+        return super().train(mode)
 
     @torch.no_grad()
     def clip(self, rows: Tensor) -> None:

@@ -22,7 +22,8 @@ from harness.recommender import Recommender, context_length
 
 Ties = Literal["expected", "optimistic", "pessimistic", "argsort-target-last"]
 READINGS: tuple[Ties, ...] = ("expected", "optimistic", "pessimistic")
-PAIRS = 256 * 101  # scored at a time
+BATCH = 128  # instances ranked at a time: what a model computes for their candidates should stay in the cache
+PAIRS = BATCH * 101  # scored at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ def count_ranks(scores: NDArray[np.floating], target_columns: IntArray, in_sort:
     return Ranks(above, tied, (np.argsort(distances, axis=1) == last).argmax(axis=1))
 
 
-def rank(recommender: Recommender, instances: HeldOut, batch_size: int = 256, in_sort: bool = False) -> Ranks:
+def rank(recommender: Recommender, instances: HeldOut, batch_size: int = BATCH, in_sort: bool = False) -> Ranks:
     """Rank the target of every instance among its candidates; `in_sort` as in `count_ranks`.
 
     Raises ValueError, naming the recommender, if its scores have the wrong shape, are no floating-point numbers, or are
@@ -103,7 +104,7 @@ def rank_among_all(
     No more than about `memory` scores are held at a time, and no more pairs are scored at a time than `rank` does.
     """
     length, n_items = context_length(recommender), seen.shape[1]
-    batch_size = max(1, min(256, memory // n_items))
+    batch_size = max(1, min(BATCH, memory // n_items))
     width = max(1, PAIRS // batch_size)
     parts = []
     for start in range(0, len(instances), batch_size):

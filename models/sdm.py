@@ -129,10 +129,10 @@ class SDM(TorchRecommender):
 
     def _hops(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """e^H [B, C, d], and the attention of every hop [H, B, C, s]."""
-        candidates_in, contexts_in = self.items_in.each(candidates, contexts)  # [B, C, d] and [B, s, d]
-        candidates_out, contexts_out = self.items_out.each(candidates, contexts)
-        q = tanh(self.a_user(self.users_in(users))[:, None] + self.a_item(candidates_in))  # [B, C, d]
-        p = tanh(self.b_user(self.users_out(users))[:, None] + self.b_item(candidates_out))
+        a_item, contexts_in = self.items_in.through(self.a_item, candidates, contexts)  # [B, C, d] and [B, s, d]
+        b_item, contexts_out = self.items_out.through(self.b_item, candidates, contexts)
+        q = tanh(self.a_user(self.users_in(users))[:, None] + a_item)  # [B, C, d]
+        p = tanh(self.b_user(self.users_out(users))[:, None] + b_item)
         keys = self.c_context(contexts_in)  # [B, s, d]
         values = self.d_context(contexts_out)  # [B, s, d]
         is_padding = contexts.eq(self.items_in.num_embeddings - 1)

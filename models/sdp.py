@@ -90,7 +90,7 @@ class SDP(TorchRecommender):
     def distances(self, users: Tensor, candidates: Tensor) -> Tensor:
         """e^(L+1) of Eq. 5: [B, C, d / 2^(L−1)]."""
         user = self.first_user(self.users(users))  # [B, d]
-        item = self.first_item(self.items(candidates))  # [B, C, d]
+        (item,) = self.items.through(self.first_item, candidates)  # [B, C, d]
         e = self.dropout(tanh(user[:, None] + item))
         for layer in self.further:
             e = tanh(layer(e))

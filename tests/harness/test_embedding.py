@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.embedding import Embedding
+from harness.optimiser import Optimisation, Optimiser
+from models.sdm import SDM
+from models.sdp import SDP
+from tests.behaviour import small
+
+
+class Counted(nn.Linear):
+    """A layer that counts its rows."""
+
+    rows = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.rows += x[..., 0].numel()
+        return super().forward(x)
+
+
+def test_outside_of_training_the_rows_go_through_a_layer_once() -> None:
+    table, layer = Embedding(7, 4, std=1.0).eval(), Counted(4, 3)
+    ids, others = torch.tensor([[6, 0, 6], [1, 2, 3]]), torch.tensor([5, 5])
+    with torch.inference_mode():
+        for _ in range(3):
+            through, rows = table.through(layer, ids, others)
+    assert layer.rows == 7
+    torch.testing.assert_close(through, layer(table(ids)))
+    assert torch.equal(rows, table(others))
+
+
+@pytest.mark.parametrize("change", ["table", "weight", "bias", "another layer", "loaded"])
+def test_what_went_through_a_layer_is_forgotten_when_anything_changes(change: str) -> None:
+    table, layer = Embedding(7, 4, std=1.0).eval(), nn.Linear(4, 3)
+    ids = torch.arange(7)
+    with torch.inference_mode():
+        (before,) = table.through(layer, ids)
+    with torch.no_grad():
+        match change:
+            case "table":
+                table.weight[2] += 1
+            case "weight":
+                layer.weight.mul_(2)
+            case "bias":
+                layer.bias.add_(1)
+            case "another layer":
+                layer = nn.Linear(4, 3)
+            case "loaded":
+                table.load_state_dict(Embedding(7, 4, std=1.0).state_dict())
+    with torch.inference_mode():
+        (after,) = table.through(layer, ids)
+    assert not torch.equal(before, after)
+    torch.testing.assert_close(after, layer(table(ids)))
+
+
+def test_an_optimiser_step_is_a_change() -> None:
+    for optimizer in ("dense", "rowwise", "sgd"):
+        model = nn.Module()
+        model.table, model.layer = Embedding(7, 4, std=1.0), nn.Linear(4, 3)
+        optimiser = Optimiser(model, Optimisation(optimizer=optimizer))  # type: ignore[arg-type]
+        for _ in range(2):
+            (rows,) = model.train().table.through(model.layer, torch.tensor([1, 3]))
+            optimiser.zero_grad()
+            rows.sum().backward()
+            optimiser.step()
+            model.eval()
+            with torch.inference_mode():
+                (now,) = model.table.through(model.layer, torch.tensor([1, 3]))
+                torch.testing.assert_close(now, model.layer(model.table(torch.tensor([1, 3]))))
+
+
+def test_in_training_the_gradient_passes_through_the_layer_to_the_rows() -> None:
+    table, layer = Embedding(7, 4, std=1.0), nn.Linear(4, 3)
+    through, rows = table.through(layer, torch.tensor([2, 2]), torch.tensor([5]))
+    (through.sum() + rows.sum()).backward()
+    expected = torch.zeros(7, 4)
+    expected[2], expected[5] = 2 * layer.weight.detach().sum(0), 1
+    torch.testing.assert_close(table.weight.grad.to_dense(), expected)
+
+
+@pytest.mark.parametrize("make", [SDP, SDM])
+def test_every_epoch_is_evaluated_with_its_own_parameters(
+    make: Callable[..., SDP | SDM], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def curve() -> list[float]:
+        model = make(dim=8, optimisation=Optimisation(learning_rate=0.01, batch_size=32, epochs=4))
+        model.fit(small().training)
+        return [entry["development"] for entry in model.history[1:]]
+
+    remembered = curve()
+    monkeypatch.setattr(Embedding, "through", lambda self, layer, ids, *o: (layer(self(ids)), *map(self, o)))
+    assert len(set(remembered)) > 2
+    assert remembered == pytest.approx(curve(), abs=1e-6)
