@@ -2,7 +2,7 @@
 #   PYTHON     the interpreter that .venv is made from (3.11 or newer)
 #   DATASETS, MODELS, SEEDS, CONFIG, JOBS   what the tables are made of, see README.md
 #   DATASET, DIM, HOPS, DIMS, LENGTHS, FOR (a user), TARGET, NAME (of the files), TRAIN=no   and the figures
-#   FACTORS            the rows of make audit, see experiments/tables/audit.py
+#   FACTORS            the rows of make audit, see experiments/tables/factors.py
 #   MODEL, DATASET, SEARCH, FROM, BUDGET, JOBS   what is searched, see experiments/sweep.py
 
 PYTHON ?= python3

@@ -15,9 +15,10 @@ import pytest
 from experiments import id_order
 from experiments.figures import collect
 from experiments.jobs import _run
-from experiments.tables import audit, claims
-from experiments.tables.audit import FACTORS, ORDERS, Place
+from experiments.tables import audit, audit_report, claims
+from experiments.tables.audit import Place
 from experiments.tables.claims import IN_PART, NOT, NOT_TESTED, REPRODUCED
+from experiments.tables.factors import AS_RANKED, FACTORS, ORDERS
 from harness.ranking import Ranks, summary, tie_counts
 from tests.behaviour import small
 
@@ -71,7 +72,7 @@ def test_each_factor_is_one_choice_more_and_released_is_all(tmp_path: Path, monk
     }
     assert changed["select-on-test"] == {"protocol.select_on=test"}
     assert changed["all-items"] == {"protocol.candidates=all"}
-    assert changed["released"] == set(audit.AS_RANKED) | changed["variant"]
+    assert changed["released"] == set(AS_RANKED) | changed["variant"]
     assert changed["variant"] == {"model.variant=released", "model.optimisation.epochs=16"}
     assert changed["dropout-off"] == {"model.dropout_at_test=off"} | changed["variant"]
     # what needs no seed is run once, and the variant is that of the paper's own models
@@ -165,7 +166,7 @@ def test_the_command_makes_what_is_missing_shows_and_publishes(
 
 def test_the_table_of_factors_reads_ties_as_its_rows_say() -> None:
     key = ("ml-100k", "honest", "sdmr")
-    lines = audit.factors(
+    lines = audit_report.factors(
         {key: [record(0.5, ties=9), record(0.7, ties=9)], ("ml-100k", "argsort", "sdmr"): [record(0.5)]}
     )
     row = {line.split(" | ")[0].strip("| "): line for line in lines if line.startswith("|")}
@@ -180,17 +181,17 @@ def test_the_orders_of_models_and_their_agreement() -> None:
     full = {"popularity": 0.1, "item-knn": 0.4, "mf-bpr": 0.3, "sdm": 0.5}
     records = {("ml-100k", "honest", model): [record(value)] for model, value in sampled.items()}
     records |= {("ml-100k", "all-items", model): [record(value)] for model, value in full.items()}
-    lines = audit.orders(records)
+    lines = audit_report.orders(records)
     assert "| Item-KNN | 0.500 (3) | 0.400 (2) | 0.500 (3) | 0.400 (2) |" in lines
     assert "hit@10: Kendall's τ 0.67, Spearman's ρ 0.80" in lines[-1]
-    assert audit.orders({}) == []
+    assert audit_report.orders({}) == []
 
 
 def test_ties_are_told_by_model_and_by_epoch() -> None:
     released = record(0.5, history=history({"optimistic": 0.548, "expected": 0.38}, {"optimistic": 0.705}))
-    lines = audit.ties_by_epoch({("ml-100k", "released", "sdmr"): [released]})
+    lines = audit_report.ties_by_epoch({("ml-100k", "released", "sdmr"): [released]})
     assert lines[-2] == "| 1 | 50% | 38% | 2.3 | 0.548 / 0.548 | 0.380 / 0.380 | 0.100 / 0.100 |"
-    table = audit.tie_statistics({("ml-100k", "honest", "sdmr"): [record(0.5, ties=9)]})
+    table = audit_report.tie_statistics({("ml-100k", "honest", "sdmr"): [record(0.5, ties=9)]})
     assert table[-1].startswith("| SDMR | 100.0% | 9.0 | ")
 
 
