@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, Self
-from weakref import WeakKeyDictionary
 
 import numba
 import numpy as np
@@ -23,7 +22,7 @@ class Embedding(nn.Embedding):
         """`padding` appends the row `number` for "no item"; `unit_ball` clips every row to length 1 after a step."""
         super().__init__(number + padding, dim, padding_idx=number if padding else None, sparse=True)
         self.unit_ball = unit_ball
-        self._evaluated: WeakKeyDictionary[nn.Linear, Any] = WeakKeyDictionary()  # see `through`
+        self._evaluated: dict[int, Any] = {}  # see `through`
         with torch.no_grad():
             self.weight.normal_(std=std)
             if padding:
@@ -41,15 +40,16 @@ class Embedding(nn.Embedding):
     def through(self, layer: nn.Linear, ids: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         """`layer`'s output [..., out] for the rows of `ids` [...]; and the rows [..., dim] of `others`, without layer.
 
-        In an evaluation, whose candidates are many times more than items, all rows go through the layer once.
+        In an evaluation, whose candidates are many times more than items, all rows go through the layer once; the
+        output [n, out] is kept until training goes on.
         """
         if self.training or torch.is_grad_enabled():
             rows, *rest = self.each(ids, *others)
             return layer(rows), *rest
         state = [(id(parameter), parameter._version) for parameter in (self.weight, *layer.parameters())]
-        if self._evaluated.get(layer, (None,))[0] != state:
-            self._evaluated[layer] = state, layer(self.weight)
-        return F.embedding(ids, self._evaluated[layer][1]), *(F.embedding(each, self.weight) for each in others)
+        if self._evaluated.get(id(layer), (None,))[0] != state:
+            self._evaluated[id(layer)] = state, layer(self.weight)
+        return F.embedding(ids, self._evaluated[id(layer)][1]), *(F.embedding(each, self.weight) for each in others)
 
     def train(self, mode: bool = True) -> Self:
         """As in PyTorch. Training ends what `through` remembers: PyTorch's versions do not count the fused Adam."""

@@ -124,9 +124,9 @@ def _chosen(x: Tensor, rows: Tensor) -> Tensor:
 def _exponential(x: Tensor) -> Tensor:
     """e^2x, by which a loop has tanh(x + y) = 1 − 2 / (1 + e^2x e^2y), as exact as its summands are.
 
-    The bounds keep a product from being ∞ · 0, and matter only beyond |x| = 43.
+    The bounds keep a product from being ∞ · 0, and matter only beyond |x| = 43. Contiguous, whatever x is.
     """
-    return (2 * x).clamp_(-86, 86).exp_()
+    return (2 * x.contiguous()).clamp_(-86, 86).exp_()
 
 
 def _call(kernel: Any, work: int, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -192,7 +192,10 @@ def _attend(query, output, keys, values, is_padding):  # type: ignore[no-untyped
 def _attend_backward(  # type: ignore[no-untyped-def]
     query, output, keys, values, is_padding, attention, chosen, of_e, of_output, of_keys, of_values
 ):
-    """Adds to the last three; returns the query's."""
+    """of_x is the loss's gradient by x. Adds to the last three; returns the query's.
+
+    With t = tanh(x): d t²/dx = 2 (t − t³). With a = softmax(−z): of_z_j = a_j (Σ_k a_k of_a_k − of_a_j).
+    """
     n, number, dim = of_e.shape
     context = keys.shape[1]
     of_query = np.zeros_like(of_e)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -96,3 +97,10 @@ def test_every_epoch_is_evaluated_with_its_own_parameters(
     monkeypatch.setattr(Embedding, "through", lambda self, layer, ids, *o: (layer(self(ids)), *map(self, o)))
     assert len(set(remembered)) > 2
     assert remembered == pytest.approx(curve(), abs=1e-6)
+
+
+def test_a_model_can_be_pickled_after_an_evaluation() -> None:
+    table, layer = Embedding(7, 4, std=1.0).eval(), nn.Linear(4, 3)
+    with torch.inference_mode():
+        table.through(layer, torch.arange(7))
+    assert torch.equal(pickle.loads(pickle.dumps(table)).weight, table.weight)

@@ -140,6 +140,15 @@ def test_an_input_that_is_not_contiguous_counts_by_its_values(name: str) -> None
     inputs = [shape(torch.float64, 1.0).detach() for shape in shapes]
     turned = [t.transpose(0, 1).contiguous().transpose(0, 1) if t.dim() > 1 else t for t in inputs]
     torch.testing.assert_close(fast(*turned), plain(*inputs))
+    of_turned, of_plain = (
+        gradients(function(*leaves), leaves, torch.ones_like)
+        for function, leaves in (
+            (fast, tuple(t.requires_grad_() for t in turned)),
+            (plain, tuple(t.requires_grad_() for t in inputs)),
+        )
+    )
+    for ours, theirs in zip(of_turned, of_plain, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
