@@ -106,7 +106,8 @@ class _Hops(torch.autograd.Function):
             torch.zeros_like(output).view(-1, dim).index_copy_(0, rows, of_.view(-1, dim)).view(shape)
             for of_ in (of_q, of_output)
         )
-        return None, *of_candidates, of_keys, of_values, None, of_c_query, of_gate, of_gate_bias
+        of_gates = (of_gate, of_gate_bias) if ctx.mixed else (None, None)  # which a single hop does not use
+        return None, *of_candidates, of_keys, of_values, None, of_c_query, *of_gates
 
 
 def _with_gradient(gradient: Tensor) -> Tensor:

@@ -138,7 +138,7 @@ class SDM(TorchRecommender):
         is_padding = contexts.eq(self.items_in.num_embeddings - 1)
         if self.padding == "excluded":
             is_padding[:, -1] &= ~is_padding.all(dim=1)
-        if self._is_as_in_paper and q.device.type == "cpu":
+        if self._is_as_in_paper and q.device.type == "cpu":  # what follows, in less time
             gate = self.gate.weight, self.gate.bias
             return hops(self.hops, q, self.d_query(p), keys, values, is_padding, self.c_query.weight, *gate)
         attention = []

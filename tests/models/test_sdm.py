@@ -259,3 +259,22 @@ def test_it_starts_as_released() -> None:
 def test_no_hop_or_no_context_is_an_error(hops: int, context_length: int) -> None:
     with pytest.raises(ValueError, match=rf"^SDM needs .* not {hops} and {context_length}"):
         SDM(hops=hops, context_length=context_length)
+
+
+@pytest.mark.parametrize("hops", [1, 3])
+def test_the_fast_hops_are_those_that_other_devices_and_the_variants_take(
+    hops: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> list[Tensor]:
+        model = built(hops)
+        scores, attention = model(USERS, CONTEXTS, CANDIDATES), model.attention(USERS, CONTEXTS, CANDIDATES)
+        scores.square().sum().backward()
+        of = [p.grad.to_dense() for p in model.parameters() if p.grad is not None]
+        return [scores.detach(), attention.detach(), *of]
+
+    fast = found()
+    monkeypatch.setattr(SDM, "_is_as_in_paper", False)
+    plain = found()
+    assert len(fast) == len(plain) > 10
+    for ours, theirs in zip(fast, plain, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
