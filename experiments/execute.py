@@ -104,7 +104,8 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
 
     Parts of the model (SDMR's SDP and SDM) are runs of their own, and are made or found first; so is, where the
     protocol only ranks in another way, the run that trains the model. A second process that wants the same run waits
-    for the first. A run that is killed goes on from its last finished epoch.
+    for the first. A run that is killed goes on from its last finished epoch. What a finished search run (`test=false`,
+    otherwise the same) has trained is not trained again.
     """
     torch.set_num_threads(threads)
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -121,8 +122,9 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         checkpoint = run.folder / "checkpoint.pt"
         if force:
             checkpoint.unlink(missing_ok=True)
+        searched = None if trained or force else _searched(run, recommender, task)
         begun = time.perf_counter()
-        if trained is None:
+        if not (trained or searched):
             training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint)
             recommender.fit(replace(training, development=task.test) if protocol.select_on == "test" else training)
         fitted = time.perf_counter()
@@ -153,7 +155,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
             record |= {"trained": trained.folder.name, **_training_of(recommender)}
         elif isinstance(recommender, TorchRecommender):
             recommender.save(run.folder / "model.pt")
-            record |= _training_of(recommender)
+            record |= _training_of(recommender) | ({"trained": searched.folder.name} if searched else {})
             # Of every epoch, those before the run was cut off and started again included.
             seconds["fit"] = sum(entry["fit_seconds"] + entry["rank_seconds"] for entry in recommender.history[1:])
         save_json(record, run.folder / "record.json")
@@ -244,6 +246,21 @@ def _trained(run: Run, recommender: Any, task: Task, threads: int) -> Run | None
     execute(trained, threads)
     recommender.load(trained.folder / "model.pt", task.training.n_users, task.training.n_items)
     return trained
+
+
+def _searched(run: Run, recommender: Any, task: Task) -> Run | None:
+    """The finished run that trained the same and ranked no test item, its parameters read; None if there is none.
+
+    What to test decides nothing in the training, so that the parameters are the same to the last bit.
+    """
+    selects_on_test = run.config["protocol"]["select_on"] == "test"
+    if not run.config["test"] or selects_on_test or not isinstance(recommender, TorchRecommender):
+        return None
+    searched = make_run(run.config | {"test": False}, run.dataset, run.folder.parent.parent)
+    if not (searched.record and (searched.folder / "model.pt").exists()):
+        return None
+    recommender.load(searched.folder / "model.pt", task.training.n_users, task.training.n_items)
+    return searched
 
 
 def _seen(task: Task) -> csr_matrix:

@@ -98,7 +98,7 @@ def main() -> int:
                 print(line)
             return 0
         options, overrides = taken_from(sys.argv[1:], OPTIONS)
-        if "model" not in options:
+        if not options.get("model"):
             print(__doc__, file=sys.stderr)
             return 2
         for name in options["model"].split(","):

@@ -34,6 +34,7 @@ from experiments import chosen
 from experiments.configs import OF_THE_DATASET, compose_run, taken_from
 from experiments.execute import Run, is_running, make_run, seconds_in_all, task_of
 from experiments.jobs import run_all
+from harness.optimiser import Optimisation
 
 SPACES = Path(__file__).parent / "conf" / "space"
 OPTIONS = ("model", "dataset", "search", "from", "most", "budget", "jobs", "results")
@@ -89,7 +90,8 @@ class Search:
         self.space, self.dataset, self.overrides, self.budget = space_of(name), dataset, tuple(overrides), budget
         self.notes: list[str] = []
         self.fixed = self.space.fixed | self._of_parts()
-        self.given = {override.partition("=")[0].lstrip("+") for override in overrides}
+        keys = {override.partition("=")[0].lstrip("+") for override in overrides}
+        self.given = keys | {f"model.{_in_model(key)}" for key in keys.intersection(OF_THE_DATASET)}
         self.points: dict[Path, Point] = {}
         config, _ = compose_run(self._job({}))
         self.runs = Path(config["runs"])
@@ -105,8 +107,9 @@ class Search:
                 self.notes.append(f"{part}: plain settings, since {name} has no chosen ones on {self.dataset}")
                 continue
             for override in overrides:
-                key, _, value = override.partition("=")
-                settings[key.replace("model.", f"model.{part}.", 1)] = value
+                key, value = _pair(override)
+                own = _in_model(key) if key in OF_THE_DATASET else key.removeprefix("model.")
+                settings[f"model.{part}.{own}"] = value
         return settings
 
     def _job(self, settings: Settings) -> tuple[str, ...]:
@@ -288,15 +291,26 @@ def carried(results: Path, dataset: str, name: str, most: int) -> list[Settings]
     return [dict(_pair(override) for override in row["settings"].split()) for row in rows[:most]]
 
 
+def _in_model(key: str) -> str:
+    """Where a model's config has a setting of OF_THE_DATASET."""
+    return f"optimisation.{key}" if hasattr(Optimisation, key) else key
+
+
 def _pair(override: str) -> tuple[str, str]:
     key, _, value = override.partition("=")
     return key, value
 
 
 def searched(name: str, overrides: Sequence[str], options: dict[str, str]) -> tuple[Search, list[Settings]]:
-    """The search that a command line asks for, and the settings that it is to try, if they are carried over."""
+    """The search that a command line asks for, and the settings that it is to try, if they are carried over.
+
+    Raises ValueError if there is no such search.
+    """
+    kind = options.get("search", "staged")
+    if kind not in KINDS or (kind == "carried") != ("from" in options):
+        raise ValueError(f"search must be {', '.join(KINDS)}, and from=DATASET goes with carried; not search={kind}")
     search = Search(name, options.get("dataset", "ml-100k"), overrides, float(options.get("budget", 30)))
-    if options.get("search") != "carried":
+    if kind != "carried":
         return search, []
     results = Path(options.get("results", "results"))
     return search, carried(results, options["from"], name, int(options.get("most", 3)))
@@ -334,8 +348,7 @@ def search_one(name: str, overrides: Sequence[str], options: dict[str, str]) -> 
 
 def main() -> int:
     options, overrides = taken_from(sys.argv[1:], OPTIONS)
-    kind = options.get("search", "staged")
-    if "model" not in options or kind not in KINDS or (kind == "carried") != ("from" in options):
+    if not options.get("model"):
         print(__doc__, file=sys.stderr)
         return 2
     whole = True

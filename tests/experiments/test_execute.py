@@ -231,6 +231,34 @@ def test_the_command_finds_a_finished_run_and_prints_its_metrics(
         assert f"baselines.mf_bpr.MFBPR on csv, {side}: {values} ({run.folder}/record.json)\n" == printed
 
 
+@pytest.mark.parametrize("model", ["mf-bpr", "sdmr"])
+def test_what_a_search_run_has_trained_is_not_trained_again(
+    model: str, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"mf-bpr": SMALL, "sdmr": ("model.sdp.dim=8", "model.sdm.dim=4", "epochs=1")}[model]
+    arguments = (f"model={model}", *overrides, *small)
+    alone, after = run_of(tmp_path / "alone", *arguments), run_of(tmp_path / "after", *arguments)
+    searched = run_of(tmp_path / "after", *arguments, "test=false")
+    expected = execute(alone)
+    assert "trained" not in expected
+    execute(searched)
+    with monkeypatch.context() as patch:
+        for trained in (MFBPR, SDP, SDM, SDMR):
+            forbid(patch, trained)
+        record = execute(after)
+        with pytest.raises(AssertionError, match="fitted again"):
+            execute(after, force=True)
+        with pytest.raises(AssertionError, match="fitted again"):
+            execute(run_of(tmp_path / "after", *arguments, "protocol.select_on=test"))
+    assert record["trained"] == searched.folder.name
+    for side in ("test", "development"):
+        assert record[side] == expected[side]
+    assert less_seconds(record["history"]) == less_seconds(expected["history"])
+    assert record["seconds"]["fit"] == sum(e["fit_seconds"] + e["rank_seconds"] for e in record["history"][1:])
+    assert all(np.array_equal(a, ranks_of(alone.folder)[n]) for n, a in ranks_of(after.folder).items())
+    assert (after.folder / "model.pt").exists()
+
+
 def test_a_finished_run_is_not_run_again_unless_forced(
     tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

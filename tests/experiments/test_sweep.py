@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import chosen, jobs, sweep
+from experiments import chosen, jobs, status, sweep
 from experiments.configs import MODELS, compose_run
 from experiments.jobs import Outcome
 from experiments.sweep import SPACES, Search, space_of
@@ -77,10 +77,11 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     return done
 
 
-def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str) -> int:
+def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str, program: Any = sweep) -> int:
     command = ["experiments.sweep", "dataset=csv", f"results={tmp_path / 'results'}", *arguments]
     monkeypatch.setattr(sys, "argv", command)
-    return sweep.main()
+    exit_code: int = program.main()
+    return exit_code
 
 
 def rows_of(tmp_path: Path, name: str = "mf-bpr") -> list[dict[str, str]]:
@@ -217,6 +218,12 @@ def test_a_given_setting_is_no_axis_and_is_part_of_what_is_chosen(
     assert {"model.dim=2", "model.optimisation.negatives=all"} <= set(chosen.read("csv", "mf-bpr"))
 
 
+def test_a_setting_given_for_the_data_set_is_no_axis_of_the_model(given: tuple[str, ...]) -> None:
+    search = Search("sdm", "csv", (*given, "context_length=7"), 30)
+    assert all("model.context_length" not in stage for stage in search._axes())
+    assert search.plain["model"]["context_length"] == 7
+
+
 def test_a_failed_run_is_told_with_its_settings_and_stops_no_other(
     tmp_path: Path,
     given: tuple[str, ...],
@@ -282,6 +289,16 @@ def test_parts_come_as_they_were_chosen(
     assert search.minutes * 60 == pytest.approx(once)
 
 
+def test_what_was_chosen_for_a_part_stays_the_parts(given: tuple[str, ...], spaces: Path) -> None:
+    chosen.write("csv", "sdp", ["model.dim=2", "epochs=7"], [])
+    chosen.write("csv", "sdm", ["model.hops=1", "context_length=3", "patience=4"], [])
+    (spaces / "sdmr.yaml").write_text("parts: {sdp: sdp, sdm: sdm}\nstages: []")
+    model = Search("sdmr", "csv", given, 30).plain["model"]
+    whole, sdp, sdm = ({"optimisation": m["optimisation"]} | m for m in (model, model["sdp"], model["sdm"]))
+    assert (whole["optimisation"]["epochs"], sdp["optimisation"]["epochs"], sdm["optimisation"]["epochs"]) == (1, 7, 1)
+    assert (sdp["dim"], sdm["hops"], sdm["context_length"], sdm["optimisation"]["patience"]) == (2, 1, 3, 4)
+
+
 def test_without_chosen_parts_plain_ones_are_taken_and_told(
     tmp_path: Path, given: tuple[str, ...], spaces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,11 +318,26 @@ def test_with_baskets_an_axis_may_have_other_values_or_none(given: tuple[str, ..
     assert axis("sdm", "dataset.basket=basket") is None
 
 
-@pytest.mark.parametrize("arguments", [(), ("model=mf-bpr", "search=random"), ("model=mf-bpr", "search=carried")])
-def test_what_cannot_be_asked_for_is_refused(
-    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("arguments", [(), ("model=",)])
+@pytest.mark.parametrize("program", [sweep, status])
+def test_without_a_model_the_usage_is_told(
+    program: Any, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert call(monkeypatch, tmp_path, *arguments) == 2
+    assert call(monkeypatch, tmp_path, *arguments, program=program) == 2
+
+
+@pytest.mark.parametrize("arguments", [("search=random",), ("search=carried",), ("search=grid", "from=ml-100k")])
+@pytest.mark.parametrize("program", [sweep, status])
+def test_a_search_that_does_not_exist_is_refused(
+    program: Any,
+    arguments: tuple[str, ...],
+    tmp_path: Path,
+    given: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call(monkeypatch, tmp_path, "model=mf-bpr", *arguments, *given, program=program) == 1
+    assert "search must be staged, grid, carried, and from=DATASET" in capsys.readouterr().err
 
 
 def test_a_model_without_a_space_is_told(
