@@ -77,7 +77,10 @@ class _LookUp(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         rows = torch.cat([ids.reshape(-1) for ids in ctx.saved_tensors])
-        values = torch.cat([gradient.reshape(-1, ctx.shape[1]) for gradient in gradients])
+        if len(gradients) == 1 and ctx.padding is None:
+            values = gradients[0].reshape(-1, ctx.shape[1])
+        else:
+            values = torch.cat([gradient.reshape(-1, ctx.shape[1]) for gradient in gradients])
         if ctx.padding is not None:
             values.masked_fill_(rows.eq(ctx.padding)[:, None], 0)
         gradient = torch.sparse_coo_tensor(rows[None], values, ctx.shape, check_invariants=False)

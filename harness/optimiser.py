@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from harness.adam import adam
 from harness.embedding import Embedding, RowSums
 
 
@@ -67,81 +68,68 @@ class Optimiser:
     """
 
     def __init__(self, model: nn.Module, options: Optimisation) -> None:
-        is_decay = options.regularise == "all"
-        self._regularisation = 0.0 if is_decay else options.regularisation
-        self._rowwise = options.optimizer == "rowwise"
-        self._learning_rate, self._options = options.learning_rate, options
-        of_table = {id(m.weight): m for m in model.modules() if isinstance(m, Embedding)}
+        tables = {id(m.weight): m for m in model.modules() if isinstance(m, Embedding)}
         trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        self._tables = [(of_table[id(p)], "bias" not in name) for name, p in trainable if id(p) in of_table]
-        self._sums = [RowSums(len(table.weight)) for table, _ in self._tables]
-        self._weights = [p for name, p in trainable if id(p) not in of_table and "bias" not in name]
-        method = torch.optim.SGD if options.optimizer == "sgd" else torch.optim.Adam
-        by_method = [p for _, p in trainable if not (self._rowwise and id(p) in of_table)]
-        decay = options.regularisation if is_decay else 0.0
-        self._method = (
-            method(by_method, lr=options.learning_rate, weight_decay=decay, fused=True) if by_method else None
-        )
-        self._moments = (
-            [(torch.zeros_like(t.weight), torch.zeros_like(t.weight)) for t, _ in self._tables] if self._rowwise else []
-        )
-        self._steps = 0
+        self._parameters = [_Parameter(name, p, tables.get(id(p)), options) for name, p in trainable]
+        self._learning_rate, self._options, self._steps = options.learning_rate, options, 0
 
     def start_epoch(self, epoch: int) -> None:
         """Set the learning rate of an epoch, counted from 1."""
         halvings = (epoch - 1) // self._options.halve_every if self._options.halve_every else 0
         self._learning_rate = self._options.learning_rate / 2**halvings
-        for group in self._method.param_groups if self._method else ():
-            group["lr"] = self._learning_rate
 
     def zero_grad(self) -> None:
-        for table, _ in self._tables:
-            table.weight.grad = None
-        if self._method:
-            self._method.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.whole.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
         """One update from the gradients that `backward` has left."""
         self._steps += 1
-        for parameter in self._weights:
-            if parameter.grad is not None:
-                parameter.grad.add_(parameter, alpha=2 * self._regularisation)
-        touched = []
-        for number, (table, is_regularised) in enumerate(self._tables):
-            weight: Tensor = table.weight
-            if weight.grad is None:
-                continue
-            rows, values = self._sums[number](weight.grad)
-            if is_regularised:
-                values.add_(weight.index_select(0, rows), alpha=2 * self._regularisation)
-            if self._rowwise:
-                self._step_rows(weight, rows, values, *self._moments[number])
-                touched.append((table, rows))
-            else:
-                weight.grad = torch.zeros_like(weight).index_copy_(0, rows, values)
-                touched.append((table, torch.arange(len(weight), device=weight.device)))
-        if self._method:
-            self._method.step()
-        for table, rows in touched:
-            table.clip(rows)
-
-    def _step_rows(self, weight: Tensor, rows: Tensor, gradient: Tensor, first: Tensor, second: Tensor) -> None:
-        """Adam's update of some rows [n] of a table, gradient [n, dim]; moments are those of the whole table."""
-        beta1, beta2, epsilon = 0.9, 0.999, 1e-8
-        m = first[rows].lerp_(gradient, 1 - beta1)
-        v = second[rows].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        first.index_copy_(0, rows, m)
-        second.index_copy_(0, rows, v)
-        rate = self._learning_rate / (1 - beta1**self._steps)
-        scale = (v / (1 - beta2**self._steps)).sqrt_().add_(epsilon)
-        weight.index_add_(0, rows, m.div_(scale), alpha=-rate)
+        for parameter in self._parameters:
+            if parameter.whole.grad is not None:
+                parameter.step(parameter.whole.grad, self._learning_rate, self._steps)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold for the next step to be the same."""
-        return {"method": self._method and self._method.state_dict(), "moments": self._moments, "steps": self._steps}
+        return {"moments": [parameter.moments for parameter in self._parameters], "steps": self._steps}
 
     def load(self, state: dict[str, Any]) -> None:
-        if self._method:
-            self._method.load_state_dict(state["method"])
-        self._moments, self._steps = state["moments"], state["steps"]
+        for parameter, moments in zip(self._parameters, state["moments"], strict=True):
+            parameter.moments = moments
+        self._steps = state["steps"]
+
+
+class _Parameter:
+    """A table, or a parameter of any other kind, which is taken for a table with one row; and its moments."""
+
+    def __init__(self, name: str, whole: nn.Parameter, table: Embedding | None, options: Optimisation) -> None:
+        self.whole, self.table, self.optimizer = whole, table, options.optimizer
+        if options.regularise == "all":
+            self.pull, self.pull_outside = options.regularisation, options.regularisation
+        else:
+            self.pull, self.pull_outside = 0.0 if "bias" in name else 2 * options.regularisation, 0.0
+        rows = self._rows()
+        self.moments: tuple[Tensor, ...] = (
+            () if self.optimizer == "sgd" else (torch.zeros_like(rows), torch.zeros_like(rows))
+        )
+        self._every_row, self._sums = torch.arange(len(rows), device=rows.device), RowSums(len(rows))
+
+    def _rows(self) -> Tensor:
+        """[n, dim], on the memory of the parameter."""
+        return self.whole.detach() if self.table else self.whole.detach().view(1, -1)
+
+    def step(self, gradient: Tensor, learning_rate: float, number: int) -> None:
+        """Move the rows as their gradient asks, in the step of this number, from 1."""
+        weight = self._rows()
+        rows, sums = self._sums(gradient) if self.table else (self._every_row, gradient.reshape(1, -1))
+        if self.optimizer == "sgd":
+            weight.index_add_(0, rows, sums + self.pull * weight[rows], alpha=-learning_rate)
+        else:
+            at = self._every_row[: len(rows)]
+            if self.table and self.optimizer == "dense":
+                rows, at = self._every_row, torch.full_like(self._every_row, -1).index_copy_(0, rows, at)
+            first, second = self.moments
+            adam(weight, first, second, rows, at, sums, self.pull, self.pull_outside, learning_rate, number)
+        if self.table:
+            self.table.clip(rows)

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from datasets.interactions import IntArray
 from datasets.task import HeldOut, Training
 from datasets.unseen import Unseen
+from harness.bpr import bpr
 from harness.files import save
 from harness.optimiser import Optimisation, Optimiser
 from harness.ranking import rank
@@ -52,10 +52,7 @@ class TorchRecommender(nn.Module):
 
     def loss(self, scores: Tensor) -> Tensor:
         """Loss of a batch, a sum: scores [B, 1 + n_negatives], the positive first. BPR (Eq. 21) if not overridden."""
-        negative = scores[:, 1:]
-        if self.optimisation.negatives == "hardest":
-            negative = negative.max(dim=1, keepdim=True).values
-        return -F.logsigmoid(scores[:, :1] - negative).sum()
+        return bpr(scores, self.optimisation.negatives)
 
     @property
     def parts(self) -> dict[str, TorchRecommender]:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from baselines.caser import Caser
 from baselines.neumf import GMF, MLP
+from harness import adam
 from harness.embedding import Embedding, RowSums
 from harness.optimiser import Optimisation, Optimiser
 
@@ -316,6 +317,39 @@ def test_the_hardest_negative_means_nothing_to_a_log_loss() -> None:
         with pytest.raises(ValueError, match="negatives=hardest has no effect on a log loss"):
             make(optimisation=hardest)
     assert GMF(objective="bpr", optimisation=hardest).optimisation == hardest
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_compiled_adam_is_the_plain_one(dtype: torch.dtype, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which the tests above hold to PyTorch's and to the loop over rows; on a GPU the plain one is used."""
+    monkeypatch.setattr(adam, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    torch.manual_seed(0)
+    ours = [torch.randn(9, 5, dtype=dtype) for _ in range(3)]
+    ours[2].square_()
+    plain, sums = [table.clone() for table in ours], torch.randn(4, 5, dtype=dtype)
+    rows, at = torch.tensor([8, 1, 2, 3, 4, 5]), torch.tensor([2, -1, 0, 3, -1, 1])
+    for step in (1, 2, 50):
+        adam.adam(ours[0], ours[1], ours[2], rows, at, sums, 0.3, 0.1, 0.01, step)
+        corrected = 0.01 / (1 - 0.9**step), 1 / math.sqrt(1 - 0.999**step)
+        adam._adam_in_torch(plain[0], plain[1], plain[2], rows, at, sums, 0.3, 0.1, *corrected)
+    for table, wanted in zip(ours, plain, strict=True):
+        torch.testing.assert_close(table, wanted)
+
+
+def test_plain_sgd_subtracts_the_gradient_and_moves_no_other_row() -> None:
+    model = small()
+    literal = {name: value.requires_grad_() for name, value in values(model).items()}
+    sgd = torch.optim.SGD(literal.values(), lr=0.03)
+    optimiser = Optimiser(model, replace(options("dense"), optimizer="sgd"))
+    for batch in batches():
+        take_step(model, optimiser, batch)
+        sgd.zero_grad()
+        literal_loss(literal, batch, 0.05).backward()
+        sgd.step()
+        for name, value in values(model).items():
+            torch.testing.assert_close(value, literal[name].detach(), rtol=0, atol=1e-10, msg=name)
 
 
 def test_an_embedding_starts_with_the_stated_deviation() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models import kernels
-from models.kernels import hops, tanh
+from models.kernels import hops, squared_distances, tanh
 
 N, CANDIDATES, CONTEXT, DIM = 7, 3, 4, 19  # no multiple of a vector's width
 
@@ -40,6 +40,14 @@ def padding() -> Tensor:
     return torch.arange(CONTEXT) < torch.arange(N)[:, None] % CONTEXT
 
 
+def of_users(dtype: torch.dtype, scale: float) -> Tensor:
+    return (scale * torch.randn(N, DIM, dtype=dtype)).requires_grad_()
+
+
+def plain_distances(user: Tensor, item: Tensor, weight: Tensor) -> Tensor:
+    return torch.tanh(user[:, None] + item).square() @ weight
+
+
 def of_weights(dtype: torch.dtype, scale: float) -> Tensor:
     return (torch.randn(DIM, DIM, dtype=dtype) / DIM**0.5).requires_grad_()
 
@@ -56,6 +64,7 @@ def of_hops(function: Callable[..., Any], number: int) -> Callable[..., Any]:
 SHAPES = (of_candidates, of_candidates, of_context, of_context, of_weights, of_weights, of_bias)
 FUNCTIONS = {
     "tanh": (tanh, torch.tanh, (of_candidates,)),
+    "squared distances": (squared_distances, plain_distances, (of_users, of_candidates, of_bias)),
     **{
         f"{number} hops": (
             lambda *inputs, number=number: of_hops(hops, number)(*inputs)[0],
