@@ -17,7 +17,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.errors import ConfigCompositionException
+from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -56,6 +56,7 @@ MODELS = {
 
 OmegaConf.register_new_resolver("by_variant", by_variant, replace=True)
 
+CONF = Path(__file__).parent / "conf"
 # Settings whose plain value is the data set's, not the model's.
 OF_THE_DATASET = ("epochs", "patience", "context_length", "development_instances")
 
@@ -210,11 +211,19 @@ def taken_from(arguments: Sequence[str], names: Sequence[str]) -> tuple[dict[str
 
 
 def compose_run(overrides: Sequence[str]) -> tuple[dict[str, Any], str]:
-    """The resolved config that `experiments.run` would see with these overrides, and the name of its data set."""
-    overrides = with_own_classes(overrides)
-    with initialize_config_dir(str(Path(__file__).parent / "conf"), version_base="1.3"):
-        config = compose("config", overrides=overrides, return_hydra_config=True)
-    dataset = str(config.hydra.runtime.choices["dataset"])
-    with open_dict(config):
-        del config.hydra
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True), dataset  # type: ignore[return-value]
+    """The resolved config that `experiments.run` would see with these overrides, and the name of its data set.
+
+    Raises ValueError if they make none: a setting that does not exist, or one that is missing.
+    """
+    try:
+        overrides = with_own_classes(overrides)
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose("config", overrides=overrides, return_hydra_config=True)
+        dataset = str(config.hydra.runtime.choices["dataset"])
+        with open_dict(config):
+            del config.hydra
+        resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    except (HydraException, OmegaConfBaseException) as error:
+        told = str(error).partition("Config search path")[0]
+        raise ValueError(" ".join(told.split())) from error
+    return resolved, dataset

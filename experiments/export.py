@@ -22,8 +22,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
 from datasets.sources import write_whole
 from datasets.task import HeldOut, Task
@@ -105,7 +103,7 @@ def main() -> int:
         if "to" not in given:
             sys.exit("say to=DIR, the folder to write into, and dataset=NAME")
         task, run = task_of(overrides)
-    except (ValueError, HydraException, OmegaConfBaseException) as error:
+    except ValueError as error:
         sys.exit(str(error))
     for path in export(task, given.get("name", run.dataset), Path(given["to"])):
         print(path)

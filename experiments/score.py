@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from hydra.errors import HydraException
 from numpy.typing import NDArray
-from omegaconf.errors import OmegaConfBaseException
 
 from datasets.parsing import DataError, Layout, open_raw, read_columns, refuse_duplicates
 from datasets.sources import sha256
@@ -117,7 +115,7 @@ def main() -> int:
             sys.exit("say scores=FILE, parquet or csv, and dataset=NAME")
         path = Path(given["scores"])
         record, folder = score(path, overrides, given.get("name", path.name.partition(".")[0]))
-    except (ValueError, HydraException, OmegaConfBaseException) as error:
+    except ValueError as error:
         sys.exit(str(error))
     print(result_line(record, folder))
     for metric, readings in record["test"].items():

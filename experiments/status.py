@@ -12,8 +12,7 @@ from itertools import product
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import ConfigCompositionException, OverrideParseException
-from omegaconf.errors import OmegaConfBaseException
+from hydra.errors import OverrideParseException
 
 from experiments.configs import compose_run, taken_from
 from experiments.execute import Run, is_running, make_run, seconds_in_all
@@ -104,7 +103,7 @@ def main() -> int:
         for name in options["model"].split(","):
             for line in of_search(name, overrides, options):
                 print(line)
-    except (ValueError, ConfigCompositionException, OverrideParseException, OmegaConfBaseException) as error:
+    except (ValueError, OverrideParseException) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -25,9 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from datasets.sources import write_whole
 from experiments import chosen
@@ -355,7 +353,7 @@ def main() -> int:
     for name in options["model"].split(","):
         try:
             whole &= search_one(name, overrides, options)
-        except (ValueError, ConfigCompositionException, OmegaConfBaseException) as error:
+        except ValueError as error:
             print(f"{name}: {error}", file=sys.stderr)
             whole = False
     return 0 if whole else 1

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from experiments.configs import compose_run
@@ -68,7 +67,7 @@ def runs_of(wanted: Mapping[Any, Wanted], arguments: argparse.Namespace) -> dict
     for key, one in wanted.items():
         try:
             ready[key] = make_run(*compose_run(one.overrides), arguments.runs)
-        except (ValueError, OmegaConfBaseException) as error:  # no such data, or a setting that it must be given
+        except ValueError as error:  # no such data, or a setting that it must be given
             print(f"left out: {' '.join(one.overrides)}: {error}", file=sys.stderr)
     waiting = [wanted[key].overrides for key, run in ready.items() if run.record is None]
     if waiting and arguments.train:

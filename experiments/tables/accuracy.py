@@ -16,12 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from datasets.parsing import DataError
 from experiments import chosen
-from experiments.configs import MODELS, compose_run, model_of
+from experiments.configs import CONF, MODELS, compose_run, model_of
 from experiments.execute import make_run
 from experiments.jobs import run_all
 from experiments.tables.cells import (
@@ -58,6 +57,10 @@ def arguments_of(description: str) -> argparse.Namespace:
     arguments = parser.parse_intermixed_args()
     arguments.datasets = arguments.datasets or DEFAULTS[arguments.table]
     arguments.models = arguments.models or rows()
+    known = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
+    for dataset in arguments.datasets:
+        if dataset not in known:
+            parser.error(f"--datasets: {dataset!r} is none of {', '.join(known)}")
     for model in arguments.models:
         if model not in MODELS and "." not in model:
             parser.error(f"--models: {model!r} is none of {', '.join(MODELS)}, nor a class such as package.Class")
@@ -189,7 +192,7 @@ def main() -> int:
         except DataError as error:  # looked for once, since it may take a while to find that nobody has it
             absent.add(dataset)
             failures.append(f"{dataset}: {error}")
-        except (ValueError, OmegaConfBaseException) as error:  # such as a setting that it must be given
+        except ValueError as error:  # such as a setting that it must be given
             failures.append(f"{' '.join(overrides)}: {error}")
     waiting = [overrides for overrides, run in ready.items() if run.record is None]
     # The longest run first; SDMR last, since it waits for SDP and SDM of its seed.

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf.errors import OmegaConfBaseException
 
 from datasets.sources import write_whole
 from experiments.configs import MODELS, compose_run
@@ -94,7 +93,7 @@ def _base(place: Place) -> tuple[str, ...]:
 def _is_made(overrides: tuple[str, ...], arguments: argparse.Namespace) -> bool:
     try:
         return make_run(*compose_run((*overrides, *arguments.overrides)), arguments.runs).record is not None
-    except (ValueError, OmegaConfBaseException):
+    except ValueError:
         return False
 
 

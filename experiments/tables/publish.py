@@ -16,8 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf.errors import OmegaConfBaseException
-
 from datasets.sources import write_whole
 from experiments import chosen
 from experiments.configs import MODELS, compose_run
@@ -261,7 +259,7 @@ def main() -> int:
             try:
                 jobs = [job(dataset, model, seed, arguments.config, arguments.overrides) for seed in seeds]
                 runs = [make_run(*compose_run(overrides), arguments.runs) for overrides in jobs]
-            except (FileNotFoundError, ValueError, OmegaConfBaseException) as error:  # never tuned, or no such data
+            except (FileNotFoundError, ValueError) as error:  # never tuned, or no such data
                 print(f"{MODELS[model].name} on {dataset} is left out: {error}")
                 continue
             published = len(records_of(folder, dataset, model))

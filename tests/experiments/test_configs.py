@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra.errors import ConfigCompositionException
 from hydra.utils import instantiate
-from omegaconf.errors import MissingMandatoryValue
 
 from experiments import configs
 from experiments.configs import MODELS, class_of, compose_run, config_of
@@ -173,14 +171,13 @@ def test_the_split_seed_reaches_the_data_sets_that_draw() -> None:
     "misspelt", ["epoch", "model.hop", "model.optimisation.learning_rat", "dataset.leest", "model.context", "treads"]
 )
 def test_an_unknown_key_is_an_error_that_names_it(misspelt: str) -> None:
-    with pytest.raises(ConfigCompositionException) as raised:
+    with pytest.raises(ValueError, match=misspelt):
         compose_run(["model=sdm", "dataset=epinions", f"{misspelt}=3"])
-    assert misspelt in f"{raised.value} {raised.value.__cause__}"
 
 
 @pytest.mark.parametrize("override", ["model=sdn", "dataset=ml-100"])
 def test_an_unknown_choice_is_an_error_that_names_it(override: str) -> None:
-    with pytest.raises(ConfigCompositionException, match=override.partition("=")[2]):
+    with pytest.raises(ValueError, match=override.partition("=")[2]):
         compose_run(["model=sdm", "dataset=epinions", override])
 
 
@@ -192,7 +189,7 @@ def test_a_key_forced_upon_a_model_is_an_error_when_it_is_made() -> None:
 
 @pytest.mark.parametrize(("dataset", "missing"), [("csv", "dataset.path"), ("netflix", "dataset.month")])
 def test_a_setting_without_a_default_must_be_given(dataset: str, missing: str) -> None:
-    with pytest.raises(MissingMandatoryValue, match=missing):
+    with pytest.raises(ValueError, match=missing):
         compose_run(["model=popularity", f"dataset={dataset}"])
 
 
