@@ -32,8 +32,10 @@ def csv_file(
     are two). Rows that repeat an earlier pair of user (or basket) and item are dropped and counted. `least` and
     `iterated`: see `filters.core`. A file whose name ends in .gz, .bz2 or .zip is unpacked.
 
-    Raises DataError at the first line that does not fit.
+    Raises DataError at the first line that does not fit, ValueError if there are a time and another order.
     """
+    if order == "file" and time is not None:
+        raise ValueError(f"order=file has no effect on {path}: the time in {time!r} orders the interactions")
     file = Path(path)
     wanted = {"user": user, "item": item} | {
         kind: name for kind, name in (("time", time), ("basket", basket)) if name is not None
@@ -52,7 +54,7 @@ def csv_file(
         rows["basket"] = rows.groupby(["user", "basket"]).ngroup()
     rows = drop_duplicates(file, rows, ["user" if basket is None else "basket", "item"])
     kept = core(as_interactions(rows), least, iterated)
-    return in_file_order(kept) if order == "file" and time is None else kept
+    return in_file_order(kept) if order == "file" else kept
 
 
 def inter_file(path: str, order: Order = "random", least: int = 1, iterated: bool = False) -> Interactions:

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from hydra.utils import get_method, instantiate
+from omegaconf import OmegaConf
 from scipy.sparse import csr_matrix
 
 from datasets.prepare import fingerprint, prepare
 from datasets.split import seen_items
 from datasets.task import Task
-from experiments.configs import class_of, compose_run
+from experiments.configs import CONF, class_of, compose_run
 from harness.files import save_arrays, save_json
 from harness.protocol import Protocol
 from harness.ranking import Ranks, Ties, rank, rank_among_all, refuse_dependence_on_order, summary, tie_counts
@@ -58,7 +59,8 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     """The run of a resolved config (as Hydra composes it); `dataset` names the data set."""
     protocol = Protocol(**config.get("protocol", {}))
     if not config["test"] and (protocol.select_on == "test" or protocol != protocol.of_training):
-        raise ValueError("test=false: a run that never ranks the test items can neither select on them nor rank them")
+        asked = ", ".join(f"protocol.{name}={value}" for name, value in protocol.departures.items())
+        raise ValueError(f"test=false: a run that never ranks the test items cannot select on or rank them, as {asked}")
     identity = {name: config[name] for name in IDENTITY if name != "protocol"} | {"protocol": protocol.of_ranks}
     target = identity["model"]["_target_"]
     source = source_digest(class_of(target).__module__, "harness.ranking", "datasets.prepare", _module_of(identity))
@@ -136,7 +138,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
             "config": run.config,
             "data": run.data,
             "source": run.source,
-            "departures": protocol.departures,
+            "departures": _departures(run),
             "parts": {name: part.folder.name for name, part in parts.items()},
             "development": summary(rank(recommender, task.training.development)),
         }
@@ -161,6 +163,14 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         save_json(record, run.folder / "record.json")
         checkpoint.unlink(missing_ok=True)
         return record
+
+
+def _departures(run: Run) -> dict[str, Any]:
+    """What differs from the default protocol, and from the order of interactions that the data set has by default."""
+    order = run.config["dataset"].get("order")
+    plain = OmegaConf.select(OmegaConf.load(CONF / "dataset" / f"{run.dataset}.yaml"), "dataset.order")
+    departures = Protocol(**run.config["protocol"]).departures
+    return departures | ({"order": order} if order != plain else {})
 
 
 @contextmanager

@@ -45,8 +45,10 @@ class Optimisation:
             raise ValueError(f'development_instances must be a number or "all", not {self.development_instances!r}')
         if self.halve_every < 0:
             raise ValueError(f"halve_every must be a number of epochs, or 0 for never, not {self.halve_every}")
-        if self.epochs < 1 or self.patience < 1:
-            raise ValueError(f"epochs and patience must be 1 or more, not {self.epochs} and {self.patience}")
+        for name in ("epochs", "patience", "batch_size", "n_negatives", "development_instances"):
+            value = getattr(self, name)
+            if value != "all" and value < 1:
+                raise ValueError(f"{name} must be 1 or more, not {value}")
 
     def for_log_loss(self) -> Optimisation:
         """The same. Raises ValueError if it makes a choice that only a BPR loss can heed."""

@@ -67,6 +67,10 @@ class SDMR(TorchRecommender):
         super().__init__(own.optimisation)
         if combine not in ("learned", "sum") or activation not in ("relu", "identity"):
             raise ValueError(f"SDMR knows no combine={combine!r} with activation={activation!r}")
+        if combine == "learned" and beta != 0.5:
+            raise ValueError(f"beta={beta} has no effect with combine=learned: it is the weight of combine=sum")
+        if combine == "sum" and (activation != "relu" or own.dropout):
+            raise ValueError("activation and dropout have no effect with combine=sum, which learns nothing")
         self.sdp, self.sdm = sdp, sdm
         self.combine, self.activation, self.beta = combine, activation, beta
         self.context_length = sdm.context_length

@@ -189,7 +189,10 @@ def main() -> int:
         parser.error("--lengths: CMN++ reads no context")
     published = given.results / "records" / "figure6"
     axes = (given.datasets, given.models, given.hops, given.dims, given.lengths)
-    runs = wanted(*axes, given.seeds, given.overrides, published)
+    try:
+        runs = wanted(*axes, given.seeds, given.overrides, published)
+    except ValueError as error:  # no such data set, or no such setting
+        sys.exit(str(error))
     sources = sources_of(runs, given)
     if sources:
         rows = rows_of(sources)

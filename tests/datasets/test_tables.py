@@ -71,6 +71,13 @@ def test_duplicate_pairs_are_dropped_and_counted(tmp_path: Path, caplog: pytest.
     assert "dropped 2 duplicate rows of 4 (same user, item)" in caplog.text
 
 
+def test_a_time_leaves_nothing_to_the_files_order(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("user,item,time\n1,2,3\n")
+    with pytest.raises(ValueError, match=r"order=file has no effect on .*data\.csv: the time in 'time'"):
+        csv_file(str(path), time="time", order="file")
+
+
 def test_order_and_core_are_settings(tmp_path: Path) -> None:
     path = written(tmp_path, "user,item\n1,1\n1,2\n2,1\n2,2\n3,1\n")
     data = csv_file(path, order="file", least=2)

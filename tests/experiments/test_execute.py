@@ -177,7 +177,7 @@ def test_a_best_epoch_far_from_the_last_is_not_flagged() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["seed=1", "split_seed=1", "test=false", "model.dim=9", "dataset.order=file", "model.optimisation.epochs=4"],
+    ["seed=1", "split_seed=1", "test=false", "model.dim=9", "dataset.iterated=true", "model.optimisation.epochs=4"],
 )
 def test_other_settings_are_another_run(change: str, tmp_path: Path, overrides: tuple[str, ...]) -> None:
     plain = ("model=mf-bpr", *overrides, *SMALL)
@@ -328,6 +328,17 @@ def test_the_default_protocol_is_told_as_such(tmp_path: Path, overrides: tuple[s
     run = run_of(tmp_path, "model=popularity", *overrides)
     assert run.config["protocol"] == asdict(Protocol())
     assert execute(run)["departures"] == {}
+    without_time = tuple(override for override in overrides if "time" not in override)
+    in_order = run_of(tmp_path, "model=popularity", *without_time, "dataset.order=file")
+    assert execute(in_order)["departures"] == {"order": "file"}
+    assert execute(run_of(tmp_path, "model=popularity", *without_time))["departures"] == {}
+
+
+def test_an_order_that_is_the_data_sets_own_is_no_departure(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path, "model=popularity", *overrides)
+    baskets = replace(run, dataset="ta-feng", config=run.config | {"dataset": {"order": "file"}})
+    assert module._departures(baskets) == {}
+    assert module._departures(replace(baskets, dataset="epinions")) == {"order": "file"}
 
 
 def test_the_test_side_is_selected_on_only_when_that_is_said(

@@ -297,8 +297,11 @@ def test_an_unknown_choice_is_an_error(field: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"epochs": 0}, "epochs and patience must be 1 or more, not 0 and 10"),
-        ({"patience": 0}, "epochs and patience must be 1 or more, not 100 and 0"),
+        ({"epochs": 0}, "epochs must be 1 or more, not 0"),
+        ({"patience": 0}, "patience must be 1 or more, not 0"),
+        ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
+        ({"n_negatives": 0}, "n_negatives must be 1 or more, not 0"),
+        ({"development_instances": 0}, "development_instances must be 1 or more, not 0"),
         ({"halve_every": -1}, "halve_every must be a number of epochs, or 0"),
         ({"development_instances": "some"}, 'development_instances must be a number or "all"'),
         ({"regularise": "all", "optimizer": "rowwise"}, "regularise=all moves every row"),

@@ -184,6 +184,12 @@ def test_an_unknown_combination_is_an_error() -> None:
             sdmr(**wrong)  # type: ignore[arg-type]
 
 
+def test_a_choice_without_effect_is_an_error() -> None:
+    for wrong in ({"beta": 0.3}, {"combine": "sum", "activation": "identity"}):
+        with pytest.raises(ValueError, match="no effect with combine"):
+            sdmr(**wrong)  # type: ignore[arg-type]
+
+
 # --- the released variant ---
 
 
