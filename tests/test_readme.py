@@ -168,6 +168,24 @@ def draw_small(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     run_module([arguments[0], *SMALL, "epochs=1", *arguments[1:], *shorter, *seeds], monkeypatch)
 
 
+def rows_of(text: str) -> list[list[str]]:
+    """The cells of a table's rows."""
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in text.splitlines()[2:]]
+
+
+def test_the_tables_are_those_of_results() -> None:
+    """Below a caption `Table 3, ML-100k …` there is what results/table3.md has, but for intervals, marks and origin."""
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    tables = re.findall(r"^Table (\d), ([\w-]+)(?:.+\n)+\n((?:\|.+\n)+)", text, re.M)
+    assert tables
+    for number, dataset, table in tables:
+        published = (CHECKOUT / "results" / f"table{number}.md").read_text(encoding="utf-8")
+        section = re.search(rf"^## {dataset.lower()}\n\n((?:\|.+\n)+)", published, re.M)
+        assert section, dataset
+        rows = rows_of(re.sub(r" \[[\d., ]+\]( [gs][+−])*", "", section[1]))
+        assert rows_of(table) == [[*row[:4], row[5]] for row in rows]
+
+
 def test_embedded_pictures_are_there() -> None:
     pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (CHECKOUT / "README.md").read_text(encoding="utf-8"))
     assert pictures
