@@ -77,6 +77,7 @@ def _adam_in_torch(
 def _adam(  # type: ignore[no-untyped-def]
     weight, first, second, rows, at, sums, pull, pull_outside, rate, scale, beta_1, rest_1, beta_2, rest_2, epsilon
 ):
+    zero, tiny = weight.dtype.type(0), weight.dtype.type(1e-30)  # far below what epsilon lets count
     for n in range(len(rows)):
         row, place = rows[n], at[n]
         for k in range(weight.shape[1]):
@@ -84,5 +85,7 @@ def _adam(  # type: ignore[no-untyped-def]
             g = sums[place, k] + pull * w if place >= 0 else pull_outside * w
             m = beta_1 * first[row, k] + rest_1 * g
             v = beta_2 * second[row, k] + rest_2 * g * g
+            # A row that is long away decays to subnormal numbers, of which each operation takes ten times as long.
+            m, v = zero if abs(m) < tiny else m, zero if v < tiny else v
             first[row, k], second[row, k] = m, v
             weight[row, k] = w - rate * m / (np.sqrt(v) * scale + epsilon)
