@@ -34,6 +34,8 @@ class Contexts:
 
     def latest(self, length: int, rows: IntArray | slice = slice(None)) -> IntArray:
         """The latest context items of the given instances, the most recent last, padded on the left: [rows, length]."""
+        if length == 0:
+            return np.empty((len(self.start[rows]), 0), dtype=np.int64)
         back = np.arange(length, 0, -1)  # the column's distance from the target
         start, size, place, count = (a[rows, None] for a in (self.start, self.length, self.place, self.count))
         index = start + (place - back) % np.maximum(size, 1)

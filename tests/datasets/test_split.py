@@ -288,5 +288,6 @@ def test_too_few_unseen_items_is_an_error() -> None:
 def test_contexts_of_chosen_rows_are_the_rows_of_all_contexts(data: Interactions, seed: int) -> None:
     part = split(data, seed, N_CANDIDATES).training.instances
     rows = np.random.default_rng(seed).permutation(len(part))[: len(part) // 2]
+    assert part.contexts.latest(0, rows).shape == (len(rows), 0)
     assert part.contexts.latest(4, rows).tolist() == part.contexts.latest(4)[rows].tolist()
     assert part.contexts.take(rows).latest(4).tolist() == part.contexts.latest(4)[rows].tolist()
