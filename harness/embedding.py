@@ -106,7 +106,8 @@ class RowSums:
 @numba.njit(nogil=True, cache=True)
 def _sum_by_row(ids, values, place):  # type: ignore[no-untyped-def]
     """`place` [n_rows] is −1 everywhere, before and after: what stands where is written while the ids are read."""
-    rows, sums, n = np.empty_like(ids), np.empty_like(values), 0
+    most = min(len(ids), len(place))  # memory that is not asked for need not be found
+    rows, sums, n = np.empty(most, ids.dtype), np.empty((most, values.shape[1]), values.dtype), 0
     for i in range(len(ids)):
         at = place[ids[i]]
         if at < 0:
