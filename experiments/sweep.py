@@ -182,14 +182,15 @@ class Search:
     def within_budget(self, points: Iterable[Point]) -> Iterator[tuple[str, ...]]:
         """The jobs to do, while there is budget for one more; those that another process is at work on come last.
 
-        What is running, and the next one, are taken to need what the others needed in the mean.
+        What is running, and the next one, are taken to need what the others needed in the mean, parts aside, which are
+        there by then.
         """
         waiting = [point for point in points if point.record is None]
         begun: list[Point] = []
         while waiting:
-            finished = sum(point.record is not None for point in self.points.values())
+            finished = [_own_seconds(point.record) for point in self.points.values() if point.record]
             running = sum(point.record is None and not point.error for point in begun)
-            if self.minutes + (running + 1) * self.minutes / max(finished, 1) > self.budget:
+            if self.minutes + (running + 1) * sum(finished) / max(len(finished), 1) / 60 > self.budget:
                 return
             point = next((point for point in waiting if not is_running(point.run)), waiting[0])
             waiting.remove(point)
@@ -246,8 +247,7 @@ class Search:
             row = [point.stage, " ".join(f"{key}={_text(value)}" for key, value in point.settings.items())]
             if record := point.record:
                 row += [f"{record['development'][metric]['expected']:.6f}" for metric in (METRIC, "hit@10")]
-                own = sum(seconds for phase, seconds in record["seconds"].items() if phase != "parts")
-                row += [record.get("best_epoch", ""), f"{own:.1f}"]
+                row += [record.get("best_epoch", ""), f"{_own_seconds(record):.1f}"]
                 row += [point.run.folder.name, record["environment"]["commit"], ""]
             else:
                 row += ["", "", "", "", point.run.folder.name, "", point.error or "left out"]
@@ -260,6 +260,11 @@ class Search:
         if point.record is None:
             return f"{settings}: {f'FAILED, {point.error}' if point.error else 'left out'}"
         return f"{settings}: development {METRIC} {point.score:.4f}"
+
+
+def _own_seconds(record: dict[str, Any]) -> float:
+    """What a run took, its parts, which are runs of their own, aside."""
+    return sum(seconds for phase, seconds in record["seconds"].items() if phase != "parts")
 
 
 def _distinct(points: Iterable[Point]) -> list[Point]:

@@ -209,6 +209,23 @@ def test_no_run_is_begun_beyond_the_budget_and_what_is_left_out_is_told(
     assert [row["error"] for row in rows_of(tmp_path)].count("left out") == 5
 
 
+def test_the_next_run_is_not_taken_to_need_its_parts_again(
+    tmp_path: Path, given: tuple[str, ...], spaces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two minutes of parts and a quarter of one's own: four runs are three minutes, and not four times two."""
+    (spaces / "sdmr.yaml").write_text("stages: [{model.optimisation.regularisation: [0.1, 0.01, 0.001, 0.0001, 0]}]")
+    search, begun = Search("sdmr", "csv", given, 3), []
+    (points,) = search.rounds("staged")
+    for job in search.within_budget(points):
+        (point,) = (point for point in points if point.job == job)
+        config = point.run.config | {"settings": job}
+        identity = {"model": "SDMR", "config": config, "data": "", "source": "", "dataset": "csv"}
+        point.record = identity | {"parts": {"sdp": "SDP-0"}, "seconds": {"fit": 15.0, "parts": 120.0}}
+        begun.append(job)
+    assert len(begun) == 4
+    assert search.minutes == 3
+
+
 def test_a_given_setting_is_no_axis_and_is_part_of_what_is_chosen(
     tmp_path: Path, given: tuple[str, ...], spaces: Path, ran: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
