@@ -97,7 +97,7 @@ def markdown(
                 texts = " | ".join(_readable(cell, marks) for cell in own)
                 made = f"{own[0].settings} | {len(own[0].values)} | {own[0].commit}"
                 lines.append(f"| {model} | {texts} | {_ties(own[-1])} | {made} |")
-            else:
+            elif any(cell.paper is not None for cell in own):
                 papers = " | ".join(f"{number(cell.paper)} \\| not run" for cell in own)
                 lines.append(f"| {model} | {papers} | – | – | 0 | – |")
         gains = [g for g in improvements(table, cells) if g[0] == dataset]

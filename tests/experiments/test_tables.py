@@ -438,6 +438,7 @@ def test_the_published_table_is_readable(tmp_path: Path, runs: Path, monkeypatch
     assert ties == pytest.approx([float(ndcg["pessimistic"]), float(ndcg["optimistic"])], abs=0.001)
     assert sdm.endswith("| 2 | c0ffee0, c0ffee1 |")
     assert "| CML | 0.596 \\| not run | 0.326 \\| not run | – | – | 0 | – |" in text
+    assert "| Popularity |" not in text  # neither printed in the paper nor run
     gain = 100 * (float(hit["ours"]) / float(cells["ml-100k", "MF-BPR", "hit@10"]["ours"]) - 1)
     line = next(line for line in text.splitlines() if line.startswith("| SDM over the best general baseline |"))
     told = re.match(r"\| SDM over the best general baseline \| \+14.4 % \\\| ([-+\d.]+) %", line)
