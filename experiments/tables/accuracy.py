@@ -117,7 +117,7 @@ def told_comparisons(dataset: str, records: Mapping[str, Sequence[Path]]) -> Ite
         low, high = c.interval
         yield (
             f"{dataset}, {c.model} less {c.baseline}, the best {c.group} baseline here by development: NDCG@10 "
-            f"{c.difference:+.3f} ({low:+.3f} … {high:+.3f}), p = {c.corrected:.2g} (paired t-test over users, Holm)"
+            f"{c.difference:+.3f} ({low:+.3f} … {high:+.3f}), p {p_value(c.corrected, '= ')} (paired t-test over users, Holm)"
         )
     baselines = {m: paths for m, paths in records.items() if m in MODELS and MODELS[m].target.startswith("baselines.")}
     for model in (model for model in records if model not in MODELS and baselines):
@@ -125,7 +125,7 @@ def told_comparisons(dataset: str, records: Mapping[str, Sequence[Path]]) -> Ite
         texts = []
         for metric in METRICS:
             mean, (low, high), p = paired(per_user(records[model], metric), per_user(records[best], metric))
-            texts.append(f"{metric} {mean:+.3f} ({low:+.3f} … {high:+.3f}), p = {p:.2g}")
+            texts.append(f"{metric} {mean:+.3f} ({low:+.3f} … {high:+.3f}), p {p_value(p, '= ')}")
         yield (
             f"{dataset}, {model_of(model).name} less {MODELS[best].name}, the best baseline here by development: "
             f"{'; '.join(texts)} (paired t-test over users)"
@@ -135,6 +135,11 @@ def told_comparisons(dataset: str, records: Mapping[str, Sequence[Path]]) -> Ite
 def number(value: float | None) -> str:
     """Three decimals, a dash for nothing."""
     return "–" if value is None else f"{value:.3f}"
+
+
+def p_value(p: float, equals: str = "") -> str:
+    """Two digits, after `equals`; a bound for what is too small to be told from 0."""
+    return f"{equals}{p:.2g}" if p else "< 1e-300"
 
 
 def _published(path: Path) -> dict[tuple[str, str, str], float]:

@@ -20,7 +20,7 @@ from datasets.sources import write_whole
 from experiments import chosen
 from experiments.configs import MODELS, compose_run
 from experiments.execute import Run, make_run, seconds_in_all
-from experiments.tables.accuracy import arguments_of, has_seed, job, number, ties_of
+from experiments.tables.accuracy import arguments_of, has_seed, job, number, p_value, ties_of
 from experiments.tables.cells import (
     DATASETS,
     METRICS,
@@ -112,7 +112,9 @@ def markdown(
             lines += ["|---|---|---|---:|---:|"]
         for c in tests:
             between = f"{c.difference:+.3f} ({c.interval[0]:+.3f} … {c.interval[1]:+.3f})"
-            lines.append(f"| {c.model} | {c.baseline} ({c.group}) | {between} | {c.p:.2g} | {c.corrected:.2g} |")
+            lines.append(
+                f"| {c.model} | {c.baseline} ({c.group}) | {between} | {p_value(c.p)} | {p_value(c.corrected)} |"
+            )
         lines += [""] * bool(tests)
     late = [f"{r['model']} on {r['dataset']}, seed {r['config']['seed']}" for r in records if r.get(LATE)]
     if late:

@@ -421,6 +421,12 @@ def test_what_is_published_says_which_settings_it_was_made_with(
     assert not published.exists()
 
 
+def test_a_p_value_too_small_to_be_told_from_0_is_a_bound() -> None:
+    assert accuracy.p_value(0.0312) == "0.031"
+    assert accuracy.p_value(0.0312, "= ") == "= 0.031"
+    assert accuracy.p_value(0.0) == accuracy.p_value(0.0, "= ") == "< 1e-300"
+
+
 def test_the_published_table_is_readable(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sdms = [write_record(runs / "ml-100k" / f"sdm-{seed}", "sdm", seed, 0.5, ties=20) for seed in range(2)]
     mean = statistics.mean(values_of(sdms, "hit@10"))
