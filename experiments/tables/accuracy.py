@@ -117,7 +117,8 @@ def told_comparisons(dataset: str, records: Mapping[str, Sequence[Path]]) -> Ite
         low, high = c.interval
         yield (
             f"{dataset}, {c.model} less {c.baseline}, the best {c.group} baseline here by development: NDCG@10 "
-            f"{c.difference:+.3f} ({low:+.3f} … {high:+.3f}), p {p_value(c.corrected, '= ')} (paired t-test over users, Holm)"
+            f"{c.difference:+.3f} ({low:+.3f} … {high:+.3f}), p {p_value(c.corrected, '= ')} "
+            "(paired t-test over users, Holm)"
         )
     baselines = {m: paths for m, paths in records.items() if m in MODELS and MODELS[m].target.startswith("baselines.")}
     for model in (model for model in records if model not in MODELS and baselines):
