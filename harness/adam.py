@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import numba
 import numpy as np
@@ -52,18 +53,9 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
-def _adam_in_torch(
-    weight: Tensor,
-    first: Tensor,
-    second: Tensor,
-    rows: Tensor,
-    at: Tensor,
-    sums: Tensor,
-    pull: float,
-    pull_outside: float,
-    rate: float,
-    scale: float,
-) -> None:
+def _adam_in_torch(weight: Tensor, first: Tensor, second: Tensor, *rest: Any) -> None:
+    """The loop below, in PyTorch's operations, for a GPU."""
+    rows, at, sums, pull, pull_outside, rate, scale = rest
     values = weight[rows]
     gradient = torch.where((at >= 0)[:, None], sums[at] + pull * values, pull_outside * values)
     m = first[rows].lerp_(gradient, 1 - BETA_1)
