@@ -151,7 +151,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
             save_arrays(run.folder / "ranks.npz", users=task.test.users, **ranks.arrays())
         seconds = {"prepare": prepare_seconds, "fit": fitted - begun, "rank": time.perf_counter() - fitted}
         if parts:
-            seconds["parts"] = sum(_own_seconds(part.record or {}) for part in parts.values())
+            seconds["parts"] = sum(_seconds_to_fit_and_rank(part.record or {}) for part in parts.values())
         record |= {"seconds": seconds, "peak_memory_mib": peak_memory(), "environment": environment()}
         if trained is not None:
             record |= {"trained": trained.folder.name, **_training_of(recommender)}
@@ -198,6 +198,11 @@ def result_line(record: dict[str, Any], folder: Path, ties: Ties = "expected") -
     return f"{record['model']} on {record['dataset']}, {side}{told}: {', '.join(values)} ({folder}/record.json)"
 
 
+def own_seconds(record: dict[str, Any]) -> float:
+    """What a run took, its parts, which are runs of their own, aside."""
+    return sum(seconds for phase, seconds in record["seconds"].items() if phase != "parts")
+
+
 def seconds_in_all(records: Iterable[dict[str, Any]], runs: Path | None = None) -> float:
     """What runs took, their parts included, each of which counts once; `runs` is where the parts' records may be."""
     known = {_name(r["model"], r["config"], r["data"], r["source"]): r for r in records}
@@ -207,7 +212,7 @@ def seconds_in_all(records: Iterable[dict[str, Any]], runs: Path | None = None) 
             path = runs and runs / record["dataset"] / name / "record.json"
             if path and path.exists():
                 known[name] = json.loads(path.read_text(encoding="utf-8"))
-    own = {name: sum(s for phase, s in r["seconds"].items() if phase != "parts") for name, r in known.items()}
+    own = {name: own_seconds(record) for name, record in known.items()}
     unknown = {}
     for record in with_parts:
         parts = record["parts"].values()
@@ -222,7 +227,7 @@ def _name(target: str, identity: dict[str, Any], data: str, source: str) -> str:
     return f"{target.rpartition('.')[2]}-{run_key(identity, data, source)}"
 
 
-def _own_seconds(record: dict[str, Any]) -> float:
+def _seconds_to_fit_and_rank(record: dict[str, Any]) -> float:
     """What a run took to fit and to rank, its parts included."""
     return sum(seconds for phase, seconds in record.get("seconds", {}).items() if phase != "prepare")
 

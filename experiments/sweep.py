@@ -30,7 +30,7 @@ from omegaconf import OmegaConf
 from datasets.sources import write_whole
 from experiments import chosen
 from experiments.configs import OF_THE_DATASET, compose_run, taken_from
-from experiments.execute import Run, is_running, make_run, seconds_in_all, task_of
+from experiments.execute import Run, is_running, make_run, own_seconds, seconds_in_all, task_of
 from experiments.jobs import run_all
 from harness.optimiser import Optimisation
 
@@ -188,7 +188,7 @@ class Search:
         waiting = [point for point in points if point.record is None]
         begun: list[Point] = []
         while waiting:
-            finished = [_own_seconds(point.record) for point in self.points.values() if point.record]
+            finished = [own_seconds(point.record) for point in self.points.values() if point.record]
             running = sum(point.record is None and not point.error for point in begun)
             if self.minutes + (running + 1) * sum(finished) / max(len(finished), 1) / 60 > self.budget:
                 return
@@ -247,7 +247,7 @@ class Search:
             row = [point.stage, " ".join(f"{key}={_text(value)}" for key, value in point.settings.items())]
             if record := point.record:
                 row += [f"{record['development'][metric]['expected']:.6f}" for metric in (METRIC, "hit@10")]
-                row += [record.get("best_epoch", ""), f"{_own_seconds(record):.1f}"]
+                row += [record.get("best_epoch", ""), f"{own_seconds(record):.1f}"]
                 row += [point.run.folder.name, record["environment"]["commit"], ""]
             else:
                 row += ["", "", "", "", point.run.folder.name, "", point.error or "left out"]
@@ -260,11 +260,6 @@ class Search:
         if point.record is None:
             return f"{settings}: {f'FAILED, {point.error}' if point.error else 'left out'}"
         return f"{settings}: development {METRIC} {point.score:.4f}"
-
-
-def _own_seconds(record: dict[str, Any]) -> float:
-    """What a run took, its parts, which are runs of their own, aside."""
-    return sum(seconds for phase, seconds in record["seconds"].items() if phase != "parts")
 
 
 def _distinct(points: Iterable[Point]) -> list[Point]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from experiments.configs import MODELS, model_of
 from experiments.figures.collect import Source, Wanted, command_line, sources_of
 from experiments.tables.accuracy import has_seed, job
-from experiments.tables.cells import DATASETS
+from experiments.tables.cells import DATASETS, chosen_beside
 
 Key = tuple[str, int]  # choice of the model, seed
 
@@ -35,6 +35,9 @@ def found(given: argparse.Namespace) -> tuple[dict[Key, Source], int]:
             except FileNotFoundError:
                 print(f"{model_of(model).name} on {given.dataset} is left out: it has no chosen settings yet")
                 break
-            published = None if given.overrides else folder / f"{model}-{seed}-record.json"
+            is_other = chosen_beside(folder, model).exists() != (
+                given.config == "chosen"
+            )  # settings than are asked for
+            published = None if given.overrides or is_other else folder / f"{model}-{seed}-record.json"
             wanted[model, seed] = Wanted(overrides, published)
     return sources_of(wanted, given), len(wanted)

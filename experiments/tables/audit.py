@@ -26,7 +26,7 @@ from experiments.figures.collect import Source, Wanted, sources_of
 from experiments.id_order import RULES
 from experiments.tables.accuracy import has_seed
 from experiments.tables.audit_report import Records, report, tidy
-from experiments.tables.cells import ranks_beside
+from experiments.tables.cells import chosen_beside, ranks_beside
 from experiments.tables.factors import FACTORS, ORDER, ORDERS, RULE, SHORT
 from harness.ranking import Ranks, tie_counts
 
@@ -82,7 +82,7 @@ def _published(place: Place, arguments: argparse.Namespace) -> Path | None:
     records = arguments.results / "records"
     own = records / "audit" / place.record
     of_table = records / "table3" / place.dataset / f"{place.model}-{place.seed}-record.json"
-    is_plain = of_table.exists() and not of_table.with_name(f"{place.model}-chosen.txt").exists()
+    is_plain = of_table.exists() and not chosen_beside(of_table.parent, place.model).exists()
     return of_table if place.factor == "honest" and is_plain and not own.exists() else own
 
 

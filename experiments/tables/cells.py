@@ -164,6 +164,11 @@ def records_of(table: Path, dataset: str, model: str) -> list[Path]:
     return sorted((table / dataset).glob(f"{model}-[0-9]*-record.json"))
 
 
+def chosen_beside(folder: Path, model: str) -> Path:
+    """Where the chosen settings of a model's published records are, if they were not made with plain ones."""
+    return folder / f"{model}-chosen.txt"
+
+
 def ranks_beside(record: Path) -> Path:
     """The file of per-instance ranks that belongs to a record."""
     return record.with_name(record.name.replace("record.json", "ranks.npz"))

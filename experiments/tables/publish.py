@@ -27,6 +27,7 @@ from experiments.tables.cells import (
     Cell,
     Comparison,
     cells_of,
+    chosen_beside,
     comparisons,
     improvements,
     ranks_beside,
@@ -53,7 +54,7 @@ MARKS = (
 
 def copy_records(table: Path, dataset: str, model: str, runs: Sequence[Run], config: str) -> None:
     """Put records and ranks of all seeds of a model, and its chosen settings, in place of those published before."""
-    settings = _settings(table, dataset, model)
+    settings = chosen_beside(table / dataset, model)
     if config == "chosen":
         write_whole(settings, chosen.path_of(dataset, model).read_bytes())
     else:
@@ -62,11 +63,6 @@ def copy_records(table: Path, dataset: str, model: str, runs: Sequence[Run], con
         target = table / dataset / f"{model}-{seed}-record.json"
         write_whole(ranks_beside(target), (run.folder / "ranks.npz").read_bytes())
         write_whole(target, (run.folder / "record.json").read_bytes())
-
-
-def _settings(table: Path, dataset: str, model: str) -> Path:
-    """Where the chosen settings of a model's published records are, if they were not made with plain ones."""
-    return table / dataset / f"{model}-chosen.txt"
 
 
 def marks_of(comparisons: Sequence[Comparison]) -> dict[tuple[str, str, str], str]:
@@ -276,7 +272,7 @@ def main() -> int:
             continue
         records += [json.loads(path.read_text(encoding="utf-8")) for paths in found.values() for path in paths]
         for model, paths in found.items():
-            settings = "chosen" if _settings(folder, dataset, model).exists() else "plain"
+            settings = "chosen" if chosen_beside(folder / dataset, model).exists() else "plain"
             cells += [
                 replace(c, settings=settings) for c in cells_of(arguments.table, dataset, MODELS[model].name, paths)
             ]

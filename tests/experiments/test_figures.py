@@ -25,7 +25,7 @@ from datasets.titles import Film
 from experiments import jobs
 from experiments.configs import MODELS
 from experiments.execute import Run
-from experiments.figures import collect, curves, drawing, figure5, figure6, figure7, speed
+from experiments.figures import collect, curves, drawing, figure5, figure6, figure7, speed, table_runs
 from experiments.figures.attention import attention_of
 from experiments.figures.figure5 import Cooccurrence, pairs_of
 from experiments.figures.figure6 import Point
@@ -496,3 +496,16 @@ def test_speed_leaves_out_a_record_that_does_not_count_its_parts(
     assert call(speed, monkeypatch, tmp_path, "--models", "sdm", "sdmr") == 0
     assert [row["model"] for row in rows_of(tmp_path / "plots" / "speed.csv")] == ["sdm"]
     assert "sdmr, seed 0, is left out" in capsys.readouterr().out
+
+
+def test_published_records_count_for_the_settings_they_were_made_with(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "results" / "records" / "table3" / "ml-100k"
+    for model in ("sdp", "sdm"):
+        write_record(folder, model).rename(folder / f"{model}-0-record.json")
+    (folder / "sdm-chosen.txt").write_text("model.hops=3\n")
+    monkeypatch.setattr(table_runs, "job", lambda dataset, model, seed, *_: (f"model={model}", f"seed={seed}"))
+    for config, model in (("plain", "sdp"), ("chosen", "sdm")):
+        assert call(speed, monkeypatch, tmp_path, "--models", "sdp", "sdm", "--config", config) == 0
+        assert [row["model"] for row in rows_of(tmp_path / "plots" / "speed.csv")] == [model]
