@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-import numba
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from harness.rows import Distinct, sum_at
 
 
 class Embedding(nn.Embedding):
@@ -22,6 +22,7 @@ class Embedding(nn.Embedding):
         """`padding` appends the row `number` for "no item"; `unit_ball` clips every row to length 1 after a step."""
         super().__init__(number + padding, dim, padding_idx=number if padding else None, sparse=True)
         self.unit_ball = unit_ball
+        self._distinct = Distinct(len(self.weight))
         self._evaluated: dict[int, Any] = {}  # see `through`
         with torch.no_grad():
             self.weight.normal_(std=std)
@@ -37,25 +38,39 @@ class Embedding(nn.Embedding):
         rows: tuple[Tensor, ...] = _LookUp.apply(self.weight, self.padding_idx, *ids)
         return rows
 
-    def through(self, layer: nn.Linear, ids: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-        """`layer`'s output [..., out] for the rows of `ids` [...]; and the rows [..., dim] of `others`, without layer.
+    def through(self, *layers_and_ids: tuple[nn.Linear, Tensor]) -> tuple[tuple[Tensor, Tensor], ...]:
+        """For each layer and ids [...], the layer's outputs [n, out] for the distinct rows of these ids, and the place
+        [...] of each id among them: `gather(outputs, place)` is [..., out].
 
-        In an evaluation, whose candidates are many times more than items, all rows go through the layer once; the
-        output [n, out] is kept until training goes on.
+        A layer's work, and that of its gradient, is thus done once a row. In evaluations it is done once for all of
+        them: the output of the whole table is kept until training goes on.
         """
+        distinct = [self._distinct(ids) for _, ids in layers_and_ids]
+        layers, places = [layer for layer, _ in layers_and_ids], [place for _, place in distinct]
         if self.training or torch.is_grad_enabled():
-            rows, *rest = self.each(ids, *others)
-            return layer(rows), *rest
+            each = self.each(*(rows for rows, _ in distinct))
+            outputs = [layer(rows) for layer, rows in zip(layers, each, strict=True)]
+        else:
+            outputs = [self._evaluate(layer)[rows] for layer, (rows, _) in zip(layers, distinct, strict=True)]
+        return tuple(zip(outputs, places, strict=True))
+
+    def _evaluate(self, layer: nn.Linear) -> Tensor:
         state = [(id(parameter), parameter._version) for parameter in (self.weight, *layer.parameters())]
         if self._evaluated.get(id(layer), (None,))[0] != state:
             self._evaluated[id(layer)] = state, layer(self.weight)
-        return F.embedding(ids, self._evaluated[id(layer)][1]), *(F.embedding(each, self.weight) for each in others)
+        output: Tensor = self._evaluated[id(layer)][1]
+        return output
 
     def train(self, mode: bool = True) -> Self:
         """As in PyTorch. Training ends what `through` remembers: PyTorch's versions do not count the fused Adam."""
         if mode:
             self._evaluated.clear()
         return super().train(mode)
+
+    def sums(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """The distinct rows [n] of its gradient, and what the gradient sums up to in each of them, [n, dim]."""
+        rows, place = self._distinct(gradient._indices()[0])
+        return rows, sum_at(place, gradient._values(), len(rows))
 
     @torch.no_grad()
     def clip(self, rows: Tensor) -> None:
@@ -85,40 +100,3 @@ class _LookUp(torch.autograd.Function):
             values.masked_fill_(rows.eq(ctx.padding)[:, None], 0)
         gradient = torch.sparse_coo_tensor(rows[None], values, ctx.shape, check_invariants=False)
         return gradient, None, *(None for _ in gradients)
-
-
-class RowSums:
-    """Sums a sparse gradient by row, in time that depends on the batch alone; PyTorch's `coalesce` sorts the ids."""
-
-    def __init__(self, n_rows: int) -> None:
-        self._place = np.full(n_rows, -1)
-
-    def __call__(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """The distinct rows [n] of a sparse gradient, in the order of the batch, and their sums [n, dim]."""
-        if gradient.device.type != "cpu":
-            gradient = gradient.coalesce()
-            return gradient.indices()[0], gradient.values()
-        ids, values = gradient._indices()[0].numpy(), gradient._values().numpy()
-        rows, sums = _sum_by_row(ids, np.ascontiguousarray(values), self._place)
-        return torch.from_numpy(rows), torch.from_numpy(sums)
-
-
-@numba.njit(nogil=True, cache=True)
-def _sum_by_row(ids, values, place):  # type: ignore[no-untyped-def]
-    """`place` [n_rows] is −1 everywhere, before and after: what stands where is written while the ids are read."""
-    most = min(len(ids), len(place))  # memory that is not asked for need not be found
-    rows, sums, n = np.empty(most, ids.dtype), np.empty((most, values.shape[1]), values.dtype), 0
-    for i in range(len(ids)):
-        at = place[ids[i]]
-        if at < 0:
-            place[ids[i]] = n
-            rows[n] = ids[i]
-            for k in range(values.shape[1]):
-                sums[n, k] = values[i, k]
-            n += 1
-        else:
-            for k in range(values.shape[1]):
-                sums[at, k] += values[i, k]
-    for i in range(n):
-        place[rows[i]] = -1
-    return rows[:n], sums[:n]

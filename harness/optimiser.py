@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.adam import adam
-from harness.embedding import Embedding, RowSums
+from harness.embedding import Embedding
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class _Parameter:
         self.moments: tuple[Tensor, ...] = (
             () if self.optimizer == "sgd" else (torch.zeros_like(rows), torch.zeros_like(rows))
         )
-        self._every_row, self._sums = torch.arange(len(rows), device=rows.device), RowSums(len(rows))
+        self._every_row = torch.arange(len(rows), device=rows.device)
 
     def _rows(self) -> Tensor:
         """[n, dim], on the memory of the parameter."""
@@ -124,7 +124,7 @@ class _Parameter:
     def step(self, gradient: Tensor, learning_rate: float, number: int) -> None:
         """Move the rows as their gradient asks, in the step of this number, from 1."""
         weight = self._rows()
-        rows, sums = self._sums(gradient) if self.table else (self._every_row, gradient.reshape(1, -1))
+        rows, sums = self.table.sums(gradient) if self.table else (self._every_row, gradient.reshape(1, -1))
         if self.optimizer == "sgd":
             weight.index_add_(0, rows, sums + self.pull * weight[rows], alpha=-learning_rate)
         else:

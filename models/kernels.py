@@ -9,6 +9,7 @@ by Numba at the first call and kept on disk for the next.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -51,12 +52,13 @@ def hops(
     return e, attention
 
 
-def squared_distances(user: Tensor, item: Tensor, weight: Tensor) -> Tensor:
-    """w_oᵀ tanh²(user + item) [B, C]: `models.sdp.SDP` with one layer as the paper has it, less b_o.
+def squared_distances(user: Tensor, item: Tensor, place: Tensor, weight: Tensor) -> Tensor:
+    """w_oᵀ tanh²(user + item[place]) [B, C]: `models.sdp.SDP` with one layer as the paper has it, less b_o.
 
-    From W¹'s parts of the users [B, d] and of the candidates [B, C, d], and w_o [d].
+    From W¹'s parts of the users [B, d] and of the distinct candidates [n, d], the candidates' places among these
+    [B, C], and w_o [d].
     """
-    distances: Tensor = _SquaredDistances.apply(user, item, weight)
+    distances: Tensor = _SquaredDistances.apply(user, item, place, weight)
     return distances
 
 
@@ -74,16 +76,17 @@ class _Tanh(torch.autograd.Function):
 
 class _SquaredDistances(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, user: Tensor, item: Tensor, weight: Tensor) -> Tensor:
-        inputs = _exponential(user), _exponential(item), weight.expand(user.shape)  # all by instance
+    def forward(ctx: Any, user: Tensor, item: Tensor, place: Tensor, weight: Tensor) -> Tensor:
+        inputs = _exponential(user), place, _exponential(item), weight
         ctx.save_for_backward(*inputs)
-        (distances,) = _call(_distances, item.numel(), *inputs)
+        (distances,) = _call(_distances, place.numel() * len(weight), *inputs[:2], shared=inputs[2:])
         return distances
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        of_user, of_item, of_weight = _call(_distances_backward, gradient.numel(), *ctx.saved_tensors, gradient)
-        return of_user, of_item, of_weight.sum(0)
+        user, place, *shared = ctx.saved_tensors
+        of_user, of_item, of_weight = _call(_distances_backward, 0, user, place, gradient, shared=shared)
+        return of_user, of_item, None, of_weight
 
 
 class _Hops(torch.autograd.Function):
@@ -153,19 +156,20 @@ def _exponential(x: Tensor) -> Tensor:
     return (2 * x.contiguous()).clamp_(-86, 86).exp_()
 
 
-def _call(kernel: Any, work: int, *inputs: Tensor) -> tuple[Tensor, ...]:
-    """The kernel's outputs. `work` counts the tanh it computes.
+def _call(kernel: Any, work: int, *inputs: Tensor, shared: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
+    """The kernel's outputs from the inputs, which are by instance, and what all instances share.
 
     Instances are independent, so that PyTorch's number of threads shares them out where there are enough: to wake a
-    thread costs about as much as a whole kernel of a training step at d = 64 and s = 5.
+    thread costs about as much as a whole kernel of a training step at d = 64 and s = 5. `work` counts the tanh to
+    compute; 0 keeps to one thread, as a sum over instances must.
     """
-    arrays = [tensor.detach().contiguous().numpy() for tensor in inputs]
+    arrays, common = ([each.detach().contiguous().numpy() for each in tensors] for tensors in (inputs, shared))
     threads = torch.get_num_threads()
     if threads == 1 or work < _WORTH_A_THREAD:
-        return tuple(torch.from_numpy(output) for output in kernel(*arrays))
+        return tuple(torch.from_numpy(output) for output in kernel(*arrays, *common))
     first, *others = zip(*(np.array_split(array, threads) for array in arrays), strict=True)
-    waiting = [_pool(threads - 1).submit(kernel, *block) for block in others]
-    outputs = zip(kernel(*first), *(future.result() for future in waiting), strict=True)
+    waiting = [_pool(threads - 1).submit(kernel, *block, *common) for block in others]
+    outputs = zip(kernel(*first, *common), *(future.result() for future in waiting), strict=True)
     return tuple(torch.cat([torch.from_numpy(part) for part in parts]) for parts in outputs)
 
 
@@ -179,35 +183,35 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 @_compile
-def _distances(user, item, weight):  # type: ignore[no-untyped-def]
-    n, candidates, dim = item.shape
+def _distances(user, place, item, weight):  # type: ignore[no-untyped-def]
+    n, candidates = place.shape
     distances = np.empty((n, candidates), item.dtype)
     one, two = item.dtype.type(1), item.dtype.type(2)
     for b in range(n):
         for c in range(candidates):
-            total = item.dtype.type(0)
-            for i in range(dim):
-                t = one - two / (one + user[b, i] * item[b, c, i])
-                total += weight[b, i] * (t * t)
+            row, total = place[b, c], item.dtype.type(0)
+            for i in range(len(weight)):
+                t = one - two / (one + user[b, i] * item[row, i])
+                total += weight[i] * (t * t)
             distances[b, c] = total
     return (distances,)
 
 
 @_compile
-def _distances_backward(user, item, weight, gradient):  # type: ignore[no-untyped-def]
-    of_user, of_item, of_weight = np.zeros_like(user), np.zeros_like(item), np.zeros_like(user)
+def _distances_backward(user, place, gradient, item, weight):  # type: ignore[no-untyped-def]
+    of_user, of_item, of_weight = np.zeros_like(user), np.zeros_like(item), np.zeros_like(weight)
     one, two = item.dtype.type(1), item.dtype.type(2)
-    for b in range(item.shape[0]):
-        for c in range(item.shape[1]):
-            of_distance = gradient[b, c]
+    for b in range(place.shape[0]):
+        for c in range(place.shape[1]):
+            row, of_distance = place[b, c], gradient[b, c]
             if of_distance == 0:
                 continue
             twice = of_distance + of_distance
-            for i in range(item.shape[2]):
-                t = one - two / (one + user[b, i] * item[b, c, i])
-                of_weight[b, i] += of_distance * (t * t)
-                g = twice * weight[b, i] * (t - t * t * t)
-                of_item[b, c, i] = g
+            for i in range(len(weight)):
+                t = one - two / (one + user[b, i] * item[row, i])
+                of_weight[i] += of_distance * (t * t)
+                g = twice * weight[i] * (t - t * t * t)
+                of_item[row, i] += g
                 of_user[b, i] += g
     return of_user, of_item, of_weight
 

@@ -11,6 +11,7 @@ from harness.dropout import Dropout
 from harness.embedding import Embedding
 from harness.initialise import he_normal, lecun_uniform
 from harness.optimiser import Optimisation
+from harness.rows import gather
 from harness.training import TorchRecommender
 from models.kernels import hops, tanh
 from models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
@@ -129,12 +130,12 @@ class SDM(TorchRecommender):
 
     def _hops(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """e^H [B, C, d], and the attention of every hop [H, B, C, s]."""
-        a_item, contexts_in = self.items_in.through(self.a_item, candidates, contexts)  # [B, C, d] and [B, s, d]
-        b_item, contexts_out = self.items_out.through(self.b_item, candidates, contexts)
+        inputs = self.items_in.through((self.a_item, candidates), (self.c_context, contexts))
+        outputs = self.items_out.through((self.b_item, candidates), (self.d_context, contexts))
+        a_item, keys = (gather(*each) for each in inputs)  # [B, C, d] and [B, s, d]
+        b_item, values = (gather(*each) for each in outputs)
         q = tanh(self.a_user(self.users_in(users))[:, None] + a_item)  # [B, C, d]
         p = tanh(self.b_user(self.users_out(users))[:, None] + b_item)
-        keys = self.c_context(contexts_in)  # [B, s, d]
-        values = self.d_context(contexts_out)  # [B, s, d]
         is_padding = contexts.eq(self.items_in.num_embeddings - 1)
         if self.padding == "excluded":
             is_padding[:, -1] &= ~is_padding.all(dim=1)

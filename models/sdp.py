@@ -11,6 +11,7 @@ from harness.dropout import Dropout
 from harness.embedding import Embedding
 from harness.initialise import he_normal, lecun_uniform
 from harness.optimiser import Optimisation
+from harness.rows import gather
 from harness.training import TorchRecommender
 from models.kernels import squared_distances, tanh
 from models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
@@ -87,15 +88,17 @@ class SDP(TorchRecommender):
         # BPR cancels b_o. What is left of its gradient is rounding noise, which Adam would amplify.
         self.output.bias.requires_grad_(False)
 
-    def _first(self, users: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """W¹e⁰ + b¹ of Eq. 2 as its two summands, of the users [B, d] and of the candidates [B, C, d]."""
-        (item,) = self.items.through(self.first_item, candidates)
-        return self.first_user(self.users(users)), item
+    def _first(self, users: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """W¹e⁰ + b¹ of Eq. 2 as its two summands: the users' [B, d]; and that of each distinct candidate [n, d], with
+        the candidates' places [B, C] among them.
+        """
+        (item,) = self.items.through((self.first_item, candidates))
+        return self.first_user(self.users(users)), *item
 
     def distances(self, users: Tensor, candidates: Tensor) -> Tensor:
         """e^(L+1) of Eq. 5: [B, C, d / 2^(L−1)]."""
-        user, item = self._first(users, candidates)
-        e = self.dropout(tanh(user[:, None] + item))
+        user, item, place = self._first(users, candidates)
+        e = self.dropout(tanh(user[:, None] + gather(item, place)))
         for layer in self.further:
             e = tanh(layer(e))
         return e.square() if self.distance == "square" else e.abs()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from harness.bpr import bpr
+from harness.bpr import _bpr_in_torch, bpr
 
 
 @pytest.mark.parametrize("n_negatives", [1, 4])
@@ -23,7 +23,16 @@ def test_loss_and_gradient_are_those_of_the_equation(
         scores[2, 1:] = scores[2, 1]  # ties
     against = scores[:, 1:].max(dim=1, keepdim=True).values if negatives == "hardest" else scores[:, 1:]
     plain = -F.logsigmoid(scores[:, :1] - against).sum()
-    loss = bpr(scores, negatives)
-    torch.testing.assert_close(loss, plain)
-    ours, theirs = (torch.autograd.grad(3 * value, scores)[0] for value in (loss, plain))
-    torch.testing.assert_close(ours, theirs)
+    (of_plain,) = torch.autograd.grad(3 * plain, scores)
+    for ours in (bpr, _bpr_in_torch):
+        loss = ours(scores, negatives)
+        torch.testing.assert_close(loss, plain)
+        torch.testing.assert_close(torch.autograd.grad(3 * loss, scores)[0], of_plain)
+
+
+@pytest.mark.parametrize("negatives", ["all", "hardest"])
+@pytest.mark.parametrize("place", range(4))
+def test_a_score_that_is_no_number_is_not_passed_over(negatives: Literal["all", "hardest"], place: int) -> None:
+    scores = torch.zeros(5, 4)
+    scores[2, place] = torch.nan
+    assert bpr(scores, negatives).isnan()

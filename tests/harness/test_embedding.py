@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from harness.embedding import Embedding
 from harness.optimiser import Optimisation, Optimiser
+from harness.rows import gather
 from models.sdm import SDM
 from models.sdp import SDP
 from tests.behaviour import small
@@ -26,13 +27,21 @@ class Counted(nn.Linear):
 
 def test_outside_of_training_the_rows_go_through_a_layer_once() -> None:
     table, layer = Embedding(7, 4, std=1.0).eval(), Counted(4, 3)
-    ids, others = torch.tensor([[6, 0, 6], [1, 2, 3]]), torch.tensor([5, 5])
+    several = torch.tensor([[6, 0, 6], [1, 2, 3]]), torch.tensor([5, 5])
     with torch.inference_mode():
         for _ in range(3):
-            through, rows = table.through(layer, ids, others)
+            through = [gather(*each) for each in table.through(*((layer, ids) for ids in several))]
     assert layer.rows == 7
-    torch.testing.assert_close(through, layer(table(ids)))
-    assert torch.equal(rows, table(others))
+    for ours, ids in zip(through, several, strict=True):
+        torch.testing.assert_close(ours, layer(table(ids)))
+
+
+def test_in_training_the_distinct_rows_of_a_batch_go_through_a_layer_once() -> None:
+    table, layer = Embedding(7, 4, std=1.0), Counted(4, 3)
+    ids = torch.tensor([[6, 0, 6], [1, 2, 0]])
+    ((outputs, place),) = table.through((layer, ids))
+    assert layer.rows == len(outputs) == 4
+    torch.testing.assert_close(outputs[place], layer(table(ids)))
 
 
 @pytest.mark.parametrize("change", ["table", "weight", "bias", "another layer", "loaded"])
@@ -40,7 +49,7 @@ def test_what_went_through_a_layer_is_forgotten_when_anything_changes(change: st
     table, layer = Embedding(7, 4, std=1.0).eval(), nn.Linear(4, 3)
     ids = torch.arange(7)
     with torch.inference_mode():
-        (before,) = table.through(layer, ids)
+        before = gather(*table.through((layer, ids))[0])
     with torch.no_grad():
         match change:
             case "table":
@@ -54,7 +63,7 @@ def test_what_went_through_a_layer_is_forgotten_when_anything_changes(change: st
             case "loaded":
                 table.load_state_dict(Embedding(7, 4, std=1.0).state_dict())
     with torch.inference_mode():
-        (after,) = table.through(layer, ids)
+        after = gather(*table.through((layer, ids))[0])
     assert not torch.equal(before, after)
     torch.testing.assert_close(after, layer(table(ids)))
 
@@ -65,23 +74,29 @@ def test_an_optimiser_step_is_a_change() -> None:
         model.table, model.layer = Embedding(7, 4, std=1.0), nn.Linear(4, 3)
         optimiser = Optimiser(model, Optimisation(optimizer=optimizer))  # type: ignore[arg-type]
         for _ in range(2):
-            (rows,) = model.train().table.through(model.layer, torch.tensor([1, 3]))
+            ((rows, _),) = model.train().table.through((model.layer, torch.tensor([1, 3])))
             optimiser.zero_grad()
             rows.sum().backward()
             optimiser.step()
             model.eval()
             with torch.inference_mode():
-                (now,) = model.table.through(model.layer, torch.tensor([1, 3]))
+                ((now, _),) = model.table.through((model.layer, torch.tensor([1, 3])))
                 torch.testing.assert_close(now, model.layer(model.table(torch.tensor([1, 3]))))
 
 
-def test_in_training_the_gradient_passes_through_the_layer_to_the_rows() -> None:
-    table, layer = Embedding(7, 4, std=1.0), nn.Linear(4, 3)
-    through, rows = table.through(layer, torch.tensor([2, 2]), torch.tensor([5]))
-    (through.sum() + rows.sum()).backward()
-    expected = torch.zeros(7, 4)
-    expected[2], expected[5] = 2 * layer.weight.detach().sum(0), 1
-    torch.testing.assert_close(table.weight.grad.to_dense(), expected)
+def test_in_training_the_gradient_passes_through_the_layers_to_the_rows() -> None:
+    torch.manual_seed(0)
+    table, layers = Embedding(7, 4, std=1.0, padding=True), (nn.Linear(4, 3), nn.Linear(4, 3))
+    several = torch.tensor([[2, 2], [7, 0]]), torch.tensor([5, 2, 7])
+
+    def gradients(outputs: list[Tensor]) -> tuple[Tensor, ...]:
+        of = table.weight, *(parameter for layer in layers for parameter in layer.parameters())
+        return torch.autograd.grad(sum((output.exp() * output).sum() for output in outputs), of)  # type: ignore[arg-type]
+
+    ours = gradients([gather(*each) for each in table.through(*zip(layers, several, strict=True))])
+    plain = gradients([layer(table(ids)) for layer, ids in zip(layers, several, strict=True)])
+    for each, expected in zip(ours, plain, strict=True):
+        torch.testing.assert_close(each.to_dense(), expected.to_dense())
 
 
 @pytest.mark.parametrize("make", [SDP, SDM])
@@ -94,7 +109,7 @@ def test_every_epoch_is_evaluated_with_its_own_parameters(
         return [entry["development"] for entry in model.history[1:]]
 
     remembered = curve()
-    monkeypatch.setattr(Embedding, "through", lambda self, layer, ids, *o: (layer(self(ids)), *map(self, o)))
+    monkeypatch.setattr(Embedding, "_evaluate", lambda self, layer: layer(self.weight))
     assert len(set(remembered)) > 2
     assert remembered == pytest.approx(curve(), abs=1e-6)
 
@@ -102,5 +117,5 @@ def test_every_epoch_is_evaluated_with_its_own_parameters(
 def test_a_model_can_be_pickled_after_an_evaluation() -> None:
     table, layer = Embedding(7, 4, std=1.0).eval(), nn.Linear(4, 3)
     with torch.inference_mode():
-        table.through(layer, torch.arange(7))
+        table.through((layer, torch.arange(7)))
     assert torch.equal(pickle.loads(pickle.dumps(table)).weight, table.weight)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from baselines.caser import Caser
 from baselines.neumf import GMF, MLP
 from harness import adam
-from harness.embedding import Embedding, RowSums
+from harness.embedding import Embedding
 from harness.optimiser import Optimisation, Optimiser
 
 N_USERS, N_ITEMS, DIM, STEPS = 7, 11, 3, 12
@@ -393,15 +393,3 @@ def test_rows_looked_up_together_have_the_gradient_of_pytorchs_embedding() -> No
     assert table.weight.grad is not None
     assert plain.weight.grad is not None
     torch.testing.assert_close(table.weight.grad.to_dense(), plain.weight.grad)
-
-
-def test_row_sums_are_those_of_coalesce_time_after_time() -> None:
-    torch.manual_seed(0)
-    sums = RowSums(50)
-    for n in (30, 0, 1, 200):
-        gradient = torch.sparse_coo_tensor(torch.randint(50, (1, n)), torch.randn(n, 4), (50, 4), check_invariants=True)
-        rows, values = sums(gradient)
-        wanted = gradient.coalesce()
-        order = rows.argsort()
-        assert torch.equal(rows[order], wanted.indices()[0])
-        torch.testing.assert_close(values[order], wanted.values())

@@ -44,8 +44,15 @@ def of_users(dtype: torch.dtype, scale: float) -> Tensor:
     return (scale * torch.randn(N, DIM, dtype=dtype)).requires_grad_()
 
 
+PLACE = torch.arange(N * CANDIDATES).view(N, CANDIDATES).remainder(5)  # one of six is never a candidate
+
+
+def of_items(dtype: torch.dtype, scale: float) -> Tensor:
+    return (scale * torch.randn(6, DIM, dtype=dtype)).requires_grad_()
+
+
 def plain_distances(user: Tensor, item: Tensor, weight: Tensor) -> Tensor:
-    return torch.tanh(user[:, None] + item).square() @ weight
+    return torch.tanh(user[:, None] + item[PLACE]).square() @ weight
 
 
 def of_weights(dtype: torch.dtype, scale: float) -> Tensor:
@@ -64,7 +71,11 @@ def of_hops(function: Callable[..., Any], number: int) -> Callable[..., Any]:
 SHAPES = (of_candidates, of_candidates, of_context, of_context, of_weights, of_weights, of_bias)
 FUNCTIONS = {
     "tanh": (tanh, torch.tanh, (of_candidates,)),
-    "squared distances": (squared_distances, plain_distances, (of_users, of_candidates, of_bias)),
+    "squared distances": (
+        lambda user, item, weight: squared_distances(user, item, PLACE, weight),
+        plain_distances,
+        (of_users, of_items, of_bias),
+    ),
     **{
         f"{number} hops": (
             lambda *inputs, number=number: of_hops(hops, number)(*inputs)[0],
