@@ -1,4 +1,4 @@
-"""Initialisations that the models share. Biases start at 0."""
+"""Initialisations that the models share. Biases start at 0, but for PyTorch's own."""
 
 from __future__ import annotations
 
@@ -26,3 +26,10 @@ def lecun_uniform(layer: nn.Linear) -> None:
     layer.weight.uniform_(-bound, bound)
     if layer.bias is not None:
         layer.bias.zero_()
+
+
+@torch.no_grad()
+def torch_bias(layer: nn.Linear, fan_in: int | None = None) -> None:
+    """The bias uniform within ± 1/√fan-in, as PyTorch makes it."""
+    bound = 1 / math.sqrt(fan_in or layer.in_features)
+    layer.bias.uniform_(-bound, bound)

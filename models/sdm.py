@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from harness.dropout import Dropout
 from harness.embedding import Embedding
-from harness.initialise import he_normal, lecun_uniform
+from harness.initialise import he_normal, lecun_uniform, torch_bias
 from harness.optimiser import Optimisation
 from harness.rows import gather
 from harness.training import TorchRecommender
@@ -38,6 +38,8 @@ class SDM(TorchRecommender):
         "before_sum": ("nothing", "layer"),
         "mixed": ("distance", "negated"),
         "padding": ("excluded", "scaled"),
+        "short": ("padded", "left-over"),
+        "initialisation": ("he", "torch"),
         "optimisation": (Optimisation(negatives="hardest"), AS_RELEASED),
     }
 
@@ -52,6 +54,8 @@ class SDM(TorchRecommender):
         before_sum: Literal["nothing", "layer"] | None = None,
         mixed: Literal["distance", "negated"] | None = None,
         padding: Literal["excluded", "scaled"] | None = None,
+        short: Literal["padded", "left-over"] | None = None,
+        initialisation: Literal["he", "torch"] | None = None,
         optimisation: Optimisation | None = None,
     ) -> None:
         """`dim`: d, the embedding size. `hops`: H ≥ 1. `context_length`: s ≥ 1, the context items attended to.
@@ -63,6 +67,10 @@ class SDM(TorchRecommender):
         - `before_sum`: nothing | layer. Each a_k · square(…) passes one more d × d layer and ReLU before Σ in Eq. 13.
         - `mixed`: distance | negated. With o = −e^h, it is g = σ(W_g o + b_g) and q^(h+1) = (1 − g) ⊙ q^h + g ⊙ o.
         - `padding`: excluded | scaled. Padding is in the softmax and in the sum, and its −z is multiplied by 65,535.
+        - `short`: padded | left-over. In training, the places that a short context leaves empty hold what the instance
+          before it in the batch has there: the released program writes all contexts into one buffer.
+        - `initialisation`: he | torch. W_g and the layer of `before_sum` start He-normal and all biases at 0, or those
+          three as PyTorch makes them.
         - `optimisation`: see `models.variant`.
         """
         own = chosen(
@@ -73,6 +81,8 @@ class SDM(TorchRecommender):
             before_sum=before_sum,
             mixed=mixed,
             padding=padding,
+            short=short,
+            initialisation=initialisation,
             optimisation=optimisation,
         )
         super().__init__(own.optimisation)
@@ -81,8 +91,11 @@ class SDM(TorchRecommender):
             before_sum=(own.before_sum, ("nothing", "layer")),
             mixed=(own.mixed, ("distance", "negated")),
             padding=(own.padding, ("excluded", "scaled")),
+            short=(own.short, ("padded", "left-over")),
+            initialisation=(own.initialisation, ("he", "torch")),
         )
         self.variant, self.before_sum, self.mixed, self.padding = variant, own.before_sum, own.mixed, own.padding
+        self.short, self.initialisation = own.short, own.initialisation
         self.query_dropout = Dropout(own.dropout, own.dropout_at_test)
         self.dropout = Dropout(own.dropout)
         if hops < 1 or context_length < 1:
@@ -116,6 +129,11 @@ class SDM(TorchRecommender):
         if self.before_sum == "layer":
             self.layer = nn.Linear(d, d)
             he_normal(self.layer)
+        if self.initialisation == "torch":
+            for half in (self.a_item, self.b_item, self.c_context, self.d_context):  # which have the biases
+                torch_bias(half, fan_in=2 * d)
+            for layer in (self.gate, *([self.layer] if self.before_sum == "layer" else [])):
+                layer.reset_parameters()
 
     def distances(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         """e^H of Eq. 18: [B, C, d]."""
@@ -130,6 +148,8 @@ class SDM(TorchRecommender):
 
     def _hops(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """e^H [B, C, d], and the attention of every hop [H, B, C, s]."""
+        if self.short == "left-over" and self.training:
+            contexts = _left_over(contexts, self.items_in.num_embeddings - 1)
         inputs = self.items_in.through((self.a_item, candidates), (self.c_context, contexts))
         outputs = self.items_out.through((self.b_item, candidates), (self.d_context, contexts))
         a_item, keys = (gather(*each) for each in inputs)  # [B, C, d] and [B, s, d]
@@ -176,3 +196,10 @@ def _halves(d: int) -> tuple[nn.Linear, nn.Linear]:
     for half in (first, second):
         he_normal(half, fan_in=2 * d)
     return first, second
+
+
+def _left_over(contexts: Tensor, padding: int) -> Tensor:
+    """Contexts [B, s] whose padding, but for the last place, is what the nearest instance before has there."""
+    rows = torch.arange(len(contexts), device=contexts.device)[:, None]
+    latest = torch.where(contexts == padding, 0, rows).cummax(dim=0).values
+    return torch.cat([contexts.gather(0, latest)[:, :-1], contexts[:, -1:]], dim=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from harness.ranking import count_ranks, summary, tie_counts
 from harness.training import TorchRecommender
 from models.sdm import SDM
 from models.sdp import SDP
-from models.variant import AS_RELEASED, Differences, Variant, chosen
+from models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
 
 
 class SDMR(TorchRecommender):
@@ -34,6 +34,7 @@ class SDMR(TorchRecommender):
     DIFFERENCES: ClassVar[Differences] = {
         "dropout": (0.0, 0.2),
         "dropout_at_test": ("off", "off"),
+        "parts_in": ("evaluation", "training"),
         "optimisation": (
             Optimisation(learning_rate=0.01, negatives="hardest"),
             replace(AS_RELEASED, regularisation=1e-6, epochs=20, patience=20),
@@ -50,21 +51,29 @@ class SDMR(TorchRecommender):
         variant: Variant = "paper",
         dropout: float | None = None,
         dropout_at_test: Literal["off", "on"] | None = None,
+        parts_in: Literal["evaluation", "training"] | None = None,
         optimisation: Optimisation | None = None,
     ) -> None:
         """`activation` is that of Eq. 20, `beta` the β of Eq. 19; the two parts' embedding sizes may differ.
 
         None is the variant's choice (paper | released). `dropout`: 0 | 0.2, on the output o of Eq. 20, and not at test
-        (`dropout_at_test`). `optimisation`: see `models.variant`; λ is 1e-6 in the released one, for 20 epochs. The
-        parts are of whatever variant they were made; on the command line, of this one's if nothing else is said.
+        (`dropout_at_test`). `parts_in`: evaluation | training, the mode of SDP and SDM while w_u is learned; in the
+        second their dropout is on. `optimisation`: see `models.variant`; λ is 1e-6 in the released one, for 20 epochs.
+        The parts are of whatever variant they were made; on the command line, of this one's if nothing else is said.
 
         The default learning rate is ten times that of the other models: the few weights of w_u reach the same
         development NDCG@10 in a fifth of the epochs.
         """
         own = chosen(
-            self.DIFFERENCES, variant, dropout=dropout, dropout_at_test=dropout_at_test, optimisation=optimisation
+            self.DIFFERENCES,
+            variant,
+            dropout=dropout,
+            dropout_at_test=dropout_at_test,
+            parts_in=parts_in,
+            optimisation=optimisation,
         )
         super().__init__(own.optimisation)
+        refuse_unknown(self, parts_in=(own.parts_in, ("evaluation", "training")))
         if combine not in ("learned", "sum") or activation not in ("relu", "identity"):
             raise ValueError(f"SDMR knows no combine={combine!r} with activation={activation!r}")
         if combine == "learned" and beta != 0.5:
@@ -75,6 +84,13 @@ class SDMR(TorchRecommender):
         self.combine, self.activation, self.beta = combine, activation, beta
         self.context_length = sdm.context_length
         self.variant, self.dropout = variant, Dropout(own.dropout, own.dropout_at_test)
+        self.parts_in = own.parts_in
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for part in self.parts.values():
+            part.train(mode and self.parts_in == "training")
+        return self
 
     def build(self, n_users: int, n_items: int) -> None:
         if self.combine == "sum":

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from harness.dropout import Dropout
 from harness.embedding import Embedding
-from harness.initialise import he_normal, lecun_uniform
+from harness.initialise import he_normal, lecun_uniform, torch_bias
 from harness.optimiser import Optimisation
 from harness.rows import gather
 from harness.training import TorchRecommender
@@ -34,6 +34,7 @@ class SDP(TorchRecommender):
         "distance": ("square", "absolute"),
         "dropout": (0.0, 0.2),
         "dropout_at_test": ("off", "off"),
+        "initialisation": ("he", "torch"),
         "optimisation": (Optimisation(regularisation=0.01, negatives="hardest"), AS_RELEASED),
     }
 
@@ -45,12 +46,14 @@ class SDP(TorchRecommender):
         distance: Literal["square", "absolute"] | None = None,
         dropout: float | None = None,
         dropout_at_test: Literal["off", "on"] | None = None,
+        initialisation: Literal["he", "torch"] | None = None,
         optimisation: Optimisation | None = None,
     ) -> None:
         """`dim`: d, the embedding size. `layers`: L ≥ 1; d must be divisible by 2^(L − 1).
 
         None is the variant's choice (paper | released). `distance`: square | absolute, |e| in place of e ⊙ e in Eq. 5.
-        `dropout`: 0 | 0.2, after the first layer, and not at test (`dropout_at_test`). `optimisation`: see
+        `dropout`: 0 | 0.2, after the first layer, and not at test (`dropout_at_test`).
+        `initialisation`: he | torch, the biases start at 0, or as PyTorch makes them. `optimisation`: see
         `models.variant`.
         """
         own = chosen(
@@ -59,11 +62,16 @@ class SDP(TorchRecommender):
             distance=distance,
             dropout=dropout,
             dropout_at_test=dropout_at_test,
+            initialisation=initialisation,
             optimisation=optimisation,
         )
         super().__init__(own.optimisation)
-        refuse_unknown(self, distance=(own.distance, ("square", "absolute")))
-        self.variant, self.distance = variant, own.distance
+        refuse_unknown(
+            self,
+            distance=(own.distance, ("square", "absolute")),
+            initialisation=(own.initialisation, ("he", "torch")),
+        )
+        self.variant, self.distance, self.initialisation = variant, own.distance, own.initialisation
         self.dropout = Dropout(own.dropout, own.dropout_at_test)
         if layers < 1 or dim % 2 ** (layers - 1):
             raise ValueError(f"SDP needs layers ≥ 1 and a dim divisible by 2^(layers − 1), not {layers} and {dim}")
@@ -85,6 +93,10 @@ class SDP(TorchRecommender):
         for layer in further:
             he_normal(layer)
         lecun_uniform(self.output)
+        if self.initialisation == "torch":
+            torch_bias(self.first_item, fan_in=2 * d)
+            for layer in further:
+                torch_bias(layer)
         # BPR cancels b_o. What is left of its gradient is rounding noise, which Adam would amplify.
         self.output.bias.requires_grad_(False)
 

@@ -171,18 +171,19 @@ def test_at_test_the_queries_alone_are_dropped_and_only_if_asked(at_test: Litera
 def test_the_released_variant_is_its_differences() -> None:
     paper, released = SDM(), SDM(variant="released")
     for model, values in (
-        (paper, (0.0, "off", "nothing", "distance", "excluded")),
-        (released, (0.2, "on", "layer", "negated", "scaled")),
+        (paper, (0.0, "off", "nothing", "distance", "excluded", "padded", "he")),
+        (released, (0.2, "on", "layer", "negated", "scaled", "left-over", "torch")),
     ):
         query = model.query_dropout
-        assert (query.p, query.at_test, model.before_sum, model.mixed, model.padding) == values
+        own = query.p, query.at_test, model.before_sum, model.mixed, model.padding, model.short, model.initialisation
+        assert own == values
         assert (model.dropout.p, model.dropout.at_test) == (query.p, "off")
     assert paper.optimisation == Optimisation(negatives="hardest")
     assert released.optimisation == AS_RELEASED
     assert SDM(variant="released", mixed="distance").mixed == "distance"
 
 
-@pytest.mark.parametrize("name", ["before_sum", "mixed", "padding"])
+@pytest.mark.parametrize("name", ["before_sum", "mixed", "padding", "short", "initialisation"])
 def test_an_unknown_choice_is_an_error(name: str) -> None:
     with pytest.raises(ValueError, match=f"SDM: {name} must be one of .*, not 'else'"):
         SDM(**{name: "else"})  # type: ignore[arg-type]
@@ -253,6 +254,48 @@ def test_it_starts_as_released() -> None:
     assert 0.98 * bound < uniform.abs().max() <= bound
     assert abs(uniform.std().item() / (bound / math.sqrt(3)) - 1) < 0.1
     assert abs(uniform.mean().item()) < 5 * bound / math.sqrt(3 * len(uniform))
+
+
+@pytest.mark.parametrize("before_sum", ["nothing", "layer"])
+def test_torch_initialises_gate_layer_and_biases_within_one_by_the_root_of_fan_in(
+    before_sum: Literal["nothing", "layer"],
+) -> None:
+    d = 64
+    he, torchs = (SDM(dim=d, before_sum=before_sum, initialisation=which) for which in ("he", "torch"))  # type: ignore[arg-type]
+    for model in (he, torchs):
+        torch.manual_seed(0)
+        model.build(n_users=100, n_items=50)
+    same = dict(he.named_parameters())
+    bounds = {f"{half}.bias": 2 * d for half in ("a_item", "b_item", "c_context", "d_context")}
+    bounds |= {f"{layer}.{kind}": d for layer in ("gate", "layer") for kind in ("weight", "bias")}
+    for name, parameter in torchs.named_parameters():
+        if name in bounds:
+            bound = 1 / math.sqrt(bounds[name])
+            assert 0.8 * bound < parameter.abs().max() <= bound, name
+            assert abs(parameter.std().item() / (bound / math.sqrt(3)) - 1) < 0.3, name
+        else:
+            assert torch.equal(parameter, same[name]), name
+
+
+def test_in_training_what_is_left_over_stands_in_a_short_context_and_its_last_place_is_its_own() -> None:
+    pad, generator = N_ITEMS, torch.Generator().manual_seed(0)
+    contexts = torch.randint(0, N_ITEMS, (40, 4), generator=generator)
+    for row, length in enumerate(torch.randint(0, 5, (40,), generator=generator)):
+        contexts[row, : 4 - length] = pad
+    buffer, expected = [pad] * 4, []
+    for context in contexts.tolist():
+        real = [item for item in context if item != pad] or [pad]
+        buffer[-len(real) :] = real
+        expected.append(list(buffer))
+    users, candidates = torch.zeros(40, dtype=torch.long), CANDIDATES[:1].repeat(40, 1)
+    left, padded = built(hops=2, short="left-over"), built(hops=2)
+    padded.load_state_dict(left.state_dict())
+    with torch.no_grad():
+        plain = padded(users, contexts, candidates)
+        assert torch.equal(left.eval()(users, contexts, candidates), plain)
+        scores = left.train()(users, contexts, candidates)
+        torch.testing.assert_close(scores, padded(users, torch.tensor(expected), candidates), rtol=0, atol=0)
+    assert not torch.equal(scores, plain)
 
 
 @pytest.mark.parametrize(("hops", "context_length"), [(0, 5), (1, 0)])

@@ -182,6 +182,8 @@ def test_an_unknown_combination_is_an_error() -> None:
     for wrong in ({"combine": "product"}, {"activation": "tanh"}):
         with pytest.raises(ValueError, match=f"SDMR .*{next(iter(wrong.values()))}"):
             sdmr(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="SDMR: parts_in must be one of evaluation, training, not 'test'"):
+        SDMR(SDP(), SDM(), parts_in="test")  # type: ignore[arg-type]
 
 
 def test_a_choice_without_effect_is_an_error() -> None:
@@ -197,6 +199,7 @@ def test_the_released_variant_is_its_differences() -> None:
     paper, released = SDMR(SDP(), SDM()), SDMR(SDP(), SDM(), variant="released")
     assert (paper.dropout.p, released.dropout.p) == (0.0, 0.2)
     assert {paper.dropout.at_test, released.dropout.at_test} == {"off"}
+    assert (paper.parts_in, released.parts_in) == ("evaluation", "training")
     assert paper.optimisation == Optimisation(learning_rate=0.01, negatives="hardest")
     assert released.optimisation == replace(AS_RELEASED, regularisation=1e-6, epochs=20, patience=20)
     own = SDMR(SDP(), SDM(), variant="released", dropout=0.1, optimisation=SHORT)
@@ -214,6 +217,22 @@ def test_dropout_is_on_the_output_in_training_alone() -> None:
     is_kept = dropped != 0
     assert 0.3 < is_kept[plain != 0].mean() < 0.7
     np.testing.assert_allclose(dropped[is_kept], 2 * plain[is_kept], rtol=1e-6)
+
+
+@pytest.mark.parametrize("parts_in", ["evaluation", "training"])
+def test_the_parts_drop_out_while_it_learns_only_if_asked(parts_in: Literal["evaluation", "training"]) -> None:
+    model = as_built(
+        SDMR(SDP(dim=8, dropout=0.5, optimisation=SHORT), SDM(dim=12, optimisation=SHORT), parts_in=parts_in)
+    )
+    inputs = [torch.from_numpy(each) for each in inputs_of(model)]
+    model.train()
+    assert torch.equal(model(*inputs), model(*inputs)) == (parts_in == "evaluation")
+    model.eval()
+    assert torch.equal(model(*inputs), model(*inputs))
+    before = [p.clone() for part in model.parts.values() for p in part.parameters()]
+    fitted(model)
+    after = [p for part in model.parts.values() for p in part.parameters()]
+    assert all(map(torch.equal, before, after))
 
 
 def test_dropout_of_sdms_queries_stays_on_in_sdmr() -> None:

@@ -82,6 +82,7 @@ def test_dropout_is_after_the_first_layer(layers: int) -> None:
 def test_the_released_variant_is_its_differences() -> None:
     paper, released = SDP(), SDP(variant="released")
     assert (paper.distance, released.distance) == ("square", "absolute")
+    assert (paper.initialisation, released.initialisation) == ("he", "torch")
     assert (paper.dropout.p, released.dropout.p) == (0.0, 0.2)
     assert {paper.dropout.at_test, released.dropout.at_test} == {"off"}
     assert paper.optimisation == Optimisation(regularisation=0.01, negatives="hardest")
@@ -95,6 +96,7 @@ def test_the_released_variant_is_its_differences() -> None:
     [
         ({"variant": "printed"}, 'variant must be "paper" or "released"'),
         ({"distance": "cube"}, "distance must be one of square, absolute, not 'cube'"),
+        ({"initialisation": "zero"}, "initialisation must be one of he, torch, not 'zero'"),
         ({"dropout_at_test": "on"}, "dropout_at_test=on has no effect"),
         ({"dropout": 0.5, "dropout_at_test": "yes"}, 'dropout_at_test must be "off" or "on"'),
     ],
@@ -102,6 +104,22 @@ def test_the_released_variant_is_its_differences() -> None:
 def test_an_unknown_choice_or_one_without_effect_is_an_error(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SDP(**wrong)
+
+
+def test_torch_initialises_the_biases_within_one_by_the_root_of_fan_in() -> None:
+    d, biases = 32, []
+    for seed in range(40):
+        he, torchs = (SDP(dim=d, layers=2, initialisation=which) for which in ("he", "torch"))  # type: ignore[arg-type]
+        for model in (he, torchs):
+            torch.manual_seed(seed)
+            model.build(n_users=10, n_items=5)
+        for (name, one), other in zip(torchs.named_parameters(), he.parameters(), strict=True):
+            assert torch.equal(one, other) == (name not in ("first_item.bias", "further.0.bias")), name
+        biases.append([torchs.first_item.bias, torchs.further[0].bias])
+    for each, fan_in in zip(zip(*biases, strict=True), (2 * d, d), strict=True):
+        bias, bound = torch.cat(each).detach(), 1 / math.sqrt(fan_in)
+        assert 0.95 * bound < bias.abs().max() <= bound
+        assert abs(bias.std().item() / (bound / math.sqrt(3)) - 1) < 0.1
 
 
 def test_it_starts_as_released() -> None:
