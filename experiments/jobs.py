@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,17 @@ def _in_its_own_process(job: tuple[str, ...], runs: Path) -> Outcome:
 
 
 def _send(sender: Connection, environment: dict[str, str], job: tuple[str, ...], runs: Path) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(environment)  # the server's is that of its start
-    outcome = _run(job, runs)
-    with suppress(BrokenPipeError):  # nobody waits any longer; the record is there all the same
-        sender.send(outcome)
+    sender.send(_run(job, runs))
+
+
+def _end_with_parent() -> None:
+    """Who kills a sweep, and nothing else, wants its runs to end too. They go on from their last epoch another time."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _run(job: tuple[str, ...], runs: Path) -> Outcome:

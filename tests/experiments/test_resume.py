@@ -109,6 +109,14 @@ def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> No
         time.sleep(0.002)
 
 
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def results_of(place: str) -> dict[str, Any]:
     """What a sweep has found, but for seconds and commits: every run's record, its parameters, the table of points."""
     found: dict[str, Any] = {}
@@ -157,6 +165,18 @@ def test_a_sweep_that_is_killed_again_and_again_ends_with_the_same_bits(folder: 
     assert again.returncode == 0, out
     assert results_of("killed") == expected
     assert not list(runs.glob("*/.*.*.*"))  # nothing half written is left
+
+
+def test_runs_end_with_their_sweep_even_if_nothing_else_is_killed(folder: Path) -> None:
+    process = begin("orphaned", sleep=30.0)  # a run needs minutes
+    wait_for(lambda: len(list(folder.glob("begun-*"))) == 2, process)
+    process.kill()
+    process.wait()
+    pids = [int(path.name.removeprefix("begun-")) for path in folder.glob("begun-*")]
+    deadline = time.monotonic() + 20
+    while any(map(is_alive, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_two_sweeps_at_once_share_the_work(folder: Path) -> None:
