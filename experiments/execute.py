@@ -138,7 +138,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
             "config": run.config,
             "data": run.data,
             "source": run.source,
-            "departures": _departures(run),
+            "departures": departures(run),
             "parts": {name: part.folder.name for name, part in parts.items()},
             "development": summary(rank(recommender, task.training.development)),
         }
@@ -165,12 +165,13 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         return record
 
 
-def _departures(run: Run) -> dict[str, Any]:
+def departures(run: Run) -> dict[str, Any]:
     """What differs from the default protocol, and from the order of interactions that the data set has by default."""
     order = run.config["dataset"].get("order")
-    plain = OmegaConf.select(OmegaConf.load(CONF / "dataset" / f"{run.dataset}.yaml"), "dataset.order")
-    departures = Protocol(**run.config["protocol"]).departures
-    return departures | ({"order": order} if order != plain else {})
+    conf = OmegaConf.load(CONF / "dataset" / f"{run.dataset}.yaml")
+    plain = OmegaConf.select(conf, "dataset.order") or OmegaConf.select(conf, "order")  # it may be a package of its own
+    of_protocol = Protocol(**run.config["protocol"]).departures
+    return of_protocol | ({"order": order} if order != plain else {})
 
 
 @contextmanager
@@ -193,8 +194,8 @@ def result_line(record: dict[str, Any], folder: Path, ties: Ties = "expected") -
     """A run in one line, as the commands print it; the protocol is told where it is not the default."""
     side = "test" if "test" in record else "development"
     values = [f"{name} {record[side][name][ties]:.3f}" for name in ("hit@10", "NDCG@10")]
-    departures = record.get("departures", {}) | ({"ties": ties} if ties != "expected" else {})
-    told = "".join(f", {name}={value}" for name, value in departures.items())
+    departed = record.get("departures", {}) | ({"ties": ties} if ties != "expected" else {})
+    told = "".join(f", {name}={value}" for name, value in departed.items())
     return f"{record['model']} on {record['dataset']}, {side}{told}: {', '.join(values)} ({folder}/record.json)"
 
 

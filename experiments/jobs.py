@@ -30,6 +30,16 @@ class Outcome:
     error: str = ""
 
 
+def refuse_ignored(overrides: Iterable[str], *others: str) -> None:
+    """Raise ValueError for what runs side by side would not heed: `threads`, `force`, and the `others`."""
+    for override in overrides:
+        if override.partition("=")[0].lstrip("+") in ("threads", "force", *others):
+            raise ValueError(
+                f"{override} has no effect here: runs have one thread each, and one that is there is not made again; "
+                "`python -m experiments.run` makes a single one as it is told"
+            )
+
+
 def run_all(jobs: Iterable[tuple[str, ...]], runs: Path, workers: int) -> Iterator[Outcome]:
     """Run `experiments.run` with each job's overrides, `workers` at a time on one thread each, in any order.
 

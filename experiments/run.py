@@ -12,6 +12,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from datasets.parsing import DataError
@@ -24,11 +25,10 @@ def main(config: DictConfig) -> None:
     resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     try:
         run = make_run(resolved, HydraConfig.get().runtime.choices["dataset"], Path(resolved["runs"]))
-    except DataError as error:
-        sys.exit(str(error))
-    try:
         record = execute(run, resolved["threads"], resolved["force"])
     except Exception as error:  # Hydra goes on with the other runs of a sweep, and tells of one that failed at the end
+        if isinstance(error, DataError) and HydraConfig.get().mode == RunMode.RUN:
+            sys.exit(str(error))
         print(f"FAILED {' '.join(HydraConfig.get().overrides.task)}: {type(error).__name__}: {error}", file=sys.stderr)
         raise
     print(result_line(record, run.folder, resolved["protocol"]["ties"]))

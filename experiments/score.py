@@ -19,8 +19,10 @@ from datasets.parsing import DataError, Layout, open_raw, read_columns, refuse_d
 from datasets.sources import sha256
 from datasets.task import HeldOut
 from experiments.configs import taken_from
-from experiments.execute import by_novelty, result_line, task_of
+from experiments.execute import by_novelty, departures, result_line, task_of
+from experiments.tables.accuracy import ties_of
 from harness.files import save_arrays, save_json
+from harness.protocol import Protocol
 from harness.ranking import count_ranks, summary
 from harness.records import environment, run_key
 
@@ -87,9 +89,12 @@ def _read(path: Path) -> tuple[pd.DataFrame, int]:
 def score(path: Path, overrides: list[str], name: str) -> tuple[dict[str, Any], Path]:
     """The record of the scores in `path`, which is written, and its folder."""
     task, run = task_of(overrides)
+    protocol = Protocol(**run.config["protocol"])
+    if protocol.candidates == "all":
+        raise ValueError("protocol.candidates=all: only the candidates of the split can be scored, 100 or 99")
     scores = read_scores(path, task.test)
-    ranks = count_ranks(scores, task.test.target_columns)
-    config = {key: run.config[key] for key in ("dataset", "split_seed")} | {"scores": path.name}
+    ranks = count_ranks(scores, task.test.target_columns, in_sort=protocol.in_sort)
+    config = {key: run.config[key] for key in ("dataset", "split_seed", "protocol")} | {"scores": path.name}
     digest = sha256(path)
     folder = run.folder.parent / f"{name}-{run_key(config, run.data, digest)}"
     record = {
@@ -98,12 +103,13 @@ def score(path: Path, overrides: list[str], name: str) -> tuple[dict[str, Any], 
         "config": config,
         "data": run.data,
         "scores": digest,
+        "departures": departures(run),
         "test": summary(ranks),
         **by_novelty(task, ranks),
         "environment": environment(),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    save_arrays(folder / "ranks.npz", users=task.test.users, above=ranks.above, tied=ranks.tied)
+    save_arrays(folder / "ranks.npz", users=task.test.users, **ranks.arrays())
     save_json(record, folder / "record.json")
     return record, folder
 
@@ -117,7 +123,7 @@ def main() -> int:
         record, folder = score(path, overrides, given.get("name", path.name.partition(".")[0]))
     except ValueError as error:
         sys.exit(str(error))
-    print(result_line(record, folder))
+    print(result_line(record, folder, ties_of(overrides)))
     for metric, readings in record["test"].items():
         print(f"{metric:8}" + "  ".join(f"{reading} {value:.4f}" for reading, value in readings.items()))
     return 0

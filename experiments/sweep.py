@@ -31,7 +31,7 @@ from datasets.sources import write_whole
 from experiments import chosen
 from experiments.configs import OF_THE_DATASET, compose_run, taken_from
 from experiments.execute import Run, is_running, make_run, own_seconds, seconds_in_all, task_of
-from experiments.jobs import run_all
+from experiments.jobs import refuse_ignored, run_all
 from harness.optimiser import Optimisation
 
 SPACES = Path(__file__).parent / "conf" / "space"
@@ -225,7 +225,7 @@ class Search:
         finished = [p.record for p in self.points.values() if p.record]
         commits = sorted({record["environment"]["commit"] or "unknown" for record in finished})
         own = [f"{key}={options[key]}" for key in ("search", "from", "most", "budget") if key in options]
-        given = [o for o in self.overrides if not o.startswith(("runs=", "threads="))]
+        given = [o for o in self.overrides if not o.startswith("runs=")]
         lines = [
             f"development {', '.join(values)}, seed {point.record['config']['seed']}; run {point.run.folder.name}",
             f"{search} search: {len(finished)} runs, {self.minutes:.1f} of {self.budget:g} single-thread minutes",
@@ -307,6 +307,7 @@ def searched(name: str, overrides: Sequence[str], options: dict[str, str]) -> tu
     kind = options.get("search", "staged")
     if kind not in KINDS or (kind == "carried") != ("from" in options):
         raise ValueError(f"search must be {', '.join(KINDS)}, and from=DATASET goes with carried; not search={kind}")
+    refuse_ignored(overrides)
     search = Search(name, options.get("dataset", "ml-100k"), overrides, float(options.get("budget", 30)))
     if kind != "carried":
         return search, []

@@ -22,7 +22,7 @@ from datasets.parsing import DataError
 from experiments import chosen
 from experiments.configs import CONF, MODELS, compose_run, model_of
 from experiments.execute import make_run
-from experiments.jobs import run_all
+from experiments.jobs import refuse_ignored, run_all
 from experiments.tables.cells import (
     METRICS,
     Cell,
@@ -55,6 +55,10 @@ def arguments_of(description: str) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published ones")
     parser.add_argument("overrides", nargs="*", default=[], help="of every run, such as epochs=2")
     arguments = parser.parse_intermixed_args()
+    try:
+        refuse_ignored(arguments.overrides, "runs")
+    except ValueError as error:
+        parser.error(str(error))
     arguments.datasets = arguments.datasets or DEFAULTS[arguments.table]
     arguments.models = arguments.models or rows()
     known = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))

@@ -58,7 +58,8 @@ def rows_of_factors(records: Records) -> Iterator[tuple[Factor, str]]:
 
 def factors(records: Records) -> list[str]:
     """One choice at a time, all models side by side."""
-    models = [m for m in MODELS if any(f not in ("honest", "all-items") and m == model for _, f, model in records)]
+    here = {m for d, f, m in records if d == "ml-100k" and f not in ("honest", "all-items")}
+    models = [model for model in MODELS if model in here]
     lines = [
         "## ML-100k: one choice at a time",
         "",

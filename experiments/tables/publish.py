@@ -238,6 +238,12 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:+.1f} %"
 
 
+def _ranked(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells a record's test instances and candidates from others, with which no user can be paired."""
+    departures = {k: v for k, v in record.get("departures", {}).items() if k not in ("select_on", "dev_item")}
+    return record["data"], record["config"].get("split_seed", 0), tuple(sorted(departures.items()))
+
+
 def _exact(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
@@ -246,10 +252,15 @@ def main() -> int:
     arguments = arguments_of(__doc__)
     if foreign := [model for model in arguments.models if model not in MODELS]:
         sys.exit(f"{', '.join(foreign)}: only the models of this suite are published")
+    if settings := [o for o in arguments.overrides if not o.startswith(("dataset.", "protocol.", "split_seed="))]:
+        sys.exit(f"{' '.join(settings)}: what is published has the plain settings, or the chosen ones")
     if ties_of(arguments.overrides) != "expected":
         sys.exit("protocol.ties: what is published counts ties with their expected value, and tells the bounds")
     folder = arguments.results / "records" / f"table{arguments.table}"
     for dataset in arguments.datasets:
+        others = [model for model in rows() if model not in arguments.models]
+        kept = [path for model in others for path in records_of(folder, dataset, model)]
+        ranked = {_ranked(json.loads(path.read_text(encoding="utf-8"))) for path in kept}
         for model in arguments.models:
             seeds = range(arguments.seeds if has_seed(model) else 1)
             try:
@@ -258,27 +269,30 @@ def main() -> int:
             except (FileNotFoundError, ValueError) as error:  # never tuned, or no such data
                 print(f"{MODELS[model].name} on {dataset} is left out: {error}")
                 continue
-            published = len(records_of(folder, dataset, model))
+            name, published = f"{MODELS[model].name} on {dataset}", len(records_of(folder, dataset, model))
+            found = [run.record for run in runs if run.record]
             if published > len(runs):
-                print(f"{MODELS[model].name} on {dataset} keeps its {published} published seeds: {len(runs)} are fewer")
-            elif all(run.record for run in runs):
-                copy_records(folder, dataset, model, runs, arguments.config)
+                print(f"{name} keeps its {published} published seeds: {len(runs)} are fewer")
+            elif len(found) < len(runs):
+                print(f"{name}: not all of {len(runs)} runs are in {arguments.runs}/")
+            elif ranked - {_ranked(record) for record in found}:
+                print(f"{name} is left out: the other published models have ranked other candidates")
             else:
-                print(f"{MODELS[model].name} on {dataset}: not all of {len(runs)} runs are in {arguments.runs}/")
+                copy_records(folder, dataset, model, runs, arguments.config)
     cells, records, tests, searches, apart = [], [], [], [], ""
     for dataset in DATASETS[arguments.table]:
-        found = {model: records_of(folder, dataset, model) for model in rows()}
-        if not any(found.values()):
+        of = {model: records_of(folder, dataset, model) for model in rows()}
+        if not any(of.values()):
             continue
-        records += [json.loads(path.read_text(encoding="utf-8")) for paths in found.values() for path in paths]
-        for model, paths in found.items():
+        records += [json.loads(path.read_text(encoding="utf-8")) for paths in of.values() for path in paths]
+        for model, paths in of.items():
             settings = "chosen" if chosen_beside(folder / dataset, model).exists() else "plain"
             cells += [
                 replace(c, settings=settings) for c in cells_of(arguments.table, dataset, MODELS[model].name, paths)
             ]
-        tests += comparisons(dataset, found)
+        tests += comparisons(dataset, of)
         searches += searches_of(arguments.results, dataset)
-        apart += new_and_repeated(dataset, found)
+        apart += new_and_repeated(dataset, of)
     if not cells:
         print(f"nothing to publish: no complete runs in {arguments.runs}/", file=sys.stderr)
         return 1

@@ -174,6 +174,8 @@ def test_the_table_of_factors_reads_ties_as_its_rows_say() -> None:
     assert "0.600 ± 0.141 / 0.173" in row["ties: pessimistic"]  # tenth place: 1 / log2(11) = .289 of .6
     assert "0.500 / 0.500 |" in row["ties: argsort-target-last"]
     assert not any("select_on" in line.split(" | ")[0] for line in lines[4:])
+    with_epinions = {key: [record(0.5)], ("epinions", "file", "prme"): [record(0.5)]}
+    assert not any("PRME" in line for line in audit_report.factors(with_epinions))
 
 
 def test_the_orders_of_models_and_their_agreement() -> None:
@@ -283,6 +285,20 @@ def test_hops_are_judged_over_sizes_and_seeds(dataset: str, helps: str, tmp_path
     own = statuses(claims.claims(tmp_path, tmp_path, {}))["More hops help SDM, Ta-Feng excepted"]
     assert own[dataset] == helps
     assert own["netflix"] == NOT_TESTED
+
+
+@pytest.mark.parametrize(("gains", "status"), [((-0.03, 0.04), UNDECIDED), ((-0.001, 0.001), REPRODUCED)])
+def test_no_gain_is_shown_by_hops_only_where_an_interval_excludes_one(
+    gains: tuple[float, float], status: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "records" / "figure6" / "ta-feng"
+    folder.mkdir(parents=True)
+    for hops in (1, 3, 4):
+        for dim, gain in zip((16, 64, 128), (*gains, 0.0), strict=True):
+            text = json.dumps(record(0.4 + gain * (hops > 1)))
+            (folder / f"sdm-hops{hops}-d{dim}-s18-0-record.json").write_text(text)
+    own = statuses(claims.claims(tmp_path, tmp_path, {}))["More hops help SDM, Ta-Feng excepted"]
+    assert own["ta-feng"] == status
 
 
 @pytest.mark.parametrize(("r", "status"), [((0.1, 0.2, 0.3, 0.4), REPRODUCED), ((0.1, 0.3, 0.2, 0.4), IN_PART)])

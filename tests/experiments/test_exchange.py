@@ -314,6 +314,19 @@ def test_the_two_commands(
     assert [float(value) for value in line.split()[2::2]] == pytest.approx(list(expected.values()), abs=5e-5)
 
 
+def test_scores_of_another_protocol_say_so(
+    overrides: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = [*overrides, "protocol.candidates=99", "protocol.ties=pessimistic"]
+    task, _ = task_of(overrides)
+    write(table_of(task.test, np.zeros(task.test.candidates.shape)), Path("Nothing.csv"))
+    assert call(score_module, monkeypatch, "scores=Nothing.csv", *overrides) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.startswith("Nothing on csv, test, candidates=99, ties=pessimistic: hit@10 0.000, ")
+    record = json.loads(Path(line.partition("(")[2].removesuffix(")")).read_text())
+    assert record["departures"] == {"candidates": 99}
+
+
 @pytest.mark.parametrize(
     ("module", "arguments", "told"),
     [
@@ -321,6 +334,7 @@ def test_the_two_commands(
         (export_module, ["to=out", "dataset.pat=x"], "dataset.pat"),
         (score_module, [], "scores=FILE"),
         (score_module, ["scores=none.csv"], "none.csv cannot be read"),
+        (score_module, ["scores=none.csv", "protocol.candidates=all"], "only the candidates of the split"),
     ],
 )
 def test_a_wrong_command_is_one_line(

@@ -337,8 +337,11 @@ def test_the_default_protocol_is_told_as_such(tmp_path: Path, overrides: tuple[s
 def test_an_order_that_is_the_data_sets_own_is_no_departure(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     run = run_of(tmp_path, "model=popularity", *overrides)
     baskets = replace(run, dataset="ta-feng", config=run.config | {"dataset": {"order": "file"}})
-    assert module._departures(baskets) == {}
-    assert module._departures(replace(baskets, dataset="epinions")) == {"order": "file"}
+    assert module.departures(baskets) == {}
+    assert module.departures(replace(baskets, dataset="epinions")) == {"order": "file"}
+    assert module.departures(replace(baskets, dataset="inter")) == {"order": "file"}
+    in_no_order = replace(baskets, config=baskets.config | {"dataset": {"order": "random"}})
+    assert module.departures(replace(in_no_order, dataset="inter")) == {}
 
 
 def test_the_test_side_is_selected_on_only_when_that_is_said(
@@ -640,6 +643,23 @@ def test_a_failed_run_of_a_multirun_is_told_with_its_settings_and_stops_no_other
     assert "FAILED model=own_nearest.Nearest model.weight=-1.0" in done.stderr
     assert "a weight below 0" in done.stderr
     assert run_of(tmp_path / "runs", *OWN, "model.weight=1.0", *overrides).record is not None
+
+
+def test_data_that_are_not_there_stop_no_other_run_of_a_multirun(tmp_path: Path, data: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.run",
+        "-m",
+        "model=popularity",
+        "dataset=csv",
+        f"runs={tmp_path / 'runs'}",
+    ]
+    paths = f"dataset.path={tmp_path / 'nowhere.csv'},{data}"
+    done = subprocess.run([*command, paths], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "FAILED model=popularity dataset=csv" in done.stderr
+    assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
 
 
 def test_seconds_in_all_count_a_part_once_wherever_its_record_is() -> None:

@@ -357,6 +357,13 @@ def test_a_search_that_does_not_exist_is_refused(
     assert "search must be staged, grid, carried, and from=DATASET" in capsys.readouterr().err
 
 
+def test_a_setting_that_a_search_does_not_heed_is_refused(
+    tmp_path: Path, given: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, tmp_path, "model=mf-bpr", "threads=2", *given) == 1
+    assert "threads=2 has no effect here" in capsys.readouterr().err
+
+
 def test_a_model_without_a_space_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -614,6 +614,34 @@ def test_a_published_table_names_the_departures_of_its_records(tmp_path: Path) -
     assert "**Departs from the default protocol**: ties=optimistic" in publish.markdown(3, [], records, [], [])
 
 
+def test_only_the_suites_settings_are_published(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="epochs=2: what is published has the plain settings"):
+        call(publish, monkeypatch, tmp_path, "3", "epochs=2", "--models", "sdm")
+
+
+def test_what_was_ranked_among_others_is_not_published_beside(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for model in ("sdm", "mf-bpr"):
+        write_record(runs / "ml-100k" / f"{model}-0", model, 0)
+    assert call(publish, monkeypatch, tmp_path, "3", "--models", "sdm") == 0
+    path = runs / "ml-100k" / "mf-bpr-0" / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"departures": {"candidates": 99}}))
+    assert call(publish, monkeypatch, tmp_path, "3", "--models", "mf-bpr") == 0
+    assert "MF-BPR on ml-100k is left out" in capsys.readouterr().out
+    assert not rows_of(tmp_path / "results" / "table3.csv")["ml-100k", "MF-BPR", "hit@10"]["ours"]
+
+
+@pytest.mark.parametrize("setting", ["threads=2", "force=true", "runs=elsewhere"])
+def test_a_setting_that_the_tables_runs_do_not_heed_is_an_error(
+    setting: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["accuracy", "3", setting, "--models", "popularity"])
+    with pytest.raises(SystemExit):
+        accuracy.main()
+    assert f"{setting} has no effect here" in capsys.readouterr().err
+
+
 def test_the_tables_read_ties_as_they_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [write_record(tmp_path, "sdm", 0, ties=9)]
     values = {ties: cells_of(3, "ml-100k", "SDM", paths, ties)[1].ours for ties in ("expected", "optimistic")}  # type: ignore[arg-type]
