@@ -3,7 +3,7 @@
 #   DATASETS, MODELS, SEEDS, CONFIG, JOBS   what the tables are made of, see README.md
 #   DATASET, DIM, HOPS, DIMS, LENGTHS, FOR (a user), TARGET, NAME (of the files), TRAIN=no   and the figures
 #   FACTORS            the rows of make audit, see experiments/tables/factors.py
-#   MODEL, DATASET, SEARCH, FROM, BUDGET, JOBS   what is searched, see experiments/sweep.py
+#   MODEL, DATASET, SEARCH, FROM, BUDGET, JOBS, OVERRIDES   what is searched, see experiments/sweep.py
 
 PYTHON ?= python3
 VENV := .venv
@@ -69,7 +69,7 @@ figure6: $(READY)
 
 figure7: $(READY)
 	$(BIN)/python -m experiments.figures.figure7 $(FIGURE_OPTIONS) $(if $(DATASET),--dataset $(DATASET)) \
-		$(if $(DIM),--dim $(DIM)) $(if $(FOR),--user '$(FOR)') $(if $(TARGET),--target '$(TARGET)')
+		$(if $(DIM),--dim $(DIM)) $(if $(FOR),--user '$(FOR)') $(if $(TARGET),--target '$(subst ','\'',$(TARGET))')
 
 curves speed: $(READY)
 	$(BIN)/python -m experiments.figures.$@ --seeds $(SEEDS) --config $(CONFIG) $(if $(NAME),--name $(NAME)) \

@@ -98,10 +98,11 @@ def print_table(
 
     The caption names the overrides, such as those of the protocol, that the runs were made and read with.
     """
-    known = _published(published)
+    known, settings = _published(published)
     made_with = f", made with {' '.join(overrides)}" if overrides else ""
     for dataset in datasets:
-        print(f"\nTable {table}, {dataset}{made_with}: paper | published | this machine (± over seeds)")
+        how = f" ({', '.join(sorted(settings[dataset]))} settings)" if dataset in settings else ""
+        print(f"\nTable {table}, {dataset}{made_with}: paper | published{how} | this machine (± over seeds)")
         print(f"{'':12}" + "".join(f"{metric:^32}" for metric in METRICS))
         for model in dict.fromkeys(cell.model for cell in cells):
             line = f"{model:12}"
@@ -147,12 +148,16 @@ def p_value(p: float, equals: str = "") -> str:
     return f"{equals}{p:.2g}" if p else "< 1e-300"
 
 
-def _published(path: Path) -> dict[tuple[str, str, str], float]:
+def _published(path: Path) -> tuple[dict[tuple[str, str, str], float], dict[str, set[str]]]:
+    """The published value of each data set, model and metric; and with what settings those of a data set were made."""
     if not path.exists():
-        return {}
+        return {}, {}
     with path.open(encoding="utf-8") as lines:
         cells = [row for row in csv.DictReader(lines) if row["ours"]]
-    return {(row["dataset"], row["model"], row["metric"]): float(row["ours"]) for row in cells}
+    settings: dict[str, set[str]] = {}
+    for row in cells:
+        settings.setdefault(row["dataset"], set()).add(row["settings"])
+    return {(row["dataset"], row["model"], row["metric"]): float(row["ours"]) for row in cells}, settings
 
 
 def wanted(arguments: argparse.Namespace) -> dict[tuple[str, ...], tuple[str, str]]:

@@ -568,7 +568,9 @@ def test_only_what_is_missing_is_run_and_a_failure_is_told(
     there = write_record(runs / "ml-100k" / "sdm-0", "sdm", 0, 0.7)
     results = tmp_path / "results" / "table3.csv"
     results.parent.mkdir()
-    results.write_text(f"{COLUMNS}\nml-100k,SDM,hit@10,0.713,0.6912,–,1,0.7,0.6\nml-100k,SDM,NDCG@10,0.435,,,0,,\n")
+    results.write_text(
+        f"{COLUMNS}\nml-100k,SDM,hit@10,0.713,0.6912,–,1,0.7,0.6,,,,chosen,\nml-100k,SDM,NDCG@10,0.435,,,0,,\n"
+    )
     models = ("popularity", "cml", "sdmr", "sdm")
     assert call(accuracy, monkeypatch, tmp_path, "3", "--seeds", "2", "epochs=2", "--models", *models) == 1
     assert sorted(job[0].partition("=")[2] + job[2].partition("=")[2] for job in asked) == [
@@ -581,6 +583,7 @@ def test_only_what_is_missing_is_run_and_a_failure_is_told(
     assert "FAILED model=cml dataset=ml-100k seed=0 epochs=2: MemoryError: too much" in printed.err
     values = values_of([there, runs / "ml-100k" / "sdm-1" / "record.json"], "hit@10")
     mean, spread = statistics.mean(values), statistics.stdev(values)
+    assert "paper | published (chosen settings) | this machine" in printed.out
     lines = {line.split()[0]: line for line in printed.out.splitlines() if " | " in line}
     assert f"0.713 | 0.691 | {mean:.3f} ±{spread:.3f}" in lines["SDM"]
     assert "0.435 |     – | " in lines["SDM"]
