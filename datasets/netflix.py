@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from datasets import parsing
-from datasets.filters import Order, core, in_file_order
+from datasets.filters import Order, check_order, core, in_file_order
 from datasets.interactions import Interactions
 from datasets.parsing import DataError, Layout, as_interactions, note_read, open_raw, read_columns, refuse_duplicates
 from datasets.sources import RawFile, data_folder, find, verify
@@ -48,8 +48,10 @@ def netflix_sample(least: int = 5, iterated: bool = True, order: Order = "random
     """3,000 users by 3,000 movies at random, 102,650 ratings without dates, then filtered (`filters.core`).
 
     Not the paper's data, but as the files that can be had go, nearest to it in size: 2,496 users, 1,342 items and
-    99,272 interactions by the defaults. Raises DataError if the file cannot be found, or is not the known one.
+    99,272 interactions by the defaults. Raises DataError if the file cannot be found, or is not the known one,
+    ValueError for an unknown order.
     """
+    check_order(order)
     path = find(_SAMPLE)
     rows = read_columns(path, _SAMPLE_LAYOUT, ["user", "item"])
     refuse_duplicates(path, rows, ["user", "item"])
