@@ -28,7 +28,9 @@ def netflix(month: str, least: int = 5, iterated: bool = True) -> Interactions:
 
     The paper does not name its month, nor say whether its 5-core was iterated; `experiments.tables.netflix_months`
     tells which month comes nearest to its Table 1 (1,888 users, 3,724 items, 103,254 interactions). Reads the Prize's
-    own files in the folder named by SDMR_DATA: netflix/training_set/mv_*.txt or netflix/combined_data_*.txt.
+    own files in the folder named by SDMR_DATA: netflix/training_set/mv_*.txt or netflix/combined_data_*.txt. They go
+    movie by movie, so that file order, which orders equal days (`last_tie: file`), is that of the item ids: the last
+    item of a user's last day is the one of the largest id, which gives it away.
 
     Raises DataError if they are not there, at the first line that does not fit, or for a month without ratings.
     """

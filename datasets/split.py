@@ -33,7 +33,7 @@ def split(
     split and in no basket.
 
     `split_seed` fixes every draw here, and nothing else depends on it. Raises ValueError if a user has fewer than
-    `n_candidates` unseen items, for an unknown choice, and for a `last_tie` where no times can tie.
+    `n_candidates` unseen items, for an unknown choice, and for `last_tie: item-id` where no times tie.
     """
     if test_item not in ("last", "random") or dev_item not in ("random", "next-to-last"):
         raise ValueError(f"no split has test_item={test_item!r} and dev_item={dev_item!r}")
@@ -121,7 +121,11 @@ def _ordered_rows(interactions: Interactions, rng: np.random.Generator, last_tie
     if last_tie != "file":
         if interactions.times is None or interactions.baskets is not None:
             raise ValueError(f"last_tie={last_tie} has no effect: these interactions are not in the order of times")
-        return np.lexsort((interactions.items, interactions.times, interactions.users))
+        rows = np.lexsort((interactions.items, interactions.times, interactions.users))
+        users, times = interactions.users[rows], interactions.times[rows]
+        if not ((users[1:] == users[:-1]) & (times[1:] == times[:-1])).any():
+            raise ValueError(f"last_tie={last_tie} has no effect: no user has two interactions at the same time")
+        return rows
     if interactions.baskets is not None:
         return np.argsort(interactions.baskets, kind="stable")
     if interactions.times is not None:

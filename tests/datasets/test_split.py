@@ -269,6 +269,9 @@ def test_equal_times_may_be_ordered_by_item() -> None:
 def test_a_choice_without_effect_or_unknown_is_an_error() -> None:
     with pytest.raises(ValueError, match="last_tie=item-id has no effect"):
         split(many_users(5, timed=False), 0, N_CANDIDATES, last_tie="item-id")
+    tied_over_users_only = catalogue([(0, 5), (0, 9), (1, 2), (1, 7)], np.array([1, 2, 2, 3]), None)
+    with pytest.raises(ValueError, match="last_tie=item-id has no effect: no user has two"):
+        split(tied_over_users_only, 0, N_CANDIDATES, last_tie="item-id")
     for wrong in ({"test_item": "first"}, {"dev_item": "last"}, {"last_tie": "user"}):
         with pytest.raises(ValueError, match="|".join(wrong.values())):
             split(many_users(5, timed=True), 0, N_CANDIDATES, **wrong)  # type: ignore[arg-type]
