@@ -97,15 +97,19 @@ class TorchRecommender(nn.Module):
     def load(self, path: Path, n_users: int, n_items: int) -> None:
         """Read what `save` has written for a recommender of the same configuration."""
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        for part in self.parts.values():
-            part.build(n_users, n_items)
-            part.requires_grad_(False)
-            part.fitted = True
-        self.build(n_users, n_items)
+        self._build_with_parts(n_users, n_items)
         self.load_state_dict(saved["parameters"])
         self.to(_device(self.optimisation.device))
         self.history, self.fitted = saved["history"], True
         self.eval()
+
+    def _build_with_parts(self, n_users: int, n_items: int) -> None:
+        """Make the parameters, those of the parts (and of theirs) first, as `fit` does."""
+        for part in self.parts.values():
+            part._build_with_parts(n_users, n_items)
+            part.requires_grad_(False)
+            part.fitted = True
+        self.build(n_users, n_items)
 
 
 def _device(name: str) -> torch.device:

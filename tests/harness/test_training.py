@@ -60,7 +60,7 @@ class Parent(TorchRecommender):
 
     context_length = Factors.context_length
 
-    def __init__(self, part: Factors, optimisation: Optimisation = OPTIMISATION) -> None:
+    def __init__(self, part: Factors | Parent, optimisation: Optimisation = OPTIMISATION) -> None:
         super().__init__(optimisation)
         self.part = part
         self.part_was_fitted_at_build = False
@@ -82,6 +82,7 @@ MAKERS: dict[str, Callable[[], TorchRecommender]] = {
     "dropout": lambda: Factors(dropout=0.3),
     "dropout, rowwise": lambda: Factors(dropout=0.3, optimisation=ROWWISE),
     "with a part": lambda: Parent(Factors(dropout=0.3)),
+    "with a part of a part": lambda: Parent(Parent(Factors(dropout=0.3))),
 }
 every_maker = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 
