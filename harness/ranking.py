@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from datasets.interactions import IntArray
+from datasets.split import MINIMUM
 from datasets.task import HeldOut
 from harness.recommender import Recommender, context_length
 
@@ -84,7 +85,7 @@ def rank(recommender: Recommender, instances: HeldOut, batch_size: int = BATCH, 
     """Rank the target of every instance among its candidates; `in_sort` as in `count_ranks`.
 
     Raises ValueError, naming the recommender, if its scores have the wrong shape, are no floating-point numbers, or are
-    not all finite: such a score has no rank.
+    not all finite: such a score has no rank. So it does where there is no instance: nothing is the mean of nothing.
     """
     length = context_length(recommender)
     target_columns = instances.target_columns
@@ -125,8 +126,10 @@ def rank_among_all(
 
 
 def _together(parts: list[Ranks], in_sort: bool) -> Ranks:
+    if not parts:
+        raise ValueError(f"there are no instances to rank: a user (or a basket) needs {MINIMUM} interactions for one")
     names = ("above", "tied", "place") if in_sort else ("above", "tied")
-    return Ranks(*(np.concatenate([getattr(ranks, name) for ranks in parts] or [np.empty(0, int)]) for name in names))
+    return Ranks(*(np.concatenate([getattr(ranks, name) for ranks in parts]) for name in names))
 
 
 def _checked_scores(
