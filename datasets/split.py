@@ -55,7 +55,7 @@ def split(
     else:
         development_rows = np.where(test_rows == last, last - 1, last)
 
-    unseen = Unseen(seen_items(users, items, interactions.n_users, interactions.n_items))
+    unseen = Unseen(seen_items(users, items, interactions.n_users, interactions.n_items), interactions.user_ids)
 
     def candidates(of: IntArray) -> IntArray:
         return np.column_stack([items[of], unseen.draw_distinct(users[of], n_candidates, candidate_rng)])

@@ -287,6 +287,12 @@ def test_too_few_unseen_items_is_an_error() -> None:
         split(catalogue([(0, 1), (0, 2), (0, 3)], None, None), 0, n_candidates=12)
 
 
+def test_the_user_with_too_few_unseen_items_is_named_by_its_own_id() -> None:
+    data = Interactions.from_raw(np.array(["ann", "ann", "ann", "bob", "bob"]), np.array([1, 2, 3, 1, 4]))
+    with pytest.raises(ValueError, match="user ann has 1 unseen items, 2"):
+        split(data, 0, n_candidates=2)
+
+
 @given(histories(timed=True), st.integers(0, 9))
 def test_contexts_of_chosen_rows_are_the_rows_of_all_contexts(data: Interactions, seed: int) -> None:
     part = split(data, seed, N_CANDIDATES).training.instances
