@@ -32,8 +32,10 @@ class ItemKNN:
 
     def __init__(self, neighbours: int = 50, weighting: Literal["cosine", "bm25"] = "bm25") -> None:
         """`neighbours`: K ≥ 1 kept per candidate item. `weighting`: of the training matrix before the inner product."""
-        if neighbours < 1 or weighting not in ("cosine", "bm25"):
-            raise ValueError(f"ItemKNN knows no weighting={weighting!r} with neighbours={neighbours}")
+        if neighbours < 1:
+            raise ValueError(f"ItemKNN needs neighbours ≥ 1, not {neighbours}")
+        if weighting not in ("cosine", "bm25"):
+            raise ValueError(f'weighting must be "cosine" or "bm25", not {weighting!r}')
         self.neighbours, self.weighting = neighbours, weighting
 
     def fit(self, training: Training) -> None:

@@ -35,8 +35,10 @@ def split(
     `split_seed` fixes every draw here, and nothing else depends on it. Raises ValueError if a user has fewer than
     `n_candidates` unseen items, for an unknown choice, and for `last_tie: item-id` where no times tie.
     """
-    if test_item not in ("last", "random") or dev_item not in ("random", "next-to-last"):
-        raise ValueError(f"no split has test_item={test_item!r} and dev_item={dev_item!r}")
+    if test_item not in ("last", "random"):
+        raise ValueError(f'test_item must be "last" or "random", not {test_item!r}')
+    if dev_item not in ("random", "next-to-last"):
+        raise ValueError(f'dev_item must be "random" or "next-to-last", not {dev_item!r}')
     if last_tie not in ("file", "item-id"):
         raise ValueError(f'last_tie must be "file" or "item-id", not {last_tie!r}')
     order_rng, development_rng, candidate_rng, test_rng = np.random.default_rng(split_seed).spawn(4)
