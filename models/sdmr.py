@@ -7,12 +7,13 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datasets.task import HeldOut
 from harness.dropout import Dropout
 from harness.optimiser import Optimisation
-from harness.ranking import count_ranks, summary, tie_counts
+from harness.ranking import count_ranks, scores_of, summary, tie_counts
 from harness.training import TorchRecommender
 from models.sdm import SDM
 from models.sdp import SDP
@@ -118,12 +119,8 @@ class SDMR(TorchRecommender):
         o = self.dropout(self.output(e).squeeze(-1))
         return -(torch.relu(o) if self.activation == "relu" else o)
 
-    def observe(self, development: HeldOut) -> dict[str, float]:
-        contexts = development.contexts.latest(self.context_length)
-        blocks = np.array_split(np.arange(len(development)), len(development) // 256 + 1)
-        scores = np.concatenate(
-            [self.score(development.users[b], contexts[b], development.candidates[b]) for b in blocks]
-        )
+    def observe(self, development: HeldOut, scores: NDArray[np.floating] | None) -> dict[str, float]:
+        scores = scores_of(self, development) if scores is None else scores
         ranks = count_ranks(scores, development.target_columns)
         readings = {
             f"{metric} {ties}": float(values)

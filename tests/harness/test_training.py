@@ -276,7 +276,7 @@ def test_the_epoch_is_chosen_by_what_is_asked_for(
     def ranks(*_: object) -> Ranks:
         return Ranks(np.array(next(places)), np.zeros(3, int))
 
-    monkeypatch.setattr("harness.training.rank", ranks)
+    monkeypatch.setattr("harness.training.count_ranks", ranks)
     options = replace(OPTIMISATION, regularisation=0, batch_size=100, epochs=5, patience=5, select_by=select_by)
     model = Clock([0] * 6, options)
     model.fit(small().training)

@@ -156,6 +156,13 @@ def test_the_share_of_zeros_and_the_ties_are_recorded_from_epoch_0() -> None:
             assert entry[f"hit@10 {ties}"] == pytest.approx(ranks.hit(10, ties).mean())
 
 
+def test_with_dropout_at_test_the_readings_are_those_that_choose_the_epoch() -> None:
+    sdm = SDM(dim=12, dropout=0.5, dropout_at_test="on", optimisation=SHORT)
+    model = fitted(SDMR(SDP(dim=8, optimisation=SHORT), sdm, activation="identity", optimisation=SHORT))
+    for entry in model.history[1:]:
+        assert entry["NDCG@10 expected"] == pytest.approx(entry["development"], abs=1e-12)
+
+
 @pytest.mark.parametrize("shift", [-100.0, 0.0, 100.0])
 def test_clamped_candidates_tie_at_the_top(shift: float) -> None:
     model = fitted(sdmr())
