@@ -22,7 +22,8 @@ class ItemKNN:
 
     `weighting: cosine`  S[j, i] = n_ij / √(n_i n_j), n_i users of item i, n_ij users of both
     `weighting: bm25`    S[j, i] = Σ over users w_uj w_ui, w_uj = idf_u (k1 + 1) / (k1 (1 − b + b n_j / mean n) + 1),
-                         idf_u = log(N / (1 + n_u)): users of few items say more; k1 = 1.2, b = 0.75
+                         idf_u = log(N / (1 + n_u)), N items in all, n_u of them of user u: users of few items say
+                         more; k1 = 1.2, b = 0.75
 
     Departures from the source: interactions are binary, so that its adjusted cosine and its division by Σ |S[j, i]|,
     which predict a rating, have no place; BM25 (Robertson and Walker 1994) is not in it.
@@ -32,8 +33,10 @@ class ItemKNN:
 
     def __init__(self, neighbours: int = 50, weighting: Literal["cosine", "bm25"] = "bm25") -> None:
         """`neighbours`: K ≥ 1 kept per candidate item. `weighting`: of the training matrix before the inner product."""
-        if neighbours < 1 or weighting not in ("cosine", "bm25"):
-            raise ValueError(f"ItemKNN knows no weighting={weighting!r} with neighbours={neighbours}")
+        if neighbours < 1:
+            raise ValueError(f"ItemKNN needs neighbours ≥ 1, not {neighbours}")
+        if weighting not in ("cosine", "bm25"):
+            raise ValueError(f'weighting must be "cosine" or "bm25", not {weighting!r}')
         self.neighbours, self.weighting = neighbours, weighting
 
     def fit(self, training: Training) -> None:

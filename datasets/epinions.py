@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datasets.filters import Order, core, in_file_order
+from datasets.filters import Order, check_order, core, in_file_order
 from datasets.interactions import Interactions
 from datasets.parsing import Layout, as_interactions, check_totals, drop_duplicates, read_columns
 from datasets.sources import Download, RawFile, find, verify
@@ -33,8 +33,9 @@ def epinions(least: int = 5, iterated: bool = False, order: Order = "random") ->
     21,901 and 446,891. `order="file"` takes the file's order for time, as the authors did. It lists each user's items
     by their ids as strings, so that the last one gives itself away: an artefact to show, not to use.
 
-    Raises DataError if the file cannot be found, or is not the published one.
+    Raises DataError if the file cannot be found, or is not the published one, ValueError for an unknown order.
     """
+    check_order(order)
     path = find(_RATINGS, _RATINGS_BZ2, _PAIRS)
     derived = path.name.endswith(".tsv.gz")
     table = read_columns(path, _PAIRS_LAYOUT if derived else _RATINGS_LAYOUT, ["user", "item"])

@@ -12,6 +12,12 @@ from datasets.interactions import IntArray, Interactions
 Order = Literal["random", "file"]
 
 
+def check_order(order: str) -> None:
+    """Raise ValueError if the order is none of those known."""
+    if order not in ("random", "file"):
+        raise ValueError(f'order must be "random" or "file", not {order!r}')
+
+
 def core(interactions: Interactions, least: int, iterated: bool = False) -> Interactions:
     """Without users and items of fewer than `least` interactions.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datasets.filters import Order, basket_sizes, draw, sample_baskets, shuffled
+from datasets.filters import Order, basket_sizes, check_order, draw, sample_baskets, shuffled
 from datasets.interactions import Interactions
 from datasets.parsing import DataError, Layout, as_interactions, drop_duplicates, open_raw, read_in_parts
 from datasets.sources import RawFile, find, verify
@@ -45,8 +45,10 @@ def ijcai_15(
     bound of 15 follows from its "at most 13 context items". The order within a basket is the file's, or random.
 
     From the log itself, or from sessions derived from it, which hold purchases only and none of a single item, so that
-    more of a sample remains. Raises DataError if neither is to be had, or a line does not fit.
+    more of a sample remains. Raises DataError if neither is to be had, or a line does not fit, ValueError for an
+    unknown order.
     """
+    check_order(order)
     path = find(_LOG, _SESSIONS)
     drawn = _from_log(path, sample, split_seed) if path.suffix == ".csv" else _from_sessions(path, sample, split_seed)
     kept = basket_sizes(drawn, smallest, largest)

@@ -66,8 +66,9 @@ _PAIRS = Layout({"user": int, "item": int})
 def ml_1m() -> Interactions:
     """MovieLens 1M: 6,040 users, 3,706 items, 1,000,209 interactions (every rating is one).
 
-    From ratings.dat, or from its pairs in the order of time, which give the same task: there the row number is the
-    time. Raises DataError if neither is to be had, or is not the published one.
+    From ratings.dat, or from its pairs in the order of time, where the row number is the time. They give the same task,
+    but for `last_tie: item-id`, since row numbers do not tie. Raises DataError if neither is to be had, or is not the
+    published one.
     """
     path = find(ML_1M, ML_1M_PAIRS)
     derived = path.name == Path(ML_1M_PAIRS.name).name

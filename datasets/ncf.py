@@ -63,7 +63,7 @@ def ncf(path: str, split_seed: int = 0) -> Task:
     size = np.bincount(users)
     drawn_from = test_rows[size[users[test_rows]] >= MINIMUM]
     development_rows = drawn_from - 1 - development_rng.integers(size[users[drawn_from]] - 1)
-    unseen = Unseen(seen_items(users, items, ids.n_users, ids.n_items))
+    unseen = Unseen(seen_items(users, items, ids.n_users, ids.n_items), ids.user_ids)
     others = unseen.draw_distinct(users[development_rows], negatives.shape[1], candidate_rng)
     by_user = np.argsort(ids.users[n_train:positive])  # test.rating need not be in the order of the users
     return assemble(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from datasets import parsing
-from datasets.filters import Order, core, in_file_order
+from datasets.filters import Order, check_order, core, in_file_order
 from datasets.interactions import Interactions
 from datasets.parsing import DataError, Layout, as_interactions, note_read, open_raw, read_columns, refuse_duplicates
 from datasets.sources import RawFile, data_folder, find, verify
@@ -28,7 +28,9 @@ def netflix(month: str, least: int = 5, iterated: bool = True) -> Interactions:
 
     The paper does not name its month, nor say whether its 5-core was iterated; `experiments.tables.netflix_months`
     tells which month comes nearest to its Table 1 (1,888 users, 3,724 items, 103,254 interactions). Reads the Prize's
-    own files in the folder named by SDMR_DATA: netflix/training_set/mv_*.txt or netflix/combined_data_*.txt.
+    own files in the folder named by SDMR_DATA: netflix/training_set/mv_*.txt or netflix/combined_data_*.txt. They go
+    movie by movie, so that file order, which orders equal days (`last_tie: file`), is that of the item ids: the last
+    item of a user's last day is the one of the largest id, which gives it away.
 
     Raises DataError if they are not there, at the first line that does not fit, or for a month without ratings.
     """
@@ -48,8 +50,10 @@ def netflix_sample(least: int = 5, iterated: bool = True, order: Order = "random
     """3,000 users by 3,000 movies at random, 102,650 ratings without dates, then filtered (`filters.core`).
 
     Not the paper's data, but as the files that can be had go, nearest to it in size: 2,496 users, 1,342 items and
-    99,272 interactions by the defaults. Raises DataError if the file cannot be found, or is not the known one.
+    99,272 interactions by the defaults. Raises DataError if the file cannot be found, or is not the known one,
+    ValueError for an unknown order.
     """
+    check_order(order)
     path = find(_SAMPLE)
     rows = read_columns(path, _SAMPLE_LAYOUT, ["user", "item"])
     refuse_duplicates(path, rows, ["user", "item"])

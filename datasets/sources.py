@@ -101,9 +101,9 @@ def data_folder() -> Path | None:
 def find(*files: RawFile) -> Path:
     """The first to be had of several equivalent raw files: in SDMR_DATA, in the cache, then by their routes.
 
-    What is in the cache has the right checksum. A file in SDMR_DATA has yet to be parsed and then verified (`verify`),
-    in this order, since a parser can name the line at fault and a checksum cannot. Raises DataError, naming every route
-    tried and why it failed.
+    What is in the cache has the right checksum, where one is known. A file in SDMR_DATA has yet to be parsed and then
+    verified (`verify`), in this order, since a parser can name the line at fault and a checksum cannot. Raises
+    DataError, naming every route tried and why it failed.
     """
     failures = []
     folder = data_folder()

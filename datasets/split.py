@@ -33,10 +33,12 @@ def split(
     split and in no basket.
 
     `split_seed` fixes every draw here, and nothing else depends on it. Raises ValueError if a user has fewer than
-    `n_candidates` unseen items, for an unknown choice, and for a `last_tie` where no times can tie.
+    `n_candidates` unseen items, for an unknown choice, and for `last_tie: item-id` where no times tie.
     """
-    if test_item not in ("last", "random") or dev_item not in ("random", "next-to-last"):
-        raise ValueError(f"no split has test_item={test_item!r} and dev_item={dev_item!r}")
+    if test_item not in ("last", "random"):
+        raise ValueError(f'test_item must be "last" or "random", not {test_item!r}')
+    if dev_item not in ("random", "next-to-last"):
+        raise ValueError(f'dev_item must be "random" or "next-to-last", not {dev_item!r}')
     if last_tie not in ("file", "item-id"):
         raise ValueError(f'last_tie must be "file" or "item-id", not {last_tie!r}')
     order_rng, development_rng, candidate_rng, test_rng = np.random.default_rng(split_seed).spawn(4)
@@ -55,7 +57,7 @@ def split(
     else:
         development_rows = np.where(test_rows == last, last - 1, last)
 
-    unseen = Unseen(seen_items(users, items, interactions.n_users, interactions.n_items))
+    unseen = Unseen(seen_items(users, items, interactions.n_users, interactions.n_items), interactions.user_ids)
 
     def candidates(of: IntArray) -> IntArray:
         return np.column_stack([items[of], unseen.draw_distinct(users[of], n_candidates, candidate_rng)])
@@ -121,7 +123,11 @@ def _ordered_rows(interactions: Interactions, rng: np.random.Generator, last_tie
     if last_tie != "file":
         if interactions.times is None or interactions.baskets is not None:
             raise ValueError(f"last_tie={last_tie} has no effect: these interactions are not in the order of times")
-        return np.lexsort((interactions.items, interactions.times, interactions.users))
+        rows = np.lexsort((interactions.items, interactions.times, interactions.users))
+        users, times = interactions.users[rows], interactions.times[rows]
+        if not ((users[1:] == users[:-1]) & (times[1:] == times[:-1])).any():
+            raise ValueError(f"last_tie={last_tie} has no effect: no user has two interactions at the same time")
+        return rows
     if interactions.baskets is not None:
         return np.argsort(interactions.baskets, kind="stable")
     if interactions.times is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from datasets.filters import Order, basket_sizes, shuffled
+from datasets.filters import Order, basket_sizes, check_order, shuffled
 from datasets.interactions import Interactions
 from datasets.parsing import DataError, Layout, as_interactions, check_totals, drop_duplicates, read_columns
 from datasets.sources import RawFile, Wheel, find, verify
@@ -45,8 +45,9 @@ def ta_feng(smallest: int = 5, largest: int = 20, order: Order = "file", split_s
     not in the paper's text, but in its "at most 18 context items", 20 less the test and the development item. The order
     within a basket is the file's, or random (drawn with `split_seed`).
 
-    Raises DataError if the file cannot be found, or is not the published one.
+    Raises DataError if the file cannot be found, or is not the published one, ValueError for an unknown order.
     """
+    check_order(order)
     path = find(_MERGED, _MERGED_ZIP)
     table = read_columns(path, _LAYOUT, ["date", "user", "item"])
     day = pd.to_datetime(table["date"], format="%m/%d/%Y", errors="coerce")

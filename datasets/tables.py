@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datasets.filters import Order, core, in_file_order
+from datasets.filters import Order, check_order, core, in_file_order
 from datasets.interactions import IntArray, Interactions
 from datasets.parsing import DataError, Layout, as_interactions, drop_duplicates, open_raw, read_columns
 
@@ -29,11 +29,16 @@ def csv_file(
 
     `time` is a number or an ISO 8601 date; without it `order` says whether histories are shuffled when they are split,
     or the file's order is taken for time. `basket` tells a user's transactions apart (two users' baskets of one name
-    are two). Rows that repeat an earlier pair of user (or basket) and item are dropped and counted. `least` and
-    `iterated`: see `filters.core`. A file whose name ends in .gz, .bz2 or .zip is unpacked.
+    are two), and is in the order of the file, whatever the times. Rows that repeat an earlier pair of user (or basket)
+    and item are dropped and counted. `least` and `iterated`: see `filters.core`. A file whose name ends in .gz, .bz2 or
+    .zip is unpacked.
 
-    Raises DataError at the first line that does not fit, ValueError if there are a time and another order.
+    Raises DataError at the first line that does not fit, ValueError for an unknown order, and for order="file" with a
+    time or a basket, where it has no effect.
     """
+    check_order(order)
+    if order == "file" and basket is not None:
+        raise ValueError(f"order=file has no effect on {path}: the baskets in {basket!r} keep the file's order anyway")
     if order == "file" and time is not None:
         raise ValueError(f"order=file has no effect on {path}: the time in {time!r} orders the interactions")
     file = Path(path)

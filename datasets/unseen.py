@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from datasets.interactions import IntArray
@@ -16,8 +19,12 @@ class Unseen:
     nothing is ever rejected, and neither time nor memory grows with the catalogue.
     """
 
-    def __init__(self, seen: csr_matrix) -> None:
-        """`seen`: [n_users, n_items], no duplicates, sorted indices."""
+    def __init__(self, seen: csr_matrix, user_ids: NDArray[Any] | None = None) -> None:
+        """`seen`: [n_users, n_items], no duplicates, sorted indices.
+
+        `user_ids`: [n_users] what errors call the users; their numbers if it is not given.
+        """
+        self._user_ids = np.arange(seen.shape[0]) if user_ids is None else user_ids
         self._first = seen.indptr.astype(np.int64)
         n_seen = np.diff(self._first)
         self.count = seen.shape[1] - n_seen  # [n_users] unseen items
@@ -37,7 +44,8 @@ class Unseen:
         Raises ValueError for a user who has seen every item.
         """
         if len(users) and self.count[users].min() == 0:
-            raise ValueError(f"user {users[self.count[users] == 0][0]} has seen every item: no negative can be drawn")
+            short = users[self.count[users] == 0][0]
+            raise ValueError(f"user {self._user_ids[short]} has seen every item: no negative can be drawn")
         ranks = rng.integers(self.count[users][:, None], size=(len(users), number))
         return self.item(users[:, None], ranks)
 
@@ -49,7 +57,9 @@ class Unseen:
         """
         if len(users) and self.count[users].min() < number:
             short = users[self.count[users] < number][0]
-            raise ValueError(f"user {short} has {self.count[short]} unseen items, {number} distinct ones are needed")
+            raise ValueError(
+                f"user {self._user_ids[short]} has {self.count[short]} unseen items, {number} distinct ones are needed"
+            )
         ranks = np.empty((len(users), number), dtype=np.int64)
         for column in range(number):
             limit = self.count[users] - number + column

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any
 
 import numba
 import numpy as np
 import torch
 from torch import Tensor
+
+from harness.threads import pool
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # as Kingma & Ba (2015) propose them
 _WORTH_A_THREAD = 1 << 20  # numbers to move
@@ -45,12 +45,7 @@ def adam(
         _adam(*table, *which, *gradient)
         return
     blocks = zip(*(np.array_split(array, threads) for array in which), strict=True)
-    list(_pool(threads).map(lambda block: _adam(*table, block[0], block[1], *gradient), blocks))
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads)
+    list(pool(threads).map(lambda block: _adam(*table, block[0], block[1], *gradient), blocks))
 
 
 def _adam_in_torch(weight: Tensor, first: Tensor, second: Tensor, *rest: Any) -> None:

@@ -16,7 +16,9 @@ class Dropout(nn.Dropout):
         if at_test not in ("off", "on"):
             raise ValueError(f'dropout_at_test must be "off" or "on", not {at_test!r}')
         if at_test == "on" and p == 0:
-            raise ValueError("dropout_at_test=on has no effect: there is no dropout")
+            raise ValueError(
+                "dropout_at_test=on has no effect with dropout=0: where it is the variant's, say dropout_at_test=off"
+            )
         self.at_test = at_test
 
     @property

@@ -31,6 +31,10 @@ class Optimisation:
     device: str = "auto"  # "auto": a GPU if there is one
 
     def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be more than 0, not {self.learning_rate}")
+        if not self.regularisation >= 0:
+            raise ValueError(f"regularisation must be 0 or more, not {self.regularisation}")
         if self.negatives not in ("all", "hardest"):
             raise ValueError(f'negatives must be "all" or "hardest", not {self.negatives!r}')
         if self.optimizer not in ("dense", "rowwise", "sgd"):

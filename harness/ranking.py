@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from datasets.interactions import IntArray
+from datasets.split import MINIMUM
 from datasets.task import HeldOut
 from harness.recommender import Recommender, context_length
 
@@ -81,19 +82,23 @@ def count_ranks(scores: NDArray[np.floating], target_columns: IntArray, in_sort:
 
 
 def rank(recommender: Recommender, instances: HeldOut, batch_size: int = BATCH, in_sort: bool = False) -> Ranks:
-    """Rank the target of every instance among its candidates; `in_sort` as in `count_ranks`.
+    """Rank every instance's target among its candidates; `in_sort` as in `count_ranks`, errors as in `scores_of`."""
+    return count_ranks(scores_of(recommender, instances, batch_size), instances.target_columns, in_sort)
+
+
+def scores_of(recommender: Recommender, instances: HeldOut, batch_size: int = BATCH) -> NDArray[np.floating]:
+    """[n, C] the scores of every instance's candidates.
 
     Raises ValueError, naming the recommender, if its scores have the wrong shape, are no floating-point numbers, or are
-    not all finite: such a score has no rank.
+    not all finite: such a score has no rank. So it does where there is no instance: nothing is the mean of nothing.
     """
-    length = context_length(recommender)
-    target_columns = instances.target_columns
-    parts = []
+    _refuse_none(instances)
+    length, scores = context_length(recommender), []
     for start in range(0, len(instances), batch_size):
         rows = slice(start, start + batch_size)
         inputs = instances.users[rows], instances.contexts.latest(length, rows), instances.candidates[rows]
-        parts.append(count_ranks(_checked_scores(recommender, *inputs), target_columns[rows], in_sort))
-    return _together(parts, in_sort)
+        scores.append(_checked_scores(recommender, *inputs))
+    return np.concatenate(scores)
 
 
 def rank_among_all(
@@ -103,6 +108,7 @@ def rank_among_all(
 
     No more than about `memory` scores are held at a time, and no more pairs are scored at a time than `rank` does.
     """
+    _refuse_none(instances)
     length, n_items = context_length(recommender), seen.shape[1]
     batch_size = max(1, min(BATCH, memory // n_items))
     width = max(1, PAIRS // batch_size)
@@ -121,12 +127,13 @@ def rank_among_all(
         is_candidate = seen[users].toarray() == 0
         np.put_along_axis(is_candidate, targets[:, None], True, axis=1)
         parts.append(count_ranks(np.where(is_candidate, scores, -np.inf), targets, in_sort))
-    return _together(parts, in_sort)
-
-
-def _together(parts: list[Ranks], in_sort: bool) -> Ranks:
     names = ("above", "tied", "place") if in_sort else ("above", "tied")
-    return Ranks(*(np.concatenate([getattr(ranks, name) for ranks in parts] or [np.empty(0, int)]) for name in names))
+    return Ranks(*(np.concatenate([getattr(ranks, name) for ranks in parts]) for name in names))
+
+
+def _refuse_none(instances: HeldOut) -> None:
+    if not len(instances):
+        raise ValueError(f"there are no instances to rank: a user (or a basket) needs {MINIMUM} interactions for one")
 
 
 def _checked_scores(

@@ -19,7 +19,7 @@ from datasets.unseen import Unseen
 from harness.bpr import bpr
 from harness.files import save
 from harness.optimiser import Optimisation, Optimiser
-from harness.ranking import rank
+from harness.ranking import count_ranks, scores_of
 
 
 class TorchRecommender(nn.Module):
@@ -46,8 +46,12 @@ class TorchRecommender(nn.Module):
         """Scores [B, C] from users [B], contexts [B, context_length] and candidates [B, C]."""
         raise NotImplementedError
 
-    def observe(self, development: HeldOut) -> dict[str, float]:
-        """What else the history should hold: called before training and after every epoch."""
+    def observe(self, development: HeldOut, scores: NDArray[np.floating] | None) -> dict[str, float]:
+        """What else the history should hold: called before training and after every epoch.
+
+        `scores`: [n, C] of the development candidates, those that have just been ranked to choose the epoch; None
+        before training, when nothing is ranked.
+        """
         return {}
 
     def loss(self, scores: Tensor) -> Tensor:
@@ -97,15 +101,19 @@ class TorchRecommender(nn.Module):
     def load(self, path: Path, n_users: int, n_items: int) -> None:
         """Read what `save` has written for a recommender of the same configuration."""
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        for part in self.parts.values():
-            part.build(n_users, n_items)
-            part.requires_grad_(False)
-            part.fitted = True
-        self.build(n_users, n_items)
+        self._build_with_parts(n_users, n_items)
         self.load_state_dict(saved["parameters"])
         self.to(_device(self.optimisation.device))
         self.history, self.fitted = saved["history"], True
         self.eval()
+
+    def _build_with_parts(self, n_users: int, n_items: int) -> None:
+        """Make the parameters, those of the parts (and of theirs) first, as `fit` does."""
+        for part in self.parts.values():
+            part._build_with_parts(n_users, n_items)
+            part.requires_grad_(False)
+            part.fitted = True
+        self.build(n_users, n_items)
 
 
 def _device(name: str) -> torch.device:
@@ -126,7 +134,7 @@ def _train(model: TorchRecommender, training: Training) -> None:
     development = _sample(training.development, options.development_instances)
     negatives = Unseen(training.matrix)
     best = _copy(trainable)
-    model.history = [{"epoch": 0, **model.observe(development)}]
+    model.history = [{"epoch": 0, **model.observe(development, None)}]
     if training.checkpoint is not None and training.checkpoint.exists():
         saved = torch.load(training.checkpoint, map_location=model.device, weights_only=True)
         optimiser.load(saved["optimiser"])
@@ -138,11 +146,12 @@ def _train(model: TorchRecommender, training: Training) -> None:
         optimiser.start_epoch(epoch)
         loss = _train_epoch(model, optimiser, training, negatives, epoch)
         fitted = time.perf_counter()
-        ranks = rank(model, development)
+        scores = scores_of(model, development)
+        ranks = count_ranks(scores, development.target_columns)
         entry = {"epoch": epoch, "loss": loss, "development": float(ranks.ndcg(10).mean())}
         if options.select_by == "hit@10":
             entry["development_hit"] = float(ranks.hit(10).mean())
-        entry |= model.observe(development)
+        entry |= model.observe(development, scores)
         entry |= {"fit_seconds": fitted - start, "rank_seconds": time.perf_counter() - fitted}
         model.history.append(entry)
         if best_epoch(model.history) == epoch:

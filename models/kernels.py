@@ -10,8 +10,6 @@ by Numba at the first call and kept on disk for the next.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any
 
 import numba
@@ -19,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+
+from harness.threads import pool
 
 # `error_model`: a division that could raise would keep a loop from being vectorised.
 _compile = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", cache=True)
@@ -168,14 +168,9 @@ def _call(kernel: Any, work: int, *inputs: Tensor, shared: Sequence[Tensor] = ()
     if threads == 1 or work < _WORTH_A_THREAD:
         return tuple(torch.from_numpy(output) for output in kernel(*arrays, *common))
     first, *others = zip(*(np.array_split(array, threads) for array in arrays), strict=True)
-    waiting = [_pool(threads - 1).submit(kernel, *block, *common) for block in others]
+    waiting = [pool(threads - 1).submit(kernel, *block, *common) for block in others]
     outputs = zip(kernel(*first, *common), *(future.result() for future in waiting), strict=True)
     return tuple(torch.cat([torch.from_numpy(part) for part in parts]) for parts in outputs)
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads)
 
 
 # Loops over indices, not over rows: only these are vectorised. `user`, `item`, `query`, `output`, `keys` and `values`

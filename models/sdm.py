@@ -28,8 +28,8 @@ class SDM(TorchRecommender):
     o = w_eᵀ e^H + b_e, score = −o                                     (Eq. 12, 17)
 
     Memories and weights are shared by all hops, the gate included, as the paper's weight constraint says. An empty
-    context attends to one zero embedding. The paper gives no initialisation; this is the one its authors released.
-    Otherwise their code differs, which is `variant: released`: see `__init__`.
+    context attends to one zero embedding. The paper gives no initialisation; this is the one its authors released but
+    for W_g and the biases. Otherwise, too, their code differs, which is `variant: released`: see `__init__`.
     """
 
     DIFFERENCES: ClassVar[Differences] = {

@@ -7,12 +7,13 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datasets.task import HeldOut
 from harness.dropout import Dropout
 from harness.optimiser import Optimisation
-from harness.ranking import count_ranks, summary, tie_counts
+from harness.ranking import count_ranks, scores_of, summary, tie_counts
 from harness.training import TorchRecommender
 from models.sdm import SDM
 from models.sdp import SDP
@@ -58,8 +59,9 @@ class SDMR(TorchRecommender):
 
         None is the variant's choice (paper | released). `dropout`: 0 | 0.2, on the output o of Eq. 20, and not at test
         (`dropout_at_test`). `parts_in`: evaluation | training, the mode of SDP and SDM while w_u is learned; in the
-        second their dropout is on. `optimisation`: see `models.variant`; λ is 1e-6 in the released one, for 20 epochs.
-        The parts are of whatever variant they were made; on the command line, of this one's if nothing else is said.
+        second their dropout is on. With `combine: sum`, all these have no effect. `optimisation`: see `models.variant`;
+        λ is 1e-6 in the released one, for 20 epochs. The parts are of whatever variant they were made; on the command
+        line, of this one's if nothing else is said.
 
         The default learning rate is ten times that of the other models: the few weights of w_u reach the same
         development NDCG@10 in a fifth of the epochs.
@@ -73,13 +75,20 @@ class SDMR(TorchRecommender):
             optimisation=optimisation,
         )
         super().__init__(own.optimisation)
-        refuse_unknown(self, parts_in=(own.parts_in, ("evaluation", "training")))
-        if combine not in ("learned", "sum") or activation not in ("relu", "identity"):
-            raise ValueError(f"SDMR knows no combine={combine!r} with activation={activation!r}")
+        refuse_unknown(
+            self,
+            combine=(combine, ("learned", "sum")),
+            activation=(activation, ("relu", "identity")),
+            parts_in=(own.parts_in, ("evaluation", "training")),
+        )
         if combine == "learned" and beta != 0.5:
             raise ValueError(f"beta={beta} has no effect with combine=learned: it is the weight of combine=sum")
-        if combine == "sum" and (activation != "relu" or own.dropout):
-            raise ValueError("activation and dropout have no effect with combine=sum, which learns nothing")
+        # Of what is given: the variant's own dropout, which nobody has asked for, is passed over.
+        if combine == "sum" and (activation != "relu" or dropout or dropout_at_test == "on" or parts_in == "training"):
+            raise ValueError(
+                "activation, dropout, dropout_at_test and parts_in have no effect with combine=sum, which learns "
+                "nothing: leave them out"
+            )
         self.sdp, self.sdm = sdp, sdm
         self.combine, self.activation, self.beta = combine, activation, beta
         self.context_length = sdm.context_length
@@ -110,12 +119,8 @@ class SDMR(TorchRecommender):
         o = self.dropout(self.output(e).squeeze(-1))
         return -(torch.relu(o) if self.activation == "relu" else o)
 
-    def observe(self, development: HeldOut) -> dict[str, float]:
-        contexts = development.contexts.latest(self.context_length)
-        blocks = np.array_split(np.arange(len(development)), len(development) // 256 + 1)
-        scores = np.concatenate(
-            [self.score(development.users[b], contexts[b], development.candidates[b]) for b in blocks]
-        )
+    def observe(self, development: HeldOut, scores: NDArray[np.floating] | None) -> dict[str, float]:
+        scores = scores_of(self, development) if scores is None else scores
         ranks = count_ranks(scores, development.target_columns)
         readings = {
             f"{metric} {ties}": float(values)

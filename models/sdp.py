@@ -27,7 +27,7 @@ class SDP(TorchRecommender):
 
     The first layer maps 2d to d, each further one halves. It starts as [I, −I], so that e¹ = tanh(u − v_j), and the
     embeddings as normal with standard deviation 1/d: the paper gives no initialisation, this is the one its authors
-    released. Otherwise their code differs, which is `variant: released`: see `__init__`.
+    released but for the biases. Otherwise, too, their code differs, which is `variant: released`: see `__init__`.
     """
 
     DIFFERENCES: ClassVar[Differences] = {

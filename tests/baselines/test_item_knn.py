@@ -83,7 +83,13 @@ def test_items_that_tie_with_themselves_still_have_exactly_k_neighbours() -> Non
     assert np.diff(similarity.indptr).max() == 1
 
 
-@pytest.mark.parametrize(("neighbours", "weighting"), [(0, "cosine"), (5, "tfidf")])
-def test_settings_it_does_not_know_are_refused(neighbours: int, weighting: str) -> None:
-    with pytest.raises(ValueError, match="ItemKNN"):
+@pytest.mark.parametrize(
+    ("neighbours", "weighting", "message"),
+    [
+        (0, "cosine", "ItemKNN needs neighbours ≥ 1, not 0"),
+        (5, "tfidf", 'weighting must be "cosine" or "bm25", not \'tfidf\''),
+    ],
+)
+def test_settings_it_does_not_know_are_refused(neighbours: int, weighting: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         ItemKNN(neighbours, weighting)  # type: ignore[arg-type]

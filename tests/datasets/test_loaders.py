@@ -6,6 +6,7 @@ import bz2
 import gzip
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from datasets.prepare import fingerprint
 from datasets.sources import cache_folder, data_folder
 from datasets.split import split
 from datasets.ta_feng import ta_feng
+from datasets.tables import csv_file
 
 
 @pytest.fixture
@@ -256,3 +258,11 @@ def test_a_part_of_a_file_is_refused(
     file = write(tmp_path / name, content)
     with pytest.raises(DataError, match=f"{file}: found 1 users, 1 items and 1 rows, expected"):
         read()
+
+
+@pytest.mark.parametrize("read", [epinions, netflix_sample, ta_feng, ijcai_15, partial(csv_file, "mine.csv")])
+def test_an_unknown_order_is_refused_before_a_file_is_looked_for(
+    folder: Path, read: Callable[..., Interactions]
+) -> None:
+    with pytest.raises(ValueError, match='order must be "random" or "file", not \'File\''):
+        read(order="File")

@@ -136,3 +136,12 @@ def test_what_does_not_fit_is_named(files: Path, end: str, content: list[str], c
     lines(files, end, content)
     with pytest.raises(DataError, match=complaint):
         ncf(str(files))
+
+
+def test_a_user_with_too_few_unseen_items_is_named_by_its_own_id(tmp_path: Path) -> None:
+    prefix = tmp_path / "set"
+    lines(prefix, ".train.rating", ["7\t1", "7\t2"])
+    lines(prefix, ".test.rating", ["7\t3"])
+    lines(prefix, ".test.negative", ["(7,3)\t1\t2"])
+    with pytest.raises(ValueError, match="user 7 has 0 unseen items, 2"):
+        ncf(str(prefix))

@@ -269,9 +269,12 @@ def test_equal_times_may_be_ordered_by_item() -> None:
 def test_a_choice_without_effect_or_unknown_is_an_error() -> None:
     with pytest.raises(ValueError, match="last_tie=item-id has no effect"):
         split(many_users(5, timed=False), 0, N_CANDIDATES, last_tie="item-id")
-    for wrong in ({"test_item": "first"}, {"dev_item": "last"}, {"last_tie": "user"}):
-        with pytest.raises(ValueError, match="|".join(wrong.values())):
-            split(many_users(5, timed=True), 0, N_CANDIDATES, **wrong)  # type: ignore[arg-type]
+    tied_over_users_only = catalogue([(0, 5), (0, 9), (1, 2), (1, 7)], np.array([1, 2, 2, 3]), None)
+    with pytest.raises(ValueError, match="last_tie=item-id has no effect: no user has two"):
+        split(tied_over_users_only, 0, N_CANDIDATES, last_tie="item-id")
+    for name, wrong in (("test_item", "first"), ("dev_item", "last"), ("last_tie", "user")):
+        with pytest.raises(ValueError, match=f'^{name} must be ".*" or ".*", not \'{wrong}\'$'):
+            split(many_users(5, timed=True), 0, N_CANDIDATES, **{name: wrong})  # type: ignore[arg-type]
 
 
 def test_another_seed_draws_other_items() -> None:
@@ -282,6 +285,12 @@ def test_another_seed_draws_other_items() -> None:
 def test_too_few_unseen_items_is_an_error() -> None:
     with pytest.raises(ValueError, match="user 0 has 11 unseen items, 12"):
         split(catalogue([(0, 1), (0, 2), (0, 3)], None, None), 0, n_candidates=12)
+
+
+def test_the_user_with_too_few_unseen_items_is_named_by_its_own_id() -> None:
+    data = Interactions.from_raw(np.array(["ann", "ann", "ann", "bob", "bob"]), np.array([1, 2, 3, 1, 4]))
+    with pytest.raises(ValueError, match="user ann has 1 unseen items, 2"):
+        split(data, 0, n_candidates=2)
 
 
 @given(histories(timed=True), st.integers(0, 9))

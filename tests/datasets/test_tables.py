@@ -78,6 +78,13 @@ def test_a_time_leaves_nothing_to_the_files_order(tmp_path: Path) -> None:
         csv_file(str(path), time="time", order="file")
 
 
+def test_a_basket_keeps_the_files_order_and_is_not_asked_to(tmp_path: Path) -> None:
+    path = written(tmp_path, "user,item,day\n1,3,mon\n1,1,mon\n1,2,mon\n")
+    assert rows(csv_file(path, basket="day")) == [(1, 3), (1, 1), (1, 2)]
+    with pytest.raises(ValueError, match=r"order=file has no effect on .*mine\.csv: the baskets in 'day'"):
+        csv_file(path, basket="day", order="file")
+
+
 def test_order_and_core_are_settings(tmp_path: Path) -> None:
     path = written(tmp_path, "user,item\n1,1\n1,2\n2,1\n2,2\n3,1\n")
     data = csv_file(path, order="file", least=2)

@@ -297,6 +297,9 @@ def test_an_unknown_choice_is_an_error(field: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"learning_rate": 0.0}, "learning_rate must be more than 0, not 0.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be more than 0, not nan"),
+        ({"regularisation": -0.01}, "regularisation must be 0 or more, not -0.01"),
         ({"epochs": 0}, "epochs must be 1 or more, not 0"),
         ({"patience": 0}, "patience must be 1 or more, not 0"),
         ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),

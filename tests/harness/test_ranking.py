@@ -276,6 +276,16 @@ def test_a_place_that_was_not_asked_for_is_an_error() -> None:
         Ranks(np.zeros(1, int), np.zeros(1, int)).hit(10, "argsort-target-last")
 
 
+def test_nothing_to_rank_is_an_error() -> None:
+    nobody = held_out([], 4)
+    for ranked in (
+        lambda: rank(Scripted(np.ones((1, 4))), nobody),
+        lambda: rank_among_all(Scripted(np.ones((1, 4))), nobody, csr_matrix((1, 4))),
+    ):
+        with pytest.raises(ValueError, match=r"no instances to rank: a user \(or a basket\) needs 3 interactions"):
+            ranked()
+
+
 # --- all unseen items ---
 
 

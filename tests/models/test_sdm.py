@@ -227,6 +227,12 @@ def test_the_order_of_the_context_does_not_matter_but_its_items_do() -> None:
     assert changed.tolist() == [True, True, True, False, True]
 
 
+def test_without_dropout_the_released_variant_says_what_else_to_set() -> None:
+    with pytest.raises(ValueError, match="with dropout=0: where it is the variant's, say dropout_at_test=off"):
+        SDM(variant="released", dropout=0)
+    assert not SDM(variant="released", dropout=0, dropout_at_test="off").query_dropout.is_on
+
+
 def test_it_starts_as_released() -> None:
     """Tables: standard deviation 0.01; W_a … W_d He-normal with fan-in 2d, W_g with d; w_e LeCun-uniform; biases 0."""
     d, outputs = 64, []

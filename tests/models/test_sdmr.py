@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -156,6 +156,13 @@ def test_the_share_of_zeros_and_the_ties_are_recorded_from_epoch_0() -> None:
             assert entry[f"hit@10 {ties}"] == pytest.approx(ranks.hit(10, ties).mean())
 
 
+def test_with_dropout_at_test_the_readings_are_those_that_choose_the_epoch() -> None:
+    sdm = SDM(dim=12, dropout=0.5, dropout_at_test="on", optimisation=SHORT)
+    model = fitted(SDMR(SDP(dim=8, optimisation=SHORT), sdm, activation="identity", optimisation=SHORT))
+    for entry in model.history[1:]:
+        assert entry["NDCG@10 expected"] == pytest.approx(entry["development"], abs=1e-12)
+
+
 @pytest.mark.parametrize("shift", [-100.0, 0.0, 100.0])
 def test_clamped_candidates_tie_at_the_top(shift: float) -> None:
     model = fitted(sdmr())
@@ -179,9 +186,10 @@ def test_clamped_candidates_tie_at_the_top(shift: float) -> None:
 
 
 def test_an_unknown_combination_is_an_error() -> None:
-    for wrong in ({"combine": "product"}, {"activation": "tanh"}):
-        with pytest.raises(ValueError, match=f"SDMR .*{next(iter(wrong.values()))}"):
-            sdmr(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="SDMR: combine must be one of learned, sum, not 'product'"):
+        sdmr(combine="product")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="SDMR: activation must be one of relu, identity, not 'tanh'"):
+        sdmr(activation="tanh")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="SDMR: parts_in must be one of evaluation, training, not 'test'"):
         SDMR(SDP(), SDM(), parts_in="test")  # type: ignore[arg-type]
 
@@ -190,6 +198,14 @@ def test_a_choice_without_effect_is_an_error() -> None:
     for wrong in ({"beta": 0.3}, {"combine": "sum", "activation": "identity"}):
         with pytest.raises(ValueError, match="no effect with combine"):
             sdmr(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"dropout": 0.2}, {"dropout_at_test": "on"}, {"parts_in": "training"}])
+def test_a_sum_refuses_what_only_learning_heeds_but_not_the_variants_own(wrong: dict[str, Any]) -> None:
+    released = SDMR(SDP(dim=8), SDM(dim=8), combine="sum", variant="released")
+    assert (released.combine, released.variant) == ("sum", "released")
+    with pytest.raises(ValueError, match="no effect with combine=sum, which learns nothing: leave them out"):
+        SDMR(SDP(dim=8), SDM(dim=8), combine="sum", variant="released", **wrong)
 
 
 # --- the released variant ---
