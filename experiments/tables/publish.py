@@ -252,8 +252,8 @@ def main() -> int:
     arguments = arguments_of(__doc__)
     if foreign := [model for model in arguments.models if model not in MODELS]:
         sys.exit(f"{', '.join(foreign)}: only the models of this suite are published")
-    if settings := [o for o in arguments.overrides if not o.startswith(("dataset.", "protocol.", "split_seed="))]:
-        sys.exit(f"{' '.join(settings)}: what is published has the plain settings, or the chosen ones")
+    if given := [o for o in arguments.overrides if not o.startswith(("dataset.", "protocol.", "split_seed="))]:
+        sys.exit(f"{' '.join(given)}: what is published has the plain settings, or the chosen ones")
     if ties_of(arguments.overrides) != "expected":
         sys.exit("protocol.ties: what is published counts ties with their expected value, and tells the bounds")
     folder = arguments.results / "records" / f"table{arguments.table}"
