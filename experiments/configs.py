@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.optimiser import Optimisation
 from harness.protocol import Protocol
+from harness.ranking import Ties
 from harness.training import TorchRecommender
 from models.variant import by_variant
 
@@ -227,3 +228,10 @@ def compose_run(overrides: Sequence[str]) -> tuple[dict[str, Any], str]:
         told = str(error).partition("Config search path")[0]
         raise ValueError(" ".join(told.split())) from error
     return resolved, dataset
+
+
+def ties_of(overrides: Sequence[str]) -> Ties:
+    """How the overrides have the tables read a tie."""
+    of_protocol = [override for override in overrides if override.startswith("protocol.")]
+    ties: Ties = compose_run(["model=popularity", *of_protocol])[0]["protocol"]["ties"]
+    return ties

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import traceback
+from argparse import ArgumentTypeError
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -28,6 +29,18 @@ class Outcome:
     overrides: tuple[str, ...]
     record: dict[str, Any] | None
     error: str = ""
+
+
+def heeded(override: str) -> str:
+    """The override. Raises ArgumentTypeError for what runs side by side do not heed, with an option of its own or none.
+
+    For argparse, which tells it in one line.
+    """
+    try:
+        refuse_ignored([override], "runs")
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+    return override
 
 
 def refuse_ignored(overrides: Iterable[str], *others: str) -> None:

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from datasets.parsing import DataError, Layout, open_raw, read_columns, refuse_duplicates
 from datasets.sources import sha256
 from datasets.task import HeldOut
-from experiments.configs import taken_from
+from experiments.configs import taken_from, ties_of
 from experiments.execute import by_novelty, departures, result_line, task_of
-from experiments.tables.accuracy import ties_of
 from harness.files import save_arrays, save_json
 from harness.protocol import Protocol
 from harness.ranking import count_ranks, summary

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from experiments.configs import compose_run
 from experiments.execute import Run, make_run, result_line
-from experiments.jobs import run_all
+from experiments.jobs import heeded, run_all
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def command_line(description: str | None, name: str, trains: bool = True) -> arg
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published records")
     parser.add_argument("--plots", type=Path, default=Path("plots"), help="where NAME.png, NAME.pdf and NAME.csv go")
     parser.add_argument("--name", default=name)
-    parser.add_argument("overrides", nargs="*", default=[], help="of every run, such as epochs=2")
+    parser.add_argument("overrides", nargs="*", type=heeded, default=[], help="of every run, such as epochs=2")
     return parser
 
 

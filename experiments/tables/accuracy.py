@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from datasets.parsing import DataError
 from experiments import chosen
-from experiments.configs import CONF, MODELS, compose_run, model_of
+from experiments.configs import CONF, MODELS, compose_run, model_of, ties_of
 from experiments.execute import make_run
-from experiments.jobs import refuse_ignored, run_all
+from experiments.jobs import heeded, run_all
 from experiments.tables.cells import (
     METRICS,
     Cell,
@@ -34,7 +34,6 @@ from experiments.tables.cells import (
     rows,
 )
 from experiments.uncertainty import paired
-from harness.ranking import Ties
 
 DEFAULTS = {3: ["ml-100k"], 4: ["ta-feng"]}
 FIRST_TO_LAST = {"sdm": 0, "sdp": 1, "sdmr": 3}
@@ -53,12 +52,8 @@ def arguments_of(description: str) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side, on one thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published ones")
-    parser.add_argument("overrides", nargs="*", default=[], help="of every run, such as epochs=2")
+    parser.add_argument("overrides", nargs="*", type=heeded, default=[], help="of every run, such as epochs=2")
     arguments = parser.parse_intermixed_args()
-    try:
-        refuse_ignored(arguments.overrides, "runs")
-    except ValueError as error:
-        parser.error(str(error))
     arguments.datasets = arguments.datasets or DEFAULTS[arguments.table]
     arguments.models = arguments.models or rows()
     known = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
@@ -83,12 +78,6 @@ def job(dataset: str, model: str, seed: int, config: str, overrides: Sequence[st
 def has_seed(model: str) -> bool:
     """Whether a model draws anything, as anyone's own may. Those that do not are run once."""
     return model not in MODELS or "optimisation" in compose_run([f"model={model}"])[0]["model"]
-
-
-def ties_of(overrides: Sequence[str]) -> Ties:
-    """How the overrides have the tables read a tie."""
-    of_protocol = [override for override in overrides if override.startswith("protocol.")]
-    return compose_run(["model=popularity", *of_protocol])[0]["protocol"]["ties"]
 
 
 def print_table(

@@ -24,7 +24,7 @@ from experiments.configs import MODELS, compose_run
 from experiments.execute import make_run
 from experiments.figures.collect import Source, Wanted, sources_of
 from experiments.id_order import RULES
-from experiments.jobs import refuse_ignored
+from experiments.jobs import heeded
 from experiments.tables.accuracy import has_seed
 from experiments.tables.audit_report import Records, report, tidy
 from experiments.tables.cells import chosen_beside, ranks_beside
@@ -127,12 +127,8 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records and models")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published records")
     parser.add_argument("--plots", type=Path, default=Path("plots"), help="where figure 5's correlations are")
-    parser.add_argument("overrides", nargs="*", default=[], help="of every run, such as epochs=2")
+    parser.add_argument("overrides", nargs="*", type=heeded, default=[], help="of every run, such as epochs=2")
     arguments = parser.parse_intermixed_args()
-    try:
-        refuse_ignored(arguments.overrides, "runs")
-    except ValueError as error:
-        parser.error(str(error))
     if arguments.publish and arguments.overrides:
         parser.error(f"--publish: not with other settings ({' '.join(arguments.overrides)})")
     return arguments

@@ -18,9 +18,9 @@ from typing import Any
 
 from datasets.sources import write_whole
 from experiments import chosen
-from experiments.configs import MODELS, compose_run
+from experiments.configs import MODELS, compose_run, ties_of
 from experiments.execute import Run, make_run, seconds_in_all
-from experiments.tables.accuracy import arguments_of, has_seed, job, number, p_value, ties_of
+from experiments.tables.accuracy import arguments_of, has_seed, job, number, p_value
 from experiments.tables.cells import (
     DATASETS,
     METRICS,

@@ -21,7 +21,7 @@ from datasets.parsing import DataError
 from datasets.sources import write_whole
 from experiments.configs import MODELS, compose_run
 from experiments.execute import make_run
-from experiments.jobs import run_all
+from experiments.jobs import heeded, run_all
 from experiments.tables.accuracy import job
 
 DATASETS = ("ml-100k", "ml-1m", "netflix-sample", "epinions", "ta-feng", "ijcai-15")
@@ -76,7 +76,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side, on one thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published ones")
-    parser.add_argument("overrides", nargs="*", default=[], help="of every run")
+    parser.add_argument("overrides", nargs="*", type=heeded, default=[], help="of every run")
     arguments = parser.parse_intermixed_args()
     failures, jobs = [], {}
     for dataset in arguments.datasets:

@@ -17,7 +17,7 @@ from scipy.stats import bootstrap, ttest_rel
 
 from datasets.parsing import DataError
 from experiments import chosen
-from experiments.configs import MODELS
+from experiments.configs import MODELS, ties_of
 from experiments.execute import Run
 from experiments.jobs import Outcome
 from experiments.tables import accuracy, publish
@@ -649,8 +649,8 @@ def test_the_tables_read_ties_as_they_are_told(tmp_path: Path, monkeypatch: pyte
     paths = [write_record(tmp_path, "sdm", 0, ties=9)]
     values = {ties: cells_of(3, "ml-100k", "SDM", paths, ties)[1].ours for ties in ("expected", "optimistic")}  # type: ignore[arg-type]
     assert values["optimistic"] == values_of(paths, "NDCG@10", "optimistic")[0] > values["expected"]  # type: ignore[operator]
-    assert accuracy.ties_of(["epochs=2", "protocol.ties=pessimistic"]) == "pessimistic"
-    assert accuracy.ties_of(["epochs=2"]) == "expected"
+    assert ties_of(["epochs=2", "protocol.ties=pessimistic"]) == "pessimistic"
+    assert ties_of(["epochs=2"]) == "expected"
     monkeypatch.setattr(sys, "argv", ["publish", "3", "protocol.ties=optimistic", "--models", "popularity"])
     with pytest.raises(SystemExit, match="counts ties with their expected value"):
         publish.main()
