@@ -9,6 +9,7 @@ from implicit.nearest_neighbours import all_pairs_knn, bm25_weight, normalize
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from baselines.item_item import sums_over_history
 from datasets.interactions import IntArray
 from datasets.task import Training
 
@@ -51,8 +52,7 @@ class ItemKNN:
         )  # [n_items, n_items]
 
     def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.float64]:
-        of_every_item = (self.matrix[users] @ self.similarity.T).toarray()  # [B, n_items]
-        return np.take_along_axis(of_every_item, candidates, axis=1)
+        return sums_over_history(self.matrix[users], self.similarity, candidates)
 
 
 def _largest_in_row(

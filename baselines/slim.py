@@ -6,6 +6,7 @@ import fastslim
 import numpy as np
 from numpy.typing import NDArray
 
+from baselines.item_item import sums_over_history
 from datasets.interactions import IntArray
 from datasets.task import Training
 
@@ -31,8 +32,8 @@ class SLIM:
 
     def fit(self, training: Training) -> None:
         self.matrix = training.matrix
-        self.weights = fastslim.fit(self.matrix, self.l1, self.l2, tol=self.tolerance)  # [n_items, n_items], sparse
+        weights = fastslim.fit(self.matrix, self.l1, self.l2, tol=self.tolerance)  # W, [n_items, n_items], sparse
+        self.similarity = weights.T.tocsr()  # a row for each candidate
 
     def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.float64]:
-        of_every_item = (self.matrix[users] @ self.weights).toarray()  # [B, n_items]
-        return np.take_along_axis(of_every_item, candidates, axis=1)
+        return sums_over_history(self.matrix[users], self.similarity, candidates)

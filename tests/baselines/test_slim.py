@@ -19,7 +19,7 @@ def test_columns_are_those_of_an_elastic_net(l1: float, l2: float) -> None:
     x = training.matrix.toarray().astype(np.float64)
     recommender = SLIM(l1, l2, tolerance=1e-9)
     recommender.fit(training)
-    weights = recommender.weights.toarray()
+    weights = recommender.similarity.toarray().T
     assert (weights.diagonal() == 0).all()
     assert (weights > 0).any()
     n_users, n_items = x.shape
@@ -34,7 +34,7 @@ def test_columns_are_those_of_an_elastic_net(l1: float, l2: float) -> None:
 def test_score_is_the_sum_of_the_weights_from_the_history_to_the_candidate() -> None:
     recommender, training, test = SLIM(l1=0.1, l2=1.0), small().training, small().test
     recommender.fit(training)
-    weights, taken = recommender.weights.toarray(), training.matrix.toarray()
+    weights, taken = recommender.similarity.toarray().T, training.matrix.toarray()
     assert not np.allclose(weights, weights.T)  # or the transpose would pass
     scores = recommender.score(test.users, test.contexts.latest(0), test.candidates)
     for row, user in enumerate(test.users):
