@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from baselines.cmn_attention import Near, attend, neighbours
 from baselines.neumf import GMF
 from datasets.task import Training
 from harness.embedding import Embedding
@@ -21,8 +17,6 @@ from harness.optimiser import Optimisation
 from harness.training import TorchRecommender
 
 MOST_ENTRIES = 1 << 22  # (user, item, neighbour) triples in memory at once; a triple takes about 50 bytes
-
-warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 
 
 class CMN(TorchRecommender):
@@ -124,106 +118,22 @@ class CMN(TorchRecommender):
         blocks = zip(pair_users.split(sizes), pair_items.split(sizes), strict=True)
         return (block for block in blocks if len(block[0]))
 
-    def _hops(self, users: Tensor, items: Tensor) -> tuple[Tensor, list[Tensor], _Near]:
+    def _hops(self, users: Tensor, items: Tensor) -> tuple[Tensor, list[Tensor], Near]:
         """Scores [P] of P pairs, the attention of every hop ([E] each), and the entries that it is over."""
         near = self._near(users, items)
         memory, external = self.memory(near.rows), self.external(near.rows)
         user, item = self.memory(users), self.items(items)  # [P, d]
         z = user + item
-        o, p = _Attend.apply(z, memory, external, near)
+        o, p = attend(z, memory, external, near)
         attention = [p]
         for layer in self.further:
             z = torch.relu(layer(z) + o)
-            o, p = _Attend.apply(z, memory, external, near)
+            o, p = attend(z, memory, external, near)
             attention.append(p)
         hidden = torch.relu(self.hidden(torch.cat([user * item, o], dim=1)))
         return self.output(hidden).squeeze(1), attention, near
 
-    def _near(self, users: Tensor, items: Tensor) -> _Near:
+    def _near(self, users: Tensor, items: Tensor) -> Near:
         """The neighbours of P pairs: N(j) for each, without u unless `keep_self`."""
-        count = self.first[items + 1] - self.first[items]
-        pair = torch.arange(len(items), device=items.device).repeat_interleave(count)
-        shift = self.first[items] - (count.cumsum(0) - count)  # from a place among the entries to one in `neighbours`
-        # index_select and masked_select: on one-dimensional tensors, several times faster than indexing by brackets.
-        place = shift.index_select(0, pair) + torch.arange(len(pair), device=pair.device)
-        neighbour = self.neighbours.index_select(0, place)
-        if not self.keep_self:
-            is_other = neighbour != users.index_select(0, pair)
-            pair, neighbour = pair.masked_select(is_other), neighbour.masked_select(is_other)
-        present = torch.bincount(neighbour, minlength=self.memory.num_embeddings) > 0
-        row_of_user = present.cumsum(0) - 1
-        row = row_of_user.index_select(0, neighbour)
-        return _Near(_ends(pair, len(items)), pair, row, present.nonzero().squeeze(1))
-
-
-@dataclass(frozen=True, eq=False)
-class _Near:
-    """The neighbours of P pairs (user, item), ragged: E entries, pair after pair, by ascending user.
-
-    The entries are the pattern of a sparse matrix, pairs × distinct users. Nothing of size [E, d] is ever made: a
-    product of two dense matrices is taken at the entries alone, and a weighted sum is a sparse matrix times a dense
-    one.
-    """
-
-    first: Tensor  # [P + 1] where a pair's entries begin
-    pair: Tensor  # [E]
-    row: Tensor  # [E] the neighbour's place in `rows`
-    rows: Tensor  # [R] the distinct users
-
-    @cached_property
-    def _by_row(self) -> tuple[Tensor, Tensor]:
-        """Where a row's entries begin [R + 1], and the entries in the order of their rows [E]."""
-        return _ends(self.row, len(self.rows)), torch.argsort(self.row, stable=True)
-
-    def products(self, x: Tensor, y: Tensor) -> Tensor:
-        """x_pairᵀ y_row of every entry, [E], from x [P, d] and y [R, d]."""
-        zeros = torch.zeros(len(self.pair), dtype=x.dtype, device=x.device)
-        pattern = torch.sparse_csr_tensor(self.first, self.row, zeros, (len(x), len(y)), check_invariants=False)
-        return torch.sparse.sampled_addmm(pattern, x, y.T).values()
-
-    def softmax(self, q: Tensor) -> Tensor:
-        """[E] softmax of q [E] over each pair's entries."""
-        largest = torch.segment_reduce(q, "max", offsets=self.first)
-        p = (q - largest.index_select(0, self.pair)).exp_()
-        total = torch.segment_reduce(p, "sum", offsets=self.first)
-        return p.div_(total.index_select(0, self.pair))
-
-    def sum_by_pair(self, weights: Tensor, y: Tensor) -> Tensor:
-        """Σ weights · y_row over each pair's entries: [P, d] from weights [E] and y [R, d]."""
-        return _bags(self.row, y, self.first, weights)
-
-    def sum_by_row(self, weights: Tensor, x: Tensor) -> Tensor:
-        """Σ weights · x_pair over each row's entries: [R, d] from weights [E] and x [P, d]."""
-        first, order = self._by_row
-        return _bags(self.pair.index_select(0, order), x, first, weights.index_select(0, order))
-
-
-class _Attend(torch.autograd.Function):
-    """p = softmax(zᵀ m), o = Σ p c and its gradient: (o [P, d], p [E]) from z [P, d], m [R, d] and c [R, d]."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, m: Tensor, c: Tensor, near: _Near) -> tuple[Tensor, Tensor]:
-        p = near.softmax(near.products(z, m))
-        o = near.sum_by_pair(p, c)
-        ctx.near = near
-        ctx.save_for_backward(z, m, c, p, o)
-        ctx.mark_non_differentiable(p)
-        return o, p
-
-    @staticmethod
-    def backward(ctx: Any, do: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        near: _Near = ctx.near
-        z, m, c, p, o = ctx.saved_tensors
-        # The softmax's gradient is p (dp − Σ p dp), and Σ p dp = doᵀ Σ p c = doᵀ o.
-        dq = p * (near.products(do, c) - (do * o).sum(1).index_select(0, near.pair))
-        return near.sum_by_pair(dq, m), near.sum_by_row(dq, z), near.sum_by_row(p, do), None
-
-
-def _ends(group: Tensor, number: int) -> Tensor:
-    """[number + 1]: how many entries belong to groups below each; `group` [E] holds numbers below `number`."""
-    return F.pad(torch.bincount(group, minlength=number).cumsum(0), (1, 0))
-
-
-def _bags(columns: Tensor, table: Tensor, first: Tensor, weights: Tensor) -> Tensor:
-    """Sparse times dense: row i is Σ weights · table[columns] over the entries first[i] … first[i + 1] − 1."""
-    return F.embedding_bag(columns, table, first, mode="sum", per_sample_weights=weights, include_last_offset=True)
+        left_out = torch.full_like(users, -1) if self.keep_self else users
+        return neighbours(left_out, items, self.neighbours, self.first, self.memory.num_embeddings)

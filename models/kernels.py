@@ -3,26 +3,19 @@
 Three savings. With the exponentials of its summands at hand, a tanh of a sum costs one division, and is never stored:
 SDM's attention has one for each candidate, context item and dimension. The gradient is computed for those candidates
 alone that have one: of a BPR loss with the hardest of four negatives, two in five. And SDP's distance and SDM's hops
-are one function each, where PyTorch would keep account of some ten and some hundred small ones. The loops are compiled
-by Numba at the first call and kept on disk for the next.
+are one function each, where PyTorch would keep account of some ten and some hundred small ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from harness.threads import pool
-
-# `error_model`: a division that could raise would keep a loop from being vectorised.
-_compile = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", cache=True)
-_WORTH_A_THREAD = 1 << 21  # tanh, about half a millisecond of them
+from harness.loops import call, compiled
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -79,13 +72,13 @@ class _SquaredDistances(torch.autograd.Function):
     def forward(ctx: Any, user: Tensor, item: Tensor, place: Tensor, weight: Tensor) -> Tensor:
         inputs = _exponential(user), place, _exponential(item), weight
         ctx.save_for_backward(*inputs)
-        (distances,) = _call(_distances, place.numel() * len(weight), *inputs[:2], shared=inputs[2:])
+        (distances,) = call(_distances, place.numel() * len(weight), *inputs[:2], shared=inputs[2:])
         return distances
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         user, place, *shared = ctx.saved_tensors
-        of_user, of_item, of_weight = _call(_distances_backward, 0, user, place, gradient, shared=shared)
+        of_user, of_item, of_weight = call(_distances_backward, 0, user, place, gradient, shared=shared)
         return of_user, of_item, None, of_weight
 
 
@@ -97,7 +90,7 @@ class _Hops(torch.autograd.Function):
         ctx.weights, ctx.hops, ctx.mixed = (c_query, gate), [], []
         for hop in range(number):
             query = _exponential(linear(q, c_query))
-            e, attention = _call(_attend, q.numel() * keys.shape[1], query, *ctx.context)  # Eq. 9-13, 16
+            e, attention = call(_attend, q.numel() * keys.shape[1], query, *ctx.context)  # Eq. 9-13, 16
             ctx.hops.append((q, query, attention))
             if hop + 1 < number:
                 g = linear(q, gate, gate_bias).sigmoid_()  # Eq. 14
@@ -120,12 +113,12 @@ class _Hops(torch.autograd.Function):
         for hop, (q, query, attention) in reversed(list(enumerate(ctx.hops))):
             q_chosen = _chosen(q, rows)
             if hop + 1 < len(ctx.hops):
-                of_g, of_q, of_e = _call(_mix_backward, 0, *ctx.mixed[hop], chosen, of_q)
+                of_g, of_q, of_e = call(_mix_backward, 0, *ctx.mixed[hop], chosen, of_q)
                 of_q.view(-1, dim).addmm_(of_g.view(-1, dim), gate)
                 of_gate.addmm_(of_g.view(-1, dim).T, q_chosen)
                 of_gate_bias += of_g.sum((0, 1))
             inputs = (query, *ctx.context, attention, chosen, of_e, of_output, of_keys, of_values)
-            (of_query,) = _call(_attend_backward, of_e.numel() * keys.shape[1], *inputs)
+            (of_query,) = call(_attend_backward, of_e.numel() * keys.shape[1], *inputs)
             of_q.view(-1, dim).addmm_(of_query.view(-1, dim), c_query)
             of_c_query.addmm_(of_query.view(-1, dim).T, q_chosen)
         of_candidates = (
@@ -156,28 +149,11 @@ def _exponential(x: Tensor) -> Tensor:
     return (2 * x.contiguous()).clamp_(-86, 86).exp_()
 
 
-def _call(kernel: Any, work: int, *inputs: Tensor, shared: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
-    """The kernel's outputs from the inputs, which are by instance, and what all instances share.
-
-    Instances are independent, so that PyTorch's number of threads shares them out where there are enough: to wake a
-    thread costs about as much as a whole kernel of a training step at d = 64 and s = 5. `work` counts the tanh to
-    compute; 0 keeps to one thread, as a sum over instances must.
-    """
-    arrays, common = ([each.detach().contiguous().numpy() for each in tensors] for tensors in (inputs, shared))
-    threads = torch.get_num_threads()
-    if threads == 1 or work < _WORTH_A_THREAD:
-        return tuple(torch.from_numpy(output) for output in kernel(*arrays, *common))
-    first, *others = zip(*(np.array_split(array, threads) for array in arrays), strict=True)
-    waiting = [pool(threads - 1).submit(kernel, *block, *common) for block in others]
-    outputs = zip(kernel(*first, *common), *(future.result() for future in waiting), strict=True)
-    return tuple(torch.cat([torch.from_numpy(part) for part in parts]) for parts in outputs)
-
-
 # Loops over indices, not over rows: only these are vectorised. `user`, `item`, `query`, `output`, `keys` and `values`
 # hold exponentials.
 
 
-@_compile
+@compiled
 def _distances(user, place, item, weight):  # type: ignore[no-untyped-def]
     n, candidates = place.shape
     distances = np.empty((n, candidates), item.dtype)
@@ -192,7 +168,7 @@ def _distances(user, place, item, weight):  # type: ignore[no-untyped-def]
     return (distances,)
 
 
-@_compile
+@compiled
 def _distances_backward(user, place, gradient, item, weight):  # type: ignore[no-untyped-def]
     of_user, of_item, of_weight = np.zeros_like(user), np.zeros_like(item), np.zeros_like(weight)
     one, two = item.dtype.type(1), item.dtype.type(2)
@@ -211,7 +187,7 @@ def _distances_backward(user, place, gradient, item, weight):  # type: ignore[no
     return of_user, of_item, of_weight
 
 
-@_compile
+@compiled
 def _attend(query, output, keys, values, is_padding):  # type: ignore[no-untyped-def]
     n, candidates, dim = query.shape
     context = keys.shape[1]
@@ -246,7 +222,7 @@ def _attend(query, output, keys, values, is_padding):  # type: ignore[no-untyped
     return e, attention
 
 
-@_compile
+@compiled
 def _attend_backward(  # type: ignore[no-untyped-def]
     query, output, keys, values, is_padding, attention, chosen, of_e, of_output, of_keys, of_values
 ):
@@ -289,7 +265,7 @@ def _attend_backward(  # type: ignore[no-untyped-def]
     return (of_query,)
 
 
-@_compile
+@compiled
 def _mix_backward(g, q, e, chosen, of_mixed):  # type: ignore[no-untyped-def]
     of_gate, of_q, of_e = np.empty_like(of_mixed), np.empty_like(of_mixed), np.empty_like(of_mixed)
     for b in range(of_mixed.shape[0]):

@@ -13,8 +13,6 @@ from datasets.task import Training
 from harness.optimiser import Optimisation
 from tests.behaviour import RecommenderBehaviour, small
 
-pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta state")
-
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
 BRIEF = replace(FAST, epochs=2)
 
@@ -156,7 +154,7 @@ def test_memory_is_bounded_by_blocks_that_change_no_score(most: int, monkeypatch
     sizes = []
     near_of = model._near
     monkeypatch.setattr(cmn, "MOST_ENTRIES", most)
-    monkeypatch.setattr(model, "_near", lambda *pairs: sizes.append(len(near_of(*pairs).pair)) or near_of(*pairs))
+    monkeypatch.setattr(model, "_near", lambda *pairs: sizes.append(len(near_of(*pairs).row)) or near_of(*pairs))
     torch.testing.assert_close(model(*inputs), together)
     largest = np.bincount(small().training.matrix.indices).max()
     assert len(sizes) > 1

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import kernels
+from harness import loops
 from models.kernels import hops, squared_distances, tanh
 
 N, CANDIDATES, CONTEXT, DIM = 7, 3, 4, 19  # no multiple of a vector's width
@@ -110,7 +110,7 @@ def gradients(output: Tensor, of: tuple[Tensor, ...], weights: Callable[[Tensor]
 @pytest.fixture(params=[1, 2, 3])
 def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     before = torch.get_num_threads()
-    monkeypatch.setattr(kernels, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr(loops, "_WORTH_A_THREAD", 1)
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
