@@ -21,7 +21,7 @@ def near(keep_self: bool = False) -> Near:
     users, items = (torch.tensor(ids) for ids in zip(*PAIRS, strict=True))
     first = torch.tensor([0, *(len(users) for users in TAKEN_BY)]).cumsum(0)
     left_out = torch.full_like(users, -1) if keep_self else users
-    return neighbours(left_out, items, torch.tensor(sum(TAKEN_BY, [])), first, N_USERS)
+    return neighbours(left_out, items, torch.tensor([v for each in TAKEN_BY for v in each]), first, N_USERS)
 
 
 @pytest.mark.parametrize("keep_self", [False, True])
