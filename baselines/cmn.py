@@ -16,7 +16,7 @@ from harness.initialise import he_normal
 from harness.optimiser import Optimisation
 from harness.training import TorchRecommender
 
-MOST_ENTRIES = 1 << 22  # (user, item, neighbour) triples in memory at once; a triple takes about 50 bytes
+MOST_ENTRIES = 1 << 20  # (user, item, neighbour) triples at a time; on a GPU, rows of d numbers are gathered for each
 
 
 class CMN(TorchRecommender):
