@@ -244,7 +244,8 @@ class Search:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
         for point in self.points.values():
-            row = [point.stage, " ".join(f"{key}={_text(value)}" for key, value in point.settings.items())]
+            own = [f"{key}={_text(value)}" for key, value in point.settings.items() if key not in self.given]
+            row = [point.stage, " ".join([*own, *(o for o in self.overrides if o.startswith("model."))])]
             if record := point.record:
                 row += [f"{record['development'][metric]['expected']:.6f}" for metric in (METRIC, "hit@10")]
                 row += [record.get("best_epoch", ""), f"{own_seconds(record):.1f}"]

@@ -233,6 +233,7 @@ def test_a_given_setting_is_no_axis_and_is_part_of_what_is_chosen(
     assert len(ran) == 3
     assert {settings(job)["model.dim"] for job in ran} == {"2"}
     assert {"model.dim=2", "model.optimisation.negatives=all"} <= set(chosen.read("csv", "mf-bpr"))
+    assert all(row["settings"].endswith("model.dim=2 model.optimisation.negatives=all") for row in rows_of(tmp_path))
 
 
 def test_a_setting_given_for_the_data_set_is_no_axis_of_the_model(given: tuple[str, ...]) -> None:
@@ -283,6 +284,7 @@ def test_the_best_settings_of_another_data_set_are_carried_over(
     arguments = ("model=mf-bpr", "search=carried", "from=ml-100k", "model.dim=2", *given)
     assert call(monkeypatch, tmp_path, *arguments) == 0
     assert len(ran) == 1  # three that differ in nothing else are one
+    assert rows_of(tmp_path)[0]["settings"] == "model.optimisation.negatives=all model.dim=2"  # not those carried over
     assert call(monkeypatch, tmp_path, "model=mf-bpr", "search=carried", "from=elsewhere", *given) == 1
 
 
