@@ -16,7 +16,7 @@ from harness.initialise import he_normal
 from harness.optimiser import Optimisation
 from harness.training import TorchRecommender
 
-MOST_ENTRIES = 1 << 20  # (user, item, neighbour) triples at a time; on a GPU, rows of d numbers are gathered for each
+MOST_ENTRIES = 1 << 20  # (user, item, neighbour) triples scored at a time
 
 
 class CMN(TorchRecommender):
@@ -55,9 +55,9 @@ class CMN(TorchRecommender):
         if gmf.objective != "bpr":
             raise ValueError(f'CMN starts from a GMF with objective "bpr", not {gmf.objective!r}')
         self.gmf, self.hops, self.keep_self = gmf, hops, keep_self
-        # N(j) for every item, one after the other; not in the parameters, since its size is the data's.
-        self.register_buffer("first", torch.zeros(1, dtype=torch.int64), persistent=False)  # [n_items + 1]
-        self.register_buffer("neighbours", torch.zeros(0, dtype=torch.int64), persistent=False)  # [n_training]
+        # N(j) for every item, one after the other; no buffers, since they stay on the CPU, where they are read.
+        self.first = torch.zeros(1, dtype=torch.int64)  # [n_items + 1]
+        self.neighbours = torch.zeros(0, dtype=torch.int64)  # [n_training]
 
     def fit(self, training: Training) -> None:
         self.read(training.matrix)
@@ -113,7 +113,8 @@ class CMN(TorchRecommender):
     def _blocks(self, users: Tensor, candidates: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """The pairs of users [B] and candidates [B, C], in order, in blocks of about MOST_ENTRIES neighbours."""
         pair_users, pair_items = users.repeat_interleave(candidates.shape[1]), candidates.flatten()
-        ends = (self.first[pair_items + 1] - self.first[pair_items]).cumsum(0)
+        items = pair_items.cpu()
+        ends = (self.first[items + 1] - self.first[items]).cumsum(0)
         sizes = torch.bincount(ends // MOST_ENTRIES).tolist()
         blocks = zip(pair_users.split(sizes), pair_items.split(sizes), strict=True)
         return (block for block in blocks if len(block[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,13 @@ def write(dataset: str, model: str, overrides: Sequence[str], provenance: Sequen
     path = path_of(dataset, model)
     write_whole(path, "".join(f"{line}\n" for line in (*(f"# {p}" for p in provenance), *overrides)).encode())
     return path
+
+
+def score(dataset: str, model: str) -> float | None:
+    """The development NDCG@10 that the file tells of the chosen settings; None if there is none."""
+    path = path_of(dataset, model)
+    found = re.match(r"# development NDCG@10 ([0-9.]+)", path.read_text(encoding="utf-8")) if path.exists() else None
+    return float(found[1].rstrip(".")) if found else None
 
 
 def path_of(dataset: str, model: str) -> Path:

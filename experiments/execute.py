@@ -120,7 +120,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         protocol = Protocol(**run.config["protocol"])
         task, _, prepare_seconds = _prepared(run.config)
         recommender, parts = _recommender(run, task, threads)
-        trained = _trained(run, recommender, task, threads)
+        trained = _trained(run, recommender, task, threads, force)
         checkpoint = run.folder / "checkpoint.pt"
         if force:
             checkpoint.unlink(missing_ok=True)
@@ -252,14 +252,14 @@ def by_novelty(task: Task, ranks: Ranks) -> dict[str, Any]:
     return {name: {"instances": int(rows.sum()), **summary(ranks.take(rows))} for name, rows in parts.items()}
 
 
-def _trained(run: Run, recommender: Any, task: Task, threads: int) -> Run | None:
+def _trained(run: Run, recommender: Any, task: Task, threads: int, force: bool) -> Run | None:
     """The run that has trained what this one only ranks in another way, its parameters read; None if there is none."""
     protocol = Protocol(**run.config["protocol"])
     if protocol == protocol.of_training or not isinstance(recommender, TorchRecommender):
         return None
     config = run.config | {"protocol": asdict(protocol.of_training)}
     trained = make_run(config, run.dataset, run.folder.parent.parent)
-    execute(trained, threads)
+    execute(trained, threads, force)
     recommender.load(trained.folder / "model.pt", task.training.n_users, task.training.n_items)
     return trained
 

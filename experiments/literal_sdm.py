@@ -157,7 +157,8 @@ class Program:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0 … n − 1")
-    parser.add_argument("--epochs", type=int, default=16)
+    of_epochs = "1 to 20; then the program halves its learning rate, which this does not"
+    parser.add_argument("--epochs", type=int, default=16, choices=range(1, 21), metavar="N", help=of_epochs)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     task, _ = task_of(["dataset=ml-100k", "protocol.candidates=99"])

@@ -18,8 +18,9 @@ import io
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ class Search:
         A grid has one stage, and so have given `settings`.
         """
         if settings:
-            yield _distinct(self.point(1, one) for one in settings)
+            yield _distinct(self.point(1, self._fitting(one)) for one in settings)
             return
         stages = self._axes()
         if search == "grid":
@@ -133,14 +134,23 @@ class Search:
         for number, axes in enumerate(stages, 1):
             yield self._crossed(number, axes)
 
-    def _axes(self) -> list[dict[str, list[Any]]]:
-        """The axes of each stage on this data set, without those that the command line has set."""
+    @cached_property
+    def _of_baskets(self) -> Mapping[str, list[Any]]:
+        """The axes that have other values on this data set because it has baskets."""
         of_task = [o for o in self.overrides if o.lstrip("+").startswith(("dataset.", "split_seed=", "protocol."))]
         users = task_of([f"dataset={self.dataset}", *of_task])[0].training.development.users
-        has_baskets = len(users) > len(np.unique(users))
+        return self.space.with_baskets if len(users) > len(np.unique(users)) else {}
+
+    def _fitting(self, settings: Settings) -> Settings:
+        """Settings carried over from another data set, without those that this one's baskets rule out."""
+        own = self._of_baskets
+        return {k: v for k, v in settings.items() if k not in own or str(v) in map(str, own[k])}
+
+    def _axes(self) -> list[dict[str, list[Any]]]:
+        """The axes of each stage on this data set, without those that the command line has set."""
         stages = []
         for stage in self.space.stages:
-            values = {axis: self.space.with_baskets.get(axis, v) if has_baskets else v for axis, v in stage.items()}
+            values = {axis: self._of_baskets.get(axis, v) for axis, v in stage.items()}
             stages.append({axis: v for axis, v in values.items() if v and axis not in self.given})
         return [stage for stage in stages if stage] or [{}]
 
@@ -215,6 +225,15 @@ class Search:
         given = [o for o in self.overrides if o.startswith("model.") or _pair(o)[0] in OF_THE_DATASET]
         return [*self.as_overrides(point.settings), *given]
 
+    def _settings(self, point: Point) -> list[str]:
+        """The point's settings of the model, as the run had them: with what the command line set in their place."""
+        own = [f"{key}={_text(value)}" for key, value in point.settings.items() if key not in self.given]
+        for key, value in map(_pair, self.overrides):
+            in_model = f"model.{_in_model(key)}" if key in OF_THE_DATASET else key
+            if key.startswith("model.") or in_model in point.settings:
+                own.append(f"{in_model}={value}")
+        return own
+
     def provenance(self, point: Point, search: str, options: dict[str, str]) -> list[str]:
         """How the point came to be chosen, in a few lines."""
         assert point.record is not None
@@ -244,8 +263,7 @@ class Search:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
         for point in self.points.values():
-            own = [f"{key}={_text(value)}" for key, value in point.settings.items() if key not in self.given]
-            row = [point.stage, " ".join([*own, *(o for o in self.overrides if o.startswith("model."))])]
+            row = [point.stage, " ".join(self._settings(point))]
             if record := point.record:
                 row += [f"{record['development'][metric]['expected']:.6f}" for metric in (METRIC, "hit@10")]
                 row += [record.get("best_epoch", ""), f"{own_seconds(record):.1f}"]
@@ -309,6 +327,8 @@ def searched(name: str, overrides: Sequence[str], options: dict[str, str]) -> tu
     if kind not in KINDS or (kind == "carried") != ("from" in options):
         raise ValueError(f"search must be {', '.join(KINDS)}, and from=DATASET goes with carried; not search={kind}")
     refuse_ignored(overrides)
+    if any(override.lstrip("+").startswith("test=") for override in overrides):
+        raise ValueError("test: a search never ranks the test items")
     search = Search(name, options.get("dataset", "ml-100k"), overrides, float(options.get("budget", 30)))
     if kind != "carried":
         return search, []
@@ -341,6 +361,9 @@ def search_one(name: str, overrides: Sequence[str], options: dict[str, str]) -> 
     if search.best is None:
         print("  no run has finished, so that nothing is chosen", file=sys.stderr)
     else:
+        replaced = chosen.score(dataset, name)
+        if replaced and search.best.score < replaced:
+            print(f"  in place of settings that were better, development {METRIC} {replaced:.4f}", file=sys.stderr)
         path = chosen.write(dataset, name, search.chosen(search.best), search.provenance(search.best, kind, options))
         print(f"  chosen: {search.line(search.best)}\n  written to {path}; records in {folder}/", flush=True)
     return not any(point.error for point in search.points.values())

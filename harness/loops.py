@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# `error_model`: a division that could raise would keep a loop from being vectorised.
+# `error_model`: a division that could raise would keep a loop from being vectorised. What is on disk does not know of
+# these flags: after a change of them, delete `__pycache__/*.nb*`.
 compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", cache=True)
 _WORTH_A_THREAD = 1 << 21  # tanh, about half a millisecond of them
 

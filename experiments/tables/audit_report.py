@@ -58,7 +58,8 @@ def rows_of_factors(records: Records) -> Iterator[tuple[Factor, str]]:
 
 def factors(records: Records) -> list[str]:
     """One choice at a time, all models side by side."""
-    here = {m for d, f, m in records if d == "ml-100k" and f not in ("honest", "all-items")}
+    asked = {m for d, f, m in records if d == "ml-100k" and f not in ("honest", "all-items")}
+    here = asked or {m for d, _, m in records if d == "ml-100k"}
     models = [model for model in MODELS if model in here]
     lines = [
         "## ML-100k: one choice at a time",
@@ -132,7 +133,11 @@ def orders(records: Records) -> list[str]:
     """The models ordered by the sampled and by the full metrics of the same seeds, and how far the orders agree."""
     means = {}
     for model in MODELS:
-        pairs = list(zip(*(records.get(("ml-100k", f, model), ()) for f in ("honest", "all-items")), strict=False))
+        among_100, among_all = (
+            {record["config"]["seed"]: record for record in records.get(("ml-100k", factor, model), ())}
+            for factor in ("honest", "all-items")
+        )
+        pairs = [(among_100[seed], among_all[seed]) for seed in sorted(among_100.keys() & among_all.keys())]
         if pairs:
             means[model] = [
                 statistics.mean(pair[side]["test"][metric]["expected"] for pair in pairs)

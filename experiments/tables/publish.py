@@ -254,13 +254,13 @@ def main() -> int:
         sys.exit(f"{', '.join(foreign)}: only the models of this suite are published")
     if given := [o for o in arguments.overrides if not o.startswith(("dataset.", "protocol.", "split_seed="))]:
         sys.exit(f"{' '.join(given)}: what is published has the plain settings, or the chosen ones")
+    if strange := [dataset for dataset in arguments.datasets if dataset not in DATASETS[arguments.table]]:
+        sys.exit(f"{', '.join(strange)}: table {arguments.table} has {', '.join(DATASETS[arguments.table])}")
     if ties_of(arguments.overrides) != "expected":
         sys.exit("protocol.ties: what is published counts ties with their expected value, and tells the bounds")
     folder = arguments.results / "records" / f"table{arguments.table}"
     for dataset in arguments.datasets:
-        others = [model for model in rows() if model not in arguments.models]
-        kept = [path for model in others for path in records_of(folder, dataset, model)]
-        ranked = {_ranked(json.loads(path.read_text(encoding="utf-8"))) for path in kept}
+        complete = {}
         for model in arguments.models:
             seeds = range(arguments.seeds if has_seed(model) else 1)
             try:
@@ -275,7 +275,13 @@ def main() -> int:
                 print(f"{name} keeps its {published} published seeds: {len(runs)} are fewer")
             elif len(found) < len(runs):
                 print(f"{name}: not all of {len(runs)} runs are in {arguments.runs}/")
-            elif ranked - {_ranked(record) for record in found}:
+            else:
+                complete[model] = runs
+        kept = [path for model in rows() if model not in complete for path in records_of(folder, dataset, model)]
+        ranked = {_ranked(json.loads(path.read_text(encoding="utf-8"))) for path in kept}
+        for model, runs in complete.items():
+            if ranked - {_ranked(run.record) for run in runs if run.record}:
+                name = f"{MODELS[model].name} on {dataset}"
                 print(f"{name} is left out: the other published models have ranked other candidates")
             else:
                 copy_records(folder, dataset, model, runs, arguments.config)

@@ -288,6 +288,19 @@ def test_the_best_settings_of_another_data_set_are_carried_over(
     assert call(monkeypatch, tmp_path, "model=mf-bpr", "search=carried", "from=elsewhere", *given) == 1
 
 
+def test_the_table_of_a_search_has_what_was_given_for_the_data_set_in_a_setting_s_place(
+    tmp_path: Path, given: tuple[str, ...], spaces: Path, ran: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "results" / "sweeps" / "ml-100k"
+    folder.mkdir(parents=True)
+    (spaces / "sdm.yaml").write_text("stages: [{model.dim: [2], model.context_length: [5]}]")
+    row = "1,model.dim=2 model.context_length=5,0.3,,,,,,\n"
+    (folder / "sdm.csv").write_text(",".join(sweep.COLUMNS) + "\n" + row)
+    arguments = ("model=sdm", "search=carried", "from=ml-100k", "context_length=3", *given)
+    assert call(monkeypatch, tmp_path, *arguments) == 0
+    assert [row["settings"] for row in rows_of(tmp_path, "sdm")] == ["model.dim=2 model.context_length=3"]
+
+
 def test_parts_come_as_they_were_chosen(
     tmp_path: Path, given: tuple[str, ...], spaces: Path, ran: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,6 +350,16 @@ def test_with_baskets_an_axis_may_have_other_values_or_none(given: tuple[str, ..
     assert axis("sdm", "dataset.basket=basket") is None
 
 
+def test_baskets_rule_out_what_is_carried_over_from_elsewhere(given: tuple[str, ...]) -> None:
+    def fitting(name: str, *more: str, length: str = "5") -> dict[str, Any]:
+        return Search(name, "csv", (*given, *more), 30)._fitting({"model.dim": "4", "model.context_length": length})
+
+    assert fitting("sdm") == {"model.dim": "4", "model.context_length": "5"}
+    assert fitting("sdm", "dataset.basket=basket") == {"model.dim": "4"}  # the whole basket
+    assert fitting("caser", "dataset.basket=basket") == {"model.dim": "4", "model.context_length": "5"}
+    assert fitting("caser", "dataset.basket=basket", length="20") == {"model.dim": "4"}
+
+
 @pytest.mark.parametrize("arguments", [(), ("model=",)])
 @pytest.mark.parametrize("program", [sweep, status])
 def test_without_a_model_the_usage_is_told(
@@ -364,6 +387,21 @@ def test_a_setting_that_a_search_does_not_heed_is_refused(
 ) -> None:
     assert call(monkeypatch, tmp_path, "model=mf-bpr", "threads=2", *given) == 1
     assert "threads=2 has no effect here" in capsys.readouterr().err
+    assert call(monkeypatch, tmp_path, "model=mf-bpr", "test=true", *given) == 1
+    assert "a search never ranks the test items" in capsys.readouterr().err
+
+
+def test_settings_that_take_the_place_of_better_ones_say_so(
+    tmp_path: Path,
+    given: tuple[str, ...],
+    spaces: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for score, is_told in ((0.0001, False), (0.9, True)):
+        chosen.write("csv", "mf-bpr", ["model.dim=2"], [f"development NDCG@10 {score:.4f}, hit@10 0.9"])
+        assert call(monkeypatch, tmp_path, "model=mf-bpr", *given) == 0
+        assert ("in place of settings that were better, development NDCG@10 0.9" in capsys.readouterr().err) == is_told
 
 
 def test_a_model_without_a_space_is_told(

@@ -633,6 +633,17 @@ def test_what_was_ranked_among_others_is_not_published_beside(
     assert call(publish, monkeypatch, tmp_path, "3", "--models", "mf-bpr") == 0
     assert "MF-BPR on ml-100k is left out" in capsys.readouterr().out
     assert not rows_of(tmp_path / "results" / "table3.csv")["ml-100k", "MF-BPR", "hit@10"]["ours"]
+    (runs / "ml-100k" / "sdm-0" / "record.json").unlink()  # so that its published cell stays, though it is named
+    assert call(publish, monkeypatch, tmp_path, "3", "--models", "sdm", "mf-bpr") == 0
+    assert "MF-BPR on ml-100k is left out" in capsys.readouterr().out
+
+
+def test_a_data_set_of_another_table_is_not_published(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match="ta-feng: table 3 has ml-100k"):
+        call(publish, monkeypatch, tmp_path, "3", "--datasets", "ml-100k", "ta-feng")
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize("setting", ["threads=2", "force=true", "runs=elsewhere"])
