@@ -174,6 +174,7 @@ def test_the_table_of_factors_reads_ties_as_its_rows_say() -> None:
     assert "0.600 ± 0.141 / 0.173" in row["ties: pessimistic"]  # tenth place: 1 / log2(11) = .289 of .6
     assert "0.500 / 0.500 |" in row["ties: argsort-target-last"]
     assert not any("select_on" in line.split(" | ")[0] for line in lines[4:])
+    assert "Popularity" in audit_report.factors({("ml-100k", "honest", "popularity"): [record(0.5)]})[4]
     with_epinions = {key: [record(0.5)], ("epinions", "file", "prme"): [record(0.5)]}
     assert not any("PRME" in line for line in audit_report.factors(with_epinions))
 
@@ -181,8 +182,13 @@ def test_the_table_of_factors_reads_ties_as_its_rows_say() -> None:
 def test_the_orders_of_models_and_their_agreement() -> None:
     sampled = {"popularity": 0.2, "item-knn": 0.5, "mf-bpr": 0.6, "sdm": 0.7}
     full = {"popularity": 0.1, "item-knn": 0.4, "mf-bpr": 0.3, "sdm": 0.5}
-    records = {("ml-100k", "honest", model): [record(value)] for model, value in sampled.items()}
-    records |= {("ml-100k", "all-items", model): [record(value)] for model, value in full.items()}
+
+    def of_seeds(values: dict[int, float]) -> list[dict[str, Any]]:
+        return [record(value, config={"seed": seed}) for seed, value in values.items()]
+
+    # Seed 1 is not there among all items, and seed 0 must not be paired with it.
+    records = {("ml-100k", "honest", model): of_seeds({1: 0.0, 0: value}) for model, value in sampled.items()}
+    records |= {("ml-100k", "all-items", model): of_seeds({0: value}) for model, value in full.items()}
     lines = audit_report.orders(records)
     assert "| Item-KNN | 0.500 (3) | 0.400 (2) | 0.500 (3) | 0.400 (2) |" in lines
     assert "hit@10: Kendall's τ 0.67, Spearman's ρ 0.80" in lines[-1]

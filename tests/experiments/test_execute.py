@@ -394,6 +394,9 @@ def test_ranking_among_all_items_takes_the_trained_model(
     assert (all_ranks["above"] >= first["above"]).all()
     assert (all_ranks["above"] + all_ranks["tied"]).sum() > (first["above"] + first["tied"]).sum()
     assert (all_ranks["above"] + all_ranks["tied"]).max() <= task.training.n_items - 8
+    if model != "popularity":
+        with pytest.raises(AssertionError, match="fitted again"):
+            execute(run, force=True)
 
 
 def test_the_place_in_a_sort_is_kept_when_asked_for(
