@@ -156,19 +156,22 @@ class Program:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    of_task = "of the split, as `experiments.run` takes them: dataset=ml-1m, split_seed=1; ml-100k if none is named"
+    parser.add_argument("overrides", nargs="*", help=of_task)
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0 … n − 1")
     of_epochs = "1 to 20; then the program halves its learning rate, which this does not"
     parser.add_argument("--epochs", type=int, default=16, choices=range(1, 21), metavar="N", help=of_epochs)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    task, _ = task_of(["dataset=ml-100k", "protocol.candidates=99"])
+    task, _ = task_of(["dataset=ml-100k", "protocol.candidates=99", *arguments.overrides])
     for seed in range(arguments.seeds):
         program, best = Program(task, seed), (0.0, 0.0)
         for epoch in range(1, arguments.epochs + 1):
             loss = program.epoch()
             hit, gain = program.evaluate()
             best = max(best, (hit, gain))
-            print(f"seed {seed} epoch {epoch} loss {loss:.4f} {hit:.3f}/{gain:.3f} best {best[0]:.3f}/{best[1]:.3f}")
+            values = f"hit@10/NDCG@10 {hit:.3f}/{gain:.3f}, best {best[0]:.3f}/{best[1]:.3f}"
+            print(f"seed {seed}, epoch {epoch}: loss {loss:.4f}, {values}", flush=True)
 
 
 if __name__ == "__main__":

@@ -145,7 +145,8 @@ def test_a_make_target_runs(command: str, monkeypatch: pytest.MonkeyPatch, capfd
         given = accuracy.arguments_of("")
         models = [model for model in given.models if model in ("popularity", "mf-bpr", "prme") or "." in model]
         overrides = (*SMALL, "epochs=1") if arguments[0].endswith("accuracy") else ()
-        told = [arguments[0], str(given.table), *overrides, "--datasets", "ml-100k", "--config", given.config]
+        dataset = "ml-100k" if overrides or given.table == 3 else "ta-feng"
+        told = [arguments[0], str(given.table), *overrides, "--datasets", dataset, "--config", given.config]
         before = Path("results/table3.csv").read_text()
         run_module([*told, "--models", *models], monkeypatch)
         assert Path("results/table3.csv").read_text() == before
