@@ -27,8 +27,8 @@ def write(dataset: str, model: str, overrides: Sequence[str], provenance: Sequen
 def score(dataset: str, model: str) -> float | None:
     """The development NDCG@10 that the file tells of the chosen settings; None if there is none."""
     path = path_of(dataset, model)
-    found = re.match(r"# development NDCG@10 ([0-9.]+)", path.read_text(encoding="utf-8")) if path.exists() else None
-    return float(found[1].rstrip(".")) if found else None
+    found = re.match(r"# development NDCG@10 (\d+\.\d+)", path.read_text(encoding="utf-8")) if path.exists() else None
+    return float(found[1]) if found else None
 
 
 def path_of(dataset: str, model: str) -> Path:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
 
 from baselines import cmn_attention
 from baselines.cmn_attention import Near, attend, neighbours
-from harness import loops
 
 N_USERS, DIM = 30, 19  # no multiple of a vector's width
 TAKEN_BY = [[0, 3, 4, 29], [], [7], list(range(30)), [3, 28]]  # the users of each item
@@ -31,15 +28,6 @@ def test_neighbours_are_those_who_took_the_item_but_for_the_pairs_own_user(keep_
     assert found == [[v for v in TAKEN_BY[item] if keep_self or v != user] for user, item in PAIRS]
     assert entries.rows.tolist() == sorted({v for users in found for v in users})
     assert entries.pair.tolist() == [pair for pair, users in enumerate(found) for _ in users]
-
-
-@pytest.fixture(params=[1, 3])
-def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    before = torch.get_num_threads()
-    monkeypatch.setattr(loops, "_WORTH_A_THREAD", 1)
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])

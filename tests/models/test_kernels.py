@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from harness import loops
 from models.kernels import hops, squared_distances, tanh
 
 N, CANDIDATES, CONTEXT, DIM = 7, 3, 4, 19  # no multiple of a vector's width
@@ -105,15 +104,6 @@ def of_one(values: Tensor) -> Tensor:
 
 def gradients(output: Tensor, of: tuple[Tensor, ...], weights: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
     return torch.autograd.grad((output * weights(output.detach())).sum(), of, allow_unused=True, materialize_grads=True)
-
-
-@pytest.fixture(params=[1, 2, 3])
-def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    before = torch.get_num_threads()
-    monkeypatch.setattr(loops, "_WORTH_A_THREAD", 1)
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("weights", [torch.ones_like, of_some, of_one, torch.zeros_like])
