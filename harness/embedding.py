@@ -97,6 +97,6 @@ class _LookUp(torch.autograd.Function):
         else:
             values = torch.cat([gradient.reshape(-1, ctx.shape[1]) for gradient in gradients])
         if ctx.padding is not None:
-            values.masked_fill_(rows.eq(ctx.padding)[:, None], 0)
+            values[rows == ctx.padding] = 0
         gradient = torch.sparse_coo_tensor(rows[None], values, ctx.shape, check_invariants=False)
         return gradient, None, *(None for _ in gradients)

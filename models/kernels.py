@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from harness.loops import call, compiled
+from harness.rows import sum_at
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -26,22 +27,25 @@ def tanh(x: Tensor) -> Tensor:
 
 def hops(
     number: int,
-    q: Tensor,
-    output: Tensor,
-    keys: Tensor,
-    values: Tensor,
+    place: Tensor,
+    context: Tensor,
     is_padding: Tensor,
+    inputs: tuple[Tensor, Tensor, Tensor],
+    outputs: tuple[Tensor, Tensor, Tensor],
     c_query: Tensor,
+    d_query: Tensor,
     gate: Tensor,
     gate_bias: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """The hops of `models.sdm.SDM` as the paper has them: e^H [B, C, d], and a^h of each hop, [H, B, C, s].
 
-    From q¹ and W_d's part of p, `output` (both [B, C, d]), W_c's and W_d's parts of the context items, `keys` and
-    `values` [B, s, d], and is_padding [B, s], which must not be all of a row. The weights are W_c's half for q, W_g
-    (both [d, d]) and b_g [d]. The attention is not differentiable.
+    `inputs` are W_a's parts of the users [B, d] and of the distinct candidates [n, d], and W_c's of the distinct
+    context items [m, d]; `outputs` W_b's, W_b's and W_d's. `place` [B, C] and `context` [B, s] have the rows of the
+    candidates and of the context items in them; is_padding [B, s] must not be all of a row. The weights are W_c's and
+    W_d's halves for the queries, W_g (each [d, d]) and b_g [d]. The attention is not differentiable.
     """
-    e, attention = _Hops.apply(number, q, output, keys, values, is_padding, c_query, gate, gate_bias)
+    weights = c_query, d_query, gate, gate_bias
+    e, attention = _Hops.apply(number, place, context, is_padding, *inputs, *outputs, *weights)
     return e, attention
 
 
@@ -84,56 +88,59 @@ class _SquaredDistances(torch.autograd.Function):
 
 class _Hops(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, number: int, q: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        output, keys, values, is_padding, c_query, gate, gate_bias = inputs
-        ctx.context = *map(_exponential, (output, keys, values)), is_padding
-        ctx.weights, ctx.hops, ctx.mixed = (c_query, gate), [], []
+    def forward(ctx: Any, number: int, place: Tensor, context: Tensor, is_padding: Tensor, *inputs: Tensor) -> Any:
+        user_in, item_in, keys, user_out, item_out, values, c_query, d_query, gate, gate_bias = inputs
+        work = place.numel() * user_in.shape[1]
+        (q,) = call(_tanh_of_sums, work, _exponential(user_in), place, shared=[_exponential(item_in)])  # Eq. 7
+        (p,) = call(_tanh_of_sums, work, _exponential(user_out), place, shared=[_exponential(item_out)])  # Eq. 8
+        near = _exponential(linear(p, d_query)), _exponential(keys)[context], _exponential(values)[context], is_padding
+        passed = []
         for hop in range(number):
             query = _exponential(linear(q, c_query))
-            e, attention = call(_attend, q.numel() * keys.shape[1], query, *ctx.context)  # Eq. 9-13, 16
-            ctx.hops.append((q, query, attention))
+            e, attention = call(_attend, q.numel() * context.shape[1], query, *near)  # Eq. 9-13, 16
+            passed.append([q, query, attention])
             if hop + 1 < number:
                 g = linear(q, gate, gate_bias).sigmoid_()  # Eq. 14
-                ctx.mixed.append((g, q, e))
+                passed[-1] += [g, e]  # not e^H: an output that is held here is never freed
                 q = torch.lerp(e, q, g)  # Eq. 15
-        all_attention = torch.stack([attention for _, _, attention in ctx.hops])
+        ctx.places, ctx.near, ctx.p, ctx.passed = (place, context), near, p, passed
+        ctx.weights, ctx.item, ctx.n_keys = inputs[6:], item_in, len(keys)
+        all_attention = torch.stack([attention for _, _, attention, *_ in passed])
         ctx.mark_non_differentiable(all_attention)
         return e, all_attention
 
     @staticmethod
     def backward(ctx: Any, of_e: Tensor, _: Tensor) -> Any:
-        (output, keys, values, _), (c_query, gate) = ctx.context, ctx.weights
-        shape, dim = output.shape, output.shape[2]
+        (place, context), p, (c_query, d_query, gate, gate_bias) = ctx.places, ctx.p, ctx.weights
         chosen = _with_gradient(of_e)  # [B, K]; from here on, there are no other candidates
-        rows = (chosen + shape[1] * torch.arange(shape[0])[:, None]).flatten()
-        of_e = _chosen(of_e, rows).view(shape[0], -1, dim)
-        of_output, of_keys, of_values = torch.zeros_like(of_e), torch.zeros_like(keys), torch.zeros_like(values)
-        of_c_query, of_gate, of_gate_bias = torch.zeros_like(c_query), torch.zeros_like(gate), gate.new_zeros(dim)
-        of_q = torch.zeros_like(of_e)
-        for hop, (q, query, attention) in reversed(list(enumerate(ctx.hops))):
+        rows = (chosen + place.shape[1] * torch.arange(len(place))[:, None]).flatten()
+        of_e = _chosen(of_e, rows).view(*chosen.shape, -1)
+        of_q, of_output = torch.zeros_like(of_e), torch.zeros_like(of_e)
+        of_keys, of_values = (of_e.new_zeros(*context.shape, of_e.shape[2]) for _ in range(2))
+        of_c_query, of_gate, of_gate_bias = map(torch.zeros_like, (c_query, gate, gate_bias))
+        for q, query, attention, *gated in reversed(ctx.passed):
             q_chosen = _chosen(q, rows)
-            if hop + 1 < len(ctx.hops):
-                of_g, of_q, of_e = call(_mix_backward, 0, *ctx.mixed[hop], chosen, of_q)
-                of_q.view(-1, dim).addmm_(of_g.view(-1, dim), gate)
-                of_gate.addmm_(of_g.view(-1, dim).T, q_chosen)
+            if gated:
+                of_g, of_q, of_e = call(_mix_backward, 0, q, *gated, chosen, of_q)
+                _through(gate, q_chosen, of_g, of_q, of_gate)
                 of_gate_bias += of_g.sum((0, 1))
-            inputs = (query, *ctx.context, attention, chosen, of_e, of_output, of_keys, of_values)
-            (of_query,) = call(_attend_backward, of_e.numel() * keys.shape[1], *inputs)
-            of_q.view(-1, dim).addmm_(of_query.view(-1, dim), c_query)
-            of_c_query.addmm_(of_query.view(-1, dim).T, q_chosen)
-        of_candidates = (
-            torch.zeros_like(output).view(-1, dim).index_copy_(0, rows, of_.view(-1, dim)).view(shape)
-            for of_ in (of_q, of_output)
-        )
-        of_gates = (of_gate, of_gate_bias) if ctx.mixed else (None, None)  # which a single hop does not use
-        return None, *of_candidates, of_keys, of_values, None, of_c_query, *of_gates
+            inputs = (query, *ctx.near, attention, chosen, of_e, of_output, of_keys, of_values)
+            (of_query,) = call(_attend_backward, of_e.numel() * context.shape[1], *inputs)
+            _through(c_query, q_chosen, of_query, of_q, of_c_query)
+        of_p, of_d_query = torch.zeros_like(of_q), torch.zeros_like(d_query)
+        _through(d_query, _chosen(p, rows), of_output, of_p, of_d_query)
+        ends = ((ctx.passed[0][0], of_q), (p, of_p))
+        of_in, of_out = (call(_tanh_of_sums_backward, 0, x, place, chosen, of_x, shared=[ctx.item]) for x, of_x in ends)
+        of_keys, of_values = (sum_at(context, each, ctx.n_keys) for each in (of_keys, of_values))
+        of_gates = (of_gate, of_gate_bias) if len(ctx.passed) > 1 else (None, None)  # which a single hop does not use
+        return *(None,) * 4, *of_in, of_keys, *of_out, of_values, of_c_query, of_d_query, *of_gates
 
 
 def _with_gradient(gradient: Tensor) -> Tensor:
     """Indices [B, K] of K distinct candidates of each instance, among them all whose gradient [B, C, d] is not zero."""
-    has = gradient.abs().amax(2).ne(0)  # NaN included; `any` takes five times as long
+    (has,) = call(_is_not_zero, 0, gradient)
     most = max(1, int(has.sum(1).max()))
-    return has.to(torch.uint8).topk(most, dim=1, sorted=False).indices
+    return has.topk(most, dim=1, sorted=False).indices
 
 
 def _chosen(x: Tensor, rows: Tensor) -> Tensor:
@@ -141,16 +148,24 @@ def _chosen(x: Tensor, rows: Tensor) -> Tensor:
     return x.flatten(0, 1).index_select(0, rows)
 
 
+def _through(weight: Tensor, x: Tensor, of_y: Tensor, of_x: Tensor, of_weight: Tensor) -> None:
+    """Adds to of_x [B, K, d] and of_weight what the gradient of y = weight · x, of_y [B, K, d], makes of them."""
+    of_y = of_y.flatten(0, 1)
+    of_x.flatten(0, 1).addmm_(of_y, weight)
+    of_weight.addmm_(of_y.T, x)
+
+
 def _exponential(x: Tensor) -> Tensor:
     """e^2x, by which a loop has tanh(x + y) = 1 − 2 / (1 + e^2x e^2y), as exact as its summands are.
 
-    The bounds keep a product from being ∞ · 0, and matter only beyond |x| = 43. Contiguous, whatever x is.
+    The bounds keep a product from being ∞ · 0, and matter only beyond |x| = 43. By NumPy, whose exp takes half as long.
     """
-    return (2 * x.contiguous()).clamp_(-86, 86).exp_()
+    e = 2 * x.detach().numpy()
+    return torch.from_numpy(np.exp(np.clip(e, -86, 86, out=e), out=e))
 
 
 # Loops over indices, not over rows: only these are vectorised. `user`, `item`, `query`, `output`, `keys` and `values`
-# hold exponentials.
+# hold exponentials; but in `_tanh_of_sums_backward`.
 
 
 @compiled
@@ -185,6 +200,35 @@ def _distances_backward(user, place, gradient, item, weight):  # type: ignore[no
                 of_item[row, i] += g
                 of_user[b, i] += g
     return of_user, of_item, of_weight
+
+
+@compiled
+def _tanh_of_sums(user, place, item):  # type: ignore[no-untyped-def]
+    n, candidates = place.shape
+    result = np.empty((n, candidates, user.shape[1]), user.dtype)
+    one, two = user.dtype.type(1), user.dtype.type(2)
+    for b in range(n):
+        for c in range(candidates):
+            row = place[b, c]
+            for i in range(user.shape[1]):
+                result[b, c, i] = one - two / (one + user[b, i] * item[row, i])
+    return (result,)
+
+
+@compiled
+def _tanh_of_sums_backward(result, place, chosen, of_result, item):  # type: ignore[no-untyped-def]
+    of_user, of_item = np.zeros((len(result), result.shape[2]), result.dtype), np.zeros_like(item)
+    one = result.dtype.type(1)
+    for b in range(chosen.shape[0]):
+        for k in range(chosen.shape[1]):
+            c = chosen[b, k]
+            row = place[b, c]
+            for i in range(result.shape[2]):
+                t = result[b, c, i]
+                g = of_result[b, k, i] * (one - t * t)
+                of_user[b, i] += g
+                of_item[row, i] += g
+    return of_user, of_item
 
 
 @compiled
@@ -266,7 +310,19 @@ def _attend_backward(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _mix_backward(g, q, e, chosen, of_mixed):  # type: ignore[no-untyped-def]
+def _is_not_zero(gradient):  # type: ignore[no-untyped-def]
+    has = np.zeros(gradient.shape[:2], np.uint8)  # which PyTorch sorts faster than bool
+    for b in range(gradient.shape[0]):
+        for c in range(gradient.shape[1]):
+            for i in range(gradient.shape[2]):
+                if gradient[b, c, i] != 0:  # NaN included
+                    has[b, c] = 1
+                    break
+    return (has,)
+
+
+@compiled
+def _mix_backward(q, g, e, chosen, of_mixed):  # type: ignore[no-untyped-def]
     of_gate, of_q, of_e = np.empty_like(of_mixed), np.empty_like(of_mixed), np.empty_like(of_mixed)
     for b in range(of_mixed.shape[0]):
         for k in range(of_mixed.shape[1]):

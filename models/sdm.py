@@ -150,18 +150,19 @@ class SDM(TorchRecommender):
         """e^H [B, C, d], and the attention of every hop [H, B, C, s]."""
         if self.short == "left-over" and self.training:
             contexts = _left_over(contexts, self.items_in.num_embeddings - 1)
-        inputs = self.items_in.through((self.a_item, candidates), (self.c_context, contexts))
-        outputs = self.items_out.through((self.b_item, candidates), (self.d_context, contexts))
-        a_item, keys = (gather(*each) for each in inputs)  # [B, C, d] and [B, s, d]
-        b_item, values = (gather(*each) for each in outputs)
-        q = tanh(self.a_user(self.users_in(users))[:, None] + a_item)  # [B, C, d]
-        p = tanh(self.b_user(self.users_out(users))[:, None] + b_item)
         is_padding = contexts.eq(self.items_in.num_embeddings - 1)
         if self.padding == "excluded":
             is_padding[:, -1] &= ~is_padding.all(dim=1)
-        if self._is_as_in_paper and q.device.type == "cpu":  # what follows, in less time
-            gate = self.gate.weight, self.gate.bias
-            return hops(self.hops, q, self.d_query(p), keys, values, is_padding, self.c_query.weight, *gate)
+        (a_item, place), (keys, context) = self.items_in.through((self.a_item, candidates), (self.c_context, contexts))
+        (b_item, _), (values, _) = self.items_out.through((self.b_item, candidates), (self.d_context, contexts))
+        a_user, b_user = self.a_user(self.users_in(users)), self.b_user(self.users_out(users))
+        if self._is_as_in_paper and keys.device.type == "cpu":  # what follows, in less time
+            weights = self.c_query.weight, self.d_query.weight, self.gate.weight, self.gate.bias
+            inputs, outputs = (a_user, a_item, keys), (b_user, b_item, values)
+            return hops(self.hops, place, context, is_padding, inputs, outputs, *weights)
+        q = tanh(a_user[:, None] + gather(a_item, place))  # [B, C, d]
+        p = tanh(b_user[:, None] + gather(b_item, place))
+        keys, values = gather(keys, context), gather(values, context)  # [B, s, d]
         attention = []
         q = self.query_dropout(q)
         for hop in range(self.hops):
