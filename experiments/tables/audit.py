@@ -28,7 +28,7 @@ from experiments.jobs import heeded
 from experiments.tables.accuracy import has_seed
 from experiments.tables.audit_report import Records, report, tidy
 from experiments.tables.cells import chosen_beside, ranks_beside
-from experiments.tables.factors import FACTORS, ORDER, ORDERS, RULE, SHORT
+from experiments.tables.factors import AS_RANKED, FACTORS, ORDER, ORDERS, RULE, SHORT, TIES
 from harness.ranking import Ranks, tie_counts
 
 
@@ -63,6 +63,10 @@ def wanted(arguments: argparse.Namespace) -> dict[Place, Wanted]:
                     known = _published(place, arguments)
                     if (known is not None and known.exists()) or _is_made(_base(place), arguments):
                         runs[place] = (*_base(place), *factor.overrides)
+    for dataset, (_, overrides) in TIES.items():
+        place = Place(dataset, "released", "sdmr", 0)
+        if "released" in arguments.factors and "sdmr" in arguments.models and place not in runs:
+            runs[place] = (*_base(place), *AS_RANKED, *overrides)
     for order in (order for name, order in ORDERS.items() if name in arguments.factors):
         for rule in RULES:
             place = Place(ORDER, order.name, rule, 0)

@@ -27,6 +27,7 @@ from experiments.tables.factors import (
     RELEASED_EPOCHS,
     SHORT,
     THEIRS,
+    TIES,
     Factor,
 )
 from harness.ranking import READINGS
@@ -81,18 +82,19 @@ def factors(records: Records) -> list[str]:
     return lines
 
 
-def ties_by_epoch(records: Records) -> list[str]:
+def ties_by_epoch(records: Records, dataset: str) -> list[str]:
     """What SDMR's ReLU does to one set of scores, read in three ways, epoch by epoch."""
-    found = records.get(("ml-100k", "released", "sdmr"), ())
+    found = records.get((dataset, "released", "sdmr"), ())
     if not found:
         return []
+    parts = (f"{part.upper()} {found[0]['config']['model'][part]['optimisation']['epochs']}" for part in ("sdp", "sdm"))
     lines = [
-        "## SDMR as released: one set of scores, three readings",
+        f"## SDMR as released, {dataset}: one set of scores, three readings",
         "",
         f"hit@10 / NDCG@10 on the test items after an epoch, mean over {len(found)} seed(s); departs from the default "
-        "protocol as above. Zero: the share of candidates at distance 0.",
+        f"protocol as above, epochs of its parts: {', '.join(parts)}. Zero: the share of candidates at distance 0.",
         "",
-        "| epoch | zero | users with a tie | mean tied candidates | optimistic | expected | pessimistic |",
+        "| epoch | zero | instances with a tie | mean tied candidates | optimistic | expected | pessimistic |",
         "|---:|---:|---:|---:|---|---|---|",
     ]
     for epoch in EPOCHS:
@@ -222,5 +224,6 @@ def report(records: Records, results: Path, plots: Path) -> str:
 
 def tables(records: Records) -> str:
     """All tables, in Markdown."""
-    parts = (factors(records), ties_by_epoch(records), tie_statistics(records), orders(records), file_order(records))
+    ties = (ties_by_epoch(records, dataset) for dataset in TIES)
+    parts = (factors(records), *ties, tie_statistics(records), orders(records), file_order(records))
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
