@@ -63,7 +63,8 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
         raise ValueError(f"test=false: a run that never ranks the test items cannot select on or rank them, as {asked}")
     identity = {name: config[name] for name in IDENTITY if name != "protocol"} | {"protocol": protocol.of_ranks}
     target = identity["model"]["_target_"]
-    source = source_digest(class_of(target).__module__, "harness.ranking", "datasets.prepare", _module_of(identity))
+    judged_by = "harness.protocol", "harness.ranking", "datasets.prepare"
+    source = source_digest(class_of(target).__module__, *judged_by, _module_of(identity))
     task, data, _ = _prepared(identity)
     length = longest_context(task) if identity["dataset"].get("basket") else CONTEXT_LENGTH
     identity["model"] = _with_context_length(identity["model"], length)
@@ -259,9 +260,14 @@ def _trained(run: Run, recommender: Any, task: Task, threads: int, force: bool) 
         return None
     config = run.config | {"protocol": asdict(protocol.of_training)}
     trained = make_run(config, run.dataset, run.folder.parent.parent)
-    execute(trained, threads, force)
+    execute(trained, threads, force or _has_lost_its_model(trained))
     recommender.load(trained.folder / "model.pt", task.training.n_users, task.training.n_items)
     return trained
+
+
+def _has_lost_its_model(run: Run) -> bool:
+    """Whether someone has deleted what a finished run has trained: a large file beside a small record."""
+    return run.record is not None and not (run.folder / "model.pt").exists()
 
 
 def _searched(run: Run, recommender: Any, task: Task) -> Run | None:
@@ -273,7 +279,7 @@ def _searched(run: Run, recommender: Any, task: Task) -> Run | None:
     if not run.config["test"] or selects_on_test or not isinstance(recommender, TorchRecommender):
         return None
     searched = make_run(run.config | {"test": False}, run.dataset, run.folder.parent.parent)
-    if not (searched.record and (searched.folder / "model.pt").exists()):
+    if searched.record is None or _has_lost_its_model(searched):
         return None
     recommender.load(searched.folder / "model.pt", task.training.n_users, task.training.n_items)
     return searched
@@ -295,7 +301,7 @@ def _recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, Run
     for name, part in parts.items():
         config = run.config | {"model": run.config["model"][name], "protocol": protocol}
         part_run = make_run(config, run.dataset, run.folder.parent.parent)
-        execute(part_run, threads)
+        execute(part_run, threads, _has_lost_its_model(part_run))
         part.load(part_run.folder / "model.pt", task.training.n_users, task.training.n_items)
         part_runs[name] = part_run
     return recommender, part_runs

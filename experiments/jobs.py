@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import traceback
 from argparse import ArgumentTypeError
@@ -29,6 +30,7 @@ class Outcome:
     overrides: tuple[str, ...]
     record: dict[str, Any] | None
     error: str = ""
+    has_died: bool = False  # its process has, so that the run could not note itself why
 
 
 def heeded(override: str) -> str:
@@ -69,7 +71,10 @@ def run_all(jobs: Iterable[tuple[str, ...]], runs: Path, workers: int) -> Iterat
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                yield future.result()
+                outcome = future.result()
+                if outcome.has_died:  # noted here, as Hydra composes in one thread at a time
+                    note_failure(make_run(*compose_run(outcome.overrides), runs), outcome.error)
+                yield outcome
                 running |= {threads.submit(_in_its_own_process, job, runs) for job in islice(waiting, 1)}
 
 
@@ -86,16 +91,15 @@ def _in_its_own_process(job: tuple[str, ...], runs: Path) -> Outcome:
     except EOFError:  # it has died
         process.join()
         code = process.exitcode or 0
-        error = (
-            f"its process was killed by signal {-code} (out of memory?)" if code < 0 else f"its process exited: {code}"
-        )
-        note_failure(make_run(*compose_run(job), runs), error)
-        return Outcome(job, None, error)
+        memory = " (out of memory?)" if code == -signal.SIGKILL else ""
+        error = f"its process was killed by signal {-code}{memory}" if code < 0 else f"its process exited: {code}"
+        return Outcome(job, None, error, has_died=code != -signal.SIGINT)
     finally:
         process.join()
 
 
 def _send(sender: Connection, environment: dict[str, str], job: tuple[str, ...], runs: Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # by Ctrl-C a run is cut off, and has not failed
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(environment)  # the server's is that of its start
     sender.send(_run(job, runs))

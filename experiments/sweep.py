@@ -329,6 +329,12 @@ def searched(name: str, overrides: Sequence[str], options: dict[str, str]) -> tu
     refuse_ignored(overrides)
     if any(override.lstrip("+").startswith("test=") for override in overrides):
         raise ValueError("test: a search never ranks the test items")
+    for override in overrides:
+        if override.lstrip("+").startswith(("protocol.", "split_seed=")):
+            raise ValueError(
+                f"{override}: what is chosen is for the default protocol's items; for others, search by "
+                "`python -m experiments.run -m test=false`"
+            )
     search = Search(name, options.get("dataset", "ml-100k"), overrides, float(options.get("budget", 30)))
     if kind != "carried":
         return search, []

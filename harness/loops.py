@@ -32,7 +32,7 @@ def call(kernel: Any, work: int, *inputs: Tensor, shared: Sequence[Tensor] = ())
     Instances are independent, so that PyTorch's number of threads shares them out where there are enough: to wake a
     thread costs about as much as a whole loop of a training step at d = 64 and s = 5. `work` counts the tanh to
     compute, or what takes as long; 0 keeps to one thread, as a sum over instances must. Outputs of several threads
-    are put one after the other.
+    are put one after the other. What a loop is to add to must be contiguous: of anything else it gets a copy.
     """
     arrays, common = ([each.detach().contiguous().numpy() for each in tensors] for tensors in (inputs, shared))
     threads = torch.get_num_threads()

@@ -85,7 +85,7 @@ def _imports_of_rooms(tree: ast.Module) -> set[str]:
 
 def environment() -> dict[str, Any]:
     """Where a run was made: versions, machine, threads, and the commit of the checkout ("+" if it was changed)."""
-    packages = ("torch", "numpy", "scipy", "scikit-learn", "implicit", "fastslim")
+    packages = ("torch", "numpy", "numba", "scipy", "scikit-learn", "implicit", "fastslim")
     return {
         "commit": _commit(),
         "python": platform.python_version(),

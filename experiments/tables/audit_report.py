@@ -91,8 +91,9 @@ def ties_by_epoch(records: Records, dataset: str) -> list[str]:
     lines = [
         f"## SDMR as released, {dataset}: one set of scores, three readings",
         "",
-        f"hit@10 / NDCG@10 on the test items after an epoch, mean over {len(found)} seed(s); departs from the default "
-        f"protocol as above, epochs of its parts: {', '.join(parts)}. Zero: the share of candidates at distance 0.",
+        "hit@10 / NDCG@10 on the test items (a random 10,000 if there are more) after an epoch, mean over "
+        f"{len(found)} seed(s); departs from the default protocol as above, epochs of its parts: {', '.join(parts)}. "
+        "Zero: the share of candidates at distance 0.",
         "",
         "| epoch | zero | instances with a tie | mean tied candidates | optimistic | expected | pessimistic |",
         "|---:|---:|---:|---:|---|---|---|",

@@ -282,6 +282,24 @@ def test_the_order_of_ids_explains_epinions_if_a_rule_beats_it_there_alone(
     assert own == ("an artefact of the file's order taken for time" if artefact else NOT)
 
 
+def test_what_sdm_gets_on_epinions_without_the_files_order_comes_first(tmp_path: Path) -> None:
+    of = {("epinions", "file", "popular"): [record(0.8)], ("epinions", "random", "popular"): [record(0.1)]}
+    for quality, status in ((0.575, IN_PART), (0.8, "an artefact of the file's order taken for time")):  # .575 / .390
+        write_table(tmp_path / "records" / "table3" / "epinions", "sdm", quality)
+        found = claims.claims(tmp_path, tmp_path, of)
+        assert statuses(found)["SDM gets .575 / .390 on Epinions"] == {"epinions": status}
+
+
+def test_a_status_that_rests_on_one_seed_of_a_trained_model_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "records" / "table3" / "ml-100k"
+    for model, quality, seeds in (("sdm", 0.7, 2), ("item-knn", 0.5, 1), ("slim", 0.5, 1), ("sdp", 0.6, 1)):
+        write_table(folder, model, quality, seeds)
+    write_table(folder, "mf-bpr", 0.4)
+    own = {claim.text: claim.status for claim in claims.claims(tmp_path, tmp_path, {})}
+    assert own["SDM is better than the neighbourhood models"].startswith("ml-100k: reproduced;")
+    assert own["SDP is better than MF-BPR"].startswith("ml-100k: reproduced (one seed);")
+
+
 def test_a_difference_that_may_be_zero_or_the_printed_one_is_undecided(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

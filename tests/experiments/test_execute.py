@@ -476,6 +476,19 @@ def test_parts_are_runs_of_their_own_and_are_found_again(
         assert all(torch.equal(value, parameters[f"{name}.{key}"]) for key, value in saved.items())
 
 
+def test_what_a_part_or_a_trained_run_has_learned_may_have_been_deleted(
+    tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    both = ("model.sdp.dim=8", "model.sdm.dim=4", "model.sdm.hops=1", *overrides, "epochs=1", "patience=1")
+    first = run_of(tmp_path, "model=sdmr", *both)
+    record = execute(first)
+    for name in (*record["parts"].values(), first.folder.name):
+        (first.folder.parent / name / "model.pt").unlink()
+    among_all = execute(run_of(tmp_path, "model=sdmr", *both, "protocol.candidates=all"))
+    assert among_all["trained"] == first.folder.name
+    assert all((first.folder.parent / name / "model.pt").exists() for name in record["parts"].values())
+
+
 # --- killed ---
 
 
@@ -600,12 +613,15 @@ def test_runs_side_by_side(outcomes: list[Outcome], own: Path, tmp_path: Path) -
 
 
 class Deadly:
-    """A model whose fit ends the process, as the kernel does when memory is out."""
+    """A model whose fit ends the process, as the kernel does when memory is out, or a person by Ctrl-C."""
 
     context_length = 0
 
+    def __init__(self, number: int = signal.SIGKILL) -> None:
+        self.number = number
+
     def fit(self, training: Training) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), self.number)
 
     def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> IntArray:
         raise AssertionError
@@ -618,6 +634,13 @@ def test_a_run_whose_process_is_killed_does_not_stop_the_others(tmp_path: Path, 
     assert "killed by signal 9" in outcomes[deadly].error
     assert run_of(tmp_path, *deadly).failure == outcomes[deadly].error
     assert outcomes["model=popularity", *overrides].record is not None
+
+
+def test_a_run_that_is_interrupted_has_not_failed(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    interrupted = (f"model._target_={__name__}.Deadly", f"model.number={int(signal.SIGINT)}", *overrides)
+    (outcome,) = run_all([interrupted], tmp_path, workers=1)
+    assert "killed by signal 2" in outcome.error
+    assert run_of(tmp_path, *interrupted).failure is None
 
 
 def test_what_a_run_dies_of_is_kept_until_it_succeeds(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:

@@ -389,6 +389,9 @@ def test_a_setting_that_a_search_does_not_heed_is_refused(
     assert "threads=2 has no effect here" in capsys.readouterr().err
     assert call(monkeypatch, tmp_path, "model=mf-bpr", "test=true", *given) == 1
     assert "a search never ranks the test items" in capsys.readouterr().err
+    for override in ("protocol.dev_item=next-to-last", "+protocol.last_tie=item-id", "split_seed=1"):
+        assert call(monkeypatch, tmp_path, "model=mf-bpr", override, *given) == 1
+        assert f"{override}: what is chosen is for the default protocol's items" in capsys.readouterr().err
 
 
 def test_settings_that_take_the_place_of_better_ones_say_so(

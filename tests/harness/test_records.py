@@ -191,7 +191,7 @@ def test_the_environment_tells_versions_machine_and_threads() -> None:
     found = environment()
     assert found["versions"]["torch"] == torch.__version__
     assert found["versions"]["numpy"] == np.__version__
-    assert set(found["versions"]) == {"torch", "numpy", "scipy", "scikit-learn", "implicit", "fastslim"}
+    assert set(found["versions"]) == {"torch", "numpy", "numba", "scipy", "scikit-learn", "implicit", "fastslim"}
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["threads"] == torch.get_num_threads()
     assert found["cores"] == os.cpu_count()
