@@ -71,7 +71,7 @@ READ = (  # rows that are other readings of a factor's runs, and follow it
 # 18 an epoch of SDM takes minutes, so that it gets a few.
 TIES = {
     "ml-100k": (3, RELEASED["sdmr"]),
-    "ta-feng": (4, (*released_sdmr(sdp=10, sdm=4), "model.optimisation.epochs=7")),
+    "ta-feng": (4, (*released_sdmr(sdp=10, sdm=4), "model.optimisation.epochs=4")),
 }
 ORDERS = {
     "file": Factor("file", "order: file", ("dataset.order=file",)),
