@@ -368,7 +368,7 @@ def search_one(name: str, overrides: Sequence[str], options: dict[str, str]) -> 
         print("  no run has finished, so that nothing is chosen", file=sys.stderr)
     else:
         replaced = chosen.score(dataset, name)
-        if replaced and search.best.score < replaced:
+        if replaced and round(search.best.score, 4) < replaced:  # as the file has it
             print(f"  in place of settings that were better, development {METRIC} {replaced:.4f}", file=sys.stderr)
         path = chosen.write(dataset, name, search.chosen(search.best), search.provenance(search.best, kind, options))
         print(f"  chosen: {search.line(search.best)}\n  written to {path}; records in {folder}/", flush=True)

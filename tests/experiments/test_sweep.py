@@ -405,6 +405,10 @@ def test_settings_that_take_the_place_of_better_ones_say_so(
         chosen.write("csv", "mf-bpr", ["model.dim=2"], [f"development NDCG@10 {score:.4f}, hit@10 0.9"])
         assert call(monkeypatch, tmp_path, "model=mf-bpr", *given) == 0
         assert ("in place of settings that were better, development NDCG@10 0.9" in capsys.readouterr().err) == is_told
+    monkeypatch.setattr(sweep.Point, "score", 0.12348)
+    chosen.write("csv", "mf-bpr", ["model.dim=2"], ["development NDCG@10 0.1235, hit@10 0.9"])  # as a file has 0.12348
+    assert call(monkeypatch, tmp_path, "model=mf-bpr", *given) == 0
+    assert "in place of" not in capsys.readouterr().err
 
 
 def test_a_model_without_a_space_is_told(
