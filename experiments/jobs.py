@@ -16,8 +16,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from joblib import cpu_count
+
 from experiments.configs import MODELS, compose_run
 from experiments.execute import execute, make_run, note_failure
+
+CORES = cpu_count()  # that this process may use; a scheduler or a container may leave it fewer than there are
 
 # What a run imports: this module, every model, and what PyTorch's optimisers import when the first of them is made.
 PRELOADED = [__name__, "torch._dynamo", *sorted({model.target.rpartition(".")[0] for model in MODELS.values()})]

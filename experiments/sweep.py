@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,7 +31,7 @@ from datasets.sources import write_whole
 from experiments import chosen
 from experiments.configs import OF_THE_DATASET, compose_run, taken_from
 from experiments.execute import Run, is_running, make_run, own_seconds, seconds_in_all, task_of
-from experiments.jobs import refuse_ignored, run_all
+from experiments.jobs import CORES, refuse_ignored, run_all
 from harness.optimiser import Optimisation
 
 SPACES = Path(__file__).parent / "conf" / "space"
@@ -350,7 +349,7 @@ def search_one(name: str, overrides: Sequence[str], options: dict[str, str]) -> 
     print(f"{name} on {dataset}: {kind} search, {search.budget:g} single-thread minutes", flush=True)
     for note in search.notes:
         print(f"  {note}")
-    workers, before, start = int(options.get("jobs", os.cpu_count() or 1)), search.minutes, time.perf_counter()
+    workers, before, start = int(options.get("jobs", CORES)), search.minutes, time.perf_counter()
     for number, points in enumerate(search.rounds(kind, given), 1):
         found = sum(point.record is not None for point in points)
         print(f" stage {number}: {len(points)} points, {found} of them there", flush=True)

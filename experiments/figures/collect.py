@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 from experiments.configs import compose_run
 from experiments.execute import Run, make_run, result_line
-from experiments.jobs import heeded, run_all
+from experiments.jobs import CORES, heeded, run_all
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def command_line(description: str | None, name: str, trains: bool = True) -> arg
     if trains:
         told = "draw what is there, leave out the rest"
         parser.add_argument("--no-train", dest="train", action="store_false", help=told)
-        parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side, on one thread each")
+        parser.add_argument("--jobs", type=int, default=CORES, help="runs side by side, on one thread each")
     else:
         parser.set_defaults(train=False)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records and models")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import statistics
 import sys
 import time
@@ -22,7 +21,7 @@ from datasets.parsing import DataError
 from experiments import chosen
 from experiments.configs import CONF, MODELS, compose_run, model_of, ties_of
 from experiments.execute import make_run
-from experiments.jobs import heeded, run_all
+from experiments.jobs import CORES, heeded, run_all
 from experiments.tables.cells import (
     METRICS,
     Cell,
@@ -49,7 +48,7 @@ def arguments_of(description: str) -> argparse.Namespace:
     )
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0 … n − 1 of each model that has one")
     parser.add_argument("--config", choices=("plain", "chosen"), default="plain", help="settings of the models")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side, on one thread each")
+    parser.add_argument("--jobs", type=int, default=CORES, help="runs side by side, on one thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published ones")
     parser.add_argument("overrides", nargs="*", type=heeded, default=[], help="of every run, such as epochs=2")

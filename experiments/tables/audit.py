@@ -10,7 +10,6 @@ and writes `results/audit.csv` and `results/audit.md`.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from experiments.configs import MODELS, compose_run
 from experiments.execute import make_run
 from experiments.figures.collect import Source, Wanted, sources_of
 from experiments.id_order import RULES
-from experiments.jobs import heeded
+from experiments.jobs import CORES, heeded
 from experiments.tables.accuracy import has_seed
 from experiments.tables.audit_report import Records, report, tidy
 from experiments.tables.cells import chosen_beside, ranks_beside
@@ -127,7 +126,7 @@ def arguments_of() -> argparse.Namespace:
     )
     parser.add_argument("--no-train", dest="train", action="store_false", help="show what is there, leave out the rest")
     parser.add_argument("--publish", action="store_true", help="write what is shown into results/")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side, on one thread each")
+    parser.add_argument("--jobs", type=int, default=CORES, help="runs side by side, on one thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records and models")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published records")
     parser.add_argument("--plots", type=Path, default=Path("plots"), help="where figure 5's correlations are")

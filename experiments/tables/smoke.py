@@ -10,7 +10,6 @@ import argparse
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from datasets.parsing import DataError
 from datasets.sources import write_whole
 from experiments.configs import MODELS, compose_run
 from experiments.execute import make_run
-from experiments.jobs import heeded, run_all
+from experiments.jobs import CORES, heeded, run_all
 from experiments.tables.accuracy import job
 
 DATASETS = ("ml-100k", "ml-1m", "netflix-sample", "epinions", "ta-feng", "ijcai-15")
@@ -73,7 +72,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side, on one thread each")
+    parser.add_argument("--jobs", type=int, default=CORES, help="runs side by side, on one thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published ones")
     parser.add_argument("overrides", nargs="*", type=heeded, default=[], help="of every run")

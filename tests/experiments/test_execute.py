@@ -700,3 +700,12 @@ def test_seconds_in_all_count_a_part_once_wherever_its_record_is() -> None:
     assert module.seconds_in_all([part, whole, other]) == 131.0
     assert module.seconds_in_all([whole, other]) == 131.0  # the part's record is not to be had
     assert module.seconds_in_all([record("my.SDMR", {"sdm": its_name}, {"fit": 20.0})]) == 20.0  # an old record
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot hold a process to some cores")
+def test_as_many_runs_side_by_side_as_there_are_cores_for_this_process():
+    program = (
+        "import os; os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]); "
+        "from experiments.jobs import CORES; print(CORES)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True).stdout == "1\n"
