@@ -29,6 +29,7 @@ from harness.records import environment, peak_memory, run_key, source_digest
 from harness.training import TorchRecommender, best_epoch
 
 IDENTITY = ("model", "dataset", "seed", "split_seed", "test", "protocol")  # the settings that a run is known by
+OF_THE_PAPER = {"variant": "paper", "dropout_at_test": "off"}  # of models that have them; else a departure
 CONTEXT_LENGTH = 5  # in histories, where a data set leaves it open
 
 
@@ -167,12 +168,14 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
 
 
 def departures(run: Run) -> dict[str, Any]:
-    """What differs from the default protocol, and from the order of interactions that the data set has by default."""
+    """What differs from the default protocol, from the data set's default order, and from the paper's variant."""
     order = run.config["dataset"].get("order")
     conf = OmegaConf.load(CONF / "dataset" / f"{run.dataset}.yaml")
     plain = OmegaConf.select(conf, "dataset.order") or OmegaConf.select(conf, "order")  # it may be a package of its own
     of_protocol = Protocol(**run.config["protocol"]).departures
-    return of_protocol | ({"order": order} if order != plain else {})
+    own = {key: run.config["model"].get(key, value) for key, value in OF_THE_PAPER.items()}
+    of_model = {key: value for key, value in own.items() if value != OF_THE_PAPER[key]}
+    return of_protocol | ({"order": order} if order != plain else {}) | of_model
 
 
 @contextmanager

@@ -42,6 +42,9 @@ def heeded(override: str) -> str:
 
     For argparse, which tells it in one line.
     """
+    if (name := override.partition("=")[0].lstrip("+")) in ("model", "dataset", "seed", "test"):
+        told = "the test items are ranked" if name == "test" else "see the options of this command"
+        raise ArgumentTypeError(f"{override} would change each of the runs that are compared here; {told}")
     try:
         refuse_ignored([override], "runs")
     except ValueError as error:
@@ -50,9 +53,12 @@ def heeded(override: str) -> str:
 
 
 def refuse_ignored(overrides: Iterable[str], *others: str) -> None:
-    """Raise ValueError for what runs side by side would not heed: `threads`, `force`, and the `others`."""
+    """Raise ValueError for what runs side by side would not heed: `threads`, `force`, Hydra's own, and the `others`."""
     for override in overrides:
-        if override.partition("=")[0].lstrip("+") in ("threads", "force", *others):
+        name = override.partition("=")[0].lstrip("+")
+        if name.startswith(("hydra/", "hydra.")):
+            raise ValueError(f"{override} has no effect here; a launcher goes with `python -m experiments.run -m`")
+        if name in ("threads", "force", *others):
             raise ValueError(
                 f"{override} has no effect here: runs have one thread each, and one that is there is not made again; "
                 "`python -m experiments.run` makes a single one as it is told"

@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 
 from experiments.configs import compose_run, taken_from
-from experiments.execute import Run, is_running, make_run, seconds_in_all
+from experiments.execute import Run, is_running, make_run, own_seconds, seconds_in_all
 from experiments.sweep import OPTIONS, searched
 
 STATES = ("done", "failed", "running", "cut off", "left")
@@ -42,17 +43,22 @@ def told(runs: Sequence[tuple[str, Run]]) -> Iterator[str]:
             yield f"  {state}: {settings or 'plain settings'}{f': {run.failure}' if state == 'failed' else ''}"
 
 
-def time_left(runs: Sequence[Run], budget: float = float("inf")) -> str:
-    """Minutes that the runs not done may take, by those that are done; at most what a budget has left."""
-    done = [(run.record, run.folder.parent.parent) for run in runs if run.record is not None]
+def time_left(runs: Sequence[Run], budget: float = float("inf"), later: int = 0) -> str:
+    """Minutes that the runs not done, and as many `later` ones, may take, by those that are done.
+
+    It is at most what a budget has left. The parts of models, which many runs share, are taken to be there by now.
+    """
+    done = [run.record for run in runs if run.record is not None]
     waiting = [run for run in runs if state_of(run) not in ("done", "failed")]
-    if not waiting:
+    number, running = len(waiting) + later, sum(state_of(run) == "running" for run in waiting)
+    if not number:
         return "nothing is left to do"
     if not done:
-        return f"{len(waiting)} runs to do; how long one takes is not known before the first is done"
-    minutes = seconds_in_all([record for record, _ in done], done[0][1]) / 60
-    left = min(len(waiting) * minutes / len(done), max(budget - minutes, 0))
-    workers = max(1, sum(state_of(run) == "running" for run in waiting))
+        return f"{number} runs to do; how long one takes is not known before the first is done"
+    minutes, each = seconds_in_all(done, runs[0].folder.parent.parent) / 60, fmean(map(own_seconds, done)) / 60
+    if not running and minutes + each > budget:
+        return f"{minutes:.1f} single-thread minutes spent; the budget has none left for one more run"
+    left, workers = min(number * each, max(budget - minutes, 0)), max(1, running)
     spent = f"{minutes:.1f} single-thread minutes spent, about {left:.1f} left"
     return f"{spent}, which is {left / workers:.1f} with {workers} at work"
 
@@ -77,17 +83,18 @@ def of_search(name: str, overrides: Sequence[str], options: dict[str, str]) -> I
     """How far `experiments.sweep` with these arguments is; its later stages depend on the one that is under way."""
     search, given = searched(name, overrides, options)
     yield f"{name} on {search.dataset}:"
-    runs = []
-    for number, points in enumerate(search.rounds(options.get("search", "staged"), given), 1):
+    runs, later, kind = [], 0, options.get("search", "staged")
+    for number, points in enumerate(search.rounds(kind, given), 1):
         own = [(" ".join(search.as_overrides(point.settings)), point.run) for point in points]
         lines = told(own)
         yield f"stage {number}, {next(lines)}"
         yield from lines
         runs += [point.run for point in points]
         if any(state_of(run) not in ("done", "failed") for _, run in own):
+            later = search.later(number) if kind == "staged" else 0
             break
     distinct = list({run.folder: run for run in runs}.values())
-    yield time_left(distinct, search.budget) + f" (of a budget of {search.budget:g})"
+    yield time_left(distinct, search.budget, later) + f" (of a budget of {search.budget:g})"
 
 
 def main() -> int:
@@ -103,7 +110,7 @@ def main() -> int:
         for name in options["model"].split(","):
             for line in of_search(name, overrides, options):
                 print(line)
-    except (ValueError, OverrideParseException) as error:
+    except (ValueError, HydraException) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -5,10 +5,11 @@ from stage to stage: it crosses the stage's axes, everything else at the best se
 of all. `search=grid` crosses all axes of all stages. `search=carried from=DATASET` tries the best settings of a search
 on another data set (`most=3`).
 
-`budget=30`: single-thread minutes, of all runs that the search has used, wherever they were made. When they are spent
-the search begins no more runs, and says which it left out. A run is `experiments.run … test=false`: finished ones are
-found again, so that the same line continues a search that died, and two searches at once share the work. Further
-overrides (`epochs=20`, `model.context_length=5`) hold for every run, and take their axis out of the space.
+`budget=30`: single-thread minutes, of all runs that the search has used, wherever they were made; a grid has no end to
+them unless one is given. When they are spent the search begins no more runs, and says which it left out. A run is
+`experiments.run … test=false`: finished ones are found again, so that the same line continues a search that died, and
+two searches at once share the work. Further overrides (`epochs=20`, `model.context_length=5`) hold for every run, and
+take their axis out of the space.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ OPTIONS = ("model", "dataset", "search", "from", "most", "budget", "jobs", "resu
 COLUMNS = ("stage", "settings", "NDCG@10", "hit@10", "best_epoch", "seconds", "run", "commit", "error")
 METRIC = "NDCG@10"
 KINDS = ("staged", "grid", "carried")
+FILES = ("csv", "inter", "ncf", "netflix")  # data sets that must be told what they are
 
 Settings = dict[str, Any]  # of some axes: key -> value
 
@@ -88,7 +91,7 @@ class Search:
         self.space, self.dataset, self.overrides, self.budget = space_of(name), dataset, tuple(overrides), budget
         self.notes: list[str] = []
         self.fixed = self.space.fixed | self._of_parts()
-        keys = {override.partition("=")[0].lstrip("+") for override in overrides}
+        keys = {_pair(override)[0] for override in overrides}
         self.given = keys | {f"model.{_in_model(key)}" for key in keys.intersection(OF_THE_DATASET)}
         self.points: dict[Path, Point] = {}
         config, _ = compose_run(self._job({}))
@@ -119,12 +122,12 @@ class Search:
         both = self.fixed | settings
         return [f"{key}={_text(value)}" for key, value in both.items() if key not in self.given]
 
-    def rounds(self, search: str, settings: Sequence[Settings] = ()) -> Iterator[list[Point]]:
+    def rounds(self, search: str, settings: Sequence[Settings] | None = None) -> Iterator[list[Point]]:
         """The points of one stage after the other. The next is asked for when those before have been run.
 
         A grid has one stage, and so have given `settings`.
         """
-        if settings:
+        if settings is not None:
             yield _distinct(self.point(1, self._fitting(one)) for one in settings)
             return
         stages = self._axes()
@@ -132,6 +135,10 @@ class Search:
             stages = [{axis: values for stage in stages for axis, values in stage.items()}]
         for number, axes in enumerate(stages, 1):
             yield self._crossed(number, axes)
+
+    def later(self, number: int) -> int:
+        """The points of a staged search after this stage; each stage finds the best of those before there."""
+        return sum(prod(map(len, axes.values())) - 1 for axes in self._axes()[number:])
 
     @cached_property
     def _of_baskets(self) -> Mapping[str, list[Any]]:
@@ -221,7 +228,7 @@ class Search:
 
     def chosen(self, point: Point) -> list[str]:
         """The overrides that make the point's settings, without those of the data set and of this machine."""
-        given = [o for o in self.overrides if o.startswith("model.") or _pair(o)[0] in OF_THE_DATASET]
+        given = [o for o in self.overrides if _pair(o)[0].startswith("model.") or _pair(o)[0] in OF_THE_DATASET]
         return [*self.as_overrides(point.settings), *given]
 
     def _settings(self, point: Point) -> list[str]:
@@ -297,12 +304,14 @@ def _value(config: dict[str, Any], path: str) -> Any:
 
 
 def carried(results: Path, dataset: str, name: str, most: int) -> list[Settings]:
-    """The best settings of a search on another data set, the best first. Raises ValueError if there was none."""
+    """The best settings of a search on another data set, the best first. Raises ValueError if there are none."""
     path = results / "sweeps" / dataset / f"{name}.csv"
     if not path.exists():
         raise ValueError(f"from={dataset}: there was no search of {name}, that is no {path}")
     with path.open(encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if row[METRIC]]
+    if not rows or most < 1:
+        raise ValueError(f"from={dataset} most={most}: no settings to carry over; {path} has {len(rows)} with a score")
     rows.sort(key=lambda row: -float(row[METRIC]))
     return [dict(_pair(override) for override in row["settings"].split()) for row in rows[:most]]
 
@@ -313,11 +322,11 @@ def _in_model(key: str) -> str:
 
 
 def _pair(override: str) -> tuple[str, str]:
-    key, _, value = override.partition("=")
+    key, _, value = override.lstrip("+").partition("=")
     return key, value
 
 
-def searched(name: str, overrides: Sequence[str], options: dict[str, str]) -> tuple[Search, list[Settings]]:
+def searched(name: str, overrides: Sequence[str], options: dict[str, str]) -> tuple[Search, list[Settings] | None]:
     """The search that a command line asks for, and the settings that it is to try, if they are carried over.
 
     Raises ValueError if there is no such search.
@@ -326,17 +335,20 @@ def searched(name: str, overrides: Sequence[str], options: dict[str, str]) -> tu
     if kind not in KINDS or (kind == "carried") != ("from" in options):
         raise ValueError(f"search must be {', '.join(KINDS)}, and from=DATASET goes with carried; not search={kind}")
     refuse_ignored(overrides)
-    if any(override.lstrip("+").startswith("test=") for override in overrides):
-        raise ValueError("test: a search never ranks the test items")
+    dataset = options.get("dataset", "ml-100k")
     for override in overrides:
-        if override.lstrip("+").startswith(("protocol.", "split_seed=")):
+        key = _pair(override)[0]
+        if key == "test":
+            raise ValueError("test: a search never ranks the test items")
+        if key.startswith("protocol.") or key == "split_seed" or (key.startswith("dataset.") and dataset not in FILES):
             raise ValueError(
-                f"{override}: what is chosen is for the default protocol's items; for others, search by "
-                "`python -m experiments.run -m test=false`"
+                f"{override}: what is chosen is for the default protocol's items, and for {dataset} as its name has "
+                "it; for others, search by `python -m experiments.run -m test=false`"
             )
-    search = Search(name, options.get("dataset", "ml-100k"), overrides, float(options.get("budget", 30)))
+    budget = float(options.get("budget", inf if kind == "grid" else 30))
+    search = Search(name, dataset, overrides, budget)
     if kind != "carried":
-        return search, []
+        return search, None
     results = Path(options.get("results", "results"))
     return search, carried(results, options["from"], name, int(options.get("most", 3)))
 

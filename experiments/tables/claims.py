@@ -138,6 +138,7 @@ def markdown(found: Sequence[Claim]) -> str:
         "are averaged, and where a trained model has but one, another may turn a small difference) is above 0, `−` "
         "where it is below, `?` where it holds both 0 and the printed difference, `0` else. "
         f"*{REPRODUCED}*: `+` throughout; *{IN_PART}*: some `+`; *{NOT}*: no `+`; *{UNDECIDED}*: nothing but `?`. "
+        "What the paper prints the other way round is not counted. "
         "Where a claim is no difference of models, its own rule is told. A status holds for the data set and the "
         "settings of its records, those of the published tables; "
         f"a data set or model without records is *{NOT_TESTED}*.",
@@ -203,7 +204,7 @@ def _within(records: Sequence[Path], dataset: str, name: str) -> tuple[list[bool
 def _compared(
     results: Path, table: int, dataset: str, pairs: Sequence[tuple[str, str]], metrics: Sequence[str]
 ) -> Finding:
-    """Whether the first model of each pair is the better one."""
+    """Whether the first model of each pair is the better one; by the metrics by which it is in the paper."""
     folder, printed = results / "records" / f"table{table}", paper_values(table)
     signs, lines, missing, note = Counter[str](), [], [], ""
     for model, other in pairs:
@@ -219,8 +220,11 @@ def _compared(
             paper = None if None in values else values[0] - values[1]  # type: ignore[operator]
             is_open = paper is None or low <= paper <= high
             sign = "+" if low > 0 else "−" if high < 0 else "?" if is_open else "0"
-            signs[sign] += 1
             told = "" if paper is None else f", printed {paper:+.3f}"
+            if paper is None or paper > 0:
+                signs[sign] += 1
+            else:
+                told += ", not counted"
             texts.append(f"{metric} {mean:+.3f} ({low:+.3f} … {high:+.3f}) `{sign}`{told}")
         if any(len(of) == 1 and has_seed(name) for name, of in zip((model, other), records, strict=True)):
             note = " (one seed)"

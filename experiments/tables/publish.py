@@ -19,7 +19,7 @@ from typing import Any
 from datasets.sources import write_whole
 from experiments import chosen
 from experiments.configs import MODELS, compose_run, ties_of
-from experiments.execute import Run, make_run, seconds_in_all
+from experiments.execute import OF_THE_PAPER, Run, make_run, seconds_in_all
 from experiments.tables.accuracy import arguments_of, has_seed, job, number, p_value
 from experiments.tables.cells import (
     DATASETS,
@@ -39,6 +39,7 @@ COLUMNS = (
     *("dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optimistic", "pessimistic"),
     *("low", "high", "verdict", "settings", "marks"),
 )
+NOT_OF_THE_RANKED = ("select_on", "dev_item", *OF_THE_PAPER)  # departures that leave the test items and candidates
 LATE = "best_among_last_5_allowed"
 NOTE = (
     "Each cell: the paper's value | ours ± sample standard deviation over seeds (– for one seed, or a model without), "
@@ -240,7 +241,7 @@ def _percent(value: float | None) -> str:
 
 def _ranked(record: Mapping[str, Any]) -> tuple[Any, ...]:
     """What tells a record's test instances and candidates from others, with which no user can be paired."""
-    departures = {k: v for k, v in record.get("departures", {}).items() if k not in ("select_on", "dev_item")}
+    departures = {k: v for k, v in record.get("departures", {}).items() if k not in NOT_OF_THE_RANKED}
     return record["data"], record["config"].get("split_seed", 0), tuple(sorted(departures.items()))
 
 
@@ -297,7 +298,8 @@ def main() -> int:
                 replace(c, settings=settings) for c in cells_of(arguments.table, dataset, MODELS[model].name, paths)
             ]
         tests += comparisons(dataset, of)
-        searches += searches_of(arguments.results, dataset)
+        if any(cell.dataset == dataset and cell.settings == "chosen" for cell in cells):
+            searches += searches_of(arguments.results, dataset)
         apart += new_and_repeated(dataset, of)
     if not cells:
         print(f"nothing to publish: no complete runs in {arguments.runs}/", file=sys.stderr)

@@ -340,6 +340,9 @@ def test_an_order_that_is_the_data_sets_own_is_no_departure(tmp_path: Path, over
     assert module.departures(baskets) == {}
     assert module.departures(replace(baskets, dataset="epinions")) == {"order": "file"}
     assert module.departures(replace(baskets, dataset="inter")) == {"order": "file"}
+    released = compose_run(("model=sdm", "model.variant=released"))[0]["model"]
+    as_released = replace(baskets, config=baskets.config | {"model": released})
+    assert module.departures(as_released) == {"variant": "released", "dropout_at_test": "on"}
     in_no_order = replace(baskets, config=baskets.config | {"dataset": {"order": "random"}})
     assert module.departures(replace(in_no_order, dataset="inter")) == {}
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -194,7 +195,7 @@ def test_status_of_a_sweep(folder: Path, capsys: pytest.CaptureFixture[str], mon
     sweep = ("model=slow", "dataset=csv", "dataset.path=small.csv", "dataset.time=time", "epochs=3", "runs=one/runs")
     out = told(capsys, monkeypatch, *sweep)
     assert "stage 1, 2 runs: 0 done, 0 failed, 0 running, 0 cut off, 2 left" in out
-    assert "2 runs to do" in out
+    assert "3 runs to do" in out  # one more, of the second stage
 
     process = begin("one", sleep=0.3)
     wait_for(lambda: list(Path("one/runs/csv").glob("*/checkpoint.pt")), process)
@@ -228,6 +229,33 @@ def test_status_tells_what_a_run_has_died_of(
     out = told(capsys, monkeypatch, "-m", *axes)
     assert "2 runs: 1 done, 1 failed, 0 running, 0 cut off, 0 left" in out
     assert re.search(r"failed: .*learning_rate=1e\+30: .*nan", out)
+
+
+def test_the_time_left_counts_parts_once_and_ends_with_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty minutes of parts, and a quarter of one for each run itself."""
+    record = {"model": "SDMR", "config": {}, "data": "", "source": "", "dataset": "csv", "parts": {"sdp": "SDP-0"}}
+    done = SimpleNamespace(record=record | {"seconds": {"fit": 15.0, "parts": 1200.0}}, folder=tmp_path / "csv" / "0")
+    runs: list[Any] = [done, *(SimpleNamespace(record=None, folder=tmp_path / "csv" / str(n)) for n in range(1, 9))]
+    monkeypatch.setattr(status, "state_of", lambda run: "left" if run.record is None else "done")
+    assert status.time_left(runs).startswith("20.2 single-thread minutes spent, about 2.0 left")
+    assert "about 3.0 left" in status.time_left(runs, later=4)
+    assert "about 0.8 left" in status.time_left(runs, budget=21)
+    spent = "20.2 single-thread minutes spent; the budget has none left for one more run"
+    assert status.time_left(runs, budget=20.4) == spent
+    assert status.time_left([done]) == "nothing is left to do"
+    assert (
+        status.time_left(runs[1:], later=4) == "12 runs to do; how long one takes is not known before the first is done"
+    )
+
+
+def test_status_of_what_cannot_be_parsed_is_an_error_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["experiments.status", "-m", "model=glob(sd*)"])
+    assert status.main() == 1
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_status_without_a_model_tells_how_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,10 +229,10 @@ def test_the_next_run_is_not_taken_to_need_its_parts_again(
 def test_a_given_setting_is_no_axis_and_is_part_of_what_is_chosen(
     tmp_path: Path, given: tuple[str, ...], spaces: Path, ran: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call(monkeypatch, tmp_path, "model=mf-bpr", "model.dim=2", "model.optimisation.negatives=all", *given)
+    call(monkeypatch, tmp_path, "model=mf-bpr", "++model.dim=2", "model.optimisation.negatives=all", *given)
     assert len(ran) == 3
-    assert {settings(job)["model.dim"] for job in ran} == {"2"}
-    assert {"model.dim=2", "model.optimisation.negatives=all"} <= set(chosen.read("csv", "mf-bpr"))
+    assert {compose_run(job)[0]["model"]["dim"] for job in ran} == {2}
+    assert {"++model.dim=2", "model.optimisation.negatives=all"} <= set(chosen.read("csv", "mf-bpr"))
     assert all(row["settings"].endswith("model.dim=2 model.optimisation.negatives=all") for row in rows_of(tmp_path))
 
 
@@ -265,6 +265,7 @@ def test_a_failed_run_is_told_with_its_settings_and_stops_no_other(
 def test_a_grid_crosses_all_axes(
     tmp_path: Path, given: tuple[str, ...], spaces: Path, ran: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sweep, "seconds_in_all", lambda records, runs: 6000.0 * len(list(records)))  # no end to them
     call(monkeypatch, tmp_path, "model=mf-bpr", "search=grid", *given)
     assert len(ran) == len({job[3:6] for job in ran}) == 3 * 2 * 3
 
@@ -286,6 +287,28 @@ def test_the_best_settings_of_another_data_set_are_carried_over(
     assert len(ran) == 1  # three that differ in nothing else are one
     assert rows_of(tmp_path)[0]["settings"] == "model.optimisation.negatives=all model.dim=2"  # not those carried over
     assert call(monkeypatch, tmp_path, "model=mf-bpr", "search=carried", "from=elsewhere", *given) == 1
+
+
+@pytest.mark.parametrize(("most", "score"), [("0", "0.3"), ("3", "")])
+@pytest.mark.parametrize("program", [sweep, status])
+def test_where_nothing_is_carried_over_nothing_else_is_tried(
+    program: Any,
+    most: str,
+    score: str,
+    tmp_path: Path,
+    given: tuple[str, ...],
+    spaces: Path,
+    ran: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "results" / "sweeps" / "ml-100k"
+    folder.mkdir(parents=True)
+    (folder / "mf-bpr.csv").write_text(",".join(sweep.COLUMNS) + f"\n1,model.dim=2,{score},,,,,,\n")
+    arguments = ("model=mf-bpr", "search=carried", "from=ml-100k", f"most={most}", *given)
+    assert call(monkeypatch, tmp_path, *arguments, program=program) == 1
+    assert "no settings to carry over" in capsys.readouterr().err
+    assert not ran
 
 
 def test_the_table_of_a_search_has_what_was_given_for_the_data_set_in_a_setting_s_place(
@@ -392,6 +415,12 @@ def test_a_setting_that_a_search_does_not_heed_is_refused(
     for override in ("protocol.dev_item=next-to-last", "+protocol.last_tie=item-id", "split_seed=1"):
         assert call(monkeypatch, tmp_path, "model=mf-bpr", override, *given) == 1
         assert f"{override}: what is chosen is for the default protocol's items" in capsys.readouterr().err
+    assert call(monkeypatch, tmp_path, "model=mf-bpr", "dataset=epinions", "dataset.order=file") == 1
+    assert "dataset.order=file: what is chosen is for the default protocol's items, and for epinions as its name" in (
+        capsys.readouterr().err
+    )
+    assert call(monkeypatch, tmp_path, "model=mf-bpr", "hydra/launcher=joblib", *given) == 1
+    assert "hydra/launcher=joblib has no effect here; a launcher goes with" in capsys.readouterr().err
 
 
 def test_settings_that_take_the_place_of_better_ones_say_so(

@@ -419,6 +419,7 @@ def test_what_is_published_says_which_settings_it_was_made_with(
     assert call(publish, monkeypatch, tmp_path, "3", "--models", "sdm") == 0
     assert rows_of(tmp_path / "results" / "table3.csv")["ml-100k", "SDM", "hit@10"]["settings"] == "plain"
     assert not published.exists()
+    assert "single-thread minutes" not in (tmp_path / "results" / "table3.md").read_text()  # no row is a chosen one
 
 
 def test_a_p_value_too_small_to_be_told_from_0_is_a_bound() -> None:
@@ -654,6 +655,16 @@ def test_a_setting_that_the_tables_runs_do_not_heed_is_an_error(
     with pytest.raises(SystemExit):
         accuracy.main()
     assert f"{setting} has no effect here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("setting", ["test=false", "seed=5", "+model=sdm", "dataset=ml-1m"])
+def test_a_setting_that_would_make_the_rows_others_is_an_error(
+    setting: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["accuracy", "3", setting, "--models", "popularity"])
+    with pytest.raises(SystemExit):
+        accuracy.main()
+    assert f"{setting} would change each of the runs" in capsys.readouterr().err
 
 
 def test_the_tables_read_ties_as_they_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
