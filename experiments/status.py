@@ -85,7 +85,7 @@ def of_search(name: str, overrides: Sequence[str], options: dict[str, str]) -> I
     yield f"{name} on {search.dataset}:"
     runs, later, kind = [], 0, options.get("search", "staged")
     for number, points in enumerate(search.rounds(kind, given), 1):
-        own = [(" ".join(search.as_overrides(point.settings)), point.run) for point in points]
+        own = [(search.label(point), point.run) for point in points]
         lines = told(own)
         yield f"stage {number}, {next(lines)}"
         yield from lines

@@ -231,9 +231,12 @@ class Search:
         given = [o for o in self.overrides if _pair(o)[0].startswith("model.") or _pair(o)[0] in OF_THE_DATASET]
         return [*self.as_overrides(point.settings), *given]
 
+    def _own(self, point: Point) -> list[str]:
+        return [f"{key}={_text(value)}" for key, value in point.settings.items() if key not in self.given]
+
     def _settings(self, point: Point) -> list[str]:
         """The point's settings of the model, as the run had them: with what the command line set in their place."""
-        own = [f"{key}={_text(value)}" for key, value in point.settings.items() if key not in self.given]
+        own = self._own(point)
         for key, value in map(_pair, self.overrides):
             in_model = f"model.{_in_model(key)}" if key in OF_THE_DATASET else key
             if key.startswith("model.") or in_model in point.settings:
@@ -279,9 +282,13 @@ class Search:
             writer.writerow(row)
         return text.getvalue()
 
+    def label(self, point: Point) -> str:
+        """The point's settings, without what all points have in common."""
+        return " ".join(self._own(point)) or "plain settings"
+
     def line(self, point: Point) -> str:
         """A point in one line."""
-        settings = " ".join(self.as_overrides(point.settings)) or "plain settings"
+        settings = self.label(point)
         if point.record is None:
             return f"{settings}: {f'FAILED, {point.error}' if point.error else 'left out'}"
         return f"{settings}: development {METRIC} {point.score:.4f}"

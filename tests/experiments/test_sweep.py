@@ -339,6 +339,10 @@ def test_parts_come_as_they_were_chosen(
     search = Search("sdmr", "csv", given, 30)
     for points in search.rounds("staged"):
         assert all(point.record for point in points)
+        assert {search.label(point) for point in points} == {  # what the points differ in, without their parts
+            "model.optimisation.regularisation=0.1",
+            "model.optimisation.regularisation=0.01",
+        }
     records = [json.loads(path.read_text()) for path in (tmp_path / "runs" / "csv").glob("*/record.json")]
     once = sum(value for record in records for phase, value in record["seconds"].items() if phase != "parts")
     assert search.minutes * 60 == pytest.approx(once)
