@@ -125,7 +125,8 @@ def test_a_make_target_runs(command: str, monkeypatch: pytest.MonkeyPatch, capfd
         if arguments[0] in ("experiments.sweep", "experiments.status"):
             monkeypatch.setattr(chosen, "FOLDER", Path("chosen").absolute())
             one = [re.sub("^model=.*", "model=item-knn", argument) for argument in arguments]
-            run_module([*one, *SMALL], monkeypatch)
+            one = [re.sub("^dataset=.*", "dataset=csv", argument) for argument in one]
+            run_module([*one, *(o.lstrip("+") for o in SMALL if "_target_" not in o)], monkeypatch)
             assert re.search("chosen: model.neighbours=|stage 1, 12 runs: ", capfd.readouterr().out)
             continue
         if arguments[0] == "experiments.tables.smoke":

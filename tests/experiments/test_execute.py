@@ -108,7 +108,7 @@ def test_a_record_holds_all_that_is_known_of_a_run(tmp_path: Path, overrides: tu
     assert set(record["seconds"]) == {"prepare", "fit", "rank"}
     assert all(seconds > 0 for seconds in record["seconds"].values())
     assert record["peak_memory_mib"] > 50
-    assert record["environment"]["versions"]["torch"] == torch.__version__
+    assert record["environment"]["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     assert "commit" in record["environment"]
     assert sorted(path.name for path in run.folder.iterdir()) == [".lock", "model.pt", "ranks.npz", "record.json"]
 

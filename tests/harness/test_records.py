@@ -189,7 +189,7 @@ def test_the_order_of_settings_does_not_matter() -> None:
 
 def test_the_environment_tells_versions_machine_and_threads() -> None:
     found = environment()
-    assert found["versions"]["torch"] == torch.__version__
+    assert found["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]  # +cpu, +cu130
     assert found["versions"]["numpy"] == np.__version__
     assert set(found["versions"]) == {"torch", "numpy", "numba", "scipy", "scikit-learn", "implicit", "fastslim"}
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
@@ -235,7 +235,7 @@ def test_peak_memory_is_in_mebibytes() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel's own count is taken")
 def test_peak_memory_is_not_that_of_the_process_that_started_this_one() -> None:
-    hold = np.ones(400 * 2**20 // 8)
+    hold = np.ones(2**30 // 8)  # more than importing a PyTorch for GPUs takes
     program = "from harness.records import peak_memory; print(peak_memory())"
     told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert 50 < float(told.stdout) < hold.nbytes / 2**20
