@@ -119,8 +119,10 @@ class Search:
 
     def as_overrides(self, settings: Settings) -> list[str]:
         """The settings and the fixed ones as overrides of a run, but for those that the command line has given."""
-        both = self.fixed | settings
-        return [f"{key}={_text(value)}" for key, value in both.items() if key not in self.given]
+        return self._not_given(self.fixed | settings)
+
+    def _not_given(self, settings: Settings) -> list[str]:
+        return [f"{key}={_text(value)}" for key, value in settings.items() if key not in self.given]
 
     def rounds(self, search: str, settings: Sequence[Settings] | None = None) -> Iterator[list[Point]]:
         """The points of one stage after the other. The next is asked for when those before have been run.
@@ -231,12 +233,9 @@ class Search:
         given = [o for o in self.overrides if _pair(o)[0].startswith("model.") or _pair(o)[0] in OF_THE_DATASET]
         return [*self.as_overrides(point.settings), *given]
 
-    def _own(self, point: Point) -> list[str]:
-        return [f"{key}={_text(value)}" for key, value in point.settings.items() if key not in self.given]
-
     def _settings(self, point: Point) -> list[str]:
         """The point's settings of the model, as the run had them: with what the command line set in their place."""
-        own = self._own(point)
+        own = self._not_given(point.settings)
         for key, value in map(_pair, self.overrides):
             in_model = f"model.{_in_model(key)}" if key in OF_THE_DATASET else key
             if key.startswith("model.") or in_model in point.settings:
@@ -284,14 +283,13 @@ class Search:
 
     def label(self, point: Point) -> str:
         """The point's settings, without what all points have in common."""
-        return " ".join(self._own(point)) or "plain settings"
+        return " ".join(self._not_given(point.settings)) or "plain settings"
 
     def line(self, point: Point) -> str:
         """A point in one line."""
-        settings = self.label(point)
         if point.record is None:
-            return f"{settings}: {f'FAILED, {point.error}' if point.error else 'left out'}"
-        return f"{settings}: development {METRIC} {point.score:.4f}"
+            return f"{self.label(point)}: {f'FAILED, {point.error}' if point.error else 'left out'}"
+        return f"{self.label(point)}: development {METRIC} {point.score:.4f}"
 
 
 def _distinct(points: Iterable[Point]) -> list[Point]:

@@ -706,7 +706,7 @@ def test_seconds_in_all_count_a_part_once_wherever_its_record_is() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot hold a process to some cores")
-def test_as_many_runs_side_by_side_as_there_are_cores_for_this_process():
+def test_as_many_runs_side_by_side_as_there_are_cores_for_this_process() -> None:
     program = (
         "import os; os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]); "
         "from experiments.jobs import CORES; print(CORES)"

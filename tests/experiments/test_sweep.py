@@ -89,6 +89,13 @@ def rows_of(tmp_path: Path, name: str = "mf-bpr") -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
+def write_search(tmp_path: Path, name: str, *rows: str) -> None:
+    """The table of a search on ML-100k, without its records: each row its stage, settings and score."""
+    path = tmp_path / "results" / "sweeps" / "ml-100k" / f"{name}.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(f"{line}\n" for line in (",".join(sweep.COLUMNS), *(f"{row},,,,,," for row in rows))))
+
+
 def settings(job: Iterable[str]) -> dict[str, str]:
     return {key: value for key, _, value in (override.partition("=") for override in job) if key.startswith("model.")}
 
@@ -273,11 +280,9 @@ def test_a_grid_crosses_all_axes(
 def test_the_best_settings_of_another_data_set_are_carried_over(
     tmp_path: Path, given: tuple[str, ...], spaces: Path, ran: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "results" / "sweeps" / "ml-100k"
-    folder.mkdir(parents=True)
-    lines = [f"1,model.dim={d} model.optimisation.negatives=all,{n},,,,,,\n" for d, n in ((2, 0.3), (3, 0.5), (4, ""))]
-    lines.append("2,model.dim=5 model.optimisation.negatives=all,0.4,,,,,,\n")
-    (folder / "mf-bpr.csv").write_text(",".join(sweep.COLUMNS) + "\n" + "".join(lines))
+    found = {2: "0.3", 3: "0.5", 4: "", 5: "0.4"}
+    rows = [f"1,model.dim={d} model.optimisation.negatives=all,{score}" for d, score in found.items()]
+    write_search(tmp_path, "mf-bpr", *rows)
     assert call(monkeypatch, tmp_path, "model=mf-bpr", "search=carried", "from=ml-100k", "most=2", *given) == 0
     assert [settings(job)["model.dim"] for job in ran] == ["3", "5"]
     assert chosen.read("csv", "mf-bpr")[0] in ("model.dim=3", "model.dim=5")
@@ -302,9 +307,7 @@ def test_where_nothing_is_carried_over_nothing_else_is_tried(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder = tmp_path / "results" / "sweeps" / "ml-100k"
-    folder.mkdir(parents=True)
-    (folder / "mf-bpr.csv").write_text(",".join(sweep.COLUMNS) + f"\n1,model.dim=2,{score},,,,,,\n")
+    write_search(tmp_path, "mf-bpr", f"1,model.dim=2,{score}")
     arguments = ("model=mf-bpr", "search=carried", "from=ml-100k", f"most={most}", *given)
     assert call(monkeypatch, tmp_path, *arguments, program=program) == 1
     assert "no settings to carry over" in capsys.readouterr().err
@@ -314,11 +317,8 @@ def test_where_nothing_is_carried_over_nothing_else_is_tried(
 def test_the_table_of_a_search_has_what_was_given_for_the_data_set_in_a_setting_s_place(
     tmp_path: Path, given: tuple[str, ...], spaces: Path, ran: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "results" / "sweeps" / "ml-100k"
-    folder.mkdir(parents=True)
     (spaces / "sdm.yaml").write_text("stages: [{model.dim: [2], model.context_length: [5]}]")
-    row = "1,model.dim=2 model.context_length=5,0.3,,,,,,\n"
-    (folder / "sdm.csv").write_text(",".join(sweep.COLUMNS) + "\n" + row)
+    write_search(tmp_path, "sdm", "1,model.dim=2 model.context_length=5,0.3")
     arguments = ("model=sdm", "search=carried", "from=ml-100k", "context_length=3", *given)
     assert call(monkeypatch, tmp_path, *arguments) == 0
     assert [row["settings"] for row in rows_of(tmp_path, "sdm")] == ["model.dim=2 model.context_length=3"]
