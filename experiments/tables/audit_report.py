@@ -69,7 +69,8 @@ def factors(records: Records) -> list[str]:
         "Every row but the first departs from the default protocol, or from the paper's equations, as its name says; "
         f"where the variant is the released one, SDP has {RELEASED_EPOCHS['sdp']} epochs and SDM "
         f"{RELEASED_EPOCHS['sdm']}, λ 0.001. All of the released choices: {', '.join(AS_RANKED)} (less `protocol.`), "
-        "and for SDP, SDM and SDMR `model.variant=released`. An item of each user stays for development all the same.",
+        "and for SDP, SDM and SDMR `model.variant=released`. An item of each user stays for development all the same, "
+        "which the authors' program does not have: a random one, or the next-to-last.",
         "",
         f"| | {' | '.join(MODELS[model].name for model in models)} |",
         f"|---|{'---|' * len(models)}",

@@ -44,6 +44,13 @@ class Factor:
 FACTORS = (
     Factor("honest", "honest protocol, the paper's equations"),
     Factor("released", "all of the released choices", AS_RANKED, RELEASED, reading="argsort-target-last"),
+    Factor(
+        "released-next-to-last",
+        "all of the released choices, dev: next-to-last",
+        (*AS_RANKED, "protocol.dev_item=next-to-last"),
+        RELEASED,
+        reading="argsort-target-last",
+    ),
     Factor("argsort", "ties: argsort-target-last", AS_RANKED[2:], reading="argsort-target-last"),
     Factor("all-items", "candidates: all", ("protocol.candidates=all",)),
     Factor("select-on-test", "select_on: test", ("protocol.select_on=test",)),

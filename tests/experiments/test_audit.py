@@ -81,6 +81,7 @@ def test_each_factor_is_one_choice_more_and_released_is_all(tmp_path: Path, monk
     assert changed["select-on-test"] == {"protocol.select_on=test"}
     assert changed["all-items"] == {"protocol.candidates=all"}
     assert changed["released"] == set(AS_RANKED) | changed["variant"]
+    assert changed["released-next-to-last"] == {"protocol.dev_item=next-to-last"} | changed["released"]
     assert changed["variant"] == {"model.variant=released", "model.optimisation.epochs=16"}
     assert changed["dropout-off"] == {"model.dropout_at_test=off"} | changed["variant"]
     # what needs no seed is run once, and the variant is that of the paper's own models
