@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
@@ -49,7 +50,10 @@ class Interactions:
         times: NDArray[Any] | None = None,
         baskets: NDArray[Any] | None = None,
     ) -> Interactions:
-        """Number raw ids ([n] each, integers or strings) by their sorted order, numeric where all are numbers."""
+        """Number raw ids ([n] each, integers or strings) by their sorted order, numeric where all are numbers.
+
+        Of times that are no integers, only the order is kept. Raises ValueError if one is missing.
+        """
         user_ids, user_numbers = _number(users)
         item_ids, item_numbers = _number(items)
         return cls(
@@ -57,7 +61,7 @@ class Interactions:
             items=item_numbers,
             user_ids=user_ids,
             item_ids=item_ids,
-            times=None if times is None else np.asarray(times, dtype=np.int64),
+            times=None if times is None else _whole(np.asarray(times)),
             baskets=None if baskets is None else _number(baskets)[1],
         )
 
@@ -69,6 +73,16 @@ class Interactions:
             None if self.times is None else self.times[rows],
             None if self.baskets is None else self.baskets[rows],
         )
+
+
+def _whole(times: NDArray[Any]) -> IntArray:
+    """Integers in the same order, equal for equal times."""
+    if times.dtype.kind in "iu":
+        return times.astype(np.int64)
+    missing = pd.isna(times)
+    if missing.any():
+        raise ValueError(f"the time of row {int(missing.argmax())} (from 0) is missing")
+    return np.unique(times, return_inverse=True)[1].astype(np.int64)
 
 
 def _number(raw: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:

@@ -33,7 +33,8 @@ def split(
     split and in no basket.
 
     `split_seed` fixes every draw here, and nothing else depends on it. Raises ValueError if a user has fewer than
-    `n_candidates` unseen items, for an unknown choice, and for `last_tie: item-id` where no times tie.
+    `n_candidates` unseen items, for an unknown choice, for `last_tie: item-id` where no times tie, and if an item is in
+    a sequence twice or a basket is of two users: what is held out would be left in the training items.
     """
     if test_item not in ("last", "random"):
         raise ValueError(f'test_item must be "last" or "random", not {test_item!r}')
@@ -45,6 +46,8 @@ def split(
     rows = _ordered_rows(interactions, order_rng, last_tie)
     users, items = interactions.users[rows], interactions.items[rows]
     sequence = interactions.baskets[rows] if interactions.baskets is not None else users
+
+    _refuse_repeated(interactions, users, items, sequence)
 
     size = np.bincount(sequence)
     end = np.cumsum(size)
@@ -68,6 +71,22 @@ def split(
         (development_rows, candidates(development_rows)),
         (test_rows, candidates(test_rows)),
     )
+
+
+def _refuse_repeated(interactions: Interactions, users: IntArray, items: IntArray, sequence: IntArray) -> None:
+    """Raise ValueError unless each sequence (ascending, [n]) has one user, and an item no more than once."""
+    is_mixed = (sequence[1:] == sequence[:-1]) & (users[1:] != users[:-1])
+    if is_mixed.any():
+        row = int(is_mixed.argmax())
+        names = " and ".join(str(interactions.user_ids[user]) for user in users[row : row + 2])
+        raise ValueError(f"users {names} have a basket together, expected each basket to be of one user")
+    pairs = np.sort(sequence * interactions.n_items + items)
+    is_repeated = pairs[1:] == pairs[:-1]
+    if is_repeated.any():
+        number, item = divmod(int(pairs[is_repeated.argmax()]), interactions.n_items)
+        user = interactions.user_ids[users[np.searchsorted(sequence, number)]]
+        where = "" if interactions.baskets is None else " in one basket"
+        raise ValueError(f"user {user} has item {interactions.item_ids[item]} twice{where}, expected distinct ones")
 
 
 def seen_items(users: IntArray, items: IntArray, n_users: int, n_items: int) -> csr_matrix:

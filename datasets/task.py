@@ -29,9 +29,6 @@ class Contexts:
     count: IntArray  # [n] context items there are in all
     padding: int  # the item number that stands for "no item": n_items
 
-    def __len__(self) -> int:
-        return len(self.start)
-
     def latest(self, length: int, rows: IntArray | slice = slice(None)) -> IntArray:
         """The latest context items of the given instances, the most recent last, padded on the left: [rows, length]."""
         if length == 0:
@@ -62,6 +59,12 @@ class Instances:
     def __len__(self) -> int:
         return len(self.users)
 
+    @property
+    def in_baskets(self) -> bool:
+        """Of training: whether the sequences are baskets. A user has several, or items after the target are context."""
+        several = len(np.unique(self.contexts.start)) > len(np.unique(self.users))
+        return several or bool((self.contexts.count > self.contexts.place).any())
+
 
 @dataclass(frozen=True, eq=False)
 class HeldOut(Instances):
@@ -71,8 +74,12 @@ class HeldOut(Instances):
 
     @property
     def target_columns(self) -> IntArray:
-        """[n] the column of `candidates` that holds the target."""
-        return (self.candidates == self.targets[:, None]).argmax(axis=1)
+        """[n] the column of `candidates` that holds the target. Raises ValueError if none does, or more than one."""
+        is_target = self.candidates == self.targets[:, None]
+        if (is_target.sum(axis=1) != 1).any():
+            row = int((is_target.sum(axis=1) != 1).argmax())
+            raise ValueError(f"the target of instance {row} must be once among its candidates: {self.targets[row]}")
+        return is_target.argmax(axis=1)
 
     def take(self, rows: IntArray) -> HeldOut:
         """The given instances alone."""

@@ -11,7 +11,8 @@ DIR/NAME/ holds the split and the candidates three times, NAME being the data se
   is_target).
 
 Users and items are numbered from 0, as everywhere in this suite. Times are no seconds: they sort a user's history (or a
-basket), no more. An instance, for `experiments.score`, is a row of `NAME.test.inter`, numbered from 0.
+basket), no more; with `protocol.test_item=random` two held-out items next to each other may be the wrong way round. An
+instance, for `experiments.score`, is a row of `NAME.test.inter`, numbered from 0.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ from datasets.sources import write_whole
 from datasets.task import HeldOut, Task
 from experiments.configs import taken_from
 from experiments.execute import task_of
+from harness.ranking import refuse_none
 
 ATOMIC = {"user": "user_id:token", "item": "item_id:token", "time": "timestamp:float", "basket": "session_id:token"}
 
 
 def export(task: Task, name: str, folder: Path) -> list[Path]:
-    """Write the task's files into `folder`/`name`; returns them."""
+    """Write the task's files into `folder`/`name`; returns them. Raises ValueError if nothing is held out."""
+    refuse_none(task.test)
     held_out = {"valid": task.training.development, "test": task.test}
     rows = _interactions(task)
     files: dict[str, bytes] = {}
@@ -63,9 +66,7 @@ def _interactions(task: Task) -> pd.DataFrame:
         columns = {"user": side.users, "item": side.targets, "time": 3 * side.contexts.place + late}
         tables.append(pd.DataFrame({"part": part, **columns, "basket": side.contexts.start}))
     rows = pd.concat(tables, ignore_index=True)
-    of_training = rows[rows["part"] == "train"]
-    has_baskets = of_training["basket"].nunique() > of_training["user"].nunique()
-    return rows if has_baskets else rows.drop(columns="basket")
+    return rows if task.training.instances.in_baskets else rows.drop(columns="basket")
 
 
 def _candidates(part: str, side: HeldOut) -> pd.DataFrame:
@@ -103,10 +104,10 @@ def main() -> int:
         if "to" not in given:
             sys.exit("say to=DIR, the folder to write into, and dataset=NAME")
         task, run = task_of(overrides)
+        paths = export(task, given.get("name", run.dataset), Path(given["to"]))
     except ValueError as error:
         sys.exit(str(error))
-    for path in export(task, given.get("name", run.dataset), Path(given["to"])):
-        print(path)
+    print(*paths, sep="\n")
     return 0
 
 

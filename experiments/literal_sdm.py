@@ -164,6 +164,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     task, _ = task_of(["dataset=ml-100k", "protocol.candidates=99", *arguments.overrides])
+    if task.training.instances.in_baskets:
+        parser.error("the authors' program reads histories, not baskets")
     for seed in range(arguments.seeds):
         program, best = Program(task, seed), (0.0, 0.0)
         for epoch in range(1, arguments.epochs + 1):

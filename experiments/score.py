@@ -22,7 +22,7 @@ from experiments.configs import taken_from, ties_of
 from experiments.execute import by_novelty, departures, result_line, task_of
 from harness.files import save_arrays, save_json
 from harness.protocol import Protocol
-from harness.ranking import count_ranks, summary
+from harness.ranking import count_ranks, refuse_none, summary, tie_counts
 from harness.records import environment, run_key
 
 COLUMNS: dict[str, type[int] | type[float] | type[str]] = {"instance": int, "candidate": int, "score": float}
@@ -31,16 +31,20 @@ COLUMNS: dict[str, type[int] | type[float] | type[str]] = {"instance": int, "can
 def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
     """[n, C] the file's scores of the instances' candidates.
 
-    Raises DataError at the first row that is unknown, stands there twice, or has no finite score; or if one is missing.
+    Raises DataError at the first row that is unknown, stands there twice, or has no finite score; or if one is missing;
+    and ValueError if there are no instances.
     """
+    refuse_none(instances)
     table, first_line = _read(path)
     instance, candidate, scores = (table[name].to_numpy() for name in COLUMNS)
     # Rows of candidates are sorted, and so are the keys, row after row.
-    n_items = 1 + max(int(instances.candidates.max()), int(candidate.max(initial=0)))
+    n_items = 1 + int(instances.candidates.max())
     keys = (np.arange(len(instances))[:, None] * n_items + instances.candidates).ravel()
-    key = instance * n_items + candidate
+    unknown = (instance < 0) | (instance >= len(instances)) | (candidate < 0) | (candidate >= n_items)
+    of_row, of_column = (np.where(unknown, 0, given).astype(np.int64) for given in (instance, candidate))
+    key = of_row * n_items + of_column
     place = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
-    unknown = (keys[place] != key) | (candidate < 0)
+    unknown |= keys[place] != key
     if unknown.any():
         row = int(unknown.argmax())
         raise DataError(
@@ -104,6 +108,7 @@ def score(path: Path, overrides: list[str], name: str) -> tuple[dict[str, Any], 
         "scores": digest,
         "departures": departures(run),
         "test": summary(ranks),
+        "ties": tie_counts(ranks),
         **by_novelty(task, ranks),
         "environment": environment(),
     }

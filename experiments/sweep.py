@@ -26,7 +26,6 @@ from math import inf, prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from omegaconf import OmegaConf
 
 from datasets.sources import write_whole
@@ -146,8 +145,8 @@ class Search:
     def _of_baskets(self) -> Mapping[str, list[Any]]:
         """The axes that have other values on this data set because it has baskets."""
         of_task = [o for o in self.overrides if o.lstrip("+").startswith(("dataset.", "split_seed=", "protocol."))]
-        users = task_of([f"dataset={self.dataset}", *of_task])[0].training.development.users
-        return self.space.with_baskets if len(users) > len(np.unique(users)) else {}
+        training = task_of([f"dataset={self.dataset}", *of_task])[0].training
+        return self.space.with_baskets if training.instances.in_baskets else {}
 
     def _fitting(self, settings: Settings) -> Settings:
         """Settings carried over from another data set, without those that this one's baskets rule out."""

@@ -12,7 +12,8 @@ from harness.ranking import Ties
 class Protocol:
     """One choice each. Whatever differs from the default is named in the record and in the caption of a table."""
 
-    # On which items the epoch is chosen. test: on those that are then reported, as the authors did.
+    # On which items the epoch is chosen. test: on those that are then reported, as the authors did (on as many of them
+    # as `development_instances` says).
     select_on: Literal["dev", "test"] = "dev"
     # How the tables read a tie. argsort-target-last: the place that NumPy's default sort gives the target when it comes
     # last, as in the authors' evaluator; it depends on NumPy's version and the processor, and repeats on those only.

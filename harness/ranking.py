@@ -92,7 +92,7 @@ def scores_of(recommender: Recommender, instances: HeldOut, batch_size: int = BA
     Raises ValueError, naming the recommender, if its scores have the wrong shape, are no floating-point numbers, or are
     not all finite: such a score has no rank. So it does where there is no instance: nothing is the mean of nothing.
     """
-    _refuse_none(instances)
+    refuse_none(instances)
     length, scores = context_length(recommender), []
     for start in range(0, len(instances), batch_size):
         rows = slice(start, start + batch_size)
@@ -108,7 +108,7 @@ def rank_among_all(
 
     No more than about `memory` scores are held at a time, and no more pairs are scored at a time than `rank` does.
     """
-    _refuse_none(instances)
+    refuse_none(instances)
     length, n_items = context_length(recommender), seen.shape[1]
     batch_size = max(1, min(BATCH, memory // n_items))
     width = max(1, PAIRS // batch_size)
@@ -131,7 +131,8 @@ def rank_among_all(
     return Ranks(*(np.concatenate([getattr(ranks, name) for ranks in parts]) for name in names))
 
 
-def _refuse_none(instances: HeldOut) -> None:
+def refuse_none(instances: HeldOut) -> None:
+    """Raise ValueError if there are no instances: nothing is the mean of nothing."""
     if not len(instances):
         raise ValueError(f"there are no instances to rank: a user (or a basket) needs {MINIMUM} interactions for one")
 

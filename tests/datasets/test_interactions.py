@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,15 @@ def test_numbers_written_as_text_are_ordered_as_numbers() -> None:
 def test_leading_zeros_keep_ids_apart() -> None:
     data = Interactions.from_raw(np.array(["007", "7", "10"]), np.array(["a", "b", "c"]))
     assert data.user_ids.tolist() == ["007", "10", "7"]
+
+
+def test_times_of_any_kind_keep_their_order() -> None:
+    days = np.array(["2005-12-02", "2005-12-01", "2005-12-02"], dtype="datetime64[D]")
+    for times in (np.array([0.9, 0.5, 0.9]), days):
+        assert Interactions.from_raw(np.zeros(3, int), np.arange(3), times).times.tolist() == [1, 0, 1]
+    missing = np.array([0.9, np.nan])
+    with pytest.raises(ValueError, match="time of row 1"):
+        Interactions.from_raw(np.zeros(2, int), np.arange(2), missing)
 
 
 def test_ids_too_long_for_a_number_stay_text() -> None:

@@ -287,6 +287,35 @@ def test_too_few_unseen_items_is_an_error() -> None:
         split(catalogue([(0, 1), (0, 2), (0, 3)], None, None), 0, n_candidates=12)
 
 
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (
+            [("ann", 1, 0), ("ann", 2, 0), ("bob", 2, 1), ("bob", 3, 1), ("bob", 2, 1)],
+            "user bob has item 2 twice in one",
+        ),
+        ([("ann", 1, 0), ("bob", 2, 0), ("bob", 3, 1)], "users ann and bob have a basket together"),
+        ([("ann", 1, None), ("bob", 2, None), ("bob", 2, None)], "user bob has item 2 twice, expected"),
+    ],
+)
+def test_what_would_leave_a_held_out_item_among_its_training_items_is_an_error(
+    rows: list[tuple[str, int, int | None]], told: str
+) -> None:
+    users, items, of_basket = (np.array(column) for column in zip(*rows, strict=True))
+    with_baskets = None if of_basket.dtype == object else of_basket
+    with pytest.raises(ValueError, match=told):
+        split(Interactions.from_raw(users, items, baskets=with_baskets), 0, n_candidates=1)
+
+
+@given(st.one_of(histories(), baskets()))
+def test_baskets_are_known_by_the_training_instances(data: Interactions) -> None:
+    instances = split(data, 0, N_CANDIDATES).training.instances
+    if data.baskets is None:
+        assert not instances.in_baskets
+    elif instances.contexts.length.max(initial=0) > 1 or data.n_baskets > data.n_users:
+        assert instances.in_baskets
+
+
 def test_the_user_with_too_few_unseen_items_is_named_by_its_own_id() -> None:
     data = Interactions.from_raw(np.array(["ann", "ann", "ann", "bob", "bob"]), np.array([1, 2, 3, 1, 4]))
     with pytest.raises(ValueError, match="user ann has 1 unseen items, 2"):

@@ -30,7 +30,7 @@ from experiments.execute import task_of
 from experiments.export import export
 from experiments.score import read_scores, score
 from harness.optimiser import Optimisation
-from harness.ranking import count_ranks, rank, summary
+from harness.ranking import count_ranks, rank, summary, tie_counts
 from harness.recommender import context_length
 
 N_CANDIDATES = 12
@@ -123,6 +123,14 @@ def test_baskets_are_sessions_and_have_no_ncf_layout(tmp_path: Path) -> None:
         assert session["item_id:token"].tolist() == context[context < task.training.n_items].tolist()
 
 
+def test_one_basket_a_user_is_a_session_too(tmp_path: Path) -> None:
+    users, items = np.arange(9).repeat(4), np.arange(36) % 20
+    task = split(Interactions.from_raw(users, items, baskets=users), n_candidates=N_CANDIDATES)
+    files = export(task, "set", tmp_path)
+    assert "session_id:token" in read_inter(tmp_path, "train")
+    assert not [path.name for path in files if path.suffix in (".rating", ".negative")]
+
+
 @pytest.mark.parametrize("make", [histories, baskets])
 def test_parquet_holds_every_row_and_every_candidate(make: Callable[[], Task], tmp_path: Path) -> None:
     task = make()
@@ -177,6 +185,18 @@ def test_scores_are_read_whatever_the_order_of_rows(suffix: str, data: st.DataOb
         np.testing.assert_array_equal(read_scores(write(table, Path(folder) / f"scores.{suffix}"), small()), scores)
 
 
+@pytest.mark.parametrize("kind", ["int8", "uint8", "uint64"])
+def test_scores_are_read_whatever_the_width_of_their_columns(kind: str, tmp_path: Path) -> None:
+    users, n_items, number = 100, 120, 3
+    candidates = np.sort(np.random.default_rng(0).permuted(np.tile(np.arange(n_items), (users, 1)), axis=1)[:, :number])
+    zeros = np.zeros(users, dtype=np.int64)
+    contexts = Contexts(zeros, zeros, zeros, zeros, zeros, padding=n_items)
+    instances = HeldOut(np.arange(users), candidates[:, 0], contexts, candidates)
+    scores = np.random.default_rng(1).normal(size=candidates.shape)
+    table = table_of(instances, scores).astype({"instance": kind, "candidate": kind})
+    np.testing.assert_array_equal(read_scores(write(table, tmp_path / "scores.parquet"), instances), scores)
+
+
 SCORES = np.arange(12.0).reshape(3, 4)
 
 
@@ -193,6 +213,7 @@ SCORES = np.arange(12.0).reshape(3, 4)
         (3, (-1, 1, 1.0), "line {}: item 1 is no candidate of instance -1"),
         (3, (0, 50, 1.0), "line {}: item 50 is no candidate of instance 0"),
         (3, (0, -1, 1.0), "line {}: item -1 is no candidate of instance 0"),
+        (3, (0, 10**18, 1.0), "line {}: item 1000000000000000000 is no candidate of instance 0"),
         (3, (1, -41, 1.0), "line {}: item -41 is no candidate of instance 1"),
         (5, (0, 5, 1.0), "line {}: instance 0, candidate 5 stands in line"),
         (6, (1, 7, np.inf), "line {}: the score is inf, expected a finite number"),
@@ -283,6 +304,7 @@ def test_a_model_scored_through_files_has_the_ranks_it_has_here(suffix: str, ove
     ranks = rank(Rounded(), task.test)
     assert ranks.tied.any()
     assert record["test"] == summary(ranks)
+    assert record["ties"] == tie_counts(ranks)
     assert json.loads((folder / "record.json").read_text()) == record
     with np.load(folder / "ranks.npz") as saved:
         np.testing.assert_array_equal(saved["above"], ranks.above)
@@ -342,6 +364,17 @@ def test_a_wrong_command_is_one_line(
 ) -> None:
     with pytest.raises(SystemExit, match=told):
         call(module, monkeypatch, *arguments, *overrides)
+
+
+@pytest.mark.parametrize(("module", "argument"), [(export_module, "to=out"), (score_module, "scores=scores.csv")])
+def test_data_without_a_held_out_item_are_an_error(
+    module: Any, argument: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pairs.csv").write_text("user,item\n" + "".join(f"{user},{user + n}\n" for user in range(150) for n in (0, 1)))
+    Path("scores.csv").write_text("instance,candidate,score\n0,1,2.0\n")
+    with pytest.raises(SystemExit, match="there are no instances to rank"):
+        call(module, monkeypatch, argument, "dataset=csv", "dataset.path=pairs.csv")
 
 
 @pytest.mark.slow

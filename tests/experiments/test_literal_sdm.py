@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from datasets.interactions import Interactions
+from datasets.split import split
 from experiments import literal_sdm
 from experiments.literal_sdm import DIM, HOPS, LENGTH, LiteralSDM, Program
 from models.sdm import SDM, _left_over
@@ -70,6 +72,16 @@ def test_contexts_are_those_of_the_suite_with_what_is_left_over() -> None:
     latest = torch.from_numpy(task.training.instances.contexts.latest(LENGTH, order))
     expected = torch.where((left := _left_over(latest, padding)) == padding, 0, left + 1)
     np.testing.assert_array_equal(program._contexts(order), expected)
+
+
+def test_baskets_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    users, items = np.arange(9).repeat(4), np.arange(36) % 20
+    baskets = split(Interactions.from_raw(users, items, baskets=users), n_candidates=10)
+    monkeypatch.setattr(literal_sdm, "task_of", lambda _: (baskets, None))
+    monkeypatch.setattr("sys.argv", ["literal_sdm"])
+    with pytest.raises(SystemExit):
+        literal_sdm.main()
+    assert "reads histories, not baskets" in capsys.readouterr().err
 
 
 def test_negatives_are_distinct_and_not_taken() -> None:

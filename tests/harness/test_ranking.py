@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -41,6 +42,13 @@ class Scripted:
     def score(self, users: np.ndarray, contexts: np.ndarray, candidates: np.ndarray) -> Any:
         self.contexts.append(contexts)
         return self.table(candidates) if callable(self.table) else self.table[users[:, None], candidates]
+
+
+@pytest.mark.parametrize("targets", [[0, 3], [0, 1]])
+def test_a_target_must_be_once_among_its_candidates(targets: list[int]) -> None:
+    instances = replace(held_out([0, 1], 3), targets=np.array(targets), candidates=np.array([[0, 1, 2], [1, 1, 2]]))
+    with pytest.raises(ValueError, match="target of instance 1 must be once"):
+        _ = instances.target_columns
 
 
 def held_out(target_columns: list[int], n_candidates: int) -> HeldOut:
