@@ -91,7 +91,8 @@ def _number(raw: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
     if raw.dtype.kind not in "iu":
         text = raw.astype(str)
         # "007" and "7" are two ids: as numbers they would become one.
-        canonical = np.char.isdigit(text) & ((np.char.str_len(text) == 1) | ~np.char.startswith(text, "0"))
+        is_ascii = text.reshape(-1).view(np.uint32).max(initial=0) < 128  # other scripts have digits of their own
+        canonical = is_ascii & np.char.isdigit(text) & ((np.char.str_len(text) == 1) | ~np.char.startswith(text, "0"))
         raw = text.astype(np.int64) if len(text) and canonical.all() and np.char.str_len(text).max() < 19 else text
     ids, numbers = np.unique(raw, return_inverse=True)
     return ids, numbers.astype(np.int64)

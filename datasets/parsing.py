@@ -141,7 +141,7 @@ def _explain(path: Path, layout: Layout) -> None:
     """Raise DataError at the first line that does not fit the layout, read line by line; return if all do."""
     number = 0
     with open_raw(path) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
+        text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
         rows: Iterable[list[str]] = (line.rstrip("\r\n").split(layout.separator) for line in text)
         if layout.quoted:
             rows = csv.reader(text, delimiter=layout.separator)
@@ -162,6 +162,8 @@ def _fault(fields: list[str], layout: Layout) -> str:
     for field, (name, kind) in zip(fields, layout.columns.items(), strict=True):
         if not field and name in layout.optional:
             continue
+        if not field.isascii() and not field.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in field):
+            return f"{name} is {field!r}, expected text in UTF-8"
         try:
             np.dtype(kind).type(field)
         except (ValueError, OverflowError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +35,13 @@ def csv_file(
     and item are dropped and counted. `least` and `iterated`: see `filters.core`. A file whose name ends in .gz, .bz2 or
     .zip is unpacked.
 
-    Raises DataError at the first line that does not fit, ValueError for an unknown order, and for order="file" with a
-    time or a basket, where it has no effect.
+    Raises DataError at the first line that does not fit, ValueError for an unknown order, a separator of several
+    characters, and for order="file" with a time or a basket, where it has no effect.
     """
     check_order(order)
+    separator = "\t" if separator == r"\t" else separator
+    if len(separator) != 1:
+        raise ValueError(rf"separator={separator} for {path}: expected one character, or \t")
     if order == "file" and basket is not None:
         raise ValueError(f"order=file has no effect on {path}: the baskets in {basket!r} keep the file's order anyway")
     if order == "file" and time is not None:
@@ -84,8 +89,9 @@ def _header(path: Path, separator: str) -> list[str]:
     """The names in the first line."""
     try:
         with open_raw(path) as raw:
-            columns = next(csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), delimiter=separator), [])
-    except OSError as error:
+            text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
+            columns = next(csv.reader(text, delimiter=separator), [])
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not columns or len(set(columns)) < len(columns):
         raise DataError(f"{path}, line 1: found {columns}, expected the columns' names, each once")

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.sources import write_whole
 
+FILES = ("csv", "inter", "ncf", "netflix")  # data sets that must be told what they are
+COMMAND = "# python -m experiments.sweep "  # how the line of provenance begins that can be given again
 FOLDER = Path(__file__).parent / "conf" / "chosen"
 
 
-def read(dataset: str, model: str) -> list[str]:
-    """The overrides that were chosen, one a line of the file. Raises FileNotFoundError if the model was never tuned."""
-    lines = path_of(dataset, model).read_text(encoding="utf-8").splitlines()
+class NotChosen(ValueError):
+    """There are no settings that were chosen for a model on some data."""
+
+
+def read(dataset: str, model: str, overrides: Sequence[str] = ()) -> list[str]:
+    """The overrides that were chosen, one a line of the file, for a run with these further `overrides`.
+
+    Raises NotChosen if the model was never tuned, and if `dataset` is one of FILES and the command
+    that chose told it otherwise than `overrides` do.
+    """
+    path = path_of(dataset, model)
+    if not path.exists():
+        raise NotChosen("it has no chosen settings yet")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    command = next((line for line in lines if line.startswith(COMMAND)), None)
+    if dataset in FILES and command:
+        searched, asked = (_of_data(given) for given in (shlex.split(command.removeprefix("# ")), overrides))
+        if searched != asked:
+            told = (" ".join(given) or f"{dataset} as it is" for given in (searched, asked))
+            raise NotChosen("its settings were chosen on {}, not on {}".format(*told))
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def _of_data(overrides: Sequence[str]) -> list[str]:
+    """Those that tell a data set what it is, in an order of their own."""
+    return sorted(given for override in overrides if (given := override.lstrip("+")).startswith("dataset."))
 
 
 def write(dataset: str, model: str, overrides: Sequence[str], provenance: Sequence[str]) -> Path:

@@ -10,10 +10,11 @@ import dataclasses
 import importlib
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -62,9 +63,13 @@ CONF = Path(__file__).parent / "conf"
 OF_THE_DATASET = ("epochs", "patience", "context_length", "development_instances")
 
 
+# What the settings of a run are, where no constructor says it.
+KINDS = {"test": bool, "force": bool, "seed": int, "split_seed": int, "threads": int}
+
+
 def model_of(choice: str) -> Model:
-    """The model of a choice: one of `MODELS`, or the class that a dotted path names."""
-    return MODELS[choice] if choice in MODELS else Model(choice.rpartition(".")[2], choice)
+    """The model of a choice: one of `MODELS`, or the class that a dotted path names, known by the whole path."""
+    return MODELS.get(choice, Model(choice, choice))
 
 
 def class_of(target: str) -> type:
@@ -108,6 +113,56 @@ def config_of(target: str) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise ValueError(f"model._target_={target}: {error}") from error
     return config
+
+
+def refuse_other_kinds(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for a setting of a run that is a word where a number or true or false is expected."""
+    for name, kind in KINDS.items():
+        if name in config and not _fits(config[name], kind):
+            raise ValueError(f"{name} must be {_told(kind)}, not {config[name]!r}")
+    if config.get("threads", 1) < 1:
+        raise ValueError(f"threads must be at least 1, not {config['threads']}")
+    for name in ("model", "dataset"):
+        _refuse_other_arguments(config[name], name)
+
+
+def _refuse_other_arguments(config: Mapping[str, Any], path: str) -> None:
+    """The same for the arguments of what `_target_` names, parts included."""
+    for name, kind in _kinds(config["_target_"]).items():
+        value = config.get(name)
+        if isinstance(value, Mapping) and "_target_" in value:
+            _refuse_other_arguments(value, f"{path}.{name}")
+        elif name == "context_length" and value is None:  # open: the data set's, which is not known here
+            continue
+        elif name in config and not _fits(value, kind):
+            raise ValueError(f"{path}.{name} must be {_told(kind)}, not {value!r}")
+
+
+@cache
+def _kinds(target: str) -> dict[str, Any]:
+    """The kind of each argument, by its annotation; without one, that of a default that is true or false."""
+    kinds = {}
+    for name, parameter in inspect.signature(class_of(target), eval_str=True).parameters.items():
+        without = bool if isinstance(parameter.default, bool) else Any
+        kinds[name] = without if parameter.annotation is inspect.Parameter.empty else parameter.annotation
+    return kinds
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value may be of a kind, of which plain numbers, true and false, and none are known."""
+    if isinstance(kind, UnionType):
+        return any(_fits(value, one) for one in get_args(kind))
+    if kind in (bool, NoneType):
+        return isinstance(value, kind)
+    if kind in (int, float):
+        return isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+    return True
+
+
+def _told(kind: Any) -> str:
+    if isinstance(kind, UnionType):
+        return " or ".join(_told(one) for one in get_args(kind))
+    return {bool: "true or false", int: "a whole number", float: "a number", NoneType: "null"}.get(kind, str(kind))
 
 
 def _of_optimisation(options: Optimisation) -> dict[str, Any]:

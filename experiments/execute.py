@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import signal
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,13 +24,14 @@ from scipy.sparse import csr_matrix
 from datasets.prepare import fingerprint, prepare
 from datasets.split import seen_items
 from datasets.task import Task
-from experiments.configs import CONF, class_of, compose_run
+from experiments.configs import CONF, class_of, compose_run, refuse_other_kinds
 from harness.files import save_arrays, save_json
 from harness.protocol import Protocol
 from harness.ranking import Ranks, Ties, rank, rank_among_all, refuse_dependence_on_order, summary, tie_counts
 from harness.records import environment, peak_memory, run_key, source_digest
 from harness.training import TorchRecommender, best_epoch
 
+log = logging.getLogger(__name__)
 IDENTITY = ("model", "dataset", "seed", "split_seed", "test", "protocol")  # the settings that a run is known by
 OF_THE_PAPER = {"variant": "paper", "dropout_at_test": "off"}  # of models that have them; else a departure
 CONTEXT_LENGTH = 5  # in histories, where a data set leaves it open
@@ -46,18 +50,29 @@ class Run:
     @property
     def record(self) -> dict[str, Any] | None:
         """The record, if the run is finished."""
-        path = self.folder / "record.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return _read(self.folder / "record.json")
 
     @property
     def failure(self) -> str | None:
         """What the run died of, if it was begun and has failed."""
-        path = self.folder / "failure.json"
-        return json.loads(path.read_text(encoding="utf-8"))["error"] if path.exists() else None
+        return (_read(self.folder / "failure.json") or {}).get("error")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The file's JSON. None if there is none; a damaged one is none, so that the run is made again."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError as error:
+        log.warning("%s is damaged, and is as if it were not there: %s", path, error)
+        return None
 
 
 def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
-    """The run of a resolved config (as Hydra composes it); `dataset` names the data set."""
+    """The run of a resolved config (as Hydra composes it); `dataset` names the data set.
+
+    Raises ValueError for a setting that is of another kind than it must be.
+    """
+    refuse_other_kinds(config)
     protocol = Protocol(**config.get("protocol", {}))
     if not config["test"] and (protocol.select_on == "test" or protocol != protocol.of_training):
         asked = ", ".join(f"protocol.{name}={value}" for name, value in protocol.departures.items())
@@ -116,7 +131,6 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
     with FileLock(run.folder / ".lock"), _noting_failure(run):
         if not force and (record := run.record):
             return record
-        (run.folder / "record.json").unlink(missing_ok=True)
         for unfinished in run.folder.glob(".*.*.*"):  # what a process was writing when it was killed
             unfinished.unlink()
         protocol = Protocol(**run.config["protocol"])
@@ -144,6 +158,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
             "parts": {name: part.folder.name for name, part in parts.items()},
             "development": summary(rank(recommender, task.training.development)),
         }
+        (run.folder / "record.json").unlink(missing_ok=True)  # what is written from here on belongs to the new one
         if run.config["test"]:
             if protocol.candidates == "all":
                 ranks = rank_among_all(recommender, task.test, _seen(task), protocol.in_sort)
@@ -184,9 +199,28 @@ def _noting_failure(run: Run) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if _is_interrupt(error):
+            raise KeyboardInterrupt from error
         note_failure(run, f"{type(error).__name__}: {error}")
         raise
     (run.folder / "failure.json").unlink(missing_ok=True)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is at the root of an error: compiled code makes a SystemError of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+@contextmanager
+def told_when_cut_off() -> Iterator[None]:
+    """For a command's main: Ctrl-C ends it with a line instead of a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("cut off; the same command goes on from here", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def note_failure(run: Run, error: str) -> None:

@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0 … n − 1")
     of_epochs = "1 to 20; then the program halves its learning rate, which this does not"
     parser.add_argument("--epochs", type=int, default=16, choices=range(1, 21), metavar="N", help=of_epochs)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     task, _ = task_of(["dataset=ml-100k", "protocol.candidates=99", *arguments.overrides])
     if task.training.instances.in_baskets:

@@ -17,17 +17,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from datasets.parsing import DataError
 from experiments.configs import with_own_classes
-from experiments.execute import execute, make_run, result_line
+from experiments.execute import execute, make_run, result_line, told_when_cut_off
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> None:
     resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    told: tuple[type[Exception], ...] = (ValueError, OSError)  # in one line, as it says what was asked for in vain
     try:
         run = make_run(resolved, HydraConfig.get().runtime.choices["dataset"], Path(resolved["runs"]))
+        told = (DataError, OSError)  # another error may be a model's own
         record = execute(run, resolved["threads"], resolved["force"])
     except Exception as error:  # Hydra goes on with the other runs of a sweep, and tells of one that failed at the end
-        if isinstance(error, DataError) and HydraConfig.get().mode == RunMode.RUN:
+        if isinstance(error, told) and HydraConfig.get().mode == RunMode.RUN:
             sys.exit(str(error))
         print(f"FAILED {' '.join(HydraConfig.get().overrides.task)}: {type(error).__name__}: {error}", file=sys.stderr)
         raise
@@ -39,4 +41,5 @@ if __name__ == "__main__":
         sys.argv[1:] = with_own_classes(sys.argv[1:])
     except (ValueError, ConfigCompositionException) as error:
         sys.exit(str(error))
-    main()
+    with told_when_cut_off():
+        main()

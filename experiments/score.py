@@ -90,7 +90,16 @@ def _read(path: Path) -> tuple[pd.DataFrame, int]:
 
 
 def score(path: Path, overrides: list[str], name: str) -> tuple[dict[str, Any], Path]:
-    """The record of the scores in `path`, which is written, and its folder."""
+    """The record of the scores in `path`, which is written, and its folder.
+
+    Raises ValueError for overrides that ranking does not heed, and for a name that is a path.
+    """
+    for key in (override.lstrip("+").partition("=")[0] for override in overrides):
+        is_heeded = key in ("dataset", "split_seed", "runs") or key.startswith(("dataset.", "protocol."))
+        if not is_heeded or key == "protocol.select_on":
+            raise ValueError(f"{key} has no effect here: the scores are there already, and the test items are ranked")
+    if Path(name).name != name:
+        raise ValueError(f"name={name}: expected the name of a model, not a path")
     task, run = task_of(overrides)
     protocol = Protocol(**run.config["protocol"])
     if protocol.candidates == "all":

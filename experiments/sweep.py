@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ from omegaconf import OmegaConf
 from datasets.sources import write_whole
 from experiments import chosen
 from experiments.configs import OF_THE_DATASET, compose_run, taken_from
-from experiments.execute import Run, is_running, make_run, own_seconds, seconds_in_all, task_of
+from experiments.execute import Run, is_running, make_run, own_seconds, seconds_in_all, task_of, told_when_cut_off
 from experiments.jobs import CORES, refuse_ignored, run_all
 from harness.optimiser import Optimisation
 
@@ -40,7 +41,6 @@ OPTIONS = ("model", "dataset", "search", "from", "most", "budget", "jobs", "resu
 COLUMNS = ("stage", "settings", "NDCG@10", "hit@10", "best_epoch", "seconds", "run", "commit", "error")
 METRIC = "NDCG@10"
 KINDS = ("staged", "grid", "carried")
-FILES = ("csv", "inter", "ncf", "netflix")  # data sets that must be told what they are
 
 Settings = dict[str, Any]  # of some axes: key -> value
 
@@ -102,9 +102,9 @@ class Search:
         settings = {}
         for part, name in self.space.parts.items():
             try:
-                overrides = chosen.read(self.dataset, name)
-            except FileNotFoundError:
-                self.notes.append(f"{part}: plain settings, since {name} has no chosen ones on {self.dataset}")
+                overrides = chosen.read(self.dataset, name, self.overrides)
+            except chosen.NotChosen as error:
+                self.notes.append(f"{part}, {name} on {self.dataset}: {error}; plain ones")
                 continue
             for override in overrides:
                 key, value = _pair(override)
@@ -258,9 +258,8 @@ class Search:
             f"space: experiments/conf/space/{self.space.name}.yaml; all points: results/sweeps/{self.dataset}/"
             f"{self.space.name}.csv",
             f"commit {', '.join(commits)}",
-            " ".join(
-                ["python -m experiments.sweep", f"model={self.space.name}", f"dataset={self.dataset}", *own, *given]
-            ),
+            chosen.COMMAND.removeprefix("# ")
+            + shlex.join([f"model={self.space.name}", f"dataset={self.dataset}", *own, *given]),
         ]
         return [*lines, *self.notes, *(self.line(p) for p in self.unfinished)]
 
@@ -344,7 +343,11 @@ def searched(name: str, overrides: Sequence[str], options: dict[str, str]) -> tu
         key = _pair(override)[0]
         if key == "test":
             raise ValueError("test: a search never ranks the test items")
-        if key.startswith("protocol.") or key == "split_seed" or (key.startswith("dataset.") and dataset not in FILES):
+        if (
+            key.startswith("protocol.")
+            or key == "split_seed"
+            or (key.startswith("dataset.") and dataset not in chosen.FILES)
+        ):
             raise ValueError(
                 f"{override}: what is chosen is for the default protocol's items, and for {dataset} as its name has "
                 "it; for others, search by `python -m experiments.run -m test=false`"
@@ -406,4 +409,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with told_when_cut_off():
+        sys.exit(main())

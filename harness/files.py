@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
 
+from datasets.parsing import DataError
 from datasets.sources import write_whole
 
 
@@ -18,6 +20,14 @@ def save(state: dict[str, Any], path: Path) -> None:
     content = io.BytesIO()
     torch.save(state, content)
     write_whole(path, content.getvalue())
+
+
+def load(path: Path, device: torch.device | str) -> dict[str, Any]:
+    """Read what `save` has written. Raises DataError if it is damaged."""
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (EOFError, RuntimeError, UnpicklingError) as error:
+        raise DataError(f"{path} is damaged: delete it, and what it held is computed again ({error!r})") from error
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from datasets.interactions import IntArray
+from datasets.parsing import DataError
 from datasets.split import MINIMUM
 from datasets.task import HeldOut
 from harness.recommender import Recommender, context_length
@@ -132,9 +133,9 @@ def rank_among_all(
 
 
 def refuse_none(instances: HeldOut) -> None:
-    """Raise ValueError if there are no instances: nothing is the mean of nothing."""
+    """Raise DataError if there are no instances: nothing is the mean of nothing."""
     if not len(instances):
-        raise ValueError(f"there are no instances to rank: a user (or a basket) needs {MINIMUM} interactions for one")
+        raise DataError(f"there are no instances to rank: a user (or a basket) needs {MINIMUM} interactions for one")
 
 
 def _checked_scores(

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from datasets.interactions import IntArray
+from datasets.parsing import DataError
 from datasets.task import HeldOut, Training
 from datasets.unseen import Unseen
 from harness.bpr import bpr
-from harness.files import save
+from harness.files import load, save
 from harness.optimiser import Optimisation, Optimiser
 from harness.ranking import count_ranks, scores_of
 
@@ -100,7 +101,7 @@ class TorchRecommender(nn.Module):
 
     def load(self, path: Path, n_users: int, n_items: int) -> None:
         """Read what `save` has written for a recommender of the same configuration."""
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = load(path, "cpu")
         self._build_with_parts(n_users, n_items)
         self.load_state_dict(saved["parameters"])
         self.to(_device(self.optimisation.device))
@@ -128,7 +129,7 @@ def _train(model: TorchRecommender, training: Training) -> None:
     """
     options = model.optimisation
     if not len(training.development):
-        raise ValueError(f"{type(model).__name__} cannot choose its epoch: there are no development instances")
+        raise DataError(f"{type(model).__name__} cannot choose its epoch: there are no development instances")
     optimiser = Optimiser(model, options)
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     development = _sample(training.development, options.development_instances)
@@ -136,7 +137,7 @@ def _train(model: TorchRecommender, training: Training) -> None:
     best = _copy(trainable)
     model.history = [{"epoch": 0, **model.observe(development, None)}]
     if training.checkpoint is not None and training.checkpoint.exists():
-        saved = torch.load(training.checkpoint, map_location=model.device, weights_only=True)
+        saved = load(training.checkpoint, model.device)
         optimiser.load(saved["optimiser"])
         best, model.history = saved["best"], saved["history"]
         _restore(trainable, saved["parameters"])

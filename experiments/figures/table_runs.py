@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from experiments.chosen import NotChosen
 from experiments.configs import MODELS, model_of
 from experiments.figures.collect import Source, Wanted, command_line, sources_of
 from experiments.tables.accuracy import has_seed, job
@@ -32,8 +33,8 @@ def found(given: argparse.Namespace) -> tuple[dict[Key, Source], int]:
         for seed in range(given.seeds if has_seed(model) else 1):
             try:
                 overrides = job(given.dataset, model, seed, given.config, given.overrides)
-            except FileNotFoundError:
-                print(f"{model_of(model).name} on {given.dataset} is left out: it has no chosen settings yet")
+            except NotChosen as error:
+                print(f"{model_of(model).name} on {given.dataset} is left out: {error}")
                 break
             is_other = chosen_beside(folder, model).exists() != (
                 given.config == "chosen"

@@ -33,6 +33,7 @@ from experiments.tables.cells import (
     rows,
 )
 from experiments.uncertainty import paired
+from harness.ranking import Ties
 
 DEFAULTS = {3: ["ml-100k"], 4: ["ta-feng"]}
 FIRST_TO_LAST = {"sdm": 0, "sdp": 1, "sdmr": 3}
@@ -66,11 +67,12 @@ def arguments_of(description: str) -> argparse.Namespace:
 
 
 def job(dataset: str, model: str, seed: int, config: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
-    """The overrides of `experiments.run` for one run of the table. Raises FileNotFoundError if it was never tuned.
+    """The overrides of `experiments.run` for one run of the table.
 
-    A class of one's own has the settings of its constructor, however the others' were found.
+    A class of one's own has the settings of its constructor, however the others' were found. Raises NotChosen if the
+    model was never tuned, or on other data.
     """
-    tuned = chosen.read(dataset, model) if config == "chosen" and model in MODELS else []
+    tuned = chosen.read(dataset, model, overrides) if config == "chosen" and model in MODELS else []
     return (f"model={model}", f"dataset={dataset}", f"seed={seed}", *tuned, *overrides)
 
 
@@ -87,13 +89,14 @@ def print_table(
     The caption names the overrides, such as those of the protocol, that the runs were made and read with.
     """
     known, settings = _published(published)
+    width = max(12, *(len(cell.model) + 2 for cell in cells))
     made_with = f", made with {' '.join(overrides)}" if overrides else ""
     for dataset in datasets:
         how = f" ({', '.join(sorted(settings[dataset]))} settings)" if dataset in settings else ""
         print(f"\nTable {table}, {dataset}{made_with}: paper | published{how} | this machine (± over seeds)")
-        print(f"{'':12}" + "".join(f"{metric:^32}" for metric in METRICS))
+        print(" " * width + "".join(f"{metric:^32}" for metric in METRICS))
         for model in dict.fromkeys(cell.model for cell in cells):
-            line = f"{model:12}"
+            line = f"{model:{width}}"
             for cell in (c for c in cells if (c.dataset, c.model) == (dataset, model)):
                 spread = "" if cell.spread is None else f" ±{cell.spread:.3f}"
                 own = number(cell.ours) + spread
@@ -101,12 +104,12 @@ def print_table(
             print(line.rstrip())
 
 
-def told_comparisons(dataset: str, records: Mapping[str, Sequence[Path]]) -> Iterator[str]:
+def told_comparisons(dataset: str, records: Mapping[str, Sequence[Path]], ties: Ties) -> Iterator[str]:
     """A line for each class of one's own, against the best baseline, and for the paper's models against each group's.
 
-    `records`: those of each model on the data set.
+    `records`: those of each model on the data set; `ties`: how the metrics read one.
     """
-    for c in comparisons(dataset, {model: paths for model, paths in records.items() if model in MODELS}):
+    for c in comparisons(dataset, {model: paths for model, paths in records.items() if model in MODELS}, ties):
         low, high = c.interval
         yield (
             f"{dataset}, {c.model} less {c.baseline}, the best {c.group} baseline here by development: NDCG@10 "
@@ -118,7 +121,7 @@ def told_comparisons(dataset: str, records: Mapping[str, Sequence[Path]]) -> Ite
         best = best_on_development(baselines)
         texts = []
         for metric in METRICS:
-            mean, (low, high), p = paired(per_user(records[model], metric), per_user(records[best], metric))
+            mean, (low, high), p = paired(*(per_user(records[one], metric, ties) for one in (model, best)))
             texts.append(f"{metric} {mean:+.3f} ({low:+.3f} … {high:+.3f}), p {p_value(p, '= ')}")
         yield (
             f"{dataset}, {model_of(model).name} less {MODELS[best].name}, the best baseline here by development: "
@@ -156,8 +159,8 @@ def wanted(arguments: argparse.Namespace) -> dict[tuple[str, ...], tuple[str, st
             for seed in range(arguments.seeds if has_seed(model) else 1):
                 try:
                     jobs[job(dataset, model, seed, arguments.config, arguments.overrides)] = (dataset, model)
-                except FileNotFoundError:
-                    print(f"{model_of(model).name} on {dataset} is left out: it has no chosen settings yet")
+                except chosen.NotChosen as error:
+                    print(f"{model_of(model).name} on {dataset} is left out: {error}")
                     break
     return jobs
 
@@ -184,7 +187,7 @@ def estimate(published: Path, waiting: Sequence[tuple[str, str]], models: Sequen
 
 def main() -> int:
     arguments = arguments_of(__doc__)
-    start = time.perf_counter()
+    start, ties = time.perf_counter(), ties_of(arguments.overrides)
     jobs = wanted(arguments)
     failures, ready, absent = [], {}, set()
     for overrides, (dataset, _) in jobs.items():
@@ -210,7 +213,7 @@ def main() -> int:
         if outcome.record is None:
             failures.append(f"{' '.join(outcome.overrides)}: {outcome.error}")
             continue
-        values = " ".join(f"{metric} {outcome.record['test'][metric]['expected']:.3f}" for metric in METRICS)
+        values = " ".join(f"{metric} {outcome.record['test'][metric][ties]:.3f}" for metric in METRICS)
         seconds = sum(outcome.record["seconds"].values())
         late = ", best epoch among the last five allowed" if outcome.record.get("best_among_last_5_allowed") else ""
         tqdm.write(f"{' '.join(outcome.overrides)}: {values} ({seconds:.0f} s{late})")
@@ -218,7 +221,6 @@ def main() -> int:
     for overrides, run in ready.items():
         if run.record is not None:
             records.setdefault(jobs[overrides], []).append(run.folder / "record.json")
-    ties = ties_of(arguments.overrides)
     cells = [
         cell
         for dataset in arguments.datasets
@@ -229,9 +231,8 @@ def main() -> int:
     print_table(arguments.table, arguments.datasets, cells, published, arguments.overrides)
     print()
     for dataset in arguments.datasets:
-        for line in told_comparisons(
-            dataset, {model: paths for (of, model), paths in records.items() if of == dataset}
-        ):
+        of_dataset = {model: paths for (of, model), paths in records.items() if of == dataset}
+        for line in told_comparisons(dataset, of_dataset, ties):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {arguments.runs}/")
     for failure in failures:

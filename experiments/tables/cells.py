@@ -93,26 +93,26 @@ def cells_of(table: int, dataset: str, model: str, records: Sequence[Path], ties
         sides = {side: statistics.mean(r["test"][metric][side] for r in read) for side in ("optimistic", "pessimistic")}
         values = tuple(r["test"][metric][ties] for r in read)
         commits = sorted({r["environment"]["commit"] or "" for r in read})
-        bounds = interval(*_over_seeds(records[: len(read)], metric))
+        bounds = interval(*_over_seeds(records[: len(read)], metric, "expected"))
         judged = verdict(published, *bounds) if published is not None else ""
         cell = Cell(dataset, model, metric, published, values, **sides, interval=bounds, verdict=judged)
         cells.append(replace(cell, commit=", ".join(commits)))
     return cells
 
 
-def _over_seeds(records: Sequence[Path], metric: str) -> tuple[IntArray, NDArray[np.float64]]:
+def _over_seeds(records: Sequence[Path], metric: str, ties: Ties) -> tuple[IntArray, NDArray[np.float64]]:
     """The user of each instance, and the mean of the metric over the seeds."""
     values = []
     for path in records:
         with np.load(ranks_beside(path)) as saved:
-            users, ranks = saved["users"], Ranks(saved["above"], saved["tied"])
-        values.append(ranks.hit(10) if metric == "hit@10" else ranks.ndcg(10))
+            users, ranks = saved["users"], Ranks(saved["above"], saved["tied"], saved.get("place"))
+        values.append(ranks.hit(10, ties) if metric == "hit@10" else ranks.ndcg(10, ties))
     return users, np.mean(values, axis=0)
 
 
-def per_user(records: Sequence[Path], metric: str) -> NDArray[np.float64]:
+def per_user(records: Sequence[Path], metric: str, ties: Ties = "expected") -> NDArray[np.float64]:
     """[n_users] the metric's mean over the seeds and over the user's test instances, in the order of users."""
-    total, number = by_user(*_over_seeds(records, metric))
+    total, number = by_user(*_over_seeds(records, metric, ties))
     return total / number
 
 
@@ -145,7 +145,7 @@ class Comparison:
         return f"{self.group[0]}{'+' if self.difference > 0 else '−'}" if self.corrected < 0.05 else ""
 
 
-def comparisons(dataset: str, records: Mapping[str, Sequence[Path]]) -> list[Comparison]:
+def comparisons(dataset: str, records: Mapping[str, Sequence[Path]], ties: Ties = "expected") -> list[Comparison]:
     """SDP, SDM and SDMR against the best baseline of each group. `records`: those of each model (its choice)."""
     group_of, found = groups(3), []
     for model in ("sdp", "sdm", "sdmr"):
@@ -153,7 +153,7 @@ def comparisons(dataset: str, records: Mapping[str, Sequence[Path]]) -> list[Com
             baselines = {m: paths for m, paths in records.items() if paths and group_of.get(MODELS[m].name) == group}
             if records.get(model) and baselines:
                 best = best_on_development(baselines)
-                test = paired(per_user(records[model], "NDCG@10"), per_user(records[best], "NDCG@10"))
+                test = paired(*(per_user(records[one], "NDCG@10", ties) for one in (model, best)))
                 found.append((MODELS[model].name, group, MODELS[best].name, *test))
     corrected = holm([p for *_, p in found])
     return [Comparison(dataset, *one, c) for one, c in zip(found, corrected, strict=True)]

@@ -267,7 +267,7 @@ def main() -> int:
             try:
                 jobs = [job(dataset, model, seed, arguments.config, arguments.overrides) for seed in seeds]
                 runs = [make_run(*compose_run(overrides), arguments.runs) for overrides in jobs]
-            except (FileNotFoundError, ValueError) as error:  # never tuned, or no such data
+            except ValueError as error:  # never tuned, or no such data
                 print(f"{MODELS[model].name} on {dataset} is left out: {error}")
                 continue
             name, published = f"{MODELS[model].name} on {dataset}", len(records_of(folder, dataset, model))

@@ -36,6 +36,13 @@ def test_times_of_any_kind_keep_their_order() -> None:
         Interactions.from_raw(np.zeros(2, int), np.arange(2), missing)
 
 
+@pytest.mark.parametrize("other", ["\u0663", "\u00b2"])
+def test_digits_of_other_scripts_are_ids_of_their_own(other: str) -> None:
+    data = Interactions.from_raw(np.array(["3", other, "4"]), np.arange(3))
+    assert data.user_ids.tolist() == sorted(["3", other, "4"])
+    assert len(set(data.users.tolist())) == 3
+
+
 def test_ids_too_long_for_a_number_stay_text() -> None:
     ids = np.array(["9" * 25, "1"])
     assert Interactions.from_raw(ids, np.array([1, 2])).user_ids.tolist() == ["1", "9" * 25]

@@ -90,7 +90,7 @@ def test_packed_files_read_as_their_content(tmp_path: Path) -> None:
         (b"2\t\t4", "line 2: item is '', expected a whole number"),
         (b"2\t20\tfour", "line 2: rating is 'four', expected a number"),
         (b"99999999999999999999\t20\t4", "line 2: user is '9+', expected a whole number"),
-        (b"2\t20\t\xff", "line 2: rating is '.', expected a number"),
+        (b"2\t20\t\xff", r"line 2: rating is .\\udcff., expected text in UTF-8"),
     ],
 )
 def test_the_line_at_fault_is_named(tmp_path: Path, line: bytes, complaint: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,33 @@ def test_a_wrong_time_is_named(tmp_path: Path) -> None:
     path = written(tmp_path, "user,item,t\n1,1,2019-05-13\n1,2,yesterday\n")
     with pytest.raises(DataError, match=r"line 3: the time is 'yesterday', expected numbers or ISO 8601 dates"):
         csv_file(path, time="t")
+
+
+@pytest.mark.parametrize("separator", ["::", "", "ab"])
+def test_a_separator_is_one_character(separator: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"separator=.* expected one character"):
+        csv_file(written(tmp_path, "user,item\n1,1\n"), separator=separator)
+
+
+def test_a_tab_may_be_written_out(tmp_path: Path) -> None:
+    assert rows(csv_file(written(tmp_path, "user\titem\n1,5\t2\n"), separator=r"\t")) == [("1,5", 2)]
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_bytes(b"user,item,note\n" + b"".join(b"%d,1,\n" % n for n in range(50)) + b"Ren\xe9,2,\n")
+    with pytest.raises(DataError, match=r"mine\.csv, line 52: user is 'Ren\\udce9', expected text in UTF-8"):
+        csv_file(str(path))
+    path.write_text("user,item\nRené,2\nこ,3\n", encoding="utf-8")
+    assert rows(csv_file(str(path))) == [("René", 2), ("こ", 3)]
+
+
+def test_an_archive_that_is_cut_off_is_an_error_that_names_it(tmp_path: Path) -> None:
+    packed = gzip.compress(b"user,item\n" + b"".join(b"%d,%d\n" % (n * n, n) for n in range(1000)))
+    for length in (5, 12, len(packed) // 2):
+        (tmp_path / "mine.csv.gz").write_bytes(packed[:length])
+        with pytest.raises(DataError, match=r"mine\.csv\.gz"):
+            csv_file(str(tmp_path / "mine.csv.gz"))
 
 
 def test_baskets_of_one_name_are_told_apart_by_their_users(tmp_path: Path) -> None:

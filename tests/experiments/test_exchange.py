@@ -357,6 +357,10 @@ def test_scores_of_another_protocol_say_so(
         (score_module, [], "scores=FILE"),
         (score_module, ["scores=none.csv"], "none.csv cannot be read"),
         (score_module, ["scores=none.csv", "protocol.candidates=all"], "only the candidates of the split"),
+        (score_module, ["scores=none.csv", "epochs=3"], "epochs has no effect here"),
+        (score_module, ["scores=none.csv", "test=false"], "test has no effect here"),
+        (score_module, ["scores=none.csv", "protocol.select_on=test"], "select_on has no effect here"),
+        (score_module, ["scores=none.csv", "name=../x"], "expected the name of a model, not a path"),
     ],
 )
 def test_a_wrong_command_is_one_line(

@@ -22,10 +22,11 @@ import torch
 from baselines.mf_bpr import MFBPR
 from baselines.popularity import Popularity
 from datasets.interactions import IntArray
+from datasets.parsing import DataError
 from datasets.task import HeldOut, Training
 from experiments import execute as module
 from experiments.configs import compose_run
-from experiments.execute import Run, execute, make_run
+from experiments.execute import Run, execute, make_run, told_when_cut_off
 from experiments.jobs import Outcome, run_all
 from harness.protocol import Protocol
 from harness.ranking import Ranks, summary
@@ -212,6 +213,37 @@ def test_data_that_do_not_fit_are_one_line_on_the_terminal(
     assert re.fullmatch(r".*damaged\.csv, line 402: found 2 fields, expected 3 fields .*", str(end.value.code))
 
 
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("test=no", "test must be true or false, not 'no'"),
+        ("force=no", "force must be true or false, not 'no'"),
+        ("seed=abc", "seed must be a whole number, not 'abc'"),
+        ("split_seed=true", "split_seed must be a whole number, not True"),
+        ("threads=0", "threads must be at least 1, not 0"),
+        ("model.item_bias=no", "model.item_bias must be true or false, not 'no'"),
+        ("model.dim=8.5", "model.dim must be a whole number, not 8.5"),
+        ("epochs=ten", "model.optimisation.epochs must be a whole number, not 'ten'"),
+        ("dataset.iterated=no", "dataset.iterated must be true or false, not 'no'"),
+        ("dataset.least=two", "dataset.least must be a whole number, not 'two'"),
+        ("protocol.candidates=50", "protocol.candidates must be one of"),
+    ],
+)
+def test_a_setting_of_another_kind_is_one_line_and_no_run(
+    override: str, told: str, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["experiments.run", "model=mf-bpr", *overrides, f"runs={tmp_path}", override])
+    with pytest.raises(SystemExit, match=re.escape(told)):
+        runpy.run_module("experiments.run", run_name="__main__")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("override", ["model.sdp.dropout=no", "model.sdm.optimisation.epochs=1.5"])
+def test_so_it_is_with_the_settings_of_a_part(override: str, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=rf"^{override.partition('=')[0]} must be a "):
+        run_of(tmp_path, "model=sdmr", *overrides, override)
+
+
 # --- a finished run ---
 
 
@@ -272,7 +304,9 @@ def test_a_finished_run_is_not_run_again_unless_forced(
             execute(run_of(tmp_path, *arguments, "seed=1"))
         with pytest.raises(AssertionError, match="fitted again"):
             execute(run_of(tmp_path, *arguments), force=True)
-    assert run_of(tmp_path, *arguments).record is None  # the forced run has failed
+    forced = run_of(tmp_path, *arguments)  # it has failed, and what was there before is left
+    assert forced.record == record
+    assert "fitted again" in (forced.failure or "")
     again = execute(run_of(tmp_path, *arguments), force=True)
     assert less_seconds(again["history"]) == less_seconds(record["history"])
     assert again["history"] != record["history"]  # its seconds are its own
@@ -613,6 +647,60 @@ def test_runs_side_by_side(outcomes: list[Outcome], own: Path, tmp_path: Path) -
     first, second = (outcome.record for outcome in outcomes if outcome.record is not None)
     assert first == second
     assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
+
+
+def test_a_damaged_record_is_made_again(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path, "model=popularity", *overrides)
+    record = execute(run)
+    (run.folder / "record.json").write_text('{"a": ')
+    assert run.record is None
+    assert execute(run)["test"] == record["test"]
+    (run.folder / "failure.json").write_text("")
+    assert run.failure is None
+
+
+def test_a_damaged_model_or_checkpoint_is_named(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    arguments = ("model=mf-bpr", *overrides, *SMALL)
+    run = run_of(tmp_path, *arguments)
+    execute(run)
+    whole = (run.folder / "model.pt").read_bytes()
+    for content in (b"", whole[:100], whole[: len(whole) // 2]):
+        (run.folder / "model.pt").write_bytes(content)
+        with pytest.raises(DataError, match=r"model\.pt is damaged: delete it"):
+            execute(run_of(tmp_path, *arguments, "protocol.candidates=all"))
+    other = run_of(tmp_path, *arguments, "seed=1")
+    other.folder.mkdir(parents=True)
+    (other.folder / "checkpoint.pt").write_bytes(whole[:100])
+    with pytest.raises(DataError, match=r"checkpoint\.pt is damaged: delete it"):
+        execute(other)
+    (other.folder / "checkpoint.pt").unlink()
+    assert execute(other)["best_epoch"] >= 0
+
+
+class Compiled:
+    """A model whose compiled code makes another error of Ctrl-C."""
+
+    context_length = 0
+
+    def fit(self, training: Training) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise SystemError("returned a result with an exception set") from error
+
+    def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> IntArray:
+        raise AssertionError
+
+
+def test_an_interrupt_that_comes_as_another_error_is_one(
+    tmp_path: Path, overrides: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_of(tmp_path, f"model={__name__}.Compiled", *overrides)
+    with pytest.raises(SystemExit) as end, told_when_cut_off():
+        execute(run)
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "cut off; the same command goes on from here\n"
+    assert run.failure is None
 
 
 class Deadly:

@@ -413,7 +413,7 @@ def choice_of(task: Task, films: dict[int, Film] = FILMS, **given: str) -> tuple
 
 def test_figure_7_takes_the_papers_case_if_the_split_has_it() -> None:
     rest = [20, 21, 22, 23, 24]
-    user, target, context, told = choice_of(histories(u1=[*rest, 8], u2=[*rest, 70, 25, 70, 8], u3=[7, 8, *rest]))
+    user, target, context, told = choice_of(histories(u1=[*rest, 8], u2=[*rest, 70, 25, 8], u3=[7, 8, *rest]))
     assert (user, target) == (2, 8)
     assert 70 in context  # under the other of its two ids
     assert told == "the paper's case: a test instance of user 2"
@@ -421,7 +421,7 @@ def test_figure_7_takes_the_papers_case_if_the_split_has_it() -> None:
 
 def test_figure_7_takes_what_is_nearest_to_the_papers_case_and_says_so() -> None:
     rest = [20, 21, 22, 23, 24, 25, 26, 27]
-    trained = histories(u1=[*rest, 8], u3=[7, 7, 7, 8, 8, 8, *rest])
+    trained = histories(u1=[*rest, 8], u3=[7, 8, *rest])
     user, target, context, told = choice_of(trained)
     assert (user, target) == (3, 8)
     assert 7 in context

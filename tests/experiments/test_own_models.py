@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from experiments.configs import compose_run, model_of
+from experiments.configs import MODELS, compose_run, model_of
 from experiments.execute import execute, make_run
 from experiments.tables import accuracy
-from experiments.tables.cells import cells_of
+from experiments.tables.cells import cells_of, paper_values
 from experiments.uncertainty import paired
 from harness.optimiser import Optimisation
 
@@ -230,15 +230,22 @@ def test_an_installed_package_needs_no_checkout(data: list[str], tmp_path: Path)
 
 
 def test_a_row_has_the_name_of_the_class_and_every_seed(data: list[str], tmp_path: Path) -> None:
-    assert model_of("own_models.Random").name == "Random"
+    assert model_of("own_models.Random").name == "own_models.Random"
     assert accuracy.has_seed("own_models.Random")
     paths = []
     for seed in range(2):
         run = make_run(*compose_run(["model=own_models.Random", *data, f"seed={seed}"]), tmp_path)
         execute(run)
         paths.append(run.folder / "record.json")
-    (hit, _) = cells_of(3, "ml-100k", "Random", paths)
-    assert (hit.model, hit.paper, len(hit.values), hit.verdict) == ("Random", None, 2, "")
+    (hit, _) = cells_of(3, "ml-100k", "own_models.Random", paths)
+    assert (hit.model, hit.paper, len(hit.values), hit.verdict) == ("own_models.Random", None, 2, "")
+
+
+def test_a_class_of_a_known_name_is_another_model() -> None:
+    """It gets neither the paper's nor the published values, and a row of its own."""
+    known = {model.name for model in MODELS.values()} | {name for _, name, _ in paper_values(3)}
+    assert not known & {model_of(f"{module}.SLIM").name for module in ("mine", "theirs")}
+    assert model_of("mine.SLIM").name != model_of("theirs.SLIM").name
 
 
 def test_the_table_asks_for_it_at_its_own_settings() -> None:
@@ -290,13 +297,37 @@ def test_ones_own_class_is_compared_with_the_baseline_that_is_best_on_developmen
         "sdm": [write_record(tmp_path / "sdm", users, hit, 0.9)],
         "own_models.Random": own,
     }
-    *of_the_paper, line = accuracy.told_comparisons("ml-100k", records)
+    *of_the_paper, line = accuracy.told_comparisons("ml-100k", records, "expected")
     assert [text.partition(":")[0] for text in of_the_paper] == [
         "ml-100k, SDM less SLIM, the best general baseline here by development",
         "ml-100k, SDM less PRME, the best sequential baseline here by development",
     ]
-    assert line.startswith("ml-100k, Random less SLIM, the best baseline here by development: hit@10 +0.625 (")
+    assert line.startswith(
+        "ml-100k, own_models.Random less SLIM, the best baseline here by development: hit@10 +0.625 ("
+    )
     _, _, p = paired(np.array([1, 0.5, 0.5, 0.5]), np.zeros(4))
     assert f"p = {p:.2g};" in line
     del records["prme"], records["slim"]
-    assert list(accuracy.told_comparisons("ml-100k", records)) == []
+    assert list(accuracy.told_comparisons("ml-100k", records, "expected")) == []
+
+
+def test_the_comparison_reads_ties_as_the_table_does(tmp_path: Path) -> None:
+    """A class whose every score is the same hits for sure if ties are for the target, and never if against it."""
+    own, baseline = (
+        write_record(tmp_path / name, np.arange(20), np.zeros(20, dtype=int), 0.9) for name in ("own", "popularity")
+    )
+    np.savez(own.with_name("ranks.npz"), users=np.arange(20), above=np.zeros(20, dtype=int), tied=np.full(20, 100))
+    np.savez(
+        baseline.with_name("ranks.npz"),
+        users=np.arange(20),
+        above=99 * (np.arange(20) % 2),
+        tied=np.zeros(20, dtype=int),
+    )
+    records = {"popularity": [baseline], "own_models.Random": [own]}
+    for ties, told in (
+        ("optimistic", "hit@10 +0.500"),
+        ("expected", "hit@10 -0.401"),
+        ("pessimistic", "hit@10 -0.500"),
+    ):
+        (line,) = accuracy.told_comparisons("ml-100k", records, ties)  # type: ignore[arg-type]
+        assert told in line

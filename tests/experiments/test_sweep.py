@@ -152,9 +152,9 @@ def test_a_staged_search_goes_on_from_the_best_of_each_stage(
     assert all(" ".join(job[3:5]) == best.removesuffix(" model.dim=64") for job in second)
     best = max(rows, key=lambda row: float(row["NDCG@10"]))["settings"]
     text = (tmp_path / "chosen" / "csv" / "mf-bpr.txt").read_text()
-    assert chosen.read("csv", "mf-bpr") == [*best.split(), *SHORT]
-    assert set(accuracy.job("csv", "mf-bpr", 2, "chosen")) == {
-        *("model=mf-bpr", "dataset=csv", "seed=2", *best.split(), *SHORT)
+    assert chosen.read("csv", "mf-bpr", given) == [*best.split(), *SHORT]
+    assert set(accuracy.job("csv", "mf-bpr", 2, "chosen", given[:2])) == {
+        *("model=mf-bpr", "dataset=csv", "seed=2", *best.split(), *SHORT, *given[:2])
     }
     assert "staged search: 8 runs" in text
     assert "of 30 single-thread minutes" in text
@@ -239,7 +239,7 @@ def test_a_given_setting_is_no_axis_and_is_part_of_what_is_chosen(
     call(monkeypatch, tmp_path, "model=mf-bpr", "++model.dim=2", "model.optimisation.negatives=all", *given)
     assert len(ran) == 3
     assert {compose_run(job)[0]["model"]["dim"] for job in ran} == {2}
-    assert {"++model.dim=2", "model.optimisation.negatives=all"} <= set(chosen.read("csv", "mf-bpr"))
+    assert {"++model.dim=2", "model.optimisation.negatives=all"} <= set(chosen.read("csv", "mf-bpr", given))
     assert all(row["settings"].endswith("model.dim=2 model.optimisation.negatives=all") for row in rows_of(tmp_path))
 
 
@@ -261,7 +261,7 @@ def test_a_failed_run_is_told_with_its_settings_and_stops_no_other(
     assert call(monkeypatch, tmp_path, "model=sdp", "model.layers=2", *given) == 1
     assert len(ran) == 3
     assert "model.dim=3: FAILED, " in capsys.readouterr().err
-    assert chosen.read("csv", "sdp")[0] in ("model.dim=64", "model.dim=2")
+    assert chosen.read("csv", "sdp", given)[0] in ("model.dim=64", "model.dim=2")
     assert "model.dim=3: FAILED" in (tmp_path / "chosen" / "csv" / "sdp.txt").read_text()
     assert "divisible" in rows_of(tmp_path, "sdp")[1]["error"]
 
@@ -285,7 +285,7 @@ def test_the_best_settings_of_another_data_set_are_carried_over(
     write_search(tmp_path, "mf-bpr", *rows)
     assert call(monkeypatch, tmp_path, "model=mf-bpr", "search=carried", "from=ml-100k", "most=2", *given) == 0
     assert [settings(job)["model.dim"] for job in ran] == ["3", "5"]
-    assert chosen.read("csv", "mf-bpr")[0] in ("model.dim=3", "model.dim=5")
+    assert chosen.read("csv", "mf-bpr", given)[0] in ("model.dim=3", "model.dim=5")
     ran.clear()
     arguments = ("model=mf-bpr", "search=carried", "from=ml-100k", "model.dim=2", *given)
     assert call(monkeypatch, tmp_path, *arguments) == 0
@@ -324,6 +324,19 @@ def test_the_table_of_a_search_has_what_was_given_for_the_data_set_in_a_setting_
     assert [row["settings"] for row in rows_of(tmp_path, "sdm")] == ["model.dim=2 model.context_length=3"]
 
 
+def test_what_was_chosen_on_a_file_is_not_for_another(
+    given: tuple[str, ...], spaces: Path, ran: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(monkeypatch, tmp_path, "model=mf-bpr", *given) == 0
+    *first, path, time = reversed(given)
+    assert chosen.read("csv", "mf-bpr", [f"++{time}", path, *first]) == chosen.read("csv", "mf-bpr", given)
+    for other in (["dataset.path=else.csv", time], [path], []):
+        with pytest.raises(chosen.NotChosen, match=r"its settings were chosen on dataset\.path=.* not on "):
+            accuracy.job("csv", "mf-bpr", 0, "chosen", other)
+    chosen.write("ml-100k", "mf-bpr", ["model.dim=2"], ["python -m experiments.sweep model=mf-bpr dataset=ml-100k"])
+    assert chosen.read("ml-100k", "mf-bpr", ["dataset.order=file"]) == ["model.dim=2"]  # it is known by its name
+
+
 def test_parts_come_as_they_were_chosen(
     tmp_path: Path, given: tuple[str, ...], spaces: Path, ran: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,7 +348,7 @@ def test_parts_come_as_they_were_chosen(
     folders = {path.name for path in (tmp_path / "runs" / "csv").iterdir()}
     assert sorted(name.partition("-")[0] for name in folders) == ["SDM", "SDMR", "SDMR", "SDP"]
     both = ["model.sdp.dim=2", "model.sdm.dim=4", "model.sdm.context_length=3"]
-    assert [line for line in chosen.read("csv", "sdmr") if line in both] == both
+    assert [line for line in chosen.read("csv", "sdmr", given) if line in both] == both
     search = Search("sdmr", "csv", given, 30)
     for points in search.rounds("staged"):
         assert all(point.record for point in points)
