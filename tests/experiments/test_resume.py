@@ -197,7 +197,7 @@ def test_status_of_a_sweep(folder: Path, capsys: pytest.CaptureFixture[str], mon
     assert "stage 1, 2 runs: 0 done, 0 failed, 0 running, 0 cut off, 2 left" in out
     assert "3 runs to do" in out  # one more, of the second stage
 
-    process = begin("one", sleep=0.3)
+    process = begin("one", sleep=2.0)  # some ten seconds from the first checkpoint, of which the status takes a few
     wait_for(lambda: list(Path("one/runs/csv").glob("*/checkpoint.pt")), process)
     out = told(capsys, monkeypatch, *sweep)
     assert " running" in out
