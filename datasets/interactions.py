@@ -52,7 +52,8 @@ class Interactions:
     ) -> Interactions:
         """Number raw ids ([n] each, integers or strings) by their sorted order, numeric where all are numbers.
 
-        Of times that are no integers, only the order is kept. Raises ValueError if one is missing.
+        Of times that are no integers, only the order is kept; text must hold integers. Raises ValueError if one does
+        not, or is missing.
         """
         user_ids, user_numbers = _number(users)
         item_ids, item_numbers = _number(items)
@@ -77,7 +78,7 @@ class Interactions:
 
 def _whole(times: NDArray[Any]) -> IntArray:
     """Integers in the same order, equal for equal times."""
-    if times.dtype.kind in "iu":
+    if times.dtype.kind in "iUS":
         return times.astype(np.int64)
     missing = pd.isna(times)
     if missing.any():

@@ -99,9 +99,9 @@ def read_in_parts(path: Path, layout: Layout, wanted: list[str]) -> Iterator[pd.
     """`read_columns`, some million rows at a time, for files that are too large to be held whole."""
     names = list(layout.columns)
     required = [name for name in names if name not in layout.optional]
-    if names[-1] in layout.optional:
-        _explain(path, layout)  # since pandas cannot tell an empty last field from a missing one
     try:
+        if names[-1] in layout.optional:
+            _explain(path, layout)  # since pandas cannot tell an empty last field from a missing one
         with open_raw(path) as raw:
             parts = pd.read_csv(
                 _single_separator(raw, layout),
@@ -124,6 +124,8 @@ def read_in_parts(path: Path, layout: Layout, wanted: list[str]) -> Iterator[pd.
                 yield part[wanted]
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # bz2 says OSError of a damaged archive
         raise DataError(f"{path} cannot be read: {error}") from error
+    except DataError:
+        raise
     except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
         _explain(path, layout)
         raise DataError(f"{path}: {error}; expected {layout.describe()}") from error

@@ -78,7 +78,8 @@ class HeldOut(Instances):
         is_target = self.candidates == self.targets[:, None]
         if (is_target.sum(axis=1) != 1).any():
             row = int((is_target.sum(axis=1) != 1).argmax())
-            raise ValueError(f"the target of instance {row} must be once among its candidates: {self.targets[row]}")
+            told = f"user {self.users[row]}, target {self.targets[row]}"
+            raise ValueError(f"{told}: the target must be once among its candidates")
         return is_target.argmax(axis=1)
 
     def take(self, rows: IntArray) -> HeldOut:

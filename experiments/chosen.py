@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from datasets.sources import write_whole
+from experiments.configs import compose_run
 
 FILES = ("csv", "inter", "ncf", "netflix")  # data sets that must be told what they are
 COMMAND = "# python -m experiments.sweep "  # how the line of provenance begins that can be given again
@@ -31,15 +34,25 @@ def read(dataset: str, model: str, overrides: Sequence[str] = ()) -> list[str]:
     command = next((line for line in lines if line.startswith(COMMAND)), None)
     if dataset in FILES and command:
         searched, asked = (_of_data(given) for given in (shlex.split(command.removeprefix("# ")), overrides))
-        if searched != asked:
+        if _config(dataset, searched) != _config(dataset, asked):
             told = (" ".join(given) or f"{dataset} as it is" for given in (searched, asked))
             raise NotChosen("its settings were chosen on {}, not on {}".format(*told))
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def _of_data(overrides: Sequence[str]) -> list[str]:
-    """Those that tell a data set what it is, in an order of their own."""
-    return sorted(given for override in overrides if (given := override.lstrip("+")).startswith("dataset."))
+def _of_data(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Those that tell a data set what it is."""
+    return tuple(given for override in overrides if (given := override.lstrip("+")).startswith("dataset."))
+
+
+@cache
+def _config(dataset: str, overrides: tuple[str, ...]) -> dict[str, Any] | None:
+    """What the data set is with these overrides, its file by the whole path; None if something is missing."""
+    try:
+        config: dict[str, Any] = compose_run(["model=popularity", f"dataset={dataset}", *overrides])[0]["dataset"]
+    except ValueError:
+        return None
+    return config | {"path": str(Path(config["path"]).resolve())} if "path" in config else config
 
 
 def write(dataset: str, model: str, overrides: Sequence[str], provenance: Sequence[str]) -> Path:

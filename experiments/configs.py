@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, get_args
+from typing import Any, Literal, Union, get_args, get_origin
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -128,31 +128,30 @@ def refuse_other_kinds(config: Mapping[str, Any]) -> None:
 
 def _refuse_other_arguments(config: Mapping[str, Any], path: str) -> None:
     """The same for the arguments of what `_target_` names, parts included."""
-    for name, kind in _kinds(config["_target_"]).items():
+    for name, (kind, default) in _kinds(config["_target_"]).items():
         value = config.get(name)
         if isinstance(value, Mapping) and "_target_" in value:
             _refuse_other_arguments(value, f"{path}.{name}")
         elif name == "context_length" and value is None:  # open: the data set's, which is not known here
             continue
-        elif name in config and not _fits(value, kind):
+        elif name in config and not _fits(value, kind) and (type(value), value) != (type(default), default):
             raise ValueError(f"{path}.{name} must be {_told(kind)}, not {value!r}")
 
 
 @cache
-def _kinds(target: str) -> dict[str, Any]:
-    """The kind of each argument, by its annotation; without one, that of a default that is true or false."""
-    kinds = {}
-    for name, parameter in inspect.signature(class_of(target), eval_str=True).parameters.items():
-        without = bool if isinstance(parameter.default, bool) else Any
-        kinds[name] = without if parameter.annotation is inspect.Parameter.empty else parameter.annotation
-    return kinds
+def _kinds(target: str) -> dict[str, tuple[Any, Any]]:
+    """The annotation of each argument, and its default, which fits whatever the annotation."""
+    parameters = inspect.signature(class_of(target), eval_str=True).parameters
+    return {name: (parameter.annotation, parameter.default) for name, parameter in parameters.items()}
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value may be of a kind, of which plain numbers, true and false, and none are known."""
-    if isinstance(kind, UnionType):
+    """Whether a value may be of a kind, of which plain numbers and text, true and false, and none are known."""
+    if get_origin(kind) in (Union, UnionType):
         return any(_fits(value, one) for one in get_args(kind))
-    if kind in (bool, NoneType):
+    if get_origin(kind) is Literal:  # which of them, the constructor knows
+        return any(_fits(value, type(one)) for one in get_args(kind))
+    if kind in (bool, str, NoneType):
         return isinstance(value, kind)
     if kind in (int, float):
         return isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
@@ -160,9 +159,12 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def _told(kind: Any) -> str:
-    if isinstance(kind, UnionType):
+    if get_origin(kind) in (Union, UnionType):
         return " or ".join(_told(one) for one in get_args(kind))
-    return {bool: "true or false", int: "a whole number", float: "a number", NoneType: "null"}.get(kind, str(kind))
+    if get_origin(kind) is Literal:
+        return " or ".join(map(str, get_args(kind)))
+    known = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "null"}
+    return known.get(kind, str(kind))
 
 
 def _of_optimisation(options: Optimisation) -> dict[str, Any]:
@@ -287,6 +289,6 @@ def compose_run(overrides: Sequence[str]) -> tuple[dict[str, Any], str]:
 
 def ties_of(overrides: Sequence[str]) -> Ties:
     """How the overrides have the tables read a tie."""
-    of_protocol = [override for override in overrides if override.startswith("protocol.")]
+    of_protocol = [override for override in overrides if override.lstrip("+").startswith("protocol.")]
     ties: Ties = compose_run(["model=popularity", *of_protocol])[0]["protocol"]["ties"]
     return ties

@@ -131,6 +131,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
     with FileLock(run.folder / ".lock"), _noting_failure(run):
         if not force and (record := run.record):
             return record
+        (run.folder / "record.json").unlink(missing_ok=True)  # who forces a run no longer trusts it
         for unfinished in run.folder.glob(".*.*.*"):  # what a process was writing when it was killed
             unfinished.unlink()
         protocol = Protocol(**run.config["protocol"])
@@ -158,7 +159,6 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
             "parts": {name: part.folder.name for name, part in parts.items()},
             "development": summary(rank(recommender, task.training.development)),
         }
-        (run.folder / "record.json").unlink(missing_ok=True)  # what is written from here on belongs to the new one
         if run.config["test"]:
             if protocol.candidates == "all":
                 ranks = rank_among_all(recommender, task.test, _seen(task), protocol.in_sort)
@@ -219,7 +219,7 @@ def told_when_cut_off() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print("cut off; the same command goes on from here", file=sys.stderr)
+        print("cut off; the same command goes on from the last epoch, with force=true from the first", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
 
 
@@ -248,9 +248,8 @@ def seconds_in_all(records: Iterable[dict[str, Any]], runs: Path | None = None) 
     with_parts = [record for record in known.values() if record["parts"]]
     for record in with_parts:
         for name in record["parts"].values():
-            path = runs and runs / record["dataset"] / name / "record.json"
-            if path and path.exists():
-                known[name] = json.loads(path.read_text(encoding="utf-8"))
+            if runs and (of_part := _read(runs / record["dataset"] / name / "record.json")):
+                known[name] = of_part
     own = {name: own_seconds(record) for name, record in known.items()}
     unknown = {}
     for record in with_parts:

@@ -37,6 +37,13 @@ class Outcome:
     has_died: bool = False  # its process has, so that the run could not note itself why
 
 
+def at_least_one(text: str) -> int:
+    """A number of jobs, threads or seeds, for argparse. Raises ArgumentTypeError if it is less than one, or none."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text} is no whole number from 1 on")
+    return int(text)
+
+
 def heeded(override: str) -> str:
     """The override. Raises ArgumentTypeError for what runs side by side do not heed, with an option of its own or none.
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datasets.task import Task
-from experiments.execute import task_of
+from experiments.execute import task_of, told_when_cut_off
+from experiments.jobs import at_least_one
 
 DIM, HOPS, LENGTH, NEGATIVES, BATCH, RATE, DROPOUT = 64, 3, 5, 4, 256, 0.001, 0.2
 Ids = NDArray[np.int64]
@@ -158,12 +159,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     of_task = "of the split, as `experiments.run` takes them: dataset=ml-1m, split_seed=1; ml-100k if none is named"
     parser.add_argument("overrides", nargs="*", help=of_task)
-    parser.add_argument("--seeds", type=int, default=1, help="seeds 0 … n − 1")
+    parser.add_argument("--seeds", type=at_least_one, default=1, help="seeds 0 … n − 1")
     of_epochs = "1 to 20; then the program halves its learning rate, which this does not"
     parser.add_argument("--epochs", type=int, default=16, choices=range(1, 21), metavar="N", help=of_epochs)
     arguments = parser.parse_intermixed_args()
     torch.set_num_threads(1)
-    task, _ = task_of(["dataset=ml-100k", "protocol.candidates=99", *arguments.overrides])
+    try:
+        task, _ = task_of(["dataset=ml-100k", "protocol.candidates=99", *arguments.overrides])
+    except ValueError as error:
+        parser.error(str(error))
     if task.training.instances.in_baskets:
         parser.error("the authors' program reads histories, not baskets")
     for seed in range(arguments.seeds):
@@ -177,4 +181,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_when_cut_off():
+        main()

@@ -26,7 +26,7 @@ def main(config: DictConfig) -> None:
     told: tuple[type[Exception], ...] = (ValueError, OSError)  # in one line, as it says what was asked for in vain
     try:
         run = make_run(resolved, HydraConfig.get().runtime.choices["dataset"], Path(resolved["runs"]))
-        told = (DataError, OSError)  # another error may be a model's own
+        told = (DataError,)  # another error may be a model's own
         record = execute(run, resolved["threads"], resolved["force"])
     except Exception as error:  # Hydra goes on with the other runs of a sweep, and tells of one that failed at the end
         if isinstance(error, told) and HydraConfig.get().mode == RunMode.RUN:

@@ -98,7 +98,7 @@ def score(path: Path, overrides: list[str], name: str) -> tuple[dict[str, Any], 
         is_heeded = key in ("dataset", "split_seed", "runs") or key.startswith(("dataset.", "protocol."))
         if not is_heeded or key == "protocol.select_on":
             raise ValueError(f"{key} has no effect here: the scores are there already, and the test items are ranked")
-    if Path(name).name != name:
+    if Path(name).name != name or name in ("", ".."):
         raise ValueError(f"name={name}: expected the name of a model, not a path")
     task, run = task_of(overrides)
     protocol = Protocol(**run.config["protocol"])

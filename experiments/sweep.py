@@ -19,6 +19,7 @@ import io
 import shlex
 import sys
 import time
+from argparse import ArgumentTypeError
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,7 +34,7 @@ from datasets.sources import write_whole
 from experiments import chosen
 from experiments.configs import OF_THE_DATASET, compose_run, taken_from
 from experiments.execute import Run, is_running, make_run, own_seconds, seconds_in_all, task_of, told_when_cut_off
-from experiments.jobs import CORES, refuse_ignored, run_all
+from experiments.jobs import CORES, at_least_one, refuse_ignored, run_all
 from harness.optimiser import Optimisation
 
 SPACES = Path(__file__).parent / "conf" / "space"
@@ -250,13 +251,13 @@ class Search:
             values.append(f"best epoch {point.record['best_epoch']}{late}")
         finished = [p.record for p in self.points.values() if p.record]
         commits = sorted({record["environment"]["commit"] or "unknown" for record in finished})
-        own = [f"{key}={options[key]}" for key in ("search", "from", "most", "budget") if key in options]
+        own = [f"{key}={options[key]}" for key in ("search", "from", "most", "budget", "results") if key in options]
         given = [o for o in self.overrides if not o.startswith("runs=")]
         lines = [
             f"development {', '.join(values)}, seed {point.record['config']['seed']}; run {point.run.folder.name}",
             f"{search} search: {len(finished)} runs, {self.minutes:.1f} of {self.budget:g} single-thread minutes",
-            f"space: experiments/conf/space/{self.space.name}.yaml; all points: results/sweeps/{self.dataset}/"
-            f"{self.space.name}.csv",
+            f"space: experiments/conf/space/{self.space.name}.yaml; all points: "
+            f"{options.get('results', 'results')}/sweeps/{self.dataset}/{self.space.name}.csv",
             f"commit {', '.join(commits)}",
             chosen.COMMAND.removeprefix("# ")
             + shlex.join([f"model={self.space.name}", f"dataset={self.dataset}", *own, *given]),
@@ -368,7 +369,7 @@ def search_one(name: str, overrides: Sequence[str], options: dict[str, str]) -> 
     print(f"{name} on {dataset}: {kind} search, {search.budget:g} single-thread minutes", flush=True)
     for note in search.notes:
         print(f"  {note}")
-    workers, before, start = int(options.get("jobs", CORES)), search.minutes, time.perf_counter()
+    workers, before, start = at_least_one(options.get("jobs", str(CORES))), search.minutes, time.perf_counter()
     for number, points in enumerate(search.rounds(kind, given), 1):
         found = sum(point.record is not None for point in points)
         print(f" stage {number}: {len(points)} points, {found} of them there", flush=True)
@@ -402,7 +403,7 @@ def main() -> int:
     for name in options["model"].split(","):
         try:
             whole &= search_one(name, overrides, options)
-        except ValueError as error:
+        except (ValueError, ArgumentTypeError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             whole = False
     return 0 if whole else 1

@@ -26,7 +26,7 @@ def load(path: Path, device: torch.device | str) -> dict[str, Any]:
     """Read what `save` has written. Raises DataError if it is damaged."""
     try:
         return torch.load(path, map_location=device, weights_only=True)
-    except (EOFError, RuntimeError, UnpicklingError) as error:
+    except (EOFError, RuntimeError, UnpicklingError, ValueError, LookupError) as error:
         raise DataError(f"{path} is damaged: delete it, and what it held is computed again ({error!r})") from error
 
 

@@ -14,14 +14,14 @@ import torch
 
 from experiments.bench.curves import draw
 from experiments.bench.measure import GROUPS, TINY, Scale, bench
-from experiments.jobs import CORES
+from experiments.jobs import CORES, at_least_one
 from harness.files import save_json
 from harness.records import environment
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=CORES)
+    parser.add_argument("--threads", type=at_least_one, default=CORES)
     parser.add_argument("--only", nargs="+", choices=GROUPS, help="measure these, and write no file")
     parser.add_argument("--tiny", action="store_true", help="so little that the figures say nothing: does it run?")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where bench.json goes")

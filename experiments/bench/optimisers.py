@@ -19,6 +19,7 @@ from experiments.bench.measure import BATCH, OPTIMIZER, Scale, least, of_trainin
 from experiments.configs import MODELS
 from experiments.figures.collect import Wanted, command_line, sources_of
 from experiments.figures.drawing import write_csv
+from experiments.jobs import at_least_one
 
 CHOICES = ("mf-bpr", "sdp", "sdm")
 OPTIMISERS = ("dense", "rowwise")
@@ -82,7 +83,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 def main() -> int:
     parser = command_line(__doc__, "optimisers")
-    parser.add_argument("--seeds", type=int, default=2, help="seeds 0 … n − 1")
+    parser.add_argument("--seeds", type=at_least_one, default=2, help="seeds 0 … n − 1")
     parser.add_argument("--models", nargs="+", choices=CHOICES, default=CHOICES)
     arguments = parser.parse_intermixed_args()
     runs = wanted(arguments.models, arguments.seeds, arguments.overrides)

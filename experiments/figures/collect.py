@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from experiments.configs import compose_run
 from experiments.execute import Run, make_run, result_line
-from experiments.jobs import CORES, heeded, run_all
+from experiments.jobs import CORES, at_least_one, heeded, run_all
 
 
 @dataclass(frozen=True)
@@ -37,24 +37,42 @@ class Wanted:
     published: Path | None = None
 
 
-def command_line(description: str | None, name: str, trains: bool = True) -> argparse.ArgumentParser:
+def command_line(
+    description: str | None, name: str, trains: bool = True, axes: Sequence[str] = ()
+) -> argparse.ArgumentParser:
     """The options that all figures share. `name`: that of the files, unless another is given.
 
-    `trains`: the command makes the runs that are missing, unless it is told not to.
+    `trains`: the command makes the runs that are missing, unless it is told not to. `axes`: settings that the figure
+    has options for, and names its parts by, so that they are refused among the overrides.
     """
+
+    def override(text: str) -> str:
+        setting = text.partition("=")[0].lstrip("+")
+        if setting in axes:
+            raise argparse.ArgumentTypeError(f"{text} would belie the figure's labels; see the options of this command")
+        if setting == "protocol.ties":
+            raise argparse.ArgumentTypeError(f"{text}: figures count ties with their expected value")
+        return heeded(text)
+
     parser = argparse.ArgumentParser(description=description)
     if trains:
         told = "draw what is there, leave out the rest"
         parser.add_argument("--no-train", dest="train", action="store_false", help=told)
-        parser.add_argument("--jobs", type=int, default=CORES, help="runs side by side, on one thread each")
+        parser.add_argument("--jobs", type=at_least_one, default=CORES, help="runs side by side, on one thread each")
     else:
         parser.set_defaults(train=False)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records and models")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published records")
     parser.add_argument("--plots", type=Path, default=Path("plots"), help="where NAME.png, NAME.pdf and NAME.csv go")
     parser.add_argument("--name", default=name)
-    parser.add_argument("overrides", nargs="*", type=heeded, default=[], help="of every run, such as epochs=2")
+    parser.add_argument("overrides", nargs="*", type=override, default=[], help="of every run, such as epochs=2")
     return parser
+
+
+def made_with(given: argparse.Namespace) -> str:
+    """The end of a line under a figure: in what its runs are not the plain ones; nothing, if in nothing."""
+    told = ["chosen settings"] * (getattr(given, "config", "plain") == "chosen") + given.overrides
+    return f"; made with {', '.join(told)}" if told else ""
 
 
 def runs_of(wanted: Mapping[Any, Wanted], arguments: argparse.Namespace) -> dict[Any, Run]:

@@ -13,7 +13,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments.configs import model_of
-from experiments.figures.collect import Source
+from experiments.figures.collect import Source, made_with
 from experiments.figures.drawing import canvas, note, publish, style
 from experiments.figures.table_runs import Key, arguments_of, found
 
@@ -73,6 +73,7 @@ def main() -> int:
         return 0
     missing = f"; {wanted - len(sources)} of {wanted} runs are missing" if len(sources) < wanted else ""
     told = f"{given.dataset}; the mark is the epoch that is kept, the best by development NDCG@10{missing}"
+    told += made_with(given)
     publish(draw(rows, told), given.plots, given.name, rows)
     return 0
 

@@ -26,8 +26,9 @@ from datasets.interactions import IntArray
 from datasets.task import Instances
 from experiments.execute import prepared
 from experiments.figures.attention import attention_of, ids_of, load, wanted
-from experiments.figures.collect import command_line, runs_of, tell_missing
+from experiments.figures.collect import command_line, made_with, runs_of, tell_missing
 from experiments.figures.drawing import canvas, is_missing, note, publish, write_csv
+from experiments.jobs import at_least_one
 from experiments.tables.cells import PAPER
 from experiments.uncertainty import correlation, correlation_interval
 
@@ -162,8 +163,8 @@ def numbers(
 
 
 def main() -> int:
-    parser = command_line(__doc__, "figure5")
-    parser.add_argument("--seeds", type=int, default=1, help="seeds 0 … n − 1")
+    parser = command_line(__doc__, "figure5", axes=("model.hops", "model.dim"))
+    parser.add_argument("--seeds", type=at_least_one, default=1, help="seeds 0 … n − 1")
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--dim", type=int, default=64, help="d")
     parser.add_argument("--hops", nargs="+", type=int, default=[1, 2, 3, 4])
@@ -188,7 +189,8 @@ def main() -> int:
         interval = f"{row['low']:.3f} … {row['high']:.3f}"
         print(f"SDM-{row['hops']}, hop {row['hop']}, seed {row['seed']}: r = {row['r']:.3f} ({interval}){paper}")
     write_csv(given.plots / f"{given.name}-correlations.csv", rows)
-    figure = draw(given.hops, pairs, weights, rows, f"{of_pairs}; {dropped}. Intervals: 95 %, users resampled.")
+    told = f"{of_pairs}; {dropped}. Intervals: 95 %, users resampled{made_with(given)}."
+    figure = draw(given.hops, pairs, weights, rows, told)
     publish(figure, given.plots, given.name, numbers(pairs, weights, ids_of(next(iter(runs.values())))))
     return int(given.train and len(runs) < len(jobs))
 

@@ -22,8 +22,9 @@ from matplotlib.figure import Figure
 
 from datasets.sources import write_whole
 from experiments.configs import MODELS, compose_run
-from experiments.figures.collect import Source, Wanted, command_line, sources_of
+from experiments.figures.collect import Source, Wanted, command_line, made_with, sources_of
 from experiments.figures.drawing import canvas, is_missing, note, publish, style
+from experiments.jobs import at_least_one
 from experiments.tables.cells import METRICS
 
 DIM = {"sdm": "model.dim", "cmn": "model.gmf.dim"}  # the setting that is d, for the models that have hops
@@ -89,11 +90,11 @@ def rows_of(sources: Mapping[Point, Source]) -> list[dict[str, Any]]:
     return rows
 
 
-def draw(points: Sequence[Point], rows: Sequence[Mapping[str, Any]]) -> Figure:
+def draw(points: Sequence[Point], rows: Sequence[Mapping[str, Any]], made: str = "") -> Figure:
     """A column a data set and model, a row a metric; the axis with most values is x, the others make the lines.
 
     `points` are those wanted, `rows` the numbers of those that are there: mean over seeds, the bar its sample standard
-    deviation.
+    deviation. `made`: the end of the line under it.
     """
     values = {axis: list(dict.fromkeys(getattr(point, axis) for point in points)) for axis in AXES}
     x = max(AXES, key=lambda axis: len(values[axis]))
@@ -126,7 +127,7 @@ def draw(points: Sequence[Point], rows: Sequence[Mapping[str, Any]]) -> Figure:
     told = "mean over seeds, bars: their standard deviation" if len(seeds) > 1 else f"seed {seeds[0]} alone"
     of_seeds = [point for point in points if point.seed in seeds]
     missing = len(of_seeds) - len(rows)
-    note(figure, told + (f"; {missing} of {len(of_seeds)} runs are missing" if missing else ""))
+    note(figure, told + (f"; {missing} of {len(of_seeds)} runs are missing" if missing else "") + made)
     return figure
 
 
@@ -176,8 +177,8 @@ def copy_records(wanted: Mapping[Point, Wanted], sources: Mapping[Point, Source]
 
 
 def main() -> int:
-    parser = command_line(__doc__, "figure6")
-    parser.add_argument("--seeds", type=int, default=1, help="seeds 0 … n − 1")
+    parser = command_line(__doc__, "figure6", axes=("model.hops", *DIM.values()))
+    parser.add_argument("--seeds", type=at_least_one, default=1, help="seeds 0 … n − 1")
     parser.add_argument("--datasets", nargs="+", default=["ml-100k"])
     parser.add_argument("--models", nargs="+", default=["sdm"], choices=tuple(DIM))
     parser.add_argument("--hops", nargs="+", type=int, default=[1, 2, 3, 4])
@@ -196,7 +197,7 @@ def main() -> int:
     sources = sources_of(runs, given)
     if sources:
         rows = rows_of(sources)
-        publish(draw(list(runs), rows), given.plots, given.name, rows)
+        publish(draw(list(runs), rows, made_with(given)), given.plots, given.name, rows)
     if given.publish:
         copy_records(runs, sources)
     return 1 if given.train and len(sources) < len(runs) else 0

@@ -25,7 +25,7 @@ from datasets.task import Task
 from datasets.titles import Film, ml_1m_films, ml_100k_films
 from experiments.execute import Run, prepared
 from experiments.figures.attention import attention_of, ids_of, load, wanted
-from experiments.figures.collect import command_line, runs_of, tell_missing
+from experiments.figures.collect import command_line, made_with, runs_of, tell_missing
 from experiments.figures.drawing import canvas, note, publish
 
 FILMS: dict[str, Callable[[], dict[int, Film]]] = {"ml-100k": ml_100k_films, "ml-1m": ml_1m_films}
@@ -168,7 +168,7 @@ def draw(rows: Sequence[Mapping[str, Any]], title: str, told: str) -> Figure:
 
 
 def main() -> int:
-    parser = command_line(__doc__, "figure7")
+    parser = command_line(__doc__, "figure7", axes=("model.hops", "model.dim"))
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--dim", type=int, default=64, help="d")
     parser.add_argument("--hops", type=int, default=4)
@@ -193,7 +193,7 @@ def main() -> int:
     rows = numbers(case, weights, names, task.training.n_items)
     title = f"user {names.users[case.user]}, target {names.label(case.target)}"
     publish(
-        draw(rows, title, f"SDM, {given.hops} hops, d = {given.dim}, {given.dataset}: {told}"),
+        draw(rows, title, f"SDM, {given.hops} hops, d = {given.dim}, {given.dataset}: {told}{made_with(given)}"),
         given.plots,
         given.name,
         rows,

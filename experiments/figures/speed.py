@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from experiments.configs import model_of
-from experiments.figures.collect import Source
+from experiments.figures.collect import Source, made_with
 from experiments.figures.drawing import canvas, note, publish, style
 from experiments.figures.table_runs import Key, arguments_of, found
 from experiments.tables.cells import groups
@@ -106,6 +106,7 @@ def main() -> int:
     machines = sorted({f"{row['processor']}, {row['threads']} thread(s)" for row in rows})
     missing = f"; {wanted - len(sources)} of {wanted} runs are missing" if len(sources) < wanted else ""
     told = f"{given.dataset}; {'; '.join(machines)}; the choice of the epoch and the parts are counted{missing}"
+    told += made_with(given)
     publish(draw(rows, told), given.plots, given.name, rows)
     return 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from experiments.chosen import NotChosen
 from experiments.configs import MODELS, model_of
 from experiments.figures.collect import Source, Wanted, command_line, sources_of
+from experiments.jobs import at_least_one
 from experiments.tables.accuracy import has_seed, job
 from experiments.tables.cells import DATASETS, chosen_beside
 
@@ -19,7 +20,7 @@ def arguments_of(description: str | None, name: str) -> argparse.Namespace:
     parser = command_line(description, name, trains=False)
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--models", nargs="+", default=list(MODELS))
-    parser.add_argument("--seeds", type=int, default=1, help="seeds 0 … n − 1 of each model that has one")
+    parser.add_argument("--seeds", type=at_least_one, default=1, help="seeds 0 … n − 1 of each model that has one")
     parser.add_argument("--config", choices=("plain", "chosen"), default="plain", help="settings of the models")
     return parser.parse_intermixed_args()
 

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from datasets.parsing import DataError
 from experiments import chosen
 from experiments.configs import CONF, MODELS, compose_run, model_of, ties_of
-from experiments.execute import make_run
-from experiments.jobs import CORES, heeded, run_all
+from experiments.execute import make_run, told_when_cut_off
+from experiments.jobs import CORES, at_least_one, heeded, run_all
 from experiments.tables.cells import (
     METRICS,
     Cell,
@@ -47,9 +47,9 @@ def arguments_of(description: str) -> argparse.Namespace:
     parser.add_argument(
         "--models", nargs="+", help=f"default: every model of the table; of {', '.join(MODELS)}, or package.Class"
     )
-    parser.add_argument("--seeds", type=int, default=1, help="seeds 0 … n − 1 of each model that has one")
+    parser.add_argument("--seeds", type=at_least_one, default=1, help="seeds 0 … n − 1 of each model that has one")
     parser.add_argument("--config", choices=("plain", "chosen"), default="plain", help="settings of the models")
-    parser.add_argument("--jobs", type=int, default=CORES, help="runs side by side, on one thread each")
+    parser.add_argument("--jobs", type=at_least_one, default=CORES, help="runs side by side, on one thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published ones")
     parser.add_argument("overrides", nargs="*", type=heeded, default=[], help="of every run, such as epochs=2")
@@ -241,4 +241,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with told_when_cut_off():
+        sys.exit(main())

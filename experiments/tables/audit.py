@@ -20,10 +20,10 @@ import numpy as np
 
 from datasets.sources import write_whole
 from experiments.configs import MODELS, compose_run
-from experiments.execute import make_run
+from experiments.execute import make_run, told_when_cut_off
 from experiments.figures.collect import Source, Wanted, sources_of
 from experiments.id_order import RULES
-from experiments.jobs import CORES, heeded
+from experiments.jobs import CORES, at_least_one, heeded
 from experiments.tables.accuracy import has_seed
 from experiments.tables.audit_report import Records, report, tidy
 from experiments.tables.cells import chosen_beside, ranks_beside
@@ -116,7 +116,7 @@ def records_of(sources: Mapping[Place, Source]) -> Records:
 def arguments_of() -> argparse.Namespace:
     names = [factor.name for factor in FACTORS] + list(ORDERS)
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1, help="seeds 0 … n − 1 of each model that has one")
+    parser.add_argument("--seeds", type=at_least_one, default=1, help="seeds 0 … n − 1 of each model that has one")
     parser.add_argument("--factors", nargs="+", default=names, choices=names, metavar="FACTOR", help=", ".join(names))
     parser.add_argument(
         "--models", nargs="+", default=["sdp", "sdm", "sdmr", "item-knn", "popularity", "mf-bpr"], choices=MODELS
@@ -126,12 +126,14 @@ def arguments_of() -> argparse.Namespace:
     )
     parser.add_argument("--no-train", dest="train", action="store_false", help="show what is there, leave out the rest")
     parser.add_argument("--publish", action="store_true", help="write what is shown into results/")
-    parser.add_argument("--jobs", type=int, default=CORES, help="runs side by side, on one thread each")
+    parser.add_argument("--jobs", type=at_least_one, default=CORES, help="runs side by side, on one thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records and models")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published records")
     parser.add_argument("--plots", type=Path, default=Path("plots"), help="where figure 5's correlations are")
     parser.add_argument("overrides", nargs="*", type=heeded, default=[], help="of every run, such as epochs=2")
     arguments = parser.parse_intermixed_args()
+    if undone := [o for o in arguments.overrides if o.lstrip("+").startswith(("protocol.", "model.variant"))]:
+        parser.error(f"{' '.join(undone)}: that is what the rows differ in; see --factors")
     if arguments.publish and arguments.overrides:
         parser.error(f"--publish: not with other settings ({' '.join(arguments.overrides)})")
     return arguments
@@ -143,7 +145,7 @@ def main() -> int:
     runs = wanted(arguments)
     sources = sources_of(runs, arguments)
     records = records_of(sources)
-    text = report(records, arguments.results, arguments.plots)
+    text = report(records, arguments.results, arguments.plots, arguments.overrides)
     print(text)
     if arguments.publish:
         for place, source in sources.items():
@@ -155,4 +157,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with told_when_cut_off():
+        sys.exit(main())

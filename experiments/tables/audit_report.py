@@ -219,9 +219,14 @@ def tidy(records: Records) -> str:
     return text.getvalue()
 
 
-def report(records: Records, results: Path, plots: Path) -> str:
-    """The claims, and the tables, in Markdown. Claims are judged by what is published in `results` and `plots`."""
-    return f"# What the paper's numbers are made of\n\n{markdown(claims(results, plots, records))}\n{tables(records)}"
+def report(records: Records, results: Path, plots: Path, overrides: Sequence[str] = ()) -> str:
+    """The claims, and the tables, in Markdown. Claims are judged by what is published in `results` and `plots`.
+
+    `overrides`: of every run, against what the captions say.
+    """
+    made_with = f"**Every run is made with {' '.join(overrides)}**, whatever is said below.\n\n" if overrides else ""
+    head = f"# What the paper's numbers are made of\n\n{made_with}"
+    return f"{head}{markdown(claims(results, plots, records))}\n{tables(records)}"
 
 
 def tables(records: Records) -> str:

@@ -20,7 +20,7 @@ from datasets.parsing import DataError
 from datasets.sources import write_whole
 from experiments.configs import MODELS, compose_run
 from experiments.execute import make_run
-from experiments.jobs import CORES, heeded, run_all
+from experiments.jobs import CORES, at_least_one, heeded, run_all
 from experiments.tables.accuracy import job
 
 DATASETS = ("ml-100k", "ml-1m", "netflix-sample", "epinions", "ta-feng", "ijcai-15")
@@ -47,10 +47,11 @@ def costs(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
-def markdown(rows: Sequence[dict[str, str]]) -> str:
-    """The table for reading: a line a model, a column a data set."""
+def markdown(rows: Sequence[dict[str, str]], overrides: Sequence[str] = ()) -> str:
+    """The table for reading: a line a model, a column a data set. `overrides`: of the runs that were made last."""
     datasets = list(dict.fromkeys(row["dataset"] for row in rows))
-    lines = ["# One epoch of every model on every data set", "", NOTE, ""]
+    made_with = [f"**Some of it is made with {' '.join(overrides)}.**", ""] if overrides else []
+    lines = ["# One epoch of every model on every data set", "", NOTE, "", *made_with]
     lines += [f"| model | {' | '.join(datasets)} |", "|---|" + "---:|" * len(datasets)]
     cells = {(row["dataset"], row["model"]): row for row in rows}
     for model in dict.fromkeys(row["model"] for row in rows):
@@ -72,7 +73,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--jobs", type=int, default=CORES, help="runs side by side, on one thread each")
+    parser.add_argument("--jobs", type=at_least_one, default=CORES, help="runs side by side, on one thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="this machine's records")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the published ones")
     parser.add_argument("overrides", nargs="*", type=heeded, default=[], help="of every run")
@@ -86,6 +87,9 @@ def main() -> int:
             except DataError as error:
                 print(f"{dataset} is left out: {error}")
                 break
+            except ValueError as error:  # no such setting
+                failures.append(f"{model} on {dataset}: {error}")
+                continue
             jobs[overrides] = (dataset, model)
     folder = arguments.results / "records" / "smoke"
     for outcome in tqdm(run_all(list(jobs), arguments.runs, arguments.jobs), total=len(jobs), unit="run", disable=None):
@@ -100,9 +104,10 @@ def main() -> int:
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    text = markdown(rows, arguments.overrides)
     write_whole(arguments.results / "smoke.csv", table.getvalue().encode())
-    write_whole(arguments.results / "smoke.md", markdown(rows).encode())
-    print(markdown(rows))
+    write_whole(arguments.results / "smoke.md", text.encode())
+    print(text)
     for failure in failures:
         print(f"FAILED {failure}", file=sys.stderr)
     return 1 if failures else 0

@@ -29,8 +29,12 @@ def test_leading_zeros_keep_ids_apart() -> None:
 
 def test_times_of_any_kind_keep_their_order() -> None:
     days = np.array(["2005-12-02", "2005-12-01", "2005-12-02"], dtype="datetime64[D]")
-    for times in (np.array([0.9, 0.5, 0.9]), days):
+    large = np.array([2**63 + 5, 7, 2**63 + 5], dtype=np.uint64)
+    for times in (np.array([0.9, 0.5, 0.9]), days, large):
         assert Interactions.from_raw(np.zeros(3, int), np.arange(3), times).times.tolist() == [1, 0, 1]
+    text = Interactions.from_raw(np.zeros(3, int), np.arange(3), np.array(["9", "10", "100"])).times
+    assert text is not None
+    assert text.tolist() == [9, 10, 100]
     missing = np.array([0.9, np.nan])
     with pytest.raises(ValueError, match="time of row 1"):
         Interactions.from_raw(np.zeros(2, int), np.arange(2), missing)

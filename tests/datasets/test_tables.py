@@ -71,11 +71,13 @@ def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
 
 
 def test_an_archive_that_is_cut_off_is_an_error_that_names_it(tmp_path: Path) -> None:
-    packed = gzip.compress(b"user,item\n" + b"".join(b"%d,%d\n" % (n * n, n) for n in range(1000)))
+    packed = gzip.compress(b"user,item,note\n" + b"".join(b"%d,%d,\n" % (n * n, n) for n in range(1000)))
     for length in (5, 12, len(packed) // 2):
         (tmp_path / "mine.csv.gz").write_bytes(packed[:length])
         with pytest.raises(DataError, match=r"mine\.csv\.gz"):
             csv_file(str(tmp_path / "mine.csv.gz"))
+        with pytest.raises(DataError, match=r"mine\.csv\.gz"):  # the last column is none of those that are read
+            csv_file(str(tmp_path / "mine.csv.gz"), user="item", item="item")
 
 
 def test_baskets_of_one_name_are_told_apart_by_their_users(tmp_path: Path) -> None:

@@ -386,3 +386,18 @@ def test_the_rule_reads_the_order_of_ids_as_strings(monkeypatch: pytest.MonkeyPa
     assert (np.diff(users[candidates[0][after]][np.argsort(-scores[after], kind="stable")]) <= 0).all()
     with pytest.raises(ValueError, match="first must be"):
         id_order.IdOrder("last")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("override", ["protocol.candidates=99", "++model.variant=released"])
+def test_what_the_rows_differ_in_is_no_override(
+    override: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["audit", override])
+    with pytest.raises(SystemExit):
+        audit.main()
+    assert f"{override}: that is what the rows differ in" in capsys.readouterr().err
+
+
+def test_a_report_of_other_settings_says_so(tmp_path: Path) -> None:
+    assert "made with" not in audit_report.report({}, tmp_path, tmp_path)
+    assert "**Every run is made with epochs=2**" in audit_report.report({}, tmp_path, tmp_path, ["epochs=2"])

@@ -361,6 +361,7 @@ def test_scores_of_another_protocol_say_so(
         (score_module, ["scores=none.csv", "test=false"], "test has no effect here"),
         (score_module, ["scores=none.csv", "protocol.select_on=test"], "select_on has no effect here"),
         (score_module, ["scores=none.csv", "name=../x"], "expected the name of a model, not a path"),
+        (score_module, ["scores=none.csv", "name=.."], "expected the name of a model, not a path"),
     ],
 )
 def test_a_wrong_command_is_one_line(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Optional
 
 import numpy as np
 import pytest
@@ -304,9 +304,7 @@ def test_a_finished_run_is_not_run_again_unless_forced(
             execute(run_of(tmp_path, *arguments, "seed=1"))
         with pytest.raises(AssertionError, match="fitted again"):
             execute(run_of(tmp_path, *arguments), force=True)
-    forced = run_of(tmp_path, *arguments)  # it has failed, and what was there before is left
-    assert forced.record == record
-    assert "fitted again" in (forced.failure or "")
+    assert run_of(tmp_path, *arguments).record is None  # the forced run has failed
     again = execute(run_of(tmp_path, *arguments), force=True)
     assert less_seconds(again["history"]) == less_seconds(record["history"])
     assert again["history"] != record["history"]  # its seconds are its own
@@ -649,6 +647,48 @@ def test_runs_side_by_side(outcomes: list[Outcome], own: Path, tmp_path: Path) -
     assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
 
 
+class Loose:
+    """A model whose defaults are not what its annotations say, and whose annotations are of other kinds."""
+
+    context_length = 0
+
+    def __init__(  # type: ignore[no-untyped-def]
+        self,
+        dim: int = None,  # type: ignore[assignment]  # noqa: RUF013
+        number: int = 1e3,  # type: ignore[assignment]
+        width: Optional[int] = None,  # noqa: UP045
+        spaces: Literal[1, 2] = 1,
+        name: str = "x",
+        shuffle=False,
+    ) -> None: ...
+
+    def fit(self, training: Training) -> None: ...
+
+    def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> np.ndarray:
+        return -candidates.astype(np.float64)
+
+
+@pytest.mark.parametrize("fitting", [(), ("model.width=3", "model.spaces=2", "model.shuffle=full", "model.dim=7")])
+def test_a_default_fits_whatever_its_annotation(
+    fitting: tuple[str, ...], tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    assert execute(run_of(tmp_path, f"model={__name__}.Loose", *overrides, *fitting))["test"]
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("model.width=x", "model.width must be a whole number or null, not 'x'"),
+        ("model.spaces=true", "model.spaces must be 1 or 2, not True"),
+        ("model.name=3", "model.name must be text, not 3"),
+        ("model.dim=2.5", "model.dim must be a whole number, not 2.5"),
+    ],
+)
+def test_another_value_does_not(override: str, told: str, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        run_of(tmp_path, f"model={__name__}.Loose", *overrides, override)
+
+
 def test_a_damaged_record_is_made_again(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     run = run_of(tmp_path, "model=popularity", *overrides)
     record = execute(run)
@@ -664,7 +704,7 @@ def test_a_damaged_model_or_checkpoint_is_named(tmp_path: Path, overrides: tuple
     run = run_of(tmp_path, *arguments)
     execute(run)
     whole = (run.folder / "model.pt").read_bytes()
-    for content in (b"", whole[:100], whole[: len(whole) // 2]):
+    for content in (b"", b"no model", bytes(99), whole[:100], whole[: len(whole) // 2]):
         (run.folder / "model.pt").write_bytes(content)
         with pytest.raises(DataError, match=r"model\.pt is damaged: delete it"):
             execute(run_of(tmp_path, *arguments, "protocol.candidates=all"))
@@ -699,7 +739,10 @@ def test_an_interrupt_that_comes_as_another_error_is_one(
     with pytest.raises(SystemExit) as end, told_when_cut_off():
         execute(run)
     assert end.value.code == 130
-    assert capsys.readouterr().err == "cut off; the same command goes on from here\n"
+    assert (
+        capsys.readouterr().err
+        == "cut off; the same command goes on from the last epoch, with force=true from the first\n"
+    )
     assert run.failure is None
 
 

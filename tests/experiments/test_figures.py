@@ -308,6 +308,44 @@ def test_the_interval_of_a_correlation_is_that_of_resampled_users() -> None:
     assert twice == pytest.approx((low, high), abs=1e-9)
 
 
+# --- what is said of the runs ---
+
+
+@pytest.mark.parametrize(
+    ("module", "override", "told"),
+    [
+        (figure5, "model.hops=2", "model.hops=2 would belie the figure's labels"),
+        (figure6, "++model.dim=16", "model.dim=16 would belie the figure's labels"),
+        (figure6, "model.gmf.dim=16", "model.gmf.dim=16 would belie the figure's labels"),
+        (figure7, "model.dim=16", "model.dim=16 would belie the figure's labels"),
+        (figure6, "protocol.ties=optimistic", "figures count ties with their expected value"),
+        (curves, "protocol.ties=optimistic", "figures count ties with their expected value"),
+        (figure6, "--seeds=0", "0 is no whole number from 1 on"),
+        (figure6, "--jobs=-1", "-1 is no whole number from 1 on"),
+    ],
+)
+def test_what_a_figure_would_not_show_is_refused(
+    module: Any,
+    override: str,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        call(module, monkeypatch, tmp_path, override)
+    assert told in capsys.readouterr().err
+
+
+def test_a_figure_says_what_its_runs_were_made_with() -> None:
+    plain, chosen = (
+        argparse.Namespace(overrides=[]),
+        argparse.Namespace(overrides=["epochs=2", "split_seed=1"], config="chosen"),
+    )
+    assert collect.made_with(plain) == collect.made_with(argparse.Namespace(overrides=[], config="plain")) == ""
+    assert collect.made_with(chosen) == "; made with chosen settings, epochs=2, split_seed=1"
+
+
 # --- figures 5 and 7 ---
 
 

@@ -55,6 +55,8 @@ def test_costs_are_those_of_the_records(tmp_path: Path, monkeypatch: pytest.Monk
     assert rows["mf-bpr"]["epoch_seconds"] == f"{record['history'][1]['fit_seconds']:.1f}"
     assert rows["mf-bpr"]["peak_mib"] == f"{record['peak_memory_mib']:.1f}"
     text = (tmp_path / "results" / "smoke.md").read_text()
+    assert f"**Some of it is made with {' '.join(data)}.**" in text
+    assert "made with" not in smoke.markdown(list(rows.values()))
     assert "| model | ml-100k |" in text
     assert re.search(r"^\| MF-BPR \| \d+ \+ \d+ s \\\| \d", text, re.M)
 
@@ -71,3 +73,12 @@ def test_what_fails_or_cannot_be_had_keeps_what_was_published(
     assert call(monkeypatch, tmp_path, "--datasets", "ijcai-15") == 0
     assert "ijcai-15 is left out: ijcai-15/user_log_format1.csv cannot be found" in capsys.readouterr().out
     assert (tmp_path / "results" / "smoke.csv").read_text() == published
+
+
+def test_a_setting_that_one_model_lacks_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("model.dim=4", "--datasets", "ml-100k", "--models", "popularity", "mf-bpr")
+    assert call(monkeypatch, tmp_path, *data, *asked) == 1
+    assert "FAILED popularity on ml-100k: model.dim: " in capsys.readouterr().err
+    assert (tmp_path / "results" / "records" / "smoke" / "ml-100k" / "mf-bpr.json").exists()

@@ -324,12 +324,30 @@ def test_the_table_of_a_search_has_what_was_given_for_the_data_set_in_a_setting_
     assert [row["settings"] for row in rows_of(tmp_path, "sdm")] == ["model.dim=2 model.context_length=3"]
 
 
+@pytest.mark.parametrize("jobs", ["0", "x", "-1"])
+def test_a_number_of_workers_that_is_none_is_one_line(
+    jobs: str,
+    given: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call(monkeypatch, tmp_path, "model=mf-bpr", f"jobs={jobs}", *given) == 1
+    assert f"mf-bpr: {jobs} is no whole number from 1 on\n" in capsys.readouterr().err
+
+
 def test_what_was_chosen_on_a_file_is_not_for_another(
     given: tuple[str, ...], spaces: Path, ran: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert call(monkeypatch, tmp_path, "model=mf-bpr", *given) == 0
-    *first, path, time = reversed(given)
-    assert chosen.read("csv", "mf-bpr", [f"++{time}", path, *first]) == chosen.read("csv", "mf-bpr", given)
+    path, time = given[:2]
+    folder, name = Path(path.partition("=")[2]).parent, Path(path).name
+    for same in (
+        [f"++{time}", path],
+        [f"dataset.path='{folder}/{name}'", time, "dataset.order=random"],
+        [f"dataset.path={folder}/../{folder.name}/{name}", time, "epochs=7"],
+    ):
+        assert chosen.read("csv", "mf-bpr", same) == chosen.read("csv", "mf-bpr", given)
     for other in (["dataset.path=else.csv", time], [path], []):
         with pytest.raises(chosen.NotChosen, match=r"its settings were chosen on dataset\.path=.* not on "):
             accuracy.job("csv", "mf-bpr", 0, "chosen", other)

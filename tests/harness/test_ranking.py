@@ -47,7 +47,7 @@ class Scripted:
 @pytest.mark.parametrize("targets", [[0, 3], [0, 1]])
 def test_a_target_must_be_once_among_its_candidates(targets: list[int]) -> None:
     instances = replace(held_out([0, 1], 3), targets=np.array(targets), candidates=np.array([[0, 1, 2], [1, 1, 2]]))
-    with pytest.raises(ValueError, match="target of instance 1 must be once"):
+    with pytest.raises(ValueError, match=f"user 1, target {targets[1]}: the target must be once"):
         _ = instances.target_columns
 
 
