@@ -5,6 +5,9 @@
 Only the split is shared with the suite. Model, negatives, contexts, optimiser and evaluation are plain: PyTorch's own
 autograd and Adam, and loops where the program loops. Ids begin with 1, and 0 is the padding. Each line gives
 hit@10/NDCG@10 of the test items; the program takes the best epoch of these.
+
+Held line by line against theirs (github.com/thanhdtran/SDMR: MemNet, model_rec, sampler, data_loader, evaluator), which
+leaves out candidates numbered above the last training item too: on ML-100k there are none.
 """
 
 from __future__ import annotations
