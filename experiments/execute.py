@@ -183,11 +183,13 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
 
 
 def departures(run: Run) -> dict[str, Any]:
-    """What differs from the default protocol, from the data set's default order, and from the paper's variant."""
+    """What differs from the default protocol and split, the data set's default order, and the paper's variant."""
     order = run.config["dataset"].get("order")
     conf = OmegaConf.load(CONF / "dataset" / f"{run.dataset}.yaml")
     plain = OmegaConf.select(conf, "dataset.order") or OmegaConf.select(conf, "order")  # it may be a package of its own
     of_protocol = Protocol(**run.config["protocol"]).departures
+    if split_seed := run.config.get("split_seed", 0):
+        of_protocol["split_seed"] = split_seed
     own = {key: run.config["model"].get(key, value) for key, value in OF_THE_PAPER.items()}
     of_model = {key: value for key, value in own.items() if value != OF_THE_PAPER[key]}
     return of_protocol | ({"order": order} if order != plain else {}) | of_model

@@ -34,7 +34,7 @@ ATOMIC = {"user": "user_id:token", "item": "item_id:token", "time": "timestamp:f
 
 
 def export(task: Task, name: str, folder: Path) -> list[Path]:
-    """Write the task's files into `folder`/`name`; returns them. Raises ValueError if nothing is held out."""
+    """Write the task's files into `folder`/`name`; returns them. Raises DataError if nothing is held out."""
     refuse_none(task.test)
     held_out = {"valid": task.training.development, "test": task.test}
     rows = _interactions(task)

@@ -32,7 +32,7 @@ def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
     """[n, C] the file's scores of the instances' candidates.
 
     Raises DataError at the first row that is unknown, stands there twice, or has no finite score; or if one is missing;
-    and ValueError if there are no instances.
+    or if there are no instances.
     """
     refuse_none(instances)
     table, first_line = _read(path)

@@ -130,9 +130,7 @@ def departures_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """A caption for records that were not made by the default protocol; nothing, if there are none."""
     named: dict[str, set[str]] = {}
     for record in records:
-        found = dict(record.get("departures", {}))
-        if split_seed := record.get("config", {}).get("split_seed"):
-            found["split_seed"] = split_seed
+        found = record.get("departures")
         if found:
             told = ", ".join(f"{name}={value}" for name, value in found.items())
             named.setdefault(told, set()).add(f"{record['model'].rpartition('.')[2]} on {record['dataset']}")

@@ -329,7 +329,7 @@ def test_the_two_commands(
     write(table_of(task.test, scores), Path("Nothing.csv"))
     assert call(score_module, monkeypatch, "scores=Nothing.csv", *overrides) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("Nothing on csv, test: hit@10 0.099, ")
+    assert printed.startswith("Nothing on csv, test, split_seed=2: hit@10 0.099, ")
     expected = summary(count_ranks(scores, task.test.target_columns))["NDCG@10"]
     line = next(line for line in printed.splitlines() if line.startswith("NDCG@10"))
     assert line.split()[1::2] == list(expected)
@@ -344,9 +344,9 @@ def test_scores_of_another_protocol_say_so(
     write(table_of(task.test, np.zeros(task.test.candidates.shape)), Path("Nothing.csv"))
     assert call(score_module, monkeypatch, "scores=Nothing.csv", *overrides) == 0
     line = capsys.readouterr().out.splitlines()[0]
-    assert line.startswith("Nothing on csv, test, candidates=99, ties=pessimistic: hit@10 0.000, ")
+    assert line.startswith("Nothing on csv, test, candidates=99, split_seed=2, ties=pessimistic: hit@10 0.000, ")
     record = json.loads(Path(line.partition("(")[2].removesuffix(")")).read_text())
-    assert record["departures"] == {"candidates": 99}
+    assert record["departures"] == {"candidates": 99, "split_seed": 2}
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import runpy
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,57 +18,25 @@ import torch
 
 from baselines.mf_bpr import MFBPR
 from baselines.popularity import Popularity
-from datasets.interactions import IntArray
-from datasets.parsing import DataError
 from datasets.task import HeldOut, Training
 from experiments import execute as module
 from experiments.configs import compose_run
-from experiments.execute import Run, execute, make_run, told_when_cut_off
-from experiments.jobs import Outcome, run_all
+from experiments.execute import execute
 from harness.protocol import Protocol
 from harness.ranking import Ranks, summary
 from models.sdm import SDM
 from models.sdmr import SDMR
 from models.sdp import SDP
+from tests.experiments.conftest import SMALL, ranks_of, run_of
 
 CHECKOUT = Path(module.__file__).parents[1]
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20)}
-SMALL = ("model.dim=8", "epochs=3", "patience=3")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SDMR_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """50 users with 8 of 140 items each, in the order of their times."""
-    rng = np.random.default_rng(5)
-    path = tmp_path_factory.mktemp("data") / "small.csv"
-    rows = [
-        f"{user},{item},{time}" for user in range(50) for time, item in enumerate(rng.choice(140, 8, replace=False))
-    ]
-    path.write_text("\n".join(["user,item,time", *rows]) + "\n")
-    return path
-
-
-@pytest.fixture
-def overrides(data: Path) -> tuple[str, ...]:
-    return ("dataset=csv", f"dataset.path={data}", "dataset.time=time")
-
-
-def run_of(runs: Path, *overrides: str) -> Run:
-    return make_run(*compose_run(overrides), runs)
 
 
 def less_seconds(history: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{key: value for key, value in entry.items() if "seconds" not in key} for entry in history]
-
-
-def ranks_of(folder: Path) -> dict[str, np.ndarray]:
-    with np.load(folder / "ranks.npz") as saved:
-        return {name: saved[name] for name in saved.files}
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch, model: type) -> None:
@@ -201,49 +166,6 @@ def test_other_data_under_the_same_name_is_another_run(tmp_path: Path, data: Pat
     assert run_of(tmp_path, *there).folder != before.folder
 
 
-def test_data_that_do_not_fit_are_one_line_on_the_terminal(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "damaged.csv"
-    path.write_text(data.read_text() + "3,4\n")
-    arguments = ["model=popularity", "dataset=csv", f"dataset.path={path}", "dataset.time=time"]
-    monkeypatch.setattr(sys, "argv", ["experiments.run", *arguments, f"runs={tmp_path}"])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_module("experiments.run", run_name="__main__")
-    assert re.fullmatch(r".*damaged\.csv, line 402: found 2 fields, expected 3 fields .*", str(end.value.code))
-
-
-@pytest.mark.parametrize(
-    ("override", "told"),
-    [
-        ("test=no", "test must be true or false, not 'no'"),
-        ("force=no", "force must be true or false, not 'no'"),
-        ("seed=abc", "seed must be a whole number, not 'abc'"),
-        ("split_seed=true", "split_seed must be a whole number, not True"),
-        ("threads=0", "threads must be at least 1, not 0"),
-        ("model.item_bias=no", "model.item_bias must be true or false, not 'no'"),
-        ("model.dim=8.5", "model.dim must be a whole number, not 8.5"),
-        ("epochs=ten", "model.optimisation.epochs must be a whole number, not 'ten'"),
-        ("dataset.iterated=no", "dataset.iterated must be true or false, not 'no'"),
-        ("dataset.least=two", "dataset.least must be a whole number, not 'two'"),
-        ("protocol.candidates=50", "protocol.candidates must be one of"),
-    ],
-)
-def test_a_setting_of_another_kind_is_one_line_and_no_run(
-    override: str, told: str, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["experiments.run", "model=mf-bpr", *overrides, f"runs={tmp_path}", override])
-    with pytest.raises(SystemExit, match=re.escape(told)):
-        runpy.run_module("experiments.run", run_name="__main__")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("override", ["model.sdp.dropout=no", "model.sdm.optimisation.epochs=1.5"])
-def test_so_it_is_with_the_settings_of_a_part(override: str, tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match=rf"^{override.partition('=')[0]} must be a "):
-        run_of(tmp_path, "model=sdmr", *overrides, override)
-
-
 # --- a finished run ---
 
 
@@ -360,6 +282,7 @@ def test_the_default_protocol_is_told_as_such(tmp_path: Path, overrides: tuple[s
     run = run_of(tmp_path, "model=popularity", *overrides)
     assert run.config["protocol"] == asdict(Protocol())
     assert execute(run)["departures"] == {}
+    assert module.departures(run_of(tmp_path, "model=popularity", *overrides, "split_seed=2")) == {"split_seed": 2}
     without_time = tuple(override for override in overrides if "time" not in override)
     in_order = run_of(tmp_path, "model=popularity", *without_time, "dataset.order=file")
     assert execute(in_order)["departures"] == {"order": "file"}
@@ -562,264 +485,7 @@ def test_a_killed_run_leaves_no_record_and_goes_on_to_the_same_bits(
     assert all(np.array_equal(ranks[name], others[name]) for name in others)
 
 
-# --- a model of one's own, and several runs side by side ---
-
-OWN_MODEL = '''
-"""A model from outside the checkout. It notes in its folder that a process is here, and that one has fitted it."""
-
-import os
-import time
-from pathlib import Path
-
-import numpy as np
-
-HERE = Path(__file__).parent
-(HERE / f"here-{os.getpid()}").touch()
-
-
-class Nearest:
-    def __init__(self, weight=1.0, wait_for=1):
-        self.weight, self.wait_for = weight, wait_for
-
-    def fit(self, training):
-        if self.weight < 0:
-            raise ArithmeticError("a weight below 0")
-        (HERE / f"fitted-{os.getpid()}").touch()
-        deadline = time.monotonic() + 120
-        while len(list(HERE.glob("here-*"))) < self.wait_for and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.1)
-
-    def score(self, users, contexts, candidates):
-        assert contexts.shape[1] == 20
-        return -self.weight * np.abs(candidates - users[:, None]).astype(np.float64)
-'''
-
-
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    folder = tmp_path / "own"
-    folder.mkdir()
-    (folder / "own_nearest.py").write_text(OWN_MODEL)
-    monkeypatch.syspath_prepend(folder)
-    yield folder
-    sys.modules.pop("own_nearest", None)
-
-
-OWN = ("model._target_=own_nearest.Nearest",)
-
-
-def test_a_model_of_ones_own_is_run_like_any_other(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    run = run_of(tmp_path, *OWN, "model.weight=2.0", *overrides)
-    record = execute(run)
-    assert run.folder.name.startswith("Nearest-")
-    assert record["model"] == "own_nearest.Nearest"
-    assert record["config"]["model"] == {"_target_": "own_nearest.Nearest", "weight": 2.0, "wait_for": 1}
-    assert set(record["test"]) == METRICS
-    assert "history" not in record
-    task, *_ = module._task(json.dumps(run.config["dataset"]), 0)
-    distance = np.abs(task.test.candidates - task.test.users[:, None])
-    target = np.abs(task.test.targets - task.test.users)[:, None]
-    np.testing.assert_array_equal(ranks_of(run.folder)["above"], (distance < target).sum(axis=1))
-    np.testing.assert_array_equal(ranks_of(run.folder)["tied"], (distance == target).sum(axis=1) - 1)
-
-
-@pytest.fixture
-def outcomes(own: Path, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
-    """Of two jobs that want the same run, and one that fails, side by side."""
-    names = ("TQDM_DISABLE", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
-    for name in names:
-        monkeypatch.setenv(name, "1")  # and undone at the end, since `run_all` sets them for good
-    same = (*OWN, "model.wait_for=3", *overrides)
-    failing = (*OWN, "model.weight=-1.0", *overrides)
-    return list(run_all([same, failing, same], tmp_path / "runs", workers=3))
-
-
-def test_runs_side_by_side(outcomes: list[Outcome], own: Path, tmp_path: Path) -> None:
-    """The run that two processes want is made once, for both; the one that fails is an outcome and stops no other."""
-    assert len(list(own.glob("here-*"))) == 3
-    assert len(list(own.glob("fitted-*"))) == 1
-    failed = [outcome for outcome in outcomes if outcome.record is None]
-    assert [outcome.error for outcome in failed] == ["ArithmeticError: a weight below 0"]
-    assert "model.weight=-1.0" in failed[0].overrides
-    first, second = (outcome.record for outcome in outcomes if outcome.record is not None)
-    assert first == second
-    assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
-
-
-class Loose:
-    """A model whose defaults are not what its annotations say, and whose annotations are of other kinds."""
-
-    context_length = 0
-
-    def __init__(  # type: ignore[no-untyped-def]
-        self,
-        dim: int = None,  # type: ignore[assignment]  # noqa: RUF013
-        number: int = 1e3,  # type: ignore[assignment]
-        width: Optional[int] = None,  # noqa: UP045
-        spaces: Literal[1, 2] = 1,
-        name: str = "x",
-        shuffle=False,
-    ) -> None: ...
-
-    def fit(self, training: Training) -> None: ...
-
-    def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> np.ndarray:
-        return -candidates.astype(np.float64)
-
-
-@pytest.mark.parametrize("fitting", [(), ("model.width=3", "model.spaces=2", "model.shuffle=full", "model.dim=7")])
-def test_a_default_fits_whatever_its_annotation(
-    fitting: tuple[str, ...], tmp_path: Path, overrides: tuple[str, ...]
-) -> None:
-    assert execute(run_of(tmp_path, f"model={__name__}.Loose", *overrides, *fitting))["test"]
-
-
-@pytest.mark.parametrize(
-    ("override", "told"),
-    [
-        ("model.width=x", "model.width must be a whole number or null, not 'x'"),
-        ("model.spaces=true", "model.spaces must be 1 or 2, not True"),
-        ("model.name=3", "model.name must be text, not 3"),
-        ("model.dim=2.5", "model.dim must be a whole number, not 2.5"),
-    ],
-)
-def test_another_value_does_not(override: str, told: str, tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match=re.escape(told)):
-        run_of(tmp_path, f"model={__name__}.Loose", *overrides, override)
-
-
-def test_a_damaged_record_is_made_again(tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    run = run_of(tmp_path, "model=popularity", *overrides)
-    record = execute(run)
-    (run.folder / "record.json").write_text('{"a": ')
-    assert run.record is None
-    assert execute(run)["test"] == record["test"]
-    (run.folder / "failure.json").write_text("")
-    assert run.failure is None
-
-
-def test_a_damaged_model_or_checkpoint_is_named(tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    arguments = ("model=mf-bpr", *overrides, *SMALL)
-    run = run_of(tmp_path, *arguments)
-    execute(run)
-    whole = (run.folder / "model.pt").read_bytes()
-    for content in (b"", b"no model", bytes(99), whole[:100], whole[: len(whole) // 2]):
-        (run.folder / "model.pt").write_bytes(content)
-        with pytest.raises(DataError, match=r"model\.pt is damaged: delete it"):
-            execute(run_of(tmp_path, *arguments, "protocol.candidates=all"))
-    other = run_of(tmp_path, *arguments, "seed=1")
-    other.folder.mkdir(parents=True)
-    (other.folder / "checkpoint.pt").write_bytes(whole[:100])
-    with pytest.raises(DataError, match=r"checkpoint\.pt is damaged: delete it"):
-        execute(other)
-    (other.folder / "checkpoint.pt").unlink()
-    assert execute(other)["best_epoch"] >= 0
-
-
-class Compiled:
-    """A model whose compiled code makes another error of Ctrl-C."""
-
-    context_length = 0
-
-    def fit(self, training: Training) -> None:
-        try:
-            raise KeyboardInterrupt
-        except KeyboardInterrupt as error:
-            raise SystemError("returned a result with an exception set") from error
-
-    def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> IntArray:
-        raise AssertionError
-
-
-def test_an_interrupt_that_comes_as_another_error_is_one(
-    tmp_path: Path, overrides: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = run_of(tmp_path, f"model={__name__}.Compiled", *overrides)
-    with pytest.raises(SystemExit) as end, told_when_cut_off():
-        execute(run)
-    assert end.value.code == 130
-    assert (
-        capsys.readouterr().err
-        == "cut off; the same command goes on from the last epoch, with force=true from the first\n"
-    )
-    assert run.failure is None
-
-
-class Deadly:
-    """A model whose fit ends the process, as the kernel does when memory is out, or a person by Ctrl-C."""
-
-    context_length = 0
-
-    def __init__(self, number: int = signal.SIGKILL) -> None:
-        self.number = number
-
-    def fit(self, training: Training) -> None:
-        os.kill(os.getpid(), self.number)
-
-    def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> IntArray:
-        raise AssertionError
-
-
-def test_a_run_whose_process_is_killed_does_not_stop_the_others(tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    deadly = (f"model._target_={__name__}.Deadly", *overrides)
-    outcomes = {o.overrides: o for o in run_all([deadly, ("model=popularity", *overrides)], tmp_path, workers=1)}
-    assert outcomes[deadly].record is None
-    assert "killed by signal 9" in outcomes[deadly].error
-    assert run_of(tmp_path, *deadly).failure == outcomes[deadly].error
-    assert outcomes["model=popularity", *overrides].record is not None
-
-
-def test_a_run_that_is_interrupted_has_not_failed(tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    interrupted = (f"model._target_={__name__}.Deadly", f"model.number={int(signal.SIGINT)}", *overrides)
-    (outcome,) = run_all([interrupted], tmp_path, workers=1)
-    assert "killed by signal 2" in outcome.error
-    assert run_of(tmp_path, *interrupted).failure is None
-
-
-def test_what_a_run_dies_of_is_kept_until_it_succeeds(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    failing = run_of(tmp_path, *OWN, "model.weight=-1.0", *overrides)
-    with pytest.raises(ArithmeticError):
-        execute(failing)
-    assert failing.failure == "ArithmeticError: a weight below 0"
-    (own / "own_nearest.py").write_text(OWN_MODEL.replace("self.weight < 0", "self.weight < -9"))
-    sys.modules.pop("own_nearest")
-    assert execute(failing)
-    assert failing.failure is None
-
-
-def test_a_failed_run_of_a_multirun_is_told_with_its_settings_and_stops_no_other(
-    own: Path, tmp_path: Path, overrides: tuple[str, ...]
-) -> None:
-    command = [sys.executable, "-m", "experiments.run", "-m", *OWN, "model.weight=-1.0,1.0", *overrides]
-    done = subprocess.run(
-        [*command, f"runs={tmp_path / 'runs'}"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(own)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert "FAILED model=own_nearest.Nearest model.weight=-1.0" in done.stderr
-    assert "a weight below 0" in done.stderr
-    assert run_of(tmp_path / "runs", *OWN, "model.weight=1.0", *overrides).record is not None
-
-
-def test_data_that_are_not_there_stop_no_other_run_of_a_multirun(tmp_path: Path, data: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "experiments.run",
-        "-m",
-        "model=popularity",
-        "dataset=csv",
-        f"runs={tmp_path / 'runs'}",
-    ]
-    paths = f"dataset.path={tmp_path / 'nowhere.csv'},{data}"
-    done = subprocess.run([*command, paths], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "FAILED model=popularity dataset=csv" in done.stderr
-    assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
+# --- what runs took ---
 
 
 def test_seconds_in_all_count_a_part_once_wherever_its_record_is() -> None:
@@ -834,12 +500,3 @@ def test_seconds_in_all_count_a_part_once_wherever_its_record_is() -> None:
     assert module.seconds_in_all([part, whole, other]) == 131.0
     assert module.seconds_in_all([whole, other]) == 131.0  # the part's record is not to be had
     assert module.seconds_in_all([record("my.SDMR", {"sdm": its_name}, {"fit": 20.0})]) == 20.0  # an old record
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot hold a process to some cores")
-def test_as_many_runs_side_by_side_as_there_are_cores_for_this_process() -> None:
-    program = (
-        "import os; os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]); "
-        "from experiments.jobs import CORES; print(CORES)"
-    )
-    assert subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True).stdout == "1\n"

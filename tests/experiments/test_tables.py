@@ -608,10 +608,6 @@ def test_a_published_table_names_the_departures_of_its_records(tmp_path: Path) -
     assert publish.departures_of([honest, {"model": "models.sdp.SDP"}]) == []
     other = honest | {"departures": {"select_on": "test", "candidates": 99}}
     shown = honest | {"dataset": "epinions", "departures": {"order": "file"}}
-    (caption, _) = publish.departures_of(
-        [honest | {"config": {"split_seed": 2}}, honest | {"config": {"split_seed": 0}}]
-    )
-    assert caption == "**Departs from the default protocol**: split_seed=2 (SDM on ml-100k)."
     (caption, _) = publish.departures_of([honest, other, shown])
     assert "select_on=test, candidates=99 (SDM on ml-100k); order=file (SDM on epinions)" in caption
     path = write_record(tmp_path, "sdm", 0)
