@@ -39,57 +39,59 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	mkdir -p $(VENV)/typing && ln -sfn $(CURDIR) $(VENV)/typing/sdmr
+	cd $(VENV)/typing && ../bin/mypy --config-file $(CURDIR)/setup.cfg --cache-dir $(CURDIR)/.mypy_cache \
+		-p sdmr.datasets -p sdmr.harness -p sdmr.models -p sdmr.baselines -p sdmr.experiments
 
 table1 table2: table%: $(READY)
-	$(BIN)/python -m experiments.tables.statistics $*
+	$(BIN)/python -m sdmr.experiments.tables.statistics $*
 
 table3 table4: table%: $(READY)
-	$(BIN)/python -m experiments.tables.accuracy $* $(TABLE_OPTIONS)
+	$(BIN)/python -m sdmr.experiments.tables.accuracy $* $(TABLE_OPTIONS)
 
 smoke: $(READY)
-	$(BIN)/python -m experiments.tables.smoke $(if $(DATASETS),--datasets $(DATASETS)) \
+	$(BIN)/python -m sdmr.experiments.tables.smoke $(if $(DATASETS),--datasets $(DATASETS)) \
 		$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS))
 
 publish: $(READY)
-	$(BIN)/python -m experiments.tables.publish $(TABLE) $(TABLE_OPTIONS)
+	$(BIN)/python -m sdmr.experiments.tables.publish $(TABLE) $(TABLE_OPTIONS)
 
 audit: $(READY)
-	$(BIN)/python -m experiments.tables.audit --seeds $(SEEDS) $(if $(FACTORS),--factors $(FACTORS)) \
+	$(BIN)/python -m sdmr.experiments.tables.audit --seeds $(SEEDS) $(if $(FACTORS),--factors $(FACTORS)) \
 		$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(filter no,$(TRAIN)),--no-train)
 
 figure5: $(READY)
-	$(BIN)/python -m experiments.figures.figure5 --seeds $(SEEDS) $(FIGURE_OPTIONS) $(if $(DATASET),--dataset $(DATASET)) \
+	$(BIN)/python -m sdmr.experiments.figures.figure5 --seeds $(SEEDS) $(FIGURE_OPTIONS) $(if $(DATASET),--dataset $(DATASET)) \
 		$(if $(DIM),--dim $(DIM))
 
 figure6: $(READY)
-	$(BIN)/python -m experiments.figures.figure6 --seeds $(SEEDS) $(FIGURE_OPTIONS) \
+	$(BIN)/python -m sdmr.experiments.figures.figure6 --seeds $(SEEDS) $(FIGURE_OPTIONS) \
 		$(if $(DATASETS),--datasets $(DATASETS)) $(if $(MODELS),--models $(MODELS)) $(if $(HOPS),--hops $(HOPS)) \
 		$(if $(DIMS),--dims $(DIMS)) $(if $(LENGTHS),--lengths $(LENGTHS))
 
 figure7: $(READY)
-	$(BIN)/python -m experiments.figures.figure7 $(FIGURE_OPTIONS) $(if $(DATASET),--dataset $(DATASET)) \
+	$(BIN)/python -m sdmr.experiments.figures.figure7 $(FIGURE_OPTIONS) $(if $(DATASET),--dataset $(DATASET)) \
 		$(if $(DIM),--dim $(DIM)) $(if $(FOR),--user '$(FOR)') $(if $(TARGET),--target '$(subst ','\'',$(TARGET))')
 
 curves speed: $(READY)
-	$(BIN)/python -m experiments.figures.$@ --seeds $(SEEDS) --config $(CONFIG) $(if $(NAME),--name $(NAME)) \
+	$(BIN)/python -m sdmr.experiments.figures.$@ --seeds $(SEEDS) --config $(CONFIG) $(if $(NAME),--name $(NAME)) \
 		$(if $(DATASET),--dataset $(DATASET)) $(if $(MODELS),--models $(MODELS))
 
 # All figures, from what is there: nothing is trained.
 figures: SEEDS = 3
 figures: $(READY)
-	$(BIN)/python -m experiments.figures.figure5 --no-train
-	$(BIN)/python -m experiments.figures.figure6 --no-train --seeds $(SEEDS)
-	$(BIN)/python -m experiments.figures.figure6 --no-train --name figure6-cmn --models cmn
-	$(BIN)/python -m experiments.figures.figure6 --no-train --name figure6-context --dims 64 --hops 3 --lengths 5 10 20 \
+	$(BIN)/python -m sdmr.experiments.figures.figure5 --no-train
+	$(BIN)/python -m sdmr.experiments.figures.figure6 --no-train --seeds $(SEEDS)
+	$(BIN)/python -m sdmr.experiments.figures.figure6 --no-train --name figure6-cmn --models cmn
+	$(BIN)/python -m sdmr.experiments.figures.figure6 --no-train --name figure6-context --dims 64 --hops 3 --lengths 5 10 20 \
 		--seeds $(SEEDS)
-	$(BIN)/python -m experiments.figures.figure6 --no-train --name figure6-ta-feng --datasets ta-feng --dims 16 64
-	$(BIN)/python -m experiments.figures.figure7 --no-train
-	$(BIN)/python -m experiments.figures.curves --seeds $(SEEDS) --config $(CONFIG)
-	$(BIN)/python -m experiments.figures.speed --seeds $(SEEDS) --config $(CONFIG)
+	$(BIN)/python -m sdmr.experiments.figures.figure6 --no-train --name figure6-ta-feng --datasets ta-feng --dims 16 64
+	$(BIN)/python -m sdmr.experiments.figures.figure7 --no-train
+	$(BIN)/python -m sdmr.experiments.figures.curves --seeds $(SEEDS) --config $(CONFIG)
+	$(BIN)/python -m sdmr.experiments.figures.speed --seeds $(SEEDS) --config $(CONFIG)
 
 sweep status: $(READY)
-	$(BIN)/python -m experiments.$@ $(SWEEP_OPTIONS) $(OVERRIDES)
+	$(BIN)/python -m sdmr.experiments.$@ $(SWEEP_OPTIONS) $(OVERRIDES)
 
 bench: $(READY)
-	$(BIN)/python -m experiments.bench
+	$(BIN)/python -m sdmr.experiments.bench

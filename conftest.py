@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from harness import loops
+from sdmr.harness import loops
 
 torch.set_num_threads(1)
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.dropout import Dropout
-from harness.embedding import Embedding
-from harness.optimiser import Optimisation
-from harness.training import TorchRecommender
+from sdmr.harness.dropout import Dropout
+from sdmr.harness.embedding import Embedding
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.training import TorchRecommender
 
 
 class Caser(TorchRecommender):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from harness.embedding import Embedding
-from harness.optimiser import Optimisation
-from harness.training import TorchRecommender
+from sdmr.harness.embedding import Embedding
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.training import TorchRecommender
 
 
 class CML(TorchRecommender):

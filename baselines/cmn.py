@@ -8,13 +8,13 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
-from baselines.cmn_attention import Near, attend, neighbours
-from baselines.neumf import GMF
-from datasets.task import Training
-from harness.embedding import Embedding
-from harness.initialise import he_normal
-from harness.optimiser import Optimisation
-from harness.training import TorchRecommender
+from sdmr.baselines.cmn_attention import Near, attend, neighbours
+from sdmr.baselines.neumf import GMF
+from sdmr.datasets.task import Training
+from sdmr.harness.embedding import Embedding
+from sdmr.harness.initialise import he_normal
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.training import TorchRecommender
 
 MOST_ENTRIES = 1 << 20  # (user, item, neighbour) triples scored at a time
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.loops import call, compiled
+from sdmr.harness.loops import call, compiled
 
 
 @dataclass(frozen=True, eq=False)

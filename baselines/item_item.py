@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from datasets.interactions import IntArray
+from sdmr.datasets.interactions import IntArray
 
 
 def sums_over_history(histories: csr_matrix, similarity: csr_matrix, candidates: IntArray) -> NDArray[np.float64]:

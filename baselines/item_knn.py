@@ -9,9 +9,9 @@ from implicit.nearest_neighbours import all_pairs_knn, bm25_weight, normalize
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from baselines.item_item import sums_over_history
-from datasets.interactions import IntArray
-from datasets.task import Training
+from sdmr.baselines.item_item import sums_over_history
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.task import Training
 
 
 class ItemKNN:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.embedding import Embedding
-from harness.initialise import lecun_uniform
-from harness.optimiser import Optimisation
-from harness.training import TorchRecommender
+from sdmr.harness.embedding import Embedding
+from sdmr.harness.initialise import lecun_uniform
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.training import TorchRecommender
 
 
 class GMF(TorchRecommender):

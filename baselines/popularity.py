@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.interactions import IntArray
-from datasets.task import Training
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.task import Training
 
 
 class Popularity:

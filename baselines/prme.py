@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from harness.embedding import Embedding
-from harness.optimiser import Optimisation
-from harness.training import TorchRecommender
+from sdmr.harness.embedding import Embedding
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.training import TorchRecommender
 
 
 class PRME(TorchRecommender):

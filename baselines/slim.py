@@ -6,9 +6,9 @@ import fastslim
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.item_item import sums_over_history
-from datasets.interactions import IntArray
-from datasets.task import Training
+from sdmr.baselines.item_item import sums_over_history
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.task import Training
 
 
 class SLIM:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from harness.embedding import Embedding
-from harness.optimiser import Optimisation
-from harness.training import TorchRecommender
+from sdmr.harness.embedding import Embedding
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.training import TorchRecommender
 
 
 class TransRec(TorchRecommender):

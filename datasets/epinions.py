@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datasets.filters import Order, check_order, core, in_file_order
-from datasets.interactions import Interactions
-from datasets.parsing import Layout, as_interactions, check_totals, drop_duplicates, read_columns
-from datasets.sources import Download, RawFile, find, verify
+from sdmr.datasets.filters import Order, check_order, core, in_file_order
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.parsing import Layout, as_interactions, check_totals, drop_duplicates, read_columns
+from sdmr.datasets.sources import Download, RawFile, find, verify
 
 _TERMS = "Epinions: its page asks to cite Massa & Avesani, Trust-aware Recommender Systems, RecSys 2007."
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from datasets.interactions import IntArray, Interactions
+from sdmr.datasets.interactions import IntArray, Interactions
 
 Order = Literal["random", "file"]
 

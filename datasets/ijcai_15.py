@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datasets.filters import Order, basket_sizes, check_order, draw, sample_baskets, shuffled
-from datasets.interactions import Interactions
-from datasets.parsing import DataError, Layout, as_interactions, drop_duplicates, open_raw, read_in_parts
-from datasets.sources import RawFile, find, verify
+from sdmr.datasets.filters import Order, basket_sizes, check_order, draw, sample_baskets, shuffled
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.parsing import DataError, Layout, as_interactions, drop_duplicates, open_raw, read_in_parts
+from sdmr.datasets.sources import RawFile, find, verify
 
 _LOG = RawFile(name="ijcai-15/user_log_format1.csv", sha256=None)
 # The purchases of 17,616 users after April 2015 in sessions of at least two, as prepared for SHAN (Ying et al. 2018).

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datasets.filters import in_file_order
-from datasets.interactions import Interactions
-from datasets.parsing import Layout, as_interactions, check_totals, read_columns, refuse_duplicates
-from datasets.sources import Download, RawFile, Wheel, find, verify
+from sdmr.datasets.filters import in_file_order
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.parsing import Layout, as_interactions, check_totals, read_columns, refuse_duplicates
+from sdmr.datasets.sources import Download, RawFile, Wheel, find, verify
 
 _TERMS = (
     "MovieLens data: for research, not for commercial use, not to be redistributed; cite Harper & Konstan, "

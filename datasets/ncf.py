@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.interactions import IntArray, Interactions
-from datasets.parsing import DataError, Layout, open_raw, read_columns, refuse_duplicates
-from datasets.split import MINIMUM, Rows, assemble, seen_items
-from datasets.task import Task
-from datasets.unseen import Unseen
+from sdmr.datasets.interactions import IntArray, Interactions
+from sdmr.datasets.parsing import DataError, Layout, open_raw, read_columns, refuse_duplicates
+from sdmr.datasets.split import MINIMUM, Rows, assemble, seen_items
+from sdmr.datasets.task import Task
+from sdmr.datasets.unseen import Unseen
 
 _FIELDS = {"user": int, "item": int, "rating": float, "time": int}
 

@@ -9,11 +9,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datasets import parsing
-from datasets.filters import Order, check_order, core, in_file_order
-from datasets.interactions import Interactions
-from datasets.parsing import DataError, Layout, as_interactions, note_read, open_raw, read_columns, refuse_duplicates
-from datasets.sources import RawFile, data_folder, find, verify
+from sdmr.datasets import parsing
+from sdmr.datasets.filters import Order, check_order, core, in_file_order
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.parsing import (
+    DataError,
+    Layout,
+    as_interactions,
+    note_read,
+    open_raw,
+    read_columns,
+    refuse_duplicates,
+)
+from sdmr.datasets.sources import RawFile, data_folder, find, verify
 
 _PATTERNS = ("netflix/training_set/mv_*.txt", "netflix/combined_data_*.txt")
 _SAMPLE = RawFile(
@@ -26,7 +34,7 @@ _SAMPLE_LAYOUT = Layout({"user": int, "item": int, "rating": int}, separator=","
 def netflix(month: str, least: int = 5, iterated: bool = True) -> Interactions:
     """The ratings of one month (such as "2005-12"), times in days, then filtered (`filters.core`).
 
-    The paper does not name its month, nor say whether its 5-core was iterated; `experiments.tables.netflix_months`
+    The paper does not name its month, nor say whether its 5-core was iterated; `sdmr.experiments.tables.netflix_months`
     tells which month comes nearest to its Table 1 (1,888 users, 3,724 items, 103,254 interactions). Reads the Prize's
     own files in the folder named by SDMR_DATA: netflix/training_set/mv_*.txt or netflix/combined_data_*.txt. They go
     movie by movie, so that file order, which orders equal days (`last_tie: file`), is that of the item ids: the last

@@ -19,7 +19,7 @@ from typing import IO, cast
 import numpy as np
 import pandas as pd
 
-from datasets.interactions import Interactions
+from sdmr.datasets.interactions import Interactions
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.interactions import IntArray, Interactions
-from datasets.parsing import files_read
-from datasets.sources import cache_folder, data_folder, sha256, write_whole
-from datasets.split import split
-from datasets.task import Contexts, HeldOut, Instances, Task, Training
+from sdmr.datasets.interactions import IntArray, Interactions
+from sdmr.datasets.parsing import files_read
+from sdmr.datasets.sources import cache_folder, data_folder, sha256, write_whole
+from sdmr.datasets.split import split
+from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pooch
 import requests
 
-from datasets.parsing import DataError
+from sdmr.datasets.parsing import DataError
 
 CONNECT_SECONDS = 5  # a machine without internet must soon get to the next route
 READ_SECONDS = 60  # between two packets

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from datasets.interactions import IntArray, Interactions
-from datasets.task import Contexts, HeldOut, Instances, Task, Training
-from datasets.unseen import Unseen
+from sdmr.datasets.interactions import IntArray, Interactions
+from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
+from sdmr.datasets.unseen import Unseen
 
 MINIMUM = 3  # a shorter sequence only trains: one item for test, one for development, one to learn from
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from datasets.filters import Order, basket_sizes, check_order, shuffled
-from datasets.interactions import Interactions
-from datasets.parsing import DataError, Layout, as_interactions, check_totals, drop_duplicates, read_columns
-from datasets.sources import RawFile, Wheel, find, verify
+from sdmr.datasets.filters import Order, basket_sizes, check_order, shuffled
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.parsing import DataError, Layout, as_interactions, check_totals, drop_duplicates, read_columns
+from sdmr.datasets.sources import RawFile, Wheel, find, verify
 
 _TERMS = "Ta-Feng: released for research (ACM RecSys wiki); no licence text is known."
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datasets.filters import Order, check_order, core, in_file_order
-from datasets.interactions import IntArray, Interactions
-from datasets.parsing import DataError, Layout, as_interactions, drop_duplicates, open_raw, read_columns
+from sdmr.datasets.filters import Order, check_order, core, in_file_order
+from sdmr.datasets.interactions import IntArray, Interactions
+from sdmr.datasets.parsing import DataError, Layout, as_interactions, drop_duplicates, open_raw, read_columns
 
 
 def csv_file(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from datasets.interactions import IntArray
+from sdmr.datasets.interactions import IntArray
 
 
 @dataclass(frozen=True, eq=False)

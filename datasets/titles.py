@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 
-from datasets.parsing import DataError, open_raw
-from datasets.sources import Download, RawFile, Wheel, find
+from sdmr.datasets.parsing import DataError, open_raw
+from sdmr.datasets.sources import Download, RawFile, Wheel, find
 
 
 @dataclass(frozen=True)

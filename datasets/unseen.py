@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from datasets.interactions import IntArray
+from sdmr.datasets.interactions import IntArray
 
 
 class Unseen:

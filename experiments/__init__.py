@@ -1,24 +1,24 @@
 """The commands a person runs; tables, figures and statistics over records."""
 
 import os
-from importlib.util import find_spec
+import sys
 from pathlib import Path
 
 
-def _check_rooms() -> None:
-    """A foreign package of the name of one of ours (Hugging Face's `datasets`, say) would fail far from its cause."""
-    root = Path(__file__).parent.parent
-    for room in ("datasets", "harness", "models", "baselines"):
-        spec = find_spec(room)
-        place = None if spec is None or spec.origin is None else Path(spec.origin).parent
-        if place != root / room:
-            raise ImportError(
-                f"the package {room!r} in this environment is {place}, not {root / room}: another distribution of "
-                "that name hides this suite's. Run from the checkout's folder, or in an environment of its own."
-            )
+def _move_checkout_last() -> None:
+    """Put the checkout behind everything else on the import path.
+
+    `python -m` puts the current folder first. Where that is the checkout, its folders `datasets`, `models` … would
+    hide packages of these names, such as Hugging Face's `datasets`.
+    """
+    checkout = Path(__file__).resolve().parent.parent
+    is_checkout = [Path(entry).resolve() == checkout for entry in sys.path]
+    if any(is_checkout):
+        others = [entry for entry, is_it in zip(sys.path, is_checkout, strict=True) if not is_it]
+        sys.path[:] = [*others, str(checkout)]
 
 
-_check_rooms()
+_move_checkout_last()
 # PyTorch reads this when it first allocates: tables of hundreds of MB in large pages, where the system has them. A
 # row-wise step then spends its time on rows, not on finding their pages.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

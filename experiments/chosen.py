@@ -1,4 +1,4 @@
-"""Chosen settings: one small file a model and data set, written by `experiments.sweep`, read by the tables."""
+"""Chosen settings: one small file a model and data set, written by `sdmr.experiments.sweep`, read by the tables."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from datasets.sources import write_whole
-from experiments.configs import compose_run
+from sdmr.datasets.sources import write_whole
+from sdmr.experiments.configs import compose_run
 
 FILES = ("csv", "inter", "ncf", "netflix")  # data sets that must be told what they are
-COMMAND = "# python -m experiments.sweep "  # how the line of provenance begins that can be given again
+COMMAND = "# python -m sdmr.experiments.sweep "  # how the line of provenance begins that can be given again
 FOLDER = Path(__file__).parent / "conf" / "chosen"
 
 

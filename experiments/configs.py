@@ -12,6 +12,7 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -22,11 +23,11 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.optimiser import Optimisation
-from harness.protocol import Protocol
-from harness.ranking import Ties
-from harness.training import TorchRecommender
-from models.variant import by_variant
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.protocol import Protocol
+from sdmr.harness.ranking import Ties
+from sdmr.harness.training import TorchRecommender
+from sdmr.models.variant import by_variant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,25 +41,26 @@ class Model:
 
 # Choice on the command line -> model. The order is that of Table 3.
 MODELS = {
-    "popularity": Model("Popularity", "baselines.popularity.Popularity"),
-    "item-knn": Model("Item-KNN", "baselines.item_knn.ItemKNN"),
-    "slim": Model("SLIM", "baselines.slim.SLIM"),
-    "mf-bpr": Model("MF-BPR", "baselines.mf_bpr.MFBPR"),
-    "cml": Model("CML", "baselines.cml.CML"),
-    "neumf": Model("NeuMF++", "baselines.neumf.NeuMF"),
-    "cmn": Model("CMN++", "baselines.cmn.CMN", {"gmf": {"objective": "bpr"}}),
-    "prme": Model("PRME", "baselines.prme.PRME", {"context_length": 1}),
-    "prme-s": Model("PRME_s", "baselines.prme.PRME"),
-    "transrec": Model("TransRec", "baselines.transrec.TransRec"),
-    "caser": Model("Caser", "baselines.caser.Caser"),
-    "sdp": Model("SDP", "models.sdp.SDP"),
-    "sdm": Model("SDM", "models.sdm.SDM"),
-    "sdmr": Model("SDMR", "models.sdmr.SDMR"),
+    "popularity": Model("Popularity", "sdmr.baselines.popularity.Popularity"),
+    "item-knn": Model("Item-KNN", "sdmr.baselines.item_knn.ItemKNN"),
+    "slim": Model("SLIM", "sdmr.baselines.slim.SLIM"),
+    "mf-bpr": Model("MF-BPR", "sdmr.baselines.mf_bpr.MFBPR"),
+    "cml": Model("CML", "sdmr.baselines.cml.CML"),
+    "neumf": Model("NeuMF++", "sdmr.baselines.neumf.NeuMF"),
+    "cmn": Model("CMN++", "sdmr.baselines.cmn.CMN", {"gmf": {"objective": "bpr"}}),
+    "prme": Model("PRME", "sdmr.baselines.prme.PRME", {"context_length": 1}),
+    "prme-s": Model("PRME_s", "sdmr.baselines.prme.PRME"),
+    "transrec": Model("TransRec", "sdmr.baselines.transrec.TransRec"),
+    "caser": Model("Caser", "sdmr.baselines.caser.Caser"),
+    "sdp": Model("SDP", "sdmr.models.sdp.SDP"),
+    "sdm": Model("SDM", "sdmr.models.sdm.SDM"),
+    "sdmr": Model("SDMR", "sdmr.models.sdmr.SDMR"),
 }
 
 OmegaConf.register_new_resolver("by_variant", by_variant, replace=True)
 
 CONF = Path(__file__).parent / "conf"
+LAYERS = ("datasets", "harness", "models", "baselines", "experiments")
 # Settings whose plain value is the data set's, not the model's.
 OF_THE_DATASET = ("epochs", "patience", "context_length", "development_instances")
 
@@ -75,10 +77,21 @@ def model_of(choice: str) -> Model:
 def class_of(target: str) -> type:
     """The class that a dotted path names. Raises ValueError, saying what is missing."""
     module, _, name = target.rpartition(".")
+    if _is_name_before_the_package(module):
+        raise ValueError(f"model._target_={target}: the class of this suite is sdmr.{target}")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"model._target_={target}: no such class can be imported ({error})") from error
+
+
+def _is_name_before_the_package(module: str) -> bool:
+    """Whether a dotted name is that of a module of this suite without `sdmr.`, and not a module of the user's."""
+    top = module.split(".")[0]
+    if top not in LAYERS or find_spec(f"sdmr.{top}") is None or find_spec(f"sdmr.{module}") is None:
+        return False
+    spec = find_spec(top)
+    return spec is None or (spec.origin is not None and Path(spec.origin).is_relative_to(CONF.parents[1]))
 
 
 def config_of(target: str) -> dict[str, Any]:
@@ -269,7 +282,7 @@ def taken_from(arguments: Sequence[str], names: Sequence[str]) -> tuple[dict[str
 
 
 def compose_run(overrides: Sequence[str]) -> tuple[dict[str, Any], str]:
-    """The resolved config that `experiments.run` would see with these overrides, and the name of its data set.
+    """The resolved config that `sdmr.experiments.run` would see with these overrides, and the name of its data set.
 
     Raises ValueError if they make none: a setting that does not exist, or one that is missing.
     """

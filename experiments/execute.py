@@ -21,15 +21,15 @@ from hydra.utils import get_method, instantiate
 from omegaconf import OmegaConf
 from scipy.sparse import csr_matrix
 
-from datasets.prepare import fingerprint, prepare
-from datasets.split import seen_items
-from datasets.task import Task
-from experiments.configs import CONF, class_of, compose_run, refuse_other_kinds
-from harness.files import save_arrays, save_json
-from harness.protocol import Protocol
-from harness.ranking import Ranks, Ties, rank, rank_among_all, refuse_dependence_on_order, summary, tie_counts
-from harness.records import environment, peak_memory, run_key, source_digest
-from harness.training import TorchRecommender, best_epoch
+from sdmr.datasets.prepare import fingerprint, prepare
+from sdmr.datasets.split import seen_items
+from sdmr.datasets.task import Task
+from sdmr.experiments.configs import CONF, class_of, compose_run, refuse_other_kinds
+from sdmr.harness.files import save_arrays, save_json
+from sdmr.harness.protocol import Protocol
+from sdmr.harness.ranking import Ranks, Ties, rank, rank_among_all, refuse_dependence_on_order, summary, tie_counts
+from sdmr.harness.records import environment, peak_memory, read_record, run_name, source_digest
+from sdmr.harness.training import TorchRecommender, best_epoch
 
 log = logging.getLogger(__name__)
 IDENTITY = ("model", "dataset", "seed", "split_seed", "test", "protocol")  # the settings that a run is known by
@@ -61,7 +61,7 @@ class Run:
 def _read(path: Path) -> dict[str, Any] | None:
     """The file's JSON. None if there is none; a damaged one is none, so that the run is made again."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return read_record(path) if path.exists() else None
     except ValueError as error:
         log.warning("%s is damaged, and is as if it were not there: %s", path, error)
         return None
@@ -79,12 +79,12 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
         raise ValueError(f"test=false: a run that never ranks the test items cannot select on or rank them, as {asked}")
     identity = {name: config[name] for name in IDENTITY if name != "protocol"} | {"protocol": protocol.of_ranks}
     target = identity["model"]["_target_"]
-    judged_by = "harness.protocol", "harness.ranking", "datasets.prepare"
+    judged_by = "sdmr.harness.protocol", "sdmr.harness.ranking", "sdmr.datasets.prepare"
     source = source_digest(class_of(target).__module__, *judged_by, _module_of(identity))
     task, data, _ = _prepared(identity)
     length = longest_context(task) if identity["dataset"].get("basket") else CONTEXT_LENGTH
     identity["model"] = _with_context_length(identity["model"], length)
-    return Run(identity, data, source, dataset, runs / dataset / _name(target, identity, data, source))
+    return Run(identity, data, source, dataset, runs / dataset / run_name(target, identity, data, source))
 
 
 def is_running(run: Run) -> bool:
@@ -150,6 +150,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         torch.manual_seed(run.config["seed"])  # for a dropout that stays on
         refuse_dependence_on_order(recommender, task.training.development)
         record = {
+            "run": run.folder.name,
             "model": run.config["model"]["_target_"],
             "dataset": run.dataset,
             "config": run.config,
@@ -246,7 +247,7 @@ def own_seconds(record: dict[str, Any]) -> float:
 
 def seconds_in_all(records: Iterable[dict[str, Any]], runs: Path | None = None) -> float:
     """What runs took, their parts included, each of which counts once; `runs` is where the parts' records may be."""
-    known = {_name(r["model"], r["config"], r["data"], r["source"]): r for r in records}
+    known = {record["run"]: record for record in records}
     with_parts = [record for record in known.values() if record["parts"]]
     for record in with_parts:
         for name in record["parts"].values():
@@ -260,11 +261,6 @@ def seconds_in_all(records: Iterable[dict[str, Any]], runs: Path | None = None) 
             in_all = record["seconds"].get("parts", 0.0)  # the oldest published records do not tell
             unknown[missing] = max(0.0, in_all - sum(own[name] for name in parts if name in own))
     return sum(own.values()) + sum(unknown.values())
-
-
-def _name(target: str, identity: dict[str, Any], data: str, source: str) -> str:
-    """A run's name, which is that of its folder."""
-    return f"{target.rpartition('.')[2]}-{run_key(identity, data, source)}"
 
 
 def _seconds_to_fit_and_rank(record: dict[str, Any]) -> float:

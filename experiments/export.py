@@ -1,4 +1,4 @@
-"""Write a task for somebody else's program: `python -m experiments.export dataset=ml-100k to=DIR`.
+"""Write a task for somebody else's program: `python -m sdmr.experiments.export dataset=ml-100k to=DIR`.
 
 DIR/NAME/ holds the split and the candidates three times, NAME being the data set's, or what `name=NAME` says:
 
@@ -12,7 +12,7 @@ DIR/NAME/ holds the split and the candidates three times, NAME being the data se
 
 Users and items are numbered from 0, as everywhere in this suite. Times are no seconds: they sort a user's history (or a
 basket), no more; with `protocol.test_item=random` two held-out items next to each other may be the wrong way round. An
-instance, for `experiments.score`, is a row of `NAME.test.inter`, numbered from 0.
+instance, for `sdmr.experiments.score`, is a row of `NAME.test.inter`, numbered from 0.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datasets.sources import write_whole
-from datasets.task import HeldOut, Task
-from experiments.configs import taken_from
-from experiments.execute import task_of
-from harness.ranking import refuse_none
+from sdmr.datasets.sources import write_whole
+from sdmr.datasets.task import HeldOut, Task
+from sdmr.experiments.configs import taken_from
+from sdmr.experiments.execute import task_of
+from sdmr.harness.ranking import refuse_none
 
 ATOMIC = {"user": "user_id:token", "item": "item_id:token", "time": "timestamp:float", "basket": "session_id:token"}
 

@@ -1,4 +1,4 @@
-"""Rules that read Epinions' file order, as a model of one's own: `model=experiments.id_order.IdOrder`.
+"""Rules that read Epinions' file order, as a model of one's own: `model=sdmr.experiments.id_order.IdOrder`.
 
 Epinions' file lists each user's items in the order of their ids *as strings*. Who takes that order for time gives the
 last item away: it comes after all the others of its user.
@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.epinions import epinions
-from datasets.interactions import IntArray
-from datasets.task import Training
+from sdmr.datasets.epinions import epinions
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.task import Training
 
 RULES = {"nearest": "the nearest id after the previous item's", "popular": "the most popular one after it"}
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from joblib import cpu_count
 
-from experiments.configs import MODELS, compose_run
-from experiments.execute import execute, make_run, note_failure
+from sdmr.experiments.configs import MODELS, compose_run
+from sdmr.experiments.execute import execute, make_run, note_failure
 
 CORES = cpu_count()  # that this process may use; a scheduler or a container may leave it fewer than there are
 
@@ -64,16 +64,16 @@ def refuse_ignored(overrides: Iterable[str], *others: str) -> None:
     for override in overrides:
         name = override.partition("=")[0].lstrip("+")
         if name.startswith(("hydra/", "hydra.")):
-            raise ValueError(f"{override} has no effect here; a launcher goes with `python -m experiments.run -m`")
+            raise ValueError(f"{override} has no effect here; a launcher goes with `python -m sdmr.experiments.run -m`")
         if name in ("threads", "force", *others):
             raise ValueError(
                 f"{override} has no effect here: runs have one thread each, and one that is there is not made again; "
-                "`python -m experiments.run` makes a single one as it is told"
+                "`python -m sdmr.experiments.run` makes a single one as it is told"
             )
 
 
 def run_all(jobs: Iterable[tuple[str, ...]], runs: Path, workers: int) -> Iterator[Outcome]:
-    """Run `experiments.run` with each job's overrides, `workers` at a time on one thread each, in any order.
+    """Run `sdmr.experiments.run` with each job's overrides, `workers` at a time on one thread each, in any order.
 
     The next job is asked for when a worker is free for it, so that a generator may depend on the outcomes so far. A job
     that fails, or whose process is killed, is an outcome with its error, and does not stop the others.

@@ -1,6 +1,6 @@
 """The authors' SDM program, written anew from its description, to hold `variant: released` against.
 
-    python -m experiments.literal_sdm --seeds 3    # 16 epochs of ML-100k, a quarter of an hour a seed
+    python -m sdmr.experiments.literal_sdm --seeds 3    # 16 epochs of ML-100k, a quarter of an hour a seed
 
 Only the split is shared with the suite. Model, negatives, contexts, optimiser and evaluation are plain: PyTorch's own
 autograd and Adam, and loops where the program loops. Ids begin with 1, and 0 is the padding. Each line gives
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datasets.task import Task
-from experiments.execute import task_of, told_when_cut_off
-from experiments.jobs import at_least_one
+from sdmr.datasets.task import Task
+from sdmr.experiments.execute import task_of, told_when_cut_off
+from sdmr.experiments.jobs import at_least_one
 
 DIM, HOPS, LENGTH, NEGATIVES, BATCH, RATE, DROPOUT = 64, 3, 5, 4, 256, 0.001, 0.2
 Ids = NDArray[np.int64]
@@ -160,7 +160,7 @@ class Program:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    of_task = "of the split, as `experiments.run` takes them: dataset=ml-1m, split_seed=1; ml-100k if none is named"
+    of_task = "of the split, as runs take them: dataset=ml-1m, split_seed=1; ml-100k if none is named"
     parser.add_argument("overrides", nargs="*", help=of_task)
     parser.add_argument("--seeds", type=at_least_one, default=1, help="seeds 0 … n − 1")
     of_epochs = "1 to 20; then the program halves its learning rate, which this does not"

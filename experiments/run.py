@@ -1,6 +1,6 @@
-"""Train and rank one model on one data set: `python -m experiments.run model=sdm dataset=ml-100k model.hops=3`.
+"""Train and rank one model on one data set: `python -m sdmr.experiments.run model=sdm dataset=ml-100k model.hops=3`.
 
-A model of one's own: `python -m experiments.run model._target_=my_package.MyModel model.width=3`.
+A model of one's own: `python -m sdmr.experiments.run model._target_=my_package.MyModel model.width=3`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from datasets.parsing import DataError
-from experiments.configs import with_own_classes
-from experiments.execute import execute, make_run, result_line, told_when_cut_off
+from sdmr.datasets.parsing import DataError
+from sdmr.experiments.configs import with_own_classes
+from sdmr.experiments.execute import execute, make_run, result_line, told_when_cut_off
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

@@ -1,8 +1,8 @@
-"""Rank by scores made elsewhere: `python -m experiments.score scores=FILE dataset=ml-100k name=SASRec`.
+"""Rank by scores made elsewhere: `python -m sdmr.experiments.score scores=FILE dataset=ml-100k name=SASRec`.
 
 FILE is parquet or csv with the columns instance, candidate and score: one row for every test instance and candidate of
-`experiments.export`'s `candidates.parquet`, in any order, higher is better. The record is that of a run, tie bounds
-included; without `name` it is known by the file's name.
+an export's `candidates.parquet`, in any order, higher is better. The record is that of a run, tie bounds included;
+without `name` it is known by the file's name.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from datasets.parsing import DataError, Layout, open_raw, read_columns, refuse_duplicates
-from datasets.sources import sha256
-from datasets.task import HeldOut
-from experiments.configs import taken_from, ties_of
-from experiments.execute import by_novelty, departures, result_line, task_of
-from harness.files import save_arrays, save_json
-from harness.protocol import Protocol
-from harness.ranking import count_ranks, refuse_none, summary, tie_counts
-from harness.records import environment, run_key
+from sdmr.datasets.parsing import DataError, Layout, open_raw, read_columns, refuse_duplicates
+from sdmr.datasets.sources import sha256
+from sdmr.datasets.task import HeldOut
+from sdmr.experiments.configs import taken_from, ties_of
+from sdmr.experiments.execute import by_novelty, departures, result_line, task_of
+from sdmr.harness.files import save_arrays, save_json
+from sdmr.harness.protocol import Protocol
+from sdmr.harness.ranking import count_ranks, refuse_none, summary, tie_counts
+from sdmr.harness.records import environment, run_key
 
 COLUMNS: dict[str, type[int] | type[float] | type[str]] = {"instance": int, "candidate": int, "score": float}
 

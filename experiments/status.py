@@ -1,6 +1,6 @@
-"""How far a sweep is: `python -m experiments.status model=sdm dataset=ml-100k`, with the arguments of the sweep.
+"""How far a sweep is: `python -m sdmr.experiments.status model=sdm dataset=ml-100k`, with the arguments of the sweep.
 
-`-m` with the overrides of an `experiments.run -m …` tells how far that one is. Nothing is run.
+`-m` with the overrides of an `sdmr.experiments.run -m …` tells how far that one is. Nothing is run.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from statistics import fmean
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from experiments.configs import compose_run, taken_from
-from experiments.execute import Run, is_running, make_run, own_seconds, seconds_in_all
-from experiments.sweep import OPTIONS, searched
+from sdmr.experiments.configs import compose_run, taken_from
+from sdmr.experiments.execute import Run, is_running, make_run, own_seconds, seconds_in_all
+from sdmr.experiments.sweep import OPTIONS, searched
 
 STATES = ("done", "failed", "running", "cut off", "left")
 
@@ -64,7 +64,7 @@ def time_left(runs: Sequence[Run], budget: float = float("inf"), later: int = 0)
 
 
 def of_multirun(overrides: Sequence[str]) -> Iterator[str]:
-    """How far `experiments.run -m` with these overrides is."""
+    """How far `sdmr.experiments.run -m` with these overrides is."""
     axes = []
     for text, override in zip(overrides, OverridesParser.create().parse_overrides(list(overrides)), strict=True):
         key = text.partition("=")[0]
@@ -80,7 +80,7 @@ def of_multirun(overrides: Sequence[str]) -> Iterator[str]:
 
 
 def of_search(name: str, overrides: Sequence[str], options: dict[str, str]) -> Iterator[str]:
-    """How far `experiments.sweep` with these arguments is; its later stages depend on the one that is under way."""
+    """How far the sweep with these arguments is; its later stages depend on the one that is under way."""
     search, given = searched(name, overrides, options)
     yield f"{name} on {search.dataset}:"
     runs, later, kind = [], 0, options.get("search", "staged")

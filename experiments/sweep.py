@@ -1,4 +1,4 @@
-"""Choose a model's settings by development NDCG@10: `python -m experiments.sweep model=sdm dataset=ml-100k`.
+"""Choose a model's settings by development NDCG@10: `python -m sdmr.experiments.sweep model=sdm dataset=ml-100k`.
 
 A model's space is `conf/space/MODEL.yaml`: stages, each some axes with their values. `search=staged` (the default) goes
 from stage to stage: it crosses the stage's axes, everything else at the best settings so far, and goes on with the best
@@ -6,10 +6,10 @@ of all. `search=grid` crosses all axes of all stages. `search=carried from=DATAS
 on another data set (`most=3`).
 
 `budget=30`: single-thread minutes, of all runs that the search has used, wherever they were made; a grid has no end to
-them unless one is given. When they are spent the search begins no more runs, and says which it left out. A run is
-`experiments.run … test=false`: finished ones are found again, so that the same line continues a search that died, and
-two searches at once share the work. Further overrides (`epochs=20`, `model.context_length=5`) hold for every run, and
-take their axis out of the space.
+them unless one is given. When they are spent the search begins no more runs, and says which it left out. Runs are made
+with `test=false`: finished ones are found again, so that the same line continues a search that died, and two searches
+at once share the work. Further overrides (`epochs=20`, `model.context_length=5`) hold for every run, and take their
+axis out of the space.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from datasets.sources import write_whole
-from experiments import chosen
-from experiments.configs import OF_THE_DATASET, compose_run, taken_from
-from experiments.execute import Run, is_running, make_run, own_seconds, seconds_in_all, task_of, told_when_cut_off
-from experiments.jobs import CORES, at_least_one, refuse_ignored, run_all
-from harness.optimiser import Optimisation
+from sdmr.datasets.sources import write_whole
+from sdmr.experiments import chosen
+from sdmr.experiments.configs import OF_THE_DATASET, compose_run, taken_from
+from sdmr.experiments.execute import Run, is_running, make_run, own_seconds, seconds_in_all, task_of, told_when_cut_off
+from sdmr.experiments.jobs import CORES, at_least_one, refuse_ignored, run_all
+from sdmr.harness.optimiser import Optimisation
 
 SPACES = Path(__file__).parent / "conf" / "space"
 OPTIONS = ("model", "dataset", "search", "from", "most", "budget", "jobs", "results")
@@ -351,7 +351,7 @@ def searched(name: str, overrides: Sequence[str], options: dict[str, str]) -> tu
         ):
             raise ValueError(
                 f"{override}: what is chosen is for the default protocol's items, and for {dataset} as its name has "
-                "it; for others, search by `python -m experiments.run -m test=false`"
+                "it; for others, search by `python -m sdmr.experiments.run -m test=false`"
             )
     budget = float(options.get("budget", inf if kind == "grid" else 30))
     search = Search(name, dataset, overrides, budget)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.loops import pool
+from sdmr.harness.loops import pool
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # as Kingma & Ba (2015) propose them
 _WORTH_A_THREAD = 1 << 20  # numbers to move

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.rows import Distinct, sum_at
+from sdmr.harness.rows import Distinct, sum_at
 
 
 class Embedding(nn.Embedding):

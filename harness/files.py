@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from datasets.parsing import DataError
-from datasets.sources import write_whole
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.sources import write_whole
 
 
 def save(state: dict[str, Any], path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from harness.adam import adam
-from harness.embedding import Embedding
+from sdmr.harness.adam import adam
+from sdmr.harness.embedding import Embedding
 
 
 @dataclass(frozen=True)

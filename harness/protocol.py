@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
-from harness.ranking import Ties
+from sdmr.harness.ranking import Ties
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Protocol:
     # Unseen items that a test target is ranked among. all: every one; development keeps its 100.
     candidates: Literal[100, 99, "all"] = 100
     # Which item of a user (or a basket) is the test item, which one of the rest the development item, and what decides
-    # the order of interactions at the same time: see `datasets.split.split`.
+    # the order of interactions at the same time: see `sdmr.datasets.split.split`.
     test_item: Literal["last", "random"] = "last"
     dev_item: Literal["random", "next-to-last"] = "random"
     last_tie: Literal["file", "item-id"] = "file"
@@ -40,7 +40,7 @@ class Protocol:
 
     @property
     def split(self) -> dict[str, Any]:
-        """The arguments of `datasets.split.split` that differ from its defaults."""
+        """The arguments of `sdmr.datasets.split.split` that differ from its defaults."""
         chosen = {name: self.departures.get(name) for name in ("test_item", "dev_item", "last_tie")}
         chosen["n_candidates"] = 99 if self.candidates == 99 else None
         return {name: value for name, value in chosen.items() if value is not None}

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from datasets.interactions import IntArray
-from datasets.parsing import DataError
-from datasets.split import MINIMUM
-from datasets.task import HeldOut
-from harness.recommender import Recommender, context_length
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.split import MINIMUM
+from sdmr.datasets.task import HeldOut
+from sdmr.harness.recommender import Recommender, context_length
 
 Ties = Literal["expected", "optimistic", "pessimistic", "argsort-target-last"]
 READINGS: tuple[Ties, ...] = ("expected", "optimistic", "pessimistic")

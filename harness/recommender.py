@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.interactions import IntArray
-from datasets.task import Training
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.task import Training
 
 
 class Recommender(Protocol):

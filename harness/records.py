@@ -16,13 +16,14 @@ import subprocess
 import sys
 from functools import cache
 from importlib import metadata
-from importlib.util import find_spec
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any
 
 import torch
 
-ROOMS = ("datasets", "harness", "models", "baselines")
+LAYERS = ("sdmr.datasets", "sdmr.harness", "sdmr.models", "sdmr.baselines")
+_FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")
 _ROOT = Path(__file__).parent.parent
 
 
@@ -32,12 +33,17 @@ def run_key(configuration: dict[str, Any], data: str, source: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def run_name(target: str, configuration: dict[str, Any], data: str, source: str) -> str:
+    """The name of a run, which is that of its folder: the class and the key."""
+    return f"{target.rpartition('.')[2]}-{run_key(configuration, data, source)}"
+
+
 @cache
 def source_digest(*modules: str) -> str:
-    """sha256 of the code of the named modules and of all modules of the four rooms that they import, at any depth.
+    """sha256 of the code of the named modules and of all modules of the four layers that they import, at any depth.
 
     The code is the syntax tree without docstrings, so that a comment does not cost a night. A module from outside the
-    rooms (a model of one's own) counts with its own file.
+    layers (a model of one's own) counts with its own file.
     """
     found: dict[str, str] = {}
     waiting = list(modules)
@@ -50,7 +56,7 @@ def source_digest(*modules: str) -> str:
             raise ValueError(f"no source is found for module {name!r}")
         tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
         found[name] = ast.dump(_without_docstrings(tree))
-        waiting.extend(_imports_of_rooms(tree))
+        waiting.extend(_imports_of_layers(tree, name, is_package=Path(spec.origin).name == "__init__.py"))
     digest = hashlib.sha256()
     for name, code in sorted(found.items()):
         digest.update(f"{name}\n{code}\n".encode())
@@ -70,17 +76,50 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def _imports_of_rooms(tree: ast.Module) -> set[str]:
+def _imports_of_layers(tree: ast.Module, module: str, is_package: bool) -> set[str]:
+    """The modules of the four layers that a module imports, by an absolute name or a relative one."""
+    package = module if is_package else module.rpartition(".")[0]
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            if node.module in ROOMS:  # `from datasets import parsing` names a module, or what __init__.py defines
-                paths = (f"{node.module}.{alias.name}" for alias in node.names)
-                names |= {path for path in paths if find_spec(path) is not None}
-    return {name for name in names if name.split(".")[0] in ROOMS}
+        elif isinstance(node, ast.ImportFrom):
+            source = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
+            # `from sdmr.datasets import parsing` names a module, or what __init__.py defines.
+            paths = [f"{source}.{alias.name}" for alias in node.names]
+            names |= {source, *(path for path in paths if _is_in_layers(path) and _is_module(path))}
+    return {name for name in names if _is_in_layers(name)}
+
+
+def _is_in_layers(name: str) -> bool:
+    return any(f"{name}.".startswith(f"{layer}.") for layer in LAYERS)
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # its parent is no package, but a module that defines the name
+        return False
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record of any schema in the names of today's.
+
+    Schema 1 names classes as they were before the package `sdmr`, and does not hold the run's name. Raises ValueError
+    if the file holds no JSON.
+    """
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if "run" not in record and {"model", "config", "data", "source"} <= record.keys():
+        record["run"] = run_name(record["model"], record["config"], record["data"], record["source"])
+    return _with_package(record)
+
+
+def _with_package(value: Any, key: str = "") -> Any:
+    """The same value of JSON, its classes named by their full path."""
+    if isinstance(value, dict):
+        return {key: _with_package(one, key) for key, one in value.items()}
+    is_old = key in ("_target_", "model") and isinstance(value, str) and value.split(".")[0] in _FOLDERS
+    return f"sdmr.{value}" if is_old else value
 
 
 def environment() -> dict[str, Any]:
@@ -118,7 +157,7 @@ def _commit() -> str | None:
         ).stdout.strip()
 
     try:
-        places = (*ROOMS, "experiments", ":!experiments/conf/chosen")  # a record holds the settings that were chosen
+        places = (*_FOLDERS, ":!experiments/conf/chosen")  # a record holds the settings that were chosen
         changed = git("status", "--porcelain", "--untracked-files=no", "--", *places)
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):

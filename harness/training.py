@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from datasets.interactions import IntArray
-from datasets.parsing import DataError
-from datasets.task import HeldOut, Training
-from datasets.unseen import Unseen
-from harness.bpr import bpr
-from harness.files import load, save
-from harness.optimiser import Optimisation, Optimiser
-from harness.ranking import count_ranks, scores_of
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.task import HeldOut, Training
+from sdmr.datasets.unseen import Unseen
+from sdmr.harness.bpr import bpr
+from sdmr.harness.files import load, save
+from sdmr.harness.optimiser import Optimisation, Optimiser
+from sdmr.harness.ranking import count_ranks, scores_of
 
 
 class TorchRecommender(nn.Module):
@@ -89,7 +89,7 @@ class TorchRecommender(nn.Module):
         self.fitted = True
 
     def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.float32]:
-        """Scores [B, C] of candidates [B, C] (see `harness.recommender.Recommender`)."""
+        """Scores [B, C] of candidates [B, C] (see `sdmr.harness.recommender.Recommender`)."""
         self.eval()
         with torch.inference_mode():
             inputs = (torch.from_numpy(ids).to(self.device) for ids in (users, contexts, candidates))

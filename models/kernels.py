@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from harness.loops import call, compiled
-from harness.rows import sum_at
+from sdmr.harness.loops import call, compiled
+from sdmr.harness.rows import sum_at
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def hops(
     gate: Tensor,
     gate_bias: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """The hops of `models.sdm.SDM` as the paper has them: e^H [B, C, d], and a^h of each hop, [H, B, C, s].
+    """The hops of `sdmr.models.sdm.SDM` as the paper has them: e^H [B, C, d], and a^h of each hop, [H, B, C, s].
 
     `inputs` are W_a's parts of the users [B, d] and of the distinct candidates [n, d], and W_c's of the distinct
     context items [m, d]; `outputs` W_b's, W_b's and W_d's. `place` [B, C] and `context` [B, s] have the rows of the
@@ -50,7 +50,7 @@ def hops(
 
 
 def squared_distances(user: Tensor, item: Tensor, place: Tensor, weight: Tensor) -> Tensor:
-    """w_oᵀ tanh²(user + item[place]) [B, C]: `models.sdp.SDP` with one layer as the paper has it, less b_o.
+    """w_oᵀ tanh²(user + item[place]) [B, C]: `sdmr.models.sdp.SDP` with one layer as the paper has it, less b_o.
 
     From W¹'s parts of the users [B, d] and of the distinct candidates [n, d], the candidates' places among these
     [B, C], and w_o [d].

@@ -7,14 +7,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from harness.dropout import Dropout
-from harness.embedding import Embedding
-from harness.initialise import he_normal, lecun_uniform, torch_bias
-from harness.optimiser import Optimisation
-from harness.rows import gather
-from harness.training import TorchRecommender
-from models.kernels import hops, tanh
-from models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
+from sdmr.harness.dropout import Dropout
+from sdmr.harness.embedding import Embedding
+from sdmr.harness.initialise import he_normal, lecun_uniform, torch_bias
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.rows import gather
+from sdmr.harness.training import TorchRecommender
+from sdmr.models.kernels import hops, tanh
+from sdmr.models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
 
 
 class SDM(TorchRecommender):
@@ -71,7 +71,7 @@ class SDM(TorchRecommender):
           before it in the batch has there: the released program writes all contexts into one buffer.
         - `initialisation`: he | torch. W_g and the layer of `before_sum` start He-normal and all biases at 0, or those
           three as PyTorch makes them.
-        - `optimisation`: see `models.variant`.
+        - `optimisation`: see `sdmr.models.variant`.
         """
         own = chosen(
             self.DIFFERENCES,

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from datasets.task import HeldOut
-from harness.dropout import Dropout
-from harness.optimiser import Optimisation
-from harness.ranking import count_ranks, scores_of, summary, tie_counts
-from harness.training import TorchRecommender
-from models.sdm import SDM
-from models.sdp import SDP
-from models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
+from sdmr.datasets.task import HeldOut
+from sdmr.harness.dropout import Dropout
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.ranking import count_ranks, scores_of, summary, tie_counts
+from sdmr.harness.training import TorchRecommender
+from sdmr.models.sdm import SDM
+from sdmr.models.sdp import SDP
+from sdmr.models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
 
 
 class SDMR(TorchRecommender):

@@ -7,14 +7,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from harness.dropout import Dropout
-from harness.embedding import Embedding
-from harness.initialise import he_normal, lecun_uniform, torch_bias
-from harness.optimiser import Optimisation
-from harness.rows import gather
-from harness.training import TorchRecommender
-from models.kernels import squared_distances, tanh
-from models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
+from sdmr.harness.dropout import Dropout
+from sdmr.harness.embedding import Embedding
+from sdmr.harness.initialise import he_normal, lecun_uniform, torch_bias
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.rows import gather
+from sdmr.harness.training import TorchRecommender
+from sdmr.models.kernels import squared_distances, tanh
+from sdmr.models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
 
 
 class SDP(TorchRecommender):
@@ -54,7 +54,7 @@ class SDP(TorchRecommender):
         None is the variant's choice (paper | released). `distance`: square | absolute, |e| in place of e ⊙ e in Eq. 5.
         `dropout`: 0 | 0.2, after the first layer, and not at test (`dropout_at_test`).
         `initialisation`: he | torch, the biases start at 0, or as PyTorch makes them. `optimisation`: see
-        `models.variant`.
+        `sdmr.models.variant`.
         """
         own = chosen(
             self.DIFFERENCES,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from harness.optimiser import Optimisation
+from sdmr.harness.optimiser import Optimisation
 
 Variant = Literal["paper", "released"]
 Differences = Mapping[str, tuple[Any, Any]]

@@ -7,11 +7,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from datasets.interactions import Interactions
-from datasets.split import split
-from datasets.task import Task
-from harness.ranking import rank
-from harness.recommender import Recommender, context_length
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.split import split
+from sdmr.datasets.task import Task
+from sdmr.harness.ranking import rank
+from sdmr.harness.recommender import Recommender, context_length
 
 SIDE = 24
 

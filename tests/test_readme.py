@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import chosen, jobs
-from experiments.figures import collect
-from experiments.jobs import Outcome
-from experiments.tables import accuracy
+from sdmr.experiments import chosen, jobs
+from sdmr.experiments.figures import collect
+from sdmr.experiments.jobs import Outcome
+from sdmr.experiments.tables import accuracy
 
 CHECKOUT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", (CHECKOUT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
@@ -30,10 +30,10 @@ COMMANDS = [
     for command in re.sub(r"\s+#.*", "", line).split(" && ")
 ]
 # The commands that read what so many lines before them write.
-SCORE = next(command for command in COMMANDS if command.startswith("python -m experiments.score"))
+SCORE = next(command for command in COMMANDS if command.startswith("python -m sdmr.experiments.score"))
 WITH_EARLIER = {"python elsewhere.py": 1, SCORE: 2}
 # In place of the file of the data set that a command names. Its columns are those of the README's own csv file.
-SMALL = ("dataset._target_=datasets.tables.csv_file", "+dataset.path=mine.csv", "+dataset.user=visitor")
+SMALL = ("dataset._target_=sdmr.datasets.tables.csv_file", "+dataset.path=mine.csv", "+dataset.user=visitor")
 SMALL += ("+dataset.item=product", "+dataset.time=when")
 
 
@@ -117,33 +117,33 @@ def test_a_make_target_runs(command: str, monkeypatch: pytest.MonkeyPatch, capfd
     for line in "\n".join(lines).replace("\\\n", "").splitlines():
         program, flag, *arguments = shlex.split(line)
         assert (program, flag) == (".venv/bin/python", "-m")
-        if arguments[0] == "experiments.tables.statistics":
+        if arguments[0] == "sdmr.experiments.tables.statistics":
             assert arguments[1] in ("1", "2")
             continue  # they read every data set: see the slow test below
-        if arguments[0] == "experiments.bench":
-            monkeypatch.delitem(sys.modules, "experiments.bench.__main__", raising=False)
+        if arguments[0] == "sdmr.experiments.bench":
+            monkeypatch.delitem(sys.modules, "sdmr.experiments.bench.__main__", raising=False)
             monkeypatch.setenv("TQDM_DISABLE", "1")  # the command sets it, too: afterwards it is as before
             run_module([*arguments, "--threads", "1", "--tiny", "--only", "parts"], monkeypatch)
             assert "negatives/s" in capfd.readouterr().out
             continue
         monkeypatch.setattr(jobs, "run_all", in_this_process)
-        if arguments[0] in ("experiments.sweep", "experiments.status"):
+        if arguments[0] in ("sdmr.experiments.sweep", "sdmr.experiments.status"):
             monkeypatch.setattr(chosen, "FOLDER", Path("chosen").absolute())
             one = [re.sub("^model=.*", "model=item-knn", argument) for argument in arguments]
             one = [re.sub("^dataset=.*", "dataset=csv", argument) for argument in one]
             run_module([*one, *(o.lstrip("+") for o in SMALL if "_target_" not in o)], monkeypatch)
             assert re.search("chosen: model.neighbours=|stage 1, 12 runs: ", capfd.readouterr().out)
             continue
-        if arguments[0] == "experiments.tables.smoke":
+        if arguments[0] == "sdmr.experiments.tables.smoke":
             run_module([arguments[0], *SMALL, "--datasets", "ml-100k", "--models", "popularity", "prme"], monkeypatch)
             assert "| PRME | " in capfd.readouterr().out
             continue
-        if arguments[0] == "experiments.tables.audit":
+        if arguments[0] == "sdmr.experiments.tables.audit":
             told = ["--factors", "honest", "argsort", "--models", "popularity", "--no-train"]
             run_module([arguments[0], *SMALL, *told], monkeypatch)
             assert "| SDP is better than MF-BPR | ml-100k: " in capfd.readouterr().out
             continue
-        if arguments[0].startswith("experiments.figures."):
+        if arguments[0].startswith("sdmr.experiments.figures."):
             draw_small(arguments, monkeypatch)
             assert re.search(r"plots/[\w-]+\.png|is not drawn: none of its runs is there", capfd.readouterr().out)
             continue
@@ -216,7 +216,7 @@ def test_a_job_of_an_array_runs(command: str, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.slow
 @pytest.mark.parametrize("table", ["1", "2"])
 def test_statistics_of_the_data_sets_that_are_there(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_module(["experiments.tables.statistics", table], monkeypatch)
+    run_module(["sdmr.experiments.tables.statistics", table], monkeypatch)
 
 
 @pytest.mark.slow

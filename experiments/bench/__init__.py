@@ -1,1 +1,1 @@
-"""How fast it is: `python -m experiments.bench`, and `python -m experiments.bench.optimisers`."""
+"""How fast it is: `python -m sdmr.experiments.bench`, and `python -m sdmr.experiments.bench.optimisers`."""

@@ -1,4 +1,4 @@
-"""The bench: `make bench`, or `python -m experiments.bench`. Some minutes; it needs no data set.
+"""The bench: `make bench`, or `python -m sdmr.experiments.bench`. Some minutes; it needs no data set.
 
 It times every model, SDP and SDM beside literal oracles, and draws what grows with what. `measure.py` says how.
 """
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from experiments.bench.curves import draw
-from experiments.bench.measure import GROUPS, TINY, Scale, bench
-from experiments.jobs import CORES, at_least_one
-from harness.files import save_json
-from harness.records import environment
+from sdmr.experiments.bench.curves import draw
+from sdmr.experiments.bench.measure import GROUPS, TINY, Scale, bench
+from sdmr.experiments.jobs import CORES, at_least_one
+from sdmr.harness.files import save_json
+from sdmr.harness.records import environment
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.configs import MODELS
-from experiments.figures.drawing import canvas, note, publish, style
+from sdmr.experiments.configs import MODELS
+from sdmr.experiments.figures.drawing import canvas, note, publish, style
 
 AXES = {"items": "items", "dim": "embedding size d", "context_length": "context items s", "hops": "hops"}
 

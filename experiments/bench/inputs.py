@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from datasets.interactions import Interactions
-from datasets.split import split
-from datasets.task import Instances, Task, Training
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.split import split
+from sdmr.datasets.task import Instances, Task, Training
 
 
 def synthetic(n_users: int, n_items: int, n_interactions: int, n_candidates: int = 100) -> Task:

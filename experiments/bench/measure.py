@@ -3,7 +3,7 @@
 Everything is measured in one run, on the same random data of ML-100k's shape (see `inputs.py`). What is compared takes
 turns, and the least of several rounds counts, so that a machine whose speed drifts tells the same ratios. A training
 step is one of the training loop that every model is run by, on 256 positives with four negatives each: drawing them,
-gathering contexts, forward, backward and the optimiser. Settings are the plain ones of `experiments.run`.
+gathering contexts, forward, backward and the optimiser. Settings are the plain ones of `sdmr.experiments.run`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 
-from datasets.task import Task, Training
-from datasets.unseen import Unseen
-from experiments.bench.inputs import excerpt, synthetic
-from experiments.configs import MODELS, compose_run
-from harness.ranking import count_ranks, rank
-from harness.records import peak_memory
-from harness.training import TorchRecommender
+from sdmr.datasets.task import Task, Training
+from sdmr.datasets.unseen import Unseen
+from sdmr.experiments.bench.inputs import excerpt, synthetic
+from sdmr.experiments.configs import MODELS, compose_run
+from sdmr.harness.ranking import count_ranks, rank
+from sdmr.harness.records import peak_memory
+from sdmr.harness.training import TorchRecommender
 
-ORACLES = {"sdp": "experiments.bench.oracles.LiteralSDP", "sdm": "experiments.bench.oracles.LiteralSDM"}
+ORACLES = {"sdp": "sdmr.experiments.bench.oracles.LiteralSDP", "sdm": "sdmr.experiments.bench.oracles.LiteralSDM"}
 OPTIMIZER = "model.optimisation.optimizer"
 BATCH = 256
 
@@ -114,7 +114,7 @@ def of_function(work: Callable[[], object]) -> Measure:
 
 
 def recommender(choice: str, *overrides: str, oracle: bool = False) -> Any:
-    """A model as `experiments.run` would make it, to be trained for three epochs; or its oracle."""
+    """A model as `sdmr.experiments.run` would make it, to be trained for three epochs; or its oracle."""
     model = compose_run([f"model={choice}", "epochs=3", *overrides])[0]["model"]
     return instantiate(model | {"_target_": ORACLES[choice]} if oracle else model)
 

@@ -1,4 +1,4 @@
-"""Adam to the letter against Adam on the batch's rows, on ML-100k: `python -m experiments.bench.optimisers`.
+"""Adam to the letter against Adam on the batch's rows, on ML-100k: `python -m sdmr.experiments.bench.optimisers`.
 
 Plain settings; development metrics only, since the default is chosen by this table. Runs are made if they are missing;
 what a training step takes is measured anew, in turns, on data of ML-100k's shape.
@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from datasets.sources import write_whole
-from experiments.bench.inputs import excerpt, synthetic
-from experiments.bench.measure import BATCH, OPTIMIZER, Scale, least, of_training, recommender
-from experiments.configs import MODELS
-from experiments.figures.collect import Wanted, command_line, sources_of
-from experiments.figures.drawing import write_csv
-from experiments.jobs import at_least_one
+from sdmr.datasets.sources import write_whole
+from sdmr.experiments.bench.inputs import excerpt, synthetic
+from sdmr.experiments.bench.measure import BATCH, OPTIMIZER, Scale, least, of_training, recommender
+from sdmr.experiments.configs import MODELS
+from sdmr.experiments.figures.collect import Wanted, command_line, sources_of
+from sdmr.experiments.figures.drawing import write_csv
+from sdmr.experiments.jobs import at_least_one
 
 CHOICES = ("mf-bpr", "sdp", "sdm")
 OPTIMISERS = ("dense", "rowwise")
@@ -78,7 +78,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
             f"| {1000 * those[0]['step_seconds']:.2f} |"
         )
     seeds = len({row["seed"] for row in rows})
-    return "\n".join([*lines, "", f"Made by `python -m experiments.bench.optimisers --seeds {seeds}`."]) + "\n"
+    return "\n".join([*lines, "", f"Made by `python -m sdmr.experiments.bench.optimisers --seeds {seeds}`."]) + "\n"
 
 
 def main() -> int:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.sdm import SDM
-from models.sdp import SDP
+from sdmr.models.sdm import SDM
+from sdmr.models.sdp import SDP
 
 
 class LiteralSDP(SDP):

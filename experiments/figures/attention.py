@@ -11,11 +11,11 @@ import torch
 from hydra.utils import get_method, instantiate
 from numpy.typing import NDArray
 
-from datasets.interactions import IntArray, Interactions
-from datasets.task import Task
-from experiments.execute import Run
-from experiments.figures.collect import Wanted
-from models.sdm import SDM
+from sdmr.datasets.interactions import IntArray, Interactions
+from sdmr.datasets.task import Task
+from sdmr.experiments.execute import Run
+from sdmr.experiments.figures.collect import Wanted
+from sdmr.models.sdm import SDM
 
 AT_ONCE = 1024  # instances in a batch
 

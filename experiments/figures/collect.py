@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from experiments.configs import compose_run
-from experiments.execute import Run, make_run, result_line
-from experiments.jobs import CORES, at_least_one, heeded, run_all
+from sdmr.experiments.configs import compose_run
+from sdmr.experiments.execute import Run, make_run, result_line
+from sdmr.experiments.jobs import CORES, at_least_one, heeded, run_all
+from sdmr.harness.records import read_record
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Source:
 
     @property
     def record(self) -> dict[str, Any]:
-        return json.loads(self.path.read_text(encoding="utf-8"))
+        return read_record(self.path)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A run that a figure is to show: the overrides of `experiments.run`, and where its published record would be."""
+    """A run that a figure is to show: its overrides, and where its published record would be."""
 
     overrides: tuple[str, ...]
     published: Path | None = None
@@ -120,7 +120,7 @@ def tell_missing(wanted: Mapping[Any, Wanted], found: Mapping[Any, object], argu
     places = [f"{arguments.runs}/"] + [f"{arguments.results}/"] * any(one.published for one in missing)
     print(
         f"{arguments.name}: {len(missing)} of {len(wanted)} runs are missing in {' and '.join(places)}; the first is\n"
-        f"  python -m experiments.run {' '.join(missing[0].overrides)}"
+        f"  python -m sdmr.experiments.run {' '.join(missing[0].overrides)}"
     )
     if not found:
         print(f"{arguments.name} is not drawn: none of its runs is there")

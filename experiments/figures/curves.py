@@ -1,6 +1,6 @@
 """Learning curves of every trained model: development NDCG@10 and training loss by epoch.
 
-`python -m experiments.figures.curves --dataset ml-100k --seeds 3`
+`python -m sdmr.experiments.figures.curves --dataset ml-100k --seeds 3`
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.configs import model_of
-from experiments.figures.collect import Source, made_with
-from experiments.figures.drawing import canvas, note, publish, style
-from experiments.figures.table_runs import Key, arguments_of, found
+from sdmr.experiments.configs import model_of
+from sdmr.experiments.figures.collect import Source, made_with
+from sdmr.experiments.figures.drawing import canvas, note, publish, style
+from sdmr.experiments.figures.table_runs import Key, arguments_of, found
 
 COLUMNS = 4
 

@@ -12,7 +12,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from datasets.sources import write_whole
+from sdmr.datasets.sources import write_whole
 
 # Okabe and Ito's colours, told apart by colour-blind eyes; in grey, markers and dashes tell the lines apart.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")

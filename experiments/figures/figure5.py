@@ -1,6 +1,6 @@
 """Figure 5: attention weight against pointwise mutual information, for SDM with one to four hops.
 
-`python -m experiments.figures.figure5 --dataset ml-100k --dim 64`
+`python -m sdmr.experiments.figures.figure5 --dataset ml-100k --dim 64`
 
 A pair is a test target j and one of its context items k. Its weight is that of the last hop of SDM-h, which is what the
 model's output reads (the paper: the scores that SDM-h assigns); the correlations of the hops before it stand in
@@ -22,15 +22,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from datasets.interactions import IntArray
-from datasets.task import Instances
-from experiments.execute import prepared
-from experiments.figures.attention import attention_of, ids_of, load, wanted
-from experiments.figures.collect import command_line, made_with, runs_of, tell_missing
-from experiments.figures.drawing import canvas, is_missing, note, publish, write_csv
-from experiments.jobs import at_least_one
-from experiments.tables.cells import PAPER
-from experiments.uncertainty import correlation, correlation_interval
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.task import Instances
+from sdmr.experiments.execute import prepared
+from sdmr.experiments.figures.attention import attention_of, ids_of, load, wanted
+from sdmr.experiments.figures.collect import command_line, made_with, runs_of, tell_missing
+from sdmr.experiments.figures.drawing import canvas, is_missing, note, publish, write_csv
+from sdmr.experiments.jobs import at_least_one
+from sdmr.experiments.tables.cells import PAPER
+from sdmr.experiments.uncertainty import correlation, correlation_interval
 
 MOST_POINTS = 1000  # more are shown by their density
 GREYS = ListedColormap(colormaps["Greys"](np.linspace(0.2, 1, 256)))  # of which the lightest is not yet white

@@ -1,6 +1,6 @@
 """Figure 6, an ablation: test hit@10 and NDCG@10 over hops, embedding size and context length, one panel a data set.
 
-`python -m experiments.figures.figure6 --models sdm --hops 1 2 3 4 --dims 8 16 32 64 128 --seeds 3`
+`python -m sdmr.experiments.figures.figure6 --models sdm --hops 1 2 3 4 --dims 8 16 32 64 128 --seeds 3`
 
 Every value of an axis is shown, and nothing is chosen by these runs, so that they may rank the test items. They are the
 runs of the tables where the settings agree. Runs are made seed by seed, so that all points of a seed come first.
@@ -20,12 +20,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from datasets.sources import write_whole
-from experiments.configs import MODELS, compose_run
-from experiments.figures.collect import Source, Wanted, command_line, made_with, sources_of
-from experiments.figures.drawing import canvas, is_missing, note, publish, style
-from experiments.jobs import at_least_one
-from experiments.tables.cells import METRICS
+from sdmr.datasets.sources import write_whole
+from sdmr.experiments.configs import MODELS, compose_run
+from sdmr.experiments.figures.collect import Source, Wanted, command_line, made_with, sources_of
+from sdmr.experiments.figures.drawing import canvas, is_missing, note, publish, style
+from sdmr.experiments.jobs import at_least_one
+from sdmr.experiments.tables.cells import METRICS
 
 DIM = {"sdm": "model.dim", "cmn": "model.gmf.dim"}  # the setting that is d, for the models that have hops
 AXES = {"dim": "embedding size d", "hops": "hops h", "context_length": "context items s"}

@@ -1,6 +1,6 @@
 """Figure 7: the attention of each hop of SDM over the context of one user and target.
 
-`python -m experiments.figures.figure7 --dataset ml-100k --user 13 --target "Titanic (1997)"`
+`python -m sdmr.experiments.figures.figure7 --dataset ml-100k --user 13 --target "Titanic (1997)"`
 
 Users are named by raw id, items by raw id or title. By default it is the paper's case, a user who saw Money Talks
 (1997) and the target Fire Down Below (1997), or what comes nearest to it in the split.
@@ -19,14 +19,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from datasets.interactions import IntArray
-from datasets.parsing import DataError
-from datasets.task import Task
-from datasets.titles import Film, ml_1m_films, ml_100k_films
-from experiments.execute import Run, prepared
-from experiments.figures.attention import attention_of, ids_of, load, wanted
-from experiments.figures.collect import command_line, made_with, runs_of, tell_missing
-from experiments.figures.drawing import canvas, note, publish
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.task import Task
+from sdmr.datasets.titles import Film, ml_1m_films, ml_100k_films
+from sdmr.experiments.execute import Run, prepared
+from sdmr.experiments.figures.attention import attention_of, ids_of, load, wanted
+from sdmr.experiments.figures.collect import command_line, made_with, runs_of, tell_missing
+from sdmr.experiments.figures.drawing import canvas, note, publish
 
 FILMS: dict[str, Callable[[], dict[int, Film]]] = {"ml-100k": ml_100k_films, "ml-1m": ml_1m_films}
 PAPER = {"target": "Fire Down Below (1997)", "seen": "Money Talks (1997)"}

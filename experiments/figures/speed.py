@@ -1,6 +1,6 @@
 """Speed against quality: test NDCG@10 over the seconds that training took, one mark a model.
 
-`python -m experiments.figures.speed --dataset ml-100k --seeds 3`
+`python -m sdmr.experiments.figures.speed --dataset ml-100k --seeds 3`
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from experiments.configs import model_of
-from experiments.figures.collect import Source, made_with
-from experiments.figures.drawing import canvas, note, publish, style
-from experiments.figures.table_runs import Key, arguments_of, found
-from experiments.tables.cells import groups
+from sdmr.experiments.configs import model_of
+from sdmr.experiments.figures.collect import Source, made_with
+from sdmr.experiments.figures.drawing import canvas, note, publish, style
+from sdmr.experiments.figures.table_runs import Key, arguments_of, found
+from sdmr.experiments.tables.cells import groups
 
 FONT = 8
 OURS = ("SDP", "SDM", "SDMR")

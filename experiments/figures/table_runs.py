@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from experiments.chosen import NotChosen
-from experiments.configs import MODELS, model_of
-from experiments.figures.collect import Source, Wanted, command_line, sources_of
-from experiments.jobs import at_least_one
-from experiments.tables.accuracy import has_seed, job
-from experiments.tables.cells import DATASETS, chosen_beside
+from sdmr.experiments.chosen import NotChosen
+from sdmr.experiments.configs import MODELS, model_of
+from sdmr.experiments.figures.collect import Source, Wanted, command_line, sources_of
+from sdmr.experiments.jobs import at_least_one
+from sdmr.experiments.tables.accuracy import has_seed, job
+from sdmr.experiments.tables.cells import DATASETS, chosen_beside
 
 Key = tuple[str, int]  # choice of the model, seed
 

@@ -1,13 +1,12 @@
 """Tables 3 and 4: train what this machine has not, and print paper, published and own values side by side.
 
-`python -m experiments.tables.accuracy 3 --datasets ml-100k --seeds 1 --config plain`
+`python -m sdmr.experiments.tables.accuracy 3 --datasets ml-100k --seeds 1 --config plain`
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
 import statistics
 import sys
 import time
@@ -17,12 +16,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from datasets.parsing import DataError
-from experiments import chosen
-from experiments.configs import CONF, MODELS, compose_run, model_of, ties_of
-from experiments.execute import make_run, told_when_cut_off
-from experiments.jobs import CORES, at_least_one, heeded, run_all
-from experiments.tables.cells import (
+from sdmr.datasets.parsing import DataError
+from sdmr.experiments import chosen
+from sdmr.experiments.configs import CONF, MODELS, compose_run, model_of, ties_of
+from sdmr.experiments.execute import make_run, told_when_cut_off
+from sdmr.experiments.jobs import CORES, at_least_one, heeded, run_all
+from sdmr.experiments.tables.cells import (
     METRICS,
     Cell,
     best_on_development,
@@ -32,8 +31,9 @@ from experiments.tables.cells import (
     records_of,
     rows,
 )
-from experiments.uncertainty import paired
-from harness.ranking import Ties
+from sdmr.experiments.uncertainty import paired
+from sdmr.harness.ranking import Ties
+from sdmr.harness.records import read_record
 
 DEFAULTS = {3: ["ml-100k"], 4: ["ta-feng"]}
 FIRST_TO_LAST = {"sdm": 0, "sdp": 1, "sdmr": 3}
@@ -67,7 +67,7 @@ def arguments_of(description: str) -> argparse.Namespace:
 
 
 def job(dataset: str, model: str, seed: int, config: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
-    """The overrides of `experiments.run` for one run of the table.
+    """The overrides of `sdmr.experiments.run` for one run of the table.
 
     A class of one's own has the settings of its constructor, however the others' were found. Raises NotChosen if the
     model was never tuned, or on other data.
@@ -116,7 +116,8 @@ def told_comparisons(dataset: str, records: Mapping[str, Sequence[Path]], ties: 
             f"{c.difference:+.3f} ({low:+.3f} … {high:+.3f}), p {p_value(c.corrected, '= ')} "
             "(paired t-test over users, Holm)"
         )
-    baselines = {m: paths for m, paths in records.items() if m in MODELS and MODELS[m].target.startswith("baselines.")}
+    ours = {m: paths for m, paths in records.items() if m in MODELS}
+    baselines = {m: paths for m, paths in ours.items() if MODELS[m].target.startswith("sdmr.baselines.")}
     for model in (model for model in records if model not in MODELS and baselines):
         best = best_on_development(baselines)
         texts = []
@@ -178,7 +179,7 @@ def estimate(published: Path, waiting: Sequence[tuple[str, str]], models: Sequen
 
     seconds, unknown = 0.0, 0
     for dataset, model in waiting:
-        records = [json.loads(path.read_text(encoding="utf-8")) for path in records_of(published, dataset, model)]
+        records = [read_record(path) for path in records_of(published, dataset, model)]
         seconds += statistics.mean(map(taken, records)) if records else 0
         unknown += not records
     without = f", and {unknown} for which there is no estimate" if unknown else ""

@@ -1,10 +1,10 @@
 """The audit: what becomes of hit@10 and NDCG@10 if one choice of the released code after the other is made.
 
-`python -m experiments.tables.audit --seeds 3 --factors honest released`. Each row of the tables is a factor (`FACTORS`
-in `factors.py`): the honest protocol with one choice made in another way. Runs that this machine has not made are made,
-factor by factor in that order and seed by seed within one, so that the command may be stopped and given again; what is
-missing is said, and a row shows the seeds that are there. `--publish` copies the records to `results/records/audit/`,
-and writes `results/audit.csv` and `results/audit.md`.
+`python -m sdmr.experiments.tables.audit --seeds 3 --factors honest released`. Each row of the tables is a factor
+(`FACTORS` in `factors.py`): the honest protocol with one choice made in another way. Runs that this machine has not
+made are made, factor by factor in that order and seed by seed within one, so that the command may be stopped and given
+again; what is missing is said, and a row shows the seeds that are there. `--publish` copies the records to
+`results/records/audit/`, and writes `results/audit.csv` and `results/audit.md`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from datasets.sources import write_whole
-from experiments.configs import MODELS, compose_run
-from experiments.execute import make_run, told_when_cut_off
-from experiments.figures.collect import Source, Wanted, sources_of
-from experiments.id_order import RULES
-from experiments.jobs import CORES, at_least_one, heeded
-from experiments.tables.accuracy import has_seed
-from experiments.tables.audit_report import Records, report, tidy
-from experiments.tables.cells import chosen_beside, ranks_beside
-from experiments.tables.factors import AS_RANKED, FACTORS, ORDER, ORDERS, RULE, SHORT, TIES
-from harness.ranking import Ranks, tie_counts
+from sdmr.datasets.sources import write_whole
+from sdmr.experiments.configs import MODELS, compose_run
+from sdmr.experiments.execute import make_run, told_when_cut_off
+from sdmr.experiments.figures.collect import Source, Wanted, sources_of
+from sdmr.experiments.id_order import RULES
+from sdmr.experiments.jobs import CORES, at_least_one, heeded
+from sdmr.experiments.tables.accuracy import has_seed
+from sdmr.experiments.tables.audit_report import Records, report, tidy
+from sdmr.experiments.tables.cells import chosen_beside, ranks_beside
+from sdmr.experiments.tables.factors import AS_RANKED, FACTORS, ORDER, ORDERS, RULE, SHORT, TIES
+from sdmr.harness.ranking import Ranks, tie_counts
 
 
 @dataclass(frozen=True)

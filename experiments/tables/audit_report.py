@@ -12,12 +12,12 @@ from typing import Any
 
 from scipy.stats import kendalltau, spearmanr
 
-from experiments.configs import MODELS
-from experiments.id_order import RULES
-from experiments.tables.accuracy import number
-from experiments.tables.cells import METRICS, paper_values
-from experiments.tables.claims import claims, markdown
-from experiments.tables.factors import (
+from sdmr.experiments.configs import MODELS
+from sdmr.experiments.id_order import RULES
+from sdmr.experiments.tables.accuracy import number
+from sdmr.experiments.tables.cells import METRICS, paper_values
+from sdmr.experiments.tables.claims import claims, markdown
+from sdmr.experiments.tables.factors import (
     AS_RANKED,
     EPOCHS,
     FACTORS,
@@ -30,7 +30,7 @@ from experiments.tables.factors import (
     TIES,
     Factor,
 )
-from harness.ranking import READINGS
+from sdmr.harness.ranking import READINGS
 
 
 def cell(records: Sequence[Mapping[str, Any]], reading: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.interactions import IntArray
-from experiments.configs import MODELS
-from experiments.uncertainty import by_user, holm, interval, paired, verdict
-from harness.ranking import Ranks, Ties
+from sdmr.datasets.interactions import IntArray
+from sdmr.experiments.configs import MODELS
+from sdmr.experiments.uncertainty import by_user, holm, interval, paired, verdict
+from sdmr.harness.ranking import Ranks, Ties
+from sdmr.harness.records import read_record
 
 METRICS = ("hit@10", "NDCG@10")
 PAPER = Path(__file__).parent.parent / "paper"
@@ -79,7 +79,7 @@ def cells_of(table: int, dataset: str, model: str, records: Sequence[Path], ties
 
     `ties`: how the values read a tie; the interval and where the paper's value lies hold for the expected ones.
     """
-    read = [json.loads(path.read_text(encoding="utf-8")) for path in records]
+    read = [read_record(path) for path in records]
     paper = paper_values(table)
     ours = {model.target for model in MODELS.values()}
     if read and "history" not in read[0] and read[0]["model"] in ours:  # untrained, so that every seed gives the same
@@ -120,7 +120,7 @@ def best_on_development(records: Mapping[str, Sequence[Path]]) -> str:
     """The model (a key of `records`) with the best mean development NDCG@10 over its seeds."""
 
     def development(model: str) -> float:
-        read = (json.loads(path.read_text(encoding="utf-8")) for path in records[model])
+        read = (read_record(path) for path in records[model])
         return statistics.mean(record["development"]["NDCG@10"]["expected"] for record in read)
 
     return max(records, key=development)

@@ -8,7 +8,6 @@ number.
 from __future__ import annotations
 
 import csv
-import json
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +19,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import ttest_1samp
 
-from experiments.configs import MODELS
-from experiments.id_order import RULES
-from experiments.tables.accuracy import has_seed, number
-from experiments.tables.cells import DATASETS, METRICS, paper_values, per_user, records_of
-from experiments.tables.factors import TIES
-from experiments.uncertainty import interval, paired
+from sdmr.experiments.configs import MODELS
+from sdmr.experiments.id_order import RULES
+from sdmr.experiments.tables.accuracy import has_seed, number
+from sdmr.experiments.tables.cells import DATASETS, METRICS, paper_values, per_user, records_of
+from sdmr.experiments.tables.factors import TIES
+from sdmr.experiments.uncertainty import interval, paired
+from sdmr.harness.records import read_record
 
 REPRODUCED, IN_PART, NOT = "reproduced", "reproduced in part", "not reproduced"
 UNDECIDED = "not reproduced (undecided)"
@@ -276,7 +276,7 @@ def _hops(results: Path) -> Iterator[Finding]:
         found: dict[tuple[str, int], dict[str, float]] = {}
         for path in sorted((results / "records" / "figure6" / dataset).glob("sdm-hops*-record.json")):
             _, of_hops, rest = path.name.split("-", 2)
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_record(path)
             found[rest, int(of_hops.removeprefix("hops"))] = {m: record["test"][m]["expected"] for m in METRICS}
         groups = [rest for rest, hops in found if hops == 1 and (rest, 3) in found and (rest, 4) in found]
         if len(groups) < 2:  # of which no interval can be had

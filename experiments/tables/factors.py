@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 ORDER = "epinions"  # the data set whose order is audited
-RULE = "experiments.id_order.IdOrder"
+RULE = "sdmr.experiments.id_order.IdOrder"
 OWN = ("sdp", "sdm", "sdmr")
 
 # What the authors' own program gave on such a split (d 64, 3 hops, s 5, λ 0.001), the best of so many epochs on test.

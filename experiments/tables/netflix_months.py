@@ -1,4 +1,4 @@
-"""The months of the Netflix Prize by their distance to Table 1: `python -m experiments.tables.netflix_months`."""
+"""The months of the Netflix Prize by their distance to Table 1: `python -m sdmr.experiments.tables.netflix_months`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from datasets.filters import core
-from datasets.netflix import ratings
-from datasets.parsing import DataError, as_interactions
-from experiments.tables.statistics import PAPER
+from sdmr.datasets.filters import core
+from sdmr.datasets.netflix import ratings
+from sdmr.datasets.parsing import DataError, as_interactions
+from sdmr.experiments.tables.statistics import PAPER
 
 
 def months(least: int = 5) -> pd.DataFrame:
     """Each month's users, items and interactions after the 5-core, in one pass and iterated; the nearest month first.
 
     The distance to the paper's counts is the sum of the three |log(ours / paper)|. Raises DataError if the Prize's
-    files cannot be found (see `datasets.netflix`).
+    files cannot be found (see `sdmr.datasets.netflix`).
     """
     with (PAPER / "table1.csv").open(encoding="utf-8") as lines:
         paper = next(row for row in csv.DictReader(lines) if row["dataset"] == "netflix")

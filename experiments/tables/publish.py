@@ -1,14 +1,13 @@
 """Publish Tables 3 and 4: copy this machine's records to `results/`, and write the tables made from them.
 
-`python -m experiments.tables.publish 3 --datasets ml-100k --seeds 3`. Nothing is trained. A cell that this machine has
-no records for keeps the ones published before, and the commit they were made with.
+`python -m sdmr.experiments.tables.publish 3 --datasets ml-100k --seeds 3`. Nothing is trained. A cell that this machine
+has no records for keeps the ones published before, and the commit they were made with.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from datasets.sources import write_whole
-from experiments import chosen
-from experiments.configs import MODELS, compose_run, ties_of
-from experiments.execute import OF_THE_PAPER, Run, make_run, seconds_in_all
-from experiments.tables.accuracy import arguments_of, has_seed, job, number, p_value
-from experiments.tables.cells import (
+from sdmr.datasets.sources import write_whole
+from sdmr.experiments import chosen
+from sdmr.experiments.configs import MODELS, compose_run, ties_of
+from sdmr.experiments.execute import OF_THE_PAPER, Run, make_run, seconds_in_all
+from sdmr.experiments.tables.accuracy import arguments_of, has_seed, job, number, p_value
+from sdmr.experiments.tables.cells import (
     DATASETS,
     METRICS,
     Cell,
@@ -34,6 +33,7 @@ from experiments.tables.cells import (
     records_of,
     rows,
 )
+from sdmr.harness.records import read_record
 
 COLUMNS = (
     *("dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optimistic", "pessimistic"),
@@ -145,7 +145,7 @@ def new_and_repeated(dataset: str, records: Mapping[str, Sequence[Path]]) -> str
     """
     lines: list[str] = []
     for model, paths in records.items():
-        read = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        read = [read_record(path) for path in paths]
         if not read or any("test_new" not in record for record in read):
             continue
         sides = [[record[side] for record in read] for side in ("test_new", "test_repeated")]
@@ -279,7 +279,7 @@ def main() -> int:
             else:
                 complete[model] = runs
         kept = [path for model in rows() if model not in complete for path in records_of(folder, dataset, model)]
-        ranked = {_ranked(json.loads(path.read_text(encoding="utf-8"))) for path in kept}
+        ranked = {_ranked(read_record(path)) for path in kept}
         for model, runs in complete.items():
             if ranked - {_ranked(run.record) for run in runs if run.record}:
                 name = f"{MODELS[model].name} on {dataset}"
@@ -291,7 +291,7 @@ def main() -> int:
         of = {model: records_of(folder, dataset, model) for model in rows()}
         if not any(of.values()):
             continue
-        records += [json.loads(path.read_text(encoding="utf-8")) for paths in of.values() for path in paths]
+        records += [read_record(path) for paths in of.values() for path in paths]
         for model, paths in of.items():
             settings = "chosen" if chosen_beside(folder / dataset, model).exists() else "plain"
             cells += [

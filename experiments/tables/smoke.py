@@ -1,5 +1,6 @@
-"""Every model on every data set for one epoch, what it costs in time and memory: `python -m experiments.tables.smoke`.
+"""Every model on every data set for one epoch, what it costs in time and memory.
 
+`python -m sdmr.experiments.tables.smoke`
 Plain settings, seed 0, SDMR on an SDP and an SDM of one epoch each. The metrics of such a run say nothing, so none is
 printed. A data set whose file is not to be had is left out, and keeps what was published.
 """
@@ -16,12 +17,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from datasets.parsing import DataError
-from datasets.sources import write_whole
-from experiments.configs import MODELS, compose_run
-from experiments.execute import make_run
-from experiments.jobs import CORES, at_least_one, heeded, run_all
-from experiments.tables.accuracy import job
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.sources import write_whole
+from sdmr.experiments.configs import MODELS, compose_run
+from sdmr.experiments.execute import make_run
+from sdmr.experiments.jobs import CORES, at_least_one, heeded, run_all
+from sdmr.experiments.tables.accuracy import job
 
 DATASETS = ("ml-100k", "ml-1m", "netflix-sample", "epinions", "ta-feng", "ijcai-15")
 COLUMNS = ("dataset", "model", "epoch_seconds", "rank_seconds", "peak_mib", "commit")

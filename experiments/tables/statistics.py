@@ -1,4 +1,4 @@
-"""Tables 1 and 2, the data sets as loaded beside the paper's: `python -m experiments.tables.statistics 1`."""
+"""Tables 1 and 2, the data sets as loaded beside the paper's: `python -m sdmr.experiments.tables.statistics 1`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from hydra import compose, initialize
 from hydra.utils import get_method
 
-from datasets.interactions import Interactions
-from datasets.parsing import DataError
-from datasets.sources import write_whole
-from experiments.configs import register
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.sources import write_whole
+from sdmr.experiments.configs import register
 
 PAPER = Path(__file__).parent.parent / "paper"
 

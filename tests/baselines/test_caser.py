@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.caser import Caser
-from harness.optimiser import Optimisation
+from sdmr.baselines.caser import Caser
+from sdmr.harness.optimiser import Optimisation
 from tests.behaviour import RecommenderBehaviour, small
 
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)

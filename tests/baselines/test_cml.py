@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from baselines.cml import CML
-from harness.optimiser import Optimisation
+from sdmr.baselines.cml import CML
+from sdmr.harness.optimiser import Optimisation
 from tests.behaviour import RecommenderBehaviour, small
 
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)

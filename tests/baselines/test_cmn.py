@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import cmn
-from baselines.cmn import CMN
-from baselines.neumf import GMF
-from datasets.task import Training
-from harness.optimiser import Optimisation
+from sdmr.baselines import cmn
+from sdmr.baselines.cmn import CMN
+from sdmr.baselines.neumf import GMF
+from sdmr.datasets.task import Training
+from sdmr.harness.optimiser import Optimisation
 from tests.behaviour import RecommenderBehaviour, small
 
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines import cmn_attention
-from baselines.cmn_attention import Near, attend, neighbours
+from sdmr.baselines import cmn_attention
+from sdmr.baselines.cmn_attention import Near, attend, neighbours
 
 N_USERS, DIM = 30, 19  # no multiple of a vector's width
 TAKEN_BY = [[0, 3, 4, 29], [], [7], list(range(30)), [3, 28]]  # the users of each item

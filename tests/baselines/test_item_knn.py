@@ -5,7 +5,7 @@ from math import log, sqrt
 import numpy as np
 import pytest
 
-from baselines.item_knn import ItemKNN
+from sdmr.baselines.item_knn import ItemKNN
 from tests.behaviour import RecommenderBehaviour, small
 
 WEIGHTINGS = ["cosine", "bm25"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.mf_bpr import MFBPR
-from harness.optimiser import Optimisation
+from sdmr.baselines.mf_bpr import MFBPR
+from sdmr.harness.optimiser import Optimisation
 from tests.behaviour import RecommenderBehaviour
 
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.neumf import GMF, MLP, NeuMF
-from harness.optimiser import Optimisation, Optimiser
-from harness.ranking import rank
+from sdmr.baselines.neumf import GMF, MLP, NeuMF
+from sdmr.harness.optimiser import Optimisation, Optimiser
+from sdmr.harness.ranking import rank
 from tests.behaviour import RecommenderBehaviour, checkerboard, small
 
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)

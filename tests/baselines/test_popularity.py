@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from baselines.popularity import Popularity
-from datasets.interactions import Interactions
-from datasets.split import split
-from datasets.task import Task
-from harness.ranking import rank
+from sdmr.baselines.popularity import Popularity
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.split import split
+from sdmr.datasets.task import Task
+from sdmr.harness.ranking import rank
 from tests.behaviour import RecommenderBehaviour, checkerboard, small
 
 

@@ -5,8 +5,8 @@ from typing import Literal
 import pytest
 import torch
 
-from baselines.prme import PRME
-from harness.optimiser import Optimisation
+from sdmr.baselines.prme import PRME
+from sdmr.harness.optimiser import Optimisation
 from tests.behaviour import RecommenderBehaviour
 
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)

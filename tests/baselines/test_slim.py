@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import ElasticNet
 
-from baselines.slim import SLIM
+from sdmr.baselines.slim import SLIM
 from tests.behaviour import RecommenderBehaviour, checkerboard, small
 
 

@@ -5,8 +5,8 @@ from math import sqrt
 import pytest
 import torch
 
-from baselines.transrec import TransRec
-from harness.optimiser import Optimisation
+from sdmr.baselines.transrec import TransRec
+from sdmr.harness.optimiser import Optimisation
 from tests.behaviour import RecommenderBehaviour, small
 
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)

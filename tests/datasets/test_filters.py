@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from datasets.filters import basket_sizes, core, draw, in_file_order, sample_baskets, shuffled
-from datasets.interactions import Interactions
+from sdmr.datasets.filters import basket_sizes, core, draw, in_file_order, sample_baskets, shuffled
+from sdmr.datasets.interactions import Interactions
 
 pairs = st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=35).map(sorted)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.interactions import Interactions
+from sdmr.datasets.interactions import Interactions
 
 
 def test_numbers_follow_the_order_of_raw_numbers() -> None:

@@ -12,21 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import epinions as epinions_module
-from datasets import ijcai_15 as ijcai_module
-from datasets import movielens, netflix, parsing
-from datasets import ta_feng as ta_feng_module
-from datasets.epinions import epinions
-from datasets.ijcai_15 import ijcai_15
-from datasets.interactions import Interactions
-from datasets.movielens import ml_1m
-from datasets.netflix import netflix_sample
-from datasets.parsing import DataError
-from datasets.prepare import fingerprint
-from datasets.sources import cache_folder, data_folder
-from datasets.split import split
-from datasets.ta_feng import ta_feng
-from datasets.tables import csv_file
+from sdmr.datasets import epinions as epinions_module
+from sdmr.datasets import ijcai_15 as ijcai_module
+from sdmr.datasets import movielens, netflix, parsing
+from sdmr.datasets import ta_feng as ta_feng_module
+from sdmr.datasets.epinions import epinions
+from sdmr.datasets.ijcai_15 import ijcai_15
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.movielens import ml_1m
+from sdmr.datasets.netflix import netflix_sample
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.prepare import fingerprint
+from sdmr.datasets.sources import cache_folder, data_folder
+from sdmr.datasets.split import split
+from sdmr.datasets.ta_feng import ta_feng
+from sdmr.datasets.tables import csv_file
 
 
 @pytest.fixture

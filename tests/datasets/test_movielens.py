@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import movielens
-from datasets.movielens import ML_100K, ml_100k
-from datasets.parsing import DataError
-from datasets.prepare import fingerprint
-from datasets.sources import cache_folder, data_folder
-from datasets.split import split
+from sdmr.datasets import movielens
+from sdmr.datasets.movielens import ML_100K, ml_100k
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.prepare import fingerprint
+from sdmr.datasets.sources import cache_folder, data_folder
+from sdmr.datasets.split import split
 
 
 def lines_of_the_right_size() -> list[str]:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.ncf import ncf
-from datasets.parsing import DataError
-from datasets.prepare import fingerprint
+from sdmr.datasets.ncf import ncf
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.prepare import fingerprint
 
 # User 1 has its rows out of order; user 2 has one training row only; item 39 stands among the negatives only.
 TRAIN = [

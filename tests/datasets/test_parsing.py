@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from datasets import parsing
-from datasets.parsing import (
+from sdmr.datasets import parsing
+from sdmr.datasets.parsing import (
     DataError,
     Layout,
     check_totals,

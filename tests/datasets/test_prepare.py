@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.interactions import Interactions
-from datasets.parsing import Layout, read_columns
-from datasets.prepare import fingerprint, prepare
-from datasets.sources import cache_folder, data_folder
-from datasets.split import split
-from datasets.task import Task
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.parsing import Layout, read_columns
+from sdmr.datasets.prepare import fingerprint, prepare
+from sdmr.datasets.sources import cache_folder, data_folder
+from sdmr.datasets.split import split
+from sdmr.datasets.task import Task
 
 calls = 0
 
@@ -87,7 +87,7 @@ def test_a_changed_raw_file_is_read_anew(raw: Path) -> None:
 def test_changed_code_reads_anew(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = functools.partial(from_file, raw)
     reads(read)
-    monkeypatch.setattr("datasets.prepare._code", lambda function: "of another day")
+    monkeypatch.setattr("sdmr.datasets.prepare._code", lambda function: "of another day")
     assert reads(read)[0] == 1
     assert reads(read)[0] == 0
     assert len(entries(raw)) == 1
@@ -147,9 +147,9 @@ def test_the_true_files_are_prepared_soon_and_in_little_memory(
     program = f"""
 import time
 from functools import partial
-from datasets.prepare import prepare
-from datasets.{module} import {name}
-from harness.records import peak_memory
+from sdmr.datasets.prepare import prepare
+from sdmr.datasets.{module} import {name}
+from sdmr.harness.records import peak_memory
 start = time.perf_counter()
 prepare(partial({name}))
 print(time.perf_counter() - start, peak_memory())

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from datasets import sources
-from datasets.movielens import ML_100K
-from datasets.parsing import DataError
-from datasets.sources import Download, RawFile, Wheel, cache_folder, find, sha256, verify, write_whole
+from sdmr.datasets import sources
+from sdmr.datasets.movielens import ML_100K
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.sources import Download, RawFile, Wheel, cache_folder, find, sha256, verify, write_whole
 
 CONTENT = b"1\t2\t3\n" * 1000
 CHECKSUM = hashlib.sha256(CONTENT).hexdigest()

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from datasets.interactions import Interactions
-from datasets.prepare import fingerprint
-from datasets.split import split
-from datasets.task import Instances, Task
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.prepare import fingerprint
+from sdmr.datasets.split import split
+from sdmr.datasets.task import Instances, Task
 
 N_ITEMS = 14
 N_CANDIDATES = 3

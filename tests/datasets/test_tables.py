@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.interactions import Interactions
-from datasets.parsing import DataError
-from datasets.tables import csv_file, inter_file
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.tables import csv_file, inter_file
 
 
 def written(folder: Path, content: str, name: str = "mine.csv") -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from datasets import titles
-from datasets.parsing import DataError
-from datasets.sources import data_folder
-from datasets.titles import GENRES, ML_100K_ITEM, U_ITEM, Film, ml_1m_films, ml_100k_films
+from sdmr.datasets import titles
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.sources import data_folder
+from sdmr.datasets.titles import GENRES, ML_100K_ITEM, U_ITEM, Film, ml_1m_films, ml_100k_films
 
 FLAGS = "|".join("1" if genre in ("Action", "Comedy") else "0" for genre in GENRES)
 MONEY_TALKS = Film("Money Talks (1997)", ("Action", "Comedy"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from scipy.stats import chisquare
 
-from datasets.unseen import Unseen
+from sdmr.datasets.unseen import Unseen
 
 seen_sets = st.lists(st.sets(st.integers(0, 11)), min_size=1, max_size=6)
 

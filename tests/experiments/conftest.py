@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.configs import compose_run
-from experiments.execute import Run, make_run
+from sdmr.experiments.configs import compose_run
+from sdmr.experiments.execute import Run, make_run
 
 SMALL = ("model.dim=8", "epochs=3", "patience=3")
 

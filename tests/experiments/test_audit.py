@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import id_order
-from experiments.figures import collect
-from experiments.jobs import _run
-from experiments.tables import audit, audit_report, claims
-from experiments.tables.audit import Place
-from experiments.tables.claims import IN_PART, NOT, NOT_TESTED, REPRODUCED, UNDECIDED
-from experiments.tables.factors import AS_RANKED, FACTORS, ORDERS
-from harness.ranking import Ranks, summary, tie_counts
+from sdmr.experiments import id_order
+from sdmr.experiments.figures import collect
+from sdmr.experiments.jobs import _run
+from sdmr.experiments.tables import audit, audit_report, claims
+from sdmr.experiments.tables.audit import Place
+from sdmr.experiments.tables.claims import IN_PART, NOT, NOT_TESTED, REPRODUCED, UNDECIDED
+from sdmr.experiments.tables.factors import AS_RANKED, FACTORS, ORDERS
+from sdmr.harness.ranking import Ranks, summary, tie_counts
 from tests.behaviour import small
 
 READINGS = ("expected", "optimistic", "pessimistic")

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.bench import __main__ as command
-from experiments.bench import measure, optimisers
-from experiments.bench.inputs import excerpt, synthetic
-from experiments.bench.measure import GROUPS, TINY, Entry, Scale, least
-from experiments.bench.oracles import LiteralSDM, LiteralSDP
-from harness.ranking import rank
-from models.sdm import SDM
-from models.sdp import SDP
+from sdmr.experiments.bench import __main__ as command
+from sdmr.experiments.bench import measure, optimisers
+from sdmr.experiments.bench.inputs import excerpt, synthetic
+from sdmr.experiments.bench.measure import GROUPS, TINY, Entry, Scale, least
+from sdmr.experiments.bench.oracles import LiteralSDM, LiteralSDP
+from sdmr.harness.ranking import rank
+from sdmr.models.sdm import SDM
+from sdmr.models.sdp import SDP
 from tests.models.oracles import assert_same_gradients, scatter
 from tests.models.test_sdm import CANDIDATES, CONTEXTS, N_ITEMS, USERS
 
@@ -126,7 +126,7 @@ def test_the_bench_writes_what_it_promises(
 ) -> None:
     monkeypatch.setattr(command, "GROUPS", {name: GROUPS[name] for name in IN_THIS_PROCESS})
     told = ["--tiny", "--threads", "1", "--results", str(tmp_path), "--plots", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", ["experiments.bench", *told])
+    monkeypatch.setattr(sys, "argv", ["sdmr.experiments.bench", *told])
     command.main()
     entries = json.loads((tmp_path / "bench.json").read_text())
     for entry in entries:
@@ -156,7 +156,7 @@ def test_some_groups_alone_write_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = ["--only", "parts", "--tiny", "--threads", "1", "--results", str(tmp_path), "--plots", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", ["experiments.bench", *told])
+    monkeypatch.setattr(sys, "argv", ["sdmr.experiments.bench", *told])
     command.main()
     assert "negatives/s" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from hydra.utils import instantiate
 
-from experiments import configs
-from experiments.configs import MODELS, class_of, compose_run, config_of
-from harness.optimiser import Optimisation
-from harness.training import TorchRecommender
+from sdmr.experiments import configs
+from sdmr.experiments.configs import MODELS, class_of, compose_run, config_of
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.training import TorchRecommender
 
 # Every data set, with what it cannot do without, and the epochs, patience and context length it asks for.
 DATASETS = {
@@ -193,7 +193,12 @@ def test_a_setting_without_a_default_must_be_given(dataset: str, missing: str) -
         compose_run(["model=popularity", f"dataset={dataset}"])
 
 
-@pytest.mark.parametrize("target", ["no_such_module.Model", "models.sdm.SDN", "SDM"])
+def test_a_class_of_this_suite_without_its_package_is_answered_with_the_whole_name() -> None:
+    with pytest.raises(ValueError, match=r"models\.sdm\.SDM: the class of this suite is sdmr\.models\.sdm\.SDM$"):
+        config_of("models.sdm.SDM")
+
+
+@pytest.mark.parametrize("target", ["no_such_module.Model", "models.my.Net", "sdmr.models.sdm.SDN", "SDM"])
 def test_a_class_that_cannot_be_imported_is_named(target: str) -> None:
     with pytest.raises(ValueError, match=rf"model\._target_={target}: "):
         config_of(target)

@@ -17,21 +17,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines.mf_bpr import MFBPR
-from datasets.interactions import Interactions
-from datasets.ncf import ncf
-from datasets.parsing import DataError
-from datasets.split import split
-from datasets.tables import inter_file
-from datasets.task import Contexts, HeldOut, Task
-from experiments import export as export_module
-from experiments import score as score_module
-from experiments.execute import task_of
-from experiments.export import export
-from experiments.score import read_scores, score
-from harness.optimiser import Optimisation
-from harness.ranking import count_ranks, rank, summary, tie_counts
-from harness.recommender import context_length
+from sdmr.baselines.mf_bpr import MFBPR
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.ncf import ncf
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.split import split
+from sdmr.datasets.tables import inter_file
+from sdmr.datasets.task import Contexts, HeldOut, Task
+from sdmr.experiments import export as export_module
+from sdmr.experiments import score as score_module
+from sdmr.experiments.execute import task_of
+from sdmr.experiments.export import export
+from sdmr.experiments.score import read_scores, score
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.ranking import count_ranks, rank, summary, tie_counts
+from sdmr.harness.recommender import context_length
 
 N_CANDIDATES = 12
 

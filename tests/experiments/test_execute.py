@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.mf_bpr import MFBPR
-from baselines.popularity import Popularity
-from datasets.task import HeldOut, Training
-from experiments import execute as module
-from experiments.configs import compose_run
-from experiments.execute import execute
-from harness.protocol import Protocol
-from harness.ranking import Ranks, summary
-from models.sdm import SDM
-from models.sdmr import SDMR
-from models.sdp import SDP
+from sdmr.baselines.mf_bpr import MFBPR
+from sdmr.baselines.popularity import Popularity
+from sdmr.datasets.task import HeldOut, Training
+from sdmr.experiments import execute as module
+from sdmr.experiments.configs import compose_run
+from sdmr.experiments.execute import execute
+from sdmr.harness.protocol import Protocol
+from sdmr.harness.ranking import Ranks, summary
+from sdmr.models.sdm import SDM
+from sdmr.models.sdmr import SDMR
+from sdmr.models.sdp import SDP
 from tests.experiments.conftest import SMALL, ranks_of, run_of
 
 CHECKOUT = Path(module.__file__).parents[1]
@@ -54,7 +54,7 @@ def test_a_record_holds_all_that_is_known_of_a_run(tmp_path: Path, overrides: tu
     record = execute(run)
     assert json.loads((run.folder / "record.json").read_text()) == record == run.record
     assert run.folder.parent == tmp_path / "csv"
-    assert record["model"] == "baselines.mf_bpr.MFBPR"
+    assert record["model"] == "sdmr.baselines.mf_bpr.MFBPR"
     assert record["dataset"] == "csv"
     config = record["config"]
     assert (config["seed"], config["split_seed"], config["test"]) == (4, 2, True)
@@ -177,12 +177,12 @@ def test_the_command_finds_a_finished_run_and_prints_its_metrics(
         run = run_of(tmp_path, *arguments)
         metrics = execute(run)[side]
         with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["experiments.run", *arguments, f"runs={tmp_path}"])
+            patch.setattr(sys, "argv", ["sdmr.experiments.run", *arguments, f"runs={tmp_path}"])
             forbid(patch, MFBPR)
-            runpy.run_module("experiments.run", run_name="__main__")
+            runpy.run_module("sdmr.experiments.run", run_name="__main__")
         values = f"hit@10 {metrics['hit@10']['expected']:.3f}, NDCG@10 {metrics['NDCG@10']['expected']:.3f}"
         printed = capsys.readouterr().out
-        assert f"baselines.mf_bpr.MFBPR on csv, {side}: {values} ({run.folder}/record.json)\n" == printed
+        assert f"sdmr.baselines.mf_bpr.MFBPR on csv, {side}: {values} ({run.folder}/record.json)\n" == printed
 
 
 @pytest.mark.parametrize("model", ["mf-bpr", "sdmr"])
@@ -384,9 +384,9 @@ def test_a_reading_of_counts_is_no_other_run(
         arguments = ["model=popularity", *overrides, f"protocol.ties={ties}"]
         assert run_of(tmp_path, *arguments).folder == plain.folder
         with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["experiments.run", *arguments, f"runs={tmp_path}"])
+            patch.setattr(sys, "argv", ["sdmr.experiments.run", *arguments, f"runs={tmp_path}"])
             forbid(patch, Popularity)
-            runpy.run_module("experiments.run", run_name="__main__")
+            runpy.run_module("sdmr.experiments.run", run_name="__main__")
         assert f"ties={ties}: hit@10 {record['test']['hit@10'][ties]:.3f}" in capsys.readouterr().out
 
 
@@ -459,7 +459,7 @@ def test_a_killed_run_leaves_no_record_and_goes_on_to_the_same_bits(
     run = run_of(tmp_path / "killed", *arguments)
     checkpoint = run.folder / "checkpoint.pt"
     with (tmp_path / "log").open("w") as log:
-        command = [sys.executable, "-m", "experiments.run", *arguments, f"runs={tmp_path / 'killed'}"]
+        command = [sys.executable, "-m", "sdmr.experiments.run", *arguments, f"runs={tmp_path / 'killed'}"]
         process = subprocess.Popen(command, cwd=CHECKOUT, stdout=log, stderr=log)
         deadline = time.monotonic() + 300
         while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -490,13 +490,11 @@ def test_a_killed_run_leaves_no_record_and_goes_on_to_the_same_bits(
 
 def test_seconds_in_all_count_a_part_once_wherever_its_record_is() -> None:
     def record(model: str, parts: dict[str, str], seconds: dict[str, float]) -> dict[str, Any]:
-        config = {"model": model, "parts": parts}
-        return {"model": model, "config": config, "data": "d", "source": "s", "parts": parts, "seconds": seconds}
+        return {"run": f"{model}-0", "parts": parts, "seconds": seconds}
 
-    part = record("models.sdm.SDM", {}, {"fit": 100.0, "rank": 1.0})
-    its_name = module._name("models.sdm.SDM", part["config"], "d", "s")
-    whole = record("models.sdmr.SDMR", {"sdm": its_name}, {"fit": 10.0, "parts": 101.0})
-    other = record("my.SDMR", {"sdm": its_name}, {"fit": 20.0, "parts": 101.0})
+    part = record("SDM", {}, {"fit": 100.0, "rank": 1.0})
+    whole = record("SDMR", {"sdm": part["run"]}, {"fit": 10.0, "parts": 101.0})
+    other = record("OtherSDMR", {"sdm": part["run"]}, {"fit": 20.0, "parts": 101.0})
     assert module.seconds_in_all([part, whole, other]) == 131.0
     assert module.seconds_in_all([whole, other]) == 131.0  # the part's record is not to be had
-    assert module.seconds_in_all([record("my.SDMR", {"sdm": its_name}, {"fit": 20.0})]) == 20.0  # an old record
+    assert module.seconds_in_all([record("OtherSDMR", {"sdm": part["run"]}, {"fit": 20.0})]) == 20.0  # an old record

@@ -16,12 +16,12 @@ from typing import Literal, Optional
 import numpy as np
 import pytest
 
-from datasets.interactions import IntArray
-from datasets.parsing import DataError
-from datasets.task import Training
-from experiments import execute as module
-from experiments.execute import execute, told_when_cut_off
-from experiments.jobs import Outcome, run_all
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.parsing import DataError
+from sdmr.datasets.task import Training
+from sdmr.experiments import execute as module
+from sdmr.experiments.execute import execute, told_when_cut_off
+from sdmr.experiments.jobs import Outcome, run_all
 from tests.experiments.conftest import SMALL, ranks_of, run_of
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -38,9 +38,9 @@ def test_data_that_do_not_fit_are_one_line_on_the_terminal(
     path = tmp_path / "damaged.csv"
     path.write_text(data.read_text() + "3,4\n")
     arguments = ["model=popularity", "dataset=csv", f"dataset.path={path}", "dataset.time=time"]
-    monkeypatch.setattr(sys, "argv", ["experiments.run", *arguments, f"runs={tmp_path}"])
+    monkeypatch.setattr(sys, "argv", ["sdmr.experiments.run", *arguments, f"runs={tmp_path}"])
     with pytest.raises(SystemExit) as end:
-        runpy.run_module("experiments.run", run_name="__main__")
+        runpy.run_module("sdmr.experiments.run", run_name="__main__")
     assert re.fullmatch(r".*damaged\.csv, line 402: found 2 fields, expected 3 fields .*", str(end.value.code))
 
 
@@ -63,9 +63,9 @@ def test_data_that_do_not_fit_are_one_line_on_the_terminal(
 def test_a_setting_of_another_kind_is_one_line_and_no_run(
     override: str, told: str, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["experiments.run", "model=mf-bpr", *overrides, f"runs={tmp_path}", override])
+    monkeypatch.setattr(sys, "argv", ["sdmr.experiments.run", "model=mf-bpr", *overrides, f"runs={tmp_path}", override])
     with pytest.raises(SystemExit, match=re.escape(told)):
-        runpy.run_module("experiments.run", run_name="__main__")
+        runpy.run_module("sdmr.experiments.run", run_name="__main__")
     assert not list(tmp_path.iterdir())
 
 
@@ -304,7 +304,7 @@ def test_what_a_run_dies_of_is_kept_until_it_succeeds(own: Path, tmp_path: Path,
 def test_a_failed_run_of_a_multirun_is_told_with_its_settings_and_stops_no_other(
     own: Path, tmp_path: Path, overrides: tuple[str, ...]
 ) -> None:
-    command = [sys.executable, "-m", "experiments.run", "-m", *OWN, "model.weight=-1.0,1.0", *overrides]
+    command = [sys.executable, "-m", "sdmr.experiments.run", "-m", *OWN, "model.weight=-1.0,1.0", *overrides]
     done = subprocess.run(
         [*command, f"runs={tmp_path / 'runs'}"],
         cwd=tmp_path,
@@ -322,7 +322,7 @@ def test_data_that_are_not_there_stop_no_other_run_of_a_multirun(tmp_path: Path,
     command = [
         sys.executable,
         "-m",
-        "experiments.run",
+        "sdmr.experiments.run",
         "-m",
         "model=popularity",
         "dataset=csv",
@@ -339,6 +339,6 @@ def test_data_that_are_not_there_stop_no_other_run_of_a_multirun(tmp_path: Path,
 def test_as_many_runs_side_by_side_as_there_are_cores_for_this_process() -> None:
     program = (
         "import os; os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]); "
-        "from experiments.jobs import CORES; print(CORES)"
+        "from sdmr.experiments.jobs import CORES; print(CORES)"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True).stdout == "1\n"

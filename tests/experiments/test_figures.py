@@ -18,22 +18,22 @@ import torch
 from scipy.sparse import csr_matrix
 from scipy.stats import pearsonr
 
-from datasets.interactions import Interactions
-from datasets.split import split
-from datasets.task import Task
-from datasets.titles import Film
-from experiments import jobs
-from experiments.configs import MODELS
-from experiments.execute import Run
-from experiments.figures import collect, curves, drawing, figure5, figure6, figure7, speed, table_runs
-from experiments.figures.attention import attention_of
-from experiments.figures.figure5 import Cooccurrence, pairs_of
-from experiments.figures.figure6 import Point
-from experiments.figures.figure7 import Names, choose
-from experiments.jobs import Outcome
-from experiments.uncertainty import correlation, correlation_interval
-from harness.ranking import Ranks, summary
-from models.sdm import SDM
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.split import split
+from sdmr.datasets.task import Task
+from sdmr.datasets.titles import Film
+from sdmr.experiments import jobs
+from sdmr.experiments.configs import MODELS
+from sdmr.experiments.execute import Run
+from sdmr.experiments.figures import collect, curves, drawing, figure5, figure6, figure7, speed, table_runs
+from sdmr.experiments.figures.attention import attention_of
+from sdmr.experiments.figures.figure5 import Cooccurrence, pairs_of
+from sdmr.experiments.figures.figure6 import Point
+from sdmr.experiments.figures.figure7 import Names, choose
+from sdmr.experiments.jobs import Outcome
+from sdmr.experiments.uncertainty import correlation, correlation_interval
+from sdmr.harness.ranking import Ranks, summary
+from sdmr.models.sdm import SDM
 
 
 def place_of(config: dict[str, Any]) -> str:
@@ -160,7 +160,7 @@ def test_figure_6_is_drawn_from_two_records_and_says_what_is_missing(
     assert len(rows_of(tmp_path / "plots" / "few.csv")) == 2
     out = capsys.readouterr().out
     assert "few: 6 of 8 runs are missing" in out
-    assert "python -m experiments.run model=cmn dataset=ml-100k seed=0 model.hops=1 model.gmf.dim=64\n" in out
+    assert "python -m sdmr.experiments.run model=cmn dataset=ml-100k seed=0 model.hops=1 model.gmf.dim=64\n" in out
 
 
 def test_figure_6_without_a_record_says_so_and_leaves_what_is_drawn(
@@ -409,7 +409,7 @@ def test_figure_5_without_a_model_says_how_to_make_it(
         assert call(module, monkeypatch, tmp_path, *small, "--no-train") == 0
         out = capsys.readouterr().out
         assert f"{name} is not drawn: none of its runs is there" in out
-        assert "python -m experiments.run model=sdm dataset=csv seed=0" in out
+        assert "python -m sdmr.experiments.run model=sdm dataset=csv seed=0" in out
     assert not (tmp_path / "plots").exists()
 
 

@@ -35,7 +35,17 @@ def multirun(folder: Path, *launcher: str) -> subprocess.CompletedProcess[str]:
     data = ("dataset=csv", f"dataset.path={folder / 'small.csv'}", "dataset.time=time", "epochs=1", "test=false")
     axis = "model.optimisation.learning_rate=0.001,0.01,1e30"
     return subprocess.run(
-        [sys.executable, "-m", "experiments.run", "-m", *launcher, "model=mf-bpr", axis, *data, f"runs={folder}/runs"],
+        [
+            sys.executable,
+            "-m",
+            "sdmr.experiments.run",
+            "-m",
+            *launcher,
+            "model=mf-bpr",
+            axis,
+            *data,
+            f"runs={folder}/runs",
+        ],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT), "SDMR_CACHE": str(folder / "cache")},
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The literal program and `models.sdm.SDM(variant="released")` share no code, and must agree."""
+"""The literal program and `sdmr.models.sdm.SDM(variant="released")` share no code, and must agree."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.interactions import Interactions
-from datasets.split import split
-from experiments import literal_sdm
-from experiments.literal_sdm import DIM, HOPS, LENGTH, LiteralSDM, Program
-from models.sdm import SDM, _left_over
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.split import split
+from sdmr.experiments import literal_sdm
+from sdmr.experiments.literal_sdm import DIM, HOPS, LENGTH, LiteralSDM, Program
+from sdmr.models.sdm import SDM, _left_over
 from tests.behaviour import small
 
 N_USERS, N_ITEMS = 6, 11

@@ -13,22 +13,22 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from experiments.configs import MODELS, compose_run, model_of
-from experiments.execute import execute, make_run
-from experiments.tables import accuracy
-from experiments.tables.cells import cells_of, paper_values
-from experiments.uncertainty import paired
-from harness.optimiser import Optimisation
+from sdmr.experiments.configs import MODELS, compose_run, model_of
+from sdmr.experiments.execute import execute, make_run
+from sdmr.experiments.tables import accuracy
+from sdmr.experiments.tables.cells import cells_of, paper_values
+from sdmr.experiments.uncertainty import paired
+from sdmr.harness.optimiser import Optimisation
 
 CHECKOUT = Path(accuracy.__file__).parents[2]
 MODULE = '''
 import numpy as np
 from torch import Tensor
-from harness.embedding import Embedding
-from experiments.uncertainty import paired
-from harness.optimiser import Optimisation
-from harness.training import TorchRecommender
-from models.sdp import SDP
+from sdmr.harness.embedding import Embedding
+from sdmr.experiments.uncertainty import paired
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.training import TorchRecommender
+from sdmr.models.sdp import SDP
 
 class Plain:
     """Popularity to a power."""
@@ -145,7 +145,7 @@ def test_a_torch_class_has_the_settings_of_training_too() -> None:
 @pytest.mark.parametrize("name", ["OnTop", "Heir"])
 def test_a_part_is_a_config_of_its_own(name: str) -> None:
     config, _ = compose_run([f"model._target_=own_models.{name}", "model.sdp.dim=3"])
-    assert (config["model"]["sdp"]["_target_"], config["model"]["sdp"]["dim"]) == ("models.sdp.SDP", 3)
+    assert (config["model"]["sdp"]["_target_"], config["model"]["sdp"]["dim"]) == ("sdmr.models.sdp.SDP", 3)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def run_elsewhere(package: Path, folder: Path, data: list[str]) -> None:
     (folder / "own_models.py").write_text(MODULE)
     own = ["model._target_=own_models.Plain", "model.power=3", *data]
     process = subprocess.run(
-        [sys.executable, "-m", "experiments.run", *own],
+        [sys.executable, "-m", "sdmr.experiments.run", *own],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(package)},
         capture_output=True,

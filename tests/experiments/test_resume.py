@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import status
+from sdmr.experiments import status
 
 CHECKOUT = Path(status.__file__).parents[1]
 SPACE = """
@@ -34,8 +34,8 @@ import re
 import time
 from pathlib import Path
 
-from baselines.mf_bpr import MFBPR
-from harness.optimiser import Optimisation
+from sdmr.baselines.mf_bpr import MFBPR
+from sdmr.harness.optimiser import Optimisation
 
 HERE = Path(__file__).parent
 SLEEP = float(os.environ.get("SLEEP", "0"))
@@ -62,7 +62,7 @@ class Slow(MFBPR):
 SWEEP = """
 import sys
 from pathlib import Path
-from experiments import chosen, sweep
+from sdmr.experiments import chosen, sweep
 
 sweep.SPACES, chosen.FOLDER = Path("space"), Path("chosen")
 sys.exit(sweep.main())
@@ -134,7 +134,7 @@ def results_of(place: str) -> dict[str, Any]:
 
 
 def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
-    monkeypatch.setattr(sys, "argv", ["experiments.status", *arguments])
+    monkeypatch.setattr(sys, "argv", ["sdmr.experiments.status", *arguments])
     assert status.main() == 0
     return capsys.readouterr().out
 
@@ -190,8 +190,8 @@ def test_two_sweeps_at_once_share_the_work(folder: Path) -> None:
 
 
 def test_status_of_a_sweep(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("experiments.sweep.SPACES", Path("space"))
-    monkeypatch.setattr("experiments.chosen.FOLDER", Path("chosen"))
+    monkeypatch.setattr("sdmr.experiments.sweep.SPACES", Path("space"))
+    monkeypatch.setattr("sdmr.experiments.chosen.FOLDER", Path("chosen"))
     sweep = ("model=slow", "dataset=csv", "dataset.path=small.csv", "dataset.time=time", "epochs=3", "runs=one/runs")
     out = told(capsys, monkeypatch, *sweep)
     assert "stage 1, 2 runs: 0 done, 0 failed, 0 running, 0 cut off, 2 left" in out
@@ -223,7 +223,7 @@ def test_status_tells_what_a_run_has_died_of(
     """A learning rate at which nothing is finite; it does not stop the other run, and the exit code says so."""
     given = ("dataset=csv", "dataset.path=small.csv", "dataset.time=time", "epochs=1", "test=false")
     axes = ("model=mf-bpr", *given, "model.optimisation.learning_rate=0.001,1e30")
-    command = [sys.executable, "-m", "experiments.run", "-m", *axes]
+    command = [sys.executable, "-m", "sdmr.experiments.run", "-m", *axes]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True)
     assert done.returncode == 1
     out = told(capsys, monkeypatch, "-m", *axes)
@@ -235,7 +235,7 @@ def test_the_time_left_counts_parts_once_and_ends_with_the_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twenty minutes of parts, and a quarter of one for each run itself."""
-    record = {"model": "SDMR", "config": {}, "data": "", "source": "", "dataset": "csv", "parts": {"sdp": "SDP-0"}}
+    record = {"run": "SDMR-0", "dataset": "csv", "parts": {"sdp": "SDP-0"}}
     done = SimpleNamespace(record=record | {"seconds": {"fit": 15.0, "parts": 1200.0}}, folder=tmp_path / "csv" / "0")
     runs: list[Any] = [done, *(SimpleNamespace(record=None, folder=tmp_path / "csv" / str(n)) for n in range(1, 9))]
     monkeypatch.setattr(status, "state_of", lambda run: "left" if run.record is None else "done")
@@ -253,11 +253,11 @@ def test_the_time_left_counts_parts_once_and_ends_with_the_budget(
 def test_status_of_what_cannot_be_parsed_is_an_error_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["experiments.status", "-m", "model=glob(sd*)"])
+    monkeypatch.setattr(sys, "argv", ["sdmr.experiments.status", "-m", "model=glob(sd*)"])
     assert status.main() == 1
     assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_status_without_a_model_tells_how_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["experiments.status"])
+    monkeypatch.setattr(sys, "argv", ["sdmr.experiments.status"])
     assert status.main() == 2

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.configs import compose_run
-from experiments.execute import execute, make_run
-from experiments.jobs import Outcome
-from experiments.tables import smoke
+from sdmr.experiments.configs import compose_run
+from sdmr.experiments.execute import execute, make_run
+from sdmr.experiments.jobs import Outcome
+from sdmr.experiments.tables import smoke
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     rng = np.random.default_rng(5)
     rows = [f"{user},{item},{time}" for user in range(40) for time, item in enumerate(rng.choice(130, 6, False))]
     (tmp_path / "mine.csv").write_text("\n".join(["user,item,time", *rows]) + "\n")
-    read = "dataset._target_=datasets.tables.csv_file"
+    read = "dataset._target_=sdmr.datasets.tables.csv_file"
     return [read, f"+dataset.path={tmp_path / 'mine.csv'}", "+dataset.time=time", "+dataset.item=item"]
 
 

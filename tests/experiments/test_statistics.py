@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.interactions import Interactions
-from datasets.parsing import DataError
-from experiments.tables import statistics as module
-from experiments.tables.netflix_months import months
-from experiments.tables.statistics import keeping, markdown, statistics, table
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.parsing import DataError
+from sdmr.experiments.tables import statistics as module
+from sdmr.experiments.tables.netflix_months import months
+from sdmr.experiments.tables.statistics import keeping, markdown, statistics, table
 
 CHECKOUT = Path(module.__file__).parents[2]
 
@@ -86,7 +86,7 @@ def test_the_command_writes_a_table_of_what_is_to_be_had(tmp_path: Path, monkeyp
         "PIP_FIND_LINKS": str(tmp_path),
     }.items():
         monkeypatch.setenv(name, value)
-    command = [sys.executable, "-m", "experiments.tables.statistics", "2", "--results", str(tmp_path / "results")]
+    command = [sys.executable, "-m", "sdmr.experiments.tables.statistics", "2", "--results", str(tmp_path / "results")]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert "ijcai-15: ijcai-15/user_log_format1.csv cannot be found. Tried:" in done.stderr
     with (tmp_path / "results" / "table2.csv").open() as lines:

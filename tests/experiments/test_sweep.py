@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import chosen, jobs, status, sweep
-from experiments.configs import MODELS, compose_run
-from experiments.jobs import Outcome
-from experiments.sweep import SPACES, Search, space_of
-from experiments.tables import accuracy
+from sdmr.experiments import chosen, jobs, status, sweep
+from sdmr.experiments.configs import MODELS, compose_run
+from sdmr.experiments.jobs import Outcome
+from sdmr.experiments.sweep import SPACES, Search, space_of
+from sdmr.experiments.tables import accuracy
 
 NAMES = sorted(path.stem for path in SPACES.glob("*.yaml"))
 SHORT = ("epochs=1", "patience=1")
@@ -78,7 +78,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
 
 def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str, program: Any = sweep) -> int:
-    command = ["experiments.sweep", "dataset=csv", f"results={tmp_path / 'results'}", *arguments]
+    command = ["sdmr.experiments.sweep", "dataset=csv", f"results={tmp_path / 'results'}", *arguments]
     monkeypatch.setattr(sys, "argv", command)
     exit_code: int = program.main()
     return exit_code
@@ -225,9 +225,12 @@ def test_the_next_run_is_not_taken_to_need_its_parts_again(
     (points,) = search.rounds("staged")
     for job in search.within_budget(points):
         (point,) = (point for point in points if point.job == job)
-        config = point.run.config | {"settings": job}
-        identity = {"model": "SDMR", "config": config, "data": "", "source": "", "dataset": "csv"}
-        point.record = identity | {"parts": {"sdp": "SDP-0"}, "seconds": {"fit": 15.0, "parts": 120.0}}
+        point.record = {
+            "run": " ".join(job),
+            "dataset": "csv",
+            "parts": {"sdp": "SDP-0"},
+            "seconds": {"fit": 15.0, "parts": 120.0},
+        }
         begun.append(job)
     assert len(begun) == 4
     assert search.minutes == 3
@@ -351,7 +354,9 @@ def test_what_was_chosen_on_a_file_is_not_for_another(
     for other in (["dataset.path=else.csv", time], [path], []):
         with pytest.raises(chosen.NotChosen, match=r"its settings were chosen on dataset\.path=.* not on "):
             accuracy.job("csv", "mf-bpr", 0, "chosen", other)
-    chosen.write("ml-100k", "mf-bpr", ["model.dim=2"], ["python -m experiments.sweep model=mf-bpr dataset=ml-100k"])
+    chosen.write(
+        "ml-100k", "mf-bpr", ["model.dim=2"], ["python -m sdmr.experiments.sweep model=mf-bpr dataset=ml-100k"]
+    )
     assert chosen.read("ml-100k", "mf-bpr", ["dataset.order=file"]) == ["model.dim=2"]  # it is known by its name
 
 

@@ -15,16 +15,25 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, ttest_rel
 
-from datasets.parsing import DataError
-from experiments import chosen
-from experiments.configs import MODELS, ties_of
-from experiments.execute import Run
-from experiments.jobs import Outcome
-from experiments.tables import accuracy, publish
-from experiments.tables.accuracy import estimate
-from experiments.tables.cells import METRICS, Cell, Comparison, cells_of, comparisons, improvements, paper_values, rows
-from experiments.uncertainty import holm, interval, verdict
-from harness.ranking import Ranks, summary
+from sdmr.datasets.parsing import DataError
+from sdmr.experiments import chosen
+from sdmr.experiments.configs import MODELS, ties_of
+from sdmr.experiments.execute import Run
+from sdmr.experiments.jobs import Outcome
+from sdmr.experiments.tables import accuracy, publish
+from sdmr.experiments.tables.accuracy import estimate
+from sdmr.experiments.tables.cells import (
+    METRICS,
+    Cell,
+    Comparison,
+    cells_of,
+    comparisons,
+    improvements,
+    paper_values,
+    rows,
+)
+from sdmr.experiments.uncertainty import holm, interval, verdict
+from sdmr.harness.ranking import Ranks, summary
 
 COLUMNS = "dataset,model,metric,paper,ours,spread,seeds,optimistic,pessimistic,low,high,verdict,settings,marks"
 
@@ -604,8 +613,8 @@ def test_a_table_made_with_another_protocol_says_so(tmp_path: Path, capsys: pyte
 
 
 def test_a_published_table_names_the_departures_of_its_records(tmp_path: Path) -> None:
-    honest: dict[str, Any] = {"model": "models.sdm.SDM", "dataset": "ml-100k", "departures": {}}
-    assert publish.departures_of([honest, {"model": "models.sdp.SDP"}]) == []
+    honest: dict[str, Any] = {"model": "sdmr.models.sdm.SDM", "dataset": "ml-100k", "departures": {}}
+    assert publish.departures_of([honest, {"model": "sdmr.models.sdp.SDP"}]) == []
     other = honest | {"departures": {"select_on": "test", "candidates": 99}}
     shown = honest | {"dataset": "epinions", "departures": {"order": "file"}}
     (caption, _) = publish.departures_of([honest, other, shown])
@@ -614,7 +623,7 @@ def test_a_published_table_names_the_departures_of_its_records(tmp_path: Path) -
     path.write_text(
         json.dumps(json.loads(path.read_text()) | {"dataset": "ml-100k", "departures": {"ties": "optimistic"}})
     )
-    records = [json.loads(path.read_text()) | {"parts": {}, "config": {}, "data": "", "source": ""}]
+    records = [json.loads(path.read_text()) | {"parts": {}, "run": "SDM-0"}]
     assert "**Departs from the default protocol**: ties=optimistic" in publish.markdown(3, [], records, [], [])
 
 

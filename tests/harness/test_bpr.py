@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from harness.bpr import _bpr_in_torch, bpr
+from sdmr.harness.bpr import _bpr_in_torch, bpr
 
 
 @pytest.mark.parametrize("n_negatives", [1, 4])

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.embedding import Embedding
-from harness.optimiser import Optimisation, Optimiser
-from harness.rows import gather
-from models.sdm import SDM
-from models.sdp import SDP
+from sdmr.harness.embedding import Embedding
+from sdmr.harness.optimiser import Optimisation, Optimiser
+from sdmr.harness.rows import gather
+from sdmr.models.sdm import SDM
+from sdmr.models.sdp import SDP
 from tests.behaviour import small
 
 

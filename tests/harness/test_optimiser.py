@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.caser import Caser
-from baselines.neumf import GMF, MLP
-from harness import adam
-from harness.embedding import Embedding
-from harness.optimiser import Optimisation, Optimiser
+from sdmr.baselines.caser import Caser
+from sdmr.baselines.neumf import GMF, MLP
+from sdmr.harness import adam
+from sdmr.harness.embedding import Embedding
+from sdmr.harness.optimiser import Optimisation, Optimiser
 
 N_USERS, N_ITEMS, DIM, STEPS = 7, 11, 3, 12
 

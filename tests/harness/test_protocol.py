@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from harness.protocol import Protocol
+from sdmr.harness.protocol import Protocol
 
 OTHERS: dict[str, list[Any]] = {
     "select_on": ["test"],

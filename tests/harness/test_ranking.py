@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from datasets.task import Contexts, HeldOut
-from harness.ranking import (
+from sdmr.datasets.task import Contexts, HeldOut
+from sdmr.harness.ranking import (
     READINGS,
     Ranks,
     count_ranks,

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness import records
-from harness.files import save_arrays, save_json
-from harness.records import environment, peak_memory, run_key, source_digest
+from sdmr.harness import records
+from sdmr.harness.files import save_arrays, save_json
+from sdmr.harness.records import environment, peak_memory, run_key, source_digest
 
 # --- the digest of the source ---
 
@@ -26,6 +26,8 @@ SOURCES = {
     "fakemodels": "",
     "fakemodels.model": "from fakeharness.loop import train\n\n\ndef score(x):\n    return train(x)\n",
     "fakemodels.other": "VALUE = 1\n",
+    "fakemodels.inner": "",
+    "fakemodels.inner.other": "VALUE = 1\n",
     "fakeharness": "",
     "fakeharness.loop": "import fakeharness.deep.inner\n\n\ndef train(x):\n    return x\n",
     "fakeharness.deep": "",
@@ -47,11 +49,11 @@ def write(root: Path, name: str, code: str) -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder on the path with two rooms, a package that is none, and a model of one's own."""
+    """A folder on the path with two layers, a package that is none, and a model of one's own."""
     for name, code in SOURCES.items():
         write(tmp_path, name, code)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(records, "ROOMS", ("fakemodels", "fakeharness"))
+    monkeypatch.setattr(records, "LAYERS", ("fakemodels", "fakeharness"))
     yield tmp_path
     for name in SOURCES:
         sys.modules.pop(name, None)
@@ -105,7 +107,7 @@ def test_code_that_is_not_imported_does_not_count(tree: Path) -> None:
     assert digest("fakemodels.model") == before
 
 
-def test_every_way_to_import_a_module_of_a_room_counts(tree: Path) -> None:
+def test_every_way_to_import_a_module_of_a_layer_counts(tree: Path) -> None:
     ways = (
         "import fakemodels.other",
         "import fakemodels.other as o",
@@ -122,7 +124,39 @@ def test_every_way_to_import_a_module_of_a_room_counts(tree: Path) -> None:
         assert digest("own_model") != before, way
 
 
-def test_a_module_outside_the_rooms_counts_with_its_own_file_alone(tree: Path) -> None:
+@pytest.mark.parametrize(
+    ("way", "other"),
+    [
+        ("from . import other", "fakemodels.inner.other"),
+        ("from .other import VALUE", "fakemodels.inner.other"),
+        ("from .. import other", "fakemodels.other"),
+        ("from ..other import VALUE", "fakemodels.other"),
+    ],
+)
+def test_a_relative_import_counts(tree: Path, way: str, other: str) -> None:
+    write(tree, "fakemodels.inner.model", way + "\n")
+    before = digest("fakemodels.inner.model")
+    write(tree, other, "VALUE = 2\n")
+    assert digest("fakemodels.inner.model") != before
+
+
+@pytest.mark.parametrize(
+    "module", ["sdmr.datasets.split", "sdmr.harness.training", "sdmr.models.sdp", "sdmr.baselines.mf_bpr"]
+)
+def test_a_changed_line_of_each_layer_changes_the_key(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line is added to what is read of the file, not to the file."""
+    root = module if "baselines" in module else "sdmr.models.sdmr"
+    changed = Path(records.__file__).parents[1] / f"{module.removeprefix('sdmr.').replace('.', '/')}.py"
+    before, read_text = digest(root), Path.read_text
+
+    def with_a_line_more(path: Path, encoding: str) -> str:
+        return read_text(path, encoding) + ("\nADDED = 1\n" if path.resolve() == changed.resolve() else "")
+
+    monkeypatch.setattr(Path, "read_text", with_a_line_more)
+    assert digest(root) != before
+
+
+def test_a_module_outside_the_layers_counts_with_its_own_file_alone(tree: Path) -> None:
     before = digest("own_model")
     write(tree, "own_helper", "HELP = 2\n")
     write(tree, "fakeexperiments.table", "WIDTH = 90\n")
@@ -148,7 +182,7 @@ def test_a_module_without_a_source_is_an_error_that_names_it(module: str) -> Non
         digest(module)
 
 
-def test_the_real_rooms_are_followed_from_a_model_to_the_loop_and_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_real_layers_are_followed_from_a_model_to_the_loop_and_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     read: set[Path] = set()
     read_text = Path.read_text
 
@@ -157,7 +191,7 @@ def test_the_real_rooms_are_followed_from_a_model_to_the_loop_and_the_data(monke
         return read_text(path, encoding)
 
     monkeypatch.setattr(Path, "read_text", watched)
-    digest("models.sdmr")
+    digest("sdmr.models.sdmr")
     root = Path(records.__file__).parents[1]
     names = {path.relative_to(root).as_posix() for path in read}
     assert {"models/sdmr.py", "models/sdm.py", "models/kernels.py", "harness/training.py", "datasets/task.py"} <= names
@@ -236,7 +270,7 @@ def test_peak_memory_is_in_mebibytes() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel's own count is taken")
 def test_peak_memory_is_not_that_of_the_process_that_started_this_one() -> None:
     hold = np.ones(2**30 // 8)  # more than importing a PyTorch for GPUs takes
-    program = "from harness.records import peak_memory; print(peak_memory())"
+    program = "from sdmr.harness.records import peak_memory; print(peak_memory())"
     told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert 50 < float(told.stdout) < hold.nbytes / 2**20
 
@@ -286,3 +320,23 @@ def test_arrays_are_read_back(tmp_path: Path) -> None:
         for name, values in arrays.items():
             np.testing.assert_array_equal(saved[name], values)
             assert saved[name].dtype == values.dtype
+
+
+# --- records of an earlier schema ---
+
+
+def test_a_record_of_schema_1_is_read_in_todays_names(tmp_path: Path) -> None:
+    config = {"model": {"_target_": "models.sdmr.SDMR", "sdp": {"_target_": "models.sdp.SDP"}}, "seed": 0}
+    old = {"model": "models.sdmr.SDMR", "config": config, "data": "d", "source": "s", "dataset": "models.csv"}
+    (tmp_path / "record.json").write_text(json.dumps(old))
+    record = records.read_record(tmp_path / "record.json")
+    assert record["run"] == f"SDMR-{run_key(config, 'd', 's')}"
+    assert record["model"] == record["config"]["model"]["_target_"] == "sdmr.models.sdmr.SDMR"
+    assert record["config"]["model"]["sdp"] == {"_target_": "sdmr.models.sdp.SDP"}
+    assert record["dataset"] == "models.csv"
+
+
+def test_a_record_of_today_is_read_as_it_stands(tmp_path: Path) -> None:
+    new = {"run": "Net-1", "model": "my.models.Net", "config": {"model": {"_target_": "my.models.Net"}}}
+    (tmp_path / "record.json").write_text(json.dumps(new))
+    assert records.read_record(tmp_path / "record.json") == new

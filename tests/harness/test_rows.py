@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.embedding import Embedding
-from harness.rows import Distinct, gather, sum_at
+from sdmr.harness.embedding import Embedding
+from sdmr.harness.rows import Distinct, gather, sum_at
 
 
 def test_distinct_ids_are_those_of_unique_time_after_time() -> None:

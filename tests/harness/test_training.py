@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.mf_bpr import MFBPR
-from datasets.task import HeldOut, Instances, Training
-from harness.embedding import Embedding
-from harness.optimiser import Optimisation
-from harness.ranking import Ranks
-from harness.training import TorchRecommender, best_epoch
+from sdmr.baselines.mf_bpr import MFBPR
+from sdmr.datasets.task import HeldOut, Instances, Training
+from sdmr.harness.embedding import Embedding
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.ranking import Ranks
+from sdmr.harness.training import TorchRecommender, best_epoch
 from tests.behaviour import small
 
 OPTIMISATION = Optimisation(learning_rate=0.02, regularisation=0.001, batch_size=48, epochs=4, patience=4, device="cpu")
@@ -276,7 +276,7 @@ def test_the_epoch_is_chosen_by_what_is_asked_for(
     def ranks(*_: object) -> Ranks:
         return Ranks(np.array(next(places)), np.zeros(3, int))
 
-    monkeypatch.setattr("harness.training.count_ranks", ranks)
+    monkeypatch.setattr("sdmr.harness.training.count_ranks", ranks)
     options = replace(OPTIMISATION, regularisation=0, batch_size=100, epochs=5, patience=5, select_by=select_by)
     model = Clock([0] * 6, options)
     model.fit(small().training)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from models.sdm import SDM
-from models.sdp import SDP
+from sdmr.models.sdm import SDM
+from sdmr.models.sdp import SDP
 
 
 def whole(first: nn.Linear, second: nn.Linear) -> tuple[Tensor, Tensor]:

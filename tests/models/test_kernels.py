@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.kernels import hops, squared_distances, tanh
+from sdmr.models.kernels import hops, squared_distances, tanh
 
 N, CANDIDATES, CONTEXT, DIM = 7, 3, 4, 19  # no multiple of a vector's width
 

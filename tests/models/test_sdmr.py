@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from harness.optimiser import Optimisation
-from harness.ranking import READINGS, rank
-from models.sdm import SDM
-from models.sdmr import SDMR
-from models.sdp import SDP
-from models.variant import AS_RELEASED
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.ranking import READINGS, rank
+from sdmr.models.sdm import SDM
+from sdmr.models.sdmr import SDMR
+from sdmr.models.sdp import SDP
+from sdmr.models.variant import AS_RELEASED
 from tests.behaviour import RecommenderBehaviour, checkerboard, small
 
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)

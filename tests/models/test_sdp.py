@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.dropout import Dropout
-from harness.optimiser import Optimisation
-from models.sdp import SDP
-from models.variant import AS_RELEASED
+from sdmr.harness.dropout import Dropout
+from sdmr.harness.optimiser import Optimisation
+from sdmr.models.sdp import SDP
+from sdmr.models.variant import AS_RELEASED
 from tests.behaviour import RecommenderBehaviour
 from tests.models.oracles import Drop, assert_same_gradients, nothing, scatter, sdp_score
 
