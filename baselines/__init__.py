@@ -1,1 +1,1 @@
-"""The ten baselines, and popularity, one file each."""
+"""The ten baselines and popularity, one model a file."""

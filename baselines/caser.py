@@ -15,19 +15,19 @@ from sdmr.harness.training import TorchRecommender
 
 
 class Caser(TorchRecommender):
-    """The L latest items as an image of L × d, read by convolutions.
+    """Read the L latest items as an image of L × d, by convolutions.
 
     horizontal: n_h filters of each height 1 … L and width d, ReLU, maximum over time    (Eq. 4-6)
     vertical:   n_v filters of height L and width 1                                      (Eq. 7-9)
     z = ReLU(W dropout([õ; o]) + b)                                                      (Eq. 10)
     score = W'_jᵀ [z; P_u] + b'_j                                                        (Eq. 11)
 
-    Log loss, positives and negatives each averaged over their number, then times the positives of the batch: a
-    positive weighs as much as its negatives together. W', b' are another table than the items' embeddings.
+    The log loss averages positives and negatives separately and multiplies by the positives of the batch: a positive
+    weighs as much as its negatives together. W', b' are another table than the items' embeddings.
 
     Departures from the source: one target an instance (T = 1), since every model here has the same instances; the
-    embedding of the padding is 0 and stays there; λ acts on the batch's distinct rows. Initialisation is that of the
-    authors' PyTorch code: embeddings normal with standard deviation 1/d, W' with 1/2d, b' at 0, PyTorch's own for
+    embedding of the padding stays 0; λ acts on the batch's distinct rows. Initialization is that of the authors'
+    PyTorch code: embeddings normal with standard deviation 1/d, W' with 1/2d, b' at 0, PyTorch's default for
     convolutions and the layer W.
     """
 
@@ -41,10 +41,15 @@ class Caser(TorchRecommender):
         dropout_at_test: Literal["off", "on"] = "off",
         optimisation: Optimisation = Optimisation(),
     ) -> None:
-        """`dim`: d, the embedding size. `context_length`: L ≥ 1. `horizontal`: n_h ≥ 1, a height.
+        """Set the options.
 
-        `vertical`: n_v ≥ 1. `dropout`: the probability with which an entry of [õ; o] is dropped in training (and,
-        with `dropout_at_test: on`, in scoring).
+        Args:
+            dim: d, the embedding size.
+            context_length: L ≥ 1.
+            horizontal: n_h ≥ 1, the filters of each height.
+            vertical: n_v ≥ 1.
+            dropout: The probability with which training drops an entry of [õ; o].
+            dropout_at_test: Whether scoring drops entries, too.
         """
         super().__init__(optimisation.for_log_loss())
         if min(context_length, horizontal, vertical) < 1:
@@ -59,7 +64,7 @@ class Caser(TorchRecommender):
         d, length = self.dim, self.context_length
         self.users = Embedding(n_users, d, std=1 / d)  # P
         self.items = Embedding(n_items, d, std=1 / d, padding=True)
-        # A filter of height h is a layer on h items, laid end to end. On a CPU this is faster than nn.Conv1d.
+        # A filter of height h is a layer on h concatenated items. On a CPU this is faster than nn.Conv1d.
         self.horizontal = nn.ModuleList(nn.Linear(h * d, self.n_horizontal) for h in range(1, length + 1))
         self.vertical = nn.Linear(length, self.n_vertical)
         self.hidden = nn.Linear(self.n_vertical * d + self.n_horizontal * length, d)  # W, b

@@ -10,15 +10,17 @@ from sdmr.harness.training import TorchRecommender
 
 
 class CML(TorchRecommender):
-    """score = −‖u − v_j‖², the rows of both tables clipped to the unit ball after every step.
+    """Score a pair by the squared distance of two embeddings in the unit ball.
+
+    score = −‖u − v_j‖²; the rows of both tables are clipped to the unit ball after every step.
 
     Departures from the source: BPR in place of its hinge loss with weights by approximate rank, and λ in place of its
-    covariance regularisation, as the paper's comparison asks; Adam in place of AdaGrad; no item features. Embeddings
+    covariance regularization, as the paper's comparison asks; Adam in place of AdaGrad; no item features. Embeddings
     start as normal with standard deviation 0.01.
     """
 
     def __init__(self, dim: int = 64, optimisation: Optimisation = Optimisation(negatives="hardest")) -> None:
-        """`dim`: d, the embedding size."""
+        """Set the options; `dim` is d, the embedding size."""
         super().__init__(optimisation)
         self.dim = dim
 

@@ -1,4 +1,4 @@
-"""MF-BPR: matrix factorisation by Bayesian Personalized Ranking (Rendle et al., UAI 2009)."""
+"""MF-BPR: matrix factorization by Bayesian Personalized Ranking (Rendle et al., UAI 2009)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from sdmr.harness.training import TorchRecommender
 
 
 class MFBPR(TorchRecommender):
-    """score = uᵀ v_j (+ b_j), trained by BPR on uniform negatives.
+    """Score a pair by the inner product of two embeddings.
 
-    Departures from the source: Adam in place of its plain SGD with one negative a step, as for every model of the
-    paper's comparison; no item bias unless asked for, since the paper's formula has none. Embeddings start as normal
+    score = uᵀ v_j (+ b_j), trained by BPR on uniform negatives.
+
+    Departures from the source: Adam in place of its SGD with one negative a step, as for every model of the paper's
+    comparison; no item bias by default, since the paper's formula has none. Embeddings start as normal
     with standard deviation 0.01.
     """
 
@@ -23,7 +25,12 @@ class MFBPR(TorchRecommender):
         item_bias: bool = False,
         optimisation: Optimisation = Optimisation(regularisation=0.01, negatives="hardest"),
     ) -> None:
-        """`dim`: d, the embedding size. `item_bias`: add b_j."""
+        """Set the options.
+
+        Args:
+            dim: d, the embedding size.
+            item_bias: Whether to add b_j.
+        """
         super().__init__(optimisation)
         self.dim, self.item_bias = dim, item_bias
 

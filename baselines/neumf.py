@@ -1,4 +1,4 @@
-"""NeuMF++: neural collaborative filtering (He et al., WWW 2017), pre-trained and fused, and its two parts."""
+"""NeuMF++: neural collaborative filtering (He et al., WWW 2017), pre-trained and fused, with its two parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from sdmr.harness.training import TorchRecommender
 
 
 class GMF(TorchRecommender):
-    """score = hᵀ (p_u ⊙ q_j) + b: generalised matrix factorisation (Eq. 9 of the source).
+    """Score a pair by generalized matrix factorization (Eq. 9 of the source).
+
+    score = hᵀ (p_u ⊙ q_j) + b
 
     Log loss (Eq. 7) on each positive and all its negatives, or BPR, under which b cancels.
 
@@ -29,7 +31,13 @@ class GMF(TorchRecommender):
         objective: Literal["log", "bpr"] = "log",
         optimisation: Optimisation = Optimisation(regularisation=0.01),
     ) -> None:
-        """`dim`: d, the embedding size. `objective`: "log" as a part of NeuMF, "bpr" as the start of CMN."""
+        """Set the options.
+
+        Args:
+            dim: d, the embedding size.
+            objective: "log" as a part of NeuMF, "bpr" as the start of CMN.
+            optimisation: How to train.
+        """
         super().__init__(optimisation.for_log_loss() if objective == "log" else optimisation)
         if objective not in ("log", "bpr"):
             raise ValueError(f'objective must be "log" or "bpr", not {objective!r}')
@@ -48,7 +56,9 @@ class GMF(TorchRecommender):
 
 
 class MLP(TorchRecommender):
-    """score = hᵀ φ_X(… φ_1([p_u; q_j])) + b: a perceptron of X hidden ReLU layers (Eq. 10 of the source), log loss.
+    """Score a pair by a perceptron of X hidden ReLU layers (Eq. 10 of the source).
+
+    score = hᵀ φ_X(… φ_1([p_u; q_j])) + b, trained by log loss.
 
     Departures from the source: as for GMF.
     """
@@ -56,9 +66,12 @@ class MLP(TorchRecommender):
     def __init__(
         self, dim: int = 64, layers: int = 2, optimisation: Optimisation = Optimisation(regularisation=0.01)
     ) -> None:
-        """`dim`: d, the size of the last hidden layer. `layers`: X ≥ 1, of sizes d·2^(X−1) … 2d, d.
+        """Set the options.
 
-        The embeddings are as large as the first hidden layer.
+        Args:
+            dim: d, the size of the last hidden layer.
+            layers: X ≥ 1, of sizes d·2^(X−1) … 2d, d; the embeddings are as large as the first one.
+            optimisation: How to train.
         """
         super().__init__(optimisation.for_log_loss())
         if layers < 1:
@@ -78,17 +91,25 @@ class MLP(TorchRecommender):
 
 
 class NeuMF(TorchRecommender):
-    """score = hᵀ [φ_GMF; φ_MLP] + b: both parts, trained first, then fused and fine-tuned by log loss (Eq. 12, 13).
+    """Fuse a trained GMF and a trained MLP, and fine-tune them by log loss (Eq. 12, 13).
 
-    The embeddings and layers start as copies of the parts'. The output weights start at half of each part's, and the
-    output bias at half of the two biases' sum: at the start, the score is the mean of the two parts' scores.
+    score = hᵀ [φ_GMF; φ_MLP] + b
 
-    Departures from the source: Adam fine-tunes unless `optimizer: sgd` is asked for (the source takes SGD, since the
-    moments of the parts' Adam are gone); the losses are sums, so that a learning rate for SGD is not the source's.
+    Embeddings and layers start as copies of the parts'. The output weights start at half of each part's, and the output
+    bias at half of the two biases' sum: at the start, the score is the mean of the two parts' scores.
+
+    Departures from the source: Adam fine-tunes by default; `optimizer: sgd` is the source's choice, since the moments
+    of the parts' Adam are lost. The losses are sums, so a learning rate for SGD is not the source's.
     """
 
     def __init__(self, gmf: GMF, mlp: MLP, optimisation: Optimisation = Optimisation(regularisation=0.01)) -> None:
-        """`gmf`, `mlp`: the parts to fuse, by log loss both; they stay as they are. `optimisation`: of fine-tuning."""
+        """Set the options.
+
+        Args:
+            gmf: A part to fuse, trained by log loss; it does not change.
+            mlp: The other part to fuse; it does not change.
+            optimisation: How to fine-tune.
+        """
         super().__init__(optimisation.for_log_loss())
         if gmf.objective != "log":
             raise ValueError(f'NeuMF fuses a GMF with objective "log", not {gmf.objective!r}')
@@ -111,7 +132,7 @@ class NeuMF(TorchRecommender):
 
 
 class _Product(nn.Module):
-    """p_u ⊙ q_j: users [B] and candidates [B, C] to [B, C, d]."""
+    """Compute p_u ⊙ q_j [B, C, d] from users [B] and candidates [B, C]."""
 
     def __init__(self, n_users: int, n_items: int, dim: int) -> None:
         super().__init__()
@@ -123,7 +144,7 @@ class _Product(nn.Module):
 
 
 class _Tower(nn.Module):
-    """φ_X(… φ_1([p_u; q_j])): users [B] and candidates [B, C] to [B, C, d]."""
+    """Compute φ_X(… φ_1([p_u; q_j])) [B, C, d] from users [B] and candidates [B, C]."""
 
     def __init__(self, n_users: int, n_items: int, dim: int, layers: int) -> None:
         super().__init__()
@@ -138,14 +159,17 @@ class _Tower(nn.Module):
 
     def forward(self, users: Tensor, candidates: Tensor) -> Tensor:
         # W [p; q] = W_p p + W_q q: the user's half is computed once per instance, not once per candidate.
-        of_user, of_item = self.first.weight.chunk(2, dim=1)
-        user = F.linear(self.users(users), of_user, self.first.bias)
-        hidden = torch.relu(user[:, None] + F.linear(self.items(candidates), of_item))
+        user_weight, item_weight = self.first.weight.chunk(2, dim=1)
+        user = F.linear(self.users(users), user_weight, self.first.bias)
+        hidden = torch.relu(user[:, None] + F.linear(self.items(candidates), item_weight))
         for layer in self.further:
             hidden = torch.relu(layer(hidden))
         return hidden
 
 
 def _log_loss(scores: Tensor) -> Tensor:
-    """Eq. 7: −Σ log σ(positive) − Σ log (1 − σ(negative)), scores [B, 1 + n_negatives], the positive first."""
+    """Compute −Σ log σ(positive) − Σ log (1 − σ(negative)) of Eq. 7.
+
+    `scores` is [B, 1 + n_negatives], the positive first.
+    """
     return -F.logsigmoid(scores[:, 0]).sum() - F.logsigmoid(-scores[:, 1:]).sum()

@@ -1,4 +1,4 @@
-"""Popularity, the floor that any model must clear."""
+"""Popularity, the score that any model must exceed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from sdmr.datasets.task import Training
 
 
 class Popularity:
-    """score_j = number of training users of item j. No parameters, nothing personal."""
+    """Score every item by its number of training users.
+
+    It has no parameters and is the same for every user.
+    """
 
     context_length = 0
 

@@ -13,16 +13,18 @@ from sdmr.harness.training import TorchRecommender
 
 
 class PRME(TorchRecommender):
-    """score = −(α ‖P_u − P_j‖² + (1 − α) · mean over the context items k of ‖S_k − S_j‖²), trained by BPR.
+    """Score an item by its distances from the user and from the context items.
+
+    score = −(α ‖P_u − P_j‖² + (1 − α) · mean over the context items k of ‖S_k − S_j‖²), trained by BPR.
 
     With one context item, the last, this is PRME; with s of them it is PRME_s of the SDMR paper (WWW 2019). Without
-    context the user term stands alone, and has weight 1.
+    context only the user term remains, with weight 1.
 
     `spaces: 2` gives items an embedding for each term, P and S, as in the source; `spaces: 1` has one for both, as the
     SDMR paper writes it.
 
-    Departures from the source: no time threshold (where the last check-in is long ago, the source leaves out the second
-    term; the SDMR paper's formula does not); Adam in place of plain SGD. Embeddings start as normal with standard
+    Departures from the source: no time threshold (if the last check-in is long ago, the source leaves out the second
+    term; the SDMR paper's formula does not); Adam in place of SGD. Embeddings start as normal with standard
     deviation 0.01.
     """
 
@@ -34,7 +36,14 @@ class PRME(TorchRecommender):
         spaces: Literal[1, 2] = 2,
         optimisation: Optimisation = Optimisation(negatives="hardest"),
     ) -> None:
-        """`dim`: d, the embedding size. `alpha`: α in [0, 1]. `context_length`: s ≥ 1, 1 for PRME."""
+        """Set the options.
+
+        Args:
+            dim: d, the embedding size.
+            alpha: α in [0, 1].
+            context_length: s ≥ 1; 1 for PRME.
+            spaces: The number of item tables.
+        """
         super().__init__(optimisation)
         if not 0 <= alpha <= 1 or context_length < 1 or spaces not in (1, 2):
             raise ValueError(
@@ -53,7 +62,7 @@ class PRME(TorchRecommender):
         is_context = contexts.ne(self.items.num_embeddings - 1)
         length = is_context.sum(dim=1, keepdim=True)  # [B, 1]
         previous = self.items(contexts)  # [B, s, d], zero on padding
-        # The mean of squared distances is that to the mean, and the spread around it: no [B, C, s, d] is made.
+        # The mean squared distance is that to the mean plus the spread around it: no [B, C, s, d] is needed.
         mean = previous.sum(1) / length.clamp(min=1)  # [B, d]
         spread = (previous - mean[:, None]).square().sum(-1).mul(is_context).sum(1, keepdim=True) / length.clamp(min=1)
         succession = (mean[:, None] - self.items(candidates)).square().sum(-1) + spread  # [B, C]

@@ -11,13 +11,15 @@ from sdmr.harness.training import TorchRecommender
 
 
 class TransRec(TorchRecommender):
-    """score = β_j − ‖γ_k + t + t_u − γ_j‖₂, k the last context item, γ clipped to the unit ball after every step.
+    """Score an item by its distance from the translated last context item.
 
-    Without context γ_k = 0. With `squared`, the default, the distance is squared, as some implementations have it: on
-    ML-100k this has the better development NDCG@10 (.62 against .56).
+    score = β_j − ‖γ_k + t + t_u − γ_j‖₂, k the last context item, γ clipped to the unit ball after every step.
 
-    Departures from the source: the square just named; Adam in place of plain SGD, and λ spares β_j, as it spares every
-    bias here. t, t_u and β start at 0, γ as normal with standard deviation 0.01.
+    Without context γ_k = 0. With `squared`, the default, the distance is squared, as in some implementations: on
+    ML-100k this has the better validation NDCG@10 (.62 against .56).
+
+    Departures from the source: the square; Adam in place of SGD; λ does not act on β_j, nor on any other bias here. t,
+    t_u and β start at 0, γ as normal with standard deviation 0.01.
     """
 
     context_length = 1
@@ -25,7 +27,12 @@ class TransRec(TorchRecommender):
     def __init__(
         self, dim: int = 64, squared: bool = True, optimisation: Optimisation = Optimisation(negatives="hardest")
     ) -> None:
-        """`dim`: d, the embedding size. `squared`: take the square of the distance."""
+        """Set the options.
+
+        Args:
+            dim: d, the embedding size.
+            squared: Whether to take the square of the distance.
+        """
         super().__init__(optimisation)
         self.dim, self.squared = dim, squared
 

@@ -17,7 +17,7 @@ from sdmr.harness.ranking import count_ranks, scores_of, summary, tie_counts
 from sdmr.harness.training import TorchRecommender
 from sdmr.models.sdm import SDM
 from sdmr.models.sdp import SDP
-from sdmr.models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
+from sdmr.models.variant import AS_RELEASED, Differences, Variant, check_choices, resolve_differences
 
 
 class SDMR(TorchRecommender):
@@ -35,7 +35,7 @@ class SDMR(TorchRecommender):
     DIFFERENCES: ClassVar[Differences] = {
         "dropout": (0.0, 0.2),
         "dropout_at_test": ("off", "off"),
-        "parts_in": ("evaluation", "training"),
+        "part_mode": ("evaluation", "training"),
         "optimisation": (
             Optimisation(learning_rate=0.01, negatives="hardest"),
             replace(AS_RELEASED, regularisation=1e-6, epochs=20, patience=20),
@@ -52,13 +52,13 @@ class SDMR(TorchRecommender):
         variant: Variant = "paper",
         dropout: float | None = None,
         dropout_at_test: Literal["off", "on"] | None = None,
-        parts_in: Literal["evaluation", "training"] | None = None,
+        part_mode: Literal["evaluation", "training"] | None = None,
         optimisation: Optimisation | None = None,
     ) -> None:
         """`activation` is that of Eq. 20, `beta` the β of Eq. 19; the two parts' embedding sizes may differ.
 
         None is the variant's choice (paper | released). `dropout`: 0 | 0.2, on the output o of Eq. 20, and not at test
-        (`dropout_at_test`). `parts_in`: evaluation | training, the mode of SDP and SDM while w_u is learned; in the
+        (`dropout_at_test`). `part_mode`: evaluation | training, the mode of SDP and SDM while w_u is learned; in the
         second their dropout is on. With `combine: sum`, all these have no effect. `optimisation`: see `models.variant`;
         λ is 1e-6 in the released one, for 20 epochs. The parts are of whatever variant they were made; on the command
         line, of this one's if nothing else is said.
@@ -66,39 +66,39 @@ class SDMR(TorchRecommender):
         The default learning rate is ten times that of the other models: the few weights of w_u reach the same
         development NDCG@10 in a fifth of the epochs.
         """
-        own = chosen(
+        choices = resolve_differences(
             self.DIFFERENCES,
             variant,
             dropout=dropout,
             dropout_at_test=dropout_at_test,
-            parts_in=parts_in,
+            part_mode=part_mode,
             optimisation=optimisation,
         )
-        super().__init__(own.optimisation)
-        refuse_unknown(
+        super().__init__(choices.optimisation)
+        check_choices(
             self,
             combine=(combine, ("learned", "sum")),
             activation=(activation, ("relu", "identity")),
-            parts_in=(own.parts_in, ("evaluation", "training")),
+            part_mode=(choices.part_mode, ("evaluation", "training")),
         )
         if combine == "learned" and beta != 0.5:
             raise ValueError(f"beta={beta} has no effect with combine=learned: it is the weight of combine=sum")
         # Of what is given: the variant's own dropout, which nobody has asked for, is passed over.
-        if combine == "sum" and (activation != "relu" or dropout or dropout_at_test == "on" or parts_in == "training"):
+        if combine == "sum" and (activation != "relu" or dropout or dropout_at_test == "on" or part_mode == "training"):
             raise ValueError(
-                "activation, dropout, dropout_at_test and parts_in have no effect with combine=sum, which learns "
+                "activation, dropout, dropout_at_test and part_mode have no effect with combine=sum, which learns "
                 "nothing: leave them out"
             )
         self.sdp, self.sdm = sdp, sdm
         self.combine, self.activation, self.beta = combine, activation, beta
         self.context_length = sdm.context_length
-        self.variant, self.dropout = variant, Dropout(own.dropout, own.dropout_at_test)
-        self.parts_in = own.parts_in
+        self.variant, self.dropout = variant, Dropout(choices.dropout, choices.dropout_at_test)
+        self.part_mode = choices.part_mode
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         for part in self.parts.values():
-            part.train(mode and self.parts_in == "training")
+            part.train(mode and self.part_mode == "training")
         return self
 
     def build(self, n_users: int, n_items: int) -> None:
@@ -124,7 +124,7 @@ class SDMR(TorchRecommender):
         ranks = count_ranks(scores, development.target_columns)
         readings = {
             f"{metric} {ties}": float(values)
-            for metric, of in summary(ranks, ks=(10,)).items()
-            for ties, values in of.items()
+            for metric, values_by_policy in summary(ranks, ks=(10,)).items()
+            for ties, values in values_by_policy.items()
         }
         return {"zero_share": float((scores == 0).mean()), **tie_counts(ranks), **readings}

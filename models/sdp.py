@@ -13,8 +13,8 @@ from sdmr.harness.initialise import he_normal, lecun_uniform, torch_bias
 from sdmr.harness.optimiser import Optimisation
 from sdmr.harness.rows import gather
 from sdmr.harness.training import TorchRecommender
-from sdmr.models.kernels import squared_distances, tanh
-from sdmr.models.variant import AS_RELEASED, Differences, Variant, chosen, refuse_unknown
+from sdmr.models.kernels.autograd import squared_distances, tanh
+from sdmr.models.variant import AS_RELEASED, Differences, Variant, check_choices, resolve_differences
 
 
 class SDP(TorchRecommender):
@@ -26,7 +26,7 @@ class SDP(TorchRecommender):
     o = w_oᵀ e^(L+1) + b_o, score = −o           (Eq. 6)
 
     The first layer maps 2d to d, each further one halves. It starts as [I, −I], so that e¹ = tanh(u − v_j), and the
-    embeddings as normal with standard deviation 1/d: the paper gives no initialisation, this is the one its authors
+    embeddings as normal with standard deviation 1/d: the paper gives no initialization, this is the one its authors
     released but for the biases. Otherwise, too, their code differs, which is `variant: released`: see `__init__`.
     """
 
@@ -34,7 +34,7 @@ class SDP(TorchRecommender):
         "distance": ("square", "absolute"),
         "dropout": (0.0, 0.2),
         "dropout_at_test": ("off", "off"),
-        "initialisation": ("he", "torch"),
+        "initialization": ("he", "torch"),
         "optimisation": (Optimisation(regularisation=0.01, negatives="hardest"), AS_RELEASED),
     }
 
@@ -46,33 +46,33 @@ class SDP(TorchRecommender):
         distance: Literal["square", "absolute"] | None = None,
         dropout: float | None = None,
         dropout_at_test: Literal["off", "on"] | None = None,
-        initialisation: Literal["he", "torch"] | None = None,
+        initialization: Literal["he", "torch"] | None = None,
         optimisation: Optimisation | None = None,
     ) -> None:
         """`dim`: d, the embedding size. `layers`: L ≥ 1; d must be divisible by 2^(L − 1).
 
-        None is the variant's choice (paper | released). `distance`: square | absolute, |e| in place of e ⊙ e in Eq. 5.
+        None is the variant's choice (paper | released). `distance`: square | absolute, |e| for e ⊙ e in Eq. 5.
         `dropout`: 0 | 0.2, after the first layer, and not at test (`dropout_at_test`).
-        `initialisation`: he | torch, the biases start at 0, or as PyTorch makes them. `optimisation`: see
+        `initialization`: he | torch, the biases start at 0, or as PyTorch makes them. `optimisation`: see
         `sdmr.models.variant`.
         """
-        own = chosen(
+        choices = resolve_differences(
             self.DIFFERENCES,
             variant,
             distance=distance,
             dropout=dropout,
             dropout_at_test=dropout_at_test,
-            initialisation=initialisation,
+            initialization=initialization,
             optimisation=optimisation,
         )
-        super().__init__(own.optimisation)
-        refuse_unknown(
+        super().__init__(choices.optimisation)
+        check_choices(
             self,
-            distance=(own.distance, ("square", "absolute")),
-            initialisation=(own.initialisation, ("he", "torch")),
+            distance=(choices.distance, ("square", "absolute")),
+            initialization=(choices.initialization, ("he", "torch")),
         )
-        self.variant, self.distance, self.initialisation = variant, own.distance, own.initialisation
-        self.dropout = Dropout(own.dropout, own.dropout_at_test)
+        self.variant, self.distance, self.initialization = variant, choices.distance, choices.initialization
+        self.dropout = Dropout(choices.dropout, choices.dropout_at_test)
         if layers < 1 or dim % 2 ** (layers - 1):
             raise ValueError(f"SDP needs layers ≥ 1 and a dim divisible by 2^(layers − 1), not {layers} and {dim}")
         self.dim, self.layers = dim, layers
@@ -93,7 +93,7 @@ class SDP(TorchRecommender):
         for layer in further:
             he_normal(layer)
         lecun_uniform(self.output)
-        if self.initialisation == "torch":
+        if self.initialization == "torch":
             torch_bias(self.first_item, fan_in=2 * d)
             for layer in further:
                 torch_bias(layer)
@@ -101,22 +101,25 @@ class SDP(TorchRecommender):
         self.output.bias.requires_grad_(False)
 
     def _first(self, users: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """W¹e⁰ + b¹ of Eq. 2 as its two summands: the users' [B, d]; and that of each distinct candidate [n, d], with
-        the candidates' places [B, C] among them.
+        """Compute the two summands of W¹e⁰ + b¹ in Eq. 2.
+
+        Returns:
+            The users' summand [B, d], the summand of each distinct candidate [n, d], and each candidate's row in the
+            latter [B, C].
         """
         (item,) = self.items.through((self.first_item, candidates))
         return self.first_user(self.users(users)), *item
 
     def distances(self, users: Tensor, candidates: Tensor) -> Tensor:
-        """e^(L+1) of Eq. 5: [B, C, d / 2^(L−1)]."""
-        user, item, place = self._first(users, candidates)
-        e = self.dropout(tanh(user[:, None] + gather(item, place)))
+        """Compute e^(L+1) of Eq. 5: [B, C, d / 2^(L−1)]."""
+        user, item, item_index = self._first(users, candidates)
+        e = self.dropout(tanh(user[:, None] + gather(item, item_index)))
         for layer in self.further:
             e = tanh(layer(e))
         return e.square() if self.distance == "square" else e.abs()
 
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         is_as_in_paper = self.layers == 1 and self.distance == "square" and not self.dropout.is_on
-        if is_as_in_paper and self.output.weight.device.type == "cpu":  # what follows, in less time
+        if is_as_in_paper and self.output.weight.device.type == "cpu":  # the same in less time
             return -squared_distances(*self._first(users, candidates), self.output.weight[0]) - self.output.bias
         return -self.output(self.distances(users, candidates)).squeeze(-1)

@@ -23,19 +23,19 @@ AS_RELEASED = Optimisation(
 
 
 def by_variant(variant: str, paper: Any, released: Any) -> Any:
-    """The value of a difference. Raises ValueError for an unknown variant."""
+    """Return the value of a difference. Raises ValueError for an unknown variant."""
     if variant not in ("paper", "released"):
         raise ValueError(f'variant must be "paper" or "released", not {variant!r}')
     return released if variant == "released" else paper
 
 
-def chosen(differences: Differences, variant: str, **given: Any) -> SimpleNamespace:
-    """The value of every difference: the one given, or the variant's for None."""
+def resolve_differences(differences: Differences, variant: str, **arguments: Any) -> SimpleNamespace:
+    """Return the value of every difference: the argument's, or the variant's for None."""
     values = {name: by_variant(variant, *pair) for name, pair in differences.items()}
-    return SimpleNamespace(**values | {name: value for name, value in given.items() if value is not None})
+    return SimpleNamespace(**values | {name: value for name, value in arguments.items() if value is not None})
 
 
-def refuse_unknown(model: object, **choices: tuple[str, tuple[str, ...]]) -> None:
+def check_choices(model: object, **choices: tuple[str, tuple[str, ...]]) -> None:
     """Raise ValueError if a choice (name = value, known values) is none of the known ones."""
     for name, (value, known) in choices.items():
         if value not in known:

@@ -1,0 +1,1 @@
+"""Fast arithmetic of SDP and SDM on the CPU."""
