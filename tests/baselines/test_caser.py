@@ -30,7 +30,7 @@ def built() -> Caser:
 
 
 def naive_score(model: Caser, user: int, context: list[int], candidate: int) -> float:
-    """Eq. 4-11 of the source, number by number."""
+    """Compute Eq. 4-11 of the source with loops."""
     d, length = model.dim, model.context_length
     w = {name: value.tolist() for name, value in model.state_dict().items()}
     image = [w["items.weight"][item] for item in context]
@@ -54,8 +54,8 @@ def naive_score(model: Caser, user: int, context: list[int], candidate: int) -> 
         inner = sum(weight * c for weight, c in zip(w["hidden.weight"][k], convolved, strict=True))
         x.append(max(inner + w["hidden.bias"][k], 0.0))
     x += w["users.weight"][user]
-    own = w["output.weight"][candidate]
-    return sum(a * b for a, b in zip(own, x, strict=True)) + w["output_bias.weight"][candidate][0]
+    item_weights = w["output.weight"][candidate]
+    return sum(a * b for a, b in zip(item_weights, x, strict=True)) + w["output_bias.weight"][candidate][0]
 
 
 def test_scores_follow_the_equations() -> None:
@@ -96,7 +96,7 @@ def test_dropout_is_for_training_only() -> None:
     assert any(not torch.allclose(model(*inputs), quiet) for _ in range(5))
 
 
-def test_padding_stays_zero_and_candidates_have_a_table_of_their_own() -> None:
+def test_padding_stays_zero_and_candidates_have_another_table() -> None:
     model = Caser(dim=8, context_length=3, optimisation=Optimisation(learning_rate=0.02, batch_size=32, epochs=2))
     model.fit(small().training)
     assert (model.items.weight[small().training.n_items] == 0).all()

@@ -8,6 +8,7 @@ import torch
 
 from sdmr.baselines import cmn
 from sdmr.baselines.cmn import CMN
+from sdmr.baselines.cmn_attention import Neighborhoods
 from sdmr.baselines.neumf import GMF
 from sdmr.datasets.task import Training
 from sdmr.harness.optimiser import Optimisation
@@ -27,7 +28,7 @@ class TestCMN(RecommenderBehaviour):
 
 
 def shaken(hops: int, keep_self: bool = False) -> CMN:
-    """A small CMN on `small()`, in float64, with every weight drawn anew and large, so that no part of it is idle."""
+    """Create a small CMN on `small()`, in float64, with large random weights, so that every part matters."""
     model = make(hops, keep_self, dim=5, optimisation=replace(FAST, epochs=1))
     model.fit(small().training)
     torch.manual_seed(2)
@@ -40,17 +41,17 @@ def shaken(hops: int, keep_self: bool = False) -> CMN:
 def naive_hops(
     model: CMN, training: Training, user: int, item: int
 ) -> tuple[torch.Tensor, list[dict[int, torch.Tensor]]]:
-    """The score of (user, item) and each hop's attention by neighbour, from the equations, one neighbour at a time."""
+    """Compute the score of (user, item) and each hop's attention from the equations, neighbor by neighbor."""
     taken = training.matrix.toarray()
-    near = [v for v in range(training.n_users) if taken[v, item] and (model.keep_self or v != user)]
+    neighbors = [v for v in range(training.n_users) if taken[v, item] and (model.keep_self or v != user)]
     m, e, c = model.memory.weight, model.items.weight, model.external.weight
     z, o, attention = m[user] + e[item], torch.zeros_like(m[user]), []
     for hop in range(model.hops):
         if hop:
             layer = model.further[hop - 1]
             z = torch.clamp(layer.weight @ z + layer.bias + o, min=0)  # type: ignore[operator]
-        total = sum(torch.exp(z @ m[v]) for v in near)
-        attention.append({v: torch.exp(z @ m[v]) / total for v in near})
+        total = sum(torch.exp(z @ m[v]) for v in neighbors)
+        attention.append({v: torch.exp(z @ m[v]) / total for v in neighbors})
         o = torch.zeros_like(z)
         for v, p in attention[-1].items():
             o = o + p * c[v]
@@ -59,7 +60,10 @@ def naive_hops(
 
 
 def pairs_with_every_case(training: Training) -> tuple[torch.Tensor, torch.Tensor]:
-    """Users [B] and candidates [B, C]: taken and new items, an item that nobody took, one that only the user took."""
+    """Pick users [B] and candidates [B, C] of every case.
+
+    Candidates are taken and new items, an item that nobody took, and one that only the user took.
+    """
     per_item = np.bincount(training.matrix.indices, minlength=training.n_items)
     alone = np.flatnonzero(per_item == 1)
     owners = [training.matrix[:, [j]].nonzero()[0][0] for j in alone[:4]]
@@ -89,12 +93,12 @@ def test_scores_attention_and_gradients_follow_the_equations(hops: int, keep_sel
                 torch.testing.assert_close(attention[hop, row, column], dense)
     torch.testing.assert_close(scores, expected)
 
-    # Every score with a weight of its own, so that an error in one pair is not made up for by another.
+    # Every score has another weight, so that errors of two pairs cannot cancel.
     weights = torch.arange(1, scores.numel() + 1, dtype=torch.float64).view_as(scores)
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     actual = torch.autograd.grad((weights * scores).sum(), list(parameters.values()))
-    wanted = torch.autograd.grad((weights * expected).sum(), list(parameters.values()))
-    for name, one, other in zip(parameters, actual, wanted, strict=True):
+    desired = torch.autograd.grad((weights * expected).sum(), list(parameters.values()))
+    for name, one, other in zip(parameters, actual, desired, strict=True):
         one = one.to_dense() if one.is_sparse else one
         assert one.abs().max() > 0
         torch.testing.assert_close(one, other, msg=lambda message, name=name: f"{name}: {message}")
@@ -108,35 +112,35 @@ def test_attention_sums_to_one_over_the_neighbourhood_and_no_user_attends_to_its
     contexts = torch.zeros(len(users), 0, dtype=torch.long)
     for keep_self in (False, True):
         attention = shaken(hops=2, keep_self=keep_self).attention(users, contexts, candidates)  # [H, B, C, n_users]
-        near = taken.T.expand(len(users), -1, -1).clone()
+        is_neighbor = taken.T.expand(len(users), -1, -1).clone()
         if not keep_self:
-            near[users, :, users] = False
-        assert ((attention > 0) <= near).all()
+            is_neighbor[users, :, users] = False
+        assert ((attention > 0) <= is_neighbor).all()
         sums = attention.sum(-1)
-        torch.testing.assert_close(sums, near.any(-1).to(sums.dtype).expand_as(sums))
-        own = attention[:, users, :, users]  # [B, H, C]
-        assert bool((own > 0).any()) == keep_self
+        torch.testing.assert_close(sums, is_neighbor.any(-1).to(sums.dtype).expand_as(sums))
+        self_attention = attention[:, users, :, users]  # [B, H, C]
+        assert bool((self_attention > 0).any()) == keep_self
 
 
-def test_what_a_user_took_does_not_change_its_own_score_of_it() -> None:
-    """The leak that u's own entry would be: with it, the score of (u, j) tells whether u took j."""
+def test_the_score_of_an_item_does_not_depend_on_whether_the_user_took_it() -> None:
+    """Check for a leak: if u is in N(j), the score of (u, j) reveals whether u took j."""
     model, training = shaken(hops=2), small().training
     user = 0
     column = training.matrix[[user]].indices[0]
-    without = training.matrix.tolil()
-    without[user, column] = 0
+    matrix_without = training.matrix.tolil()
+    matrix_without[user, column] = 0
     contexts, one = torch.zeros(1, 0, dtype=torch.long), torch.tensor([user])
     is_blind = {}
     for keep_self in (False, True):
         model.keep_self = keep_self
-        model.read(training.matrix)
-        with_it = model(one, contexts, torch.tensor([[column]])).item()
-        model.read(without.tocsr())
-        is_blind[keep_self] = model(one, contexts, torch.tensor([[column]])).item() == with_it
+        model.set_neighborhoods(training.matrix)
+        score_if_taken = model(one, contexts, torch.tensor([[column]])).item()
+        model.set_neighborhoods(matrix_without.tocsr())
+        is_blind[keep_self] = model(one, contexts, torch.tensor([[column]])).item() == score_if_taken
     assert is_blind == {False: True, True: False}
 
 
-def test_an_item_with_no_neighbours_is_scored_without_memory() -> None:
+def test_an_item_without_neighbors_is_scored_without_memory() -> None:
     model, training = shaken(hops=3), small().training
     per_item = np.bincount(training.matrix.indices, minlength=training.n_items)
     item = int(np.flatnonzero(per_item == 0)[0])
@@ -146,19 +150,25 @@ def test_an_item_with_no_neighbours_is_scored_without_memory() -> None:
     torch.testing.assert_close(score[0], expected)
 
 
-@pytest.mark.parametrize("most", [1, 7, 50])
-def test_memory_is_bounded_by_blocks_that_change_no_score(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("max_entries", [1, 7, 50])
+def test_blocks_bound_memory_and_change_no_score(max_entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, test = shaken(hops=2), small().test
     inputs = torch.tensor(test.users), torch.zeros(len(test), 0, dtype=torch.long), torch.tensor(test.candidates)
     together, attention = model(*inputs), model.attention(*inputs)
     sizes = []
-    near_of = model._near
-    monkeypatch.setattr(cmn, "MOST_ENTRIES", most)
-    monkeypatch.setattr(model, "_near", lambda *pairs: sizes.append(len(near_of(*pairs).row)) or near_of(*pairs))
+    find_neighborhoods = model._find_neighborhoods
+    monkeypatch.setattr(cmn, "MAX_ENTRIES", max_entries)
+
+    def record_size(*pairs: torch.Tensor) -> Neighborhoods:
+        neighborhoods = find_neighborhoods(*pairs)
+        sizes.append(len(neighborhoods.row))
+        return neighborhoods
+
+    monkeypatch.setattr(model, "_find_neighborhoods", record_size)
     torch.testing.assert_close(model(*inputs), together)
-    largest = np.bincount(small().training.matrix.indices).max()
+    max_neighbors = np.bincount(small().training.matrix.indices).max()
     assert len(sizes) > 1
-    assert max(sizes) <= most + largest
+    assert max(sizes) <= max_entries + max_neighbors
     torch.testing.assert_close(model.attention(*inputs), attention)
 
 
@@ -184,7 +194,7 @@ def test_memories_start_from_half_of_gmf_and_gmf_is_frozen() -> None:
     assert not torch.equal(model.memory.weight, gmf.product.users.weight / 2)
 
 
-def test_a_saved_cmn_knows_its_neighbourhoods(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_saved_cmn_holds_its_neighborhoods(tmp_path) -> None:  # type: ignore[no-untyped-def]
     model, again = make(optimisation=BRIEF), make(optimisation=BRIEF)
     model.fit(small().training)
     model.save(tmp_path / "model.pt")

@@ -9,17 +9,17 @@ from sdmr.baselines.item_knn import ItemKNN
 from tests.behaviour import RecommenderBehaviour, small
 
 WEIGHTINGS = ["cosine", "bm25"]
-NEIGHBOURS = 5
+NEIGHBORS = 5
 
 
-def fitted(weighting: str, neighbours: int = NEIGHBOURS) -> ItemKNN:
-    recommender = ItemKNN(neighbours, weighting)  # type: ignore[arg-type]
+def fitted(weighting: str, neighbors: int = NEIGHBORS) -> ItemKNN:
+    recommender = ItemKNN(neighbors, weighting)  # type: ignore[arg-type]
     recommender.fit(small().training)
     return recommender
 
 
 def every_similarity(weighting: str) -> np.ndarray:
-    """[n_items, n_items] from the equations, with loops; the diagonal zero."""
+    """Compute [n_items, n_items] from the equations with loops, the diagonal zero."""
     taken = small().training.matrix.toarray()
     n_users, n_items = taken.shape
     weight = np.zeros_like(taken, dtype=np.float64)
@@ -40,29 +40,29 @@ def every_similarity(weighting: str) -> np.ndarray:
 
 class TestCosine(RecommenderBehaviour):
     def make(self) -> ItemKNN:
-        return ItemKNN(NEIGHBOURS, "cosine")
+        return ItemKNN(NEIGHBORS, "cosine")
 
 
 class TestBM25(RecommenderBehaviour):
     def make(self) -> ItemKNN:
-        return ItemKNN(NEIGHBOURS, "bm25")
+        return ItemKNN(NEIGHBORS, "bm25")
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_each_candidate_keeps_its_nearest_neighbours(weighting: str) -> None:
+def test_each_candidate_keeps_its_nearest_neighbors(weighting: str) -> None:
     kept, every = fitted(weighting).similarity.toarray(), every_similarity(weighting)
     for j in range(len(every)):
-        # Which of several equally near neighbours is kept is open, so that rows are compared by value.
-        np.testing.assert_allclose(np.sort(kept[j])[-NEIGHBOURS:], np.sort(every[j])[-NEIGHBOURS:], rtol=1e-6)
+        # Which of several equally near neighbors is kept is arbitrary, so that rows are compared by value.
+        np.testing.assert_allclose(np.sort(kept[j])[-NEIGHBORS:], np.sort(every[j])[-NEIGHBORS:], rtol=1e-6)
         np.testing.assert_allclose(kept[j][kept[j] > 0], every[j][kept[j] > 0], rtol=1e-6)
-        assert (kept[j] > 0).sum() <= NEIGHBOURS
+        assert (kept[j] > 0).sum() <= NEIGHBORS
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_no_item_is_its_own_neighbour(weighting: str) -> None:
+def test_no_item_is_its_neighbor(weighting: str) -> None:
     similarity = fitted(weighting).similarity
     assert (similarity.diagonal() == 0).all()
-    assert (np.diff(similarity.indptr) == NEIGHBOURS).any()
+    assert (np.diff(similarity.indptr) == NEIGHBORS).any()
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
@@ -77,19 +77,19 @@ def test_score_is_the_sum_over_the_history_of_the_candidates_similarities(weight
             assert scores[row, column] == pytest.approx(expected, rel=1e-6)
 
 
-def test_items_that_tie_with_themselves_still_have_exactly_k_neighbours() -> None:
+def test_items_that_tie_with_themselves_still_have_exactly_k_neighbors() -> None:
     # Items of one and the same single user all have cosine 1, an item with itself included.
     similarity = fitted("cosine", 1).similarity
     assert np.diff(similarity.indptr).max() == 1
 
 
 @pytest.mark.parametrize(
-    ("neighbours", "weighting", "message"),
+    ("neighbors", "weighting", "message"),
     [
-        (0, "cosine", "ItemKNN needs neighbours ≥ 1, not 0"),
+        (0, "cosine", "ItemKNN needs neighbors ≥ 1, not 0"),
         (5, "tfidf", 'weighting must be "cosine" or "bm25", not \'tfidf\''),
     ],
 )
-def test_settings_it_does_not_know_are_refused(neighbours: int, weighting: str, message: str) -> None:
+def test_unknown_settings_are_an_error(neighbors: int, weighting: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ItemKNN(neighbours, weighting)  # type: ignore[arg-type]
+        ItemKNN(neighbors, weighting)  # type: ignore[arg-type]

@@ -26,7 +26,10 @@ class TestMFBPRWithBiasByRow(RecommenderBehaviour):
 
 @pytest.mark.parametrize("item_bias", [False, True])
 def test_scores_and_gradients_are_those_of_a_loop(item_bias: bool) -> None:
-    """BPR: dL/ds⁺ = −Σ σ(s⁻ − s⁺), dL/ds⁻ = σ(s⁻ − s⁺); a score's derivative is v_j by u, u by v_j, and 1 by b_j."""
+    """Compare with a loop over the gradients of BPR.
+
+    dL/ds⁺ = −Σ σ(s⁻ − s⁺), dL/ds⁻ = σ(s⁻ − s⁺); a score's derivative is v_j by u, u by v_j, and 1 by b_j.
+    """
     torch.manual_seed(0)
     model = MFBPR(dim=3, item_bias=item_bias, optimisation=Optimisation(negatives="all"))
     model.build(n_users=4, n_items=6)
@@ -41,7 +44,7 @@ def test_scores_and_gradients_are_those_of_a_loop(item_bias: bool) -> None:
     scores = model(torch.from_numpy(users), torch.empty(3, 0), torch.from_numpy(candidates))
     model.loss(scores).backward()
     expected, loss = np.zeros((3, 3)), 0.0
-    of_u, of_v, of_b = np.zeros_like(u), np.zeros_like(v), np.zeros_like(b)
+    grad_u, grad_v, grad_b = np.zeros_like(u), np.zeros_like(v), np.zeros_like(b)
     for n, user in enumerate(users):
         for c, item in enumerate(candidates[n]):
             expected[n, c] = sum(u[user, f] * v[item, f] for f in range(3)) + b[item]
@@ -49,17 +52,17 @@ def test_scores_and_gradients_are_those_of_a_loop(item_bias: bool) -> None:
             wrong = 1 / (1 + math.exp(expected[n, 0] - expected[n, c]))
             loss -= math.log(1 - wrong)
             for item, sign in ((candidates[n, 0], -wrong), (candidates[n, c], wrong)):
-                of_u[user] += sign * v[item]
-                of_v[item] += sign * u[user]
-                of_b[item] += sign
+                grad_u[user] += sign * v[item]
+                grad_v[item] += sign * u[user]
+                grad_b[item] += sign
     np.testing.assert_allclose(scores.detach().numpy(), expected, rtol=0, atol=1e-12)
     assert model.loss(scores).item() == pytest.approx(loss, rel=1e-12)
-    for table, gradient in ((model.users, of_u), (model.items, of_v)):
+    for table, gradient in ((model.users, grad_u), (model.items, grad_v)):
         assert table.weight.grad is not None
         np.testing.assert_allclose(table.weight.grad.to_dense().numpy(), gradient, rtol=0, atol=1e-12)
     if model.bias is not None:
         assert model.bias.weight.grad is not None
-        np.testing.assert_allclose(model.bias.weight.grad.to_dense().numpy()[:, 0], of_b, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(model.bias.weight.grad.to_dense().numpy()[:, 0], grad_b, rtol=0, atol=1e-12)
 
 
 def test_it_starts_small_and_without_a_preference() -> None:

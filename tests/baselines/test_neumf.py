@@ -37,13 +37,13 @@ class TestNeuMF(RecommenderBehaviour):
 
 
 def naive_gmf(weights: dict[str, list], table: str, user: int, item: int) -> list[float]:
-    """p_u ⊙ q_j."""
+    """Compute p_u ⊙ q_j."""
     p, q = weights[f"{table}.users.weight"][user], weights[f"{table}.items.weight"][item]
     return [a * b for a, b in zip(p, q, strict=True)]
 
 
 def naive_mlp(weights: dict[str, list], table: str, n_further: int, user: int, item: int) -> list[float]:
-    """φ_X(… φ_1([p_u; q_j]))."""
+    """Compute φ_X(… φ_1([p_u; q_j]))."""
     vector = weights[f"{table}.users.weight"][user] + weights[f"{table}.items.weight"][item]
     for layer in [f"{table}.first"] + [f"{table}.further.{n}" for n in range(n_further)]:
         rows = zip(weights[f"{layer}.weight"], weights[f"{layer}.bias"], strict=True)
@@ -57,7 +57,7 @@ def naive_output(weights: dict[str, list], vector: list[float]) -> float:
 
 @torch.no_grad()
 def shaken(model: GMF | MLP | NeuMF) -> dict[str, list]:
-    """The weights as nested lists, after every one of them was drawn anew and large: no bias is 0, no ReLU is idle."""
+    """Draw all weights anew and large, so that every bias and ReLU matters, and return them as nested lists."""
     torch.manual_seed(1)
     for parameter in model.double().parameters():
         parameter.normal_()

@@ -12,7 +12,7 @@ from tests.behaviour import RecommenderBehaviour, checkerboard, small
 
 
 def baskets() -> Task:
-    """Users take some items again in another basket."""
+    """Create a task whose users take some items again in another basket."""
     rng = np.random.default_rng(5)
     users = np.repeat(np.arange(12), 12)
     items = np.concatenate([rng.choice(20, size=4, replace=False) for _ in range(36)])

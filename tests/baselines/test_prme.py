@@ -42,7 +42,7 @@ def squared_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def naive(model: PRME, users: torch.Tensor, contexts: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-    """−(α ‖P_u − P_j‖² + (1 − α) mean over k of ‖S_k − S_j‖²), or −‖P_u − P_j‖² without context."""
+    """Compute −(α ‖P_u − P_j‖² + (1 − α) mean over k of ‖S_k − S_j‖²), or −‖P_u − P_j‖² without context."""
     p_user, s = model.users.weight, model.items.weight
     p_item = model.preferred.weight if model.spaces == 2 else s
     rows = []
@@ -78,6 +78,6 @@ def test_scores_and_gradients_are_those_of_the_formula(context_length: int, spac
 
 
 @pytest.mark.parametrize(("alpha", "context_length", "spaces"), [(1.2, 1, 2), (0.5, 0, 2), (0.5, 1, 3)])
-def test_settings_it_does_not_know_are_refused(alpha: float, context_length: int, spaces: int) -> None:
+def test_unknown_settings_are_an_error(alpha: float, context_length: int, spaces: int) -> None:
     with pytest.raises(ValueError, match="PRME needs"):
         PRME(alpha=alpha, context_length=context_length, spaces=spaces)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""SDP and SDM written out with loops, straight from the paper's equations, over the parameters of a built model.
+"""Score by loops, straight from the equations of SDP and SDM, with the parameters of a built model.
 
-Every W is put together whole and applied to a concatenation, and nothing is computed once that an equation computes
-for every candidate, hop and context item. Autograd runs through it, so that gradients can be compared, too.
+Every W is applied to a concatenation, and everything is computed anew for every candidate, hop and context item.
+Autograd runs through the loops, so that tests can compare gradients, too.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from sdmr.models.sdm import SDM
 from sdmr.models.sdp import SDP
 
 
-def whole(first: nn.Linear, second: nn.Linear) -> tuple[Tensor, Tensor]:
-    """W [d, 2d] and b [d] of a layer that is stored in two halves."""
+def join_halves(first: nn.Linear, second: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Join a layer that is stored as two halves: W [d, 2d] and b [d]."""
     return torch.cat([first.weight, second.weight], dim=1), second.bias
 
 
 Drop = Callable[[Tensor], Tensor]
 
 
-def nothing(values: Tensor) -> Tensor:
+def keep(values: Tensor) -> Tensor:
     return values
 
 
-def sdp_score(model: SDP, user: int, candidate: int, distance: str = "square", drop: Drop = nothing) -> Tensor:
-    """Eq. 1-6; |·| in place of square(·), and dropout after the first layer, as the released code has them."""
-    w, b = whole(model.first_user, model.first_item)
+def sdp_score(model: SDP, user: int, candidate: int, distance: str = "square", drop: Drop = keep) -> Tensor:
+    """Compute Eq. 1-6, if asked with |·| for square(·) and dropout after the first layer, as in the released code."""
+    w, b = join_halves(model.first_user, model.first_item)
     e = torch.cat([model.users.weight[user], model.items.weight[candidate]])
     e = drop(torch.tanh(w @ e + b))
     for layer in model.further:
@@ -44,17 +44,20 @@ def sdm_score(
     user: int,
     context: list[int],
     candidate: int,
-    before_sum: str = "nothing",
-    mixed: str = "distance",
-    padding_is: str = "excluded",
-    drop_query: Drop = nothing,
-    drop: Drop = nothing,
+    value_layer: str = "nothing",
+    gate_update: str = "distance",
+    padding_choice: str = "excluded",
+    drop_query: Drop = keep,
+    drop: Drop = keep,
 ) -> tuple[Tensor, list[list[Tensor]]]:
-    """Eq. 7-18: the score, and the attention of every hop on the context items (padding left out, unless scaled)."""
-    (w_a, b_a), (w_b, b_b) = whole(model.a_user, model.a_item), whole(model.b_user, model.b_item)
-    (w_c, b_c), (w_d, b_d) = whole(model.c_query, model.c_context), whole(model.d_query, model.d_context)
+    """Compute Eq. 7-18: the score, and every hop's attention to the context items.
+
+    Padding is left out, unless it is scaled.
+    """
+    (w_a, b_a), (w_b, b_b) = join_halves(model.a_user, model.a_item), join_halves(model.b_user, model.b_item)
+    (w_c, b_c), (w_d, b_d) = join_halves(model.c_query, model.c_context), join_halves(model.d_query, model.d_context)
     padding = model.items_in.num_embeddings - 1
-    items = [k for k in context if k != padding or padding_is == "scaled"]
+    items = [k for k in context if k != padding or padding_choice == "scaled"]
     zero = torch.zeros_like(b_a)  # of the padding, and of an empty context
     keys = [zero if k == padding else model.items_in.weight[k] for k in items] or [zero]
     values = [zero if k == padding else model.items_out.weight[k] for k in items] or [zero]
@@ -72,11 +75,11 @@ def sdm_score(
         attention.append(a)
         e = torch.zeros_like(q)
         for a_k, value in zip(a, values, strict=True):
-            each = a_k * drop(torch.tanh(w_d @ torch.cat([drop_query(p), value]) + b_d)).square()
-            if before_sum == "layer":
-                each = torch.relu(model.layer.weight @ each + model.layer.bias)
-            e = e + each
-        if mixed == "distance":
+            summand = a_k * drop(torch.tanh(w_d @ torch.cat([drop_query(p), value]) + b_d)).square()
+            if value_layer == "layer":
+                summand = torch.relu(model.layer.weight @ summand + model.layer.bias)
+            e = e + summand
+        if gate_update == "distance":
             g = torch.sigmoid(model.gate.weight @ q + model.gate.bias)
             q = (1 - g) * e + g * q
         else:
@@ -87,7 +90,10 @@ def sdm_score(
 
 
 def scatter(model: nn.Module, seed: int) -> None:
-    """Parameters far from their start: biases, gates and attention all matter. Padding rows stay zero."""
+    """Set parameters far from their start, so that biases, gates and attention matter.
+
+    Padding rows stay zero.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -98,7 +104,10 @@ def scatter(model: nn.Module, seed: int) -> None:
 
 
 def assert_same_gradients(model: nn.Module, oracle: nn.Module, atol: float) -> None:
-    """Every parameter of the two has the same gradient, none or zero alike; tables may hold theirs sparsely."""
+    """Assert that every parameter of the two models has the same gradient, none and zero being alike.
+
+    Tables may hold theirs sparsely.
+    """
     others = dict(oracle.named_parameters())
     for name, parameter in model.named_parameters():
         first, second = (

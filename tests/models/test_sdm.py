@@ -44,7 +44,7 @@ class TestOneHop(RecommenderBehaviour):
 
 
 class TestReleased(RecommenderBehaviour):
-    """But for its dropout at test, which no test of behaviour could stand: it has its own below."""
+    """Test the released variant without dropout at test, which has tests below."""
 
     def make(self) -> SDM:
         return SDM(dim=16, hops=2, variant="released", dropout_at_test="off", optimisation=FAST)
@@ -59,7 +59,7 @@ def built(hops: int, dtype: torch.dtype = torch.float64, **choices: Any) -> SDM:
 
 
 def literal(model: SDM, **choices: Any) -> tuple[Tensor, list[list[list[list[Tensor]]]]]:
-    """Scores [B, C], and attention by instance, candidate, hop and real context item."""
+    """Compute scores [B, C], and attention by instance, candidate, hop and real context item."""
     scores, attention = [], []
     for user, context, candidates in zip(USERS.tolist(), CONTEXTS.tolist(), CANDIDATES.tolist(), strict=True):
         row = [sdm_score(model, user, context, candidate, **choices) for candidate in candidates]
@@ -83,10 +83,10 @@ def test_scores_and_gradients_are_those_of_the_equations(hops: int, dtype: torch
 
 
 CHOICES: list[dict[str, Any]] = [
-    {"before_sum": "layer"},
-    {"mixed": "negated"},
+    {"value_layer": "layer"},
+    {"gate_update": "negated"},
     {"padding": "scaled"},
-    {"before_sum": "layer", "mixed": "negated", "padding": "scaled"},
+    {"value_layer": "layer", "gate_update": "negated", "padding": "scaled"},
 ]
 
 
@@ -103,8 +103,8 @@ def test_each_difference_of_the_released_code_is_the_literal_one(
         model.c_context.bias.mul_(scale)
     oracle = copy.deepcopy(model)
     scores = model(USERS, CONTEXTS, CANDIDATES)
-    told = {"padding_is" if name == "padding" else name: value for name, value in choices.items()}
-    expected, _ = literal(oracle, **told)
+    arguments = {"padding_choice" if name == "padding" else name: value for name, value in choices.items()}
+    expected, _ = literal(oracle, **arguments)
     torch.testing.assert_close(scores, expected, rtol=0, atol=1e-9)
     weights = torch.randn(CANDIDATES.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     (scores * weights).sum().backward()
@@ -114,9 +114,9 @@ def test_each_difference_of_the_released_code_is_the_literal_one(
     paper.build(n_users=5, n_items=N_ITEMS)
     paper.double().load_state_dict(oracle.state_dict(), strict=False)
     differs = (paper(USERS, CONTEXTS, CANDIDATES) - scores).abs().amax(1) > 1e-9
-    if "before_sum" in choices:
+    if "value_layer" in choices:
         assert differs.all()
-    elif "mixed" in choices:  # one context item is attended to whatever the query
+    elif "gate_update" in choices:  # one context item is attended to whatever the query
         assert differs.tolist() == [hops > 1, hops > 1, False, False, hops > 1]
     elif scale < 1:  # an empty context is all padding, and as before
         assert differs.tolist() == [False, True, True, False, False]
@@ -125,14 +125,14 @@ def test_each_difference_of_the_released_code_is_the_literal_one(
 
 
 class Scaled(Dropout):
-    """A dropout of which every effect is known: it multiplies."""
+    """Multiply every value, so that the effect of dropout is known."""
 
-    def __init__(self, by: float) -> None:
+    def __init__(self, factor: float) -> None:
         super().__init__(0.5, "on")
-        self.by = by
+        self.factor = factor
 
     def forward(self, values: Tensor) -> Tensor:
-        return values * self.by
+        return values * self.factor
 
 
 @pytest.mark.parametrize("hops", [1, 3])
@@ -175,15 +175,23 @@ def test_the_released_variant_is_its_differences() -> None:
         (released, (0.2, "on", "layer", "negated", "scaled", "left-over", "torch")),
     ):
         query = model.query_dropout
-        own = query.p, query.at_test, model.before_sum, model.mixed, model.padding, model.short, model.initialisation
-        assert own == values
+        actual = (
+            query.p,
+            query.at_test,
+            model.value_layer,
+            model.gate_update,
+            model.padding,
+            model.short_context,
+            model.initialization,
+        )
+        assert actual == values
         assert (model.dropout.p, model.dropout.at_test) == (query.p, "off")
     assert paper.optimisation == Optimisation(negatives="hardest")
     assert released.optimisation == AS_RELEASED
-    assert SDM(variant="released", mixed="distance").mixed == "distance"
+    assert SDM(variant="released", gate_update="distance").gate_update == "distance"
 
 
-@pytest.mark.parametrize("name", ["before_sum", "mixed", "padding", "short", "initialisation"])
+@pytest.mark.parametrize("name", ["value_layer", "gate_update", "padding", "short_context", "initialization"])
 def test_an_unknown_choice_is_an_error(name: str) -> None:
     with pytest.raises(ValueError, match=f"SDM: {name} must be one of .*, not 'else'"):
         SDM(**{name: "else"})  # type: ignore[arg-type]
@@ -233,8 +241,8 @@ def test_without_dropout_the_released_variant_says_what_else_to_set() -> None:
     assert not SDM(variant="released", dropout=0, dropout_at_test="off").query_dropout.is_on
 
 
-def test_it_starts_as_released() -> None:
-    """Tables: standard deviation 0.01; W_a … W_d He-normal with fan-in 2d, W_g with d; w_e LeCun-uniform; biases 0."""
+def test_the_initialization_is_the_released_one() -> None:
+    """Check tables normal, W_a … W_d He-normal with fan-in 2d, W_g with d, w_e LeCun-uniform, biases 0."""
     d, outputs = 64, []
     for seed in range(20):
         torch.manual_seed(seed)
@@ -243,7 +251,7 @@ def test_it_starts_as_released() -> None:
         outputs.append(model.output.weight.detach().flatten())
     expected = {f"{layer}_{half}.weight": math.sqrt(2 / (2 * d)) for layer in "ab" for half in ("user", "item")}
     expected |= {f"{layer}_{half}.weight": math.sqrt(2 / (2 * d)) for layer in "cd" for half in ("query", "context")}
-    expected |= {f"{kind}_{memory}.weight": 0.01 for kind in ("users", "items") for memory in ("in", "out")}
+    expected |= {f"{table}_{memory}.weight": 0.01 for table in ("users", "items") for memory in ("in", "out")}
     expected |= {"gate.weight": math.sqrt(2 / d)}
     for name, parameter in model.named_parameters():
         weight = parameter.detach()
@@ -262,18 +270,18 @@ def test_it_starts_as_released() -> None:
     assert abs(uniform.mean().item()) < 5 * bound / math.sqrt(3 * len(uniform))
 
 
-@pytest.mark.parametrize("before_sum", ["nothing", "layer"])
-def test_torch_initialises_gate_layer_and_biases_within_one_by_the_root_of_fan_in(
-    before_sum: Literal["nothing", "layer"],
+@pytest.mark.parametrize("value_layer", ["nothing", "layer"])
+def test_torch_initializes_gate_layer_and_biases_within_one_by_the_root_of_fan_in(
+    value_layer: Literal["nothing", "layer"],
 ) -> None:
     d = 64
-    he, torchs = (SDM(dim=d, before_sum=before_sum, initialisation=which) for which in ("he", "torch"))  # type: ignore[arg-type]
+    he, torchs = (SDM(dim=d, value_layer=value_layer, initialization=which) for which in ("he", "torch"))  # type: ignore[arg-type]
     for model in (he, torchs):
         torch.manual_seed(0)
         model.build(n_users=100, n_items=50)
     same = dict(he.named_parameters())
     bounds = {f"{half}.bias": 2 * d for half in ("a_item", "b_item", "c_context", "d_context")}
-    bounds |= {f"{layer}.{kind}": d for layer in ("gate", "layer") for kind in ("weight", "bias")}
+    bounds |= {f"{layer}.{name}": d for layer in ("gate", "layer") for name in ("weight", "bias")}
     for name, parameter in torchs.named_parameters():
         if name in bounds:
             bound = 1 / math.sqrt(bounds[name])
@@ -283,7 +291,7 @@ def test_torch_initialises_gate_layer_and_biases_within_one_by_the_root_of_fan_i
             assert torch.equal(parameter, same[name]), name
 
 
-def test_in_training_what_is_left_over_stands_in_a_short_context_and_its_last_place_is_its_own() -> None:
+def test_short_context_left_over_fills_padding_but_the_last_entry_in_training() -> None:
     pad, generator = N_ITEMS, torch.Generator().manual_seed(0)
     contexts = torch.randint(0, N_ITEMS, (40, 4), generator=generator)
     for row, length in enumerate(torch.randint(0, 5, (40,), generator=generator)):
@@ -294,14 +302,14 @@ def test_in_training_what_is_left_over_stands_in_a_short_context_and_its_last_pl
         buffer[-len(real) :] = real
         expected.append(list(buffer))
     users, candidates = torch.zeros(40, dtype=torch.long), CANDIDATES[:1].repeat(40, 1)
-    left, padded = built(hops=2, short="left-over"), built(hops=2)
+    left, padded = built(hops=2, short_context="left-over"), built(hops=2)
     padded.load_state_dict(left.state_dict())
     with torch.no_grad():
-        plain = padded(users, contexts, candidates)
-        assert torch.equal(left.eval()(users, contexts, candidates), plain)
+        padded_scores = padded(users, contexts, candidates)
+        assert torch.equal(left.eval()(users, contexts, candidates), padded_scores)
         scores = left.train()(users, contexts, candidates)
         torch.testing.assert_close(scores, padded(users, torch.tensor(expected), candidates), rtol=0, atol=0)
-    assert not torch.equal(scores, plain)
+    assert not torch.equal(scores, padded_scores)
 
 
 @pytest.mark.parametrize(("hops", "context_length"), [(0, 5), (1, 0)])
@@ -311,19 +319,17 @@ def test_no_hop_or_no_context_is_an_error(hops: int, context_length: int) -> Non
 
 
 @pytest.mark.parametrize("hops", [1, 3])
-def test_the_fast_hops_are_those_that_other_devices_and_the_variants_take(
-    hops: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def found() -> list[Tensor]:
+def test_the_fast_hops_equal_those_of_other_devices_and_variants(hops: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compute() -> list[Tensor]:
         model = built(hops)
         scores, attention = model(USERS, CONTEXTS, CANDIDATES), model.attention(USERS, CONTEXTS, CANDIDATES)
         scores.square().sum().backward()
-        of = [p.grad.to_dense() for p in model.parameters() if p.grad is not None]
-        return [scores.detach(), attention.detach(), *of]
+        gradients = [p.grad.to_dense() for p in model.parameters() if p.grad is not None]
+        return [scores.detach(), attention.detach(), *gradients]
 
-    fast = found()
+    fast = compute()
     monkeypatch.setattr(SDM, "_is_as_in_paper", False)
-    plain = found()
-    assert len(fast) == len(plain) > 10
-    for ours, theirs in zip(fast, plain, strict=True):
+    reference = compute()
+    assert len(fast) == len(reference) > 10
+    for ours, theirs in zip(fast, reference, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)

@@ -16,7 +16,7 @@ from sdmr.models.variant import AS_RELEASED
 from tests.behaviour import RecommenderBehaviour, checkerboard, small
 
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
-SHORT = replace(FAST, epochs=3)
+THREE_EPOCHS = replace(FAST, epochs=3)
 Inputs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -24,10 +24,10 @@ def sdmr(
     combine: Literal["learned", "sum"] = "learned",
     activation: Literal["relu", "identity"] = "relu",
     beta: float = 0.5,
-    parts: Optimisation = SHORT,
-    optimisation: Optimisation = SHORT,
+    parts: Optimisation = THREE_EPOCHS,
+    optimisation: Optimisation = THREE_EPOCHS,
 ) -> SDMR:
-    """The two parts differ in their d."""
+    """Create a model whose parts differ in their d."""
     sdp, sdm = SDP(dim=8, optimisation=parts), SDM(dim=12, hops=2, optimisation=parts)
     return SDMR(sdp, sdm, combine, activation, beta, optimisation=optimisation)
 
@@ -38,7 +38,7 @@ def fitted(model: SDMR) -> SDMR:
 
 
 def as_built(model: SDMR) -> SDMR:
-    """Its parts fitted, itself not trained."""
+    """Fit the parts and build the model without training it."""
     for part in model.parts.values():
         if not part.fitted:
             part.fit(small().training)
@@ -56,14 +56,14 @@ class TestSDMR(RecommenderBehaviour):
         return sdmr(parts=FAST, optimisation=FAST)
 
     def test_it_learns_a_checkerboard(self) -> None:
-        """Without ReLU: with it, every candidate close enough to the user ties at distance 0, in no order."""
+        """Test without ReLU: with it, every candidate close enough to the user ties at distance 0."""
         model = sdmr(activation="identity", parts=FAST, optimisation=FAST)
         model.fit(checkerboard().training)
         assert rank(model, checkerboard().test).hit(1).mean() >= 0.9
 
 
 def arguments(model: SDMR, inputs: Inputs) -> np.ndarray:
-    """w_uᵀ [e_SDP; e_SDM] + b_u of Eq. 20 by loops: [B, C]."""
+    """Compute w_uᵀ [e_SDP; e_SDM] + b_u of Eq. 20 by loops: [B, C]."""
     users, contexts, candidates = map(torch.from_numpy, inputs)
     with torch.no_grad():
         e_sdp, e_sdm = model.sdp.distances(users, candidates), model.sdm.distances(users, contexts, candidates)
@@ -131,7 +131,7 @@ def test_the_ends_of_equation_19_are_its_parts() -> None:
 
 
 def test_the_share_of_zeros_and_the_ties_are_recorded_from_epoch_0() -> None:
-    model = sdmr(optimisation=replace(SHORT, epochs=1))
+    model = sdmr(optimisation=replace(THREE_EPOCHS, epochs=1))
     model.sdp.fit(small().training)
     model.sdm.fit(small().training)
     development = small().training.development
@@ -156,9 +156,9 @@ def test_the_share_of_zeros_and_the_ties_are_recorded_from_epoch_0() -> None:
             assert entry[f"hit@10 {ties}"] == pytest.approx(ranks.hit(10, ties).mean())
 
 
-def test_with_dropout_at_test_the_readings_are_those_that_choose_the_epoch() -> None:
-    sdm = SDM(dim=12, dropout=0.5, dropout_at_test="on", optimisation=SHORT)
-    model = fitted(SDMR(SDP(dim=8, optimisation=SHORT), sdm, activation="identity", optimisation=SHORT))
+def test_with_dropout_at_test_the_recorded_metrics_are_those_that_select_the_epoch() -> None:
+    sdm = SDM(dim=12, dropout=0.5, dropout_at_test="on", optimisation=THREE_EPOCHS)
+    model = fitted(SDMR(SDP(dim=8, optimisation=THREE_EPOCHS), sdm, activation="identity", optimisation=THREE_EPOCHS))
     for entry in model.history[1:]:
         assert entry["NDCG@10 expected"] == pytest.approx(entry["development"], abs=1e-12)
 
@@ -190,8 +190,8 @@ def test_an_unknown_combination_is_an_error() -> None:
         sdmr(combine="product")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="SDMR: activation must be one of relu, identity, not 'tanh'"):
         sdmr(activation="tanh")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="SDMR: parts_in must be one of evaluation, training, not 'test'"):
-        SDMR(SDP(), SDM(), parts_in="test")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="SDMR: part_mode must be one of evaluation, training, not 'test'"):
+        SDMR(SDP(), SDM(), part_mode="test")  # type: ignore[arg-type]
 
 
 def test_a_choice_without_effect_is_an_error() -> None:
@@ -200,8 +200,8 @@ def test_a_choice_without_effect_is_an_error() -> None:
             sdmr(**wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wrong", [{"dropout": 0.2}, {"dropout_at_test": "on"}, {"parts_in": "training"}])
-def test_a_sum_refuses_what_only_learning_heeds_but_not_the_variants_own(wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize("wrong", [{"dropout": 0.2}, {"dropout_at_test": "on"}, {"part_mode": "training"}])
+def test_a_sum_refuses_options_of_learning_except_those_of_the_variant(wrong: dict[str, Any]) -> None:
     released = SDMR(SDP(dim=8), SDM(dim=8), combine="sum", variant="released")
     assert (released.combine, released.variant) == ("sum", "released")
     with pytest.raises(ValueError, match="no effect with combine=sum, which learns nothing: leave them out"):
@@ -215,34 +215,38 @@ def test_the_released_variant_is_its_differences() -> None:
     paper, released = SDMR(SDP(), SDM()), SDMR(SDP(), SDM(), variant="released")
     assert (paper.dropout.p, released.dropout.p) == (0.0, 0.2)
     assert {paper.dropout.at_test, released.dropout.at_test} == {"off"}
-    assert (paper.parts_in, released.parts_in) == ("evaluation", "training")
+    assert (paper.part_mode, released.part_mode) == ("evaluation", "training")
     assert paper.optimisation == Optimisation(learning_rate=0.01, negatives="hardest")
     assert released.optimisation == replace(AS_RELEASED, regularisation=1e-6, epochs=20, patience=20)
-    own = SDMR(SDP(), SDM(), variant="released", dropout=0.1, optimisation=SHORT)
-    assert (own.dropout.p, own.optimisation) == (0.1, SHORT)
+    mixture = SDMR(SDP(), SDM(), variant="released", dropout=0.1, optimisation=THREE_EPOCHS)
+    assert (mixture.dropout.p, mixture.optimisation) == (0.1, THREE_EPOCHS)
 
 
 def test_dropout_is_on_the_output_in_training_alone() -> None:
-    model = as_built(SDMR(SDP(dim=8, optimisation=SHORT), SDM(dim=12, optimisation=SHORT), dropout=0.5))
+    model = as_built(SDMR(SDP(dim=8, optimisation=THREE_EPOCHS), SDM(dim=12, optimisation=THREE_EPOCHS), dropout=0.5))
     inputs = inputs_of(model)
-    plain = model.score(*inputs)
-    np.testing.assert_array_equal(model.score(*inputs), plain)
+    scores = model.score(*inputs)
+    np.testing.assert_array_equal(model.score(*inputs), scores)
     model.train()
     torch.manual_seed(0)
     dropped = model(*map(torch.from_numpy, inputs)).detach().numpy()
     is_kept = dropped != 0
-    assert 0.3 < is_kept[plain != 0].mean() < 0.7
-    np.testing.assert_allclose(dropped[is_kept], 2 * plain[is_kept], rtol=1e-6)
+    assert 0.3 < is_kept[scores != 0].mean() < 0.7
+    np.testing.assert_allclose(dropped[is_kept], 2 * scores[is_kept], rtol=1e-6)
 
 
-@pytest.mark.parametrize("parts_in", ["evaluation", "training"])
-def test_the_parts_drop_out_while_it_learns_only_if_asked(parts_in: Literal["evaluation", "training"]) -> None:
+@pytest.mark.parametrize("part_mode", ["evaluation", "training"])
+def test_the_parts_drop_out_while_it_learns_only_if_asked(part_mode: Literal["evaluation", "training"]) -> None:
     model = as_built(
-        SDMR(SDP(dim=8, dropout=0.5, optimisation=SHORT), SDM(dim=12, optimisation=SHORT), parts_in=parts_in)
+        SDMR(
+            SDP(dim=8, dropout=0.5, optimisation=THREE_EPOCHS),
+            SDM(dim=12, optimisation=THREE_EPOCHS),
+            part_mode=part_mode,
+        )
     )
-    inputs = [torch.from_numpy(each) for each in inputs_of(model)]
+    inputs = [torch.from_numpy(array) for array in inputs_of(model)]
     model.train()
-    assert torch.equal(model(*inputs), model(*inputs)) == (parts_in == "evaluation")
+    assert torch.equal(model(*inputs), model(*inputs)) == (part_mode == "evaluation")
     model.eval()
     assert torch.equal(model(*inputs), model(*inputs))
     before = [p.clone() for part in model.parts.values() for p in part.parameters()]
@@ -252,7 +256,7 @@ def test_the_parts_drop_out_while_it_learns_only_if_asked(parts_in: Literal["eva
 
 
 def test_dropout_of_sdms_queries_stays_on_in_sdmr() -> None:
-    released = {"variant": "released", "optimisation": SHORT}
+    released = {"variant": "released", "optimisation": THREE_EPOCHS}
     model = fitted(SDMR(SDP(dim=8, **released), SDM(dim=12, **released), **released))  # type: ignore[arg-type]
     inputs = inputs_of(model)
     assert (model.score(*inputs) != model.score(*inputs)).any()

@@ -13,7 +13,7 @@ from sdmr.harness.optimiser import Optimisation
 from sdmr.models.sdp import SDP
 from sdmr.models.variant import AS_RELEASED
 from tests.behaviour import RecommenderBehaviour
-from tests.models.oracles import Drop, assert_same_gradients, nothing, scatter, sdp_score
+from tests.models.oracles import Drop, assert_same_gradients, keep, scatter, sdp_score
 
 FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
 
@@ -37,7 +37,7 @@ class TestReleased(RecommenderBehaviour):
 
 
 class Halved(Dropout):
-    """A dropout of which every effect is known: it halves."""
+    """Halve every value, so that the effect of dropout is known."""
 
     def forward(self, values: Tensor) -> Tensor:
         return values / 2
@@ -49,7 +49,7 @@ def check_against_loops(layers: int, distance: Literal["square", "absolute"], dr
     model.double()
     scatter(model, seed=layers)
     oracle = copy.deepcopy(model)
-    if drop is not nothing:
+    if drop is not keep:
         model.dropout = Halved(0.5)
     users = torch.tensor([4, 0, 4])
     candidates = torch.tensor([[1, 6, 2, 2], [3, 0, 1, 5], [6, 6, 0, 4]])
@@ -71,7 +71,7 @@ def check_against_loops(layers: int, distance: Literal["square", "absolute"], dr
 @pytest.mark.parametrize("distance", ["square", "absolute"])
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_scores_and_gradients_are_those_of_the_equations(layers: int, distance: Literal["square", "absolute"]) -> None:
-    check_against_loops(layers, distance, nothing)
+    check_against_loops(layers, distance, keep)
 
 
 @pytest.mark.parametrize("layers", [1, 3])
@@ -82,13 +82,13 @@ def test_dropout_is_after_the_first_layer(layers: int) -> None:
 def test_the_released_variant_is_its_differences() -> None:
     paper, released = SDP(), SDP(variant="released")
     assert (paper.distance, released.distance) == ("square", "absolute")
-    assert (paper.initialisation, released.initialisation) == ("he", "torch")
+    assert (paper.initialization, released.initialization) == ("he", "torch")
     assert (paper.dropout.p, released.dropout.p) == (0.0, 0.2)
     assert {paper.dropout.at_test, released.dropout.at_test} == {"off"}
     assert paper.optimisation == Optimisation(regularisation=0.01, negatives="hardest")
     assert released.optimisation == AS_RELEASED
-    own = SDP(variant="released", distance="square", dropout=0.1)
-    assert (own.distance, own.dropout.p, own.optimisation) == ("square", 0.1, AS_RELEASED)
+    mixture = SDP(variant="released", distance="square", dropout=0.1)
+    assert (mixture.distance, mixture.dropout.p, mixture.optimisation) == ("square", 0.1, AS_RELEASED)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_the_released_variant_is_its_differences() -> None:
     [
         ({"variant": "printed"}, 'variant must be "paper" or "released"'),
         ({"distance": "cube"}, "distance must be one of square, absolute, not 'cube'"),
-        ({"initialisation": "zero"}, "initialisation must be one of he, torch, not 'zero'"),
+        ({"initialization": "zero"}, "initialization must be one of he, torch, not 'zero'"),
         ({"dropout_at_test": "on"}, "dropout_at_test=on has no effect"),
         ({"dropout": 0.5, "dropout_at_test": "yes"}, 'dropout_at_test must be "off" or "on"'),
     ],
@@ -106,24 +106,24 @@ def test_an_unknown_choice_or_one_without_effect_is_an_error(wrong: dict[str, An
         SDP(**wrong)
 
 
-def test_torch_initialises_the_biases_within_one_by_the_root_of_fan_in() -> None:
+def test_torch_initializes_the_biases_within_one_by_the_root_of_fan_in() -> None:
     d, biases = 32, []
     for seed in range(40):
-        he, torchs = (SDP(dim=d, layers=2, initialisation=which) for which in ("he", "torch"))  # type: ignore[arg-type]
+        he, torchs = (SDP(dim=d, layers=2, initialization=which) for which in ("he", "torch"))  # type: ignore[arg-type]
         for model in (he, torchs):
             torch.manual_seed(seed)
             model.build(n_users=10, n_items=5)
         for (name, one), other in zip(torchs.named_parameters(), he.parameters(), strict=True):
             assert torch.equal(one, other) == (name not in ("first_item.bias", "further.0.bias")), name
         biases.append([torchs.first_item.bias, torchs.further[0].bias])
-    for each, fan_in in zip(zip(*biases, strict=True), (2 * d, d), strict=True):
-        bias, bound = torch.cat(each).detach(), 1 / math.sqrt(fan_in)
+    for values, fan_in in zip(zip(*biases, strict=True), (2 * d, d), strict=True):
+        bias, bound = torch.cat(values).detach(), 1 / math.sqrt(fan_in)
         assert 0.95 * bound < bias.abs().max() <= bound
         assert abs(bias.std().item() / (bound / math.sqrt(3)) - 1) < 0.1
 
 
-def test_it_starts_as_released() -> None:
-    """e¹ = tanh(u − v_j); embeddings have standard deviation 1/d, w_o is LeCun-uniform, biases are 0."""
+def test_the_initialization_is_the_released_one() -> None:
+    """Check e¹ = tanh(u − v_j), embeddings of standard deviation 1/d, LeCun-uniform w_o, biases of 0."""
     d, further, outputs = 32, [], []
     for seed in range(40):
         torch.manual_seed(seed)
