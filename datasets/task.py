@@ -95,7 +95,7 @@ class Training:
     n_items: int
     instances: Instances
     development: HeldOut
-    seed: int = 0  # for initialisation, batch order and training negatives
+    seed: int = 0  # for initialization, batch order and training negatives
     checkpoint: Path | None = None  # a file where a long fit may keep its progress, and finds it again
 
     @cached_property

@@ -132,7 +132,7 @@ def test_a_make_target_runs(command: str, monkeypatch: pytest.MonkeyPatch, capfd
             one = [re.sub("^model=.*", "model=item-knn", argument) for argument in arguments]
             one = [re.sub("^dataset=.*", "dataset=csv", argument) for argument in one]
             run_module([*one, *(o.lstrip("+") for o in SMALL if "_target_" not in o)], monkeypatch)
-            assert re.search("chosen: model.neighbours=|stage 1, 12 runs: ", capfd.readouterr().out)
+            assert re.search("chosen: model.neighbors=|stage 1, 12 runs: ", capfd.readouterr().out)
             continue
         if arguments[0] == "sdmr.experiments.tables.smoke":
             run_module([arguments[0], *SMALL, "--datasets", "ml-100k", "--models", "popularity", "prme"], monkeypatch)

@@ -119,7 +119,7 @@ def test_a_variant_sets_every_difference_where_a_record_shows_it(model: str) -> 
 def test_a_single_difference_can_be_chosen_beside_the_variant() -> None:
     overrides = ["model.variant=released", "model.dropout_at_test=off", "model.optimisation.regularise=batch"]
     made = instantiate(compose_run(["model=sdm", *overrides])[0]["model"])
-    assert (made.query_dropout.at_test, made.mixed, made.optimisation.regularise) == ("off", "negated", "batch")
+    assert (made.query_dropout.at_test, made.gate_update, made.optimisation.regularise) == ("off", "negated", "batch")
     assert made.optimisation.halve_every == 20
     made = instantiate(
         compose_run(["model=sdmr", "model.sdm.variant=released", "model.sdm.padding=excluded"])[0]["model"]
