@@ -42,9 +42,9 @@ def find_neighborhoods(
         item_offsets: [n_items + 1], where an item's users begin.
         n_users: The number of users in all.
     """
-    arrays = (tensor.cpu().numpy() for tensor in (users, items, item_users, item_offsets))
-    offsets, row, distinct = _find_neighborhoods(*arrays, n_users)
-    return Neighborhoods(*(torch.from_numpy(array).to(users.device) for array in (offsets, row, distinct)))
+    pairs = users.cpu().numpy(), items.cpu().numpy()
+    arrays = _find_neighborhoods(*pairs, item_users.cpu().numpy(), item_offsets.cpu().numpy(), n_users)
+    return Neighborhoods(*(torch.from_numpy(array).to(users.device) for array in arrays))
 
 
 def attend(z: Tensor, memory: Tensor, external: Tensor, neighborhoods: Neighborhoods) -> tuple[Tensor, Tensor]:
