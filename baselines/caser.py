@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdmr.harness.dropout import Dropout
-from sdmr.harness.embedding import Embedding
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training.layers import Dropout
+from sdmr.harness.training.optimizer import OptimizationConfig
 
 
 class Caser(TorchRecommender):
@@ -39,7 +39,7 @@ class Caser(TorchRecommender):
         vertical: int = 4,
         dropout: float = 0.5,
         dropout_at_test: Literal["off", "on"] = "off",
-        optimisation: Optimisation = Optimisation(),
+        optimization: OptimizationConfig = OptimizationConfig(),
     ) -> None:
         """Set the options.
 
@@ -51,7 +51,7 @@ class Caser(TorchRecommender):
             dropout: The probability with which training drops an entry of [õ; o].
             dropout_at_test: Whether scoring drops entries, too.
         """
-        super().__init__(optimisation.for_log_loss())
+        super().__init__(optimization.validate_for_log_loss())
         if min(context_length, horizontal, vertical) < 1:
             raise ValueError(
                 "Caser needs context_length, horizontal and vertical ≥ 1, "

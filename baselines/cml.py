@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sdmr.harness.embedding import Embedding
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training.optimizer import OptimizationConfig
 
 
 class CML(TorchRecommender):
@@ -19,9 +19,11 @@ class CML(TorchRecommender):
     start as normal with standard deviation 0.01.
     """
 
-    def __init__(self, dim: int = 64, optimisation: Optimisation = Optimisation(negatives="hardest")) -> None:
+    def __init__(
+        self, dim: int = 64, optimization: OptimizationConfig = OptimizationConfig(negatives="hardest")
+    ) -> None:
         """Set the options; `dim` is d, the embedding size."""
-        super().__init__(optimisation)
+        super().__init__(optimization)
         self.dim = dim
 
     def build(self, n_users: int, n_items: int) -> None:

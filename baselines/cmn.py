@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from sdmr.baselines.cmn_attention import Neighborhoods, attend, find_neighborhoods
 from sdmr.baselines.neumf import GMF
 from sdmr.datasets.task import Training
-from sdmr.harness.embedding import Embedding
-from sdmr.harness.initialise import he_normal
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training.layers import init_he_normal
+from sdmr.harness.training.optimizer import OptimizationConfig
 
 MAX_ENTRIES = 1 << 20  # (user, item, neighbor) triples scored at a time
 
@@ -47,7 +47,7 @@ class CMN(TorchRecommender):
         gmf: GMF,
         hops: int = 2,
         keep_self: bool = False,
-        optimisation: Optimisation = Optimisation(regularisation=0.01, negatives="hardest"),
+        optimization: OptimizationConfig = OptimizationConfig(regularization=0.01, negatives="hardest"),
     ) -> None:
         """Set the options.
 
@@ -56,7 +56,7 @@ class CMN(TorchRecommender):
             hops: H ≥ 1.
             keep_self: Whether u stays in N(j), as in the source.
         """
-        super().__init__(optimisation)
+        super().__init__(optimization)
         if hops < 1:
             raise ValueError(f"CMN needs hops ≥ 1, not {hops}")
         if gmf.objective != "bpr":
@@ -94,11 +94,11 @@ class CMN(TorchRecommender):
             self.items.weight.copy_(self.gmf.product.items.weight / 2)
         further = [nn.Linear(d, d) for _ in range(self.hops - 1)]
         for layer in further:
-            he_normal(layer)
+            init_he_normal(layer)
             nn.init.ones_(layer.bias)  # so that ReLU fires
         self.further = nn.ModuleList(further)  # W_h, b_h
         self.hidden = nn.Linear(2 * d, d)  # U, b
-        he_normal(self.hidden)
+        init_he_normal(self.hidden)
         self.output = nn.Linear(d, 1, bias=False)  # v
         nn.init.xavier_uniform_(self.output.weight)
 

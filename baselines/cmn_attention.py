@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sdmr.harness.loops import call, compiled
+from sdmr.harness.kernels.threads import compiled, run_loop
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +82,14 @@ class _Attend(torch.autograd.Function):
         ctx: Any, z: Tensor, memory: Tensor, external: Tensor, offsets: Tensor, row: Tensor
     ) -> tuple[Tensor, Tensor]:
         starts, ends = offsets[:-1], offsets[1:]
-        o, p = call(_attend, len(row) * z.shape[1], z, starts, ends, shared=(row, memory, external))
+        o, p = run_loop(_attend, len(row) * z.shape[1], z, starts, ends, shared=(row, memory, external))
         ctx.save_for_backward(z, o, starts, ends, row, p, memory, external)
         ctx.mark_non_differentiable(p)
         return o, p
 
     @staticmethod
     def backward(ctx: Any, grad_o: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        return *call(_attend_backward, 0, grad_o, *ctx.saved_tensors), None, None
+        return *run_loop(_attend_backward, 0, grad_o, *ctx.saved_tensors), None, None
 
 
 @compiled

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sdmr.harness.embedding import Embedding
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training.optimizer import OptimizationConfig
 
 
 class MFBPR(TorchRecommender):
@@ -23,7 +23,7 @@ class MFBPR(TorchRecommender):
         self,
         dim: int = 64,
         item_bias: bool = False,
-        optimisation: Optimisation = Optimisation(regularisation=0.01, negatives="hardest"),
+        optimization: OptimizationConfig = OptimizationConfig(regularization=0.01, negatives="hardest"),
     ) -> None:
         """Set the options.
 
@@ -31,7 +31,7 @@ class MFBPR(TorchRecommender):
             dim: d, the embedding size.
             item_bias: Whether to add b_j.
         """
-        super().__init__(optimisation)
+        super().__init__(optimization)
         self.dim, self.item_bias = dim, item_bias
 
     def build(self, n_users: int, n_items: int) -> None:

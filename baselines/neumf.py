@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdmr.harness.embedding import Embedding
-from sdmr.harness.initialise import lecun_uniform
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training.layers import init_lecun_uniform
+from sdmr.harness.training.optimizer import OptimizationConfig
 
 
 class GMF(TorchRecommender):
@@ -29,16 +29,16 @@ class GMF(TorchRecommender):
         self,
         dim: int = 64,
         objective: Literal["log", "bpr"] = "log",
-        optimisation: Optimisation = Optimisation(regularisation=0.01),
+        optimization: OptimizationConfig = OptimizationConfig(regularization=0.01),
     ) -> None:
         """Set the options.
 
         Args:
             dim: d, the embedding size.
             objective: "log" as a part of NeuMF, "bpr" as the start of CMN.
-            optimisation: How to train.
+            optimization: How to train.
         """
-        super().__init__(optimisation.for_log_loss() if objective == "log" else optimisation)
+        super().__init__(optimization.validate_for_log_loss() if objective == "log" else optimization)
         if objective not in ("log", "bpr"):
             raise ValueError(f'objective must be "log" or "bpr", not {objective!r}')
         self.dim, self.objective = dim, objective
@@ -46,7 +46,7 @@ class GMF(TorchRecommender):
     def build(self, n_users: int, n_items: int) -> None:
         self.product = _Product(n_users, n_items, self.dim)
         self.output = nn.Linear(self.dim, 1)
-        lecun_uniform(self.output)
+        init_lecun_uniform(self.output)
 
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         return self.output(self.product(users, candidates)).squeeze(-1)
@@ -64,16 +64,16 @@ class MLP(TorchRecommender):
     """
 
     def __init__(
-        self, dim: int = 64, layers: int = 2, optimisation: Optimisation = Optimisation(regularisation=0.01)
+        self, dim: int = 64, layers: int = 2, optimization: OptimizationConfig = OptimizationConfig(regularization=0.01)
     ) -> None:
         """Set the options.
 
         Args:
             dim: d, the size of the last hidden layer.
             layers: X ≥ 1, of sizes d·2^(X−1) … 2d, d; the embeddings are as large as the first one.
-            optimisation: How to train.
+            optimization: How to train.
         """
-        super().__init__(optimisation.for_log_loss())
+        super().__init__(optimization.validate_for_log_loss())
         if layers < 1:
             raise ValueError(f"MLP needs layers ≥ 1, not {layers}")
         self.dim, self.layers = dim, layers
@@ -81,7 +81,7 @@ class MLP(TorchRecommender):
     def build(self, n_users: int, n_items: int) -> None:
         self.tower = _Tower(n_users, n_items, self.dim, self.layers)
         self.output = nn.Linear(self.dim, 1)
-        lecun_uniform(self.output)
+        init_lecun_uniform(self.output)
 
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         return self.output(self.tower(users, candidates)).squeeze(-1)
@@ -102,15 +102,17 @@ class NeuMF(TorchRecommender):
     of the parts' Adam are lost. The losses are sums, so a learning rate for SGD is not the source's.
     """
 
-    def __init__(self, gmf: GMF, mlp: MLP, optimisation: Optimisation = Optimisation(regularisation=0.01)) -> None:
+    def __init__(
+        self, gmf: GMF, mlp: MLP, optimization: OptimizationConfig = OptimizationConfig(regularization=0.01)
+    ) -> None:
         """Set the options.
 
         Args:
             gmf: A part to fuse, trained by log loss; it does not change.
             mlp: The other part to fuse; it does not change.
-            optimisation: How to fine-tune.
+            optimization: How to fine-tune.
         """
-        super().__init__(optimisation.for_log_loss())
+        super().__init__(optimization.validate_for_log_loss())
         if gmf.objective != "log":
             raise ValueError(f'NeuMF fuses a GMF with objective "log", not {gmf.objective!r}')
         self.gmf, self.mlp = gmf, mlp

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sdmr.harness.embedding import Embedding
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training.optimizer import OptimizationConfig
 
 
 class PRME(TorchRecommender):
@@ -34,7 +34,7 @@ class PRME(TorchRecommender):
         alpha: float = 0.5,
         context_length: int = 1,
         spaces: Literal[1, 2] = 2,
-        optimisation: Optimisation = Optimisation(negatives="hardest"),
+        optimization: OptimizationConfig = OptimizationConfig(negatives="hardest"),
     ) -> None:
         """Set the options.
 
@@ -44,7 +44,7 @@ class PRME(TorchRecommender):
             context_length: s ≥ 1; 1 for PRME.
             spaces: The number of item tables.
         """
-        super().__init__(optimisation)
+        super().__init__(optimization)
         if not 0 <= alpha <= 1 or context_length < 1 or spaces not in (1, 2):
             raise ValueError(
                 "PRME needs 0 ≤ alpha ≤ 1, context_length ≥ 1 and spaces 1 or 2, "

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.embedding import Embedding
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training.optimizer import OptimizationConfig
 
 
 class TransRec(TorchRecommender):
@@ -25,7 +25,10 @@ class TransRec(TorchRecommender):
     context_length = 1
 
     def __init__(
-        self, dim: int = 64, squared: bool = True, optimisation: Optimisation = Optimisation(negatives="hardest")
+        self,
+        dim: int = 64,
+        squared: bool = True,
+        optimization: OptimizationConfig = OptimizationConfig(negatives="hardest"),
     ) -> None:
         """Set the options.
 
@@ -33,7 +36,7 @@ class TransRec(TorchRecommender):
             dim: d, the embedding size.
             squared: Whether to take the square of the distance.
         """
-        super().__init__(optimisation)
+        super().__init__(optimization)
         self.dim, self.squared = dim, squared
 
     def build(self, n_users: int, n_items: int) -> None:

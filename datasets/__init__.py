@@ -1,1 +1,1 @@
-"""From raw files to a task: sources, parsers, filters, splits, candidates and statistics."""
+"""From raw files to a task: downloads, parsers, filters, splits and candidates."""

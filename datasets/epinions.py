@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sdmr.datasets.filters import Order, check_order, core, in_file_order
+from sdmr.datasets.download import Download, RawFile, fetch, verify_checksum
+from sdmr.datasets.filters import Order, check_order, k_core, use_file_order
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import Layout, as_interactions, check_totals, drop_duplicates, read_columns
-from sdmr.datasets.sources import Download, RawFile, find, verify
+from sdmr.datasets.parsing import Layout, check_totals, drop_duplicates, read_columns, to_interactions
 
 _TERMS = "Epinions: its page asks to cite Massa & Avesani, Trust-aware Recommender Systems, RecSys 2007."
 
@@ -16,7 +16,7 @@ _RATINGS_BZ2 = RawFile(
     routes=(Download("http://www.trustlet.org/datasets/downloaded_epinions/ratings_data.txt.bz2"),),
     terms=_TERMS,
 )
-# The distinct pairs of ratings_data.txt in its order; users numbered by the order of their ids.
+# The distinct pairs of ratings_data.txt in the same order; users are numbered in the order of their ids.
 _PAIRS = RawFile(
     name="epinions/ratings_data_pairs.tsv.gz",
     sha256="7a3f3a5780e364f8e147bf217bc9d5e90a23639b01576889097182c275f70db4",
@@ -26,22 +26,29 @@ _RATINGS_LAYOUT = Layout({"user": int, "item": int, "rating": int}, separator=" 
 _PAIRS_LAYOUT = Layout({"user": int, "item": int})
 
 
-def epinions(least: int = 5, iterated: bool = False, order: Order = "random") -> Interactions:
-    """Epinions: 40,163 users, 139,738 items, 664,823 distinct pairs, without times, then filtered (`filters.core`).
+def load_epinions(min_count: int = 5, iterative: bool = False, order: Order = "random") -> Interactions:
+    """Load Epinions: 40,163 users, 139,738 items, 664,823 distinct pairs, then filtered.
 
-    The defaults give the paper's Table 1: 23,137 users, 23,585 items, 461,982 interactions; `iterated` gives 20,397,
-    21,901 and 446,891. `order="file"` takes the file's order for time, as the authors did. It lists each user's items
-    by their ids as strings, so that the last one gives itself away: an artefact to show, not to use.
+    The defaults give the paper's Table 1: 23,137 users, 23,585 items, 461,982 interactions. With `iterative`, 20,397
+    users, 21,901 items and 446,891 interactions remain.
 
-    Raises DataError if the file cannot be found, or is not the published one, ValueError for an unknown order.
+    Args:
+        min_count, iterative: See `sdmr.datasets.filters.k_core`.
+        order: The data has no times. "random" shuffles each history. "file" takes the order of the file as the order of
+            time, as the authors did. The file sorts each user's items by their ids as strings, so a model can guess the
+            last item from its id. Use "file" to show this artifact only.
+
+    Raises:
+        DataError: The file cannot be found, or is not the published one.
+        ValueError: The order is unknown.
     """
     check_order(order)
-    path = find(_RATINGS, _RATINGS_BZ2, _PAIRS)
-    derived = path.name.endswith(".tsv.gz")
-    table = read_columns(path, _PAIRS_LAYOUT if derived else _RATINGS_LAYOUT, ["user", "item"])
+    path = fetch(_RATINGS, _RATINGS_BZ2, _PAIRS)
+    is_derived = path.name.endswith(".tsv.gz")
+    table = read_columns(path, _PAIRS_LAYOUT if is_derived else _RATINGS_LAYOUT, ["user", "item"])
     table = drop_duplicates(path, table, ["user", "item"])
     check_totals(path, table, users=40_163, items=139_738, rows=664_823)
-    if derived:
-        verify(path, _PAIRS)
-    kept = core(as_interactions(table), least, iterated)
-    return in_file_order(kept) if order == "file" else kept
+    if is_derived:
+        verify_checksum(path, _PAIRS)
+    interactions = k_core(to_interactions(table), min_count, iterative)
+    return use_file_order(interactions) if order == "file" else interactions

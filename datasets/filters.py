@@ -1,4 +1,4 @@
-"""What is kept of raw interactions, and in which order."""
+"""Filters of raw interactions, and the order of their rows."""
 
 from __future__ import annotations
 
@@ -13,54 +13,59 @@ Order = Literal["random", "file"]
 
 
 def check_order(order: str) -> None:
-    """Raise ValueError if the order is none of those known."""
+    """Raise ValueError for an unknown order."""
     if order not in ("random", "file"):
         raise ValueError(f'order must be "random" or "file", not {order!r}')
 
 
-def core(interactions: Interactions, least: int, iterated: bool = False) -> Interactions:
-    """Without users and items of fewer than `least` interactions.
+def k_core(interactions: Interactions, min_count: int, iterative: bool = False) -> Interactions:
+    """Drop users and items with fewer than `min_count` interactions.
 
-    One simultaneous pass: both counts are taken before anything is dropped, so that users and items of fewer may
-    remain. That is what gives the paper's Epinions (Table 1). `iterated` repeats it until nobody is dropped, which is
-    the k-core proper.
+    By default one pass drops both at once: all counts are taken before any row is dropped. Users and items with fewer
+    interactions may remain. This pass gives the paper's Epinions (Table 1).
+
+    Args:
+        iterative: Repeat the pass until it drops nothing. This is the k-core of the literature.
     """
     while True:
-        of_user = np.bincount(interactions.users, minlength=interactions.n_users)
-        of_item = np.bincount(interactions.items, minlength=interactions.n_items)
-        kept = (of_user[interactions.users] >= least) & (of_item[interactions.items] >= least)
-        if kept.all():
+        user_counts = np.bincount(interactions.users, minlength=interactions.n_users)
+        item_counts = np.bincount(interactions.items, minlength=interactions.n_items)
+        mask = (user_counts[interactions.users] >= min_count) & (item_counts[interactions.items] >= min_count)
+        if mask.all():
             return interactions
-        interactions = interactions.keep(kept)
-        if not iterated:
+        interactions = interactions.keep(mask)
+        if not iterative:
             return interactions
 
 
-def basket_sizes(interactions: Interactions, smallest: int, largest: int) -> Interactions:
-    """Only baskets of `smallest` to `largest` items."""
-    size = np.bincount(baskets_of(interactions))[baskets_of(interactions)]
-    return interactions.keep((smallest <= size) & (size <= largest))
+def filter_basket_sizes(interactions: Interactions, min_basket: int, max_basket: int) -> Interactions:
+    """Keep the baskets of `min_basket` to `max_basket` items."""
+    size = np.bincount(get_baskets(interactions))[get_baskets(interactions)]
+    return interactions.keep((min_basket <= size) & (size <= max_basket))
 
 
-def sample_baskets(interactions: Interactions, number: int, seed: int) -> Interactions:
-    """`number` of the baskets, every choice equally likely; all, if there are no more than that."""
-    drawn = draw(interactions.n_baskets, number, seed)
-    return interactions.keep(np.isin(baskets_of(interactions), drawn))
+def sample_baskets(interactions: Interactions, n_samples: int, seed: int) -> Interactions:
+    """Keep a uniform sample of `n_samples` baskets, or all if there are fewer."""
+    sampled = sample_indices(interactions.n_baskets, n_samples, seed)
+    return interactions.keep(np.isin(get_baskets(interactions), sampled))
 
 
-def draw(available: int, number: int, seed: int) -> IntArray:
-    """`number` of 0 … `available` − 1 in ascending order, without repetition; all, if there are no more."""
+def sample_indices(population: int, n_samples: int, seed: int) -> IntArray:
+    """Sample distinct numbers below `population`, sorted, or return all if there are fewer."""
     rng = np.random.default_rng(seed)
-    return np.sort(rng.choice(available, size=min(number, available), replace=False))
+    return np.sort(rng.choice(population, size=min(n_samples, population), replace=False))
 
 
-def in_file_order(interactions: Interactions) -> Interactions:
-    """With the number of the row for its time: the file is taken to be in the order of time."""
+def use_file_order(interactions: Interactions) -> Interactions:
+    """Take the row numbers as times, as if the file were in chronological order."""
     return replace(interactions, times=np.arange(len(interactions)))
 
 
-def shuffled(interactions: Interactions, seed: int) -> Interactions:
-    """The rows in random order. In baskets, this makes the last item, which is the test item, a random one."""
+def shuffle(interactions: Interactions, seed: int) -> Interactions:
+    """Shuffle the rows.
+
+    With baskets, the last item of each basket, its test item, becomes a random one.
+    """
     rows = np.random.default_rng(seed).permutation(len(interactions))
     return replace(
         interactions,
@@ -71,8 +76,8 @@ def shuffled(interactions: Interactions, seed: int) -> Interactions:
     )
 
 
-def baskets_of(interactions: Interactions) -> IntArray:
-    """[n] each row's basket. Raises ValueError for data without baskets."""
+def get_baskets(interactions: Interactions) -> IntArray:
+    """Get the basket of each row [n]; raise ValueError for data without baskets."""
     if interactions.baskets is None:
         raise ValueError("these interactions have no baskets")
     return interactions.baskets

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sdmr.datasets.filters import Order, basket_sizes, check_order, draw, sample_baskets, shuffled
+from sdmr.datasets.download import RawFile, fetch, verify_checksum
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.filters import Order, check_order, filter_basket_sizes, sample_baskets, sample_indices, shuffle
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import DataError, Layout, as_interactions, drop_duplicates, open_raw, read_in_parts
-from sdmr.datasets.sources import RawFile, find, verify
+from sdmr.datasets.parsing import Layout, drop_duplicates, open_raw, read_chunks, to_interactions
 
 _LOG = RawFile(name="ijcai-15/user_log_format1.csv", sha256=None)
 # The purchases of 17,616 users after April 2015 in sessions of at least two, as prepared for SHAN (Ying et al. 2018).
@@ -27,7 +28,7 @@ _LOG_LAYOUT = Layout(
         "seller": int,
         "brand": float,
         "day": int,  # MMDD
-        "action": int,  # 0 click, 1 add to cart, 2 purchase, 3 add to favourites
+        "action": int,  # 0 click, 1 add to cart, 2 purchase, 3 add to favorites
     },
     separator=",",
     header=True,
@@ -35,52 +36,68 @@ _LOG_LAYOUT = Layout(
 )
 
 
-def ijcai_15(
-    sample: int = 20_000, smallest: int = 5, largest: int = 15, order: Order = "file", split_seed: int = 0
+def load_ijcai_15(
+    sample: int = 20_000, min_basket: int = 5, max_basket: int = 15, order: Order = "file", split_seed: int = 0
 ) -> Interactions:
-    """IJCAI-15: of `sample` user-days drawn uniformly (`split_seed`), those of `smallest` to `largest` items.
+    """Load a uniform sample of IJCAI-15's baskets, then filter them by size.
 
-    All actions count as a click, and a basket holds an item once. The paper's Table 2 has 2,433 users, 4,534 items and
-    15,422 rows of its own random sample. The size is asked after the draw: 2,456 of the paper's 20,000 remain. The
-    bound of 15 follows from its "at most 13 context items". The order within a basket is the file's, or random.
+    A basket is one day of a user. All actions count as clicks, and a basket holds an item once. The paper's Table 2
+    has 2,433 users, 4,534 items and 15,422 rows of another random sample. The size filter comes after the sampling: of
+    the paper's 20,000 baskets, 2,456 remain. The limit of 15 follows from "at most 13 context items" in the paper.
 
-    From the log itself, or from sessions derived from it, which hold purchases only and none of a single item, so that
-    more of a sample remains. Raises DataError if neither is to be had, or a line does not fit, ValueError for an
-    unknown order.
+    Reads the log, or sessions derived from it. The sessions hold purchases only and none of a single item, so more
+    baskets of a sample remain.
+
+    Args:
+        sample: Number of baskets to sample.
+        min_basket, max_basket: Limits of the number of items in a basket.
+        order: Order of the items in a basket: as in the file, or random.
+        split_seed: Seed of the sample and of the random order.
+
+    Raises:
+        DataError: No file can be found, or a line does not fit.
+        ValueError: The order is unknown.
     """
     check_order(order)
-    path = find(_LOG, _SESSIONS)
-    drawn = _from_log(path, sample, split_seed) if path.suffix == ".csv" else _from_sessions(path, sample, split_seed)
-    kept = basket_sizes(drawn, smallest, largest)
-    return shuffled(kept, split_seed) if order == "random" else kept
+    path = fetch(_LOG, _SESSIONS)
+    read_sample = _sample_log if path.suffix == ".csv" else _sample_sessions
+    interactions = filter_basket_sizes(read_sample(path, sample, split_seed), min_basket, max_basket)
+    return shuffle(interactions, split_seed) if order == "random" else interactions
 
 
-def _from_log(path: Path, sample: int, seed: int) -> Interactions:
-    """The baskets drawn of the log, whose 55 million rows are held in 32 bits."""
-    rows = pd.concat([part.astype(np.int32) for part in read_in_parts(path, _LOG_LAYOUT, ["user", "item", "day"])])
+def _sample_log(path: Path, n_samples: int, seed: int) -> Interactions:
+    """Read the log and sample baskets; 32-bit integers hold its 55 million rows."""
+    chunks = read_chunks(path, _LOG_LAYOUT, ["user", "item", "day"])
+    rows = pd.concat([chunk.astype(np.int32) for chunk in chunks])
     basket = rows["user"].to_numpy(dtype=np.int64) * 10_000 + rows["day"].to_numpy()
     available = np.unique(basket)
     rows["basket"] = basket
-    rows = rows[np.isin(basket, available[draw(len(available), sample, seed)])]
-    return as_interactions(drop_duplicates(path, rows, ["basket", "item"]))
+    rows = rows[np.isin(basket, available[sample_indices(len(available), n_samples, seed)])]
+    return to_interactions(drop_duplicates(path, rows, ["basket", "item"]))
 
 
-def _from_sessions(path: Path, sample: int, seed: int) -> Interactions:
-    """Lines of `user,item:item@item:item`, a user's sessions separated by @, under a line of the two totals."""
-    users, items, baskets, n_baskets = [], [], [], 0
+def _sample_sessions(path: Path, n_samples: int, seed: int) -> Interactions:
+    """Read lines of `user,item:item@item:item` below a line of totals, and sample baskets.
+
+    The sign @ separates a user's sessions. Each session is a basket.
+    """
+    users: list[int] = []
+    items: list[int] = []
+    baskets: list[int] = []
+    n_baskets = 0
     with open_raw(path) as raw:
         raw.readline()
         for number, line in enumerate(raw, start=2):
             try:
                 user, _, sessions = line.decode().partition(",")
                 for session in sessions.split("@"):
-                    own = [int(item) for item in session.split(":")]
-                    users += [int(user)] * len(own)
-                    items += own
-                    baskets += [n_baskets] * len(own)
+                    basket = [int(item) for item in session.split(":")]
+                    users += [int(user)] * len(basket)
+                    items += basket
+                    baskets += [n_baskets] * len(basket)
                     n_baskets += 1
             except ValueError:
                 raise DataError(f"{path}, line {number}: expected user,item:item@item:item of whole numbers") from None
-    verify(path, _SESSIONS)
+    verify_checksum(path, _SESSIONS)
     rows = pd.DataFrame({"user": users, "item": items, "basket": baskets})
-    return sample_baskets(as_interactions(drop_duplicates(path, rows, ["basket", "item"])), sample, seed)
+    return sample_baskets(to_interactions(drop_duplicates(path, rows, ["basket", "item"])), n_samples, seed)

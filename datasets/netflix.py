@@ -10,18 +10,11 @@ import numpy as np
 import pandas as pd
 
 from sdmr.datasets import parsing
-from sdmr.datasets.filters import Order, check_order, core, in_file_order
+from sdmr.datasets.download import RawFile, fetch, get_data_folder, verify_checksum
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.filters import Order, check_order, k_core, use_file_order
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import (
-    DataError,
-    Layout,
-    as_interactions,
-    note_read,
-    open_raw,
-    read_columns,
-    refuse_duplicates,
-)
-from sdmr.datasets.sources import RawFile, data_folder, find, verify
+from sdmr.datasets.parsing import Layout, check_no_duplicates, open_raw, read_columns, record_read, to_interactions
 
 _PATTERNS = ("netflix/training_set/mv_*.txt", "netflix/combined_data_*.txt")
 _SAMPLE = RawFile(
@@ -31,83 +24,99 @@ _SAMPLE = RawFile(
 _SAMPLE_LAYOUT = Layout({"user": int, "item": int, "rating": int}, separator=",")
 
 
-def netflix(month: str, least: int = 5, iterated: bool = True) -> Interactions:
-    """The ratings of one month (such as "2005-12"), times in days, then filtered (`filters.core`).
+def load_netflix(month: str, min_count: int = 5, iterative: bool = True) -> Interactions:
+    """Load the ratings of one month, then filtered; times are in days.
 
-    The paper does not name its month, nor say whether its 5-core was iterated; `sdmr.experiments.tables.netflix_months`
-    tells which month comes nearest to its Table 1 (1,888 users, 3,724 items, 103,254 interactions). Reads the Prize's
-    own files in the folder named by SDMR_DATA: netflix/training_set/mv_*.txt or netflix/combined_data_*.txt. They go
-    movie by movie, so that file order, which orders equal days (`last_tie: file`), is that of the item ids: the last
-    item of a user's last day is the one of the largest id, which gives it away.
+    Reads the Prize's files in the folder that SDMR_DATA names: netflix/training_set/mv_*.txt or
+    netflix/combined_data_*.txt. They list the ratings movie by movie. So with `equal_times: file`, the items of one
+    day are in the order of their ids, and a model can guess a user's last item from its id.
 
-    Raises DataError if they are not there, at the first line that does not fit, or for a month without ratings.
+    The paper names neither its month nor the kind of its 5-core. `sdmr.experiments.tables.netflix_months` finds the
+    month nearest to its Table 1 (1,888 users, 3,724 items, 103,254 interactions).
+
+    Args:
+        month: Such as "2005-12".
+        min_count, iterative: See `sdmr.datasets.filters.k_core`.
+
+    Raises:
+        DataError: The files cannot be found, a line does not fit, or the month has no ratings.
+        ValueError: The month is not written as YYYY-MM.
     """
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
         raise ValueError(f"the month is {month!r}, expected one such as 2005-12")
     days = pd.Period(month)
-    rows = pd.concat([part[part["date"].between(days.start_time, days.end_time)] for part in ratings()])
+    rows = pd.concat([chunk[chunk["date"].between(days.start_time, days.end_time)] for chunk in read_ratings()])
     if rows.empty:
         raise DataError(f"netflix: no rating is of {month}, expected a month of 1999-11 to 2005-12")
     if rows.duplicated(["user", "item"]).any():
         raise DataError(f"netflix: a user rated a movie twice in {month}, expected no duplicates")
     rows["time"] = rows["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    return core(as_interactions(rows), least, iterated)
+    return k_core(to_interactions(rows), min_count, iterative)
 
 
-def netflix_sample(least: int = 5, iterated: bool = True, order: Order = "random") -> Interactions:
-    """3,000 users by 3,000 movies at random, 102,650 ratings without dates, then filtered (`filters.core`).
+def load_netflix_sample(min_count: int = 5, iterative: bool = True, order: Order = "random") -> Interactions:
+    """Load 102,650 ratings of 3,000 random users and 3,000 random movies, then filtered.
 
-    Not the paper's data, but as the files that can be had go, nearest to it in size: 2,496 users, 1,342 items and
-    99,272 interactions by the defaults. Raises DataError if the file cannot be found, or is not the known one,
-    ValueError for an unknown order.
+    This is not the paper's data, but the available file nearest to it in size. The defaults give 2,496 users, 1,342
+    items and 99,272 interactions.
+
+    Args:
+        min_count, iterative: See `sdmr.datasets.filters.k_core`.
+        order: The data has no times. "random" shuffles each history. "file" takes the order of the file as the order of
+            time.
+
+    Raises:
+        DataError: The file cannot be found, or is not the published one.
+        ValueError: The order is unknown.
     """
     check_order(order)
-    path = find(_SAMPLE)
+    path = fetch(_SAMPLE)
     rows = read_columns(path, _SAMPLE_LAYOUT, ["user", "item"])
-    refuse_duplicates(path, rows, ["user", "item"])
-    verify(path, _SAMPLE)
-    kept = core(as_interactions(rows), least, iterated)
-    return in_file_order(kept) if order == "file" else kept
+    check_no_duplicates(path, rows, ["user", "item"])
+    verify_checksum(path, _SAMPLE)
+    interactions = k_core(to_interactions(rows), min_count, iterative)
+    return use_file_order(interactions) if order == "file" else interactions
 
 
-def ratings() -> Iterator[pd.DataFrame]:
-    """All ratings of the Prize's own files, in parts: columns user, item (the movie) and date.
+def read_ratings() -> Iterator[pd.DataFrame]:
+    """Read the Prize's ratings in chunks with columns user, item (the movie) and date.
 
-    Raises DataError if there are no such files, or at the first line that does not fit.
+    Raises:
+        DataError: The files cannot be found, or a line does not fit.
     """
-    folder = data_folder()
-    found = [sorted(folder.glob(pattern)) for pattern in _PATTERNS] if folder is not None else []
-    files = next((files for files in found if files), [])
+    folder = get_data_folder()
+    matches = [sorted(folder.glob(pattern)) for pattern in _PATTERNS] if folder is not None else []
+    files = next((paths for paths in matches if paths), [])
     if not files:
         raise DataError(
             f"the Netflix Prize's files cannot be found: expected {' or '.join(_PATTERNS)} in the folder that "
-            f"SDMR_DATA names ({folder or 'not set'}); no route fetches them"
+            f"SDMR_DATA names ({folder or 'not set'}); they cannot be downloaded"
         )
-    note_read(files[0].parent)
+    record_read(files[0].parent)
     for file in files:
-        yield from _ratings_of(file)
+        yield from _read_ratings_file(file)
 
 
-def _ratings_of(path: Path) -> Iterator[pd.DataFrame]:
-    """Lines of `user,rating,YYYY-MM-DD`, each movie's under a line of the movie's number and a colon."""
+def _read_ratings_file(path: Path) -> Iterator[pd.DataFrame]:
+    """Read lines of `user,rating,YYYY-MM-DD`, grouped below lines of `movie:`."""
     movie = np.nan
     with open_raw(path) as raw:
         try:
-            for part in pd.read_csv(
-                raw, header=None, names=["user", "rating", "date"], dtype=str, chunksize=parsing.ROWS_AT_ONCE
+            for chunk in pd.read_csv(
+                raw, header=None, names=["user", "rating", "date"], dtype=str, chunksize=parsing.CHUNK_ROWS
             ):
-                is_movie = part["user"].str.fullmatch(r"\d+:") & part["rating"].isna() & part["date"].isna()
-                movies = pd.to_numeric(part["user"].where(is_movie).str.removesuffix(":")).ffill().fillna(movie)
+                is_movie = chunk["user"].str.fullmatch(r"\d+:") & chunk["rating"].isna() & chunk["date"].isna()
+                movies = pd.to_numeric(chunk["user"].where(is_movie).str.removesuffix(":")).ffill().fillna(movie)
                 rows = pd.DataFrame(
                     {
-                        "user": pd.to_numeric(part["user"], errors="coerce"),
+                        "user": pd.to_numeric(chunk["user"], errors="coerce"),
                         "item": movies,
-                        "date": pd.to_datetime(part["date"], format="%Y-%m-%d", errors="coerce"),
+                        "date": pd.to_datetime(chunk["date"], format="%Y-%m-%d", errors="coerce"),
                     }
                 )[~is_movie]
-                faulty = rows.isna().any(axis=1) | ~part["rating"][~is_movie].isin(list("12345"))
-                if faulty.any():
-                    line = rows.index.to_numpy()[faulty.to_numpy().argmax()] + 1
+                is_faulty = rows.isna().any(axis=1) | ~chunk["rating"][~is_movie].isin(list("12345"))
+                if is_faulty.any():
+                    line = rows.index.to_numpy()[is_faulty.to_numpy().argmax()] + 1
                     raise DataError(f"{path}, line {line}: expected user,rating,date under a movie's number")
                 movie = movies.iloc[-1]
                 yield rows.astype({"user": np.int64, "item": np.int64})

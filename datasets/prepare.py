@@ -1,4 +1,4 @@
-"""The one door from a data set to its task: read, split, and keep the result for the next time."""
+"""From a data set to its task: load, split, and cache the result."""
 
 from __future__ import annotations
 
@@ -16,145 +16,158 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sdmr.datasets.download import get_cache_folder, get_data_folder
+from sdmr.datasets.files import compute_sha256, write_atomic
 from sdmr.datasets.interactions import IntArray, Interactions
-from sdmr.datasets.parsing import files_read
-from sdmr.datasets.sources import cache_folder, data_folder, sha256, write_whole
+from sdmr.datasets.parsing import track_reads
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
 
 log = logging.getLogger(__name__)
 
+# The labels of arrays in fingerprints and cache files. Published records hold such fingerprints: never change a label.
+_VALIDATION_LABEL = "development"
+_CONTEXT_LABELS = {"start": "start", "length": "length", "position": "place", "count": "count"}
 
-def prepare(read: Callable[[], Interactions | Task], split_seed: int = 0, **how: Any) -> Task:
-    """The task made of what `read` returns: interactions to be split, or a task whose split came with the data.
 
-    `how` is handed to `datasets.split.split`; a task whose split came with the data has none, which is an error. `read`
-    is a function of this package or anyone's, its settings bound by `functools.partial`. The task is kept in the
-    cache and taken from there while the settings, the raw files that were read (by their checksums), and the code that
-    read and split them are the same; a damaged entry is made anew. A lambda or an inner function has no name of its own
-    and is not cached.
+def prepare(load: Callable[[], Interactions | Task], split_seed: int = 0, **split_options: Any) -> Task:
+    """Load a data set and split it, or take the task from the cache.
+
+    The cached task is used while settings, raw files (by checksum) and code are the same. A damaged cache file is
+    created again. A lambda or an inner function has no unique name, so its task is not cached.
+
+    Args:
+        load: Loads interactions, or a task if the data comes with its split. Bind its settings by `functools.partial`.
+        split_options: Options of `sdmr.datasets.split.split`.
+
+    Raises:
+        ValueError: Split options are set, but the data comes with its split.
     """
-    call = functools.partial(read)
-    entry = _entry(call, split_seed, how)
-    if entry is None:
-        return _make(read, split_seed, how)
-    code = _code(call.func)
-    task = _load(entry, code)
+    call = functools.partial(load)
+    path = _get_cache_path(call, split_seed, split_options)
+    if path is None:
+        return _create_task(load, split_seed, split_options)
+    code = _hash_code(call.func)
+    task = _load_task(path, code)
     if task is None:
-        with files_read() as files:
-            task = _make(read, split_seed, how)
-        _save(task, entry, code, files)
+        with track_reads() as files:
+            task = _create_task(load, split_seed, split_options)
+        _save_task(task, path, code, files)
     return task
 
 
 def fingerprint(task: Task) -> str:
-    """The sha256 of the split, its contexts and its candidates: of every number in the task."""
+    """Compute the sha256 of every number in a task: split, contexts and candidates."""
     digest = hashlib.sha256()
-    for name, array in _arrays(task).items():
-        digest.update(f"{name} {array.shape} ".encode())
+    for label, array in _collect_arrays(task).items():
+        digest.update(f"{label} {array.shape} ".encode())
         digest.update(np.ascontiguousarray(array, dtype="<i8").data)
     return digest.hexdigest()
 
 
-def _make(read: Callable[[], Interactions | Task], split_seed: int, how: dict[str, Any]) -> Task:
-    data = read()
+def _create_task(load: Callable[[], Interactions | Task], split_seed: int, split_options: dict[str, Any]) -> Task:
+    """Load and split the data, without the cache."""
+    data = load()
     if not isinstance(data, Task):
-        return split(data, split_seed, **how)
-    if how:
-        raise ValueError(f"this data comes with its split: {', '.join(how)} cannot be chosen")
+        return split(data, split_seed, **split_options)
+    if split_options:
+        raise ValueError(f"this data comes with its split: {', '.join(split_options)} cannot be chosen")
     return data
 
 
-def _entry(call: functools.partial[Interactions | Task], split_seed: int, how: dict[str, Any]) -> Path | None:
+def _get_cache_path(
+    call: functools.partial[Interactions | Task], split_seed: int, split_options: dict[str, Any]
+) -> Path | None:
+    """Get the cache file, or None if the function has no unique name."""
     name = f"{call.func.__module__}.{call.func.__qualname__}"
     if "<" in name:
         return None
-    settings = [name, call.args, call.keywords, split_seed, how, data_folder()]
+    settings = [name, call.args, call.keywords, split_seed, split_options, get_data_folder()]
     key = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
-    return cache_folder() / "tasks" / f"{call.func.__name__}-{key[:16]}.npz"
+    return get_cache_folder() / "tasks" / f"{call.func.__name__}-{key[:16]}.npz"
 
 
-def _code(function: Callable[..., Any]) -> str:
-    """A checksum of this package's source and of the module that the function stands in."""
+def _hash_code(function: Callable[..., Any]) -> str:
+    """Hash the source of this package and of the function's module."""
     modules = {*Path(__file__).parent.glob("*.py"), Path(inspect.getfile(function)).resolve()}
-    return hashlib.sha256("".join(sorted(sha256(module) for module in modules)).encode()).hexdigest()
+    return hashlib.sha256("".join(sorted(compute_sha256(module) for module in modules)).encode()).hexdigest()
 
 
-def _arrays(task: Task) -> dict[str, IntArray]:
-    """Everything in the task, by name. The three parts' contexts point into one array of training items."""
+def _collect_arrays(task: Task) -> dict[str, IntArray]:
+    """Collect all arrays of a task by label."""
     training = task.training
-    parts: dict[str, Instances] = {
+    sides: dict[str, Instances] = {
         "training": training.instances,
-        "development": training.development,
+        _VALIDATION_LABEL: training.validation,
         "test": task.test,
     }
     arrays = {
         "size": np.array([training.n_users, training.n_items]),
         "items": training.instances.contexts.items,
     }
-    for name, part in parts.items():
-        contexts = part.contexts
-        arrays |= {f"{name} users": part.users, f"{name} targets": part.targets}
-        arrays |= {f"{name} {field}": getattr(contexts, field) for field in ("start", "length", "place", "count")}
-        if isinstance(part, HeldOut):
-            arrays[f"{name} candidates"] = part.candidates
+    for name, side in sides.items():
+        arrays |= {f"{name} users": side.users, f"{name} targets": side.targets}
+        arrays |= {f"{name} {label}": getattr(side.contexts, field) for field, label in _CONTEXT_LABELS.items()}
+        if isinstance(side, HeldOut):
+            arrays[f"{name} candidates"] = side.candidates
     return arrays
 
 
-def _task(arrays: dict[str, IntArray]) -> Task:
-    """The inverse of `_arrays`."""
+def _build_task(arrays: dict[str, IntArray]) -> Task:
+    """Build the task from the arrays of `_collect_arrays`."""
     n_users, n_items = (int(size) for size in arrays["size"])
 
-    def instances(part: str) -> Instances:
-        start, length, place, count = (arrays[f"{part} {field}"] for field in ("start", "length", "place", "count"))
-        contexts = Contexts(arrays["items"], start, length, place, count, padding=n_items)
-        return Instances(arrays[f"{part} users"], arrays[f"{part} targets"], contexts)
+    def build_instances(side: str) -> Instances:
+        fields = {field: arrays[f"{side} {label}"] for field, label in _CONTEXT_LABELS.items()}
+        contexts = Contexts(arrays["items"], **fields, padding=n_items)
+        return Instances(arrays[f"{side} users"], arrays[f"{side} targets"], contexts)
 
-    def held_out(part: str) -> HeldOut:
-        plain = instances(part)
-        return HeldOut(plain.users, plain.targets, plain.contexts, arrays[f"{part} candidates"])
+    def build_held_out(side: str) -> HeldOut:
+        instances = build_instances(side)
+        return HeldOut(instances.users, instances.targets, instances.contexts, arrays[f"{side} candidates"])
 
-    return Task(Training(n_users, n_items, instances("training"), held_out("development")), held_out("test"))
+    training = Training(n_users, n_items, build_instances("training"), build_held_out(_VALIDATION_LABEL))
+    return Task(training, build_held_out("test"))
 
 
-def _save(task: Task, entry: Path, code: str, files: set[Path]) -> None:
-    """Numbers in 32 bits, since half the bytes load in half the time; and a note of what they were made from."""
-    note = {
+def _save_task(task: Task, path: Path, code: str, files: set[Path]) -> None:
+    """Save a task in 32-bit integers, which load twice as fast, with its origin."""
+    origin = {
         "code": code,
         "fingerprint": fingerprint(task),
-        "files": {str(path): _checksum(path) for path in sorted(files)},
+        "files": {str(file): _hash_path(file) for file in sorted(files)},
     }
-    small = {name: array.astype(np.int32) for name, array in _arrays(task).items()}
+    arrays = {label: array.astype(np.int32) for label, array in _collect_arrays(task).items()}
     content = io.BytesIO()
-    np.savez(content, note=np.frombuffer(json.dumps(note).encode(), dtype=np.uint8), **small)  # type: ignore[arg-type]
-    write_whole(entry, content.getvalue())
+    np.savez(content, origin=np.frombuffer(json.dumps(origin).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
+    write_atomic(path, content.getvalue())
 
 
-def _load(entry: Path, code: str) -> Task | None:
-    """The task kept in `entry`; None if there is none, or it is of other code or raw files, or damaged."""
-    if not entry.is_file():
+def _load_task(path: Path, code: str) -> Task | None:
+    """Load a cached task; return None if it is missing, outdated or damaged."""
+    if not path.is_file():
         return None
     try:
-        with np.load(entry) as kept:
-            note = json.loads(kept["note"].tobytes())
-            if note["code"] != code or any(_checksum(Path(path)) != old for path, old in note["files"].items()):
+        with np.load(path) as cached:
+            origin = json.loads(cached["origin"].tobytes())
+            if origin["code"] != code or any(_hash_path(Path(file)) != old for file, old in origin["files"].items()):
                 return None
             arrays: dict[str, NDArray[np.int64]] = {
-                name: kept[name].astype(np.int64) for name in kept.files if name != "note"
+                label: cached[label].astype(np.int64) for label in cached.files if label != "origin"
             }
-        task = _task(arrays)
-        intact = fingerprint(task) == note["fingerprint"]
+        task = _build_task(arrays)
+        is_intact = fingerprint(task) == origin["fingerprint"]
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        log.warning("%s is damaged (%s) and is made anew", entry, error)
+        log.warning("%s is damaged (%s) and is created again", path, error)
         return None
-    if not intact:
-        log.warning("%s is damaged (its numbers are not those written) and is made anew", entry)
+    if not is_intact:
+        log.warning("%s is damaged (its fingerprint differs) and is created again", path)
         return None
     return task
 
 
-def _checksum(path: Path) -> str:
-    """Of a file, its sha256; of a folder, that of its files' names; a path that is gone has none."""
+def _hash_path(path: Path) -> str:
+    """Hash a file's content or a folder's file names; return "" for a missing path."""
     if path.is_dir():
         return hashlib.sha256("\n".join(sorted(file.name for file in path.iterdir())).encode()).hexdigest()
-    return sha256(path) if path.is_file() else ""
+    return compute_sha256(path) if path.is_file() else ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from sdmr.datasets.filters import Order, basket_sizes, check_order, shuffled
+from sdmr.datasets.download import RawFile, Wheel, fetch, verify_checksum
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.filters import Order, check_order, filter_basket_sizes, shuffle
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import DataError, Layout, as_interactions, check_totals, drop_duplicates, read_columns
-from sdmr.datasets.sources import RawFile, Wheel, find, verify
+from sdmr.datasets.parsing import Layout, check_totals, drop_duplicates, read_columns, to_interactions
 
-_TERMS = "Ta-Feng: released for research (ACM RecSys wiki); no licence text is known."
+_TERMS = "Ta-Feng: released for research (ACM RecSys wiki); no license text is known."
 
 _MERGED = RawFile(name="ta-feng/ta_feng_all_months_merged.csv", sha256=None)
 _MERGED_ZIP = RawFile(
@@ -38,28 +39,35 @@ _LAYOUT = Layout(
 )
 
 
-def ta_feng(smallest: int = 5, largest: int = 20, order: Order = "file", split_seed: int = 0) -> Interactions:
-    """Ta-Feng: 32,266 users, 23,812 items, 817,741 rows; a basket is a customer's day, `smallest` to `largest` items.
+def load_ta_feng(min_basket: int = 5, max_basket: int = 20, order: Order = "file", split_seed: int = 0) -> Interactions:
+    """Load Ta-Feng: 32,266 users, 23,812 items, 817,741 rows, then filtered by basket size.
 
-    The defaults give the paper's Table 2: 22,851 users, 22,291 items, 523,653 rows, 9.28 a basket. The bound of 20 is
-    not in the paper's text, but in its "at most 18 context items", 20 less the test and the development item. The order
-    within a basket is the file's, or random (drawn with `split_seed`).
+    A basket is one day of a customer. The defaults give the paper's Table 2: 22,851 users, 22,291 items, 523,653 rows,
+    9.28 items per basket. The paper does not state the limit of 20. It follows from "at most 18 context items", plus
+    the test item and the validation item.
 
-    Raises DataError if the file cannot be found, or is not the published one, ValueError for an unknown order.
+    Args:
+        min_basket, max_basket: Limits of the number of items in a basket.
+        order: Order of the items in a basket: as in the file, or random.
+        split_seed: Seed of the random order.
+
+    Raises:
+        DataError: The file cannot be found, or is not the published one.
+        ValueError: The order is unknown.
     """
     check_order(order)
-    path = find(_MERGED, _MERGED_ZIP)
+    path = fetch(_MERGED, _MERGED_ZIP)
     table = read_columns(path, _LAYOUT, ["date", "user", "item"])
-    day = pd.to_datetime(table["date"], format="%m/%d/%Y", errors="coerce")
-    if day.isna().any():
-        row = int(day.isna().to_numpy().argmax())
+    date = pd.to_datetime(table["date"], format="%m/%d/%Y", errors="coerce")
+    if date.isna().any():
+        row = int(date.isna().to_numpy().argmax())
         raise DataError(f"{path}, line {row + 2}: the date is {table['date'].iloc[row]!r}, expected M/D/YYYY")
-    # A basket's number: customers ascending, each one's days ascending.
-    days = (day - day.min()).dt.days.to_numpy()
-    table["basket"] = table["user"].to_numpy() * (days.max() + 1) + days
+    # Baskets are numbered customer by customer, and each customer's baskets day by day.
+    day = (date - date.min()).dt.days.to_numpy()
+    table["basket"] = table["user"].to_numpy() * (day.max() + 1) + day
     table = drop_duplicates(path, table, ["basket", "item"])
     check_totals(path, table, users=32_266, items=23_812, rows=817_741)
     if path.suffix == ".zip":
-        verify(path, _MERGED_ZIP)
-    kept = basket_sizes(as_interactions(table), smallest, largest)
-    return shuffled(kept, split_seed) if order == "random" else kept
+        verify_checksum(path, _MERGED_ZIP)
+    interactions = filter_basket_sizes(to_interactions(table), min_basket, max_basket)
+    return shuffle(interactions, split_seed) if order == "random" else interactions

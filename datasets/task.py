@@ -1,4 +1,4 @@
-"""The task a recommender is set: what it may learn from, and the held-out instances it is ranked on."""
+"""The task of a recommender: training data, and held-out instances to rank."""
 
 from __future__ import annotations
 
@@ -14,43 +14,52 @@ from sdmr.datasets.interactions import IntArray
 
 @dataclass(frozen=True, eq=False)
 class Contexts:
-    """The context items of n instances, of any length asked for.
+    """Store the context items of n instances, of any length.
 
-    The training items stand once, in order, sequence after sequence (a sequence is a user's history, or a basket). An
-    instance points at a place in its sequence: its context is the `count` items before that place, going round from
-    the sequence's first item to its last, so that one rule reads both a history (nothing to go round for) and a basket
-    (the items after the target count as the earliest ones).
+    `items` holds the training items once, sequence after sequence. A sequence is a user's history or a basket. The
+    context of an instance is the `count` items before its `position` in the sequence. Positions before the first item
+    wrap around to the last one. In a history nothing wraps. In a basket, the items after the target become the earliest
+    context items.
     """
 
     items: IntArray  # [n_training] training items, sequence after sequence
-    start: IntArray  # [n] where the instance's sequence begins in `items`
-    length: IntArray  # [n] training items in that sequence
-    place: IntArray  # [n] training items of the sequence that stand before the target
-    count: IntArray  # [n] context items there are in all
-    padding: int  # the item number that stands for "no item": n_items
+    start: IntArray  # [n] index in `items` where the instance's sequence begins
+    length: IntArray  # [n] number of training items in that sequence
+    position: IntArray  # [n] number of training items of the sequence before the target
+    count: IntArray  # [n] number of context items
+    padding: int  # item number that stands for "no item": n_items
 
-    def latest(self, length: int, rows: IntArray | slice = slice(None)) -> IntArray:
-        """The latest context items of the given instances, the most recent last, padded on the left: [rows, length]."""
-        if length == 0:
+    def last_n(self, n: int, rows: IntArray | slice = slice(None)) -> IntArray:
+        """Get the last n context items of each row: [rows, n].
+
+        The most recent item comes last. Shorter contexts are padded on the left.
+        """
+        if n == 0:
             return np.empty((len(self.start[rows]), 0), dtype=np.int64)
-        back = np.arange(length, 0, -1)  # the column's distance from the target
-        start, size, place, count = (a[rows, None] for a in (self.start, self.length, self.place, self.count))
-        index = start + (place - back) % np.maximum(size, 1)
-        context = np.full((len(start), length), self.padding)
-        real = back <= count
-        context[real] = self.items[index[real]]
+        distance = np.arange(n, 0, -1)  # of each column to the target
+        start, length, position, count = (
+            array[rows, None] for array in (self.start, self.length, self.position, self.count)
+        )
+        index = start + (position - distance) % np.maximum(length, 1)
+        context = np.full((len(start), n), self.padding)
+        is_item = distance <= count
+        context[is_item] = self.items[index[is_item]]
         return context
 
     def take(self, rows: IntArray) -> Contexts:
-        """The contexts of the given instances alone."""
+        """Select the contexts of some instances."""
         return replace(
-            self, start=self.start[rows], length=self.length[rows], place=self.place[rows], count=self.count[rows]
+            self,
+            start=self.start[rows],
+            length=self.length[rows],
+            position=self.position[rows],
+            count=self.count[rows],
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """n times: this user, with this context, took this target."""
+    """Store n instances: a user, the target that the user took, and its context."""
 
     users: IntArray  # [n]
     targets: IntArray  # [n]
@@ -60,47 +69,59 @@ class Instances:
         return len(self.users)
 
     @property
-    def in_baskets(self) -> bool:
-        """Of training: whether the sequences are baskets. A user has several, or items after the target are context."""
-        several = len(np.unique(self.contexts.start)) > len(np.unique(self.users))
-        return several or bool((self.contexts.count > self.contexts.place).any())
+    def has_baskets(self) -> bool:
+        """Tell whether the sequences of training instances are baskets.
+
+        With baskets, a user has several sequences, or items after a target belong to its context.
+        """
+        has_several = len(np.unique(self.contexts.start)) > len(np.unique(self.users))
+        return has_several or bool((self.contexts.count > self.contexts.position).any())
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut(Instances):
-    """Held-out instances, with the items among which each target is to be ranked."""
+    """Store held-out instances, and the candidates that each target is ranked among."""
 
-    candidates: IntArray  # [n, 1 + number] the target and unseen items, sorted, so that a place tells nothing
+    candidates: IntArray  # [n, n_candidates] target and unseen items, sorted, so that a column reveals nothing
 
     @property
     def target_columns(self) -> IntArray:
-        """[n] the column of `candidates` that holds the target. Raises ValueError if none does, or more than one."""
+        """Find the column of `candidates` that holds each target [n].
+
+        Raises:
+            ValueError: A target is missing from its candidates, or repeated.
+        """
         is_target = self.candidates == self.targets[:, None]
-        if (is_target.sum(axis=1) != 1).any():
-            row = int((is_target.sum(axis=1) != 1).argmax())
-            told = f"user {self.users[row]}, target {self.targets[row]}"
-            raise ValueError(f"{told}: the target must be once among its candidates")
+        is_wrong = is_target.sum(axis=1) != 1
+        if is_wrong.any():
+            row = int(is_wrong.argmax())
+            raise ValueError(
+                f"user {self.users[row]}, target {self.targets[row]}: the target must be once among its candidates"
+            )
         return is_target.argmax(axis=1)
 
     def take(self, rows: IntArray) -> HeldOut:
-        """The given instances alone."""
+        """Select some of the instances."""
         return HeldOut(self.users[rows], self.targets[rows], self.contexts.take(rows), self.candidates[rows])
 
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What a recommender may see. Items are 0 … n_items − 1; n_items itself is the padding of contexts."""
+    """Store what a recommender may see.
+
+    Items are numbered 0 … n_items − 1. The number n_items is the padding of contexts.
+    """
 
     n_users: int
     n_items: int
     instances: Instances
-    development: HeldOut
-    seed: int = 0  # for initialization, batch order and training negatives
-    checkpoint: Path | None = None  # a file where a long fit may keep its progress, and finds it again
+    validation: HeldOut
+    seed: int = 0  # of initialization, batch order and training negatives
+    checkpoint: Path | None = None  # file where a long fit may save its progress and resume from it
 
     @cached_property
     def matrix(self) -> csr_matrix:
-        """[n_users, n_items] binary, float32: the union of each user's training items (over baskets, too)."""
+        """Build the binary float32 matrix [n_users, n_items] of all training pairs."""
         ones = np.ones(len(self.instances), dtype=np.float32)
         matrix = csr_matrix((ones, (self.instances.users, self.instances.targets)), shape=(self.n_users, self.n_items))
         matrix.sum_duplicates()
@@ -108,14 +129,14 @@ class Training:
         matrix.data[:] = 1
         return matrix
 
-    def without_checkpoint(self) -> Training:
-        """The same, for a fit whose progress is not to be kept."""
+    def drop_checkpoint(self) -> Training:
+        """Return a copy without checkpoint, for a fit that saves no progress."""
         return replace(self, checkpoint=None)
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """The two sides of a task. Only the harness reads `test`; a recommender is handed `training`."""
+    """Store both sides of a task: a recommender gets `training`, only the harness reads `test`."""
 
     training: Training
     test: HeldOut

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sdmr.datasets.sources import write_whole
+from sdmr.datasets.files import write_atomic
 from sdmr.experiments.configs import compose_run
 
 FILES = ("csv", "inter", "ncf", "netflix")  # data sets that must be told what they are
@@ -58,14 +58,14 @@ def _config(dataset: str, overrides: tuple[str, ...]) -> dict[str, Any] | None:
 def write(dataset: str, model: str, overrides: Sequence[str], provenance: Sequence[str]) -> Path:
     """Write the overrides, with the lines of provenance above them as comments."""
     path = path_of(dataset, model)
-    write_whole(path, "".join(f"{line}\n" for line in (*(f"# {p}" for p in provenance), *overrides)).encode())
+    write_atomic(path, "".join(f"{line}\n" for line in (*(f"# {p}" for p in provenance), *overrides)).encode())
     return path
 
 
 def score(dataset: str, model: str) -> float | None:
-    """The development NDCG@10 that the file tells of the chosen settings; None if there is none."""
+    """The validation NDCG@10 that the file tells of the chosen settings; None if there is none."""
     path = path_of(dataset, model)
-    found = re.match(r"# development NDCG@10 (\d+\.\d+)", path.read_text(encoding="utf-8")) if path.exists() else None
+    found = re.match(r"# validation NDCG@10 (\d+\.\d+)", path.read_text(encoding="utf-8")) if path.exists() else None
     return float(found[1]) if found else None
 
 

@@ -23,10 +23,10 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.metrics import TiePolicy
 from sdmr.harness.protocol import Protocol
-from sdmr.harness.ranking import Ties
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.variant import by_variant
 
 
@@ -62,7 +62,7 @@ OmegaConf.register_new_resolver("by_variant", by_variant, replace=True)
 CONF = Path(__file__).parent / "conf"
 LAYERS = ("datasets", "harness", "models", "baselines", "experiments")
 # Settings whose plain value is the data set's, not the model's.
-OF_THE_DATASET = ("epochs", "patience", "context_length", "development_instances")
+OF_THE_DATASET = ("epochs", "patience", "context_length", "validation_instances")
 
 
 # What the settings of a run are, where no constructor says it.
@@ -111,8 +111,8 @@ def config_of(target: str) -> dict[str, Any]:
             config[name] = f"${{{name}}}"
         elif name in getattr(cls, "DIFFERENCES", {}):
             config[name] = _of_either(*cls.DIFFERENCES[name])  # type: ignore[attr-defined]
-        elif isinstance(parameter.default, Optimisation):
-            config[name] = _of_optimisation(parameter.default)
+        elif isinstance(parameter.default, OptimizationConfig):
+            config[name] = _of_optimization(parameter.default)
         elif parameter.default is not inspect.Parameter.empty:
             config[name] = parameter.default
         elif inspect.isclass(kind) and hasattr(kind, "fit") and hasattr(kind, "score"):
@@ -180,15 +180,19 @@ def _told(kind: Any) -> str:
     return known.get(kind, str(kind))
 
 
-def _of_optimisation(options: Optimisation) -> dict[str, Any]:
+def _of_optimization(options: OptimizationConfig) -> dict[str, Any]:
     values = dataclasses.asdict(options) | {key: f"${{{key}}}" for key in OF_THE_DATASET if hasattr(options, key)}
-    return {"_target_": f"{Optimisation.__module__}.{Optimisation.__name__}", **values}
+    return {"_target_": f"{OptimizationConfig.__module__}.{OptimizationConfig.__name__}", **values}
 
 
 def _of_either(paper: Any, released: Any, above: str = ".") -> Any:
     """What the variant, a sibling, decides: an interpolation, so that each value is resolved in a record."""
-    if isinstance(paper, Optimisation):
-        values, plain, own = _of_optimisation(paper), dataclasses.asdict(Optimisation()), dataclasses.asdict(paper)
+    if isinstance(paper, OptimizationConfig):
+        values, plain, own = (
+            _of_optimization(paper),
+            dataclasses.asdict(OptimizationConfig()),
+            dataclasses.asdict(paper),
+        )
         for key, value in dataclasses.asdict(released).items():
             is_of_the_dataset = key in OF_THE_DATASET and value == plain[key]
             if value != own[key] and not is_of_the_dataset:
@@ -300,8 +304,8 @@ def compose_run(overrides: Sequence[str]) -> tuple[dict[str, Any], str]:
     return resolved, dataset
 
 
-def ties_of(overrides: Sequence[str]) -> Ties:
+def ties_of(overrides: Sequence[str]) -> TiePolicy:
     """How the overrides have the tables read a tie."""
     of_protocol = [override for override in overrides if override.lstrip("+").startswith("protocol.")]
-    ties: Ties = compose_run(["model=popularity", *of_protocol])[0]["protocol"]["ties"]
+    ties: TiePolicy = compose_run(["model=popularity", *of_protocol])[0]["protocol"]["tie_policy"]
     return ties

@@ -22,18 +22,26 @@ from omegaconf import OmegaConf
 from scipy.sparse import csr_matrix
 
 from sdmr.datasets.prepare import fingerprint, prepare
-from sdmr.datasets.split import seen_items
+from sdmr.datasets.split import build_seen_matrix
 from sdmr.datasets.task import Task
 from sdmr.experiments.configs import CONF, class_of, compose_run, refuse_other_kinds
+from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all
 from sdmr.harness.files import save_arrays, save_json
+from sdmr.harness.metrics import Ranks, TiePolicy, count_ties, summarize
 from sdmr.harness.protocol import Protocol
-from sdmr.harness.ranking import Ranks, Ties, rank, rank_among_all, refuse_dependence_on_order, summary, tie_counts
-from sdmr.harness.records import environment, peak_memory, read_record, run_name, source_digest
-from sdmr.harness.training import TorchRecommender, best_epoch
+from sdmr.harness.records import (
+    collect_environment,
+    compute_source_digest,
+    format_run_name,
+    get_peak_memory,
+    read_record,
+)
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.loop import find_best_epoch
 
 log = logging.getLogger(__name__)
 IDENTITY = ("model", "dataset", "seed", "split_seed", "test", "protocol")  # the settings that a run is known by
-OF_THE_PAPER = {"variant": "paper", "dropout_at_test": "off"}  # of models that have them; else a departure
+OF_THE_PAPER = {"variant": "paper", "dropout_at_test": "off"}  # of models that have them; else a deviation
 CONTEXT_LENGTH = 5  # in histories, where a data set leaves it open
 
 
@@ -74,17 +82,17 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     """
     refuse_other_kinds(config)
     protocol = Protocol(**config.get("protocol", {}))
-    if not config["test"] and (protocol.select_on == "test" or protocol != protocol.of_training):
-        asked = ", ".join(f"protocol.{name}={value}" for name, value in protocol.departures.items())
+    if not config["test"] and (protocol.select_on == "test" or protocol != protocol.training_protocol):
+        asked = ", ".join(f"protocol.{name}={value}" for name, value in protocol.deviations.items())
         raise ValueError(f"test=false: a run that never ranks the test items cannot select on or rank them, as {asked}")
-    identity = {name: config[name] for name in IDENTITY if name != "protocol"} | {"protocol": protocol.of_ranks}
+    identity = {name: config[name] for name in IDENTITY if name != "protocol"} | {"protocol": protocol.ranking_key}
     target = identity["model"]["_target_"]
-    judged_by = "sdmr.harness.protocol", "sdmr.harness.ranking", "sdmr.datasets.prepare"
-    source = source_digest(class_of(target).__module__, *judged_by, _module_of(identity))
+    judged_by = "sdmr.harness.protocol", "sdmr.harness.evaluation", "sdmr.datasets.prepare"
+    source = compute_source_digest(class_of(target).__module__, *judged_by, _module_of(identity))
     task, data, _ = _prepared(identity)
     length = longest_context(task) if identity["dataset"].get("basket") else CONTEXT_LENGTH
     identity["model"] = _with_context_length(identity["model"], length)
-    return Run(identity, data, source, dataset, runs / dataset / run_name(target, identity, data, source))
+    return Run(identity, data, source, dataset, runs / dataset / format_run_name(target, identity, data, source))
 
 
 def is_running(run: Run) -> bool:
@@ -100,7 +108,7 @@ def is_running(run: Run) -> bool:
 
 def longest_context(task: Task) -> int:
     """The number of context items that an instance has at most, but at least 1, which models ask for."""
-    sides = (task.training.instances, task.training.development, task.test)
+    sides = (task.training.instances, task.training.validation, task.test)
     return max(int(side.contexts.count.max(initial=1)) for side in sides)
 
 
@@ -145,10 +153,10 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         begun = time.perf_counter()
         if not (trained or searched):
             training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint)
-            recommender.fit(replace(training, development=task.test) if protocol.select_on == "test" else training)
+            recommender.fit(replace(training, validation=task.test) if protocol.select_on == "test" else training)
         fitted = time.perf_counter()
         torch.manual_seed(run.config["seed"])  # for a dropout that stays on
-        refuse_dependence_on_order(recommender, task.training.development)
+        check_permutation_invariance(recommender, task.training.validation)
         record = {
             "run": run.folder.name,
             "model": run.config["model"]["_target_"],
@@ -156,21 +164,21 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
             "config": run.config,
             "data": run.data,
             "source": run.source,
-            "departures": departures(run),
+            "deviations": deviations(run),
             "parts": {name: part.folder.name for name, part in parts.items()},
-            "development": summary(rank(recommender, task.training.development)),
+            "validation": summarize(rank(recommender, task.training.validation)),
         }
         if run.config["test"]:
             if protocol.candidates == "all":
-                ranks = rank_among_all(recommender, task.test, _seen(task), protocol.in_sort)
+                ranks = rank_among_all(recommender, task.test, _seen(task), protocol.keeps_sort_position)
             else:
-                ranks = rank(recommender, task.test, in_sort=protocol.in_sort)
-            record |= {"test": summary(ranks), "ties": tie_counts(ranks), **by_novelty(task, ranks)}
-            save_arrays(run.folder / "ranks.npz", users=task.test.users, **ranks.arrays())
+                ranks = rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
+            record |= {"test": summarize(ranks), "ties": count_ties(ranks), **by_novelty(task, ranks)}
+            save_arrays(run.folder / "ranks.npz", users=task.test.users, **ranks.to_arrays())
         seconds = {"prepare": prepare_seconds, "fit": fitted - begun, "rank": time.perf_counter() - fitted}
         if parts:
             seconds["parts"] = sum(_seconds_to_fit_and_rank(part.record or {}) for part in parts.values())
-        record |= {"seconds": seconds, "peak_memory_mib": peak_memory(), "environment": environment()}
+        record |= {"seconds": seconds, "peak_memory_mib": get_peak_memory(), "environment": collect_environment()}
         if trained is not None:
             record |= {"trained": trained.folder.name, **_training_of(recommender)}
         elif isinstance(recommender, TorchRecommender):
@@ -183,12 +191,12 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> dict[str, Any]:
         return record
 
 
-def departures(run: Run) -> dict[str, Any]:
+def deviations(run: Run) -> dict[str, Any]:
     """What differs from the default protocol and split, the data set's default order, and the paper's variant."""
     order = run.config["dataset"].get("order")
     conf = OmegaConf.load(CONF / "dataset" / f"{run.dataset}.yaml")
     plain = OmegaConf.select(conf, "dataset.order") or OmegaConf.select(conf, "order")  # it may be a package of its own
-    of_protocol = Protocol(**run.config["protocol"]).departures
+    of_protocol = Protocol(**run.config["protocol"]).deviations
     if split_seed := run.config.get("split_seed", 0):
         of_protocol["split_seed"] = split_seed
     own = {key: run.config["model"].get(key, value) for key, value in OF_THE_PAPER.items()}
@@ -228,14 +236,14 @@ def told_when_cut_off() -> Iterator[None]:
 
 def note_failure(run: Run, error: str) -> None:
     """Keep what a run died of beside its configuration."""
-    save_json({"error": error, "config": run.config, "environment": environment()}, run.folder / "failure.json")
+    save_json({"error": error, "config": run.config, "environment": collect_environment()}, run.folder / "failure.json")
 
 
-def result_line(record: dict[str, Any], folder: Path, ties: Ties = "expected") -> str:
+def result_line(record: dict[str, Any], folder: Path, ties: TiePolicy = "expected") -> str:
     """A run in one line, as the commands print it; the protocol is told where it is not the default."""
-    side = "test" if "test" in record else "development"
+    side = "test" if "test" in record else "validation"
     values = [f"{name} {record[side][name][ties]:.3f}" for name in ("hit@10", "NDCG@10")]
-    departed = record.get("departures", {}) | ({"ties": ties} if ties != "expected" else {})
+    departed = record.get("deviations", {}) | ({"tie_policy": ties} if ties != "expected" else {})
     told = "".join(f", {name}={value}" for name, value in departed.items())
     return f"{record['model']} on {record['dataset']}, {side}{told}: {', '.join(values)} ({folder}/record.json)"
 
@@ -269,8 +277,8 @@ def _seconds_to_fit_and_rank(record: dict[str, Any]) -> float:
 
 
 def _training_of(recommender: TorchRecommender) -> dict[str, Any]:
-    best, epochs = best_epoch(recommender.history), len(recommender.history) - 1
-    cut_short = epochs == recommender.optimisation.epochs and best > epochs - 5
+    best, epochs = find_best_epoch(recommender.history), len(recommender.history) - 1
+    cut_short = epochs == recommender.optimization.epochs and best > epochs - 5
     return {"best_epoch": best, "best_among_last_5_allowed": cut_short, "history": recommender.history}
 
 
@@ -278,21 +286,21 @@ def by_novelty(task: Task, ranks: Ranks) -> dict[str, Any]:
     """Where users may take an item again: the metrics of new and of repeated targets apart.
 
     A target is repeated if the user has it in the training matrix, by another basket: what a model can know. The
-    development items of other baskets do not count.
+    validation items of other baskets do not count.
     """
     is_repeated = np.asarray(task.training.matrix[task.test.users, task.test.targets]).ravel() > 0
     if not is_repeated.any():
         return {}
     parts = {"test_new": ~is_repeated, "test_repeated": is_repeated}
-    return {name: {"instances": int(rows.sum()), **summary(ranks.take(rows))} for name, rows in parts.items()}
+    return {name: {"instances": int(rows.sum()), **summarize(ranks.take(rows))} for name, rows in parts.items()}
 
 
 def _trained(run: Run, recommender: Any, task: Task, threads: int, force: bool) -> Run | None:
     """The run that has trained what this one only ranks in another way, its parameters read; None if there is none."""
     protocol = Protocol(**run.config["protocol"])
-    if protocol == protocol.of_training or not isinstance(recommender, TorchRecommender):
+    if protocol == protocol.training_protocol or not isinstance(recommender, TorchRecommender):
         return None
-    config = run.config | {"protocol": asdict(protocol.of_training)}
+    config = run.config | {"protocol": asdict(protocol.training_protocol)}
     trained = make_run(config, run.dataset, run.folder.parent.parent)
     execute(trained, threads, force or _has_lost_its_model(trained))
     recommender.load(trained.folder / "model.pt", task.training.n_users, task.training.n_items)
@@ -321,9 +329,9 @@ def _searched(run: Run, recommender: Any, task: Task) -> Run | None:
 
 def _seen(task: Task) -> csr_matrix:
     """[n_users, n_items] all that each user has, in any part of the split."""
-    sides = (task.training.instances, task.training.development, task.test)
+    sides = (task.training.instances, task.training.validation, task.test)
     users, items = (np.concatenate([getattr(side, name) for side in sides]) for name in ("users", "targets"))
-    return seen_items(users, items, task.training.n_users, task.training.n_items)
+    return build_seen_matrix(users, items, task.training.n_users, task.training.n_items)
 
 
 def _recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, Run]]:
@@ -331,7 +339,7 @@ def _recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, Run
     recommender = instantiate(run.config["model"])
     parts = recommender.parts if isinstance(recommender, TorchRecommender) else {}
     part_runs = {}
-    protocol = asdict(Protocol(**run.config["protocol"]).of_training)
+    protocol = asdict(Protocol(**run.config["protocol"]).training_protocol)
     for name, part in parts.items():
         config = run.config | {"model": run.config["model"][name], "protocol": protocol}
         part_run = make_run(config, run.dataset, run.folder.parent.parent)
@@ -351,7 +359,7 @@ def prepared(run: Run) -> Task:
 
 
 def _prepared(config: dict[str, Any]) -> tuple[Task, str, float]:
-    how = Protocol(**config["protocol"]).split
+    how = Protocol(**config["protocol"]).split_options
     return _task(json.dumps(config["dataset"]), config["split_seed"], json.dumps(how))
 
 

@@ -2,7 +2,7 @@
 
 DIR/NAME/ holds the split and the candidates three times, NAME being the data set's, or what `name=NAME` says:
 
-- `NAME.train.rating`, `NAME.test.rating` and `NAME.test.negative`, the layout of He et al. (2017), and the development
+- `NAME.train.rating`, `NAME.test.rating` and `NAME.test.negative`, the layout of He et al. (2017), and the validation
   items apart, in `NAME.valid.rating` and `NAME.valid.negative`. Not of baskets: the layout knows one test item a user;
 - `NAME.train.inter`, `NAME.valid.inter` and `NAME.test.inter`, RecBole's atomic files: `data_path: DIR`,
   `dataset: NAME`, `benchmark_filename: [train, valid, test]`. A basket is a `session_id`. RecBole 1.2.1 has an ml-100k
@@ -24,19 +24,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sdmr.datasets.sources import write_whole
+from sdmr.datasets.files import write_atomic
 from sdmr.datasets.task import HeldOut, Task
 from sdmr.experiments.configs import taken_from
 from sdmr.experiments.execute import task_of
-from sdmr.harness.ranking import refuse_none
+from sdmr.harness.evaluation import check_not_empty
 
 ATOMIC = {"user": "user_id:token", "item": "item_id:token", "time": "timestamp:float", "basket": "session_id:token"}
 
 
 def export(task: Task, name: str, folder: Path) -> list[Path]:
     """Write the task's files into `folder`/`name`; returns them. Raises DataError if nothing is held out."""
-    refuse_none(task.test)
-    held_out = {"valid": task.training.development, "test": task.test}
+    check_not_empty(task.test)
+    held_out = {"valid": task.training.validation, "test": task.test}
     rows = _interactions(task)
     files: dict[str, bytes] = {}
     for part, of in rows.groupby("part", sort=False):
@@ -50,23 +50,23 @@ def export(task: Task, name: str, folder: Path) -> list[Path]:
     files["candidates.parquet"] = _parquet(pd.concat([_candidates(part, side) for part, side in held_out.items()]))
     (folder / name).mkdir(parents=True, exist_ok=True)
     for file, content in files.items():
-        write_whole(folder / name / file, content)
+        write_atomic(folder / name / file, content)
     return [folder / name / file for file in files]
 
 
 def _interactions(task: Task) -> pd.DataFrame:
     """Every row of the data: part, user, item, time and, if there are any, basket; a part in the order of instances."""
     tables = []
-    # A held-out item stands before the training item of its place, the development item before the test item.
+    # A held-out item stands before the training item of its place, the validation item before the test item.
     for part, side, late in (
         ("train", task.training.instances, 2),
-        ("valid", task.training.development, 0),
+        ("valid", task.training.validation, 0),
         ("test", task.test, 1),
     ):
-        columns = {"user": side.users, "item": side.targets, "time": 3 * side.contexts.place + late}
+        columns = {"user": side.users, "item": side.targets, "time": 3 * side.contexts.position + late}
         tables.append(pd.DataFrame({"part": part, **columns, "basket": side.contexts.start}))
     rows = pd.concat(tables, ignore_index=True)
-    return rows if task.training.instances.in_baskets else rows.drop(columns="basket")
+    return rows if task.training.instances.has_baskets else rows.drop(columns="basket")
 
 
 def _candidates(part: str, side: HeldOut) -> pd.DataFrame:

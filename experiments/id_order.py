@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sdmr.datasets.epinions import epinions
+from sdmr.datasets.epinions import load_epinions
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
 
@@ -33,7 +33,7 @@ class IdOrder:
         self.first = first
 
     def fit(self, training: Training) -> None:
-        ids = epinions().item_ids.astype(str)
+        ids = load_epinions().item_ids.astype(str)
         if len(ids) != training.n_items:
             raise ValueError(f"IdOrder knows Epinions' {len(ids):,} items, which are not these {training.n_items:,}")
         self.place = np.full(len(ids) + 1, -1)  # the padding: before all of them

@@ -2,7 +2,7 @@
 
     python -m sdmr.experiments.literal_sdm --seeds 3    # 16 epochs of ML-100k, a quarter of an hour a seed
 
-Only the split is shared with the suite. Model, negatives, contexts, optimiser and evaluation are plain: PyTorch's own
+Only the split is shared with the suite. Model, negatives, contexts, optimizer and evaluation are plain: PyTorch's own
 autograd and Adam, and loops where the program loops. Ids begin with 1, and 0 is the padding. Each line gives
 hit@10/NDCG@10 of the test items; the program takes the best epoch of these.
 
@@ -98,7 +98,7 @@ class Program:
         others = [row[row != target] for row, target in zip(test.candidates, test.targets, strict=True)]
         self.test_candidates = np.column_stack([np.stack(others), test.targets]) + 1  # the target comes last
         self.test_users = test.users + 1
-        self.test_contexts = (test.contexts.latest(LENGTH) + 1) % (self.n_items + 1)
+        self.test_contexts = (test.contexts.last_n(LENGTH) + 1) % (self.n_items + 1)
         torch.manual_seed(seed)
         self.random = np.random.RandomState(seed)
         self.model = LiteralSDM(training.n_users, training.n_items)
@@ -171,7 +171,7 @@ def main() -> None:
         task, _ = task_of(["dataset=ml-100k", "protocol.candidates=99", *arguments.overrides])
     except ValueError as error:
         parser.error(str(error))
-    if task.training.instances.in_baskets:
+    if task.training.instances.has_baskets:
         parser.error("the authors' program reads histories, not baskets")
     for seed in range(arguments.seeds):
         program, best = Program(task, seed), (0.0, 0.0)

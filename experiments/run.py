@@ -15,7 +15,7 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from sdmr.datasets.parsing import DataError
+from sdmr.datasets.errors import DataError
 from sdmr.experiments.configs import with_own_classes
 from sdmr.experiments.execute import execute, make_run, result_line, told_when_cut_off
 
@@ -33,7 +33,7 @@ def main(config: DictConfig) -> None:
             sys.exit(str(error))
         print(f"FAILED {' '.join(HydraConfig.get().overrides.task)}: {type(error).__name__}: {error}", file=sys.stderr)
         raise
-    print(result_line(record, run.folder, resolved["protocol"]["ties"]))
+    print(result_line(record, run.folder, resolved["protocol"]["tie_policy"]))
 
 
 if __name__ == "__main__":

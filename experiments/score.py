@@ -15,15 +15,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sdmr.datasets.parsing import DataError, Layout, open_raw, read_columns, refuse_duplicates
-from sdmr.datasets.sources import sha256
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.files import compute_sha256
+from sdmr.datasets.parsing import Layout, check_no_duplicates, open_raw, read_columns
 from sdmr.datasets.task import HeldOut
 from sdmr.experiments.configs import taken_from, ties_of
-from sdmr.experiments.execute import by_novelty, departures, result_line, task_of
+from sdmr.experiments.execute import by_novelty, deviations, result_line, task_of
+from sdmr.harness.evaluation import check_not_empty
 from sdmr.harness.files import save_arrays, save_json
+from sdmr.harness.metrics import count_ranks, count_ties, summarize
 from sdmr.harness.protocol import Protocol
-from sdmr.harness.ranking import count_ranks, refuse_none, summary, tie_counts
-from sdmr.harness.records import environment, run_key
+from sdmr.harness.records import collect_environment, compute_run_key
 
 COLUMNS: dict[str, type[int] | type[float] | type[str]] = {"instance": int, "candidate": int, "score": float}
 
@@ -34,7 +36,7 @@ def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
     Raises DataError at the first row that is unknown, stands there twice, or has no finite score; or if one is missing;
     or if there are no instances.
     """
-    refuse_none(instances)
+    check_not_empty(instances)
     table, first_line = _read(path)
     instance, candidate, scores = (table[name].to_numpy() for name in COLUMNS)
     # Rows of candidates are sorted, and so are the keys, row after row.
@@ -51,7 +53,7 @@ def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
             f"{path}, line {row + first_line}: item {candidate[row]} is no candidate of instance {instance[row]}, "
             f"expected one of the {instances.candidates.shape[1]} of an instance from 0 to {len(instances) - 1}"
         )
-    refuse_duplicates(path, table, ["instance", "candidate"], first_line)
+    check_no_duplicates(path, table, ["instance", "candidate"], first_line)
     if not np.isfinite(scores).all():
         row = int((~np.isfinite(scores)).argmax())
         raise DataError(f"{path}, line {row + first_line}: the score is {scores[row]}, expected a finite number")
@@ -105,24 +107,24 @@ def score(path: Path, overrides: list[str], name: str) -> tuple[dict[str, Any], 
     if protocol.candidates == "all":
         raise ValueError("protocol.candidates=all: only the candidates of the split can be scored, 100 or 99")
     scores = read_scores(path, task.test)
-    ranks = count_ranks(scores, task.test.target_columns, in_sort=protocol.in_sort)
+    ranks = count_ranks(scores, task.test.target_columns, keep_sort_position=protocol.keeps_sort_position)
     config = {key: run.config[key] for key in ("dataset", "split_seed", "protocol")} | {"scores": path.name}
-    digest = sha256(path)
-    folder = run.folder.parent / f"{name}-{run_key(config, run.data, digest)}"
+    digest = compute_sha256(path)
+    folder = run.folder.parent / f"{name}-{compute_run_key(config, run.data, digest)}"
     record = {
         "model": name,
         "dataset": run.dataset,
         "config": config,
         "data": run.data,
         "scores": digest,
-        "departures": departures(run),
-        "test": summary(ranks),
-        "ties": tie_counts(ranks),
+        "deviations": deviations(run),
+        "test": summarize(ranks),
+        "ties": count_ties(ranks),
         **by_novelty(task, ranks),
-        "environment": environment(),
+        "environment": collect_environment(),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    save_arrays(folder / "ranks.npz", users=task.test.users, **ranks.arrays())
+    save_arrays(folder / "ranks.npz", users=task.test.users, **ranks.to_arrays())
     save_json(record, folder / "record.json")
     return record, folder
 

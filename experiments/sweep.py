@@ -1,4 +1,4 @@
-"""Choose a model's settings by development NDCG@10: `python -m sdmr.experiments.sweep model=sdm dataset=ml-100k`.
+"""Choose a model's settings by validation NDCG@10: `python -m sdmr.experiments.sweep model=sdm dataset=ml-100k`.
 
 A model's space is `conf/space/MODEL.yaml`: stages, each some axes with their values. `search=staged` (the default) goes
 from stage to stage: it crosses the stage's axes, everything else at the best settings so far, and goes on with the best
@@ -30,12 +30,13 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from sdmr.datasets.sources import write_whole
+from sdmr.datasets.files import write_atomic
 from sdmr.experiments import chosen
 from sdmr.experiments.configs import OF_THE_DATASET, compose_run, taken_from
 from sdmr.experiments.execute import Run, is_running, make_run, own_seconds, seconds_in_all, task_of, told_when_cut_off
 from sdmr.experiments.jobs import CORES, at_least_one, refuse_ignored, run_all
-from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.schema1 import translate_override
+from sdmr.harness.training.optimizer import OptimizationConfig
 
 SPACES = Path(__file__).parent / "conf" / "space"
 OPTIONS = ("model", "dataset", "search", "from", "most", "budget", "jobs", "results")
@@ -80,8 +81,8 @@ class Point:
 
     @property
     def score(self) -> float:
-        """Development NDCG@10; -1 if there is no record."""
-        return self.record["development"][METRIC]["expected"] if self.record else -1.0
+        """Validation NDCG@10; -1 if there is no record."""
+        return self.record["validation"][METRIC]["expected"] if self.record else -1.0
 
 
 class Search:
@@ -147,7 +148,7 @@ class Search:
         """The axes that have other values on this data set because it has baskets."""
         of_task = [o for o in self.overrides if o.lstrip("+").startswith(("dataset.", "split_seed=", "protocol."))]
         training = task_of([f"dataset={self.dataset}", *of_task])[0].training
-        return self.space.with_baskets if training.instances.in_baskets else {}
+        return self.space.with_baskets if training.instances.has_baskets else {}
 
     def _fitting(self, settings: Settings) -> Settings:
         """Settings carried over from another data set, without those that this one's baskets rule out."""
@@ -245,7 +246,7 @@ class Search:
     def provenance(self, point: Point, search: str, options: dict[str, str]) -> list[str]:
         """How the point came to be chosen, in a few lines."""
         assert point.record is not None
-        values = [f"{metric} {point.record['development'][metric]['expected']:.4f}" for metric in (METRIC, "hit@10")]
+        values = [f"{metric} {point.record['validation'][metric]['expected']:.4f}" for metric in (METRIC, "hit@10")]
         if "best_epoch" in point.record:
             late = ", among the last five allowed" if point.record["best_among_last_5_allowed"] else ""
             values.append(f"best epoch {point.record['best_epoch']}{late}")
@@ -254,7 +255,7 @@ class Search:
         own = [f"{key}={options[key]}" for key in ("search", "from", "most", "budget", "results") if key in options]
         given = [o for o in self.overrides if not o.startswith("runs=")]
         lines = [
-            f"development {', '.join(values)}, seed {point.record['config']['seed']}; run {point.run.folder.name}",
+            f"validation {', '.join(values)}, seed {point.record['config']['seed']}; run {point.run.folder.name}",
             f"{search} search: {len(finished)} runs, {self.minutes:.1f} of {self.budget:g} single-thread minutes",
             f"space: experiments/conf/space/{self.space.name}.yaml; all points: "
             f"{options.get('results', 'results')}/sweeps/{self.dataset}/{self.space.name}.csv",
@@ -272,7 +273,7 @@ class Search:
         for point in self.points.values():
             row = [point.stage, " ".join(self._settings(point))]
             if record := point.record:
-                row += [f"{record['development'][metric]['expected']:.6f}" for metric in (METRIC, "hit@10")]
+                row += [f"{record['validation'][metric]['expected']:.6f}" for metric in (METRIC, "hit@10")]
                 row += [record.get("best_epoch", ""), f"{own_seconds(record):.1f}"]
                 row += [point.run.folder.name, record["environment"]["commit"], ""]
             else:
@@ -288,7 +289,7 @@ class Search:
         """A point in one line."""
         if point.record is None:
             return f"{self.label(point)}: {f'FAILED, {point.error}' if point.error else 'left out'}"
-        return f"{self.label(point)}: development {METRIC} {point.score:.4f}"
+        return f"{self.label(point)}: validation {METRIC} {point.score:.4f}"
 
 
 def _distinct(points: Iterable[Point]) -> list[Point]:
@@ -317,12 +318,12 @@ def carried(results: Path, dataset: str, name: str, most: int) -> list[Settings]
     if not rows or most < 1:
         raise ValueError(f"from={dataset} most={most}: no settings to carry over; {path} has {len(rows)} with a score")
     rows.sort(key=lambda row: -float(row[METRIC]))
-    return [dict(_pair(override) for override in row["settings"].split()) for row in rows[:most]]
+    return [dict(_pair(translate_override(override)) for override in row["settings"].split()) for row in rows[:most]]
 
 
 def _in_model(key: str) -> str:
     """Where a model's config has a setting of OF_THE_DATASET."""
-    return f"optimisation.{key}" if hasattr(Optimisation, key) else key
+    return f"optimization.{key}" if hasattr(OptimizationConfig, key) else key
 
 
 def _pair(override: str) -> tuple[str, str]:
@@ -379,16 +380,16 @@ def search_one(name: str, overrides: Sequence[str], options: dict[str, str]) -> 
     wall, own = time.perf_counter() - start, 60 * (search.minutes - before)
     print(f"  took {wall:.0f} s; what was run took {own:.0f} s, by {workers} workers: {own / workers:.0f} s")
     folder = results / "sweeps" / dataset
-    write_whole(folder / f"{name}.csv", search.as_csv().encode())
+    write_atomic(folder / f"{name}.csv", search.as_csv().encode())
     for point in search.points.values():
         if point.record:
-            write_whole(folder / f"{point.run.folder.name}.json", (point.run.folder / "record.json").read_bytes())
+            write_atomic(folder / f"{point.run.folder.name}.json", (point.run.folder / "record.json").read_bytes())
     if search.best is None:
         print("  no run has finished, so that nothing is chosen", file=sys.stderr)
     else:
         replaced = chosen.score(dataset, name)
         if replaced and round(search.best.score, 4) < replaced:  # as the file has it
-            print(f"  in place of settings that were better, development {METRIC} {replaced:.4f}", file=sys.stderr)
+            print(f"  in place of settings that were better, validation {METRIC} {replaced:.4f}", file=sys.stderr)
         path = chosen.write(dataset, name, search.chosen(search.best), search.provenance(search.best, kind, options))
         print(f"  chosen: {search.line(search.best)}\n  written to {path}; records in {folder}/", flush=True)
     return not any(point.error for point in search.points.values())

@@ -1,1 +1,1 @@
-"""What every model is run by: the one interface, training negatives, the training loop, ranking and records."""
+"""Run every model alike: one interface, one training loop, one ranking, one record."""

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written to a temporary name, then renamed."""
+"""Write files atomically, and read them back."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import Any
 import numpy as np
 import torch
 
-from sdmr.datasets.parsing import DataError
-from sdmr.datasets.sources import write_whole
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.files import write_atomic
 
 
-def save(state: dict[str, Any], path: Path) -> None:
+def save_tensors(state: dict[str, Any], path: Path) -> None:
     """Write tensors and plain values, for `torch.load`."""
     content = io.BytesIO()
     torch.save(state, content)
-    write_whole(path, content.getvalue())
+    write_atomic(path, content.getvalue())
 
 
-def load(path: Path, device: torch.device | str) -> dict[str, Any]:
-    """Read what `save` has written. Raises DataError if it is damaged."""
+def load_tensors(path: Path, device: torch.device | str) -> dict[str, Any]:
+    """Read what `save_tensors` has written; raise DataError if it is damaged."""
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except (EOFError, RuntimeError, UnpicklingError, ValueError, LookupError) as error:
-        raise DataError(f"{path} is damaged: delete it, and what it held is computed again ({error!r})") from error
+        raise DataError(f"{path} is damaged: delete it, and its content is computed again ({error!r})") from error
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write arrays, compressed, for `numpy.load`."""
+    """Write compressed arrays, for `numpy.load`."""
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
-    write_whole(path, content.getvalue())
+    write_atomic(path, content.getvalue())
 
 
 def save_json(value: Any, path: Path) -> None:
-    """Write a value as indented JSON; NaN and infinities are errors, since JSON has none."""
-    write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    """Write a value as indented JSON; NaN and infinities, which JSON lacks, are errors."""
+    write_atomic(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())

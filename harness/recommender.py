@@ -1,4 +1,4 @@
-"""The one interface: what the harness asks of a recommender."""
+"""Define the one interface: what the harness asks of a recommender."""
 
 from __future__ import annotations
 
@@ -12,19 +12,27 @@ from sdmr.datasets.task import Training
 
 
 class Recommender(Protocol):
-    """Two methods. An optional attribute `context_length` says how many context items `score` wants (default 20)."""
+    """Implement these two methods to be ranked.
+
+    An optional attribute `context_length` says how many context items `score` receives (default 20).
+    """
 
     def fit(self, training: Training) -> None:
-        """Learn from `training`, which holds neither the test items nor the test users' candidates."""
+        """Learn from `training`, which holds neither test items nor their candidates."""
 
     def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.floating[Any]]:
         """Score candidates, higher is better.
 
-        `users` [B]; `contexts` [B, context_length], the most recent item last, padded on the left with n_items;
-        `candidates` [B, C]. Returns [B, C], finite. A candidate's score must not depend on the other candidates.
+        Args:
+            users: [B].
+            contexts: [B, context_length], the most recent item last, padded on the left with n_items.
+            candidates: [B, C].
+
+        Returns:
+            Finite scores [B, C]. A candidate's score must not depend on the other candidates.
         """
 
 
-def context_length(recommender: Recommender) -> int:
-    """The number of context items that a recommender asks for."""
+def get_context_length(recommender: Recommender) -> int:
+    """Return the number of context items that a recommender asks for."""
     return int(getattr(recommender, "context_length", 20))

@@ -1,7 +1,7 @@
-"""Run records: what was run, by what, with what result.
+"""Name and read the records of runs: what was run, by what, with what result.
 
-A run is known by its configuration, its data, and the source that computes it. The key of a run is a digest of the
-three, so that a finished run is found again, and no number of older code is passed on as today's.
+A run is known by its configuration, its data, and the source that computes it. A digest of the three names the run.
+A finished run is therefore reused, and results of older code never are.
 """
 
 from __future__ import annotations
@@ -20,50 +20,62 @@ from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+
+from sdmr.datasets.interactions import IntArray
+from sdmr.harness.metrics import Ranks
+from sdmr.harness.schema1 import RANKS, translate_record
 
 LAYERS = ("sdmr.datasets", "sdmr.harness", "sdmr.models", "sdmr.baselines")
 _FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")
 _ROOT = Path(__file__).parent.parent
 
 
-def run_key(configuration: dict[str, Any], data: str, source: str) -> str:
-    """Twelve hexadecimal digits that name a run. `data` and `source` are digests."""
+def compute_run_key(configuration: dict[str, Any], data: str, source: str) -> str:
+    """Return twelve hexadecimal digits that name a run.
+
+    Args:
+        configuration: The settings that a run is known by.
+        data: The digest of the task.
+        source: The digest of the code.
+    """
     text = json.dumps([configuration, data, source], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def run_name(target: str, configuration: dict[str, Any], data: str, source: str) -> str:
-    """The name of a run, which is that of its folder: the class and the key."""
-    return f"{target.rpartition('.')[2]}-{run_key(configuration, data, source)}"
+def format_run_name(target: str, configuration: dict[str, Any], data: str, source: str) -> str:
+    """Return the name of a run and of its folder: the class and the key."""
+    return f"{target.rpartition('.')[2]}-{compute_run_key(configuration, data, source)}"
 
 
 @cache
-def source_digest(*modules: str) -> str:
-    """sha256 of the code of the named modules and of all modules of the four layers that they import, at any depth.
+def compute_source_digest(*modules: str) -> str:
+    """Return the sha256 of the named modules' code, and of all that they import.
 
-    The code is the syntax tree without docstrings, so that a comment does not cost a night. A module from outside the
-    layers (a model of one's own) counts with its own file.
+    Imports count at any depth if they are modules of the four layers. A module from outside the layers (a user's model)
+    counts with its file alone. The code is the syntax tree without docstrings, so comments do not count. Raises
+    ValueError for a module without source.
     """
-    found: dict[str, str] = {}
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        if name in found:
+    sources: dict[str, str] = {}
+    pending = list(modules)
+    while pending:
+        name = pending.pop()
+        if name in sources:
             continue
         spec = find_spec(name)
         if spec is None or spec.origin is None or not Path(spec.origin).is_file():
-            raise ValueError(f"no source is found for module {name!r}")
+            raise ValueError(f"module {name!r} has no source file: expected a module written in Python")
         tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-        found[name] = ast.dump(_without_docstrings(tree))
-        waiting.extend(_imports_of_layers(tree, name, is_package=Path(spec.origin).name == "__init__.py"))
+        sources[name] = ast.dump(_remove_docstrings(tree))
+        pending.extend(_find_layer_imports(tree, name, is_package=Path(spec.origin).name == "__init__.py"))
     digest = hashlib.sha256()
-    for name, code in sorted(found.items()):
+    for name, code in sorted(sources.items()):
         digest.update(f"{name}\n{code}\n".encode())
     return digest.hexdigest()
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+def _remove_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
@@ -76,8 +88,8 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def _imports_of_layers(tree: ast.Module, module: str, is_package: bool) -> set[str]:
-    """The modules of the four layers that a module imports, by an absolute name or a relative one."""
+def _find_layer_imports(tree: ast.Module, module: str, is_package: bool) -> set[str]:
+    """Return the modules of the four layers that a module imports, absolutely or relatively."""
     package = module if is_package else module.rpartition(".")[0]
     names = set()
     for node in ast.walk(tree):
@@ -103,43 +115,44 @@ def _is_module(name: str) -> bool:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record of any schema in the names of today's.
+    """Read a record of any schema in today's names.
 
-    Schema 1 names classes as they were before the package `sdmr`, and does not hold the run's name. Raises ValueError
-    if the file holds no JSON.
+    Schema 1 does not hold the run's name, which is computed before the translation. Raises ValueError if the file holds
+    no JSON.
     """
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if "run" not in record and {"model", "config", "data", "source"} <= record.keys():
-        record["run"] = run_name(record["model"], record["config"], record["data"], record["source"])
-    return _with_package(record)
+    if "run" in record:
+        return record
+    if {"model", "config", "data", "source"} <= record.keys():
+        record["run"] = format_run_name(record["model"], record["config"], record["data"], record["source"])
+    return translate_record(record)
 
 
-def _with_package(value: Any, key: str = "") -> Any:
-    """The same value of JSON, its classes named by their full path."""
-    if isinstance(value, dict):
-        return {key: _with_package(one, key) for key, one in value.items()}
-    is_old = key in ("_target_", "model") and isinstance(value, str) and value.split(".")[0] in _FOLDERS
-    return f"sdmr.{value}" if is_old else value
+def read_ranks(path: Path) -> tuple[IntArray, Ranks]:
+    """Read the user [n] of each instance, and its ranks, from a run's `ranks.npz`."""
+    with np.load(path) as saved:
+        arrays = {RANKS.get(name, name): saved[name] for name in saved.files}
+    return arrays.pop("users"), Ranks(**arrays)
 
 
-def environment() -> dict[str, Any]:
-    """Where a run was made: versions, machine, threads, and the commit of the checkout ("+" if it was changed)."""
+def collect_environment() -> dict[str, Any]:
+    """Return versions, machine, threads, and the checkout's commit ("+" if it was changed)."""
     packages = ("torch", "numpy", "numba", "scipy", "scikit-learn", "implicit", "fastslim")
     return {
-        "commit": _commit(),
+        "commit": _get_commit(),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages},
         "platform": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": _get_processor(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
 
 
-def peak_memory() -> float:
-    """The largest resident size of this process so far, in MiB."""
-    # Linux counts into ru_maxrss what the parent held when it started this process; its own peak stands elsewhere.
+def get_peak_memory() -> float:
+    """Return the largest resident size of this process so far, in MiB."""
+    # On Linux ru_maxrss includes what the parent held when it started this process; VmHWM does not.
     status = Path("/proc/self/status")
     lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
     for line in lines:
@@ -150,22 +163,22 @@ def peak_memory() -> float:
 
 
 @cache
-def _commit() -> str | None:
+def _get_commit() -> str | None:
     def git(*arguments: str) -> str:
         return subprocess.run(
             ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True
         ).stdout.strip()
 
     try:
-        places = (*_FOLDERS, ":!experiments/conf/chosen")  # a record holds the settings that were chosen
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", *places)
+        paths = (*_FOLDERS, ":!experiments/conf/chosen")  # a record holds the tuned settings itself
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", *paths)
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None  # not a checkout
 
 
 @cache
-def _processor() -> str:
+def _get_processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():

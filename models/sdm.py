@@ -7,12 +7,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.dropout import Dropout
-from sdmr.harness.embedding import Embedding
-from sdmr.harness.initialise import he_normal, lecun_uniform, torch_bias
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.rows import gather
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.kernels.rows import gather
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training.layers import Dropout, init_he_normal, init_lecun_uniform, init_torch_bias
+from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.kernels.autograd import hops, tanh
 from sdmr.models.variant import AS_RELEASED, Differences, Variant, check_choices, resolve_differences
 
@@ -40,7 +39,7 @@ class SDM(TorchRecommender):
         "padding": ("excluded", "scaled"),
         "short_context": ("padded", "left-over"),
         "initialization": ("he", "torch"),
-        "optimisation": (Optimisation(negatives="hardest"), AS_RELEASED),
+        "optimization": (OptimizationConfig(negatives="hardest"), AS_RELEASED),
     }
 
     def __init__(
@@ -56,7 +55,7 @@ class SDM(TorchRecommender):
         padding: Literal["excluded", "scaled"] | None = None,
         short_context: Literal["padded", "left-over"] | None = None,
         initialization: Literal["he", "torch"] | None = None,
-        optimisation: Optimisation | None = None,
+        optimization: OptimizationConfig | None = None,
     ) -> None:
         """`dim`: d, the embedding size. `hops`: H ≥ 1. `context_length`: s ≥ 1, the context items attended to.
 
@@ -71,7 +70,7 @@ class SDM(TorchRecommender):
           before it in the batch has there: the released program writes all contexts into one buffer.
         - `initialization`: he | torch. W_g and the layer of `value_layer` start He-normal and all biases at 0, or those
           three as PyTorch makes them.
-        - `optimisation`: see `sdmr.models.variant`.
+        - `optimization`: see `sdmr.models.variant`.
         """
         choices = resolve_differences(
             self.DIFFERENCES,
@@ -83,9 +82,9 @@ class SDM(TorchRecommender):
             padding=padding,
             short_context=short_context,
             initialization=initialization,
-            optimisation=optimisation,
+            optimization=optimization,
         )
-        super().__init__(choices.optimisation)
+        super().__init__(choices.optimization)
         check_choices(
             self,
             value_layer=(choices.value_layer, ("nothing", "layer")),
@@ -130,17 +129,17 @@ class SDM(TorchRecommender):
         self.c_query, self.c_context = _halves(d)
         self.d_query, self.d_context = _halves(d)
         self.gate = nn.Linear(d, d)
-        he_normal(self.gate)
+        init_he_normal(self.gate)
         self.output = nn.Linear(d, 1)
-        lecun_uniform(self.output)
+        init_lecun_uniform(self.output)
         # BPR cancels b_e. What is left of its gradient is rounding noise, which Adam would amplify.
         self.output.bias.requires_grad_(False)
         if self.value_layer == "layer":
             self.layer = nn.Linear(d, d)
-            he_normal(self.layer)
+            init_he_normal(self.layer)
         if self.initialization == "torch":
             for half in (self.a_item, self.b_item, self.c_context, self.d_context):  # which have the biases
-                torch_bias(half, fan_in=2 * d)
+                init_torch_bias(half, fan_in=2 * d)
             for layer in (self.gate, *([self.layer] if self.value_layer == "layer" else [])):
                 layer.reset_parameters()
 
@@ -165,10 +164,10 @@ class SDM(TorchRecommender):
         is_padding = contexts.eq(self.items_in.num_embeddings - 1)
         if self.padding == "excluded":
             is_padding[:, -1] &= ~is_padding.all(dim=1)
-        (a_item, item_index), (keys, context_index) = self.items_in.through(
+        (a_item, item_index), (keys, context_index) = self.items_in.project_unique(
             (self.a_item, candidates), (self.c_context, contexts)
         )
-        (b_item, _), (values, _) = self.items_out.through((self.b_item, candidates), (self.d_context, contexts))
+        (b_item, _), (values, _) = self.items_out.project_unique((self.b_item, candidates), (self.d_context, contexts))
         a_user, b_user = self.a_user(self.users_in(users)), self.b_user(self.users_out(users))
         if self._is_as_in_paper and keys.device.type == "cpu":  # the same in less time
             weights = self.c_query.weight, self.d_query.weight, self.gate.weight, self.gate.bias
@@ -209,7 +208,7 @@ def _halves(d: int) -> tuple[nn.Linear, nn.Linear]:
     """Create a layer from 2d to d as two halves, the bias in the second."""
     first, second = nn.Linear(d, d, bias=False), nn.Linear(d, d)
     for half in (first, second):
-        he_normal(half, fan_in=2 * d)
+        init_he_normal(half, fan_in=2 * d)
     return first, second
 
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sdmr.datasets.task import HeldOut
-from sdmr.harness.dropout import Dropout
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.ranking import count_ranks, scores_of, summary, tie_counts
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.evaluation import score_candidates
+from sdmr.harness.metrics import count_ranks, count_ties, summarize
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.layers import Dropout
+from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.sdm import SDM
 from sdmr.models.sdp import SDP
 from sdmr.models.variant import AS_RELEASED, Differences, Variant, check_choices, resolve_differences
@@ -28,7 +29,7 @@ class SDMR(TorchRecommender):
 
     score = −o. ReLU puts every candidate with a non-positive argument at distance 0, where they all *tie*: read this
     model's optimistic and pessimistic metrics with its expected ones. In the history, `zero_share` is the share of
-    development candidates whose distance is exactly 0, with the share of tied instances and every reading of the ties.
+    validation candidates whose distance is exactly 0, with the share of tied instances and every reading of the ties.
     w_u starts at [0.1 w_o; 0.9 w_e], b_u at 0.1 b_o + 0.9 b_e.
     """
 
@@ -36,9 +37,9 @@ class SDMR(TorchRecommender):
         "dropout": (0.0, 0.2),
         "dropout_at_test": ("off", "off"),
         "part_mode": ("evaluation", "training"),
-        "optimisation": (
-            Optimisation(learning_rate=0.01, negatives="hardest"),
-            replace(AS_RELEASED, regularisation=1e-6, epochs=20, patience=20),
+        "optimization": (
+            OptimizationConfig(learning_rate=0.01, negatives="hardest"),
+            replace(AS_RELEASED, regularization=1e-6, epochs=20, patience=20),
         ),
     }
 
@@ -53,18 +54,18 @@ class SDMR(TorchRecommender):
         dropout: float | None = None,
         dropout_at_test: Literal["off", "on"] | None = None,
         part_mode: Literal["evaluation", "training"] | None = None,
-        optimisation: Optimisation | None = None,
+        optimization: OptimizationConfig | None = None,
     ) -> None:
         """`activation` is that of Eq. 20, `beta` the β of Eq. 19; the two parts' embedding sizes may differ.
 
         None is the variant's choice (paper | released). `dropout`: 0 | 0.2, on the output o of Eq. 20, and not at test
         (`dropout_at_test`). `part_mode`: evaluation | training, the mode of SDP and SDM while w_u is learned; in the
-        second their dropout is on. With `combine: sum`, all these have no effect. `optimisation`: see `models.variant`;
+        second their dropout is on. With `combine: sum`, all these have no effect. `optimization`: see `models.variant`;
         λ is 1e-6 in the released one, for 20 epochs. The parts are of whatever variant they were made; on the command
         line, of this one's if nothing else is said.
 
         The default learning rate is ten times that of the other models: the few weights of w_u reach the same
-        development NDCG@10 in a fifth of the epochs.
+        validation NDCG@10 in a fifth of the epochs.
         """
         choices = resolve_differences(
             self.DIFFERENCES,
@@ -72,9 +73,9 @@ class SDMR(TorchRecommender):
             dropout=dropout,
             dropout_at_test=dropout_at_test,
             part_mode=part_mode,
-            optimisation=optimisation,
+            optimization=optimization,
         )
-        super().__init__(choices.optimisation)
+        super().__init__(choices.optimization)
         check_choices(
             self,
             combine=(combine, ("learned", "sum")),
@@ -119,12 +120,12 @@ class SDMR(TorchRecommender):
         o = self.dropout(self.output(e).squeeze(-1))
         return -(torch.relu(o) if self.activation == "relu" else o)
 
-    def observe(self, development: HeldOut, scores: NDArray[np.floating] | None) -> dict[str, float]:
-        scores = scores_of(self, development) if scores is None else scores
-        ranks = count_ranks(scores, development.target_columns)
+    def epoch_metrics(self, validation: HeldOut, scores: NDArray[np.floating] | None) -> dict[str, float]:
+        scores = score_candidates(self, validation) if scores is None else scores
+        ranks = count_ranks(scores, validation.target_columns)
         readings = {
             f"{metric} {ties}": float(values)
-            for metric, values_by_policy in summary(ranks, ks=(10,)).items()
+            for metric, values_by_policy in summarize(ranks, ks=(10,)).items()
             for ties, values in values_by_policy.items()
         }
-        return {"zero_share": float((scores == 0).mean()), **tie_counts(ranks), **readings}
+        return {"zero_share": float((scores == 0).mean()), **count_ties(ranks), **readings}

@@ -7,12 +7,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.dropout import Dropout
-from sdmr.harness.embedding import Embedding
-from sdmr.harness.initialise import he_normal, lecun_uniform, torch_bias
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.rows import gather
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.kernels.rows import gather
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training.layers import Dropout, init_he_normal, init_lecun_uniform, init_torch_bias
+from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.kernels.autograd import squared_distances, tanh
 from sdmr.models.variant import AS_RELEASED, Differences, Variant, check_choices, resolve_differences
 
@@ -35,7 +34,7 @@ class SDP(TorchRecommender):
         "dropout": (0.0, 0.2),
         "dropout_at_test": ("off", "off"),
         "initialization": ("he", "torch"),
-        "optimisation": (Optimisation(regularisation=0.01, negatives="hardest"), AS_RELEASED),
+        "optimization": (OptimizationConfig(regularization=0.01, negatives="hardest"), AS_RELEASED),
     }
 
     def __init__(
@@ -47,13 +46,13 @@ class SDP(TorchRecommender):
         dropout: float | None = None,
         dropout_at_test: Literal["off", "on"] | None = None,
         initialization: Literal["he", "torch"] | None = None,
-        optimisation: Optimisation | None = None,
+        optimization: OptimizationConfig | None = None,
     ) -> None:
         """`dim`: d, the embedding size. `layers`: L ≥ 1; d must be divisible by 2^(L − 1).
 
         None is the variant's choice (paper | released). `distance`: square | absolute, |e| for e ⊙ e in Eq. 5.
         `dropout`: 0 | 0.2, after the first layer, and not at test (`dropout_at_test`).
-        `initialization`: he | torch, the biases start at 0, or as PyTorch makes them. `optimisation`: see
+        `initialization`: he | torch, the biases start at 0, or as PyTorch makes them. `optimization`: see
         `sdmr.models.variant`.
         """
         choices = resolve_differences(
@@ -63,9 +62,9 @@ class SDP(TorchRecommender):
             dropout=dropout,
             dropout_at_test=dropout_at_test,
             initialization=initialization,
-            optimisation=optimisation,
+            optimization=optimization,
         )
-        super().__init__(choices.optimisation)
+        super().__init__(choices.optimization)
         check_choices(
             self,
             distance=(choices.distance, ("square", "absolute")),
@@ -91,12 +90,12 @@ class SDP(TorchRecommender):
             self.first_item.weight.copy_(-torch.eye(d))
             self.first_item.bias.zero_()
         for layer in further:
-            he_normal(layer)
-        lecun_uniform(self.output)
+            init_he_normal(layer)
+        init_lecun_uniform(self.output)
         if self.initialization == "torch":
-            torch_bias(self.first_item, fan_in=2 * d)
+            init_torch_bias(self.first_item, fan_in=2 * d)
             for layer in further:
-                torch_bias(layer)
+                init_torch_bias(layer)
         # BPR cancels b_o. What is left of its gradient is rounding noise, which Adam would amplify.
         self.output.bias.requires_grad_(False)
 
@@ -107,7 +106,7 @@ class SDP(TorchRecommender):
             The users' summand [B, d], the summand of each distinct candidate [n, d], and each candidate's row in the
             latter [B, C].
         """
-        (item,) = self.items.through((self.first_item, candidates))
+        (item,) = self.items.project_unique((self.first_item, candidates))
         return self.first_user(self.users(users)), *item
 
     def distances(self, users: Tensor, candidates: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The paper's equations, or the code that its authors released: one choice for each difference between the two.
 
 A model lists its differences, (the paper's value, the released one) by the name of a constructor argument. An argument
-that is left out has the variant's value. Where the released *training* differs, it is an option of `Optimisation`.
+that is left out has the variant's value. Where the released *training* differs, it is an option of
+`OptimizationConfig`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,20 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.training.optimizer import OptimizationConfig
 
 Variant = Literal["paper", "released"]
 Differences = Mapping[str, tuple[Any, Any]]
 
 # The hardest negative; λ as weight decay on everything; half the learning rate every 20 epochs; 50 epochs, whatever
 # they bring; the epoch of the best hit@10.
-AS_RELEASED = Optimisation(
-    negatives="hardest", regularise="all", halve_every=20, epochs=50, patience=50, select_by="hit@10"
+AS_RELEASED = OptimizationConfig(
+    negatives="hardest",
+    regularization_scope="all",
+    halve_learning_rate_every=20,
+    epochs=50,
+    patience=50,
+    selection_metric="hit@10",
 )
 
 

@@ -33,7 +33,7 @@ COMMANDS = [
 SCORE = next(command for command in COMMANDS if command.startswith("python -m sdmr.experiments.score"))
 WITH_EARLIER = {"python elsewhere.py": 1, SCORE: 2}
 # In place of the file of the data set that a command names. Its columns are those of the README's own csv file.
-SMALL = ("dataset._target_=sdmr.datasets.tables.csv_file", "+dataset.path=mine.csv", "+dataset.user=visitor")
+SMALL = ("dataset._target_=sdmr.datasets.tabular.load_csv", "+dataset.path=mine.csv", "+dataset.user=visitor")
 SMALL += ("+dataset.item=product", "+dataset.time=when")
 
 

@@ -16,7 +16,7 @@ from sdmr.experiments.bench.curves import draw
 from sdmr.experiments.bench.measure import GROUPS, TINY, Scale, bench
 from sdmr.experiments.jobs import CORES, at_least_one
 from sdmr.harness.files import save_json
-from sdmr.harness.records import environment
+from sdmr.harness.records import collect_environment
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["TQDM_DISABLE"] = "1"
     torch.set_num_threads(arguments.threads)
-    where = environment()
+    where = collect_environment()
     machine = f"{where['processor']}, {where['cores']} cores"
     print(f"{machine}; {arguments.threads} threads; commit {where['commit']}; ratio: times faster than the oracle")
     entries = bench(TINY if arguments.tiny else Scale(), arguments.only or tuple(GROUPS))

@@ -43,15 +43,15 @@ class Excerpt(Training):
         return self.whole.matrix
 
 
-def excerpt(training: Training, n_instances: int, n_development: int = 32) -> Excerpt:
+def excerpt(training: Training, n_instances: int, n_validation: int = 32) -> Excerpt:
     """A random excerpt to train on: an epoch is some steps of the whole data's, and is followed by a short ranking."""
-    instances, development = training.instances, training.development
+    instances, validation = training.instances, training.validation
     rng = np.random.default_rng(0)
     rows = rng.choice(len(instances), min(n_instances, len(instances)), replace=False)
     return Excerpt(
         training.n_users,
         training.n_items,
         Instances(instances.users[rows], instances.targets[rows], instances.contexts.take(rows)),
-        development.take(np.arange(min(n_development, len(development)))),
+        validation.take(np.arange(min(n_validation, len(validation)))),
         whole=training,
     )

@@ -3,7 +3,7 @@
 Everything is measured in one run, on the same random data of ML-100k's shape (see `inputs.py`). What is compared takes
 turns, and the least of several rounds counts, so that a machine whose speed drifts tells the same ratios. A training
 step is one of the training loop that every model is run by, on 256 positives with four negatives each: drawing them,
-gathering contexts, forward, backward and the optimiser. Settings are the plain ones of `sdmr.experiments.run`.
+gathering contexts, forward, backward and the optimizer. Settings are the plain ones of `sdmr.experiments.run`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 
+from sdmr.datasets.sampling import NegativeSampler
 from sdmr.datasets.task import Task, Training
-from sdmr.datasets.unseen import Unseen
 from sdmr.experiments.bench.inputs import excerpt, synthetic
 from sdmr.experiments.configs import MODELS, compose_run
-from sdmr.harness.ranking import count_ranks, rank
-from sdmr.harness.records import peak_memory
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.evaluation import rank
+from sdmr.harness.metrics import count_ranks
+from sdmr.harness.records import get_peak_memory
+from sdmr.harness.training.base import TorchRecommender
 
 ORACLES = {"sdp": "sdmr.experiments.bench.oracles.LiteralSDP", "sdm": "sdmr.experiments.bench.oracles.LiteralSDM"}
-OPTIMIZER = "model.optimisation.optimizer"
+OPTIMIZER = "model.optimization.optimizer"
 BATCH = 256
 
 
@@ -124,7 +125,7 @@ def of_training(model: TorchRecommender, training: Training) -> Measure:
 
     def measure() -> float:
         model.fit(training)
-        steps = -(-len(training.instances) // model.optimisation.batch_size)
+        steps = -(-len(training.instances) // model.optimization.batch_size)
         return min(entry["fit_seconds"] for entry in model.history[2:]) / steps
 
     return measure
@@ -170,15 +171,15 @@ def parts(scale: Scale) -> Iterator[Entry]:
     """The sampler, contexts and counting of ranks, each alone."""
     task = synthetic(*scale.shape, scale.n_candidates)
     instances, rng = task.training.instances, np.random.default_rng(0)
-    unseen, negatives = Unseen(task.training.matrix), {"count": scale.n_negatives, "of": "negatives"}
+    unseen, negatives = NegativeSampler(task.training.matrix), {"count": scale.n_negatives, "of": "negatives"}
     users = rng.choice(instances.users, scale.n_negatives // 4)
-    yield Entry("negatives", negatives, *least(scale.rounds, of_function(lambda: unseen.draw(users, 4, rng))))
-    vast = Unseen(synthetic(1_000, max(scale.catalogues), 20_000, 1).training.matrix)
+    yield Entry("negatives", negatives, *least(scale.rounds, of_function(lambda: unseen.sample(users, 4, rng))))
+    vast = NegativeSampler(synthetic(1_000, max(scale.catalogues), 20_000, 1).training.matrix)
     many = rng.integers(1_000, size=scale.n_negatives // 4)
     setting = negatives | {"items": max(scale.catalogues)}
-    yield Entry("negatives", setting, *least(scale.rounds, of_function(lambda: vast.draw(many, 4, rng))))
+    yield Entry("negatives", setting, *least(scale.rounds, of_function(lambda: vast.sample(many, 4, rng))))
     gathered = {"count": len(instances), "of": "contexts", "context_length": 20}
-    yield Entry("contexts", gathered, *least(scale.rounds, of_function(lambda: instances.contexts.latest(20))))
+    yield Entry("contexts", gathered, *least(scale.rounds, of_function(lambda: instances.contexts.last_n(20))))
     scores, columns = rng.random(task.test.candidates.shape, dtype=np.float32), task.test.target_columns
     counted = {"count": scores.size, "of": "scores"}
     yield Entry("count ranks", counted, *least(scale.rounds, of_function(lambda: count_ranks(scores, columns))))
@@ -228,7 +229,7 @@ def memory(scale: Scale) -> Iterator[Entry]:
 def _peak(scale: Scale, choice: str, overrides: Sequence[str], oracle: bool) -> tuple[float, float]:
     training = excerpt(synthetic(*scale.shape, scale.n_candidates).training, scale.few * BATCH)
     seconds = of_training(recommender(choice, *overrides, oracle=oracle), training)()
-    return seconds, peak_memory()
+    return seconds, get_peak_memory()
 
 
 def side_by_side(scale: Scale) -> Iterator[Entry]:

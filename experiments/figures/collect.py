@@ -50,7 +50,7 @@ def command_line(
         setting = text.partition("=")[0].lstrip("+")
         if setting in axes:
             raise argparse.ArgumentTypeError(f"{text} would belie the figure's labels; see the options of this command")
-        if setting == "protocol.ties":
+        if setting == "protocol.tie_policy":
             raise argparse.ArgumentTypeError(f"{text}: figures count ties with their expected value")
         return heeded(text)
 

@@ -1,4 +1,4 @@
-"""Learning curves of every trained model: development NDCG@10 and training loss by epoch.
+"""Learning curves of every trained model: validation NDCG@10 and training loss by epoch.
 
 `python -m sdmr.experiments.figures.curves --dataset ml-100k --seeds 3`
 """
@@ -27,7 +27,7 @@ def rows_of(sources: Mapping[Key, Source]) -> list[dict[str, Any]]:
         record = source.record
         for entry in record.get("history", [])[1:]:
             row = {"dataset": record["dataset"], "model": model, "seed": seed, "epoch": entry["epoch"]}
-            values = {name: entry[name] for name in ("development", "loss")}
+            values = {name: entry[name] for name in ("validation", "loss")}
             commit = record["environment"]["commit"]
             rows.append({**row, **values, "is_best": entry["epoch"] == record["best_epoch"], "commit": commit})
     return rows
@@ -50,12 +50,12 @@ def draw(rows: Sequence[Mapping[str, Any]], told: str) -> Figure:
             curve = [row for row in of_model if row["seed"] == seed]
             epochs = [row["epoch"] for row in curve]
             best = [place for place, row in enumerate(curve) if row["is_best"]]
-            for axes, name in ((above, "development"), (below, "loss")):
+            for axes, name in ((above, "validation"), (below, "loss")):
                 axes.plot(epochs, [row[name] for row in curve], markevery=best, label=f"seed {seed}", **style(seed))
         above.set_title(model_of(model).name)
         above.tick_params(labelbottom=False)
         if number % columns == 0:
-            above.set_ylabel("development\nNDCG@10")
+            above.set_ylabel("validation\nNDCG@10")
             below.set_ylabel("loss\na positive")
         if number + columns >= len(models):
             below.set_xlabel("epoch")
@@ -72,7 +72,7 @@ def main() -> int:
     if not rows:
         return 0
     missing = f"; {wanted - len(sources)} of {wanted} runs are missing" if len(sources) < wanted else ""
-    told = f"{given.dataset}; the mark is the epoch that is kept, the best by development NDCG@10{missing}"
+    told = f"{given.dataset}; the mark is the epoch that is kept, the best by validation NDCG@10{missing}"
     told += made_with(given)
     publish(draw(rows, told), given.plots, given.name, rows)
     return 0

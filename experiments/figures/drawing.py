@@ -12,7 +12,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sdmr.datasets.sources import write_whole
+from sdmr.datasets.files import write_atomic
 
 # Okabe and Ito's colours, told apart by colour-blind eyes; in grey, markers and dashes tell the lines apart.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -66,7 +66,7 @@ def publish(figure: Figure, folder: Path, name: str, rows: Sequence[Mapping[str,
     for suffix, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         content = io.BytesIO()
         figure.savefig(content, format=suffix, dpi=150, metadata=metadata)
-        write_whole(folder / f"{name}.{suffix}", content.getvalue())
+        write_atomic(folder / f"{name}.{suffix}", content.getvalue())
     write_csv(folder / f"{name}.csv", rows)
     print(f"{folder}/{name}.png, .pdf and .csv")
 
@@ -77,4 +77,4 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(path, text.getvalue().encode())
+    write_atomic(path, text.getvalue().encode())

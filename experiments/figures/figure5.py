@@ -76,7 +76,7 @@ class Pairs:
 
 def pairs_of(instances: Instances, length: int, matrix: csr_matrix) -> Pairs:
     """The pairs of the instances and their `length` latest context items."""
-    contexts = instances.contexts.latest(length)
+    contexts = instances.contexts.last_n(length)
     row, column = np.nonzero(contexts != instances.contexts.padding)
     pmi = Cooccurrence(matrix).pmi(instances.targets[row], contexts[row, column])
     kept = np.isfinite(pmi)
@@ -178,7 +178,7 @@ def main() -> int:
     models = {key: load(run, task) for key, run in runs.items()}
     length = next(iter(models.values())).context_length
     pairs = pairs_of(task.test, length, task.training.matrix)
-    instances = (task.test.users, task.test.contexts.latest(length), task.test.targets)
+    instances = (task.test.users, task.test.contexts.last_n(length), task.test.targets)
     weights = {key: attention_of(model, *instances)[:, pairs.row, pairs.column] for key, model in models.items()}
     rows = correlations(pairs, weights, paper_values(given.dataset))
     of_pairs = f"{given.dataset}, d = {given.dim}: {len(pairs.pmi):,} pairs of a test target and a context item"

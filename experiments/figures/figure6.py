@@ -20,7 +20,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sdmr.datasets.sources import write_whole
+from sdmr.datasets.files import write_atomic
 from sdmr.experiments.configs import MODELS, compose_run
 from sdmr.experiments.figures.collect import Source, Wanted, command_line, made_with, sources_of
 from sdmr.experiments.figures.drawing import canvas, is_missing, note, publish, style
@@ -173,7 +173,7 @@ def copy_records(wanted: Mapping[Point, Wanted], sources: Mapping[Point, Source]
     for point, source in sources.items():
         target = wanted[point].published
         if target is not None and not source.is_published:
-            write_whole(target, source.path.read_bytes())
+            write_atomic(target, source.path.read_bytes())
 
 
 def main() -> int:

@@ -19,16 +19,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
-from sdmr.datasets.parsing import DataError
+from sdmr.datasets.movielens import Movie, load_ml_1m_movies, load_ml_100k_movies
 from sdmr.datasets.task import Task
-from sdmr.datasets.titles import Film, ml_1m_films, ml_100k_films
 from sdmr.experiments.execute import Run, prepared
 from sdmr.experiments.figures.attention import attention_of, ids_of, load, wanted
 from sdmr.experiments.figures.collect import command_line, made_with, runs_of, tell_missing
 from sdmr.experiments.figures.drawing import canvas, note, publish
 
-FILMS: dict[str, Callable[[], dict[int, Film]]] = {"ml-100k": ml_100k_films, "ml-1m": ml_1m_films}
+FILMS: dict[str, Callable[[], dict[int, Movie]]] = {"ml-100k": load_ml_100k_movies, "ml-1m": load_ml_1m_movies}
 PAPER = {"target": "Fire Down Below (1997)", "seen": "Money Talks (1997)"}
 
 
@@ -48,7 +48,7 @@ class Names:
 
     users: NDArray[Any]  # [n_users] raw ids
     items: NDArray[Any]  # [n_items]
-    films: Mapping[int, Film]  # by raw id; empty where there are none
+    films: Mapping[int, Movie]  # by raw id; empty where there are none
 
     def user(self, raw: str) -> int:
         """The number of a user. Raises ValueError if there is no such user."""
@@ -76,7 +76,7 @@ class Names:
 
 def names_of(run: Run) -> Names:
     """The raw ids of the run's data, and its films if they are to be had."""
-    films: dict[int, Film] = {}
+    films: dict[int, Movie] = {}
     if run.dataset in FILMS:
         try:
             films = FILMS[run.dataset]()
@@ -91,14 +91,14 @@ def cases(task: Task, length: int, user: int | None, targets: Collection[int], s
     Without `user` it may be anyone's, without `targets` any target; with `seen`, one of these items is in the context,
     unless there is no such instance.
     """
-    parts = {"test": task.test, "development": task.training.development, "training": task.training.instances}
+    parts = {"test": task.test, "validation": task.training.validation, "training": task.training.instances}
     for among in (seen, ()) if seen else ((),):
         for part, instances in parts.items():
             fits = np.ones(len(instances), dtype=bool) if user is None else instances.users == user
             if targets:
                 fits &= np.isin(instances.targets, list(targets))
             rows = np.flatnonzero(fits)
-            contexts = instances.contexts.latest(length, rows)
+            contexts = instances.contexts.last_n(length, rows)
             is_full = (contexts != instances.contexts.padding).any(axis=1)
             if among:
                 is_full &= np.isin(contexts, list(among)).any(axis=1)
@@ -106,7 +106,7 @@ def cases(task: Task, length: int, user: int | None, targets: Collection[int], s
                 yield Case(int(instances.users[row]), int(instances.targets[row]), context, f"a {part} instance")
     if user is not None:
         own = np.flatnonzero(task.test.users == user)[:1]
-        for context in task.test.contexts.latest(length, own):
+        for context in task.test.contexts.last_n(length, own):
             for target in targets:
                 yield Case(user, target, context, "the context of a test instance, with a target that is not its own")
 

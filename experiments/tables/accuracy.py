@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sdmr.datasets.parsing import DataError
+from sdmr.datasets.errors import DataError
 from sdmr.experiments import chosen
 from sdmr.experiments.configs import CONF, MODELS, compose_run, model_of, ties_of
 from sdmr.experiments.execute import make_run, told_when_cut_off
@@ -24,7 +24,7 @@ from sdmr.experiments.jobs import CORES, at_least_one, heeded, run_all
 from sdmr.experiments.tables.cells import (
     METRICS,
     Cell,
-    best_on_development,
+    best_on_validation,
     cells_of,
     comparisons,
     per_user,
@@ -32,7 +32,7 @@ from sdmr.experiments.tables.cells import (
     rows,
 )
 from sdmr.experiments.uncertainty import paired
-from sdmr.harness.ranking import Ties
+from sdmr.harness.metrics import TiePolicy
 from sdmr.harness.records import read_record
 
 DEFAULTS = {3: ["ml-100k"], 4: ["ta-feng"]}
@@ -78,7 +78,7 @@ def job(dataset: str, model: str, seed: int, config: str, overrides: Sequence[st
 
 def has_seed(model: str) -> bool:
     """Whether a model draws anything, as anyone's own may. Those that do not are run once."""
-    return model not in MODELS or "optimisation" in compose_run([f"model={model}"])[0]["model"]
+    return model not in MODELS or "optimization" in compose_run([f"model={model}"])[0]["model"]
 
 
 def print_table(
@@ -104,7 +104,7 @@ def print_table(
             print(line.rstrip())
 
 
-def told_comparisons(dataset: str, records: Mapping[str, Sequence[Path]], ties: Ties) -> Iterator[str]:
+def told_comparisons(dataset: str, records: Mapping[str, Sequence[Path]], ties: TiePolicy) -> Iterator[str]:
     """A line for each class of one's own, against the best baseline, and for the paper's models against each group's.
 
     `records`: those of each model on the data set; `ties`: how the metrics read one.
@@ -112,20 +112,20 @@ def told_comparisons(dataset: str, records: Mapping[str, Sequence[Path]], ties: 
     for c in comparisons(dataset, {model: paths for model, paths in records.items() if model in MODELS}, ties):
         low, high = c.interval
         yield (
-            f"{dataset}, {c.model} less {c.baseline}, the best {c.group} baseline here by development: NDCG@10 "
+            f"{dataset}, {c.model} less {c.baseline}, the best {c.group} baseline here by validation: NDCG@10 "
             f"{c.difference:+.3f} ({low:+.3f} … {high:+.3f}), p {p_value(c.corrected, '= ')} "
             "(paired t-test over users, Holm)"
         )
     ours = {m: paths for m, paths in records.items() if m in MODELS}
     baselines = {m: paths for m, paths in ours.items() if MODELS[m].target.startswith("sdmr.baselines.")}
     for model in (model for model in records if model not in MODELS and baselines):
-        best = best_on_development(baselines)
+        best = best_on_validation(baselines)
         texts = []
         for metric in METRICS:
             mean, (low, high), p = paired(*(per_user(records[one], metric, ties) for one in (model, best)))
             texts.append(f"{metric} {mean:+.3f} ({low:+.3f} … {high:+.3f}), p {p_value(p, '= ')}")
         yield (
-            f"{dataset}, {model_of(model).name} less {MODELS[best].name}, the best baseline here by development: "
+            f"{dataset}, {model_of(model).name} less {MODELS[best].name}, the best baseline here by validation: "
             f"{'; '.join(texts)} (paired t-test over users)"
         )
 

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sdmr.datasets.sources import write_whole
+from sdmr.datasets.files import write_atomic
 from sdmr.experiments.configs import MODELS, compose_run
 from sdmr.experiments.execute import make_run, told_when_cut_off
 from sdmr.experiments.figures.collect import Source, Wanted, sources_of
@@ -28,7 +26,8 @@ from sdmr.experiments.tables.accuracy import has_seed
 from sdmr.experiments.tables.audit_report import Records, report, tidy
 from sdmr.experiments.tables.cells import chosen_beside, ranks_beside
 from sdmr.experiments.tables.factors import AS_RANKED, FACTORS, ORDER, ORDERS, RULE, SHORT, TIES
-from sdmr.harness.ranking import Ranks, tie_counts
+from sdmr.harness.metrics import count_ties
+from sdmr.harness.records import read_ranks
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,7 @@ def records_of(sources: Mapping[Place, Source]) -> Records:
     for place in sorted(sources, key=lambda place: place.seed):
         record = sources[place].record
         if "ties" not in record:  # records of Table 3 that are older than these counts
-            with np.load(ranks_beside(sources[place].path)) as saved:
-                record["ties"] = tie_counts(Ranks(saved["above"], saved["tied"]))
+            record["ties"] = count_ties(read_ranks(ranks_beside(sources[place].path))[1])
         records.setdefault((place.dataset, place.factor, place.model), []).append(record)
     return records
 
@@ -150,9 +148,9 @@ def main() -> int:
     if arguments.publish:
         for place, source in sources.items():
             if not source.is_published:
-                write_whole(arguments.results / "records" / "audit" / place.record, source.path.read_bytes())
-        write_whole(arguments.results / "audit.csv", tidy(records).encode())
-        write_whole(arguments.results / "audit.md", text.encode())
+                write_atomic(arguments.results / "records" / "audit" / place.record, source.path.read_bytes())
+        write_atomic(arguments.results / "audit.csv", tidy(records).encode())
+        write_atomic(arguments.results / "audit.md", text.encode())
     return 1 if arguments.train and len(sources) < len(runs) else 0
 
 

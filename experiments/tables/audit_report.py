@@ -30,7 +30,7 @@ from sdmr.experiments.tables.factors import (
     TIES,
     Factor,
 )
-from sdmr.harness.ranking import READINGS
+from sdmr.harness.metrics import TIE_POLICIES
 
 
 def cell(records: Sequence[Mapping[str, Any]], reading: str) -> str:
@@ -69,7 +69,7 @@ def factors(records: Records) -> list[str]:
         "Every row but the first departs from the default protocol, or from the paper's equations, as its name says; "
         f"where the variant is the released one, SDP has {RELEASED_EPOCHS['sdp']} epochs and SDM "
         f"{RELEASED_EPOCHS['sdm']}, λ 0.001. All of the released choices: {', '.join(AS_RANKED)} (less `protocol.`), "
-        "and for SDP, SDM and SDMR `model.variant=released`. An item of each user stays for development all the same, "
+        "and for SDP, SDM and SDMR `model.variant=released`. An item of each user stays for validation all the same, "
         "which the authors' program does not have: a random one, or the next-to-last.",
         "",
         f"| | {' | '.join(MODELS[model].name for model in models)} |",
@@ -88,7 +88,7 @@ def ties_by_epoch(records: Records, dataset: str) -> list[str]:
     found = records.get((dataset, "released", "sdmr"), ())
     if not found:
         return []
-    parts = (f"{part.upper()} {found[0]['config']['model'][part]['optimisation']['epochs']}" for part in ("sdp", "sdm"))
+    parts = (f"{part.upper()} {found[0]['config']['model'][part]['optimization']['epochs']}" for part in ("sdp", "sdm"))
     lines = [
         f"## SDMR as released, {dataset}: one set of scores, three readings",
         "",
@@ -127,7 +127,7 @@ def tie_statistics(records: Records) -> list[str]:
         of = records.get(("ml-100k", "honest", model), ())
         if of:
             share, tied = (statistics.mean(r["ties"][name] for r in of) for name in ("tied_share", "mean_tied"))
-            ndcg = {t: statistics.mean(r["test"]["NDCG@10"][t] for r in of) for t in READINGS}
+            ndcg = {t: statistics.mean(r["test"]["NDCG@10"][t] for r in of) for t in TIE_POLICIES}
             spread = f"{ndcg['expected']:.3f} | {ndcg['optimistic'] - ndcg['pessimistic']:.3f}"
             lines.append(f"| {MODELS[model].name} | {share:.1%} | {tied:.1f} | {spread} | {len(of)} |")
     return lines
@@ -206,16 +206,16 @@ def tidy(records: Records) -> str:
     """One row a data set, factor, model, metric and reading of ties, as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("dataset", "factor", "model", "metric", "ties", "mean", "spread", "seeds", "departures", "commit"))
+    writer.writerow(("dataset", "factor", "model", "metric", "ties", "mean", "spread", "seeds", "deviations", "commit"))
     for (dataset, factor, model), of in records.items():
-        departures = ", ".join(f"{name}={value}" for name, value in of[0].get("departures", {}).items())
+        deviations = ", ".join(f"{name}={value}" for name, value in of[0].get("deviations", {}).items())
         commit = ", ".join(sorted({record["environment"]["commit"] or "" for record in of}))
         for metric in METRICS:
             for reading in of[0]["test"][metric]:
                 values = [record["test"][metric][reading] for record in of]
                 spread = f"{statistics.stdev(values):.4f}" if values[1:] else ""
                 mean = f"{statistics.mean(values):.4f}"
-                writer.writerow((dataset, factor, model, metric, reading, mean, spread, len(of), departures, commit))
+                writer.writerow((dataset, factor, model, metric, reading, mean, spread, len(of), deviations, commit))
     return text.getvalue()
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.configs import MODELS
 from sdmr.experiments.uncertainty import by_user, holm, interval, paired, verdict
-from sdmr.harness.ranking import Ranks, Ties
-from sdmr.harness.records import read_record
+from sdmr.harness.metrics import TiePolicy
+from sdmr.harness.records import read_ranks, read_record
 
 METRICS = ("hit@10", "NDCG@10")
 PAPER = Path(__file__).parent.parent / "paper"
@@ -74,7 +74,7 @@ def rows() -> list[str]:
     return list(MODELS)
 
 
-def cells_of(table: int, dataset: str, model: str, records: Sequence[Path], ties: Ties = "expected") -> list[Cell]:
+def cells_of(table: int, dataset: str, model: str, records: Sequence[Path], ties: TiePolicy = "expected") -> list[Cell]:
     """Both cells of a model (its printed name) from the records of its seeds, with their ranks beside them.
 
     `ties`: how the values read a tie; the interval and where the paper's value lies hold for the expected ones.
@@ -100,35 +100,34 @@ def cells_of(table: int, dataset: str, model: str, records: Sequence[Path], ties
     return cells
 
 
-def _over_seeds(records: Sequence[Path], metric: str, ties: Ties) -> tuple[IntArray, NDArray[np.float64]]:
+def _over_seeds(records: Sequence[Path], metric: str, ties: TiePolicy) -> tuple[IntArray, NDArray[np.float64]]:
     """The user of each instance, and the mean of the metric over the seeds."""
     values = []
     for path in records:
-        with np.load(ranks_beside(path)) as saved:
-            users, ranks = saved["users"], Ranks(saved["above"], saved["tied"], saved.get("place"))
+        users, ranks = read_ranks(ranks_beside(path))
         values.append(ranks.hit(10, ties) if metric == "hit@10" else ranks.ndcg(10, ties))
     return users, np.mean(values, axis=0)
 
 
-def per_user(records: Sequence[Path], metric: str, ties: Ties = "expected") -> NDArray[np.float64]:
+def per_user(records: Sequence[Path], metric: str, ties: TiePolicy = "expected") -> NDArray[np.float64]:
     """[n_users] the metric's mean over the seeds and over the user's test instances, in the order of users."""
     total, number = by_user(*_over_seeds(records, metric, ties))
     return total / number
 
 
-def best_on_development(records: Mapping[str, Sequence[Path]]) -> str:
-    """The model (a key of `records`) with the best mean development NDCG@10 over its seeds."""
+def best_on_validation(records: Mapping[str, Sequence[Path]]) -> str:
+    """The model (a key of `records`) with the best mean validation NDCG@10 over its seeds."""
 
-    def development(model: str) -> float:
+    def validation(model: str) -> float:
         read = (read_record(path) for path in records[model])
-        return statistics.mean(record["development"]["NDCG@10"]["expected"] for record in read)
+        return statistics.mean(record["validation"]["NDCG@10"]["expected"] for record in read)
 
-    return max(records, key=development)
+    return max(records, key=validation)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One of the paper's models against the baseline of a group that is best on development: NDCG@10 on test."""
+    """One of the paper's models against the baseline of a group that is best on validation: NDCG@10 on test."""
 
     dataset: str
     model: str  # as the paper prints it
@@ -145,14 +144,14 @@ class Comparison:
         return f"{self.group[0]}{'+' if self.difference > 0 else '−'}" if self.corrected < 0.05 else ""
 
 
-def comparisons(dataset: str, records: Mapping[str, Sequence[Path]], ties: Ties = "expected") -> list[Comparison]:
+def comparisons(dataset: str, records: Mapping[str, Sequence[Path]], ties: TiePolicy = "expected") -> list[Comparison]:
     """SDP, SDM and SDMR against the best baseline of each group. `records`: those of each model (its choice)."""
     group_of, found = groups(3), []
     for model in ("sdp", "sdm", "sdmr"):
         for group in GROUPS:
             baselines = {m: paths for m, paths in records.items() if paths and group_of.get(MODELS[m].name) == group}
             if records.get(model) and baselines:
-                best = best_on_development(baselines)
+                best = best_on_validation(baselines)
                 test = paired(*(per_user(records[one], "NDCG@10", ties) for one in (model, best)))
                 found.append((MODELS[model].name, group, MODELS[best].name, *test))
     corrected = holm([p for *_, p in found])

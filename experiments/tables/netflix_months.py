@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from sdmr.datasets.filters import core
-from sdmr.datasets.netflix import ratings
-from sdmr.datasets.parsing import DataError, as_interactions
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.filters import k_core
+from sdmr.datasets.netflix import read_ratings
+from sdmr.datasets.parsing import to_interactions
 from sdmr.experiments.tables.statistics import PAPER
 
 
-def months(least: int = 5) -> pd.DataFrame:
+def months(min_count: int = 5) -> pd.DataFrame:
     """Each month's users, items and interactions after the 5-core, in one pass and iterated; the nearest month first.
 
     The distance to the paper's counts is the sum of the three |log(ours / paper)|. Raises DataError if the Prize's
@@ -26,18 +27,18 @@ def months(least: int = 5) -> pd.DataFrame:
         paper = next(row for row in csv.DictReader(lines) if row["dataset"] == "netflix")
     goal = [int(paper[name]) for name in ("users", "items", "interactions")]
     parts = defaultdict(list)
-    for part in tqdm(ratings(), desc="reading", unit=" parts"):
+    for part in tqdm(read_ratings(), desc="reading", unit=" parts"):
         for (year, month), rows in part.groupby([part["date"].dt.year, part["date"].dt.month]):
             parts[f"{year}-{month:02}"].append(rows[["user", "item"]].astype(np.int32))
     found = []
     for month in sorted(parts):
-        whole = as_interactions(pd.concat(parts.pop(month)))
-        for iterated in (False, True):
-            kept = core(whole, least, iterated)
+        whole = to_interactions(pd.concat(parts.pop(month)))
+        for iterative in (False, True):
+            kept = k_core(whole, min_count, iterative)
             counts = [kept.n_users, kept.n_items, len(kept)]
             distance = np.abs(np.log(np.maximum(counts, 0.5) / goal)).sum()  # a month may be left with nothing
-            found.append((month, iterated, *counts, distance))
-    columns = ["month", "iterated", "users", "items", "interactions", "distance"]
+            found.append((month, iterative, *counts, distance))
+    columns = ["month", "iterative", "users", "items", "interactions", "distance"]
     return pd.DataFrame(found, columns=columns).sort_values("distance", ignore_index=True)
 
 

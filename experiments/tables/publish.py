@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sdmr.datasets.sources import write_whole
+from sdmr.datasets.files import write_atomic
 from sdmr.experiments import chosen
 from sdmr.experiments.configs import MODELS, compose_run, ties_of
 from sdmr.experiments.execute import OF_THE_PAPER, Run, make_run, seconds_in_all
@@ -39,15 +39,19 @@ COLUMNS = (
     *("dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optimistic", "pessimistic"),
     *("low", "high", "verdict", "settings", "marks"),
 )
-NOT_OF_THE_RANKED = ("select_on", "dev_item", *OF_THE_PAPER)  # departures that leave the test items and candidates
+NOT_OF_THE_RANKED = (
+    "select_on",
+    "validation_item",
+    *OF_THE_PAPER,
+)  # deviations that leave the test items and candidates
 LATE = "best_among_last_5_allowed"
 NOTE = (
     "Each cell: the paper's value | ours ± sample standard deviation over seeds (– for one seed, or a model without), "
     "[95 % bootstrap interval over users] | where the paper's value lies, seen from that interval. Ties count with "
-    "their expected value. Settings: plain (d 64, one setting a model on every data set), or chosen on development."
+    "their expected value. Settings: plain (d 64, one setting a model on every data set), or chosen on validation."
 )
 MARKS = (
-    "g+ (g−): NDCG@10 is above (below) that of the general baseline that is best on development, s+ (s−) of the "
+    "g+ (g−): NDCG@10 is above (below) that of the general baseline that is best on validation, s+ (s−) of the "
     "sequential one; paired t-tests over users (the mean over seeds, and over a user's baskets), Holm-corrected over "
     "the comparisons on the data set, p < .05."
 )
@@ -57,13 +61,13 @@ def copy_records(table: Path, dataset: str, model: str, runs: Sequence[Run], con
     """Put records and ranks of all seeds of a model, and its chosen settings, in place of those published before."""
     settings = chosen_beside(table / dataset, model)
     if config == "chosen":
-        write_whole(settings, chosen.path_of(dataset, model).read_bytes())
+        write_atomic(settings, chosen.path_of(dataset, model).read_bytes())
     else:
         settings.unlink(missing_ok=True)
     for seed, run in enumerate(runs):
         target = table / dataset / f"{model}-{seed}-record.json"
-        write_whole(ranks_beside(target), (run.folder / "ranks.npz").read_bytes())
-        write_whole(target, (run.folder / "record.json").read_bytes())
+        write_atomic(ranks_beside(target), (run.folder / "ranks.npz").read_bytes())
+        write_atomic(target, (run.folder / "record.json").read_bytes())
 
 
 def marks_of(comparisons: Sequence[Comparison]) -> dict[tuple[str, str, str], str]:
@@ -83,7 +87,7 @@ def markdown(
     searches: Sequence[str],
 ) -> str:
     """The table for reading, the rows of improvement under it, then how the cells were made."""
-    lines = [f"# Table {table}, reproduced", "", NOTE, "", *departures_of(records)]
+    lines = [f"# Table {table}, reproduced", "", NOTE, "", *deviations_of(records)]
     datasets, marks = list(dict.fromkeys(cell.dataset for cell in cells)), marks_of(comparisons)
     for dataset in datasets:
         lines += [f"## {dataset}", "", "| model | " + " | ".join(METRICS) + " | ties | settings | seeds | commit |"]
@@ -126,11 +130,11 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
-def departures_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def deviations_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """A caption for records that were not made by the default protocol; nothing, if there are none."""
     named: dict[str, set[str]] = {}
     for record in records:
-        found = record.get("departures")
+        found = record.get("deviations")
         if found:
             told = ", ".join(f"{name}={value}" for name, value in found.items())
             named.setdefault(told, set()).add(f"{record['model'].rpartition('.')[2]} on {record['dataset']}")
@@ -214,7 +218,7 @@ def searches_of(results: Path, dataset: str) -> list[str]:
     for path in (results / "sweeps" / dataset).glob("*.csv"):
         with path.open(encoding="utf-8") as lines:
             found += [float(row["seconds"]) for row in csv.DictReader(lines) if row["seconds"]]
-    where = f"on development items (results/sweeps/{dataset}/)"
+    where = f"on validation items (results/sweeps/{dataset}/)"
     minutes = f"{sum(found) / 60:.0f} single-thread minutes"
     return [f"Settings on {dataset} were chosen from {len(found)} runs, {minutes}, {where}."] if found else []
 
@@ -241,8 +245,8 @@ def _percent(value: float | None) -> str:
 
 def _ranked(record: Mapping[str, Any]) -> tuple[Any, ...]:
     """What tells a record's test instances and candidates from others, with which no user can be paired."""
-    departures = {k: v for k, v in record.get("departures", {}).items() if k not in NOT_OF_THE_RANKED}
-    return record["data"], record["config"].get("split_seed", 0), tuple(sorted(departures.items()))
+    deviations = {k: v for k, v in record.get("deviations", {}).items() if k not in NOT_OF_THE_RANKED}
+    return record["data"], record["config"].get("split_seed", 0), tuple(sorted(deviations.items()))
 
 
 def _exact(value: float | None) -> str:
@@ -258,7 +262,7 @@ def main() -> int:
     if strange := [dataset for dataset in arguments.datasets if dataset not in DATASETS[arguments.table]]:
         sys.exit(f"{', '.join(strange)}: table {arguments.table} has {', '.join(DATASETS[arguments.table])}")
     if ties_of(arguments.overrides) != "expected":
-        sys.exit("protocol.ties: what is published counts ties with their expected value, and tells the bounds")
+        sys.exit("protocol.tie_policy: what is published counts ties with their expected value, and tells the bounds")
     folder = arguments.results / "records" / f"table{arguments.table}"
     for dataset in arguments.datasets:
         complete = {}
@@ -310,7 +314,7 @@ def main() -> int:
         "csv": tidy(cells, tests),
     }
     for suffix, text in made.items():
-        write_whole(arguments.results / f"table{arguments.table}.{suffix}", text.encode())
+        write_atomic(arguments.results / f"table{arguments.table}.{suffix}", text.encode())
     print(made["md"])
     return 0
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sdmr.datasets.parsing import DataError
-from sdmr.datasets.sources import write_whole
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.files import write_atomic
 from sdmr.experiments.configs import MODELS, compose_run
 from sdmr.experiments.execute import make_run
 from sdmr.experiments.jobs import CORES, at_least_one, heeded, run_all
@@ -27,7 +27,7 @@ from sdmr.experiments.tables.accuracy import job
 DATASETS = ("ml-100k", "ml-1m", "netflix-sample", "epinions", "ta-feng", "ijcai-15")
 COLUMNS = ("dataset", "model", "epoch_seconds", "rank_seconds", "peak_mib", "commit")
 NOTE = (
-    "Each cell: seconds of an epoch (of the whole fit, where there are none) + seconds to rank all development and "
+    "Each cell: seconds of an epoch (of the whole fit, where there are none) + seconds to rank all validation and "
     "test instances | peak memory of the process in MiB, of which some 400 are PyTorch and the other packages. One "
     "thread; by the wall clock, other runs beside it, so that the seconds are upper bounds. –: not run yet."
 )
@@ -99,15 +99,15 @@ def main() -> int:
             failures.append(f"{model} on {dataset}: {outcome.error}")
             continue
         text = json.dumps(outcome.record, indent=1, ensure_ascii=False) + "\n"
-        write_whole(folder / dataset / f"{model}.json", text.encode())
+        write_atomic(folder / dataset / f"{model}.json", text.encode())
     rows = costs(folder)
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     text = markdown(rows, arguments.overrides)
-    write_whole(arguments.results / "smoke.csv", table.getvalue().encode())
-    write_whole(arguments.results / "smoke.md", text.encode())
+    write_atomic(arguments.results / "smoke.csv", table.getvalue().encode())
+    write_atomic(arguments.results / "smoke.md", text.encode())
     print(text)
     for failure in failures:
         print(f"FAILED {failure}", file=sys.stderr)

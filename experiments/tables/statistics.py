@@ -11,9 +11,9 @@ from pathlib import Path
 from hydra import compose, initialize
 from hydra.utils import get_method
 
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.files import write_atomic
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import DataError
-from sdmr.datasets.sources import write_whole
 from sdmr.experiments.configs import register
 
 PAPER = Path(__file__).parent.parent / "paper"
@@ -140,8 +140,8 @@ def main() -> None:
     writer.writeheader()
     writer.writerows(cells)
     readable = markdown(arguments.table, cells)
-    write_whole(path, text.getvalue().encode())
-    write_whole(arguments.results / f"table{arguments.table}.md", readable.encode())
+    write_atomic(path, text.getvalue().encode())
+    write_atomic(arguments.results / f"table{arguments.table}.md", readable.encode())
     print(readable)
 
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from sdmr.harness.loops import call
-from sdmr.harness.rows import sum_at
+from sdmr.harness.kernels.rows import scatter_sum
+from sdmr.harness.kernels.threads import run_loop
 from sdmr.models.kernels import loops
 
 
@@ -99,14 +99,14 @@ class _SquaredDistances(torch.autograd.Function):
     def forward(ctx: Any, user: Tensor, item: Tensor, item_index: Tensor, weight: Tensor) -> Tensor:
         inputs = _exponential(user), item_index, _exponential(item), weight
         ctx.save_for_backward(*inputs)
-        (distances,) = call(loops.distances, item_index.numel() * len(weight), *inputs[:2], shared=inputs[2:])
+        (distances,) = run_loop(loops.distances, item_index.numel() * len(weight), *inputs[:2], shared=inputs[2:])
         return distances
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         user, item_index, *shared = ctx.saved_tensors
         inputs = user, item_index, gradient
-        grad_user, grad_item, grad_weight = call(loops.distances_backward, 0, *inputs, shared=shared)
+        grad_user, grad_item, grad_weight = run_loop(loops.distances_backward, 0, *inputs, shared=shared)
         return grad_user, grad_item, None, grad_weight
 
 
@@ -118,14 +118,14 @@ class _Hops(torch.autograd.Function):
         user_in, item_in, keys, user_out, item_out, values, c_query, d_query, gate, gate_bias = inputs
         exp_item_in, exp_item_out = _exponential(item_in), _exponential(item_out)
         work = item_index.numel() * user_in.shape[1]
-        (q,) = call(loops.tanh_of_sums, work, _exponential(user_in), item_index, shared=[exp_item_in])  # Eq. 7
-        (p,) = call(loops.tanh_of_sums, work, _exponential(user_out), item_index, shared=[exp_item_out])  # Eq. 8
+        (q,) = run_loop(loops.tanh_of_sums, work, _exponential(user_in), item_index, shared=[exp_item_in])  # Eq. 7
+        (p,) = run_loop(loops.tanh_of_sums, work, _exponential(user_out), item_index, shared=[exp_item_out])  # Eq. 8
         output = _exponential(linear(p, d_query))
         memory = output, _exponential(keys)[context_index], _exponential(values)[context_index], is_padding
         saved_hops = []
         for hop in range(n_hops):
             query = _exponential(linear(q, c_query))
-            e, attention = call(loops.attend, q.numel() * context_index.shape[1], query, *memory)  # Eq. 9-13, 16
+            e, attention = run_loop(loops.attend, q.numel() * context_index.shape[1], query, *memory)  # Eq. 9-13, 16
             saved_hops.append([q, query, attention])
             if hop + 1 < n_hops:
                 g = linear(q, gate, gate_bias).sigmoid_()  # Eq. 14
@@ -149,20 +149,20 @@ class _Hops(torch.autograd.Function):
         for q, query, attention, *gated in reversed(ctx.saved_hops):
             q_active = _take_rows(q, rows)
             if gated:
-                grad_g, grad_q, grad_e = call(loops.gate_backward, 0, q, *gated, active, grad_q)
+                grad_g, grad_q, grad_e = run_loop(loops.gate_backward, 0, q, *gated, active, grad_q)
                 _add_linear_gradients(gate, q_active, grad_g, grad_q, grad_gate)
                 grad_gate_bias += grad_g.sum((0, 1))
             inputs = (query, *ctx.memory, attention, active, grad_e, grad_output, grad_keys, grad_values)
-            (grad_query,) = call(loops.attend_backward, grad_e.numel() * context_index.shape[1], *inputs)
+            (grad_query,) = run_loop(loops.attend_backward, grad_e.numel() * context_index.shape[1], *inputs)
             _add_linear_gradients(c_query, q_active, grad_query, grad_q, grad_c_query)
         grad_p, grad_d_query = torch.zeros_like(grad_q), torch.zeros_like(d_query)
         _add_linear_gradients(d_query, _take_rows(p, rows), grad_output, grad_p, grad_d_query)
         queries = ((ctx.saved_hops[0][0], grad_q), (p, grad_p))
         grad_in, grad_out = (
-            call(loops.tanh_of_sums_backward, 0, x, item_index, active, grad_x, shared=[ctx.item])
+            run_loop(loops.tanh_of_sums_backward, 0, x, item_index, active, grad_x, shared=[ctx.item])
             for x, grad_x in queries
         )
-        grad_keys, grad_values = (sum_at(context_index, x, ctx.n_keys) for x in (grad_keys, grad_values))
+        grad_keys, grad_values = (scatter_sum(context_index, x, ctx.n_keys) for x in (grad_keys, grad_values))
         # A single hop does not use the gate.
         grad_gates = (grad_gate, grad_gate_bias) if len(ctx.saved_hops) > 1 else (None, None)
         return (
@@ -186,7 +186,7 @@ def _find_active(gradient: Tensor) -> Tensor:
     Returns:
         [B, K] indices of K distinct candidates of each instance; K is the largest number that an instance needs.
     """
-    (is_active,) = call(loops.is_nonzero, 0, gradient)
+    (is_active,) = run_loop(loops.is_nonzero, 0, gradient)
     n_active = max(1, int(is_active.sum(1).max()))
     return is_active.topk(n_active, dim=1, sorted=False).indices
 

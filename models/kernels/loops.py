@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdmr.harness.loops import compiled
+from sdmr.harness.kernels.threads import compiled
 
 
 @compiled

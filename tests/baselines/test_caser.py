@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from sdmr.baselines.caser import Caser
-from sdmr.harness.optimiser import Optimisation
-from tests.behaviour import RecommenderBehaviour, small
+from sdmr.harness.training.optimizer import OptimizationConfig
+from tests.behavior import RecommenderBehavior, small
 
-FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
+FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 
 
-class TestCaser(RecommenderBehaviour):
+class TestCaser(RecommenderBehavior):
     def make(self) -> Caser:
-        return Caser(dim=16, context_length=3, horizontal=4, vertical=2, dropout=0.2, optimisation=FAST)
+        return Caser(dim=16, context_length=3, horizontal=4, vertical=2, dropout=0.2, optimization=FAST)
 
 
 def built() -> Caser:
@@ -97,7 +97,7 @@ def test_dropout_is_for_training_only() -> None:
 
 
 def test_padding_stays_zero_and_candidates_have_another_table() -> None:
-    model = Caser(dim=8, context_length=3, optimisation=Optimisation(learning_rate=0.02, batch_size=32, epochs=2))
+    model = Caser(dim=8, context_length=3, optimization=OptimizationConfig(learning_rate=0.02, batch_size=32, epochs=2))
     model.fit(small().training)
     assert (model.items.weight[small().training.n_items] == 0).all()
     assert model.output.weight.shape == (small().training.n_items, 16)

@@ -4,15 +4,15 @@ import numpy as np
 import torch
 
 from sdmr.baselines.cml import CML
-from sdmr.harness.optimiser import Optimisation
-from tests.behaviour import RecommenderBehaviour, small
+from sdmr.harness.training.optimizer import OptimizationConfig
+from tests.behavior import RecommenderBehavior, small
 
-FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
+FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 
 
-class TestCML(RecommenderBehaviour):
+class TestCML(RecommenderBehavior):
     def make(self) -> CML:
-        return CML(dim=16, optimisation=FAST)
+        return CML(dim=16, optimization=FAST)
 
 
 def test_score_is_the_negative_squared_distance() -> None:
@@ -29,7 +29,7 @@ def test_score_is_the_negative_squared_distance() -> None:
 
 
 def test_every_embedding_stays_in_the_unit_ball_and_some_reach_its_surface() -> None:
-    model = CML(dim=16, optimisation=Optimisation(learning_rate=0.5, batch_size=32, epochs=1))
+    model = CML(dim=16, optimization=OptimizationConfig(learning_rate=0.5, batch_size=32, epochs=1))
     model.fit(small().training)
     for table in (model.users, model.items):
         lengths = table.weight.norm(dim=1).detach().numpy()

@@ -11,25 +11,25 @@ from sdmr.baselines.cmn import CMN
 from sdmr.baselines.cmn_attention import Neighborhoods
 from sdmr.baselines.neumf import GMF
 from sdmr.datasets.task import Training
-from sdmr.harness.optimiser import Optimisation
-from tests.behaviour import RecommenderBehaviour, small
+from sdmr.harness.training.optimizer import OptimizationConfig
+from tests.behavior import RecommenderBehavior, small
 
-FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
+FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 BRIEF = replace(FAST, epochs=2)
 
 
-def make(hops: int = 2, keep_self: bool = False, dim: int = 16, optimisation: Optimisation = FAST) -> CMN:
-    return CMN(GMF(dim, "bpr", optimisation), hops, keep_self, optimisation)
+def make(hops: int = 2, keep_self: bool = False, dim: int = 16, optimization: OptimizationConfig = FAST) -> CMN:
+    return CMN(GMF(dim, "bpr", optimization), hops, keep_self, optimization)
 
 
-class TestCMN(RecommenderBehaviour):
+class TestCMN(RecommenderBehavior):
     def make(self) -> CMN:
         return make()
 
 
 def shaken(hops: int, keep_self: bool = False) -> CMN:
     """Create a small CMN on `small()`, in float64, with large random weights, so that every part matters."""
-    model = make(hops, keep_self, dim=5, optimisation=replace(FAST, epochs=1))
+    model = make(hops, keep_self, dim=5, optimization=replace(FAST, epochs=1))
     model.fit(small().training)
     torch.manual_seed(2)
     with torch.no_grad():
@@ -183,7 +183,7 @@ def test_memories_start_from_half_of_gmf_and_gmf_is_frozen() -> None:
     gmf = GMF(4, "bpr", BRIEF)
     gmf.fit(small().training)
     before = {name: value.clone() for name, value in gmf.state_dict().items()}
-    model = CMN(gmf, optimisation=BRIEF)
+    model = CMN(gmf, optimization=BRIEF)
     model.build(small().training.n_users, small().training.n_items)
     torch.testing.assert_close(model.memory.weight, gmf.product.users.weight / 2)
     torch.testing.assert_close(model.items.weight, gmf.product.items.weight / 2)
@@ -195,12 +195,12 @@ def test_memories_start_from_half_of_gmf_and_gmf_is_frozen() -> None:
 
 
 def test_a_saved_cmn_holds_its_neighborhoods(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    model, again = make(optimisation=BRIEF), make(optimisation=BRIEF)
+    model, again = make(optimization=BRIEF), make(optimization=BRIEF)
     model.fit(small().training)
     model.save(tmp_path / "model.pt")
     again.load(tmp_path / "model.pt", small().training.n_users, small().training.n_items)
     test = small().test
-    inputs = test.users, test.contexts.latest(0), test.candidates
+    inputs = test.users, test.contexts.last_n(0), test.candidates
     np.testing.assert_array_equal(again.score(*inputs), model.score(*inputs))
 
 

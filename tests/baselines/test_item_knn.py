@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sdmr.baselines.item_knn import ItemKNN
-from tests.behaviour import RecommenderBehaviour, small
+from tests.behavior import RecommenderBehavior, small
 
 WEIGHTINGS = ["cosine", "bm25"]
 NEIGHBORS = 5
@@ -38,12 +38,12 @@ def every_similarity(weighting: str) -> np.ndarray:
     return similarity
 
 
-class TestCosine(RecommenderBehaviour):
+class TestCosine(RecommenderBehavior):
     def make(self) -> ItemKNN:
         return ItemKNN(NEIGHBORS, "cosine")
 
 
-class TestBM25(RecommenderBehaviour):
+class TestBM25(RecommenderBehavior):
     def make(self) -> ItemKNN:
         return ItemKNN(NEIGHBORS, "bm25")
 
@@ -70,7 +70,7 @@ def test_score_is_the_sum_over_the_history_of_the_candidates_similarities(weight
     recommender, training, test = fitted(weighting), small().training, small().test
     similarity, taken = recommender.similarity.toarray(), training.matrix.toarray()
     assert not np.allclose(similarity, similarity.T)  # or the transpose would pass
-    scores = recommender.score(test.users, test.contexts.latest(0), test.candidates)
+    scores = recommender.score(test.users, test.contexts.last_n(0), test.candidates)
     for row, user in enumerate(test.users):
         for column, j in enumerate(test.candidates[row]):
             expected = sum(similarity[j, i] for i in range(training.n_items) if taken[user, i])

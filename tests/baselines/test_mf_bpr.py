@@ -8,20 +8,20 @@ import pytest
 import torch
 
 from sdmr.baselines.mf_bpr import MFBPR
-from sdmr.harness.optimiser import Optimisation
-from tests.behaviour import RecommenderBehaviour
+from sdmr.harness.training.optimizer import OptimizationConfig
+from tests.behavior import RecommenderBehavior
 
-FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
+FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 
 
-class TestMFBPR(RecommenderBehaviour):
+class TestMFBPR(RecommenderBehavior):
     def make(self) -> MFBPR:
-        return MFBPR(dim=16, optimisation=FAST)
+        return MFBPR(dim=16, optimization=FAST)
 
 
-class TestMFBPRWithBiasByRow(RecommenderBehaviour):
+class TestMFBPRWithBiasByRow(RecommenderBehavior):
     def make(self) -> MFBPR:
-        return MFBPR(dim=16, item_bias=True, optimisation=replace(FAST, optimizer="rowwise"))
+        return MFBPR(dim=16, item_bias=True, optimization=replace(FAST, optimizer="rowwise"))
 
 
 @pytest.mark.parametrize("item_bias", [False, True])
@@ -31,7 +31,7 @@ def test_scores_and_gradients_are_those_of_a_loop(item_bias: bool) -> None:
     dL/ds⁺ = −Σ σ(s⁻ − s⁺), dL/ds⁻ = σ(s⁻ − s⁺); a score's derivative is v_j by u, u by v_j, and 1 by b_j.
     """
     torch.manual_seed(0)
-    model = MFBPR(dim=3, item_bias=item_bias, optimisation=Optimisation(negatives="all"))
+    model = MFBPR(dim=3, item_bias=item_bias, optimization=OptimizationConfig(negatives="all"))
     model.build(n_users=4, n_items=6)
     model.double()
     with torch.no_grad():

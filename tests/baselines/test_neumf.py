@@ -8,32 +8,32 @@ import pytest
 import torch
 
 from sdmr.baselines.neumf import GMF, MLP, NeuMF
-from sdmr.harness.optimiser import Optimisation, Optimiser
-from sdmr.harness.ranking import rank
-from tests.behaviour import RecommenderBehaviour, checkerboard, small
+from sdmr.harness.evaluation import rank
+from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
+from tests.behavior import RecommenderBehavior, checkerboard, small
 
-FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
+FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 BRIEF = replace(FAST, epochs=2)
 
 
-class TestGMF(RecommenderBehaviour):
+class TestGMF(RecommenderBehavior):
     def make(self) -> GMF:
-        return GMF(dim=16, optimisation=FAST)
+        return GMF(dim=16, optimization=FAST)
 
 
-class TestGMFByBPR(RecommenderBehaviour):
+class TestGMFByBPR(RecommenderBehavior):
     def make(self) -> GMF:
-        return GMF(dim=16, objective="bpr", optimisation=FAST)
+        return GMF(dim=16, objective="bpr", optimization=FAST)
 
 
-class TestMLP(RecommenderBehaviour):
+class TestMLP(RecommenderBehavior):
     def make(self) -> MLP:
-        return MLP(dim=16, layers=2, optimisation=FAST)
+        return MLP(dim=16, layers=2, optimization=FAST)
 
 
-class TestNeuMF(RecommenderBehaviour):
+class TestNeuMF(RecommenderBehavior):
     def make(self) -> NeuMF:
-        return NeuMF(GMF(dim=16, optimisation=FAST), MLP(dim=16, layers=2, optimisation=FAST), optimisation=BRIEF)
+        return NeuMF(GMF(dim=16, optimization=FAST), MLP(dim=16, layers=2, optimization=FAST), optimization=BRIEF)
 
 
 def naive_gmf(weights: dict[str, list], table: str, user: int, item: int) -> list[float]:
@@ -121,11 +121,11 @@ def test_fused_but_not_yet_tuned_the_score_is_the_mean_of_the_parts() -> None:
 
 
 def test_fine_tuning_moves_the_copies_and_leaves_the_parts() -> None:
-    gmf, mlp = GMF(dim=4, optimisation=BRIEF), MLP(dim=4, layers=2, optimisation=BRIEF)
+    gmf, mlp = GMF(dim=4, optimization=BRIEF), MLP(dim=4, layers=2, optimization=BRIEF)
     for part in (gmf, mlp):
         part.fit(small().training)
     before = [{name: value.clone() for name, value in part.state_dict().items()} for part in (gmf, mlp)]
-    model = NeuMF(gmf, mlp, optimisation=BRIEF)
+    model = NeuMF(gmf, mlp, optimization=BRIEF)
     model.fit(small().training)
     for part, values in zip((gmf, mlp), before, strict=True):
         for name, value in part.state_dict().items():
@@ -142,7 +142,7 @@ def test_a_saved_neumf_scores_the_same(tmp_path) -> None:  # type: ignore[no-unt
     model.save(tmp_path / "model.pt")
     again.load(tmp_path / "model.pt", small().training.n_users, small().training.n_items)
     test = small().test
-    inputs = test.users, test.contexts.latest(0), test.candidates
+    inputs = test.users, test.contexts.last_n(0), test.candidates
     np.testing.assert_array_equal(again.score(*inputs), model.score(*inputs))
 
 
@@ -164,23 +164,23 @@ def test_bpr_is_another_objective_of_gmf() -> None:
 
 def test_sgd_subtracts_the_rate_times_the_gradient_and_lambda() -> None:
     torch.manual_seed(0)
-    rate, regularisation = 0.1, 0.3
+    rate, regularization = 0.1, 0.3
     model = GMF(dim=3)
     model.build(n_users=4, n_items=5)
     model.double()
     before = {name: p.detach().clone().requires_grad_() for name, p in model.named_parameters()}
     user, items = 2, [0, 4]
 
-    optimiser = Optimiser(model, Optimisation(rate, regularisation, optimizer="sgd"))
+    optimizer = Optimizer(model, OptimizationConfig(rate, regularization, optimizer="sgd"))
     for _ in range(2):  # twice, so that any momentum would show
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         model.loss(model(torch.tensor([user]), torch.zeros(1, 0).long(), torch.tensor([items]))).backward()
-        optimiser.step()
+        optimizer.step()
 
         products = before["product.users.weight"][user] * before["product.items.weight"][items]
         scores = products @ before["output.weight"][0] + before["output.bias"]
         norms = [before["product.users.weight"][user], before["product.items.weight"][items], before["output.weight"]]
-        loss = model.loss(scores[None]) + regularisation * sum((w**2).sum() for w in norms)
+        loss = model.loss(scores[None]) + regularization * sum((w**2).sum() for w in norms)
         gradients = torch.autograd.grad(loss, list(before.values()))
         pairs = zip(before.items(), gradients, strict=True)
         before = {name: (p - rate * g).detach().requires_grad_() for (name, p), g in pairs}
@@ -189,8 +189,8 @@ def test_sgd_subtracts_the_rate_times_the_gradient_and_lambda() -> None:
 
 
 def test_sgd_fine_tunes() -> None:
-    by_sgd = Optimisation(learning_rate=0.001, regularisation=0.0001, batch_size=32, epochs=3, optimizer="sgd")
-    model = NeuMF(GMF(dim=16, optimisation=FAST), MLP(dim=16, layers=1, optimisation=FAST), optimisation=by_sgd)
+    by_sgd = OptimizationConfig(learning_rate=0.001, regularization=0.0001, batch_size=32, epochs=3, optimizer="sgd")
+    model = NeuMF(GMF(dim=16, optimization=FAST), MLP(dim=16, layers=1, optimization=FAST), optimization=by_sgd)
     model.fit(checkerboard().training)
     assert rank(model, checkerboard().test).hit(1).mean() >= 0.9
 
@@ -203,4 +203,4 @@ def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ValueError, match='objective "log"'):
         NeuMF(GMF(objective="bpr"), MLP())
     with pytest.raises(ValueError, match="optimizer"):
-        Optimisation(optimizer="rmsprop")  # type: ignore[arg-type]
+        OptimizationConfig(optimizer="rmsprop")  # type: ignore[arg-type]

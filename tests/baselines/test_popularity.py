@@ -7,8 +7,8 @@ from sdmr.baselines.popularity import Popularity
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
-from sdmr.harness.ranking import rank
-from tests.behaviour import RecommenderBehaviour, checkerboard, small
+from sdmr.harness.evaluation import rank
+from tests.behavior import RecommenderBehavior, checkerboard, small
 
 
 def baskets() -> Task:
@@ -19,7 +19,7 @@ def baskets() -> Task:
     return split(Interactions.from_raw(users, items, baskets=np.repeat(np.arange(36), 4)), n_candidates=3)
 
 
-class TestPopularity(RecommenderBehaviour):
+class TestPopularity(RecommenderBehavior):
     test_it_learns_a_checkerboard = None  # type: ignore[assignment]  # it cannot: nothing in it is personal
 
     def make(self) -> Popularity:

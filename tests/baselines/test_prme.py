@@ -6,28 +6,28 @@ import pytest
 import torch
 
 from sdmr.baselines.prme import PRME
-from sdmr.harness.optimiser import Optimisation
-from tests.behaviour import RecommenderBehaviour
+from sdmr.harness.training.optimizer import OptimizationConfig
+from tests.behavior import RecommenderBehavior
 
-FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
+FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 N_ITEMS = 6
 # None, one, two and three real context items; 6 is padding.
 CONTEXTS = [[6, 6, 6], [6, 6, 2], [6, 0, 3], [5, 1, 4]]
 
 
-class TestPRME(RecommenderBehaviour):
+class TestPRME(RecommenderBehavior):
     def make(self) -> PRME:
-        return PRME(dim=16, optimisation=FAST)
+        return PRME(dim=16, optimization=FAST)
 
 
-class TestPRMEs(RecommenderBehaviour):
+class TestPRMEs(RecommenderBehavior):
     def make(self) -> PRME:
-        return PRME(dim=16, context_length=5, optimisation=FAST)
+        return PRME(dim=16, context_length=5, optimization=FAST)
 
 
-class TestPRMEWithOneSpace(RecommenderBehaviour):
+class TestPRMEWithOneSpace(RecommenderBehavior):
     def make(self) -> PRME:
-        return PRME(dim=16, spaces=1, optimisation=FAST)
+        return PRME(dim=16, spaces=1, optimization=FAST)
 
 
 def small_model(context_length: int, spaces: Literal[1, 2]) -> PRME:

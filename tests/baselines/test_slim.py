@@ -5,10 +5,10 @@ import pytest
 from sklearn.linear_model import ElasticNet
 
 from sdmr.baselines.slim import SLIM
-from tests.behaviour import RecommenderBehaviour, checkerboard, small
+from tests.behavior import RecommenderBehavior, checkerboard, small
 
 
-class TestSLIM(RecommenderBehaviour):
+class TestSLIM(RecommenderBehavior):
     def make(self) -> SLIM:
         return SLIM(l1=0.1, l2=1.0)
 
@@ -36,7 +36,7 @@ def test_score_is_the_sum_of_the_weights_from_the_history_to_the_candidate() -> 
     recommender.fit(training)
     weights, taken = recommender.similarity.toarray().T, training.matrix.toarray()
     assert not np.allclose(weights, weights.T)  # or the transpose would pass
-    scores = recommender.score(test.users, test.contexts.latest(0), test.candidates)
+    scores = recommender.score(test.users, test.contexts.last_n(0), test.candidates)
     for row, user in enumerate(test.users):
         for column, j in enumerate(test.candidates[row]):
             expected = sum(weights[i, j] for i in range(training.n_items) if taken[user, i])

@@ -6,20 +6,20 @@ import pytest
 import torch
 
 from sdmr.baselines.transrec import TransRec
-from sdmr.harness.optimiser import Optimisation
-from tests.behaviour import RecommenderBehaviour, small
+from sdmr.harness.training.optimizer import OptimizationConfig
+from tests.behavior import RecommenderBehavior, small
 
-FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
+FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 
 
-class TestTransRec(RecommenderBehaviour):
+class TestTransRec(RecommenderBehavior):
     def make(self) -> TransRec:
-        return TransRec(dim=16, optimisation=FAST)
+        return TransRec(dim=16, optimization=FAST)
 
 
-class TestTransRecSquared(RecommenderBehaviour):
+class TestTransRecSquared(RecommenderBehavior):
     def make(self) -> TransRec:
-        return TransRec(dim=16, squared=True, optimisation=FAST)
+        return TransRec(dim=16, squared=True, optimization=FAST)
 
 
 @pytest.mark.parametrize("squared", [False, True])
@@ -48,16 +48,16 @@ def test_score_is_the_bias_less_the_distance_from_the_translated_last_item(squar
 
 
 def test_items_stay_in_the_unit_ball_and_some_reach_its_surface() -> None:
-    model = TransRec(dim=16, optimisation=Optimisation(learning_rate=0.5, batch_size=32, epochs=1))
+    model = TransRec(dim=16, optimization=OptimizationConfig(learning_rate=0.5, batch_size=32, epochs=1))
     model.fit(small().training)
     lengths = model.items.weight.norm(dim=1)
     assert lengths.max() <= 1 + 1e-6
     assert torch.isclose(lengths, torch.ones(()), atol=1e-4).any()
 
 
-def test_biases_are_not_regularised() -> None:
+def test_biases_are_not_regularized() -> None:
     model = TransRec(
-        dim=16, optimisation=Optimisation(learning_rate=0.02, regularisation=100.0, batch_size=32, epochs=5)
+        dim=16, optimization=OptimizationConfig(learning_rate=0.02, regularization=100.0, batch_size=32, epochs=5)
     )
     model.fit(small().training)
     assert model.items.weight.norm(dim=1).max() < 0.1  # while λ is at work

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sdmr.datasets.interactions import Interactions
 
 
-def test_numbers_follow_the_order_of_raw_numbers() -> None:
+def test_ids_are_numbered_in_sorted_order() -> None:
     data = Interactions.from_raw(np.array([30, 4, 30]), np.array([7, 7, 100]))
     assert data.users.tolist() == [1, 0, 1]
     assert data.items.tolist() == [0, 0, 1]
@@ -16,18 +16,18 @@ def test_numbers_follow_the_order_of_raw_numbers() -> None:
     assert (data.n_users, data.n_items, data.n_baskets, len(data)) == (2, 2, 0, 3)
 
 
-def test_numbers_written_as_text_are_ordered_as_numbers() -> None:
+def test_numbers_written_as_text_sort_as_numbers() -> None:
     data = Interactions.from_raw(np.array(["10", "9"]), np.array(["1", "0"]))
     assert data.user_ids.tolist() == [9, 10]
     assert data.users.tolist() == [1, 0]
 
 
-def test_leading_zeros_keep_ids_apart() -> None:
+def test_ids_that_differ_in_leading_zeros_are_distinct() -> None:
     data = Interactions.from_raw(np.array(["007", "7", "10"]), np.array(["a", "b", "c"]))
     assert data.user_ids.tolist() == ["007", "10", "7"]
 
 
-def test_times_of_any_kind_keep_their_order() -> None:
+def test_times_of_any_type_keep_their_order() -> None:
     days = np.array(["2005-12-02", "2005-12-01", "2005-12-02"], dtype="datetime64[D]")
     large = np.array([2**63 + 5, 7, 2**63 + 5], dtype=np.uint64)
     for times in (np.array([0.9, 0.5, 0.9]), days, large):
@@ -40,14 +40,14 @@ def test_times_of_any_kind_keep_their_order() -> None:
         Interactions.from_raw(np.zeros(2, int), np.arange(2), missing)
 
 
-@pytest.mark.parametrize("other", ["\u0663", "\u00b2"])
-def test_digits_of_other_scripts_are_ids_of_their_own(other: str) -> None:
-    data = Interactions.from_raw(np.array(["3", other, "4"]), np.arange(3))
-    assert data.user_ids.tolist() == sorted(["3", other, "4"])
+@pytest.mark.parametrize("digit", ["\u0663", "\u00b2"])
+def test_digits_of_other_scripts_are_distinct_ids(digit: str) -> None:
+    data = Interactions.from_raw(np.array(["3", digit, "4"]), np.arange(3))
+    assert data.user_ids.tolist() == sorted(["3", digit, "4"])
     assert len(set(data.users.tolist())) == 3
 
 
-def test_ids_too_long_for_a_number_stay_text() -> None:
+def test_ids_too_long_for_an_integer_stay_text() -> None:
     ids = np.array(["9" * 25, "1"])
     assert Interactions.from_raw(ids, np.array([1, 2])).user_ids.tolist() == ["1", "9" * 25]
 
@@ -56,11 +56,11 @@ raw_rows = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(
 
 
 @given(raw_rows, st.data())
-def test_keep_is_the_same_as_reading_the_kept_rows_alone(rows: list[tuple[int, int, int]], data: st.DataObject) -> None:
+def test_keep_equals_building_from_the_kept_rows(rows: list[tuple[int, int, int]], data: st.DataObject) -> None:
     users, items, baskets = (np.array(column) for column in zip(*rows, strict=True))
-    kept = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
     times = np.arange(len(rows))
-    found = Interactions.from_raw(users, items, times, baskets).keep(kept)
-    alone = Interactions.from_raw(users[kept], items[kept], times[kept], baskets[kept])
+    result = Interactions.from_raw(users, items, times, baskets).keep(mask)
+    expected = Interactions.from_raw(users[mask], items[mask], times[mask], baskets[mask])
     for field in ("users", "items", "user_ids", "item_ids", "times", "baskets"):
-        assert getattr(found, field).tolist() == getattr(alone, field).tolist()
+        assert getattr(result, field).tolist() == getattr(expected, field).tolist()

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 
 from sdmr.datasets import parsing
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.parsing import (
-    DataError,
     Layout,
+    check_no_duplicates,
     check_totals,
     drop_duplicates,
-    files_read,
     open_raw,
     read_columns,
-    refuse_duplicates,
+    track_reads,
 )
 
 RATINGS = Layout({"user": int, "item": int, "rating": float})
@@ -26,49 +26,49 @@ QUOTED = Layout({"user": str, "price": float}, separator=",", header=True, quote
 SOUND = b"1\t10\t3.5\n2\t20\t4\n1\t30\t5\n"
 
 
-def written(folder: Path, content: bytes, name: str = "raw.txt") -> Path:
+def write_file(folder: Path, content: bytes, name: str = "raw.txt") -> Path:
     path = folder / name
     path.write_bytes(content)
     return path
 
 
-def test_wanted_columns_are_read(tmp_path: Path) -> None:
-    table = read_columns(written(tmp_path, SOUND), RATINGS, ["item", "rating"])
+def test_requested_columns_are_read_with_their_types(tmp_path: Path) -> None:
+    table = read_columns(write_file(tmp_path, SOUND), RATINGS, ["item", "rating"])
     assert table.to_dict("list") == {"item": [10, 20, 30], "rating": [3.5, 4.0, 5.0]}
     assert table["item"].dtype == "int64"
 
 
-def test_a_file_read_in_parts_is_the_same_and_its_errors_name_the_same_line(
+def test_reading_in_chunks_gives_the_same_rows_and_the_same_error_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = read_columns(written(tmp_path, SOUND), RATINGS, ["user", "rating"])
-    monkeypatch.setattr(parsing, "ROWS_AT_ONCE", 2)
-    pd.testing.assert_frame_equal(read_columns(written(tmp_path, SOUND), RATINGS, ["user", "rating"]), whole)
+    expected = read_columns(write_file(tmp_path, SOUND), RATINGS, ["user", "rating"])
+    monkeypatch.setattr(parsing, "CHUNK_ROWS", 2)
+    pd.testing.assert_frame_equal(read_columns(write_file(tmp_path, SOUND), RATINGS, ["user", "rating"]), expected)
     with pytest.raises(DataError, match="line 5: found 2 fields"):
-        read_columns(written(tmp_path, SOUND + b"1\t2\t3\n1\t2\n"), RATINGS, ["user"])
+        read_columns(write_file(tmp_path, SOUND + b"1\t2\t3\n1\t2\n"), RATINGS, ["user"])
 
 
-def test_a_separator_of_two_characters(tmp_path: Path) -> None:
+def test_separator_of_two_characters_is_read(tmp_path: Path) -> None:
     layout = Layout({"user": int, "item": int}, separator="::")
-    assert read_columns(written(tmp_path, b"1::2\n3::4\n"), layout, ["user", "item"]).to_numpy().tolist() == [
+    assert read_columns(write_file(tmp_path, b"1::2\n3::4\n"), layout, ["user", "item"]).to_numpy().tolist() == [
         [1, 2],
         [3, 4],
     ]
     with pytest.raises(DataError, match="line 2: found 1 fields, expected 2 fields separated by '::'"):
-        read_columns(written(tmp_path, b"1::2\n3;4\n"), layout, ["user"])
+        read_columns(write_file(tmp_path, b"1::2\n3;4\n"), layout, ["user"])
 
 
-def test_byte_order_mark_header_and_quotes(tmp_path: Path) -> None:
-    path = written(tmp_path, b'\xef\xbb\xbf"USER","PRICE"\r\n"007","1.5"\r\n"a,b","2"\r\n')
+def test_byte_order_mark_header_and_quotes_are_removed(tmp_path: Path) -> None:
+    path = write_file(tmp_path, b'\xef\xbb\xbf"USER","PRICE"\r\n"007","1.5"\r\n"a,b","2"\r\n')
     assert read_columns(path, QUOTED, ["user", "price"]).to_numpy().tolist() == [["007", 1.5], ["a,b", 2.0]]
 
 
-def test_words_that_look_like_missing_values_are_ids(tmp_path: Path) -> None:
-    path = written(tmp_path, b"user,price\nNA,1\nnull,2\n")
+def test_words_such_as_NA_are_ids_not_missing_values(tmp_path: Path) -> None:
+    path = write_file(tmp_path, b"user,price\nNA,1\nnull,2\n")
     assert read_columns(path, QUOTED, ["user"])["user"].tolist() == ["NA", "null"]
 
 
-def test_packed_files_read_as_their_content(tmp_path: Path) -> None:
+def test_compressed_files_are_read_as_their_content(tmp_path: Path) -> None:
     (tmp_path / "raw.gz").write_bytes(gzip.compress(SOUND))
     (tmp_path / "raw.bz2").write_bytes(bz2.compress(SOUND))
     with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
@@ -80,7 +80,7 @@ def test_packed_files_read_as_their_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "complaint"),
+    ("line", "message"),
     [
         (b"2\t20", "line 2: found 2 fields, expected 3 fields"),
         (b"2\t20\t4\t9", "line 2: found 4 fields, expected 3 fields"),
@@ -93,45 +93,45 @@ def test_packed_files_read_as_their_content(tmp_path: Path) -> None:
         (b"2\t20\t\xff", r"line 2: rating is .\\udcff., expected text in UTF-8"),
     ],
 )
-def test_the_line_at_fault_is_named(tmp_path: Path, line: bytes, complaint: str) -> None:
-    path = written(tmp_path, b"1\t10\t3.5\n" + line + b"\n1\t30\t5\n")
-    with pytest.raises(DataError, match=f"raw.txt, {complaint}"):
+def test_error_names_the_wrong_line_and_its_fault(tmp_path: Path, line: bytes, message: str) -> None:
+    path = write_file(tmp_path, b"1\t10\t3.5\n" + line + b"\n1\t30\t5\n")
+    with pytest.raises(DataError, match=f"raw.txt, {message}"):
         read_columns(path, RATINGS, ["user"])
 
 
 @pytest.mark.parametrize(("line", "number"), [(b"1\t2\t3\t4\n", 4), (b"1\t2\n", 2)])
-def test_a_first_line_at_fault_is_named(tmp_path: Path, line: bytes, number: int) -> None:
+def test_error_names_a_wrong_first_line(tmp_path: Path, line: bytes, number: int) -> None:
     for content in (line + SOUND, line * 3):
         with pytest.raises(DataError, match=f"line 1: found {number} fields, expected 3"):
-            read_columns(written(tmp_path, content), RATINGS, ["user"])
+            read_columns(write_file(tmp_path, content), RATINGS, ["user"])
 
 
-def test_an_empty_text_field_is_named(tmp_path: Path) -> None:
+def test_error_names_an_empty_text_field(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 3: user is empty"):
-        read_columns(written(tmp_path, b'user,price\n"a",1\n"",2\n'), QUOTED, ["user"])
+        read_columns(write_file(tmp_path, b'user,price\n"a",1\n"",2\n'), QUOTED, ["user"])
 
 
-def test_an_open_quote_is_an_error(tmp_path: Path) -> None:
+def test_an_unclosed_quote_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"raw.txt, line 3: .* expected 2 fields"):
-        read_columns(written(tmp_path, b'user,price\n"a",1\n"b,2\n' + b"c,3\n" * 50_000), QUOTED, ["user"])
+        read_columns(write_file(tmp_path, b'user,price\n"a",1\n"b,2\n' + b"c,3\n" * 50_000), QUOTED, ["user"])
 
 
 @pytest.mark.parametrize(("layout", "content"), [(RATINGS, b""), (QUOTED, b""), (QUOTED, b"user,price\n")])
 def test_an_empty_file_is_an_error(tmp_path: Path, layout: Layout, content: bytes) -> None:
     with pytest.raises(DataError, match=r"raw.txt is empty, expected lines of \d fields"):
-        read_columns(written(tmp_path, content), layout, ["user"])
+        read_columns(write_file(tmp_path, content), layout, ["user"])
 
 
 @pytest.mark.parametrize("name", ["raw.gz", "raw.bz2", "raw.zip"])
-@pytest.mark.parametrize("damage", ["cut off", "not an archive"])
+@pytest.mark.parametrize("damage", ["truncated", "not an archive"])
 def test_a_damaged_archive_is_an_error(tmp_path: Path, name: str, damage: str) -> None:
     content = SOUND * 1000
     packed = gzip.compress(content) if name == "raw.gz" else bz2.compress(content)
     if name == "raw.zip":
-        with zipfile.ZipFile(tmp_path / "whole.zip", "w") as archive:
+        with zipfile.ZipFile(tmp_path / "complete.zip", "w") as archive:
             archive.writestr("inside.txt", content)
-        packed = (tmp_path / "whole.zip").read_bytes()
-    path = written(tmp_path, packed[: len(packed) // 2] if damage == "cut off" else b"no archive", name)
+        packed = (tmp_path / "complete.zip").read_bytes()
+    path = write_file(tmp_path, packed[: len(packed) // 2] if damage == "truncated" else b"no archive", name)
     with pytest.raises(DataError, match=f"{name} cannot be read"):
         read_columns(path, RATINGS, ["user"])
 
@@ -144,14 +144,14 @@ def test_an_archive_of_two_files_is_an_error(tmp_path: Path) -> None:
         read_columns(tmp_path / "raw.zip", RATINGS, ["user"])
 
 
-def test_duplicates_are_refused_with_both_lines() -> None:
+def test_duplicate_error_names_both_lines() -> None:
     table = pd.DataFrame({"user": [1, 1, 2, 1], "item": [5, 6, 5, 6]})
-    with pytest.raises(DataError, match=r"f.csv, line 5: user 1, item 6 stands in line 3 already, expected no dup"):
-        refuse_duplicates(Path("f.csv"), table, ["user", "item"], first_line=2)
-    refuse_duplicates(Path("f.csv"), table[:3], ["user", "item"])
+    with pytest.raises(DataError, match=r"f.csv, line 5: user 1, item 6 is already in line 3, expected no dup"):
+        check_no_duplicates(Path("f.csv"), table, ["user", "item"], first_line=2)
+    check_no_duplicates(Path("f.csv"), table[:3], ["user", "item"])
 
 
-def test_duplicates_are_dropped_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_dropped_duplicates_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     table = pd.DataFrame({"user": [1, 1, 2, 1], "item": [5, 6, 5, 6], "time": [1, 2, 3, 4]})
     with caplog.at_level(logging.WARNING):
         assert drop_duplicates(Path("f.csv"), table, ["user", "item"])["time"].tolist() == [1, 2, 3]
@@ -165,9 +165,9 @@ def test_wrong_totals_are_an_error() -> None:
         check_totals(Path("f.csv"), table, users=2, items=2, rows=1000)
 
 
-def test_files_read_are_noted_only_inside_the_context(tmp_path: Path) -> None:
-    one, two = written(tmp_path, SOUND, "one"), written(tmp_path, SOUND, "two")
-    with files_read() as files:
+def test_only_reads_within_the_context_are_tracked(tmp_path: Path) -> None:
+    one, two = write_file(tmp_path, SOUND, "one"), write_file(tmp_path, SOUND, "two")
+    with track_reads() as files:
         read_columns(one, RATINGS, ["user"])
         read_columns(one, RATINGS, ["user"])
     read_columns(two, RATINGS, ["user"])

@@ -19,8 +19,8 @@ from sdmr.experiments.tables import audit, audit_report, claims
 from sdmr.experiments.tables.audit import Place
 from sdmr.experiments.tables.claims import IN_PART, NOT, NOT_TESTED, REPRODUCED, UNDECIDED
 from sdmr.experiments.tables.factors import AS_RANKED, FACTORS, ORDERS
-from sdmr.harness.ranking import Ranks, summary, tie_counts
-from tests.behaviour import small
+from sdmr.harness.metrics import Ranks, count_ties, summarize
+from tests.behavior import small
 
 READINGS = ("expected", "optimistic", "pessimistic")
 
@@ -29,7 +29,7 @@ def record(ndcg: float, ties: int = 0, **more: Any) -> dict[str, Any]:
     """A record whose target is first for a share `ndcg` of a hundred users, and tied with so many wherever it is."""
     above = np.where(np.arange(100) < round(100 * ndcg), 0, 60)
     ranks = Ranks(above, np.full(100, ties), above)
-    found = {"test": summary(ranks), "ties": tie_counts(ranks), "departures": {}, "environment": {"commit": "c0ffee"}}
+    found = {"test": summarize(ranks), "ties": count_ties(ranks), "deviations": {}, "environment": {"commit": "c0ffee"}}
     return found | more
 
 
@@ -65,7 +65,7 @@ def test_sdmr_is_run_as_released_wherever_its_ties_are_read(tmp_path: Path) -> N
     assert {(place.dataset, place.seed) for place in runs} == {("ml-100k", 0), ("ml-100k", 1), ("ta-feng", 0)}
     of = {place.dataset: set(one.overrides) for place, one in runs.items() if not place.seed}
     assert of["ml-100k"] & of["ta-feng"] >= {"model.variant=released", "protocol.select_on=test", "seed=0"}
-    assert {"model.sdm.optimisation.epochs=4", "dataset=ta-feng"} <= of["ta-feng"]
+    assert {"model.sdm.optimization.epochs=4", "dataset=ta-feng"} <= of["ta-feng"]
 
 
 def test_each_factor_is_one_choice_more_and_released_is_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,8 +81,8 @@ def test_each_factor_is_one_choice_more_and_released_is_all(tmp_path: Path, monk
     assert changed["select-on-test"] == {"protocol.select_on=test"}
     assert changed["all-items"] == {"protocol.candidates=all"}
     assert changed["released"] == set(AS_RANKED) | changed["variant"]
-    assert changed["released-next-to-last"] == {"protocol.dev_item=next-to-last"} | changed["released"]
-    assert changed["variant"] == {"model.variant=released", "model.optimisation.epochs=16"}
+    assert changed["released-next-to-last"] == {"protocol.validation_item=next-to-last"} | changed["released"]
+    assert changed["variant"] == {"model.variant=released", "model.optimization.epochs=16"}
     assert changed["dropout-off"] == {"model.dropout_at_test=off"} | changed["variant"]
     # what needs no seed is run once, and the variant is that of the paper's own models
     assert {place.seed for place in runs if place.model == "popularity"} == {0}
@@ -158,14 +158,14 @@ def test_the_command_makes_what_is_missing_shows_and_publishes(
     assert not (tmp_path / "results").exists()
     text = report(run(*factors, "--publish"))
     table = text[text.index("## ML-100k: one choice") :]
-    for label in ("honest protocol", "ties: optimistic", "ties: argsort-target-last", "candidates: all"):
+    for label in ("honest protocol", "tie_policy: optimistic", "tie_policy: argsort-target-last", "candidates: all"):
         assert f"| {label}" in table
     assert text == (tmp_path / "results" / "audit.md").read_text().strip()
     names = {path.name for path in (tmp_path / "results" / "records" / "audit" / "ml-100k").iterdir()}
     assert names == {f"{factor}-popularity-0-record.json" for factor in ("honest", "argsort", "all-items")}
     with (tmp_path / "results" / "audit.csv").open() as lines:
         cells = list(csv.DictReader(lines))
-    assert {row["departures"] for row in cells} == {"", "ties=argsort-target-last", "candidates=all"}
+    assert {row["deviations"] for row in cells} == {"", "tie_policy=argsort-target-last", "candidates=all"}
     # without the runs, the published records make the same tables
     assert report(run("--no-train", *factors, "--runs", str(tmp_path / "nothing"))) == text
 
@@ -179,9 +179,9 @@ def test_the_table_of_factors_reads_ties_as_its_rows_say() -> None:
         {key: [record(0.5, ties=9), record(0.7, ties=9)], ("ml-100k", "argsort", "sdmr"): [record(0.5)]}
     )
     row = {line.split(" | ")[0].strip("| "): line for line in lines if line.startswith("|")}
-    assert "0.600 ± 0.141 / 0.600 ± 0.141 (2)" in row["ties: optimistic"]
-    assert "0.600 ± 0.141 / 0.173" in row["ties: pessimistic"]  # tenth place: 1 / log2(11) = .289 of .6
-    assert "0.500 / 0.500 |" in row["ties: argsort-target-last"]
+    assert "0.600 ± 0.141 / 0.600 ± 0.141 (2)" in row["tie_policy: optimistic"]
+    assert "0.600 ± 0.141 / 0.173" in row["tie_policy: pessimistic"]  # tenth place: 1 / log2(11) = .289 of .6
+    assert "0.500 / 0.500 |" in row["tie_policy: argsort-target-last"]
     assert not any("select_on" in line.split(" | ")[0] for line in lines[4:])
     assert "Popularity" in audit_report.factors({("ml-100k", "honest", "popularity"): [record(0.5)]})[4]
     with_epinions = {key: [record(0.5)], ("epinions", "file", "prme"): [record(0.5)]}
@@ -208,7 +208,7 @@ def test_ties_are_told_by_model_and_by_epoch() -> None:
     released = record(
         0.5,
         history=history({"optimistic": 0.548, "expected": 0.38}, {"optimistic": 0.705}),
-        config={"model": {"sdp": {"optimisation": {"epochs": 10}}, "sdm": {"optimisation": {"epochs": 4}}}},
+        config={"model": {"sdp": {"optimization": {"epochs": 10}}, "sdm": {"optimization": {"epochs": 4}}}},
     )
     lines = audit_report.ties_by_epoch({("ta-feng", "released", "sdmr"): [released]}, "ta-feng")
     assert "epochs of its parts: SDP 10, SDM 4" in lines[2]

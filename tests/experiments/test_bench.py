@@ -18,7 +18,7 @@ from sdmr.experiments.bench import measure, optimisers
 from sdmr.experiments.bench.inputs import excerpt, synthetic
 from sdmr.experiments.bench.measure import GROUPS, TINY, Entry, Scale, least
 from sdmr.experiments.bench.oracles import LiteralSDM, LiteralSDP
-from sdmr.harness.ranking import rank
+from sdmr.harness.evaluation import rank
 from sdmr.models.sdm import SDM
 from sdmr.models.sdp import SDP
 from tests.models.oracles import assert_same_gradients, scatter
@@ -61,7 +61,7 @@ def test_inputs_have_the_shape_asked_for_and_are_always_the_same() -> None:
     task, again = synthetic(50, 80, 900, 10), synthetic(50, 80, 900, 10)
     training = task.training
     assert (training.n_users, training.n_items) == (50, 80)
-    held_out = len(task.test) + len(training.development)
+    held_out = len(task.test) + len(training.validation)
     assert len(training.instances) + held_out == 900
     assert task.test.candidates.shape[1] == 11
     np.testing.assert_array_equal(task.test.candidates, again.test.candidates)
@@ -71,10 +71,10 @@ def test_inputs_have_the_shape_asked_for_and_are_always_the_same() -> None:
 
 def test_an_excerpt_has_the_history_of_the_whole() -> None:
     whole = synthetic(50, 80, 900, 10).training
-    part = excerpt(whole, 64, n_development=3)
-    assert (len(part.instances), len(part.development)) == (64, 3)
+    part = excerpt(whole, 64, n_validation=3)
+    assert (len(part.instances), len(part.validation)) == (64, 3)
     assert part.matrix.nnz == whole.matrix.nnz > 64
-    assert part.without_checkpoint().matrix.nnz == whole.matrix.nnz
+    assert part.drop_checkpoint().matrix.nnz == whole.matrix.nnz
     pairs = set(zip(whole.instances.users.tolist(), whole.instances.targets.tolist(), strict=True))
     assert set(zip(part.instances.users.tolist(), part.instances.targets.tolist(), strict=True)) <= pairs
 
@@ -174,18 +174,18 @@ def test_memory_and_runs_side_by_side_are_measured_in_processes_of_their_own() -
             assert group != "memory" or entry.setting["peak_mib"] > 100
 
 
-def test_optimisers_are_compared_by_development_metrics_of_the_same_runs() -> None:
+def test_optimisers_are_compared_by_validation_metrics_of_the_same_runs() -> None:
     runs = optimisers.wanted(["sdm"], 2, ["epochs=1"])
-    assert list(runs) == [("sdm", optimiser, seed) for seed in (0, 1) for optimiser in ("dense", "rowwise")]
-    for (_, optimiser, seed), run in runs.items():
-        assert {"test=false", f"seed={seed}", f"model.optimisation.optimizer={optimiser}"} <= set(run.overrides)
+    assert list(runs) == [("sdm", optimizer, seed) for seed in (0, 1) for optimizer in ("dense", "rowwise")]
+    for (_, optimizer, seed), run in runs.items():
+        assert {"test=false", f"seed={seed}", f"model.optimization.optimizer={optimizer}"} <= set(run.overrides)
     record = {
-        "development": {"NDCG@10": {"expected": 0.5}},
+        "validation": {"NDCG@10": {"expected": 0.5}},
         "best_epoch": 2,
         "environment": {"commit": "abc"},
     }
     rows = [optimisers.row_of(("sdm", "dense", seed), record, 0.002) for seed in (0, 1)]
-    rows[1]["development_ndcg@10"] = 0.6
+    rows[1]["validation_ndcg@10"] = 0.6
     assert "| SDM | dense | 0.5000, 0.6000 | 0.5500 | 2, 2 | 2.00 |" in optimisers.markdown(rows)
 
 

@@ -17,8 +17,8 @@ from hydra.utils import instantiate
 
 from sdmr.experiments import configs
 from sdmr.experiments.configs import MODELS, class_of, compose_run, config_of
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.optimizer import OptimizationConfig
 
 # Every data set, with what it cannot do without, and the epochs, patience and context length it asks for.
 DATASETS = {
@@ -74,10 +74,10 @@ def test_every_model_instantiates_with_its_parts(model: str) -> None:
     config = on_ta_feng(model)
     made = instantiate(config)
     assert type(made) is class_of(MODELS[model].target)
-    assert ("optimisation" in config) == isinstance(made, TorchRecommender)
+    assert ("optimization" in config) == isinstance(made, TorchRecommender)
     if isinstance(made, TorchRecommender):
-        assert (made.optimisation.epochs, made.optimisation.patience) == (50, 5)
-        assert {"optimisation", *made.parts} == {name for name, value in config.items() if isinstance(value, dict)}
+        assert (made.optimization.epochs, made.optimization.patience) == (50, 5)
+        assert {"optimization", *made.parts} == {name for name, value in config.items() if isinstance(value, dict)}
 
 
 @every_model
@@ -87,9 +87,9 @@ def test_keys_are_the_constructors_parameters_and_values_its_defaults(model: str
         assert set(part) == {"_target_", *inspect.signature(class_of(part["_target_"])).parameters}
     for name, parameter in inspect.signature(class_of(MODELS[model].target)).parameters.items():
         default = getattr(class_of(MODELS[model].target), "DIFFERENCES", {}).get(name, [parameter.default])[0]
-        if isinstance(default, Optimisation):
-            expected = replace(default, epochs=50, patience=5, development_instances=10_000)
-            assert Optimisation(**without_target(config[name])) == expected
+        if isinstance(default, OptimizationConfig):
+            expected = replace(default, epochs=50, patience=5, validation_instances=10_000)
+            assert OptimizationConfig(**without_target(config[name])) == expected
         elif not isinstance(config[name], dict):
             default = 18 if name == "context_length" else default
             assert config[name] == MODELS[model].fixed.get(name, default), name
@@ -108,19 +108,23 @@ def test_a_variant_sets_every_difference_where_a_record_shows_it(model: str) -> 
             continue
         assert part["variant"] == "released"
         for name, (_, released) in class_of(part["_target_"]).DIFFERENCES.items():  # type: ignore[attr-defined]
-            if isinstance(released, Optimisation):
-                expected = replace(released, development_instances=10_000)
-                assert Optimisation(**without_target(part[name])) == expected
+            if isinstance(released, OptimizationConfig):
+                expected = replace(released, validation_instances=10_000)
+                assert OptimizationConfig(**without_target(part[name])) == expected
             else:
                 assert part[name] == released
-    assert instantiate(config).optimisation.epochs == (20 if model == "sdmr" else 50)
+    assert instantiate(config).optimization.epochs == (20 if model == "sdmr" else 50)
 
 
 def test_a_single_difference_can_be_chosen_beside_the_variant() -> None:
-    overrides = ["model.variant=released", "model.dropout_at_test=off", "model.optimisation.regularise=batch"]
+    overrides = ["model.variant=released", "model.dropout_at_test=off", "model.optimization.regularization_scope=batch"]
     made = instantiate(compose_run(["model=sdm", *overrides])[0]["model"])
-    assert (made.query_dropout.at_test, made.gate_update, made.optimisation.regularise) == ("off", "negated", "batch")
-    assert made.optimisation.halve_every == 20
+    assert (made.query_dropout.test_mode, made.gate_update, made.optimization.regularization_scope) == (
+        "off",
+        "negated",
+        "batch",
+    )
+    assert made.optimization.halve_learning_rate_every == 20
     made = instantiate(
         compose_run(["model=sdmr", "model.sdm.variant=released", "model.sdm.padding=excluded"])[0]["model"]
     )
@@ -134,11 +138,11 @@ def test_a_single_difference_can_be_chosen_beside_the_variant() -> None:
         compose_run(["model=sdm", "model.variant=printed"])
 
 
-def test_few_development_instances_choose_the_epoch_on_ta_feng_alone() -> None:
+def test_few_validation_instances_choose_the_epoch_on_ta_feng_alone() -> None:
     for dataset, (needed, *_) in DATASETS.items():
         config, _ = compose_run(["model=mf-bpr", f"dataset={dataset}", *needed])
         expected = 10_000 if dataset == "ta-feng" else "all"
-        assert config["model"]["optimisation"]["development_instances"] == expected
+        assert config["model"]["optimization"]["validation_instances"] == expected
 
 
 def test_prme_reads_one_context_item_and_its_sequence_form_several() -> None:
@@ -154,10 +158,10 @@ def test_what_makes_a_model_this_model_reaches_its_parts() -> None:
 
 
 def test_the_command_line_has_the_last_word() -> None:
-    overrides = ["model=sdm", "dataset=ml-1m", "epochs=3", "model.optimisation.patience=2", "model.context_length=4"]
+    overrides = ["model=sdm", "dataset=ml-1m", "epochs=3", "model.optimization.patience=2", "model.context_length=4"]
     config, _ = compose_run([*overrides, "seed=9", "split_seed=8", "test=false"])
     made = instantiate(config["model"])
-    assert (made.optimisation.epochs, made.optimisation.patience, made.context_length) == (3, 2, 4)
+    assert (made.optimization.epochs, made.optimization.patience, made.context_length) == (3, 2, 4)
     assert (config["seed"], config["split_seed"], config["test"]) == (9, 8, False)
 
 
@@ -168,7 +172,7 @@ def test_the_split_seed_reaches_the_data_sets_that_draw() -> None:
 
 
 @pytest.mark.parametrize(
-    "misspelt", ["epoch", "model.hop", "model.optimisation.learning_rat", "dataset.leest", "model.context", "treads"]
+    "misspelt", ["epoch", "model.hop", "model.optimization.learning_rat", "dataset.leest", "model.context", "treads"]
 )
 def test_an_unknown_key_is_an_error_that_names_it(misspelt: str) -> None:
     with pytest.raises(ValueError, match=misspelt):

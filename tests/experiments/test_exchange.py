@@ -18,20 +18,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdmr.baselines.mf_bpr import MFBPR
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.ncf import ncf
-from sdmr.datasets.parsing import DataError
+from sdmr.datasets.ncf import load_ncf
 from sdmr.datasets.split import split
-from sdmr.datasets.tables import inter_file
+from sdmr.datasets.tabular import load_inter
 from sdmr.datasets.task import Contexts, HeldOut, Task
 from sdmr.experiments import export as export_module
 from sdmr.experiments import score as score_module
 from sdmr.experiments.execute import task_of
 from sdmr.experiments.export import export
 from sdmr.experiments.score import read_scores, score
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.ranking import count_ranks, rank, summary, tie_counts
-from sdmr.harness.recommender import context_length
+from sdmr.harness.evaluation import rank
+from sdmr.harness.metrics import count_ranks, count_ties, summarize
+from sdmr.harness.recommender import get_context_length
+from sdmr.harness.training.optimizer import OptimizationConfig
 
 N_CANDIDATES = 12
 
@@ -61,28 +62,28 @@ def read_inter(folder: Path, part: str) -> pd.DataFrame:
 def test_what_is_written_in_the_ncf_layout_is_read_as_the_same_test(tmp_path: Path) -> None:
     task = histories()
     export(task, "set", tmp_path)
-    again = ncf(str(tmp_path / "set" / "set"))
-    # The reader numbers what it finds: an item that is nowhere but in a development row is unknown to it.
+    again = load_ncf(str(tmp_path / "set" / "set"))
+    # The reader numbers what it finds: an item that is nowhere but in a validation row is unknown to it.
     known = np.unique(np.concatenate([task.training.instances.targets, task.test.candidates.ravel()]))
     np.testing.assert_array_equal(again.test.users, task.test.users)
     np.testing.assert_array_equal(known[again.test.targets], task.test.targets)
     np.testing.assert_array_equal(known[again.test.candidates], task.test.candidates)
-    # It knows no development items, and draws others from what trains here.
+    # It knows no validation items, and draws others from what trains here.
     trained = {*zip(again.training.instances.users, known[again.training.instances.targets], strict=True)}
-    drawn = {*zip(again.training.development.users, known[again.training.development.targets], strict=True)}
+    drawn = {*zip(again.training.validation.users, known[again.training.validation.targets], strict=True)}
     here = {*zip(task.training.instances.users, task.training.instances.targets, strict=True)}
     assert trained | drawn == here
 
 
-def test_development_items_stand_apart_in_the_ncf_layout(tmp_path: Path) -> None:
+def test_validation_items_stand_apart_in_the_ncf_layout(tmp_path: Path) -> None:
     task = histories()
     export(task, "set", tmp_path)
     rows = pd.read_csv(tmp_path / "set" / "set.valid.rating", sep="\t", names=["user", "item", "rating", "time"])
-    assert rows["user"].tolist() == task.training.development.users.tolist()
-    assert rows["item"].tolist() == task.training.development.targets.tolist()
+    assert rows["user"].tolist() == task.training.validation.users.tolist()
+    assert rows["item"].tolist() == task.training.validation.targets.tolist()
     negatives = (tmp_path / "set" / "set.valid.negative").read_text().splitlines()
     for line, row, target in zip(
-        negatives, task.training.development.candidates, task.training.development.targets, strict=True
+        negatives, task.training.validation.candidates, task.training.validation.targets, strict=True
     ):
         head, *items = line.split("\t")
         assert head.endswith(f",{target})")
@@ -94,7 +95,7 @@ def test_recboles_three_files_in_the_order_of_time_are_the_histories(tmp_path: P
     export(task, "set", tmp_path)
     parts = {part: read_inter(tmp_path, part) for part in ("train", "valid", "test")}
     assert list(parts["train"]) == ["user_id:token", "item_id:token", "timestamp:float"]
-    sides = {"train": task.training.instances, "valid": task.training.development, "test": task.test}
+    sides = {"train": task.training.instances, "valid": task.training.validation, "test": task.test}
     for part, side in sides.items():
         assert parts[part]["user_id:token"].tolist() == side.users.tolist()
         assert parts[part]["item_id:token"].tolist() == side.targets.tolist()
@@ -104,12 +105,12 @@ def test_recboles_three_files_in_the_order_of_time_are_the_histories(tmp_path: P
         ):
             of_user = parts["train"][parts["train"]["user_id:token"] == user].sort_values("timestamp:float")
             before = of_user[of_user["timestamp:float"] < time]["item_id:token"].tolist()
-            context = side.contexts.latest(10, np.array([row]))[0]
+            context = side.contexts.last_n(10, np.array([row]))[0]
             assert before == context[context < task.training.n_items].tolist()
     every = pd.concat(parts.values())
     assert not every.duplicated(["user_id:token", "timestamp:float"]).any()
     every.to_csv(tmp_path / "all.inter", sep="\t", index=False)
-    assert len(inter_file(str(tmp_path / "all.inter"))) == len(every)
+    assert len(load_inter(str(tmp_path / "all.inter"))) == len(every)
 
 
 def test_baskets_are_sessions_and_have_no_ncf_layout(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_baskets_are_sessions_and_have_no_ncf_layout(tmp_path: Path) -> None:
     train, test = read_inter(tmp_path, "train"), read_inter(tmp_path, "test")
     for row in range(len(task.test)):
         session = train[train["session_id:token"] == test["session_id:token"][row]].sort_values("timestamp:float")
-        context = task.test.contexts.latest(10, np.array([row]))[0]
+        context = task.test.contexts.last_n(10, np.array([row]))[0]
         assert session["item_id:token"].tolist() == context[context < task.training.n_items].tolist()
 
 
@@ -138,11 +139,11 @@ def test_parquet_holds_every_row_and_every_candidate(make: Callable[[], Task], t
     rows = pd.read_parquet(tmp_path / "set" / "interactions.parquet")
     assert rows["part"].value_counts().to_dict() == {
         "train": len(task.training.instances),
-        "valid": len(task.training.development),
+        "valid": len(task.training.validation),
         "test": len(task.test),
     }
     candidates = pd.read_parquet(tmp_path / "set" / "candidates.parquet")
-    for part, side in (("valid", task.training.development), ("test", task.test)):
+    for part, side in (("valid", task.training.validation), ("test", task.test)):
         of = candidates[candidates["part"] == part]
         for number, instance in of.groupby("instance"):
             assert instance["candidate"].tolist() == side.candidates[number].tolist()
@@ -215,7 +216,7 @@ SCORES = np.arange(12.0).reshape(3, 4)
         (3, (0, -1, 1.0), "line {}: item -1 is no candidate of instance 0"),
         (3, (0, 10**18, 1.0), "line {}: item 1000000000000000000 is no candidate of instance 0"),
         (3, (1, -41, 1.0), "line {}: item -41 is no candidate of instance 1"),
-        (5, (0, 5, 1.0), "line {}: instance 0, candidate 5 stands in line"),
+        (5, (0, 5, 1.0), "line {}: instance 0, candidate 5 is already in line"),
         (6, (1, 7, np.inf), "line {}: the score is inf, expected a finite number"),
     ],
 )
@@ -285,7 +286,7 @@ def test_a_model_scored_through_files_has_the_ranks_it_has_here(suffix: str, ove
     """Its scores are rounded, so that there are ties to be kept."""
     task, _ = task_of(overrides)
     export(task, "csv", Path("out"))
-    model = MFBPR(dim=4, optimisation=Optimisation(epochs=2, device="cpu"))
+    model = MFBPR(dim=4, optimization=OptimizationConfig(epochs=2, device="cpu"))
     model.fit(task.training)
 
     class Rounded:
@@ -296,15 +297,15 @@ def test_a_model_scored_through_files_has_the_ranks_it_has_here(suffix: str, ove
 
     candidates = pd.read_parquet("out/csv/candidates.parquet")
     candidates = candidates[candidates["part"] == "test"]
-    contexts = task.test.contexts.latest(context_length(model))
+    contexts = task.test.contexts.last_n(get_context_length(model))
     scores = model.score(task.test.users, contexts, task.test.candidates).round(3)
     told = candidates[["instance", "candidate"]].assign(score=scores.ravel()).sample(frac=1, random_state=1)
     path = write(told, Path(f"Mine.{suffix}"))
     record, folder = score(path, overrides, "Mine")
     ranks = rank(Rounded(), task.test)
     assert ranks.tied.any()
-    assert record["test"] == summary(ranks)
-    assert record["ties"] == tie_counts(ranks)
+    assert record["test"] == summarize(ranks)
+    assert record["ties"] == count_ties(ranks)
     assert json.loads((folder / "record.json").read_text()) == record
     with np.load(folder / "ranks.npz") as saved:
         np.testing.assert_array_equal(saved["above"], ranks.above)
@@ -330,7 +331,7 @@ def test_the_two_commands(
     assert call(score_module, monkeypatch, "scores=Nothing.csv", *overrides) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("Nothing on csv, test, split_seed=2: hit@10 0.099, ")
-    expected = summary(count_ranks(scores, task.test.target_columns))["NDCG@10"]
+    expected = summarize(count_ranks(scores, task.test.target_columns))["NDCG@10"]
     line = next(line for line in printed.splitlines() if line.startswith("NDCG@10"))
     assert line.split()[1::2] == list(expected)
     assert [float(value) for value in line.split()[2::2]] == pytest.approx(list(expected.values()), abs=5e-5)
@@ -339,14 +340,14 @@ def test_the_two_commands(
 def test_scores_of_another_protocol_say_so(
     overrides: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    overrides = [*overrides, "protocol.candidates=99", "protocol.ties=pessimistic"]
+    overrides = [*overrides, "protocol.candidates=99", "protocol.tie_policy=pessimistic"]
     task, _ = task_of(overrides)
     write(table_of(task.test, np.zeros(task.test.candidates.shape)), Path("Nothing.csv"))
     assert call(score_module, monkeypatch, "scores=Nothing.csv", *overrides) == 0
     line = capsys.readouterr().out.splitlines()[0]
-    assert line.startswith("Nothing on csv, test, candidates=99, split_seed=2, ties=pessimistic: hit@10 0.000, ")
+    assert line.startswith("Nothing on csv, test, candidates=99, split_seed=2, tie_policy=pessimistic: hit@10 0.000, ")
     record = json.loads(Path(line.partition("(")[2].removesuffix(")")).read_text())
-    assert record["departures"] == {"candidates": 99, "split_seed": 2}
+    assert record["deviations"] == {"candidates": 99, "split_seed": 2}
 
 
 @pytest.mark.parametrize(

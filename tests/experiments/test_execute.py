@@ -22,8 +22,8 @@ from sdmr.datasets.task import HeldOut, Training
 from sdmr.experiments import execute as module
 from sdmr.experiments.configs import compose_run
 from sdmr.experiments.execute import execute
+from sdmr.harness.metrics import Ranks, summarize
 from sdmr.harness.protocol import Protocol
-from sdmr.harness.ranking import Ranks, summary
 from sdmr.models.sdm import SDM
 from sdmr.models.sdmr import SDMR
 from sdmr.models.sdp import SDP
@@ -58,19 +58,19 @@ def test_a_record_holds_all_that_is_known_of_a_run(tmp_path: Path, overrides: tu
     assert record["dataset"] == "csv"
     config = record["config"]
     assert (config["seed"], config["split_seed"], config["test"]) == (4, 2, True)
-    assert (config["model"]["dim"], config["model"]["optimisation"]["epochs"]) == (8, 3)
+    assert (config["model"]["dim"], config["model"]["optimization"]["epochs"]) == (8, 3)
     assert config["dataset"]["path"] == overrides[1].partition("=")[2]
     assert all(len(record[name]) == 64 for name in ("data", "source"))
-    for side in ("development", "test"):
+    for side in ("validation", "test"):
         assert set(record[side]) == METRICS
         for readings in record[side].values():
             assert 0 <= readings["pessimistic"] <= readings["expected"] <= readings["optimistic"] <= 1
     assert [entry["epoch"] for entry in record["history"]] == [0, 1, 2, 3]
-    assert all({"loss", "development", "fit_seconds", "rank_seconds"} <= set(e) for e in record["history"][1:])
-    curve = [entry["development"] for entry in record["history"][1:]]
+    assert all({"loss", "validation", "fit_seconds", "rank_seconds"} <= set(e) for e in record["history"][1:])
+    curve = [entry["validation"] for entry in record["history"][1:]]
     assert record["best_epoch"] == 1 + curve.index(max(curve))
     assert record["best_among_last_5_allowed"] is True
-    assert record["development"]["NDCG@10"]["expected"] == pytest.approx(max(curve))
+    assert record["validation"]["NDCG@10"]["expected"] == pytest.approx(max(curve))
     assert set(record["seconds"]) == {"prepare", "fit", "rank"}
     assert all(seconds > 0 for seconds in record["seconds"].values())
     assert record["peak_memory_mib"] > 50
@@ -126,15 +126,15 @@ def test_the_ranks_beside_a_record_give_its_metrics(tmp_path: Path, overrides: t
     record = execute(run)
     ranks = ranks_of(run.folder)
     assert sorted(ranks["users"]) == list(range(50))
-    assert summary(Ranks(ranks["above"], ranks["tied"])) == record["test"]
+    assert summarize(Ranks(ranks["above"], ranks["tied"])) == record["test"]
     assert record["test"]["hit@10"]["pessimistic"] < record["test"]["hit@10"]["optimistic"]  # popularity ties often
     assert "history" not in record
 
 
 def test_a_best_epoch_far_from_the_last_is_not_flagged() -> None:
-    recommender = MFBPR(optimisation=replace(MFBPR().optimisation, epochs=9))
+    recommender = MFBPR(optimization=replace(MFBPR().optimization, epochs=9))
     for best, flagged in ((3, False), (4, False), (5, True), (9, True)):
-        recommender.history = [{"epoch": e, "development": float(e == best)} for e in range(10)]
+        recommender.history = [{"epoch": e, "validation": float(e == best)} for e in range(10)]
         assert module._training_of(recommender)["best_epoch"] == best
         assert module._training_of(recommender)["best_among_last_5_allowed"] is flagged
     recommender.history = recommender.history[:8]  # stopped by its patience
@@ -143,7 +143,7 @@ def test_a_best_epoch_far_from_the_last_is_not_flagged() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["seed=1", "split_seed=1", "test=false", "model.dim=9", "dataset.iterated=true", "model.optimisation.epochs=4"],
+    ["seed=1", "split_seed=1", "test=false", "model.dim=9", "dataset.iterative=true", "model.optimization.epochs=4"],
 )
 def test_other_settings_are_another_run(change: str, tmp_path: Path, overrides: tuple[str, ...]) -> None:
     plain = ("model=mf-bpr", *overrides, *SMALL)
@@ -172,7 +172,7 @@ def test_other_data_under_the_same_name_is_another_run(tmp_path: Path, data: Pat
 def test_the_command_finds_a_finished_run_and_prints_its_metrics(
     tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for test, side in (("true", "test"), ("false", "development")):
+    for test, side in (("true", "test"), ("false", "validation")):
         arguments = ("model=mf-bpr", *overrides, *SMALL, f"test={test}")
         run = run_of(tmp_path, *arguments)
         metrics = execute(run)[side]
@@ -205,7 +205,7 @@ def test_what_a_search_run_has_trained_is_not_trained_again(
         with pytest.raises(AssertionError, match="fitted again"):
             execute(run_of(tmp_path / "after", *arguments, "protocol.select_on=test"))
     assert record["trained"] == searched.folder.name
-    for side in ("test", "development"):
+    for side in ("test", "validation"):
         assert record[side] == expected[side]
     assert less_seconds(record["history"]) == less_seconds(expected["history"])
     assert record["seconds"]["fit"] == sum(e["fit_seconds"] + e["rank_seconds"] for e in record["history"][1:])
@@ -268,7 +268,7 @@ def test_a_search_run_never_looks_at_the_test_side(
     monkeypatch.setattr(module, "_task", without_test)
     record = execute(search)
     assert "test" not in record
-    assert set(record["development"]) == METRICS
+    assert set(record["validation"]) == METRICS
     assert not (search.folder / "ranks.npz").exists()
     with pytest.raises(AssertionError, match="the test side was asked for"):
         execute(run)
@@ -281,25 +281,25 @@ def test_a_search_run_never_looks_at_the_test_side(
 def test_the_default_protocol_is_told_as_such(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     run = run_of(tmp_path, "model=popularity", *overrides)
     assert run.config["protocol"] == asdict(Protocol())
-    assert execute(run)["departures"] == {}
-    assert module.departures(run_of(tmp_path, "model=popularity", *overrides, "split_seed=2")) == {"split_seed": 2}
+    assert execute(run)["deviations"] == {}
+    assert module.deviations(run_of(tmp_path, "model=popularity", *overrides, "split_seed=2")) == {"split_seed": 2}
     without_time = tuple(override for override in overrides if "time" not in override)
     in_order = run_of(tmp_path, "model=popularity", *without_time, "dataset.order=file")
-    assert execute(in_order)["departures"] == {"order": "file"}
-    assert execute(run_of(tmp_path, "model=popularity", *without_time))["departures"] == {}
+    assert execute(in_order)["deviations"] == {"order": "file"}
+    assert execute(run_of(tmp_path, "model=popularity", *without_time))["deviations"] == {}
 
 
-def test_an_order_that_is_the_data_sets_own_is_no_departure(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+def test_an_order_that_is_the_data_sets_own_is_no_deviation(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     run = run_of(tmp_path, "model=popularity", *overrides)
     baskets = replace(run, dataset="ta-feng", config=run.config | {"dataset": {"order": "file"}})
-    assert module.departures(baskets) == {}
-    assert module.departures(replace(baskets, dataset="epinions")) == {"order": "file"}
-    assert module.departures(replace(baskets, dataset="inter")) == {"order": "file"}
+    assert module.deviations(baskets) == {}
+    assert module.deviations(replace(baskets, dataset="epinions")) == {"order": "file"}
+    assert module.deviations(replace(baskets, dataset="inter")) == {"order": "file"}
     released = compose_run(("model=sdm", "model.variant=released"))[0]["model"]
     as_released = replace(baskets, config=baskets.config | {"model": released})
-    assert module.departures(as_released) == {"variant": "released", "dropout_at_test": "on"}
+    assert module.deviations(as_released) == {"variant": "released", "dropout_at_test": "on"}
     in_no_order = replace(baskets, config=baskets.config | {"dataset": {"order": "random"}})
-    assert module.departures(replace(in_no_order, dataset="inter")) == {}
+    assert module.deviations(replace(in_no_order, dataset="inter")) == {}
 
 
 def test_the_test_side_is_selected_on_only_when_that_is_said(
@@ -309,7 +309,7 @@ def test_the_test_side_is_selected_on_only_when_that_is_said(
     fit = MFBPR.fit
 
     def note(self: MFBPR, training: Training) -> None:
-        handed.append(training.development)
+        handed.append(training.validation)
         fit(self, training)
 
     monkeypatch.setattr(MFBPR, "fit", note)
@@ -317,15 +317,15 @@ def test_the_test_side_is_selected_on_only_when_that_is_said(
     honest = execute(run_of(tmp_path, *arguments))
     other = execute(run_of(tmp_path, *arguments, "protocol.select_on=test"))
     task = module._prepared(honest["config"])[0]
-    assert handed[0] is task.training.development
+    assert handed[0] is task.training.validation
     assert handed[1] is task.test
-    assert other["departures"] == {"select_on": "test"}
-    curve = [entry["development"] for entry in other["history"][1:]]
+    assert other["deviations"] == {"select_on": "test"}
+    curve = [entry["validation"] for entry in other["history"][1:]]
     assert other["test"]["NDCG@10"]["expected"] == pytest.approx(max(curve))
     assert honest["data"] == other["data"]
 
 
-@pytest.mark.parametrize("change", ["select_on=test", "candidates=all", "ties=argsort-target-last"])
+@pytest.mark.parametrize("change", ["select_on=test", "candidates=all", "tie_policy=argsort-target-last"])
 def test_a_search_run_cannot_depart_towards_the_test_side(
     change: str, tmp_path: Path, overrides: tuple[str, ...]
 ) -> None:
@@ -344,8 +344,8 @@ def test_ranking_among_all_items_takes_the_trained_model(
         forbid(monkeypatch, trained)
     run = run_of(tmp_path, *arguments, "protocol.candidates=all")
     record = execute(run)
-    assert record["departures"] == {"candidates": "all"}
-    assert record["development"] == sampled["development"]
+    assert record["deviations"] == {"candidates": "all"}
+    assert record["validation"] == sampled["validation"]
     assert record.get("history") == sampled.get("history")
     task = module._prepared(run.config)[0]
     first, all_ranks = ranks_of(run_of(tmp_path, *arguments).folder), ranks_of(run.folder)
@@ -362,15 +362,15 @@ def test_the_place_in_a_sort_is_kept_when_asked_for(
 ) -> None:
     arguments = ("model=popularity", *overrides)
     plain = execute(run_of(tmp_path, *arguments))
-    asked = run_of(tmp_path, *arguments, "protocol.ties=argsort-target-last")
+    asked = run_of(tmp_path, *arguments, "protocol.tie_policy=argsort-target-last")
     record, ranks = execute(asked), ranks_of(asked.folder)
-    assert record["departures"] == {"ties": "argsort-target-last"}
+    assert record["deviations"] == {"tie_policy": "argsort-target-last"}
     assert {"numpy"} <= set(record["environment"]["versions"])
     assert record["environment"]["processor"]
-    assert (ranks["above"] <= ranks["place"]).all()
-    assert (ranks["place"] <= ranks["above"] + ranks["tied"]).all()
+    assert (ranks["above"] <= ranks["sort_position"]).all()
+    assert (ranks["sort_position"] <= ranks["above"] + ranks["tied"]).all()
     hit = record["test"]["hit@10"]
-    assert hit.pop("argsort-target-last") == pytest.approx((ranks["place"] < 10).mean())
+    assert hit.pop("argsort-target-last") == pytest.approx((ranks["sort_position"] < 10).mean())
     assert hit == plain["test"]["hit@10"]
     assert record["ties"]["tied_share"] == pytest.approx((ranks["tied"] > 0).mean()) == plain["ties"]["tied_share"]
 
@@ -381,16 +381,18 @@ def test_a_reading_of_counts_is_no_other_run(
     plain = run_of(tmp_path, "model=popularity", *overrides)
     record = execute(plain)
     for ties in ("optimistic", "pessimistic"):
-        arguments = ["model=popularity", *overrides, f"protocol.ties={ties}"]
+        arguments = ["model=popularity", *overrides, f"protocol.tie_policy={ties}"]
         assert run_of(tmp_path, *arguments).folder == plain.folder
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["sdmr.experiments.run", *arguments, f"runs={tmp_path}"])
             forbid(patch, Popularity)
             runpy.run_module("sdmr.experiments.run", run_name="__main__")
-        assert f"ties={ties}: hit@10 {record['test']['hit@10'][ties]:.3f}" in capsys.readouterr().out
+        assert f"tie_policy={ties}: hit@10 {record['test']['hit@10'][ties]:.3f}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("change", ["candidates=99", "test_item=random", "dev_item=next-to-last", "last_tie=item-id"])
+@pytest.mark.parametrize(
+    "change", ["candidates=99", "test_item=random", "validation_item=next-to-last", "equal_times=item-id"]
+)
 def test_another_split_is_another_task(change: str, tmp_path: Path, data: Path) -> None:
     tied = tmp_path / "tied.csv"  # every time stands twice
     header, *rows = data.read_text().splitlines()
@@ -400,7 +402,7 @@ def test_another_split_is_another_task(change: str, tmp_path: Path, data: Path) 
     plain, other = run_of(tmp_path, *arguments), run_of(tmp_path, *arguments, f"protocol.{change}")
     assert other.data != plain.data
     name, _, value = change.partition("=")
-    assert execute(other)["departures"] == {name: int(value) if value.isdigit() else value}
+    assert execute(other)["deviations"] == {name: int(value) if value.isdigit() else value}
     task = module._prepared(other.config)[0]
     assert task.test.candidates.shape[1] == (100 if name == "candidates" else 101)
 
@@ -478,7 +480,7 @@ def test_a_killed_run_leaves_no_record_and_goes_on_to_the_same_bits(
     whole = run_of(tmp_path / "whole", *arguments)
     other = execute(whole)
     assert less_seconds(record["history"]) == less_seconds(other["history"])
-    assert record["development"] == other["development"]
+    assert record["validation"] == other["validation"]
     assert record["test"] == other["test"]
     assert run.folder.name == whole.folder.name
     ranks, others = ranks_of(run.folder), ranks_of(whole.folder)

@@ -16,8 +16,8 @@ from typing import Literal, Optional
 import numpy as np
 import pytest
 
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
-from sdmr.datasets.parsing import DataError
 from sdmr.datasets.task import Training
 from sdmr.experiments import execute as module
 from sdmr.experiments.execute import execute, told_when_cut_off
@@ -54,9 +54,9 @@ def test_data_that_do_not_fit_are_one_line_on_the_terminal(
         ("threads=0", "threads must be at least 1, not 0"),
         ("model.item_bias=no", "model.item_bias must be true or false, not 'no'"),
         ("model.dim=8.5", "model.dim must be a whole number, not 8.5"),
-        ("epochs=ten", "model.optimisation.epochs must be a whole number, not 'ten'"),
-        ("dataset.iterated=no", "dataset.iterated must be true or false, not 'no'"),
-        ("dataset.least=two", "dataset.least must be a whole number, not 'two'"),
+        ("epochs=ten", "model.optimization.epochs must be a whole number, not 'ten'"),
+        ("dataset.iterative=no", "dataset.iterative must be true or false, not 'no'"),
+        ("dataset.min_count=two", "dataset.min_count must be a whole number, not 'two'"),
         ("protocol.candidates=50", "protocol.candidates must be one of"),
     ],
 )
@@ -69,7 +69,7 @@ def test_a_setting_of_another_kind_is_one_line_and_no_run(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("override", ["model.sdp.dropout=no", "model.sdm.optimisation.epochs=1.5"])
+@pytest.mark.parametrize("override", ["model.sdp.dropout=no", "model.sdm.optimization.epochs=1.5"])
 def test_so_it_is_with_the_settings_of_a_part(override: str, tmp_path: Path, overrides: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=rf"^{override.partition('=')[0]} must be a "):
         run_of(tmp_path, "model=sdmr", *overrides, override)

@@ -19,9 +19,9 @@ from scipy.sparse import csr_matrix
 from scipy.stats import pearsonr
 
 from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.movielens import Movie
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
-from sdmr.datasets.titles import Film
 from sdmr.experiments import jobs
 from sdmr.experiments.configs import MODELS
 from sdmr.experiments.execute import Run
@@ -32,7 +32,7 @@ from sdmr.experiments.figures.figure6 import Point
 from sdmr.experiments.figures.figure7 import Names, choose
 from sdmr.experiments.jobs import Outcome
 from sdmr.experiments.uncertainty import correlation, correlation_interval
-from sdmr.harness.ranking import Ranks, summary
+from sdmr.harness.metrics import Ranks, summarize
 from sdmr.models.sdm import SDM
 
 
@@ -52,12 +52,12 @@ def write_record(folder: Path, model: str = "sdm", quality: float = 0.5, seed: i
         "model": MODELS[model].target,
         "dataset": "ml-100k",
         "config": {"seed": seed},
-        "test": summary(ranks),
+        "test": summarize(ranks),
         "seconds": {"prepare": 1.0, "fit": 20.0 * (1 + seed), "rank": 3.0, "parts": 5.0},
         "environment": {"commit": f"c0ffee{seed}", "processor": "abacus", "threads": 1},
     }
     if model not in ("popularity", "item-knn", "slim"):
-        curve = [{"epoch": n, "loss": 1 / n, "development": 0.3 + 0.01 * n} for n in range(1, epochs + 1)]
+        curve = [{"epoch": n, "loss": 1 / n, "validation": 0.3 + 0.01 * n} for n in range(1, epochs + 1)]
         record |= {"history": [{"epoch": 0}, *curve], "best_epoch": epochs}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "record.json").write_text(json.dumps(record))
@@ -251,7 +251,7 @@ def test_pmi_is_that_of_a_hand_computed_example() -> None:
 
 
 def histories(**rows: list[int]) -> Task:
-    """Each user's items in order; the last is test, one of the rest development."""
+    """Each user's items in order; the last is test, one of the rest validation."""
     users = np.repeat([int(name[1:]) for name in rows], [len(items) for items in rows.values()])
     every = [8, *range(8), *range(9, 130)]  # a last user takes every item, so that all are known
     items = np.concatenate([*rows.values(), every])
@@ -263,7 +263,7 @@ def histories(**rows: list[int]) -> Task:
 def test_pairs_are_a_target_with_each_of_its_context_items() -> None:
     task = histories(u0=[5, 3, 8, 2, 7], u1=[3, 5, 4])
     pairs = pairs_of(task.test, 3, task.training.matrix)
-    contexts = task.test.contexts.latest(3)
+    contexts = task.test.contexts.last_n(3)
     for row, column, user, target, item in zip(
         *(pairs.row, pairs.column, pairs.user, pairs.target, pairs.item), strict=True
     ):
@@ -318,8 +318,8 @@ def test_the_interval_of_a_correlation_is_that_of_resampled_users() -> None:
         (figure6, "++model.dim=16", "model.dim=16 would belie the figure's labels"),
         (figure6, "model.gmf.dim=16", "model.gmf.dim=16 would belie the figure's labels"),
         (figure7, "model.dim=16", "model.dim=16 would belie the figure's labels"),
-        (figure6, "protocol.ties=optimistic", "figures count ties with their expected value"),
-        (curves, "protocol.ties=optimistic", "figures count ties with their expected value"),
+        (figure6, "protocol.tie_policy=optimistic", "figures count ties with their expected value"),
+        (curves, "protocol.tie_policy=optimistic", "figures count ties with their expected value"),
         (figure6, "--seeds=0", "0 is no whole number from 1 on"),
         (figure6, "--jobs=-1", "-1 is no whole number from 1 on"),
     ],
@@ -437,13 +437,13 @@ def test_figure_7_shows_the_hops_of_a_user_and_target(
 
 
 FILMS = {
-    7: Film("Money Talks (1997)", ("Action", "Comedy")),
-    70: Film("Money Talks (1997)", ("Action", "Comedy")),
-    8: Film("Fire Down Below (1997)", ("Action", "Drama", "Thriller")),
+    7: Movie("Money Talks (1997)", ("Action", "Comedy")),
+    70: Movie("Money Talks (1997)", ("Action", "Comedy")),
+    8: Movie("Fire Down Below (1997)", ("Action", "Drama", "Thriller")),
 }
 
 
-def choice_of(task: Task, films: dict[int, Film] = FILMS, **given: str) -> tuple[int, int, list[int], str]:
+def choice_of(task: Task, films: dict[int, Movie] = FILMS, **given: str) -> tuple[int, int, list[int], str]:
     names = Names(np.arange(10), np.arange(130), films)
     case, told = choose(task, 4, names, argparse.Namespace(**{"user": None, "target": None} | given))
     return case.user, case.target, case.context.tolist(), told
@@ -464,7 +464,7 @@ def test_figure_7_takes_what_is_nearest_to_the_papers_case_and_says_so() -> None
     assert (user, target) == (3, 8)
     assert 7 in context
     nearest = "the paper's case is no test instance of this split; the nearest is a "
-    assert told in [f"{nearest}{part} instance of user 3" for part in ("development", "training")]
+    assert told in [f"{nearest}{part} instance of user 3" for part in ("validation", "training")]
     user, target, _, told = choice_of(histories(u1=[*rest, 8], u3=[7, *rest]))
     assert (user, target) == (1, 8)
     lacks = ", without Money Talks (1997) among the 4 latest items"
@@ -504,7 +504,7 @@ def test_curves_and_speed_are_what_the_records_say(
     for row in rows:
         record = records[row["model"], int(row["seed"])]
         entry = record["history"][int(row["epoch"])]
-        assert (float(row["development"]), float(row["loss"])) == (entry["development"], entry["loss"])
+        assert (float(row["validation"]), float(row["loss"])) == (entry["validation"], entry["loss"])
         assert row["is_best"] == str(entry["epoch"] == record["best_epoch"])
     rows = rows_of(tmp_path / "plots" / "speed.csv")
     assert len(rows) == 3

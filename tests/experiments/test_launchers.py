@@ -33,7 +33,7 @@ def multirun(folder: Path, *launcher: str) -> subprocess.CompletedProcess[str]:
     rows = [f"{user},{item},{time}" for user in range(30) for time, item in enumerate(rng.choice(140, 8, False))]
     (folder / "small.csv").write_text("\n".join(["user,item,time", *rows]) + "\n")
     data = ("dataset=csv", f"dataset.path={folder / 'small.csv'}", "dataset.time=time", "epochs=1", "test=false")
-    axis = "model.optimisation.learning_rate=0.001,0.01,1e30"
+    axis = "model.optimization.learning_rate=0.001,0.01,1e30"
     return subprocess.run(
         [
             sys.executable,
@@ -57,7 +57,7 @@ def multirun(folder: Path, *launcher: str) -> subprocess.CompletedProcess[str]:
 def two_are_made_and_one_has_failed(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
     runs = folder / "runs" / "csv"
     rates = [
-        json.loads(path.read_text())["config"]["model"]["optimisation"]["learning_rate"]
+        json.loads(path.read_text())["config"]["model"]["optimization"]["learning_rate"]
         for path in runs.glob("*/record.json")
     ]
     assert sorted(rates) == [0.001, 0.01], done.stderr

@@ -11,7 +11,7 @@ from sdmr.datasets.split import split
 from sdmr.experiments import literal_sdm
 from sdmr.experiments.literal_sdm import DIM, HOPS, LENGTH, LiteralSDM, Program
 from sdmr.models.sdm import SDM, _left_over
-from tests.behaviour import small
+from tests.behavior import small
 
 N_USERS, N_ITEMS = 6, 11
 
@@ -69,7 +69,7 @@ def test_contexts_are_those_of_the_suite_with_what_is_left_over() -> None:
     program = Program(task, 0)
     order = np.random.default_rng(1).permutation(len(program.users))
     padding = task.training.n_items
-    latest = torch.from_numpy(task.training.instances.contexts.latest(LENGTH, order))
+    latest = torch.from_numpy(task.training.instances.contexts.last_n(LENGTH, order))
     expected = torch.where((left := _left_over(latest, padding)) == padding, 0, left + 1)
     np.testing.assert_array_equal(program._contexts(order), expected)
 

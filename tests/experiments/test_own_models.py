@@ -18,16 +18,16 @@ from sdmr.experiments.execute import execute, make_run
 from sdmr.experiments.tables import accuracy
 from sdmr.experiments.tables.cells import cells_of, paper_values
 from sdmr.experiments.uncertainty import paired
-from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.training.optimizer import OptimizationConfig
 
 CHECKOUT = Path(accuracy.__file__).parents[2]
 MODULE = '''
 import numpy as np
 from torch import Tensor
-from sdmr.harness.embedding import Embedding
+from sdmr.harness.training.embedding import Embedding
 from sdmr.experiments.uncertainty import paired
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.training.base import TorchRecommender
 from sdmr.models.sdp import SDP
 
 class Plain:
@@ -76,8 +76,8 @@ class NoSetting(Plain):
     def __init__(self, table=np.zeros(3)): ...
 
 class Factors(TorchRecommender):
-    def __init__(self, dim: int = 2, optimisation: Optimisation = Optimisation(learning_rate=0.05)):
-        super().__init__(optimisation)
+    def __init__(self, dim: int = 2, optimization: OptimizationConfig = OptimizationConfig(learning_rate=0.05)):
+        super().__init__(optimization)
         self.dim = dim
     def build(self, n_users, n_items):
         self.users, self.items = Embedding(n_users, self.dim, std=0.1), Embedding(n_items, self.dim, std=0.1)
@@ -135,11 +135,13 @@ def test_the_short_form_is_the_same() -> None:
 
 
 def test_a_torch_class_has_the_settings_of_training_too() -> None:
-    overrides = ["model._target_=own_models.Factors", "model.optimisation.batch_size=7", "epochs=4"]
+    overrides = ["model._target_=own_models.Factors", "model.optimization.batch_size=7", "epochs=4"]
     config, _ = compose_run(overrides)
-    optimisation = config["model"]["optimisation"]
-    assert optimisation.pop("_target_").endswith(".Optimisation")
-    assert Optimisation(**optimisation) == Optimisation(learning_rate=0.05, batch_size=7, epochs=4, patience=10)
+    optimization = config["model"]["optimization"]
+    assert optimization.pop("_target_").endswith(".OptimizationConfig")
+    assert OptimizationConfig(**optimization) == OptimizationConfig(
+        learning_rate=0.05, batch_size=7, epochs=4, patience=10
+    )
 
 
 @pytest.mark.parametrize("name", ["OnTop", "Heir"])
@@ -151,8 +153,8 @@ def test_a_part_is_a_config_of_its_own(name: str) -> None:
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("model.powr=3", r"own_models\.Factors has no argument 'powr'; its arguments are: dim, optimisation$"),
-        ("model.optimisation.lr=3", r"Optimisation has no argument 'lr'; its arguments are: learning_rate, "),
+        ("model.powr=3", r"own_models\.Factors has no argument 'powr'; its arguments are: dim, optimization$"),
+        ("model.optimization.lr=3", r"OptimizationConfig has no argument 'lr'; its arguments are: learning_rate, "),
     ],
 )
 def test_an_unknown_argument_is_told_with_those_there_are(override: str, told: str) -> None:
@@ -266,11 +268,11 @@ def test_a_row_that_is_neither_a_model_nor_a_class_is_an_error(
 # --- the comparison ---
 
 
-def write_record(folder: Path, users: np.ndarray, above: np.ndarray, development: float) -> Path:
+def write_record(folder: Path, users: np.ndarray, above: np.ndarray, validation: float) -> Path:
     """A record as a run leaves it, less what a comparison does not read; no ties."""
     folder.mkdir(parents=True)
     np.savez(folder / "ranks.npz", users=users, above=above, tied=np.zeros_like(above))
-    (folder / "record.json").write_text(json.dumps({"development": {"NDCG@10": {"expected": development}}}))
+    (folder / "record.json").write_text(json.dumps({"validation": {"NDCG@10": {"expected": validation}}}))
     return folder / "record.json"
 
 
@@ -286,7 +288,7 @@ def test_the_paired_test_is_the_textbooks() -> None:
     assert paired(values, values) == (0.0, (0.0, 0.0), 1.0)
 
 
-def test_ones_own_class_is_compared_with_the_baseline_that_is_best_on_development(tmp_path: Path) -> None:
+def test_ones_own_class_is_compared_with_the_baseline_that_is_best_on_validation(tmp_path: Path) -> None:
     """A better one on test does not count, nor do the paper's models. Users count, not baskets; seeds are averaged."""
     users = np.array([0, 0, 0, 1, 2, 3])  # a user with three baskets is one user of four
     hit, miss = np.zeros(6, dtype=int), np.full(6, 99)
@@ -299,11 +301,11 @@ def test_ones_own_class_is_compared_with_the_baseline_that_is_best_on_developmen
     }
     *of_the_paper, line = accuracy.told_comparisons("ml-100k", records, "expected")
     assert [text.partition(":")[0] for text in of_the_paper] == [
-        "ml-100k, SDM less SLIM, the best general baseline here by development",
-        "ml-100k, SDM less PRME, the best sequential baseline here by development",
+        "ml-100k, SDM less SLIM, the best general baseline here by validation",
+        "ml-100k, SDM less PRME, the best sequential baseline here by validation",
     ]
     assert line.startswith(
-        "ml-100k, own_models.Random less SLIM, the best baseline here by development: hit@10 +0.625 ("
+        "ml-100k, own_models.Random less SLIM, the best baseline here by validation: hit@10 +0.625 ("
     )
     _, _, p = paired(np.array([1, 0.5, 0.5, 0.5]), np.zeros(4))
     assert f"p = {p:.2g};" in line

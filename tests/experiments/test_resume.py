@@ -24,7 +24,7 @@ CHECKOUT = Path(status.__file__).parents[1]
 SPACE = """
 model: own_slow.Slow
 stages:
-  - model.optimisation.regularisation: [0.01, 0.001]
+  - model.optimization.regularization: [0.01, 0.001]
   - model.dim: [4, 8]
 """
 # A model that leaves time to be killed: before its first epoch, and in the middle of every file that it writes.
@@ -35,7 +35,7 @@ import time
 from pathlib import Path
 
 from sdmr.baselines.mf_bpr import MFBPR
-from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.training.optimizer import OptimizationConfig
 
 HERE = Path(__file__).parent
 SLEEP = float(os.environ.get("SLEEP", "0"))
@@ -51,8 +51,8 @@ os.fsync = slowly
 
 
 class Slow(MFBPR):
-    def __init__(self, dim: int = 8, optimisation: Optimisation = Optimisation(regularisation=0.01)):
-        super().__init__(dim, optimisation=optimisation)
+    def __init__(self, dim: int = 8, optimization: OptimizationConfig = OptimizationConfig(regularization=0.01)):
+        super().__init__(dim, optimization=optimization)
 
     def build(self, n_users, n_items):
         super().build(n_users, n_items)
@@ -124,7 +124,7 @@ def results_of(place: str) -> dict[str, Any]:
     for path in Path(place, "runs", "csv").glob("*/record.json"):
         record = json.loads(path.read_text())
         history = [{k: v for k, v in entry.items() if "seconds" not in k} for entry in record["history"]]
-        found[path.parent.name] = record["development"], history
+        found[path.parent.name] = record["validation"], history
     with Path(place, "results", "sweeps", "csv", "slow.csv").open() as lines:
         found["points"] = [
             {k: v for k, v in row.items() if k not in ("seconds", "commit")} for row in csv.DictReader(lines)
@@ -201,17 +201,17 @@ def test_status_of_a_sweep(folder: Path, capsys: pytest.CaptureFixture[str], mon
     wait_for(lambda: list(Path("one/runs/csv").glob("*/checkpoint.pt")), process)
     out = told(capsys, monkeypatch, *sweep)
     assert " running" in out
-    assert "running: model.optimisation.regularisation=" in out
+    assert "running: model.optimization.regularization=" in out
     kill(process)
     out = told(capsys, monkeypatch, *sweep)
     assert ", 0 running, " in out
-    assert "cut off: model.optimisation.regularisation=" in out
+    assert "cut off: model.optimization.regularization=" in out
 
     assert begin("one").wait() == 0
     out = told(capsys, monkeypatch, *sweep)
     assert "stage 2, 2 runs: 2 done, 0 failed, 0 running, 0 cut off, 0 left" in out
     assert "nothing is left to do" in out
-    axes = ("model=own_slow.Slow", *sweep[1:], "test=false", "model.optimisation.regularisation=0.01,0.001,10")
+    axes = ("model=own_slow.Slow", *sweep[1:], "test=false", "model.optimization.regularization=0.01,0.001,10")
     out = told(capsys, monkeypatch, "-m", *axes)
     assert "3 runs: 2 done, 0 failed, 0 running, 0 cut off, 1 left" in out
     assert "minutes spent, about " in out
@@ -222,7 +222,7 @@ def test_status_tells_what_a_run_has_died_of(
 ) -> None:
     """A learning rate at which nothing is finite; it does not stop the other run, and the exit code says so."""
     given = ("dataset=csv", "dataset.path=small.csv", "dataset.time=time", "epochs=1", "test=false")
-    axes = ("model=mf-bpr", *given, "model.optimisation.learning_rate=0.001,1e30")
+    axes = ("model=mf-bpr", *given, "model.optimization.learning_rate=0.001,1e30")
     command = [sys.executable, "-m", "sdmr.experiments.run", "-m", *axes]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True)
     assert done.returncode == 1

@@ -25,7 +25,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     rng = np.random.default_rng(5)
     rows = [f"{user},{item},{time}" for user in range(40) for time, item in enumerate(rng.choice(130, 6, False))]
     (tmp_path / "mine.csv").write_text("\n".join(["user,item,time", *rows]) + "\n")
-    read = "dataset._target_=sdmr.datasets.tables.csv_file"
+    read = "dataset._target_=sdmr.datasets.tabular.load_csv"
     return [read, f"+dataset.path={tmp_path / 'mine.csv'}", "+dataset.time=time", "+dataset.item=item"]
 
 

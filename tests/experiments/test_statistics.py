@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import DataError
 from sdmr.experiments.tables import statistics as module
 from sdmr.experiments.tables.netflix_months import months
 from sdmr.experiments.tables.statistics import keeping, markdown, statistics, table
@@ -110,7 +110,7 @@ def test_months_of_netflix_are_sorted_by_their_distance(tmp_path: Path, monkeypa
     large = [f"{movie}:\n" + "".join(f"{user},3,2001-03-03\n" for user in range(9)) for movie in range(3, 9)]
     (tmp_path / "netflix").mkdir()
     (tmp_path / "netflix" / "combined_data_1.txt").write_text("".join(small + large))
-    found = months(least=2)
+    found = months(min_count=2)
     assert found[["month", "users", "items", "interactions"]].to_numpy().tolist() == [
         ["2001-03", 9, 6, 54],
         ["2001-03", 9, 6, 54],

@@ -23,8 +23,8 @@ NAMES = sorted(path.stem for path in SPACES.glob("*.yaml"))
 SHORT = ("epochs=1", "patience=1")
 SPACE = """
 stages:
-  - model.optimisation.regularisation: [0.1, 0.01, 0.001]
-    model.optimisation.negatives: [all, hardest]
+  - model.optimization.regularization: [0.1, 0.01, 0.001]
+    model.optimization.negatives: [all, hardest]
   - model.dim: [2, 4, 64]
 """
 
@@ -128,7 +128,7 @@ def test_the_papers_values_are_in_the_spaces() -> None:
     for name in ("mf-bpr", "cml", "gmf", "mlp", "prme", "prme-s", "transrec", "caser", "sdp", "sdm", "gmf-bpr"):
         axes = {axis: values for stage in space_of(name).stages for axis, values in stage.items()}
         assert axes["model.dim"] == [8, 16, 32, 64, 128]
-        assert axes["model.optimisation.regularisation"] == [0.1, 0.01, 0.001, 0.0001, 0.00001]
+        assert axes["model.optimization.regularization"] == [0.1, 0.01, 0.001, 0.0001, 0.00001]
     for name in ("sdm", "cmn"):
         assert {"model.hops": [1, 2, 3, 4]} in space_of(name).stages
     assert {"model.layers": [1, 2, 3]} in space_of("mlp").stages
@@ -143,9 +143,9 @@ def test_a_staged_search_goes_on_from_the_best_of_each_stage(
     assert call(monkeypatch, tmp_path, "model=mf-bpr", *given) == 0
     first, second = ran[:6], ran[6:]
     assert len(second) == 2  # the third has d at its plain 64, and is found
-    plain = {"model.optimisation.regularisation": "0.01", "model.optimisation.negatives": "hardest"}
+    plain = {"model.optimization.regularization": "0.01", "model.optimization.negatives": "hardest"}
     assert settings(first[0]) == plain  # those nearest to plain settings come first
-    assert settings(first[-1])["model.optimisation.negatives"] == "all"
+    assert settings(first[-1])["model.optimization.negatives"] == "all"
     assert len({tuple(sorted(settings(job).items())) for job in first}) == 6
     rows = rows_of(tmp_path)
     best = max(rows[:6], key=lambda row: float(row["NDCG@10"]))["settings"]
@@ -172,7 +172,7 @@ def test_search_records_are_copied_and_none_has_seen_the_test_items(
     for row in rows:
         record = json.loads((folder / f"{row['run']}.json").read_text())
         assert "test" not in record
-        assert float(row["NDCG@10"]) == pytest.approx(record["development"]["NDCG@10"]["expected"], abs=1e-6)
+        assert float(row["NDCG@10"]) == pytest.approx(record["validation"]["NDCG@10"]["expected"], abs=1e-6)
 
 
 def test_a_search_that_is_begun_again_runs_nothing_anew(
@@ -189,7 +189,7 @@ def test_a_search_that_is_begun_again_runs_nothing_anew(
 def test_runs_made_by_the_run_command_are_found(
     tmp_path: Path, given: tuple[str, ...], spaces: Path, ran: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = ("model=mf-bpr", "test=false", "dataset=csv", "model.optimisation.regularisation=0.001", *given)
+    made = ("model=mf-bpr", "test=false", "dataset=csv", "model.optimization.regularization=0.001", *given)
     jobs._run(made, tmp_path / "runs")
     call(monkeypatch, tmp_path, "model=mf-bpr", *given)
     assert len(ran) == 7
@@ -220,7 +220,7 @@ def test_the_next_run_is_not_taken_to_need_its_parts_again(
     tmp_path: Path, given: tuple[str, ...], spaces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two minutes of parts and a quarter of one's own: four runs are three minutes, and not four times two."""
-    (spaces / "sdmr.yaml").write_text("stages: [{model.optimisation.regularisation: [0.1, 0.01, 0.001, 0.0001, 0]}]")
+    (spaces / "sdmr.yaml").write_text("stages: [{model.optimization.regularization: [0.1, 0.01, 0.001, 0.0001, 0]}]")
     search, begun = Search("sdmr", "csv", given, 3), []
     (points,) = search.rounds("staged")
     for job in search.within_budget(points):
@@ -239,11 +239,11 @@ def test_the_next_run_is_not_taken_to_need_its_parts_again(
 def test_a_given_setting_is_no_axis_and_is_part_of_what_is_chosen(
     tmp_path: Path, given: tuple[str, ...], spaces: Path, ran: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call(monkeypatch, tmp_path, "model=mf-bpr", "++model.dim=2", "model.optimisation.negatives=all", *given)
+    call(monkeypatch, tmp_path, "model=mf-bpr", "++model.dim=2", "model.optimization.negatives=all", *given)
     assert len(ran) == 3
     assert {compose_run(job)[0]["model"]["dim"] for job in ran} == {2}
-    assert {"++model.dim=2", "model.optimisation.negatives=all"} <= set(chosen.read("csv", "mf-bpr", given))
-    assert all(row["settings"].endswith("model.dim=2 model.optimisation.negatives=all") for row in rows_of(tmp_path))
+    assert {"++model.dim=2", "model.optimization.negatives=all"} <= set(chosen.read("csv", "mf-bpr", given))
+    assert all(row["settings"].endswith("model.dim=2 model.optimization.negatives=all") for row in rows_of(tmp_path))
 
 
 def test_a_setting_given_for_the_data_set_is_no_axis_of_the_model(given: tuple[str, ...]) -> None:
@@ -284,7 +284,7 @@ def test_the_best_settings_of_another_data_set_are_carried_over(
     tmp_path: Path, given: tuple[str, ...], spaces: Path, ran: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {2: "0.3", 3: "0.5", 4: "", 5: "0.4"}
-    rows = [f"1,model.dim={d} model.optimisation.negatives=all,{score}" for d, score in found.items()]
+    rows = [f"1,model.dim={d} model.optimization.negatives=all,{score}" for d, score in found.items()]
     write_search(tmp_path, "mf-bpr", *rows)
     assert call(monkeypatch, tmp_path, "model=mf-bpr", "search=carried", "from=ml-100k", "most=2", *given) == 0
     assert [settings(job)["model.dim"] for job in ran] == ["3", "5"]
@@ -293,7 +293,7 @@ def test_the_best_settings_of_another_data_set_are_carried_over(
     arguments = ("model=mf-bpr", "search=carried", "from=ml-100k", "model.dim=2", *given)
     assert call(monkeypatch, tmp_path, *arguments) == 0
     assert len(ran) == 1  # three that differ in nothing else are one
-    assert rows_of(tmp_path)[0]["settings"] == "model.optimisation.negatives=all model.dim=2"  # not those carried over
+    assert rows_of(tmp_path)[0]["settings"] == "model.optimization.negatives=all model.dim=2"  # not those carried over
     assert call(monkeypatch, tmp_path, "model=mf-bpr", "search=carried", "from=elsewhere", *given) == 1
 
 
@@ -365,7 +365,7 @@ def test_parts_come_as_they_were_chosen(
 ) -> None:
     (spaces / "sdp.yaml").write_text("stages: [{model.dim: [2]}]")
     (spaces / "sdm.yaml").write_text("stages: [{model.dim: [4], model.context_length: [3]}]")
-    text = "stages: [{model.optimisation.regularisation: [0.1, 0.01]}]"
+    text = "stages: [{model.optimization.regularization: [0.1, 0.01]}]"
     (spaces / "sdmr.yaml").write_text(f"parts: {{sdp: sdp, sdm: sdm}}\n{text}")
     assert call(monkeypatch, tmp_path, "model=sdp,sdm,sdmr", *given) == 0
     folders = {path.name for path in (tmp_path / "runs" / "csv").iterdir()}
@@ -376,8 +376,8 @@ def test_parts_come_as_they_were_chosen(
     for points in search.rounds("staged"):
         assert all(point.record for point in points)
         assert {search.label(point) for point in points} == {  # what the points differ in, without their parts
-            "model.optimisation.regularisation=0.1",
-            "model.optimisation.regularisation=0.01",
+            "model.optimization.regularization=0.1",
+            "model.optimization.regularization=0.01",
         }
     records = [json.loads(path.read_text()) for path in (tmp_path / "runs" / "csv").glob("*/record.json")]
     once = sum(value for record in records for phase, value in record["seconds"].items() if phase != "parts")
@@ -389,9 +389,9 @@ def test_what_was_chosen_for_a_part_stays_the_parts(given: tuple[str, ...], spac
     chosen.write("csv", "sdm", ["model.hops=1", "context_length=3", "patience=4"], [])
     (spaces / "sdmr.yaml").write_text("parts: {sdp: sdp, sdm: sdm}\nstages: []")
     model = Search("sdmr", "csv", given, 30).plain["model"]
-    whole, sdp, sdm = ({"optimisation": m["optimisation"]} | m for m in (model, model["sdp"], model["sdm"]))
-    assert (whole["optimisation"]["epochs"], sdp["optimisation"]["epochs"], sdm["optimisation"]["epochs"]) == (1, 7, 1)
-    assert (sdp["dim"], sdm["hops"], sdm["context_length"], sdm["optimisation"]["patience"]) == (2, 1, 3, 4)
+    whole, sdp, sdm = ({"optimization": m["optimization"]} | m for m in (model, model["sdp"], model["sdm"]))
+    assert (whole["optimization"]["epochs"], sdp["optimization"]["epochs"], sdm["optimization"]["epochs"]) == (1, 7, 1)
+    assert (sdp["dim"], sdm["hops"], sdm["context_length"], sdm["optimization"]["patience"]) == (2, 1, 3, 4)
 
 
 def test_without_chosen_parts_plain_ones_are_taken_and_told(
@@ -452,7 +452,7 @@ def test_a_setting_that_a_search_does_not_heed_is_refused(
     assert "threads=2 has no effect here" in capsys.readouterr().err
     assert call(monkeypatch, tmp_path, "model=mf-bpr", "test=true", *given) == 1
     assert "a search never ranks the test items" in capsys.readouterr().err
-    for override in ("protocol.dev_item=next-to-last", "+protocol.last_tie=item-id", "split_seed=1"):
+    for override in ("protocol.validation_item=next-to-last", "+protocol.equal_times=item-id", "split_seed=1"):
         assert call(monkeypatch, tmp_path, "model=mf-bpr", override, *given) == 1
         assert f"{override}: what is chosen is for the default protocol's items" in capsys.readouterr().err
     assert call(monkeypatch, tmp_path, "model=mf-bpr", "dataset=epinions", "dataset.order=file") == 1
@@ -471,11 +471,11 @@ def test_settings_that_take_the_place_of_better_ones_say_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for score, is_told in ((0.0001, False), (0.9, True)):
-        chosen.write("csv", "mf-bpr", ["model.dim=2"], [f"development NDCG@10 {score:.4f}, hit@10 0.9"])
+        chosen.write("csv", "mf-bpr", ["model.dim=2"], [f"validation NDCG@10 {score:.4f}, hit@10 0.9"])
         assert call(monkeypatch, tmp_path, "model=mf-bpr", *given) == 0
-        assert ("in place of settings that were better, development NDCG@10 0.9" in capsys.readouterr().err) == is_told
+        assert ("in place of settings that were better, validation NDCG@10 0.9" in capsys.readouterr().err) == is_told
     monkeypatch.setattr(sweep.Point, "score", 0.12348)
-    chosen.write("csv", "mf-bpr", ["model.dim=2"], ["development NDCG@10 0.1235, hit@10 0.9"])  # as a file has 0.12348
+    chosen.write("csv", "mf-bpr", ["model.dim=2"], ["validation NDCG@10 0.1235, hit@10 0.9"])  # as a file has 0.12348
     assert call(monkeypatch, tmp_path, "model=mf-bpr", *given) == 0
     assert "in place of" not in capsys.readouterr().err
 

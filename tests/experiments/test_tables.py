@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, ttest_rel
 
-from sdmr.datasets.parsing import DataError
+from sdmr.datasets.errors import DataError
 from sdmr.experiments import chosen
 from sdmr.experiments.configs import MODELS, ties_of
 from sdmr.experiments.execute import Run
@@ -33,7 +33,7 @@ from sdmr.experiments.tables.cells import (
     rows,
 )
 from sdmr.experiments.uncertainty import holm, interval, verdict
-from sdmr.harness.ranking import Ranks, summary
+from sdmr.harness.metrics import Ranks, summarize
 
 COLUMNS = "dataset,model,metric,paper,ours,spread,seeds,optimistic,pessimistic,low,high,verdict,settings,marks"
 
@@ -45,7 +45,7 @@ def write_record(
     quality: float = 0.5,
     ties: int = 0,
     users: int = 200,
-    development: float = 0.5,
+    validation: float = 0.5,
 ) -> Path:
     """A record as a run leaves it, its ranks beside it; `quality` is the share of targets that are on top."""
     rng = np.random.default_rng([seed, int(1000 * quality)])
@@ -58,8 +58,8 @@ def write_record(
         "data": "data",
         "source": "source",
         "parts": {},
-        "development": {"NDCG@10": {"expected": development}},
-        "test": summary(Ranks(above, tied)),
+        "validation": {"NDCG@10": {"expected": validation}},
+        "test": summarize(Ranks(above, tied)),
         "seconds": {"prepare": 1.0, "fit": 2.0, "rank": 3.0},
         "environment": {"commit": f"c0ffee{seed}", "processor": "abacus", "threads": 1, "versions": {"torch": "2.0"}},
     }
@@ -367,12 +367,12 @@ def test_holms_correction() -> None:
     assert holm([]) == []
 
 
-def test_the_papers_models_are_compared_with_each_groups_best_on_development(tmp_path: Path) -> None:
-    """The best on development, not on test; each user once, the mean over seeds; Popularity is in no group."""
+def test_the_papers_models_are_compared_with_each_groups_best_on_validation(tmp_path: Path) -> None:
+    """The best on validation, not on test; each user once, the mean over seeds; Popularity is in no group."""
 
-    def made(model: str, development: float, quality: float, seeds: int = 2) -> list[Path]:
+    def made(model: str, validation: float, quality: float, seeds: int = 2) -> list[Path]:
         return [
-            write_record(tmp_path / model / str(seed), model, seed, quality, development=development)
+            write_record(tmp_path / model / str(seed), model, seed, quality, validation=validation)
             for seed in range(seeds)
         ]
 
@@ -501,7 +501,7 @@ def test_a_model_without_chosen_settings_is_left_out(
     tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chosen, "FOLDER", tmp_path / "chosen")
-    chosen.write("ml-100k", "sdm", ["model.hops=2", "model.dim=16"], ["chosen on development"])
+    chosen.write("ml-100k", "sdm", ["model.hops=2", "model.dim=16"], ["chosen on validation"])
     assert accuracy.job("ml-100k", "sdm", 1, "chosen", ["epochs=2"]) == (
         *("model=sdm", "dataset=ml-100k", "seed=1"),
         *("model.hops=2", "model.dim=16"),
@@ -612,19 +612,19 @@ def test_a_table_made_with_another_protocol_says_so(tmp_path: Path, capsys: pyte
         assert f"Table 3, ml-100k{made_with}: paper | " in capsys.readouterr().out
 
 
-def test_a_published_table_names_the_departures_of_its_records(tmp_path: Path) -> None:
-    honest: dict[str, Any] = {"model": "sdmr.models.sdm.SDM", "dataset": "ml-100k", "departures": {}}
-    assert publish.departures_of([honest, {"model": "sdmr.models.sdp.SDP"}]) == []
-    other = honest | {"departures": {"select_on": "test", "candidates": 99}}
-    shown = honest | {"dataset": "epinions", "departures": {"order": "file"}}
-    (caption, _) = publish.departures_of([honest, other, shown])
+def test_a_published_table_names_the_deviations_of_its_records(tmp_path: Path) -> None:
+    honest: dict[str, Any] = {"model": "sdmr.models.sdm.SDM", "dataset": "ml-100k", "deviations": {}}
+    assert publish.deviations_of([honest, {"model": "sdmr.models.sdp.SDP"}]) == []
+    other = honest | {"deviations": {"select_on": "test", "candidates": 99}}
+    shown = honest | {"dataset": "epinions", "deviations": {"order": "file"}}
+    (caption, _) = publish.deviations_of([honest, other, shown])
     assert "select_on=test, candidates=99 (SDM on ml-100k); order=file (SDM on epinions)" in caption
     path = write_record(tmp_path, "sdm", 0)
     path.write_text(
-        json.dumps(json.loads(path.read_text()) | {"dataset": "ml-100k", "departures": {"ties": "optimistic"}})
+        json.dumps(json.loads(path.read_text()) | {"dataset": "ml-100k", "deviations": {"tie_policy": "optimistic"}})
     )
     records = [json.loads(path.read_text()) | {"parts": {}, "run": "SDM-0"}]
-    assert "**Departs from the default protocol**: ties=optimistic" in publish.markdown(3, [], records, [], [])
+    assert "**Departs from the default protocol**: tie_policy=optimistic" in publish.markdown(3, [], records, [], [])
 
 
 def test_only_the_suites_settings_are_published(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -639,7 +639,7 @@ def test_what_was_ranked_among_others_is_not_published_beside(
         write_record(runs / "ml-100k" / f"{model}-0", model, 0)
     assert call(publish, monkeypatch, tmp_path, "3", "--models", "sdm") == 0
     path = runs / "ml-100k" / "mf-bpr-0" / "record.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"departures": {"candidates": 99}}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"deviations": {"candidates": 99}}))
     assert call(publish, monkeypatch, tmp_path, "3", "--models", "mf-bpr") == 0
     assert "MF-BPR on ml-100k is left out" in capsys.readouterr().out
     assert not rows_of(tmp_path / "results" / "table3.csv")["ml-100k", "MF-BPR", "hit@10"]["ours"]
@@ -676,8 +676,8 @@ def test_the_tables_read_ties_as_they_are_told(tmp_path: Path, monkeypatch: pyte
     paths = [write_record(tmp_path, "sdm", 0, ties=9)]
     values = {ties: cells_of(3, "ml-100k", "SDM", paths, ties)[1].ours for ties in ("expected", "optimistic")}  # type: ignore[arg-type]
     assert values["optimistic"] == values_of(paths, "NDCG@10", "optimistic")[0] > values["expected"]  # type: ignore[operator]
-    assert ties_of(["epochs=2", "protocol.ties=pessimistic"]) == "pessimistic"
+    assert ties_of(["epochs=2", "protocol.tie_policy=pessimistic"]) == "pessimistic"
     assert ties_of(["epochs=2"]) == "expected"
-    monkeypatch.setattr(sys, "argv", ["publish", "3", "protocol.ties=optimistic", "--models", "popularity"])
+    monkeypatch.setattr(sys, "argv", ["publish", "3", "protocol.tie_policy=optimistic", "--models", "popularity"])
     with pytest.raises(SystemExit, match="counts ties with their expected value"):
         publish.main()

@@ -1,5 +1,8 @@
+"""Look up rows of embedding tables, and project each distinct row once."""
+
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Callable
 
@@ -7,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.embedding import Embedding
-from sdmr.harness.optimiser import Optimisation, Optimiser
-from sdmr.harness.rows import gather
+from sdmr.harness.kernels.rows import gather
+from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
 from sdmr.models.sdm import SDM
 from sdmr.models.sdp import SDP
-from tests.behaviour import small
+from tests.behavior import small
 
 
-class Counted(nn.Linear):
-    """A layer that counts its rows."""
+class CountingLinear(nn.Linear):
+    """Count the rows that go through the layer."""
 
     rows = 0
 
@@ -25,31 +28,31 @@ class Counted(nn.Linear):
         return super().forward(x)
 
 
-def test_outside_of_training_the_rows_go_through_a_layer_once() -> None:
-    table, layer = Embedding(7, 4, std=1.0).eval(), Counted(4, 3)
+def test_in_evaluation_every_row_is_projected_once() -> None:
+    table, layer = Embedding(7, 4, std=1.0).eval(), CountingLinear(4, 3)
     several = torch.tensor([[6, 0, 6], [1, 2, 3]]), torch.tensor([5, 5])
     with torch.inference_mode():
         for _ in range(3):
-            through = [gather(*each) for each in table.through(*((layer, ids) for ids in several))]
+            projected = [gather(*each) for each in table.project_unique(*((layer, ids) for ids in several))]
     assert layer.rows == 7
-    for ours, ids in zip(through, several, strict=True):
+    for ours, ids in zip(projected, several, strict=True):
         torch.testing.assert_close(ours, layer(table(ids)))
 
 
-def test_in_training_the_distinct_rows_of_a_batch_go_through_a_layer_once() -> None:
-    table, layer = Embedding(7, 4, std=1.0), Counted(4, 3)
+def test_in_training_every_distinct_row_of_a_batch_is_projected_once() -> None:
+    table, layer = Embedding(7, 4, std=1.0), CountingLinear(4, 3)
     ids = torch.tensor([[6, 0, 6], [1, 2, 0]])
-    ((outputs, place),) = table.through((layer, ids))
+    ((outputs, positions),) = table.project_unique((layer, ids))
     assert layer.rows == len(outputs) == 4
-    torch.testing.assert_close(outputs[place], layer(table(ids)))
+    torch.testing.assert_close(outputs[positions], layer(table(ids)))
 
 
 @pytest.mark.parametrize("change", ["table", "weight", "bias", "another layer", "loaded"])
-def test_what_went_through_a_layer_is_forgotten_when_anything_changes(change: str) -> None:
+def test_a_changed_table_or_layer_is_projected_anew(change: str) -> None:
     table, layer = Embedding(7, 4, std=1.0).eval(), nn.Linear(4, 3)
     ids = torch.arange(7)
     with torch.inference_mode():
-        before = gather(*table.through((layer, ids))[0])
+        before = gather(*table.project_unique((layer, ids))[0])
     with torch.no_grad():
         match change:
             case "table":
@@ -63,59 +66,83 @@ def test_what_went_through_a_layer_is_forgotten_when_anything_changes(change: st
             case "loaded":
                 table.load_state_dict(Embedding(7, 4, std=1.0).state_dict())
     with torch.inference_mode():
-        after = gather(*table.through((layer, ids))[0])
+        after = gather(*table.project_unique((layer, ids))[0])
     assert not torch.equal(before, after)
     torch.testing.assert_close(after, layer(table(ids)))
 
 
-def test_an_optimiser_step_is_a_change() -> None:
-    for optimizer in ("dense", "rowwise", "sgd"):
+def test_a_table_is_projected_anew_after_an_optimizer_step() -> None:
+    for algorithm in ("dense", "rowwise", "sgd"):
         model = nn.Module()
         model.table, model.layer = Embedding(7, 4, std=1.0), nn.Linear(4, 3)
-        optimiser = Optimiser(model, Optimisation(optimizer=optimizer))  # type: ignore[arg-type]
+        optimizer = Optimizer(model, OptimizationConfig(optimizer=algorithm))  # type: ignore[arg-type]
         for _ in range(2):
-            ((rows, _),) = model.train().table.through((model.layer, torch.tensor([1, 3])))
-            optimiser.zero_grad()
+            ((rows, _),) = model.train().table.project_unique((model.layer, torch.tensor([1, 3])))
+            optimizer.zero_grad()
             rows.sum().backward()
-            optimiser.step()
+            optimizer.step()
             model.eval()
             with torch.inference_mode():
-                ((now, _),) = model.table.through((model.layer, torch.tensor([1, 3])))
+                ((now, _),) = model.table.project_unique((model.layer, torch.tensor([1, 3])))
                 torch.testing.assert_close(now, model.layer(model.table(torch.tensor([1, 3]))))
 
 
-def test_in_training_the_gradient_passes_through_the_layers_to_the_rows() -> None:
+def test_a_projection_has_the_gradient_of_layers_applied_to_rows() -> None:
     torch.manual_seed(0)
     table, layers = Embedding(7, 4, std=1.0, padding=True), (nn.Linear(4, 3), nn.Linear(4, 3))
     several = torch.tensor([[2, 2], [7, 0]]), torch.tensor([5, 2, 7])
 
     def gradients(outputs: list[Tensor]) -> tuple[Tensor, ...]:
-        of = table.weight, *(parameter for layer in layers for parameter in layer.parameters())
-        return torch.autograd.grad(sum((output.exp() * output).sum() for output in outputs), of)  # type: ignore[arg-type]
+        parameters = table.weight, *(parameter for layer in layers for parameter in layer.parameters())
+        return torch.autograd.grad(sum((output.exp() * output).sum() for output in outputs), parameters)  # type: ignore[arg-type]
 
-    ours = gradients([gather(*each) for each in table.through(*zip(layers, several, strict=True))])
-    plain = gradients([layer(table(ids)) for layer, ids in zip(layers, several, strict=True)])
-    for each, expected in zip(ours, plain, strict=True):
-        torch.testing.assert_close(each.to_dense(), expected.to_dense())
+    ours = gradients([gather(*each) for each in table.project_unique(*zip(layers, several, strict=True))])
+    expected = gradients([layer(table(ids)) for layer, ids in zip(layers, several, strict=True)])
+    for gradient, reference in zip(ours, expected, strict=True):
+        torch.testing.assert_close(gradient.to_dense(), reference.to_dense())
 
 
 @pytest.mark.parametrize("make", [SDP, SDM])
-def test_every_epoch_is_evaluated_with_its_own_parameters(
+def test_every_epoch_is_evaluated_with_its_parameters(
     make: Callable[..., SDP | SDM], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def curve() -> list[float]:
-        model = make(dim=8, optimisation=Optimisation(learning_rate=0.01, batch_size=32, epochs=4))
+        model = make(dim=8, optimization=OptimizationConfig(learning_rate=0.01, batch_size=32, epochs=4))
         model.fit(small().training)
-        return [entry["development"] for entry in model.history[1:]]
+        return [entry["validation"] for entry in model.history[1:]]
 
-    remembered = curve()
-    monkeypatch.setattr(Embedding, "_evaluate", lambda self, layer: layer(self.weight))
-    assert len(set(remembered)) > 2
-    assert remembered == pytest.approx(curve(), abs=1e-6)
+    cached = curve()
+    monkeypatch.setattr(Embedding, "_project_table", lambda self, layer: layer(self.weight))
+    assert len(set(cached)) > 2
+    assert cached == pytest.approx(curve(), abs=1e-6)
 
 
 def test_a_model_can_be_pickled_after_an_evaluation() -> None:
     table, layer = Embedding(7, 4, std=1.0).eval(), nn.Linear(4, 3)
     with torch.inference_mode():
-        table.through((layer, torch.arange(7)))
+        table.project_unique((layer, torch.arange(7)))
     assert torch.equal(pickle.loads(pickle.dumps(table)).weight, table.weight)
+
+
+def test_an_embedding_starts_with_the_stated_deviation() -> None:
+    torch.manual_seed(0)
+    weight = Embedding(4000, 25, std=0.3, padding=True).weight.detach()
+    assert weight.shape == (4001, 25)
+    assert not weight[4000].any()
+    n = 4000 * 25
+    assert abs(weight[:4000].mean().item()) < 5 * 0.3 / math.sqrt(n)
+    assert abs(weight[:4000].std().item() - 0.3) < 5 * 0.3 / math.sqrt(2 * n)
+
+
+def test_rows_looked_up_together_have_the_gradient_of_pytorchs_embedding() -> None:
+    torch.manual_seed(0)
+    table = Embedding(6, 3, std=1.0, padding=True)
+    reference = nn.Embedding(7, 3, padding_idx=6, _weight=table.weight.detach().clone())
+    ids = torch.tensor([[0, 2], [2, 6]]), torch.tensor([5, 2, 6])
+    for ours, each in zip(table.lookup_many(*ids), ids, strict=True):
+        assert torch.equal(ours, reference(each))
+    sum((rows * rows).sum() + rows.sum() for rows in table.lookup_many(*ids)).backward()  # type: ignore[union-attr]
+    sum((reference(each) * reference(each)).sum() + reference(each).sum() for each in ids).backward()  # type: ignore[union-attr]
+    assert table.weight.grad is not None
+    assert reference.weight.grad is not None
+    torch.testing.assert_close(table.weight.grad.to_dense(), reference.weight.grad)

@@ -1,3 +1,5 @@
+"""Name what deviates from the default protocol, and derive what a run needs of it."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -8,35 +10,35 @@ from sdmr.harness.protocol import Protocol
 
 OTHERS: dict[str, list[Any]] = {
     "select_on": ["test"],
-    "ties": ["optimistic", "pessimistic", "argsort-target-last"],
+    "tie_policy": ["optimistic", "pessimistic", "argsort-target-last"],
     "candidates": [99, "all"],
     "test_item": ["random"],
-    "dev_item": ["next-to-last"],
-    "last_tie": ["item-id"],
+    "validation_item": ["next-to-last"],
+    "equal_times": ["item-id"],
 }
-every_departure = pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in OTHERS.items() for v in values])
+every_deviation = pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in OTHERS.items() for v in values])
 
 
-def test_the_defaults_are_the_honest_ones() -> None:
+def test_the_defaults_hold_the_test_items_back() -> None:
     protocol = Protocol()
-    assert protocol.departures == protocol.split == {}
-    assert (protocol.select_on, protocol.ties, protocol.candidates) == ("dev", "expected", 100)
-    assert (protocol.test_item, protocol.dev_item, protocol.last_tie) == ("last", "random", "file")
-    assert protocol.of_training == protocol
-    assert set(OTHERS) == set(protocol.of_ranks)
+    assert protocol.deviations == protocol.split_options == {}
+    assert (protocol.select_on, protocol.tie_policy, protocol.candidates) == ("validation", "expected", 100)
+    assert (protocol.test_item, protocol.validation_item, protocol.equal_times) == ("last", "random", "file")
+    assert protocol.training_protocol == protocol
+    assert set(OTHERS) == set(protocol.ranking_key)
 
 
-@every_departure
-def test_a_departure_is_named(name: str, value: Any) -> None:
+@every_deviation
+def test_a_deviation_is_named(name: str, value: Any) -> None:
     protocol = Protocol(**{name: value})
-    assert protocol.departures == {name: value}
-    is_split = name in ("test_item", "dev_item", "last_tie")
+    assert protocol.deviations == {name: value}
+    is_split = name in ("test_item", "validation_item", "equal_times")
     expected = {name: value} if is_split else {"n_candidates": 99} if value == 99 else {}
-    assert protocol.split == expected
+    assert protocol.split_options == expected
     only_ranks = value in ("all", "optimistic", "pessimistic", "argsort-target-last")
-    assert protocol.of_training == (Protocol() if only_ranks else protocol)
-    is_only_read = value in ("optimistic", "pessimistic")
-    assert (protocol.of_ranks == Protocol().of_ranks) == is_only_read
+    assert protocol.training_protocol == (Protocol() if only_ranks else protocol)
+    shares_counts = value in ("optimistic", "pessimistic")
+    assert (protocol.ranking_key == Protocol().ranking_key) == shares_counts
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdmr.harness.dropout import Dropout
-from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.training.layers import Dropout
+from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.sdm import SDM
 from sdmr.models.variant import AS_RELEASED
-from tests.behaviour import RecommenderBehaviour
+from tests.behavior import RecommenderBehavior
 from tests.models.oracles import assert_same_gradients, scatter, sdm_score
 
-FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
+FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 N_ITEMS = 9
 USERS = torch.tensor([4, 0, 4, 2, 1])
 CONTEXTS = torch.tensor(
@@ -30,24 +30,24 @@ CONTEXTS = torch.tensor(
 CANDIDATES = torch.tensor([[1, 6, 2], [3, 0, 1], [6, 6, 0], [5, 8, 4], [2, 7, 0]])
 
 
-class TestSDM(RecommenderBehaviour):
+class TestSDM(RecommenderBehavior):
     def make(self) -> SDM:
-        return SDM(dim=16, hops=2, optimisation=FAST)
+        return SDM(dim=16, hops=2, optimization=FAST)
 
     def test_the_output_bias_stays_where_it_starts(self, fitted: SDM) -> None:
         assert fitted.output.bias.item() == 0
 
 
-class TestOneHop(RecommenderBehaviour):
+class TestOneHop(RecommenderBehavior):
     def make(self) -> SDM:
-        return SDM(dim=16, hops=1, context_length=3, optimisation=FAST)
+        return SDM(dim=16, hops=1, context_length=3, optimization=FAST)
 
 
-class TestReleased(RecommenderBehaviour):
+class TestReleased(RecommenderBehavior):
     """Test the released variant without dropout at test, which has tests below."""
 
     def make(self) -> SDM:
-        return SDM(dim=16, hops=2, variant="released", dropout_at_test="off", optimisation=FAST)
+        return SDM(dim=16, hops=2, variant="released", dropout_at_test="off", optimization=FAST)
 
 
 def built(hops: int, dtype: torch.dtype = torch.float64, **choices: Any) -> SDM:
@@ -177,7 +177,7 @@ def test_the_released_variant_is_its_differences() -> None:
         query = model.query_dropout
         actual = (
             query.p,
-            query.at_test,
+            query.test_mode,
             model.value_layer,
             model.gate_update,
             model.padding,
@@ -185,9 +185,9 @@ def test_the_released_variant_is_its_differences() -> None:
             model.initialization,
         )
         assert actual == values
-        assert (model.dropout.p, model.dropout.at_test) == (query.p, "off")
-    assert paper.optimisation == Optimisation(negatives="hardest")
-    assert released.optimisation == AS_RELEASED
+        assert (model.dropout.p, model.dropout.test_mode) == (query.p, "off")
+    assert paper.optimization == OptimizationConfig(negatives="hardest")
+    assert released.optimization == AS_RELEASED
     assert SDM(variant="released", gate_update="distance").gate_update == "distance"
 
 

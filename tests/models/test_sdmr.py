@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.ranking import READINGS, rank
+from sdmr.harness.evaluation import rank
+from sdmr.harness.metrics import TIE_POLICIES
+from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.sdm import SDM
 from sdmr.models.sdmr import SDMR
 from sdmr.models.sdp import SDP
 from sdmr.models.variant import AS_RELEASED
-from tests.behaviour import RecommenderBehaviour, checkerboard, small
+from tests.behavior import RecommenderBehavior, checkerboard, small
 
-FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
+FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 THREE_EPOCHS = replace(FAST, epochs=3)
 Inputs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -24,12 +25,12 @@ def sdmr(
     combine: Literal["learned", "sum"] = "learned",
     activation: Literal["relu", "identity"] = "relu",
     beta: float = 0.5,
-    parts: Optimisation = THREE_EPOCHS,
-    optimisation: Optimisation = THREE_EPOCHS,
+    parts: OptimizationConfig = THREE_EPOCHS,
+    optimization: OptimizationConfig = THREE_EPOCHS,
 ) -> SDMR:
     """Create a model whose parts differ in their d."""
-    sdp, sdm = SDP(dim=8, optimisation=parts), SDM(dim=12, hops=2, optimisation=parts)
-    return SDMR(sdp, sdm, combine, activation, beta, optimisation=optimisation)
+    sdp, sdm = SDP(dim=8, optimization=parts), SDM(dim=12, hops=2, optimization=parts)
+    return SDMR(sdp, sdm, combine, activation, beta, optimization=optimization)
 
 
 def fitted(model: SDMR) -> SDMR:
@@ -40,7 +41,7 @@ def fitted(model: SDMR) -> SDMR:
 def as_built(model: SDMR) -> SDMR:
     """Fit the parts and build the model without training it."""
     for part in model.parts.values():
-        if not part.fitted:
+        if not part.is_fitted:
             part.fit(small().training)
     model.build(small().training.n_users, small().training.n_items)
     return model
@@ -48,16 +49,16 @@ def as_built(model: SDMR) -> SDMR:
 
 def inputs_of(model: SDMR) -> Inputs:
     test = small().test
-    return test.users, test.contexts.latest(model.context_length), test.candidates
+    return test.users, test.contexts.last_n(model.context_length), test.candidates
 
 
-class TestSDMR(RecommenderBehaviour):
+class TestSDMR(RecommenderBehavior):
     def make(self) -> SDMR:
-        return sdmr(parts=FAST, optimisation=FAST)
+        return sdmr(parts=FAST, optimization=FAST)
 
     def test_it_learns_a_checkerboard(self) -> None:
         """Test without ReLU: with it, every candidate close enough to the user ties at distance 0."""
-        model = sdmr(activation="identity", parts=FAST, optimisation=FAST)
+        model = sdmr(activation="identity", parts=FAST, optimization=FAST)
         model.fit(checkerboard().training)
         assert rank(model, checkerboard().test).hit(1).mean() >= 0.9
 
@@ -131,11 +132,11 @@ def test_the_ends_of_equation_19_are_its_parts() -> None:
 
 
 def test_the_share_of_zeros_and_the_ties_are_recorded_from_epoch_0() -> None:
-    model = sdmr(optimisation=replace(THREE_EPOCHS, epochs=1))
+    model = sdmr(optimization=replace(THREE_EPOCHS, epochs=1))
     model.sdp.fit(small().training)
     model.sdm.fit(small().training)
-    development = small().training.development
-    inputs = (development.users, development.contexts.latest(model.context_length), development.candidates)
+    development = small().training.validation
+    inputs = (development.users, development.contexts.last_n(model.context_length), development.candidates)
     with torch.no_grad():  # b_u, and with it the clamp, follows from the parts' biases
         model.sdm.output.bias.fill_(0.0)
         model.sdp.output.bias.fill_(0.0)
@@ -151,16 +152,16 @@ def test_the_share_of_zeros_and_the_ties_are_recorded_from_epoch_0() -> None:
         ranks = rank(state, development)
         assert entry["tied_share"] == pytest.approx((ranks.tied > 0).mean())
         assert entry["mean_tied"] == pytest.approx(ranks.tied[ranks.tied > 0].mean())
-        for ties in READINGS:
+        for ties in TIE_POLICIES:
             assert entry[f"NDCG@10 {ties}"] == pytest.approx(ranks.ndcg(10, ties).mean())
             assert entry[f"hit@10 {ties}"] == pytest.approx(ranks.hit(10, ties).mean())
 
 
 def test_with_dropout_at_test_the_recorded_metrics_are_those_that_select_the_epoch() -> None:
-    sdm = SDM(dim=12, dropout=0.5, dropout_at_test="on", optimisation=THREE_EPOCHS)
-    model = fitted(SDMR(SDP(dim=8, optimisation=THREE_EPOCHS), sdm, activation="identity", optimisation=THREE_EPOCHS))
+    sdm = SDM(dim=12, dropout=0.5, dropout_at_test="on", optimization=THREE_EPOCHS)
+    model = fitted(SDMR(SDP(dim=8, optimization=THREE_EPOCHS), sdm, activation="identity", optimization=THREE_EPOCHS))
     for entry in model.history[1:]:
-        assert entry["NDCG@10 expected"] == pytest.approx(entry["development"], abs=1e-12)
+        assert entry["NDCG@10 expected"] == pytest.approx(entry["validation"], abs=1e-12)
 
 
 @pytest.mark.parametrize("shift", [-100.0, 0.0, 100.0])
@@ -214,16 +215,16 @@ def test_a_sum_refuses_options_of_learning_except_those_of_the_variant(wrong: di
 def test_the_released_variant_is_its_differences() -> None:
     paper, released = SDMR(SDP(), SDM()), SDMR(SDP(), SDM(), variant="released")
     assert (paper.dropout.p, released.dropout.p) == (0.0, 0.2)
-    assert {paper.dropout.at_test, released.dropout.at_test} == {"off"}
+    assert {paper.dropout.test_mode, released.dropout.test_mode} == {"off"}
     assert (paper.part_mode, released.part_mode) == ("evaluation", "training")
-    assert paper.optimisation == Optimisation(learning_rate=0.01, negatives="hardest")
-    assert released.optimisation == replace(AS_RELEASED, regularisation=1e-6, epochs=20, patience=20)
-    mixture = SDMR(SDP(), SDM(), variant="released", dropout=0.1, optimisation=THREE_EPOCHS)
-    assert (mixture.dropout.p, mixture.optimisation) == (0.1, THREE_EPOCHS)
+    assert paper.optimization == OptimizationConfig(learning_rate=0.01, negatives="hardest")
+    assert released.optimization == replace(AS_RELEASED, regularization=1e-6, epochs=20, patience=20)
+    mixture = SDMR(SDP(), SDM(), variant="released", dropout=0.1, optimization=THREE_EPOCHS)
+    assert (mixture.dropout.p, mixture.optimization) == (0.1, THREE_EPOCHS)
 
 
 def test_dropout_is_on_the_output_in_training_alone() -> None:
-    model = as_built(SDMR(SDP(dim=8, optimisation=THREE_EPOCHS), SDM(dim=12, optimisation=THREE_EPOCHS), dropout=0.5))
+    model = as_built(SDMR(SDP(dim=8, optimization=THREE_EPOCHS), SDM(dim=12, optimization=THREE_EPOCHS), dropout=0.5))
     inputs = inputs_of(model)
     scores = model.score(*inputs)
     np.testing.assert_array_equal(model.score(*inputs), scores)
@@ -239,8 +240,8 @@ def test_dropout_is_on_the_output_in_training_alone() -> None:
 def test_the_parts_drop_out_while_it_learns_only_if_asked(part_mode: Literal["evaluation", "training"]) -> None:
     model = as_built(
         SDMR(
-            SDP(dim=8, dropout=0.5, optimisation=THREE_EPOCHS),
-            SDM(dim=12, optimisation=THREE_EPOCHS),
+            SDP(dim=8, dropout=0.5, optimization=THREE_EPOCHS),
+            SDM(dim=12, optimization=THREE_EPOCHS),
             part_mode=part_mode,
         )
     )
@@ -256,10 +257,10 @@ def test_the_parts_drop_out_while_it_learns_only_if_asked(part_mode: Literal["ev
 
 
 def test_dropout_of_sdms_queries_stays_on_in_sdmr() -> None:
-    released = {"variant": "released", "optimisation": THREE_EPOCHS}
+    released = {"variant": "released", "optimization": THREE_EPOCHS}
     model = fitted(SDMR(SDP(dim=8, **released), SDM(dim=12, **released), **released))  # type: ignore[arg-type]
     inputs = inputs_of(model)
     assert (model.score(*inputs) != model.score(*inputs)).any()
     np.testing.assert_array_equal(model.sdp.score(*inputs), model.sdp.score(*inputs))
-    model.sdm.query_dropout.at_test = "off"
+    model.sdm.query_dropout.test_mode = "off"
     np.testing.assert_array_equal(model.score(*inputs), model.score(*inputs))

@@ -8,32 +8,32 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdmr.harness.dropout import Dropout
-from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.training.layers import Dropout
+from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.sdp import SDP
 from sdmr.models.variant import AS_RELEASED
-from tests.behaviour import RecommenderBehaviour
+from tests.behavior import RecommenderBehavior
 from tests.models.oracles import Drop, assert_same_gradients, keep, scatter, sdp_score
 
-FAST = Optimisation(learning_rate=0.02, regularisation=0.0001, batch_size=32, epochs=30)
+FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 
 
-class TestSDP(RecommenderBehaviour):
+class TestSDP(RecommenderBehavior):
     def make(self) -> SDP:
-        return SDP(dim=16, optimisation=FAST)
+        return SDP(dim=16, optimization=FAST)
 
     def test_the_output_bias_stays_where_it_starts(self, fitted: SDP) -> None:
         assert fitted.output.bias.item() == 0
 
 
-class TestDeepSDP(RecommenderBehaviour):
+class TestDeepSDP(RecommenderBehavior):
     def make(self) -> SDP:
-        return SDP(dim=16, layers=2, optimisation=FAST)
+        return SDP(dim=16, layers=2, optimization=FAST)
 
 
-class TestReleased(RecommenderBehaviour):
+class TestReleased(RecommenderBehavior):
     def make(self) -> SDP:
-        return SDP(dim=16, variant="released", optimisation=FAST)
+        return SDP(dim=16, variant="released", optimization=FAST)
 
 
 class Halved(Dropout):
@@ -84,11 +84,11 @@ def test_the_released_variant_is_its_differences() -> None:
     assert (paper.distance, released.distance) == ("square", "absolute")
     assert (paper.initialization, released.initialization) == ("he", "torch")
     assert (paper.dropout.p, released.dropout.p) == (0.0, 0.2)
-    assert {paper.dropout.at_test, released.dropout.at_test} == {"off"}
-    assert paper.optimisation == Optimisation(regularisation=0.01, negatives="hardest")
-    assert released.optimisation == AS_RELEASED
+    assert {paper.dropout.test_mode, released.dropout.test_mode} == {"off"}
+    assert paper.optimization == OptimizationConfig(regularization=0.01, negatives="hardest")
+    assert released.optimization == AS_RELEASED
     mixture = SDP(variant="released", distance="square", dropout=0.1)
-    assert (mixture.distance, mixture.dropout.p, mixture.optimisation) == ("square", 0.1, AS_RELEASED)
+    assert (mixture.distance, mixture.dropout.p, mixture.optimization) == ("square", 0.1, AS_RELEASED)
 
 
 @pytest.mark.parametrize(

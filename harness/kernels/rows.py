@@ -1,0 +1,91 @@
+"""Work on each distinct row of a table once, however often a batch names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class UniqueIndex:
+    """Find the distinct ids among many, in time that depends on these alone.
+
+    PyTorch's `unique` sorts them.
+    """
+
+    def __init__(self, n_rows: int) -> None:
+        self._positions = np.full(n_rows, -1)
+
+    def __call__(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the distinct ids and the position of each id among them.
+
+        Args:
+            ids: [...] ids from 0 to n_rows − 1.
+
+        Returns:
+            The distinct ids [n], on a CPU in order of appearance, and positions [...]. `distinct[positions]` is `ids`.
+        """
+        if ids.device.type != "cpu":
+            return torch.unique(ids, return_inverse=True)
+        distinct, positions = _find_unique(ids.reshape(-1).numpy(), self._positions)
+        return torch.from_numpy(distinct), torch.from_numpy(positions).view(ids.shape)
+
+
+def gather(rows: Tensor, positions: Tensor) -> Tensor:
+    """Return `rows[positions]` [..., dim], with a fast gradient, from rows [n, dim]."""
+    gathered: Tensor = _Gather.apply(rows, positions)
+    return gathered
+
+
+def scatter_sum(positions: Tensor, values: Tensor, n: int) -> Tensor:
+    """Sum values [..., dim] into n rows [n, dim], each at its position [...]."""
+    values = values.reshape(-1, values.shape[-1])
+    if values.device.type != "cpu":
+        return values.new_zeros(n, values.shape[1]).index_add_(0, positions.flatten(), values)
+    return torch.from_numpy(_scatter_sum(positions.reshape(-1).numpy(), values.contiguous().numpy(), n))
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, positions: Tensor) -> Tensor:
+        ctx.save_for_backward(positions)
+        ctx.n = len(rows)
+        return rows.index_select(0, positions.flatten()).view(*positions.shape, -1)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None]:
+        (positions,) = ctx.saved_tensors
+        return scatter_sum(positions, grad_output, ctx.n), None
+
+
+@numba.njit(nogil=True, cache=True)
+def _find_unique(ids, position_of):  # type: ignore[no-untyped-def]
+    """Loop over ids; `position_of` [n_rows] is −1 everywhere, before and after."""
+    for row in ids:
+        if not 0 <= row < len(position_of):
+            raise IndexError("an id lies outside its table: expected 0 or more, and less than the table's rows")
+    distinct, positions, n = np.empty_like(ids), np.empty_like(ids), 0
+    for i in range(len(ids)):
+        position = position_of[ids[i]]
+        if position < 0:
+            position = n
+            position_of[ids[i]] = n
+            distinct[n] = ids[i]
+            n += 1
+        positions[i] = position
+    for i in range(n):
+        position_of[distinct[i]] = -1
+    return distinct[:n], positions
+
+
+@numba.njit(nogil=True, cache=True)
+def _scatter_sum(positions, values, n):  # type: ignore[no-untyped-def]
+    sums = np.zeros((n, values.shape[1]), values.dtype)
+    for i in range(len(positions)):
+        position = positions[i]
+        for k in range(values.shape[1]):
+            sums[position, k] += values[i, k]
+    return sums

@@ -1,0 +1,1 @@
+"""Train recommenders by gradient."""

@@ -1,0 +1,122 @@
+"""Define the base class of every recommender that is trained by gradient."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.task import HeldOut, Training
+from sdmr.harness.files import load_tensors, save_tensors
+from sdmr.harness.training.loop import train
+from sdmr.harness.training.losses import bpr_loss
+from sdmr.harness.training.optimizer import OptimizationConfig
+
+
+class TorchRecommender(nn.Module):
+    """Train a recommender by gradient.
+
+    A subclass writes `build` (its parameters) and `forward` (its scores), and `loss` unless it is trained by BPR. A
+    recommender that a subclass holds as an attribute is a *part*. This is how models are pre-trained: `fit` fits the
+    parts first, unless they are fitted, and freezes them at their best validation epoch.
+    """
+
+    context_length = 0
+
+    def __init__(self, optimization: OptimizationConfig = OptimizationConfig()) -> None:
+        super().__init__()
+        self.optimization = optimization
+        self.is_fitted = False
+        self.history: list[dict[str, float]] = []  # an entry an epoch, from 0: before training
+
+    def build(self, n_users: int, n_items: int) -> None:
+        """Make the parameters; the parts are fitted by then."""
+        raise NotImplementedError
+
+    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        """Return scores [B, C] of users [B], contexts [B, context_length] and candidates [B, C]."""
+        raise NotImplementedError
+
+    def epoch_metrics(self, validation: HeldOut, scores: NDArray[np.floating] | None) -> dict[str, float]:
+        """Return further values for the history, before training and after every epoch.
+
+        Args:
+            validation: The instances that choose the epoch.
+            scores: [n, C] of their candidates, as they have just been ranked; None before training.
+        """
+        return {}
+
+    def loss(self, scores: Tensor) -> Tensor:
+        """Return the loss of a batch, a sum; BPR (Eq. 21) unless overridden.
+
+        Args:
+            scores: [B, 1 + n_negatives], the positive first.
+        """
+        return bpr_loss(scores, self.optimization.negatives)
+
+    @property
+    def parts(self) -> dict[str, TorchRecommender]:
+        """Return the recommenders this one is made from, by attribute name."""
+        return {name: child for name, child in self.named_children() if isinstance(child, TorchRecommender)}
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the parameters."""
+        return next(self.parameters()).device
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode as in PyTorch; parts are frozen and stay in evaluation mode."""
+        super().train(mode)
+        for part in self.parts.values():
+            part.eval()
+        return self
+
+    def fit(self, training: Training) -> None:
+        """Fit pending parts, build, and train until validation NDCG@10 stops growing."""
+        for part in self.parts.values():
+            if not part.is_fitted:
+                part.fit(training.drop_checkpoint())
+            part.requires_grad_(False)
+        torch.manual_seed(training.seed)
+        self.build(training.n_users, training.n_items)
+        self.to(_get_device(self.optimization.device))
+        train(self, training)
+        self.eval()
+        self.is_fitted = True
+
+    def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.float32]:
+        """Return scores [B, C] of candidates [B, C] (see `sdmr.harness.recommender.Recommender`)."""
+        self.eval()
+        with torch.inference_mode():
+            inputs = (torch.from_numpy(ids).to(self.device) for ids in (users, contexts, candidates))
+            return self(*inputs).cpu().numpy()
+
+    def save(self, path: Path) -> None:
+        """Write the fitted parameters, atomically."""
+        save_tensors({"parameters": self.state_dict(), "history": self.history}, path)
+
+    def load(self, path: Path, n_users: int, n_items: int) -> None:
+        """Read what `save` has written for a recommender of the same configuration."""
+        saved = load_tensors(path, "cpu")
+        self._build_with_parts(n_users, n_items)
+        self.load_state_dict(saved["parameters"])
+        self.to(_get_device(self.optimization.device))
+        self.history, self.is_fitted = saved["history"], True
+        self.eval()
+
+    def _build_with_parts(self, n_users: int, n_items: int) -> None:
+        """Make the parameters, those of the parts (and of theirs) first, as `fit` does."""
+        for part in self.parts.values():
+            part._build_with_parts(n_users, n_items)
+            part.requires_grad_(False)
+            part.is_fitted = True
+        self.build(n_users, n_items)
+
+
+def _get_device(name: str) -> torch.device:
+    return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,130 @@
+"""Train a model by epochs, and keep the parameters of the best one."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.sampling import NegativeSampler
+from sdmr.datasets.task import HeldOut, Training
+from sdmr.harness.evaluation import score_candidates
+from sdmr.harness.files import load_tensors, save_tensors
+from sdmr.harness.metrics import count_ranks
+from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
+
+if TYPE_CHECKING:
+    from sdmr.harness.training.base import TorchRecommender
+
+
+def train(model: TorchRecommender, training: Training) -> None:
+    """Train a built model, and restore the parameters of its best validation epoch.
+
+    Batch order, negatives and dropout of an epoch depend on (seed, epoch) alone. An interrupted training therefore
+    resumes from its last finished epoch to the same bits. Raises DataError if there are no validation instances.
+    """
+    options = model.optimization
+    if not len(training.validation):
+        raise DataError(
+            f"{type(model).__name__} cannot choose its epoch: there are no validation instances, "
+            "and at least one is needed"
+        )
+    optimizer = Optimizer(model, options)
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    validation = _sample(training.validation, options.validation_instances)
+    negatives = NegativeSampler(training.matrix)
+    best = _copy(trainable)
+    model.history = [{"epoch": 0, **model.epoch_metrics(validation, None)}]
+    if training.checkpoint is not None and training.checkpoint.exists():
+        saved = load_tensors(training.checkpoint, model.device)
+        optimizer.load_state(saved["optimizer"])
+        best, model.history = saved["best"], saved["history"]
+        _restore(trainable, saved["parameters"])
+
+    while trainable and not _is_finished(model.history, options):
+        epoch, start = len(model.history), time.perf_counter()
+        optimizer.start_epoch(epoch)
+        loss = _train_epoch(model, optimizer, training, negatives, epoch)
+        fitted = time.perf_counter()
+        scores = score_candidates(model, validation)
+        ranks = count_ranks(scores, validation.target_columns)
+        entry = {"epoch": epoch, "loss": loss, "validation": float(ranks.ndcg(10).mean())}
+        if options.selection_metric == "hit@10":
+            entry["validation_hit"] = float(ranks.hit(10).mean())
+        entry |= model.epoch_metrics(validation, scores)
+        entry |= {"fit_seconds": fitted - start, "rank_seconds": time.perf_counter() - fitted}
+        model.history.append(entry)
+        if find_best_epoch(model.history) == epoch:
+            best = _copy(trainable)
+        if training.checkpoint is not None:
+            state = {"parameters": _copy(trainable), "optimizer": optimizer.get_state(), "best": best}
+            save_tensors({**state, "history": model.history}, training.checkpoint)
+    _restore(trainable, best)
+
+
+def find_best_epoch(history: list[dict[str, float]]) -> int:
+    """Return the first epoch, from 1, with the best validation NDCG@10; 0 without epochs.
+
+    A history with hit@10 is ordered by hit@10 first, then by NDCG@10.
+    """
+    scores = [(entry.get("validation_hit", 0.0), entry["validation"]) for entry in history[1:]]
+    return scores.index(max(scores)) + 1 if scores else 0
+
+
+def _train_epoch(
+    model: TorchRecommender, optimizer: Optimizer, training: Training, negatives: NegativeSampler, epoch: int
+) -> float:
+    """Pass once over the training instances; return the mean loss of a positive."""
+    options, instances = model.optimization, training.instances
+    rng = np.random.default_rng([training.seed, epoch])
+    torch.manual_seed(int(rng.integers(2**63)))  # dropout
+    candidates = np.column_stack([instances.targets, negatives.sample(instances.users, options.n_negatives, rng)])
+    order = rng.permutation(len(instances))
+    model.train()
+    total = 0.0
+    label = f"{type(model).__name__} epoch {epoch}"
+    if epoch > 1:
+        label += f", validation NDCG@10 {model.history[-1]['validation']:.3f}"
+    bar = tqdm(range(0, len(order), options.batch_size), desc=label, unit="batch", leave=False, disable=None)
+    for n_batches, start in enumerate(bar):
+        rows = order[start : start + options.batch_size]
+        contexts = instances.contexts.last_n(model.context_length, rows)
+        inputs = (torch.from_numpy(ids).to(model.device) for ids in (instances.users[rows], contexts, candidates[rows]))
+        optimizer.zero_grad()
+        loss = model.loss(model(*inputs))
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+        if not math.isfinite(total):
+            raise FloatingPointError(f"{type(model).__name__}: the loss is {loss.item()} in epoch {epoch}")
+        if n_batches % 50 == 0:
+            bar.set_postfix(loss=f"{loss.item() / len(rows):.4f}", refresh=False)
+    return total / len(order)
+
+
+def _is_finished(history: list[dict[str, float]], options: OptimizationConfig) -> bool:
+    epochs = len(history) - 1
+    return epochs >= options.epochs or epochs - find_best_epoch(history) >= options.patience
+
+
+def _copy(parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in parameters.items()}
+
+
+def _restore(parameters: dict[str, nn.Parameter], values: dict[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(values[name])
+
+
+def _sample(instances: HeldOut, number: int | Literal["all"]) -> HeldOut:
+    """Return at most `number` of the instances, always the same ones."""
+    if number == "all" or len(instances) <= number:
+        return instances
+    return instances.take(np.sort(np.random.default_rng(0).choice(len(instances), number, replace=False)))

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.tabular import load_csv, load_inter
+
+
+def write_file(folder: Path, content: str, name: str = "mine.csv") -> str:
+    (folder / name).write_text(content)
+    return str(folder / name)
+
+
+def get_rows(data: Interactions) -> list[tuple[object, object]]:
+    return list(zip(data.user_ids[data.users].tolist(), data.item_ids[data.items].tolist(), strict=True))
+
+
+def test_columns_are_selected_by_name(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "when;what;who\n3;apple;b\n1;pear;a\n3;apple;a\n")
+    data = load_csv(path, user="who", item="what", time="when", separator=";")
+    assert get_rows(data) == [("b", "apple"), ("a", "pear"), ("a", "apple")]
+    assert data.times is not None
+    assert data.times.tolist() == [1, 0, 1]
+    assert data.baskets is None
+    assert load_csv(path, user="who", item="what", separator=";").times is None
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2", "10", "2", "-1"],
+        ["0.25", "0.5", "0.25", "0.1"],
+        ["2019-05-13", "2020-01-01", "2019-05-13", "1999-12-31"],
+        ["2019-05-13T10:00:00", "2019-05-13T10:00:01", "2019-05-13T10:00:00", "2019-05-13"],
+    ],
+)
+def test_times_are_numbers_or_dates_and_keep_their_order_and_ties(tmp_path: Path, times: list[str]) -> None:
+    path = write_file(tmp_path, "user,item,t\n" + "".join(f"1,{row},{time}\n" for row, time in enumerate(times)))
+    data = load_csv(path, time="t")
+    assert data.times is not None
+    assert data.times.tolist() == [1, 2, 1, 0]
+
+
+def test_error_names_the_line_of_a_wrong_time(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item,t\n1,1,2019-05-13\n1,2,yesterday\n")
+    with pytest.raises(DataError, match=r"line 3: the time is 'yesterday', expected numbers or ISO 8601 dates"):
+        load_csv(path, time="t")
+
+
+@pytest.mark.parametrize("separator", ["::", "", "ab"])
+def test_a_separator_of_other_than_one_character_is_an_error(separator: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"separator=.* expected one character"):
+        load_csv(write_file(tmp_path, "user,item\n1,1\n"), separator=separator)
+
+
+def test_an_escaped_tab_is_a_separator(tmp_path: Path) -> None:
+    assert get_rows(load_csv(write_file(tmp_path, "user\titem\n1,5\t2\n"), separator=r"\t")) == [("1,5", 2)]
+
+
+def test_error_names_the_line_of_invalid_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_bytes(b"user,item,note\n" + b"".join(b"%d,1,\n" % n for n in range(50)) + b"Ren\xe9,2,\n")
+    with pytest.raises(DataError, match=r"mine\.csv, line 52: user is 'Ren\\udce9', expected text in UTF-8"):
+        load_csv(str(path))
+    path.write_text("user,item\nRené,2\nこ,3\n", encoding="utf-8")
+    assert get_rows(load_csv(str(path))) == [("René", 2), ("こ", 3)]
+
+
+def test_error_names_a_truncated_archive(tmp_path: Path) -> None:
+    packed = gzip.compress(b"user,item,note\n" + b"".join(b"%d,%d,\n" % (n * n, n) for n in range(1000)))
+    for length in (5, 12, len(packed) // 2):
+        (tmp_path / "mine.csv.gz").write_bytes(packed[:length])
+        with pytest.raises(DataError, match=r"mine\.csv\.gz"):
+            load_csv(str(tmp_path / "mine.csv.gz"))
+        with pytest.raises(DataError, match=r"mine\.csv\.gz"):  # the last column is none of those that are read
+            load_csv(str(tmp_path / "mine.csv.gz"), user="item", item="item")
+
+
+def test_equal_basket_names_of_two_users_are_two_baskets(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item,day\n1,1,mon\n2,1,mon\n1,2,tue\n1,1,tue\n1,1,tue\n")
+    data = load_csv(path, basket="day")
+    assert get_rows(data) == [(1, 1), (2, 1), (1, 2), (1, 1)]  # the second of two equal items in one basket is dropped
+    assert data.baskets is not None
+    assert data.baskets.tolist() == [0, 2, 1, 1]
+
+
+def test_one_column_can_be_time_and_basket(tmp_path: Path) -> None:
+    data = load_csv(write_file(tmp_path, "user,item,day\n1,1,2\n1,2,1\n1,3,2\n"), time="day", basket="day")
+    assert data.times is not None
+    assert data.baskets is not None
+    assert data.times.tolist() == data.baskets.tolist() == [1, 0, 1]
+
+
+def test_duplicate_pairs_are_dropped_and_counted_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_file(tmp_path, "user,item\n1,1\n1,2\n1,1\n1,1\n")
+    assert get_rows(load_csv(path)) == [(1, 1), (1, 2)]
+    assert "dropped 2 duplicate rows of 4 (same user, item)" in caplog.text
+
+
+def test_file_order_with_a_time_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("user,item,time\n1,2,3\n")
+    with pytest.raises(ValueError, match=r"order=file has no effect on .*data\.csv: the time in 'time'"):
+        load_csv(str(path), time="time", order="file")
+
+
+def test_file_order_with_a_basket_is_an_error_since_baskets_keep_it(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item,day\n1,3,mon\n1,1,mon\n1,2,mon\n")
+    assert get_rows(load_csv(path, basket="day")) == [(1, 3), (1, 1), (1, 2)]
+    with pytest.raises(ValueError, match=r"order=file has no effect on .*mine\.csv: the baskets in 'day'"):
+        load_csv(path, basket="day", order="file")
+
+
+def test_order_and_min_count_are_applied(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item\n1,1\n1,2\n2,1\n2,2\n3,1\n")
+    data = load_csv(path, order="file", min_count=2)
+    assert get_rows(data) == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert data.times is not None
+    assert data.times.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("user,thing\n1,2\n", "line 1: found no column 'item', expected it among user, thing"),
+        ("user,user\n1,2\n", r"line 1: found \['user', 'user'\], expected the columns' names, each once"),
+        ("", r"line 1: found \[\], expected the columns' names"),
+        ("user,item\n", "is empty"),
+        ("user,item,note\n1,2,x\n3,4\n", "line 3: found 2 fields, expected 3"),
+        ("user,item,note\n1,2,x\n3,4,\n5,,x\n", "line 4: item is empty"),
+        ("user,item\n1,2\n3,4,5\n", "line 3: found 3 fields, expected 2"),
+    ],
+)
+def test_error_names_file_line_and_fault(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(DataError, match=f"mine.csv.*{message}"):
+        load_csv(write_file(tmp_path, content))
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"absent.csv cannot be read"):
+        load_csv(str(tmp_path / "absent.csv"))
+
+
+def test_unused_columns_may_be_empty(tmp_path: Path) -> None:
+    assert get_rows(load_csv(write_file(tmp_path, "note,user,item,end\n,1,2,\nx,3,4,y\n"))) == [(1, 2), (3, 4)]
+
+
+def test_recbole_file_is_read_with_and_without_timestamps(tmp_path: Path) -> None:
+    header = "user_id:token\titem_id:token\trating:float"
+    path = write_file(tmp_path, f"{header}\ttimestamp:float\n1\t7\t3\t20.5\n1\t8\t3\t10.5\n", "a.inter")
+    data = load_inter(path)
+    assert get_rows(data) == [(1, 7), (1, 8)]
+    assert data.times is not None
+    assert data.times.tolist() == [1, 0]
+    assert load_inter(write_file(tmp_path, f"{header}\n1\t7\t3\n", "b.inter")).times is None
+    with pytest.raises(DataError, match="no column 'item_id:token'"):
+        load_inter(write_file(tmp_path, "user_id:token\tartist_id:token\n1\t7\n", "c.inter"))

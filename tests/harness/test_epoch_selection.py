@@ -1,0 +1,133 @@
+"""Stop in time, and keep the epoch with the best validation metric."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from sdmr.harness.metrics import Ranks
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.loop import find_best_epoch
+from sdmr.harness.training.optimizer import OptimizationConfig
+from tests.behavior import small
+from tests.harness.factors import (
+    CONFIG,
+    Factors,
+    watch,
+)
+
+
+class Clock(TorchRecommender):
+    """Count epochs with one parameter of gradient 1, which Adam moves by the learning rate a batch.
+
+    In epoch e the targets of script[e] of the validation instances rank first, and the others last.
+    """
+
+    def __init__(self, script: list[int], optimization: OptimizationConfig) -> None:
+        super().__init__(optimization)
+        self.script = script
+
+    def build(self, n_users: int, n_items: int) -> None:
+        self.time = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        return self.time * torch.ones(candidates.shape)
+
+    def loss(self, scores: Tensor) -> Tensor:
+        return self.time.sum()
+
+    @property
+    def epoch(self) -> int:
+        batches = -(-len(small().training.instances) // self.optimization.batch_size)
+        return round(-self.time.item() / self.optimization.learning_rate / batches)
+
+    def score(self, users: np.ndarray, contexts: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        validation = small().training.validation
+        target = dict(zip(validation.users, validation.targets, strict=True))
+        is_target = candidates == np.array([target[user] for user in users])[:, None]
+        is_first = np.isin(users, validation.users[: self.script[self.epoch]])
+        return np.where(is_target, np.where(is_first, 1.0, -1.0)[:, None], 0.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=9, max_size=9), st.integers(1, 4), st.integers(1, 8))
+def test_the_validation_curve_stops_training_and_chooses_the_epoch(
+    script: list[int], patience: int, epochs: int
+) -> None:
+    best, last = 1, 1
+    for epoch in range(1, epochs + 1):
+        last = epoch
+        if script[epoch] > script[best]:
+            best = epoch
+        if epoch - best == patience:
+            break
+
+    options = replace(CONFIG, regularization=0, batch_size=100, patience=patience, epochs=epochs)
+    model = Clock(script, options)
+    model.fit(small().training)
+    n = len(small().training.validation)
+    assert [entry["epoch"] for entry in model.history] == list(range(last + 1))
+    np.testing.assert_allclose([e["validation"] for e in model.history[1:]], np.array(script[1 : last + 1]) / n)
+    assert model.epoch == best
+
+
+@pytest.mark.parametrize(("selection_metric", "best"), [("NDCG@10", 2), ("hit@10", 4)])
+def test_the_selection_metric_chooses_the_epoch(
+    selection_metric: Literal["NDCG@10", "hit@10"], best: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Order by hit@10, then by NDCG@10.
+
+    Epochs 3 to 5 have the best hits, 4 and 5 the better NDCG of these, and 4 comes first.
+    """
+    positions = iter([[0, 20, 20], [0, 0, 20], [5, 5, 5], [2, 2, 2], [2, 2, 2]])  # of three targets, epoch by epoch
+
+    def ranks(*_: object) -> Ranks:
+        return Ranks(np.array(next(positions)), np.zeros(3, int))
+
+    monkeypatch.setattr("sdmr.harness.training.loop.count_ranks", ranks)
+    options = replace(CONFIG, regularization=0, batch_size=100, epochs=5, patience=5, selection_metric=selection_metric)
+    model = Clock([0] * 6, options)
+    model.fit(small().training)
+    assert model.epoch == best == find_best_epoch(model.history)
+    assert ("validation_hit" in model.history[1]) == (selection_metric == "hit@10")
+
+
+def test_every_seed_chooses_its_epoch_on_the_same_validation_instances() -> None:
+    seen: list[list[int]] = []
+    for seed in (0, 1):
+        model = Factors(optimization=replace(CONFIG, validation_instances=5, epochs=2))
+
+        def remember(call: int, inputs: tuple[Tensor, ...], model: TorchRecommender = model) -> None:
+            if not model.training:
+                seen.append(inputs[0].tolist())
+
+        watch(model, remember)
+        model.fit(replace(small().training, seed=seed))
+    assert len(seen) == 4  # two epochs, twice
+    assert seen == [seen[0]] * 4
+    assert len(set(seen[0])) == 5
+    assert set(seen[0]) <= set(small().training.validation.users.tolist())
+
+
+def test_no_validation_instances_are_an_error() -> None:
+    training = small().training
+    empty = training.validation.take(np.arange(0))
+    with pytest.raises(ValueError, match="Factors cannot choose its epoch"):
+        Factors().fit(replace(training, validation=empty))
+
+
+def test_a_validation_score_that_is_not_finite_is_an_error() -> None:
+    class Unrankable(Factors):
+        def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+            scores = super().forward(users, contexts, candidates)
+            return scores if self.training else scores / 0
+
+    with pytest.raises(ValueError, match=r"^Unrankable scored user"):
+        Unrankable().fit(small().training)
