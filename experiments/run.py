@@ -1,45 +1,104 @@
-"""Train and rank one model on one data set: `python -m sdmr.experiments.run model=sdm dataset=ml-100k model.hops=3`.
+"""Train and rank one model on one data set: `sdmr run model=sdm dataset=ml-100k model.hops=3`.
 
-A model of one's own: `python -m sdmr.experiments.run model._target_=my_package.MyModel model.width=3`.
+`settings=tuned` takes the settings that a search has chosen. A model of one's own is named by its class:
+`sdmr run model=my_package.Net model.width=3`. `-m` runs every combination of values:
+`sdmr run -m model=sdm model.hops=1,2,3 test=false`. `--cfg job` prints every setting.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from pydantic import Field
 
-from sdmr.datasets.errors import DataError
-from sdmr.experiments.configs import with_own_classes
-from sdmr.experiments.execute import execute, make_run, result_line, told_when_cut_off
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.config import (
+    CONF,
+    RunConfig,
+    RunSettings,
+    check_config,
+    compose_config,
+    describe_arguments,
+    expand_sweep,
+    prepare_overrides,
+    resolve_config,
+)
+from sdmr.experiments.core.deviations import format_deviations
+from sdmr.experiments.core.execute import execute
+from sdmr.experiments.core.options import CommandOptions, UsageError, describe_fields
+from sdmr.experiments.core.record import Record
+from sdmr.experiments.core.run import make_run
+from sdmr.harness.metrics import TiePolicy
+
+HYDRA_FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir")
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def main(config: DictConfig) -> None:
-    resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
-    told: tuple[type[Exception], ...] = (ValueError, OSError)  # in one line, as it says what was asked for in vain
+class Options(CommandOptions):
+    overrides: list[str] = Field(default_factory=list, description="settings, in Hydra's grammar")
+    flags: list[str] = Field(default_factory=list, description="Hydra's flags, such as -m and --cfg job")
+
+
+def describe_more(arguments: Sequence[str]) -> str:
+    """Return the settings of a run, and of its model if the arguments name one."""
+    names = [argument.partition("=")[2] for argument in arguments if argument.startswith("model=")]
+    return "\n".join(["settings:", describe_fields(RunSettings.model_fields), describe_arguments(names)])
+
+
+def main(options: Options) -> int:
+    if options.flags:
+        return _run_hydra(options)
+    print(_execute(compose_config(options.overrides)))
+    return 0
+
+
+def _execute(config: RunConfig) -> str:
+    """Make the run of a configuration, and return its result in one line."""
+    settings = config.settings
+    run = make_run(settings, config.dataset, Path(settings["runs"]))
+    record = execute(run, settings["threads"], settings["force"])
+    return describe_result(record, run.folder, settings["protocol"]["tie_policy"])
+
+
+def _run_hydra(options: Options) -> int:
+    """Run as Hydra's flags ask, such as every job of a multirun. Hydra reports a job that failed at the end."""
+    if unknown := [flag for flag in options.flags if flag.startswith("-") and flag not in HYDRA_FLAGS]:
+        raise UsageError(f"{unknown[0]}: there is no such flag; there are {', '.join(HYDRA_FLAGS)}")
+    overrides = prepare_overrides(options.overrides)
+    if {"-m", "--multirun"} & set(options.flags):
+        settings = [override for override in overrides if not override.startswith(("hydra/", "hydra.", "+hydra."))]
+        for combination in product(*expand_sweep(settings)):
+            check_config(compose_config(combination).settings)
+    sys.argv = ["sdmr run", *options.flags, *overrides]
+    run_job()
+    return 0
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+def run_job(config: DictConfig) -> None:
+    """Run one job of Hydra's."""
+    choices, overrides = HydraConfig.get().runtime.choices, HydraConfig.get().overrides.task
     try:
-        run = make_run(resolved, HydraConfig.get().runtime.choices["dataset"], Path(resolved["runs"]))
-        told = (DataError,)  # another error may be a model's own
-        record = execute(run, resolved["threads"], resolved["force"])
-    except Exception as error:  # Hydra goes on with the other runs of a sweep, and tells of one that failed at the end
-        if isinstance(error, told) and HydraConfig.get().mode == RunMode.RUN:
-            sys.exit(str(error))
-        print(f"FAILED {' '.join(HydraConfig.get().overrides.task)}: {type(error).__name__}: {error}", file=sys.stderr)
+        result = _execute(resolve_config(config, choices))
+    except Exception as error:
+        print(f"FAILED {' '.join(overrides)}: {type(error).__name__}: {error}", file=sys.stderr)
         raise
-    print(result_line(record, run.folder, resolved["protocol"]["tie_policy"]))
+    print(f"{' '.join(overrides)}\n  {result}")
+
+
+def describe_result(record: Record, folder: Path, tie_policy: TiePolicy = "expected") -> str:
+    """Return a run in one line: model, data set, deviations from the paper, metrics, record."""
+    side = "validation" if record.test is None else "test"
+    values = ", ".join(f"{name} {record.metrics()[name][tie_policy]:.3f}" for name in ("hit@10", "NDCG@10"))
+    deviations = record.deviations | ({"tie_policy": tie_policy} if tie_policy != "expected" else {})
+    named = f", {format_deviations(deviations)}" if deviations else ""
+    return f"{record.model} on {record.dataset}, {side}{named}: {values} ({folder}/record.json)"
 
 
 if __name__ == "__main__":
-    try:
-        sys.argv[1:] = with_own_classes(sys.argv[1:])
-    except (ValueError, ConfigCompositionException) as error:
-        sys.exit(str(error))
-    with told_when_cut_off():
-        main()
+    sys.exit(cli.main(["run", *sys.argv[1:]]))

@@ -1,0 +1,93 @@
+"""The command line `sdmr COMMAND key=value ...`: one grammar, Hydra's, for every command.
+
+A command is a module directly in `experiments/`. It has a class `Options` and a function `main(options)` that returns
+the exit status. PyTorch is imported by the commands that need it, so that `sdmr --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+COMMANDS_FOLDER = Path(__file__).parents[1]
+WRONG_USE, FAILED, INTERRUPTED = 2, 1, 128 + signal.SIGINT  # exit statuses
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name. Returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("--help", "-h", "help"):
+        print(describe_commands())
+        return 0
+    if arguments[0] == "--version":
+        print(f"sdmr {metadata.version('sdmr-benchmark')}")
+        return 0
+    name, *rest = arguments
+    if name not in list_commands():
+        print(f"sdmr {name}: no such command; there are {', '.join(list_commands())}", file=sys.stderr)
+        return WRONG_USE
+    order_import_path()
+    # Large pages, where the system has them: a step on a few rows of a large table then finds its memory faster.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    return run_command(importlib.import_module(f"sdmr.experiments.{name}"), name, rest)
+
+
+def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
+    """Run a command's module. A user's mistake becomes one line: exit 2 for what was typed, 1 for what failed."""
+    from sdmr.datasets.errors import DataError
+    from sdmr.experiments.core.options import UsageError, describe_options, parse_options
+
+    if any(argument in ("--help", "-h") for argument in arguments):
+        print(describe_options(name, module, arguments))
+        return 0
+    try:
+        return int(module.main(parse_options(module.Options, arguments)))
+    except UsageError as error:
+        hint = "" if "--help" in str(error) else f" (`sdmr {name} --help` lists the options)"
+        print(f"sdmr {name}: {error}{hint}", file=sys.stderr)
+        return WRONG_USE
+    except (DataError, OSError) as error:
+        print(f"sdmr {name}: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues from the last finished epoch", file=sys.stderr)
+        return INTERRUPTED
+
+
+def list_commands() -> list[str]:
+    """Return the names of the commands."""
+    return sorted(path.stem for path in COMMANDS_FOLDER.glob("*.py") if not path.stem.startswith("_"))
+
+
+def describe_commands() -> str:
+    """Return the text of `sdmr --help`: each command with the first line of its docstring."""
+    lines = ["usage: sdmr COMMAND key=value ...", "", "commands:"]
+    for name in list_commands():
+        tree = ast.parse((COMMANDS_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+        summary = (ast.get_docstring(tree) or "").partition("\n")[0]
+        lines.append(f"  {name:8} {summary}")
+    return "\n".join([*lines, "", "`sdmr COMMAND --help` lists its options, `sdmr --version` prints the version."])
+
+
+def order_import_path() -> None:
+    """Put the current folder first on the import path; last, if it is the suite's checkout.
+
+    The checkout's folders `datasets`, `models` and so on would else hide packages of these names.
+    """
+    checkout, here = COMMANDS_FOLDER.resolve().parent, Path.cwd().resolve()
+    others = [entry for entry in sys.path if Path(entry or ".").resolve() not in (checkout, here)]
+    sys.path[:] = [*others, str(checkout)] if here == checkout else [str(here), *others]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,295 @@
+"""The configuration of a run: composed by Hydra, read off constructors by hydra-zen, checked by pydantic.
+
+A model is chosen by its name (`model=sdm`) or, if it is a user's own, by its class (`model=my_package.Net`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args, get_type_hints
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra_zen import builds
+from hydra_zen.errors import HydraZenException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
+
+from sdmr.experiments.core.options import UsageError, explain_validation_error
+from sdmr.experiments.core.registry import MODELS, check_recommender, get_model, import_class
+from sdmr.harness.protocol import Protocol
+from sdmr.harness.training.optimizer import OptimizationConfig
+
+UNSET = "none"  # the choice of a model, until one is made
+CONF = Path(__file__).parents[1] / "conf"
+# Settings of a run that are the defaults of the model's arguments of the same names.
+SHARED_SETTINGS = ("epochs", "patience", "context_length", "validation_instances")
+
+
+class ConfigError(UsageError):
+    """A setting that does not exist, is missing, or has a value that is not allowed."""
+
+
+class NotTunedError(ConfigError):
+    """There are no tuned settings for a model on some data."""
+
+
+class RunSettings(BaseModel):
+    """What a run is told beside its data set, its protocol and its model."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    seed: int = Field(0, description="initialization, batch order and training negatives")
+    split_seed: int = Field(0, description="shuffled orders, held-out items and candidates")
+    test: bool = Field(True, description="rank the test items; false: a search run, which never does")
+    epochs: int = Field(100, description="epochs at most; a data set may say otherwise")
+    patience: int = Field(10, description="epochs without a better validation NDCG@10 before training stops")
+    validation_instances: int | Literal["all"] = Field("all", description="validation items that choose the epoch")
+    context_length: int | None = Field(
+        5, description="context items of models that read several; a data set may differ"
+    )
+    runs: str = Field("runs", description="folder of this machine's records")
+    threads: int = Field(1, ge=1, description="threads of this run; two runs side by side beat one run on two threads")
+    force: bool = Field(False, description="run again even if the record exists")
+
+
+class RunConfig(NamedTuple):
+    """A composed configuration: every setting resolved, and the name of the data set."""
+
+    settings: dict[str, Any]
+    dataset: str
+
+
+def compose_config(overrides: Sequence[str]) -> RunConfig:
+    """Compose the configuration of a run from Hydra's overrides.
+
+    Raises ConfigError for a setting that does not exist, is missing, or has a value of another type.
+    """
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose("config", overrides=prepare_overrides(overrides), return_hydra_config=True)
+        choices = config.hydra.runtime.choices
+        with open_dict(config):
+            del config.hydra
+        return resolve_config(config, choices)
+    except HydraException as error:
+        raise ConfigError(explain_hydra_error(error)) from error
+
+
+def resolve_config(config: DictConfig, choices: Mapping[str, Any]) -> RunConfig:
+    """Resolve a composed config; `choices` are the names that Hydra has chosen by, such as that of the data set.
+
+    Raises ConfigError for a missing setting, and NotTunedError where tuned settings are asked for and there are none.
+    """
+    dataset, model = str(choices["dataset"]), str(choices["model"])
+    if model == UNSET:
+        raise ConfigError(f"model=... is missing; there are {', '.join(MODELS)}, or name a class: package.Class")
+    try:
+        settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:
+        raise ConfigError(explain_hydra_error(error)) from error
+    del settings["settings"]
+    if choices["settings"] == "tuned":
+        if "tuning" not in settings:
+            raise NotTunedError(f"{model} on {dataset} has no tuned settings; `sdmr sweep model={model}` finds some")
+        tuned_on = settings["tuning"].get("dataset")
+        if tuned_on is not None and tuned_on != describe_data(settings["dataset"]):
+            raise NotTunedError(
+                f"{model} was tuned on other data: {tuned_on}, not {describe_data(settings['dataset'])}"
+            )
+    return RunConfig(settings, dataset)
+
+
+def describe_data(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a data set's configuration with its file by the whole path, which tells a user's files apart."""
+    return {**dataset, "path": str(Path(dataset["path"]).resolve())} if "path" in dataset else dict(dataset)
+
+
+def explain_hydra_error(error: Exception) -> str:
+    """Return Hydra's message in one line, without its search path and its advice to add keys."""
+    message = " ".join(str(error).partition("Config search path")[0].split())
+    if unknown := re.search(r"Could not override '([^']+)'", message):
+        return f"{unknown[1]}: there is no such setting (`sdmr run --help` lists them)"
+    return message.removeprefix("In 'config': ")
+
+
+def prepare_overrides(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides as Hydra must see them, users' classes registered as models.
+
+    `model._target_=CLASS` is `model=CLASS`. A leading `+` or `++` is dropped: no setting may be added. Raises
+    ValueError if a class is no recommender, or a model has no argument of that name.
+    """
+    register_configs()
+    prepared, names = [], []
+    for override in overrides:
+        if not override.lstrip("+").startswith(("hydra.", "hydra/")):
+            override = override.lstrip("+")
+        key, equals, value = override.partition("=")
+        if key in ("model", "model._target_") and equals:
+            names += [name for name in value.split(",") if "." in name or name in MODELS]
+            override = f"model={value}"
+        prepared.append(override)
+    for name in names:
+        register_model(name)
+        for override in prepared:
+            key, equals, _ = override.partition("=")
+            if key.startswith("model.") and equals:
+                _check_argument(name, key.split(".")[1:])
+    return prepared
+
+
+def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """Return, for each override, the overrides that a multirun takes in its place."""
+    expanded = []
+    for text, override in zip(overrides, OverridesParser.create().parse_overrides(list(overrides)), strict=True):
+        key = text.partition("=")[0]
+        values = override.sweep_string_iterator() if override.is_sweep_override() else []
+        expanded.append([f"{key}={value}" for value in values] or [text])
+    return expanded
+
+
+@cache
+def register_configs() -> None:
+    """Store the main config, the protocol and every model, for Hydra to find."""
+    store = ConfigStore.instance()
+    defaults = [
+        "_self_",
+        {"dataset": "ml-100k"},
+        {"protocol": "default"},
+        {"model": UNSET},  # not Hydra's "???", which no interpolation may refer to in a multirun
+        {"settings": "default"},
+        {"optional settings@_global_": "${settings}/${dataset}/${model}"},
+        {"override hydra/job_logging": "none"},
+        {"override hydra/hydra_logging": "none"},
+    ]
+    folders = {"run": {"dir": "."}, "sweep": {"dir": ".", "subdir": "."}}
+    main = {"defaults": defaults, **RunSettings().model_dump(), "hydra": {"output_subdir": None, **folders}}
+    store.store(name="config", node=main)
+    store.store(group="model", name=UNSET, node={})
+    store.store(group="protocol", name="default", node=asdict(Protocol()))
+    for choice in ("default", "tuned"):
+        store.store(group="settings", name=choice, node={})
+    for name in MODELS:
+        register_model(name)
+
+
+@cache
+def register_model(name: str) -> None:
+    """Store the config of a model or of a user's class. Raises ConfigError if the class is no recommender."""
+    model = get_model(name)
+    ConfigStore.instance().store(
+        group="model", name=name, node=OmegaConf.merge(model_config(model.target), model.settings)
+    )
+
+
+def model_config(target: str) -> dict[str, Any]:
+    """Return a config of the class's constructor arguments and their defaults.
+
+    It is a plain dictionary, since OmegaConf's types know no `Literal`; pydantic checks the values. Raises ConfigError
+    if the class is no recommender, or has a default that no command line can hold.
+    """
+    try:
+        config: dict[str, Any] = OmegaConf.to_container(OmegaConf.structured(_build_config(target)))  # type: ignore[assignment]
+    except (HydraZenException, OmegaConfBaseException, TypeError) as error:
+        raise ConfigError(f"model={target}: {error}") from error
+    return config
+
+
+def _build_config(target: str) -> Any:
+    """Return hydra-zen's config of a class. An argument whose type is a recommender becomes a config of that class."""
+    cls = import_class(target)
+    check_recommender(target, cls)
+    arguments: dict[str, Any] = {}
+    for name, parameter in inspect.signature(cls, eval_str=True).parameters.items():
+        annotation = parameter.annotation
+        if name in SHARED_SETTINGS:
+            arguments[name] = f"${{{name}}}"
+        elif isinstance(parameter.default, OptimizationConfig):
+            shared = {key: f"${{{key}}}" for key in SHARED_SETTINGS if hasattr(parameter.default, key)}
+            arguments[name] = builds(OptimizationConfig, **asdict(parameter.default) | shared)
+        elif parameter.default is parameter.empty and hasattr(annotation, "fit") and hasattr(annotation, "score"):
+            arguments[name] = _build_config(f"{annotation.__module__}.{annotation.__qualname__}")
+    return builds(cls, **arguments, populate_full_signature=True)
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a value of another type than its setting has."""
+    try:
+        RunSettings.model_validate(config)
+    except ValidationError as error:
+        raise ConfigError(explain_validation_error(error)) from error
+    for name in ("model", "dataset"):
+        _check_arguments(config[name], name)
+
+
+def _check_arguments(config: Mapping[str, Any], path: str) -> None:
+    """Check the arguments of what `_target_` names, those of its parts included."""
+    for name, parameter in _signature(config["_target_"]).parameters.items():
+        value = config.get(name)
+        if isinstance(value, Mapping) and "_target_" in value:
+            _check_arguments(value, f"{path}.{name}")
+            continue
+        is_open = name == "context_length" and value is None  # the data set's, which is not known here
+        is_default = type(value) is type(parameter.default) and value == parameter.default
+        if name not in config or is_open or is_default or parameter.annotation is parameter.empty:
+            continue
+        try:
+            TypeAdapter(parameter.annotation).validate_json(json.dumps(value), strict=True)
+        except PydanticSchemaGenerationError:  # a type of the user's own, which only its class can check
+            continue
+        except ValidationError as error:
+            raise ConfigError(explain_validation_error(error, f"{path}.{name}")) from error
+
+
+def describe_arguments(names: Sequence[str] = ()) -> str:
+    """Return the names of data sets, models and protocol options, and the arguments of the named models."""
+    register_configs()
+    lines = [f"  dataset=NAME: {', '.join(sorted(path.stem for path in (CONF / 'dataset').glob('*.yaml')))}"]
+    lines += [f"  model=NAME: {', '.join(MODELS)}, or package.Class", "  settings=default (default, tuned)"]
+    for name, annotation in get_type_hints(Protocol).items():
+        choices = ", ".join(str(value) for value in get_args(annotation))
+        lines.append(f"  protocol.{name}={getattr(Protocol, name)} ({choices})")
+    for name in names:
+        lines += ["", f"arguments of {name} (meanings: {get_model(name).target}):"]
+        lines += [f"  model.{key}={value}" for key, value in _flatten(model_config(get_model(name).target)).items()]
+    return "\n".join(lines)
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by their dotted keys, without `_target_`."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        elif key != "_target_":
+            flat[prefix + key] = value
+    return flat
+
+
+@cache
+def _signature(target: str) -> inspect.Signature:
+    return inspect.signature(import_class(target), eval_str=True)
+
+
+def _check_argument(name: str, keys: Sequence[str]) -> None:
+    """Raise ConfigError if the model's config has no such key (a path)."""
+    config = model_config(get_model(name).target)
+    for key in keys:
+        if key not in config:
+            arguments = ", ".join(argument for argument in config if argument != "_target_") or "none"
+            raise ConfigError(
+                f"model.{'.'.join(keys)}: {config['_target_']} has no argument {key!r}; its arguments are: {arguments}"
+            )
+        if not isinstance(config[key], dict):
+            return  # a path that goes on is Hydra's to refuse
+        config = config[key]

@@ -1,0 +1,218 @@
+"""Make a run: prepare, fit, rank, record. A run whose record exists is not made again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from hydra.utils import instantiate
+from scipy.sparse import csr_matrix
+
+from sdmr.datasets.split import build_seen_matrix
+from sdmr.datasets.task import Task
+from sdmr.experiments.core.deviations import list_deviations
+from sdmr.experiments.core.record import Record, load_record, save_record
+from sdmr.experiments.core.run import Run, load_task, training_protocol
+from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all
+from sdmr.harness.files import save_arrays, save_json
+from sdmr.harness.metrics import Ranks, count_ties, summarize
+from sdmr.harness.records import collect_environment, get_peak_memory
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.loop import find_best_epoch
+
+
+def execute(run: Run, threads: int = 1, force: bool = False) -> Record:
+    """Return the record of the run, which is made if it does not exist.
+
+    Parts of the model (SDMR's SDP and SDM) are runs of their own, and are made or read first; so is, where the
+    protocol only ranks in another way, the run that trains the model. A second process that asks for the same run
+    waits for the first. A run that is killed continues from its last finished epoch. A finished search run
+    (`test=false`, otherwise the same) is not trained again.
+    """
+    torch.set_num_threads(threads)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(run.folder / ".lock"), _record_failure(run):
+        if not force and (record := run.record):
+            return record
+        (run.folder / "record.json").unlink(missing_ok=True)  # who forces a run no longer trusts it
+        for unfinished in run.folder.glob(".*.*.*"):  # what a process was writing when it was killed
+            unfinished.unlink()
+        checkpoint = run.folder / "checkpoint.pt"
+        if force:
+            checkpoint.unlink(missing_ok=True)
+        record = _make_record(run, threads, force, checkpoint)
+        save_record(record, run.folder / "record.json")
+        checkpoint.unlink(missing_ok=True)
+        return record
+
+
+def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Record:
+    """Fit and rank; write the ranks and the parameters."""
+    task, _, prepare_seconds = load_task(run.config)
+    recommender, parts = _make_recommender(run, task, threads)
+    trained = _load_training_run(run, recommender, task, threads, force)
+    searched = None if trained or force else _load_search_run(run, recommender, task)
+    start = time.perf_counter()
+    if not (trained or searched):
+        training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint)
+        selects_on_test = run.protocol.select_on == "test"
+        recommender.fit(replace(training, validation=task.test) if selects_on_test else training)
+    fitted = time.perf_counter()
+    torch.manual_seed(run.config["seed"])  # for a dropout that stays on
+    check_permutation_invariance(recommender, task.training.validation)
+    fields: dict[str, Any] = {"validation": summarize(rank(recommender, task.training.validation))}
+    if run.config["test"]:
+        ranks = _rank_test_items(run, recommender, task)
+        fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **metrics_by_novelty(task, ranks)}
+        save_arrays(run.folder / "ranks.npz", users=task.test.users, **ranks.to_arrays())
+    seconds = {"prepare": prepare_seconds, "fit": fitted - start, "rank": time.perf_counter() - fitted}
+    if parts:
+        records = [part.record for part in parts.values()]
+        seconds["parts"] = sum(_fit_and_rank_seconds(record) for record in records if record)
+    if isinstance(recommender, TorchRecommender):
+        fields |= _describe_training(recommender)
+        if trained is None:
+            recommender.save(run.folder / "model.pt")
+            # Of every epoch, those before an interruption included.
+            seconds["fit"] = sum(entry["fit_seconds"] + entry["rank_seconds"] for entry in recommender.history[1:])
+    source = trained or searched
+    return Record(
+        run=run.folder.name,
+        model=run.config["model"]["_target_"],
+        dataset=run.dataset,
+        config=run.config,
+        data=run.data,
+        source=run.source,
+        deviations=list_deviations(run),
+        parts={name: part.folder.name for name, part in parts.items()},
+        trained=source.folder.name if source else None,
+        seconds=seconds,
+        peak_memory_mib=get_peak_memory(),
+        environment=collect_environment(),
+        **fields,
+    )
+
+
+def _rank_test_items(run: Run, recommender: Any, task: Task) -> Ranks:
+    protocol = run.protocol
+    if protocol.candidates == "all":
+        return rank_among_all(recommender, task.test, _seen_matrix(task), protocol.keeps_sort_position)
+    return rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
+
+
+def metrics_by_novelty(task: Task, ranks: Ranks) -> dict[str, Any]:
+    """Return the metrics of new and of repeated targets apart, where users may take an item again.
+
+    A target is repeated if the user has it in the training matrix, by another basket: what a model can know. The
+    validation items of other baskets do not count.
+    """
+    is_repeated = np.asarray(task.training.matrix[task.test.users, task.test.targets]).ravel() > 0
+    if not is_repeated.any():
+        return {}
+    sides = {"test_new": ~is_repeated, "test_repeated": is_repeated}
+    return {name: {"instances": int(rows.sum()), **summarize(ranks.take(rows))} for name, rows in sides.items()}
+
+
+def total_runtime(records: Iterable[Record], runs: Path | None = None) -> float:
+    """Return what runs took with their parts, each of which counts once; `runs` may hold the parts' records."""
+    known = {record.run: record for record in records}
+    with_parts = [record for record in known.values() if record.parts]
+    for record in with_parts:
+        for name in record.parts.values():
+            path = (runs or Path()) / record.dataset / name / "record.json"
+            if runs and name not in known and path.exists():
+                known[name] = load_record(path)
+    unknown = {}
+    for record in with_parts:
+        if missing := frozenset(record.parts.values()).difference(known):
+            read = sum(known[name].runtime for name in record.parts.values() if name in known)
+            # The oldest published records do not tell what their parts took.
+            unknown[missing] = max(0.0, record.seconds.get("parts", 0.0) - read)
+    return sum(record.runtime for record in known.values()) + sum(unknown.values())
+
+
+@contextmanager
+def _record_failure(run: Run) -> Iterator[None]:
+    """Keep the error that ends a run in its folder, until it has succeeded."""
+    try:
+        yield
+    except Exception as error:
+        if _is_interrupt(error):
+            raise KeyboardInterrupt from error
+        save_failure(run, f"{type(error).__name__}: {error}")
+        raise
+    (run.folder / "failure.json").unlink(missing_ok=True)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C is at the root of an error: compiled code makes a SystemError of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def save_failure(run: Run, error: str) -> None:
+    """Write the error that ended a run beside its configuration."""
+    save_json({"error": error, "config": run.config, "environment": collect_environment()}, run.folder / "failure.json")
+
+
+def _fit_and_rank_seconds(record: Record) -> float:
+    return sum(seconds for phase, seconds in record.seconds.items() if phase != "prepare")
+
+
+def _describe_training(recommender: TorchRecommender) -> dict[str, Any]:
+    best, epochs = find_best_epoch(recommender.history), len(recommender.history) - 1
+    is_late = epochs == recommender.optimization.epochs and best > epochs - 5
+    return {"best_epoch": best, "best_among_last_5_allowed": is_late, "history": recommender.history}
+
+
+def _load_training_run(run: Run, recommender: Any, task: Task, threads: int, force: bool) -> Run | None:
+    """Make and load the run that trains what this one only ranks in another way; None if this one trains."""
+    if run.protocol == run.protocol.training_protocol or not isinstance(recommender, TorchRecommender):
+        return None
+    trained = run.derive(protocol=training_protocol(run))
+    execute(trained, threads, force or trained.is_checkpoint_missing)
+    recommender.load(trained.folder / "model.pt", task.training.n_users, task.training.n_items)
+    return trained
+
+
+def _load_search_run(run: Run, recommender: Any, task: Task) -> Run | None:
+    """Load the finished run that trained the same and ranked no test item; None if there is none.
+
+    Whether test items are ranked changes nothing in training, so that the parameters are the same to the last bit.
+    """
+    selects_on_test = run.protocol.select_on == "test"
+    if not run.config["test"] or selects_on_test or not isinstance(recommender, TorchRecommender):
+        return None
+    searched = run.derive(test=False)
+    if searched.record is None or searched.is_checkpoint_missing:
+        return None
+    recommender.load(searched.folder / "model.pt", task.training.n_users, task.training.n_items)
+    return searched
+
+
+def _seen_matrix(task: Task) -> csr_matrix:
+    """Return [n_users, n_items]: all items that each user has, in any part of the split."""
+    sides = (task.training.instances, task.training.validation, task.test)
+    users, items = (np.concatenate([getattr(side, name) for side in sides]) for name in ("users", "targets"))
+    return build_seen_matrix(users, items, task.training.n_users, task.training.n_items)
+
+
+def _make_recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, Run]]:
+    """Return the recommender with its parts fitted, and the runs that fitted them."""
+    recommender = instantiate(run.config["model"])
+    parts = recommender.parts if isinstance(recommender, TorchRecommender) else {}
+    part_runs = {}
+    for name, part in parts.items():
+        part_run = run.derive(model=run.config["model"][name], protocol=training_protocol(run))
+        execute(part_run, threads, part_run.is_checkpoint_missing)
+        part.load(part_run.folder / "model.pt", task.training.n_users, task.training.n_items)
+        part_runs[name] = part_run
+    return recommender, part_runs

@@ -1,0 +1,129 @@
+"""The options of a command: declared once, parsed by Hydra's grammar, checked by pydantic, listed by `--help`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Annotated, Any, TypeVar, get_args
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from joblib import cpu_count
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+CORES = cpu_count()  # that this process may use; a scheduler or a container may leave it fewer than there are
+
+# A list on the command line: `models=[sdp,sdm]`, or `models=sdm` for one.
+Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+Numbers = Annotated[list[int], BeforeValidator(lambda value: [value] if isinstance(value, int) else value)]
+
+
+class UsageError(ValueError):
+    """What was typed cannot be understood, or asks for something that is not allowed."""
+
+
+class CommandOptions(BaseModel):
+    """The options of a command, each a field with a default and a description.
+
+    A field `overrides` takes the settings of runs, a field `flags` what starts with a dash.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+
+class RunOptions(CommandOptions):
+    """Options that all commands share which make runs."""
+
+    workers: int = Field(CORES, ge=1, description="runs side by side, on one thread each")
+    runs: str = Field("runs", description="folder of this machine's records")
+    results: str = Field("results", description="folder of the published records and tables")
+    overrides: list[str] = Field(default_factory=list, description="settings of every run, such as epochs=2")
+
+
+Options = TypeVar("Options", bound=CommandOptions)
+
+
+def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
+    """Parse `key=value` arguments. Raises UsageError that names the argument at fault."""
+    values: dict[str, Any] = {}
+    keys: set[str] = set()  # of the overrides
+    for argument in arguments:
+        key, equals, _ = argument.partition("=")
+        key = key.lstrip("+")
+        if argument.startswith("-") or not equals:
+            if "flags" not in cls.model_fields or not (argument.startswith("-") or values.get("flags")):
+                raise UsageError(f"{argument}: expected key=value")
+            values.setdefault("flags", []).append(argument)
+        elif key in cls.model_fields and key not in ("overrides", "flags"):
+            if key in values:
+                raise UsageError(f"{argument}: {key} is given twice")
+            values[key] = _parse_value(argument)
+        elif "overrides" in cls.model_fields:
+            if key in keys:
+                raise UsageError(f"{argument}: {key} is given twice")
+            keys.add(key)
+            values.setdefault("overrides", []).append(argument)
+        else:
+            raise UsageError(f"{argument}: there is no option {key!r}; there are {', '.join(_list_names(cls))}")
+    try:
+        return cls.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise UsageError(explain_validation_error(error)) from error
+
+
+def _parse_value(argument: str) -> Any:
+    """Return what Hydra's grammar makes of the value."""
+    try:
+        override = OverridesParser.create().parse_override(argument)
+        if override.is_sweep_override():
+            key, _, values = argument.partition("=")
+            raise UsageError(f"{argument}: expected one value; a list is written {key}=[{values}]")
+        return override.value()
+    except HydraException as error:
+        raise UsageError(f"{argument}: {' '.join(str(error).split())}") from error
+
+
+def explain_validation_error(error: ValidationError, key: str = "") -> str:
+    """Return pydantic's first fault in one line: the setting, its value, and what is allowed."""
+    fault = error.errors()[0]
+    name = key or ".".join(str(part) for part in fault["loc"])
+    expected = fault["msg"][0].lower() + fault["msg"][1:]
+    if fault["type"] == "missing":
+        return f"{name}=... is missing"
+    return f"{name}={fault['input']}: {expected.replace('input should be', 'must be')}"
+
+
+def describe_options(name: str, module: ModuleType, arguments: Sequence[str] = ()) -> str:
+    """Return the text of `sdmr COMMAND --help`: what it does, then every option, its default and its meaning."""
+    fields: dict[str, FieldInfo] = module.Options.model_fields
+    lines = [f"usage: sdmr {name} key=value ...", "", (module.__doc__ or "").strip(), "", "options:"]
+    lines += [_describe_field(key, field) for key, field in fields.items() if key != "flags"]
+    if describe_more := getattr(module, "describe_more", None):
+        lines += ["", describe_more(arguments)]
+    return "\n".join(lines)
+
+
+def describe_fields(fields: dict[str, FieldInfo], prefix: str = "") -> str:
+    """Return a line for each field: its key, default, meaning and allowed values."""
+    return "\n".join(_describe_field(prefix + key, field) for key, field in fields.items())
+
+
+def _describe_field(key: str, field: FieldInfo) -> str:
+    if key == "overrides":
+        return f"  {'KEY=VALUE':34} {field.description} (`sdmr run --help`)"
+    default = "..." if field.is_required() else _format_value(field.get_default(call_default_factory=True))
+    choices = [str(value) for value in get_args(field.annotation) if isinstance(value, str | int)]
+    allowed = f" ({', '.join(choices)})" if choices else ""
+    return f"  {f'{key}={default}':34} {field.description}{allowed}"
+
+
+def _format_value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(str, value))}]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _list_names(cls: type[CommandOptions]) -> list[str]:
+    return [name for name in cls.model_fields if name not in ("overrides", "flags")]

@@ -1,0 +1,100 @@
+"""Runs side by side: one process each, so that a run's peak memory and a crash are its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from sdmr.experiments.core.execute import execute, save_failure
+from sdmr.experiments.core.record import Record
+from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.run import compose_run
+
+# What a run imports: this module, every model, and what PyTorch's optimizers import when the first of them is made.
+PRELOADED = [__name__, "torch._dynamo", *sorted({model.target.rpartition(".")[0] for model in MODELS.values()})]
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run, or why there is none."""
+
+    overrides: tuple[str, ...]
+    record: Record | None
+    error: str = ""
+    has_died: bool = False  # its process has, so that the run could not write its own failure
+
+
+def run_all(tasks: Iterable[tuple[str, ...]], runs: Path, workers: int) -> Iterator[Outcome]:
+    """Make the runs of these overrides, `workers` at a time on one thread each, and yield them as they end.
+
+    The next one is asked for when a worker is free for it, so that a generator may depend on the outcomes so far. A run
+    that fails, or whose process is killed, is an outcome with its error, and does not stop the others.
+    """
+    if workers > 1:
+        os.environ["TQDM_DISABLE"] = "1"  # the bars of several processes would overwrite each other
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    with ThreadPoolExecutor(workers) as threads:
+        pending = iter(tasks)
+        running = {threads.submit(_run_in_subprocess, overrides, runs) for overrides in islice(pending, workers)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                outcome = future.result()
+                if outcome.has_died:  # written here, as Hydra composes in one thread at a time
+                    save_failure(compose_run(outcome.overrides, runs), outcome.error)
+                yield outcome
+                running |= {threads.submit(_run_in_subprocess, overrides, runs) for overrides in islice(pending, 1)}
+
+
+def _run_in_subprocess(overrides: tuple[str, ...], runs: Path) -> Outcome:
+    """Fork from a server that has imported what a run needs and done nothing else, which takes seconds otherwise."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_outcome, args=(sender, dict(os.environ), overrides, runs))
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:  # the process has died
+        process.join()
+        code = process.exitcode or 0
+        memory = " (out of memory?)" if code == -signal.SIGKILL else ""
+        error = f"its process was killed by signal {-code}{memory}" if code < 0 else f"its process exited: {code}"
+        return Outcome(overrides, None, error, has_died=code != -signal.SIGINT)
+    finally:
+        process.join()
+
+
+def _send_outcome(sender: Connection, environment: dict[str, str], overrides: tuple[str, ...], runs: Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # by Ctrl-C a run is interrupted, and has not failed
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    os.environ.update(environment)  # the server's is that of its start
+    sender.send(make_outcome(overrides, runs))
+
+
+def _exit_with_parent() -> None:
+    """End this process with its parent. Its run continues from the last finished epoch another time."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def make_outcome(overrides: tuple[str, ...], runs: Path) -> Outcome:
+    """Make a run in this process. Whatever a model raises is the outcome's error."""
+    try:
+        return Outcome(overrides, execute(compose_run(overrides, runs)))
+    except Exception as error:
+        traceback.print_exc()
+        return Outcome(overrides, None, f"{type(error).__name__}: {error}")

@@ -1,0 +1,175 @@
+"""Planned runs: the runs that a table, a figure, the audit or a benchmark needs, and how they are found or made."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sdmr.datasets.errors import DataError
+from sdmr.experiments.core.config import NotTunedError, compose_config
+from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.parallel import run_all
+from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.registry import MODELS, get_model
+from sdmr.experiments.core.run import Run, compose_run
+
+# The longest run first; a model with parts last, since it waits for the runs of its parts.
+PRIORITY = {"sdm": 0, "sdp": 1, "sdmr": 3}
+FIXED_KEYS = ("model", "dataset", "seed", "test")  # of a planned run, which no further override may change
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that is needed: a model on a data set with a seed, and further overrides."""
+
+    model: str  # a name of MODELS, or a user's class
+    dataset: str
+    seed: int = 0
+    settings: tuple[str, ...] = ()  # further overrides
+    published: Path | None = None  # folder of its published record, which stands in for a missing run
+    group: str = ""  # what the caller tells its runs apart by, such as a factor of the audit
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        return (f"model={self.model}", f"dataset={self.dataset}", f"seed={self.seed}", *self.settings)
+
+    def __str__(self) -> str:
+        return " ".join(self.overrides)
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """The folder of a planned run's record: this machine's, or the published one."""
+
+    folder: Path
+    is_published: bool = False
+
+    @property
+    def record(self) -> Record:
+        return load_record(self.folder / "record.json")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What became of planned runs: those with a record, and why the others have none."""
+
+    runs: dict[PlannedRun, FoundRun]
+    failures: dict[PlannedRun, str]  # those that failed; a missing run that was not to be made is in neither
+
+
+def is_stochastic(model: str) -> bool:
+    """Return whether a model draws random numbers, as a user's own may. Others are run once."""
+    return model not in MODELS or "optimization" in compose_config([f"model={model}"]).settings["model"]
+
+
+def plan_runs(
+    models: Sequence[str],
+    datasets: Sequence[str],
+    seeds: int,
+    settings: str = "default",
+    overrides: Sequence[str] = (),
+) -> list[PlannedRun]:
+    """Plan every model on every data set with seeds 0 to `seeds` − 1.
+
+    With `settings="tuned"` a model that was never tuned on a data set is reported and left out; a user's class keeps
+    its constructor's settings.
+    """
+    planned = []
+    for dataset in datasets:
+        for model in models:
+            choice = ("settings=tuned",) if settings == "tuned" and model in MODELS else ()
+            try:
+                compose_config([f"model={model}", f"dataset={dataset}", *choice, *overrides])
+            except NotTunedError as error:
+                print(f"{get_model(model).name} on {dataset} is left out: {error}")
+                continue
+            numbers = range(seeds if is_stochastic(model) else 1)
+            planned += [PlannedRun(model, dataset, seed, (*choice, *overrides)) for seed in numbers]
+    return planned
+
+
+def find_or_train(planned: Iterable[PlannedRun], runs: Path, workers: int, train: bool = True) -> Findings:
+    """Find the record of each planned run: this machine's, made if it is missing, else the published one.
+
+    Prints how many runs are cached and how many are to be made, then each run as it ends. A run that fails is reported
+    with its error and does not stop the others.
+    """
+    planned = list(dict.fromkeys(planned))
+    ready, failures = _compose(planned, runs)
+    pending = [one for one, run in ready.items() if run.record is None]
+    if pending and train:
+        pending.sort(key=lambda one: PRIORITY.get(one.model, 2))
+        print(f"{len(ready) - len(pending)} runs cached, {len(pending)} to run, {workers} workers", flush=True)
+        print(estimate_time(pending, workers), flush=True)
+        failures |= _train(pending, runs, workers)
+    found = {}
+    for one in planned:
+        if one in ready and ready[one].record is not None:
+            found[one] = FoundRun(ready[one].folder)
+        elif one.published is not None and (one.published / "record.json").exists():
+            found[one] = FoundRun(one.published, is_published=True)
+    for one, error in failures.items():
+        if one not in found:
+            print(f"FAILED {one}: {error}", file=sys.stderr)
+    return Findings(found, {one: error for one, error in failures.items() if one not in found})
+
+
+def _compose(planned: Sequence[PlannedRun], runs: Path) -> tuple[dict[PlannedRun, Run], dict[PlannedRun, str]]:
+    """Compose the runs. A data set that cannot be read is looked for once, since that may take a while."""
+    ready: dict[PlannedRun, Run] = {}
+    failures: dict[PlannedRun, str] = {}
+    absent: dict[str, str] = {}
+    for one in planned:
+        try:
+            if one.dataset in absent:
+                failures[one] = absent[one.dataset]
+            else:
+                ready[one] = compose_run(one.overrides, runs)
+        except DataError as error:
+            failures[one] = absent[one.dataset] = str(error)
+        except UsageError as error:
+            failures[one] = str(error)
+    return ready, failures
+
+
+def _train(pending: Sequence[PlannedRun], runs: Path, workers: int) -> dict[PlannedRun, str]:
+    """Make the runs, print each as it ends, and return the errors of those that failed."""
+    failures = {}
+    jobs = {one.overrides: one for one in pending}
+    for outcome in tqdm(run_all(list(jobs), runs, workers), total=len(jobs), unit="run", disable=None):
+        if outcome.record is None:
+            failures[jobs[outcome.overrides]] = outcome.error
+            continue
+        tqdm.write(describe_outcome(jobs[outcome.overrides], outcome.record))
+    return failures
+
+
+def describe_outcome(planned: PlannedRun, record: Record) -> str:
+    """Return a finished run in one line: settings, metrics, seconds."""
+    metrics = record.metrics()
+    values = " ".join(f"{name} {metrics[name]['expected']:.3f}" for name in ("hit@10", "NDCG@10"))
+    late = ", best epoch among the last five allowed" if record.best_among_last_5_allowed else ""
+    return f"{planned}: {values} ({sum(record.seconds.values()):.0f} s{late})"
+
+
+def estimate_time(pending: Sequence[PlannedRun], workers: int) -> str:
+    """Return how long the runs may take, by the seconds of published runs of the same models and data sets.
+
+    Parts that are among the planned models are runs of their own there, and are not counted twice.
+    """
+    classes = {get_model(one.model).target.rpartition(".")[2] for one in pending}
+    seconds, unknown = 0.0, 0
+    for one in pending:
+        paths = sorted(one.published.parent.glob(f"{one.model}-[0-9]*/record.json")) if one.published else []
+        records = [load_record(path) for path in paths]
+        are_planned = all(name.partition("-")[0] in classes for record in records for name in record.parts.values())
+        times = [record.runtime if are_planned else sum(record.seconds.values()) for record in records]
+        seconds += statistics.mean(times) if times else 0
+        unknown += not times
+    without = f"; no estimate for {unknown} of them" if unknown else ""
+    return f"about {seconds / workers / 60:.0f} min on a machine as fast as the one that published{without}"

@@ -1,0 +1,91 @@
+"""The record of a run: one typed, versioned schema, checked when it is read. `docs/reproducing` documents it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sdmr.datasets.errors import DataError
+from sdmr.experiments.core.options import explain_validation_error
+from sdmr.harness.files import save_json
+from sdmr.harness.records import read_record
+
+SCHEMA = 2
+Metrics = dict[str, dict[str, float]]  # {"hit@10": {"expected": ..., "optimistic": ..., "pessimistic": ...}, ...}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class TieCounts(_Part):
+    """How often the target ties with other candidates."""
+
+    tied_share: float  # share of the test instances whose target ties
+    mean_tied: float  # candidates that tie with it there, on average
+
+
+class Environment(_Part):
+    """Where a run was made."""
+
+    commit: str | None  # of the checkout, with "+" if it had uncommitted changes; None outside a checkout
+    threads: int | None = None
+    processor: str | None = None
+    cores: int | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class Record(_Part):
+    """What a run was, and what came of it."""
+
+    schema_version: int = SCHEMA
+    run: str  # the name of the run's folder: class and key
+    model: str  # dotted path of the class
+    dataset: str
+    config: dict[str, Any]  # the settings that make the key
+    data: str  # sha256 of split and candidates
+    source: str  # sha256 of the code that computes the run
+    deviations: dict[str, Any] = Field(default_factory=dict)  # from the paper's protocol and model
+    parts: dict[str, str] = Field(default_factory=dict)  # argument -> run of the pre-trained part
+    trained: str | None = None  # the run that trained the parameters, if not this one
+    validation: Metrics
+    test: Metrics | None = None  # None: a search run, which never ranks the test items
+    ties: TieCounts | None = None
+    test_new: dict[str, Any] | None = None  # metrics of targets that the user has not had before
+    test_repeated: dict[str, Any] | None = None
+    seconds: dict[str, float]  # by phase: prepare, fit, rank, parts
+    peak_memory_mib: float
+    environment: Environment
+    best_epoch: int | None = None
+    best_among_last_5_allowed: bool | None = None
+    history: list[dict[str, Any]] | None = None  # an entry an epoch, 0 before training; None: not trained by gradient
+
+    @property
+    def class_name(self) -> str:
+        return self.model.rpartition(".")[2]
+
+    @property
+    def runtime(self) -> float:
+        """Seconds of the run without those of its parts, which are runs of their own."""
+        return sum(seconds for phase, seconds in self.seconds.items() if phase != "parts")
+
+    def metrics(self) -> Metrics:
+        """Return the test metrics or, of a search run, the validation metrics."""
+        return self.validation if self.test is None else self.test
+
+
+def load_record(path: Path) -> Record:
+    """Read a record of any schema. Raises DataError for a file that is damaged or lacks a field."""
+    try:
+        return Record.model_validate(read_record(path))
+    except ValidationError as error:
+        raise DataError(f"{path}: {explain_validation_error(error)}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+
+
+def save_record(record: Record, path: Path) -> None:
+    """Write a record, without the fields that it has not."""
+    save_json(record.model_dump(exclude_none=True), path)

@@ -1,0 +1,157 @@
+"""A run: one resolved configuration on one task, and its folder. `execute` makes its record."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from hydra.utils import get_method
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.prepare import fingerprint, prepare
+from sdmr.datasets.task import Task
+from sdmr.experiments.core.config import ConfigError, check_config, compose_config
+from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.registry import import_class
+from sdmr.harness.protocol import Protocol
+from sdmr.harness.records import compute_source_digest, format_run_name
+
+log = logging.getLogger(__name__)
+KEY_FIELDS = ("model", "dataset", "seed", "split_seed", "test", "protocol")  # the settings that make a run's key
+RANKING_MODULES = ("sdmr.harness.protocol", "sdmr.harness.evaluation", "sdmr.datasets.prepare")
+HISTORY_CONTEXT_LENGTH = 5  # where a data set of histories leaves it open
+
+
+@dataclass(frozen=True)
+class Run:
+    """A resolved configuration, and the folder of its record."""
+
+    config: dict[str, Any]  # the settings named in KEY_FIELDS
+    data: str  # fingerprint of the task
+    source: str  # digest of the code that computes the run
+    dataset: str  # the data set's name
+    folder: Path
+
+    @property
+    def record(self) -> Record | None:
+        """The record, if the run is finished. A damaged one counts as missing, so that the run is made again."""
+        path = self.folder / "record.json"
+        try:
+            return load_record(path) if path.exists() else None
+        except DataError as error:
+            log.warning("%s; the run counts as not made", error)
+            return None
+
+    @property
+    def failure(self) -> str | None:
+        """The error that ended the run, if it has failed."""
+        path = self.folder / "failure.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))["error"] if path.exists() else None
+        except (ValueError, KeyError):
+            return f"{path} is damaged"
+
+    @property
+    def protocol(self) -> Protocol:
+        return Protocol(**self.config["protocol"])
+
+    @property
+    def is_checkpoint_missing(self) -> bool:
+        """Whether a finished run has lost the parameters that it trained."""
+        return (self.folder / "record.json").exists() and not (self.folder / "model.pt").exists()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process is at work on the run."""
+        if not self.folder.exists():
+            return False
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def load_task(self) -> Task:
+        """Return the task of the run: training side, validation and test instances."""
+        return load_task(self.config)[0]
+
+    def derive(self, **changes: Any) -> Run:
+        """Return the run whose configuration differs in these settings."""
+        return make_run(self.config | changes, self.dataset, self.folder.parent.parent)
+
+
+def compose_run(overrides: Sequence[str], runs: Path | None = None) -> Run:
+    """Return the run of Hydra's overrides. `runs` is the folder of runs, by default the one that the settings name.
+
+    Raises ConfigError for a setting that does not exist or has a wrong value, DataError for a data set that cannot be
+    read.
+    """
+    config, dataset = compose_config(overrides)
+    return make_run(config, dataset, runs or Path(config["runs"]))
+
+
+def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
+    """Return the run of a resolved configuration. `dataset` is the data set's name, `runs` the folder of runs."""
+    check_config(config)
+    try:
+        protocol = Protocol(**config.get("protocol", {}))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+    if not config["test"] and (protocol.select_on == "test" or protocol != protocol.training_protocol):
+        settings = ", ".join(f"protocol.{name}={value}" for name, value in protocol.deviations.items())
+        raise ConfigError(
+            f"test=false: a run that never ranks the test items cannot select on or rank them ({settings})"
+        )
+    identity = {name: config[name] for name in KEY_FIELDS if name != "protocol"} | {"protocol": protocol.ranking_key}
+    target, reader = identity["model"]["_target_"], identity["dataset"]["_target_"]
+    source = compute_source_digest(import_class(target).__module__, *RANKING_MODULES, reader.rpartition(".")[0])
+    task, data, _ = load_task(identity)
+    length = longest_context(task) if identity["dataset"].get("basket") else HISTORY_CONTEXT_LENGTH
+    identity["model"] = _fill_context_length(identity["model"], length)
+    return Run(identity, data, source, dataset, runs / dataset / format_run_name(target, identity, data, source))
+
+
+def load_task(config: dict[str, Any]) -> tuple[Task, str, float]:
+    """Return the task of a configuration, its fingerprint, and the seconds that it took to make or load."""
+    split_options = Protocol(**config["protocol"]).split_options
+    return _load_task(json.dumps(config["dataset"]), config["split_seed"], json.dumps(split_options))
+
+
+@cache
+def _load_task(dataset: str, split_seed: int, split_options: str) -> tuple[Task, str, float]:
+    """Load a task once for the many runs that share it; the settings come as JSON."""
+    start = time.perf_counter()
+    settings = json.loads(dataset)
+    read = partial(get_method(settings.pop("_target_")), **settings)
+    try:
+        task = prepare(read, split_seed, **json.loads(split_options))
+    except DataError:
+        raise
+    except ValueError as error:  # a setting that the data set or the split does not allow
+        raise ConfigError(str(error)) from error
+    return task, fingerprint(task), time.perf_counter() - start
+
+
+def longest_context(task: Task) -> int:
+    """Return the largest number of context items of an instance, but at least 1, which models ask for."""
+    sides = (task.training.instances, task.training.validation, task.test)
+    return max(int(side.contexts.count.max(initial=1)) for side in sides)
+
+
+def _fill_context_length(model: dict[str, Any], length: int) -> dict[str, Any]:
+    """Return the model's config with the length wherever it, or a part of it, leaves its own open (null)."""
+    parts = {name: _fill_context_length(part, length) for name, part in model.items() if isinstance(part, dict)}
+    is_open = "context_length" in model and model["context_length"] is None
+    return model | parts | ({"context_length": length} if is_open else {})
+
+
+def training_protocol(run: Run) -> dict[str, Any]:
+    """Return the protocol under which the run's model is trained, if this run only ranks in another way."""
+    return asdict(run.protocol.training_protocol)

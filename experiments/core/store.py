@@ -1,0 +1,55 @@
+"""Published records: results/records/EXPERIMENT/DATASET/NAME/{record.json, ranks.npz}.
+
+NAME is the model and the seed, such as `sdm-0`, with what an experiment varies in front. A model that was published
+with tuned settings has them beside its records, in NAME-less `MODEL.yaml` (`MODEL-chosen.txt` in records of schema 1).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from sdmr.datasets.files import write_atomic
+from sdmr.datasets.interactions import IntArray
+from sdmr.experiments.core.run import Run
+from sdmr.experiments.core.tuned import tuned_path
+from sdmr.harness.metrics import Ranks
+
+RECORD, RANKS = "record.json", "ranks.npz"
+
+
+def published_folder(results: Path, experiment: str, dataset: str, name: str = "") -> Path:
+    """Return the folder of a published record, or that of a data set's records, whether it exists or not."""
+    return results / "records" / experiment / dataset / name
+
+
+def published_seeds(results: Path, experiment: str, dataset: str, model: str) -> list[Path]:
+    """Return the folders of a model's published records, by seed."""
+    parent = published_folder(results, experiment, dataset)
+    pattern = re.compile(rf"{re.escape(model)}-(\d+)")
+    matches = [pattern.fullmatch(path.name) for path in parent.glob(f"{model}-*") if (path / RECORD).exists()]
+    return [parent / match.string for match in sorted(filter(None, matches), key=lambda match: int(match[1]))]
+
+
+def published_settings(results: Path, experiment: str, dataset: str, model: str) -> str:
+    """Return with which settings a model's records were made: default or tuned."""
+    parent = published_folder(results, experiment, dataset)
+    return "tuned" if any((parent / name).exists() for name in (f"{model}.yaml", f"{model}-chosen.txt")) else "default"
+
+
+def publish_run(run: Run, folder: Path) -> None:
+    """Copy a finished run's record, and its ranks if it has any, into a published folder."""
+    if (run.folder / RANKS).exists():
+        write_atomic(folder / RANKS, (run.folder / RANKS).read_bytes())
+    write_atomic(folder / RECORD, (run.folder / RECORD).read_bytes())
+
+
+def publish_settings(results: Path, experiment: str, dataset: str, model: str, settings: str) -> None:
+    """Put a model's tuned settings beside its published records; remove those of before."""
+    parent = published_folder(results, experiment, dataset)
+    for name in (f"{model}.yaml", f"{model}-chosen.txt"):
+        (parent / name).unlink(missing_ok=True)
+    if settings == "tuned":
+        write_atomic(parent / f"{model}.yaml", tuned_path(dataset, model).read_bytes())

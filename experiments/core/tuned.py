@@ -1,0 +1,40 @@
+"""Tuned settings: one YAML file a data set and model, written by `sdmr sweep`, read as `settings=tuned`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sdmr.datasets.files import write_atomic
+from sdmr.experiments.core.config import CONF, NotTunedError
+
+FOLDER = CONF / "settings" / "tuned"
+USER_DATASETS = ("csv", "inter", "ncf", "netflix")  # a name alone does not say which data these are
+
+
+def tuned_path(dataset: str, model: str) -> Path:
+    """Return the file of a model's tuned settings, whether it exists or not."""
+    return FOLDER / dataset / f"{model}.yaml"
+
+
+def read_tuned(dataset: str, model: str) -> dict[str, Any]:
+    """Return a file's content: the settings, and under `tuning` where they come from.
+
+    Raises NotTunedError if there is none.
+    """
+    path = tuned_path(dataset, model)
+    if not path.exists():
+        raise NotTunedError(f"{model} on {dataset} has no tuned settings; `sdmr sweep model={model}` finds some")
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def write_tuned(dataset: str, model: str, settings: Mapping[str, Any], tuning: Mapping[str, Any]) -> Path:
+    """Write a model's tuned settings, nested as in a run's configuration, and their origin."""
+    path = tuned_path(dataset, model)
+    text = yaml.safe_dump({**settings, "tuning": dict(tuning)}, sort_keys=False, allow_unicode=True, width=120)
+    write_atomic(path, f"# @package _global_\n{text}".encode())
+    return path
