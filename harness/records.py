@@ -170,7 +170,7 @@ def _get_commit() -> str | None:
         ).stdout.strip()
 
     try:
-        paths = (*_FOLDERS, ":!experiments/conf/chosen")  # a record holds the tuned settings itself
+        paths = (*_FOLDERS, ":!experiments/conf/settings")  # a record holds the tuned settings itself
         changed = git("status", "--porcelain", "--untracked-files=no", "--", *paths)
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):

@@ -267,7 +267,7 @@ def describe_arguments(names: Sequence[str] = ()) -> str:
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested settings by their dotted keys, without `_target_`."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
             flat |= _flatten(value, f"{prefix}{key}.")

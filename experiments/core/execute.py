@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix
 from sdmr.datasets.split import build_seen_matrix
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.deviations import list_deviations
-from sdmr.experiments.core.record import Record, load_record, save_record
+from sdmr.experiments.core.record import Environment, Record, load_record, save_record
 from sdmr.experiments.core.run import Run, load_task, training_protocol
 from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all
 from sdmr.harness.files import save_arrays, save_json
@@ -95,7 +95,7 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         trained=source.folder.name if source else None,
         seconds=seconds,
         peak_memory_mib=get_peak_memory(),
-        environment=collect_environment(),
+        environment=Environment.model_validate(collect_environment()),
         **fields,
     )
 

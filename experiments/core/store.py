@@ -1,7 +1,7 @@
 """Published records: results/records/EXPERIMENT/DATASET/NAME/{record.json, ranks.npz}.
 
-NAME is the model and the seed, such as `sdm-0`, with what an experiment varies in front. A model that was published
-with tuned settings has them beside its records, in NAME-less `MODEL.yaml` (`MODEL-chosen.txt` in records of schema 1).
+NAME is the model and the seed, such as `sdm-0`, with what an experiment varies in front. The tuned settings of a
+model stand beside its records, in `MODEL.yaml` (of schema 1: in `MODEL-chosen.txt`).
 """
 
 from __future__ import annotations
@@ -9,13 +9,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
-
 from sdmr.datasets.files import write_atomic
-from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.core.tuned import tuned_path
-from sdmr.harness.metrics import Ranks
 
 RECORD, RANKS = "record.json", "ranks.npz"
 
