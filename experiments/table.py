@@ -23,6 +23,7 @@ from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import published_folder
 from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, format_table, read_published_cells
 from sdmr.experiments.report.comparisons import describe_comparisons
+from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.frames import make_cells
 from sdmr.experiments.report.statistics import (
     collect_statistics,
@@ -79,7 +80,8 @@ def _make_accuracy(options: Options) -> int:
                 folders[one.model].append(run.folder)
         cells = [c for m, paths in folders.items() for c in make_cells(options.number, dataset, m, paths, tie_policy)]
         print(f"\n{format_table(options.number, dataset, cells, published, made_with)}\n")
-        for line in describe_comparisons(dataset, folders, tie_policy):
+        records = [run.record for one, run in findings.runs.items() if one.dataset == dataset]
+        for line in (*describe_deviations(records), *describe_comparisons(dataset, folders, tie_policy)):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {options.runs}/")
     return 1 if findings.failures else 0
