@@ -136,7 +136,7 @@ def describe_deviations(records: Sequence[Record]) -> list[str]:
         if record.deviations:
             runs.setdefault(format_deviations(record.deviations), set()).add(f"{record.class_name} on {record.dataset}")
     texts = [f"{deviations} ({', '.join(sorted(names))})" for deviations, names in runs.items()]
-    return [f"Deviations from the paper: {'; '.join(texts)}."] if texts else []
+    return [f"Deviations from the default protocol and the paper's models: {'; '.join(texts)}."] if texts else []
 
 
 def describe_searches(results: Path, dataset: str) -> list[str]:

@@ -55,10 +55,10 @@ class Cell:
 @cache
 def read_paper_values(table: int) -> pd.Series:
     """Return the paper's Table 3 or 4: its values by (data set, model, metric)."""
-    frame = pd.read_csv(PAPER / f"table{table}.csv", index_col="method", float_precision="round_trip")
+    frame = pd.read_csv(PAPER / f"table{table}.csv", index_col="method", dtype=str)
     return pd.Series(
         {
-            (dataset, model, metric): frame.at[model, f"{dataset}_{metric.lower()}"]
+            (dataset, model, metric): float(frame.at[model, f"{dataset}_{metric.lower()}"])
             for model in frame.index
             for dataset in DATASETS[table]
             for metric in METRICS
