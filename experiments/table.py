@@ -71,7 +71,7 @@ def _make_accuracy(options: Options) -> int:
     planned = plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
     planned = [replace(one, published=_get_published(one, options)) for one in planned]
     findings = find_or_train(planned, Path(options.runs), options.workers, use_published=False)
-    made_with = ", ".join([f"{options.settings} settings", *options.overrides])
+    conditions = ", ".join([f"{options.settings} settings", *options.overrides])
     published = read_published_cells(Path(options.results) / f"table{options.number}.csv")
     for dataset in datasets:
         folders: dict[str, list[Path]] = {model: [] for model in models}
@@ -79,7 +79,7 @@ def _make_accuracy(options: Options) -> int:
             if one.dataset == dataset:
                 folders[one.model].append(run.folder)
         cells = [c for m, paths in folders.items() for c in make_cells(options.number, dataset, m, paths, tie_policy)]
-        print(f"\n{format_table(options.number, dataset, cells, published, made_with)}\n")
+        print(f"\n{format_table(options.number, dataset, cells, published, conditions)}\n")
         records = [run.record for one, run in findings.runs.items() if one.dataset == dataset]
         for line in (*describe_deviations(records), *describe_comparisons(dataset, folders, tie_policy)):
             print(line)

@@ -58,8 +58,8 @@ def read_paper_values(table: int) -> pd.Series:
     frame = pd.read_csv(PAPER / f"table{table}.csv", index_col="method", dtype=str)
     return pd.Series(
         {
-            (dataset, model, metric): float(frame.at[model, f"{dataset}_{metric.lower()}"])
-            for model in frame.index
+            (dataset, str(model), metric): float(values[f"{dataset}_{metric.lower()}"])
+            for model, values in frame.to_dict("index").items()
             for dataset in DATASETS[table]
             for metric in METRICS
         }

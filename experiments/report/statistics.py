@@ -112,14 +112,16 @@ def keep_published(path: Path, cells: pd.DataFrame) -> pd.DataFrame:
 def format_statistics(number: int, cells: pd.DataFrame) -> str:
     """Return the table for reading: three rows a data set, then why they differ."""
     rows, notes = [], []
-    for name, block in cells.groupby("dataset", sort=False):
+    for dataset, block in cells.groupby("dataset", sort=False):
         for side in SIDES:
-            values = {LABELS[cell.statistic]: _group_digits(getattr(cell, side)) for cell in block.itertuples()}
-            rows.append({"data set": name if side == "paper" else "", "": side, **values})
+            values = {
+                LABELS[name]: _group_digits(cell) for name, cell in zip(block["statistic"], block[side], strict=True)
+            }
+            rows.append({"data set": dataset if side == "paper" else "", "": side, **values})
         if (block["ours"] == "").any():
-            notes.append(f"- {name}: not found on the machine that made this table.")
+            notes.append(f"- {dataset}: not found on the machine that made this table.")
         elif (block["difference"] != "0").any():
-            notes.append(f"- {name}: {REASONS.get(str(name), 'differs from the paper.')}")
+            notes.append(f"- {dataset}: {REASONS.get(str(dataset), 'differs from the paper.')}")
     blocks = [f"# Table {number}: statistics of the data sets", markdown_table(rows, right=list(LABELS.values()))]
     return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])]) + "\n"
 
