@@ -77,25 +77,20 @@ def collect_statistics(number: int) -> pd.DataFrame:
     cells = paper.melt("dataset", var_name="statistic", value_name="paper", ignore_index=False)
     cells = cells.sort_index(kind="stable").reset_index(drop=True)
     statistics = {name: load_statistics(STAND_INS.get(name, name)) for name in paper["dataset"]}
-    cells["ours"] = cells.apply(lambda cell: _format_like(cell.paper, statistics[cell.dataset], cell.statistic), axis=1)
-    cells["difference"] = cells.apply(lambda cell: _subtract(cell.ours, cell.paper), axis=1)
-    return cells
+    names = zip(cells["dataset"], cells["statistic"], strict=True)
+    values = [(statistics[dataset] or {}).get(statistic) for dataset, statistic in names]
+    sides = [_compare_with_paper(value, paper) for value, paper in zip(values, cells["paper"], strict=True)]
+    return cells.assign(ours=[ours for ours, _ in sides], difference=[difference for _, difference in sides])
 
 
-def _format_like(paper: str, statistics: dict[str, float] | None, name: str) -> str:
-    """Return a statistic with as many decimals as the paper's value."""
-    return "" if statistics is None else f"{statistics[name]:.{_count_decimals(paper)}f}"
-
-
-def _subtract(ours: str, paper: str) -> str:
-    if not ours:
-        return ""
+def _compare_with_paper(value: float | None, paper: str) -> tuple[str, str]:
+    """Return a value with the paper's decimals, and its difference from the paper's."""
+    if value is None:
+        return "", ""
+    decimals = len(paper.partition(".")[2])
+    ours = f"{value:.{decimals}f}"
     difference = float(ours) - float(paper)
-    return f"{difference:+.{_count_decimals(paper)}f}" if difference else "0"
-
-
-def _count_decimals(number: str) -> int:
-    return len(number.partition(".")[2])
+    return ours, f"{difference:+.{decimals}f}" if difference else "0"
 
 
 def keep_published(path: Path, cells: pd.DataFrame) -> pd.DataFrame:
