@@ -45,7 +45,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PLACE = CHECKOUT / "runs" / "safety-net"
 SECONDS = 300  # at most, of a command
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-ENVIRONMENT |= {"CUDA_VISIBLE_DEVICES": "", "PYTHONHASHSEED": "0"}
+ENVIRONMENT |= {"CUDA_VISIBLE_DEVICES": "", "PYTHONHASHSEED": "0", "HYDRA_FULL_ERROR": "1"}
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,7 @@ class Side:
         self.name, self.commands = name, commands
         self._cache, self._checkout = cache, None if name == "old" else CHECKOUT
         self._workers: dict[int, Worker] = {}
+        self._failure: Failed | None = None
         self._lock, self._stack = threading.Lock(), ExitStack()
 
     def __enter__(self) -> Self:
@@ -139,13 +140,19 @@ class Side:
 
     def worker(self) -> Worker:
         """This thread's."""
+        here = threading.get_ident()
         with self._lock:
+            if self._failure:  # what cannot be imported once is not tried again for every case
+                raise self._failure
             if self._checkout is None:
                 self._checkout = self._stack.enter_context(old_worktree())
-        here = threading.get_ident()
-        if here not in self._workers:
-            self._workers[here] = Worker(self._checkout, self.commands, self._cache)
-        return self._workers[here]
+            if here not in self._workers:
+                try:
+                    self._workers[here] = Worker(self._checkout, self.commands, self._cache)
+                except Failed as error:
+                    self._failure = error
+                    raise
+            return self._workers[here]
 
     def overrides(self, old: tuple[str, ...]) -> list[str]:
         return names.overrides(old) if self.is_new else list(old)
@@ -419,34 +426,37 @@ class Outcome:
 
     case: Case
     state: str  # "equal", "DIFFERS", "FAILED" or "skipped"
-    told: str = ""
+    found: tuple[str, ...] = ()  # what differs, or why it was not compared
     folders: tuple[Path, ...] = ()  # old and new outputs
 
     def __str__(self) -> str:
-        return f"{self.state:8} {self.case.name}" + (f": {self.told}" if self.told else "")
+        told = f": {self.found[0]}" if self.found else ""
+        return f"{self.state:8} {self.case.name}{told}" + (
+            f" (and {len(self.found) - 1} more)" if self.found[1:] else ""
+        )
 
 
 def compare(case: Case, old: Side, new: Side) -> Outcome:
     """Run a case on both sides."""
     if case.needs and data.real_folder(case.needs) is None:
-        return Outcome(case, "skipped", f"{case.needs} is neither in SDMR_DATA nor in the cache")
-    folders = []
-    for side in (old, new):
-        try:
-            folder = kept(case, old) if side is old else PLACE / "new" / case.name
-            if side is new:
-                run_case(case, new, folder)
-        except Failed as error:
-            return Outcome(case, "FAILED", f"{side.name}: {error}")
-        folders.append(folder)
-    return _outcome(case, differences(case.kind, *folders, translated=True, side=new), tuple(folders))
+        return Outcome(case, "skipped", (f"{case.needs} is neither in SDMR_DATA nor in the cache",))
+    side, new_folder = old, PLACE / "new" / case.name
+    try:
+        folder = kept(case, old)
+        side = new
+        run_case(case, new, new_folder)
+        found = differences(case.kind, folder, new_folder, translated=True, side=new)
+    except Exception as error:  # whatever it is, it must not keep the other cases from being compared
+        told = str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+        return Outcome(case, "FAILED", (f"{side.name}: {told}",))
+    return _outcome(case, found, (folder, new_folder))
 
 
 def like_another(outcome: Outcome, other: Outcome, old: Side, new: Side) -> Outcome:
     """Whether a case has the results of another one, on each side."""
     if not outcome.folders or not other.folders:
         return outcome
-    told = [outcome.told] if outcome.told else []
+    told = list(outcome.found)
     for side, one, same in zip((old, new), other.folders, outcome.folders, strict=True):
         found = differences(outcome.case.kind, one, same, translated=False, side=side)
         told += [f"{side.name}, against {other.case.name}: {each}" for each in found]
@@ -454,10 +464,7 @@ def like_another(outcome: Outcome, other: Outcome, old: Side, new: Side) -> Outc
 
 
 def _outcome(case: Case, found: list[str], folders: tuple[Path, ...]) -> Outcome:
-    if not found:
-        return Outcome(case, "equal", folders=folders)
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return Outcome(case, "DIFFERS", found[0] + more, folders)
+    return Outcome(case, "DIFFERS" if found else "equal", tuple(found), folders)
 
 
 def selected(patterns: list[str] | None) -> list[Case]:
@@ -488,8 +495,12 @@ def run_all(chosen: list[Case], jobs: int, old: Side, new: Side) -> list[Outcome
                 print(outcomes[case.name], flush=True)
 
     with ThreadPoolExecutor(jobs) as threads:
-        for done in [threads.submit(work) for _ in range(jobs)]:
-            done.result()
+        try:
+            for done in [threads.submit(work) for _ in range(jobs)]:
+                done.result()
+        finally:  # if it is cut off, the cases that are at work are the last ones
+            while not waiting.empty():
+                waiting.get()
     for case in chosen:
         if case.like is not None:
             outcomes[case.name] = like_another(outcomes[case.name], outcomes[case.like], old, new)
