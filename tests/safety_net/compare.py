@@ -55,6 +55,7 @@ class Commands:
     run: tuple[str, ...]
     export: tuple[str, ...]
     imported: tuple[str, ...]
+    package: str | None = None  # what the checkout's folder is called as a package, where its parent is not importable
 
 
 OLD = Commands(("experiments.run",), ("experiments.export",), ("experiments.run", "experiments.export"))
@@ -70,7 +71,8 @@ class Worker:
     """A process with the code of one checkout, which runs one command after the other (`worker.py`)."""
 
     def __init__(self, checkout: Path, commands: Commands, cache: Path) -> None:
-        environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(checkout), "SDMR_CACHE": str(cache)}
+        on_path = checkout if commands.package is None else _linked(checkout, commands.package, cache.parent)
+        environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(on_path), "SDMR_CACHE": str(cache)}
         environment.pop("SDMR_DATA", None)
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("worker.py")), *commands.imported],
@@ -114,6 +116,15 @@ class Worker:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+
+
+def _linked(checkout: Path, package: str, folder: Path) -> Path:
+    """A folder in which the checkout is called as the package is, whatever its own name, and whatever is installed."""
+    link = folder / "packages" / package
+    link.parent.mkdir(exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(checkout, target_is_directory=True)
+    return link.parent
 
 
 class Side:
