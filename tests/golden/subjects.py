@@ -13,29 +13,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from baselines.caser import Caser
-from baselines.cml import CML
-from baselines.cmn import CMN
-from baselines.item_knn import ItemKNN
-from baselines.mf_bpr import MFBPR
-from baselines.neumf import GMF, MLP, NeuMF
-from baselines.popularity import Popularity
-from baselines.prme import PRME
-from baselines.slim import SLIM
-from baselines.transrec import TransRec
-from datasets.interactions import Interactions
-from datasets.movielens import ML_100K, ml_100k
-from datasets.sources import cache_folder, data_folder
-from datasets.split import split
-from datasets.ta_feng import ta_feng
-from datasets.task import HeldOut, Instances, Task
-from harness.optimiser import Optimisation
-from harness.ranking import rank
-from harness.training import TorchRecommender
-from models.sdm import SDM
-from models.sdmr import SDMR
-from models.sdp import SDP
-from models.variant import AS_RELEASED
+from sdmr.baselines.caser import Caser
+from sdmr.baselines.cml import CML
+from sdmr.baselines.cmn import CMN
+from sdmr.baselines.item_knn import ItemKNN
+from sdmr.baselines.mf_bpr import MFBPR
+from sdmr.baselines.neumf import GMF, MLP, NeuMF
+from sdmr.baselines.popularity import Popularity
+from sdmr.baselines.prme import PRME
+from sdmr.baselines.slim import SLIM
+from sdmr.baselines.transrec import TransRec
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.movielens import ML_100K, ml_100k
+from sdmr.datasets.sources import cache_folder, data_folder
+from sdmr.datasets.split import split
+from sdmr.datasets.ta_feng import ta_feng
+from sdmr.datasets.task import HeldOut, Instances, Task
+from sdmr.harness.optimiser import Optimisation
+from sdmr.harness.ranking import rank
+from sdmr.harness.training import TorchRecommender
+from sdmr.models.sdm import SDM
+from sdmr.models.sdmr import SDMR
+from sdmr.models.sdp import SDP
+from sdmr.models.variant import AS_RELEASED
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -60,7 +60,8 @@ class Commands:
 
 OLD = Commands(("experiments.run",), ("experiments.export",), ("experiments.run", "experiments.export"))
 # As the code of this checkout is called today.
-NEW = Commands(("experiments.run",), ("experiments.export",), ("experiments.run", "experiments.export"))
+_RUN, _EXPORT = "sdmr.experiments.run", "sdmr.experiments.export"
+NEW = Commands((_RUN,), (_EXPORT,), (_RUN, _EXPORT), package="sdmr")
 
 
 class Failed(Exception):

@@ -70,10 +70,16 @@ class File:
 Row = Key | Value | Text | Dropped | Added | File
 
 # Of settings as a command is given them, as a record holds them, and of every other key of a record.
-TABLE: tuple[Row, ...] = ()
+TABLE: tuple[Row, ...] = (
+    Text("datasets.", "sdmr.datasets."),
+    Text("harness.", "sdmr.harness."),
+    Text("models.", "sdmr.models."),
+    Text("baselines.", "sdmr.baselines."),
+)
 # Keys of a record, old and new, that are not compared, wherever they stand: what no two runs have in common, and what
 # tells of the code. Paths as above, as they are now.
 NOT_COMPARED = (
+    ".run",
     ".source",
     ".environment.commit",
     ".seconds",
