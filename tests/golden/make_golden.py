@@ -69,7 +69,7 @@ def _refuse_near_ties(name: str, task: subjects.Task) -> None:
     """Raise ValueError unless scores are well apart, or equal on any processor: whole numbers, or 0."""
     recommender = subjects.ranked(name)
     recommender.fit(task.training)
-    scores = recommender.score(task.test.users, task.test.contexts.latest(0), task.test.candidates)
+    scores = recommender.score(task.test.users, task.test.contexts.last_n(0), task.test.candidates)
     target = scores[np.arange(len(scores)), task.test.target_columns][:, None]
     apart = np.abs(scores - target) > 1e-6
     same = (scores == target) & ((scores == 0) | (scores == scores.round()))

@@ -23,15 +23,15 @@ from sdmr.baselines.popularity import Popularity
 from sdmr.baselines.prme import PRME
 from sdmr.baselines.slim import SLIM
 from sdmr.baselines.transrec import TransRec
+from sdmr.datasets.download import get_cache_folder, get_data_folder
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.movielens import ML_100K, ml_100k
-from sdmr.datasets.sources import cache_folder, data_folder
+from sdmr.datasets.movielens import ML_100K, load_ml_100k
 from sdmr.datasets.split import split
-from sdmr.datasets.ta_feng import ta_feng
+from sdmr.datasets.ta_feng import load_ta_feng
 from sdmr.datasets.task import HeldOut, Instances, Task
-from sdmr.harness.optimiser import Optimisation
-from sdmr.harness.ranking import rank
-from sdmr.harness.training import TorchRecommender
+from sdmr.harness.evaluation import rank
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.sdm import SDM
 from sdmr.models.sdmr import SDMR
 from sdmr.models.sdp import SDP
@@ -44,17 +44,17 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "general": ("general", {}),
     "general, split seed 1": ("general", {"split_seed": 1}),
     "general, random test item": ("general", {"test_item": "random"}),
-    "general, next-to-last development item": ("general", {"dev_item": "next-to-last"}),
+    "general, next-to-last development item": ("general", {"validation_item": "next-to-last"}),
     "general, random test item, next-to-last development item": (
         "general",
-        {"test_item": "random", "dev_item": "next-to-last"},
+        {"test_item": "random", "validation_item": "next-to-last"},
     ),
-    "general, ties by item id": ("general", {"last_tie": "item-id"}),
+    "general, ties by item id": ("general", {"equal_times": "item-id"}),
     "general, 19 candidates": ("general", {"n_candidates": 19}),
     "general, without times": ("without times", {}),
     "baskets": ("baskets", {}),
     "baskets, random test item": ("baskets", {"test_item": "random"}),
-    "baskets, next-to-last development item": ("baskets", {"dev_item": "next-to-last"}),
+    "baskets, next-to-last development item": ("baskets", {"validation_item": "next-to-last"}),
 }
 CANDIDATES = 20  # if nothing else is said: few, so that the files stay small
 CONTEXT = 6  # items of every context that are kept
@@ -87,13 +87,13 @@ def numbers(task: Task) -> dict[str, NDArray[np.int64]]:
     training = task.training
     sides: dict[str, Instances] = {
         "training": training.instances,
-        "validation": training.development,
+        "validation": training.validation,
         "test": task.test,
     }
     found = {"size": np.array([training.n_users, training.n_items])}
     for name, side in sides.items():
         found |= {f"{name} users": side.users, f"{name} targets": side.targets}
-        found[f"{name} contexts"] = side.contexts.latest(CONTEXT)
+        found[f"{name} contexts"] = side.contexts.last_n(CONTEXT)
         if isinstance(side, HeldOut):
             found[f"{name} candidates"] = side.candidates
     return found
@@ -110,10 +110,10 @@ def digests(task: Task) -> dict[str, str]:
 def real_task(name: str) -> Task | None:
     """ML-100k or Ta-Feng with the default split; None where its raw file is not on this machine."""
     files = {"ml-100k": ML_100K.name, "ta-feng": "ta-feng/ta_feng.csv.zip"}
-    folders = (data_folder(), cache_folder() / "raw")
+    folders = (get_data_folder(), get_cache_folder() / "raw")
     if not any(folder is not None and (folder / files[name]).is_file() for folder in folders):
         return None
-    return split(ml_100k() if name == "ml-100k" else ta_feng())
+    return split(load_ml_100k() if name == "ml-100k" else load_ta_feng())
 
 
 def ranks(name: str, task: Task) -> dict[str, NDArray[np.int64]]:
@@ -133,7 +133,7 @@ def scores_of_slim(task: Task) -> NDArray[np.float64]:
     """SLIM, solved to the end: its weights are those of a convex problem."""
     slim = SLIM(l1=0.1, l2=1.0, tolerance=1e-9)
     slim.fit(task.training)
-    return slim.score(task.test.users, task.test.contexts.latest(0), task.test.candidates)
+    return slim.score(task.test.users, task.test.contexts.last_n(0), task.test.candidates)
 
 
 def trained(name: str) -> TorchRecommender:
@@ -162,14 +162,14 @@ def parameters(name: str, task: Task) -> list[NDArray[np.float32]]:
     return after_epoch[-1]
 
 
-def _short(learning_rate: float = 0.01, **more: Any) -> Optimisation:
-    return Optimisation(learning_rate=learning_rate, batch_size=64, epochs=2, patience=2, device="cpu", **more)
+def _short(learning_rate: float = 0.01, **more: Any) -> OptimizationConfig:
+    return OptimizationConfig(learning_rate=learning_rate, batch_size=64, epochs=2, patience=2, device="cpu", **more)
 
 
-def _released(**more: Any) -> Optimisation:
+def _released(**more: Any) -> OptimizationConfig:
     """The released training, in two epochs, the learning rate halved after the first."""
-    own = {name: getattr(AS_RELEASED, name) for name in ("negatives", "regularise", "select_by")}
-    return _short(0.003, halve_every=1, **own, **more)
+    own = {name: getattr(AS_RELEASED, name) for name in ("negatives", "regularization_scope", "selection_metric")}
+    return _short(0.003, halve_learning_rate_every=1, **own, **more)
 
 
 def _gmf(objective: str = "log", **more: Any) -> GMF:
@@ -181,11 +181,11 @@ def _mlp() -> MLP:
 
 
 def _sdp(**more: Any) -> SDP:
-    return SDP(4, optimisation=_short(negatives="hardest"), **more)
+    return SDP(4, optimization=_short(negatives="hardest"), **more)
 
 
 def _sdm(**more: Any) -> SDM:
-    return SDM(4, 2, 5, optimisation=_short(negatives="hardest"), **more)
+    return SDM(4, 2, 5, optimization=_short(negatives="hardest"), **more)
 
 
 # Of dropout, PyTorch draws other numbers on other processors: the released variants are without it here.
@@ -193,11 +193,11 @@ NO_DROPOUT: dict[str, Any] = {"dropout": 0.0, "dropout_at_test": "off"}
 
 
 def _released_sdp() -> SDP:
-    return SDP(4, variant="released", optimisation=_released(), **NO_DROPOUT)
+    return SDP(4, variant="released", optimization=_released(), **NO_DROPOUT)
 
 
 def _released_sdm() -> SDM:
-    return SDM(4, 2, 5, variant="released", optimisation=_released(), **NO_DROPOUT)
+    return SDM(4, 2, 5, variant="released", optimization=_released(), **NO_DROPOUT)
 
 
 TRAINED = {
@@ -206,26 +206,26 @@ TRAINED = {
     "gmf bpr hardest": lambda: _gmf("bpr", negatives="hardest"),
     "mlp": _mlp,
     "neumf": lambda: NeuMF(_gmf(), _mlp(), _short()),
-    "mf-bpr": lambda: MFBPR(4, optimisation=_short()),
+    "mf-bpr": lambda: MFBPR(4, optimization=_short()),
     "mf-bpr hardest": lambda: MFBPR(4, True, _short(negatives="hardest")),
     "mf-bpr rowwise": lambda: MFBPR(4, True, _short(optimizer="rowwise")),
     "mf-bpr sgd": lambda: MFBPR(4, True, _short(0.05, optimizer="sgd")),
-    "mf-bpr regularise all": lambda: MFBPR(4, True, _short(regularise="all")),
-    "mf-bpr halved": lambda: MFBPR(4, True, _short(halve_every=1)),
+    "mf-bpr regularization_scope all": lambda: MFBPR(4, True, _short(regularization_scope="all")),
+    "mf-bpr halved": lambda: MFBPR(4, True, _short(halve_learning_rate_every=1)),
     "cml": lambda: CML(4, _short(negatives="hardest")),
-    "cmn": lambda: CMN(_gmf("bpr"), 2, optimisation=_short()),
-    "prme": lambda: PRME(4, optimisation=_short()),
-    "prme-s": lambda: PRME(4, context_length=5, optimisation=_short(negatives="hardest")),
-    "transrec": lambda: TransRec(4, optimisation=_short()),
-    "caser": lambda: Caser(4, 5, 4, 2, dropout=0.0, optimisation=_short()),
+    "cmn": lambda: CMN(_gmf("bpr"), 2, optimization=_short()),
+    "prme": lambda: PRME(4, optimization=_short()),
+    "prme-s": lambda: PRME(4, context_length=5, optimization=_short(negatives="hardest")),
+    "transrec": lambda: TransRec(4, optimization=_short()),
+    "caser": lambda: Caser(4, 5, 4, 2, dropout=0.0, optimization=_short()),
     "sdp": _sdp,
     "sdp two layers": lambda: _sdp(layers=2),
     "sdp released": _released_sdp,
     "sdm": _sdm,
     "sdm released": _released_sdm,
-    "sdmr": lambda: SDMR(_sdp(), _sdm(), optimisation=_short()),
-    "sdmr sum": lambda: SDMR(_sdp(), _sdm(), combine="sum", optimisation=_short()),
+    "sdmr": lambda: SDMR(_sdp(), _sdm(), optimization=_short()),
+    "sdmr sum": lambda: SDMR(_sdp(), _sdm(), combine="sum", optimization=_short()),
     "sdmr released": lambda: SDMR(
-        _released_sdp(), _released_sdm(), variant="released", optimisation=_released(), **NO_DROPOUT
+        _released_sdp(), _released_sdm(), variant="released", optimization=_released(), **NO_DROPOUT
     ),
 }
