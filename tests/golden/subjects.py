@@ -126,7 +126,7 @@ def ranks(name: str, task: Task) -> dict[str, NDArray[np.int64]]:
 
 def ranked(name: str) -> Any:
     """A recommender of `RANKED`."""
-    return Popularity() if name == "popularity" else ItemKNN(neighbours=10)
+    return Popularity() if name == "popularity" else ItemKNN(neighbors=10)
 
 
 def scores_of_slim(task: Task) -> NDArray[np.float64]:
@@ -149,14 +149,14 @@ def parameters(name: str, task: Task) -> list[NDArray[np.float32]]:
     """
     model = trained(name)
     after_epoch = []
-    observe = model.observe
+    observe = model.epoch_metrics
 
     def kept(*arguments: Any) -> dict[str, float]:
         compared = (parameter for of, parameter in model.named_parameters() if of != CANCELLED.get(name))
         after_epoch.append([parameter.detach().clone().numpy() for parameter in compared])
         return observe(*arguments)
 
-    model.observe = kept  # type: ignore[method-assign]
+    model.epoch_metrics = kept  # type: ignore[method-assign]
     torch.set_num_threads(1)
     model.fit(task.training)
     return after_epoch[-1]
@@ -210,7 +210,7 @@ TRAINED = {
     "mf-bpr hardest": lambda: MFBPR(4, True, _short(negatives="hardest")),
     "mf-bpr rowwise": lambda: MFBPR(4, True, _short(optimizer="rowwise")),
     "mf-bpr sgd": lambda: MFBPR(4, True, _short(0.05, optimizer="sgd")),
-    "mf-bpr regularization_scope all": lambda: MFBPR(4, True, _short(regularization_scope="all")),
+    "mf-bpr regularise all": lambda: MFBPR(4, True, _short(regularization_scope="all")),
     "mf-bpr halved": lambda: MFBPR(4, True, _short(halve_learning_rate_every=1)),
     "cml": lambda: CML(4, _short(negatives="hardest")),
     "cmn": lambda: CMN(_gmf("bpr"), 2, optimization=_short()),
