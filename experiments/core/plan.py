@@ -6,6 +6,7 @@ import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tqdm import tqdm
@@ -62,6 +63,7 @@ class Findings:
     failures: dict[PlannedRun, str]  # those that failed; a missing run that was not to be made is in neither
 
 
+@cache
 def is_stochastic(model: str) -> bool:
     """Return whether a model draws random numbers, as a user's own may. Others are run once."""
     return model not in MODELS or "optimization" in compose_config([f"model={model}"]).settings["model"]
@@ -165,7 +167,8 @@ def estimate_time(pending: Sequence[PlannedRun], workers: int) -> str:
     classes = {get_model(one.model).target.rpartition(".")[2] for one in pending}
     seconds, unknown = 0.0, 0
     for one in pending:
-        paths = sorted(one.published.parent.glob(f"{one.model}-[0-9]*/record.json")) if one.published else []
+        name = one.published.name.rpartition("-")[0] if one.published else ""
+        paths = sorted(one.published.parent.glob(f"{name}-[0-9]*/record.json")) if one.published else []
         records = [load_record(path) for path in paths]
         are_planned = all(name.partition("-")[0] in classes for record in records for name in record.parts.values())
         times = [record.runtime if are_planned else sum(record.seconds.values()) for record in records]
