@@ -2,7 +2,7 @@
 #   PYTHON     the interpreter that .venv is made from (3.11 or newer)
 #   DATASETS, MODELS, SEEDS, CONFIG, JOBS   what the tables are made of, see README.md
 #   DATASET, DIM, HOPS, DIMS, LENGTHS, FOR (a user), TARGET, NAME (of the files), TRAIN=no   and the figures
-#   FACTORS            the rows of make audit, see experiments/tables/factors.py
+#   FACTORS            the rows of make audit, see experiments/report/factors.py
 #   MODEL, DATASET, SEARCH, FROM, BUDGET, JOBS, OVERRIDES   what is searched, see experiments/sweep.py
 
 PYTHON ?= python3
@@ -57,8 +57,8 @@ publish: $(READY)
 	$(BIN)/python -m sdmr.experiments.tables.publish $(TABLE) $(TABLE_OPTIONS)
 
 audit: $(READY)
-	$(BIN)/python -m sdmr.experiments.tables.audit --seeds $(SEEDS) $(if $(FACTORS),--factors $(FACTORS)) \
-		$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(filter no,$(TRAIN)),--no-train)
+	$(BIN)/sdmr audit seeds=$(SEEDS) $(call list,factors,$(FACTORS)) $(call list,models,$(MODELS)) \
+		$(if $(JOBS),workers=$(JOBS)) $(if $(filter no,$(TRAIN)),train=false)
 
 figure5: $(READY)
 	$(BIN)/python -m sdmr.experiments.figures.figure5 --seeds $(SEEDS) $(FIGURE_OPTIONS) $(if $(DATASET),--dataset $(DATASET)) \

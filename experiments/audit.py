@@ -1,13 +1,14 @@
-"""Change one choice of the released code at a time, and test the paper's claims: `sdmr audit seeds=3 factors=[default]`.
+"""Change one choice of protocol or model at a time, and test the paper's claims: `sdmr audit seeds=3`.
 
-Each row of the tables is a factor: the default protocol with one choice made in another way
-(`experiments/report/factors.py`). Missing runs are made first. `publish=true` copies their records to
-`results/records/audit/`, and writes `results/audit.csv` and `results/audit.md`.
+Each row of the tables is a factor: the default protocol with one choice made in another way. Missing runs are made
+first. `publish=true` copies their records to `results/records/audit/`, and writes `results/audit.csv` and
+`results/audit.md`. Example: `sdmr audit factors=[default,released] models=[sdp,sdm]`.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -15,12 +16,13 @@ from pydantic import Field
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import Names, RunOptions, UsageError
-from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train, report_missing
+from sdmr.experiments.core.plan import FoundRun, PlannedRun, check_overrides, find_or_train, report_missing
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import RECORD, published_folder
-from sdmr.experiments.report.audit import format_report, summarize
-from sdmr.experiments.report.audit_runs import AuditPlan, AuditRun, build_frame, load_audit
+from sdmr.experiments.report.audit import format_report, format_summary
+from sdmr.experiments.report.audit_runs import AuditPlan, AuditRun, load_audit
 from sdmr.experiments.report.factors import FACTOR_NAMES
+from sdmr.experiments.report.writers import write_csv
 
 
 class Options(RunOptions):
@@ -39,20 +41,52 @@ def main(options: Options) -> int:
     check_options(options)
     results, runs = Path(options.results), Path(options.runs)
     plan = AuditPlan(
-        options.factors or FACTOR_NAMES,
-        options.models,
-        options.order_models,
-        options.seeds,
-        runs,
-        results,
-        options.overrides,
+        factors=options.factors or FACTOR_NAMES,
+        models=options.models,
+        order_models=options.order_models,
+        seeds=options.seeds,
+        runs=runs,
+        results=results,
+        overrides=options.overrides,
     ).list_runs()
-    found = find_or_train([run.planned for run in plan], runs, options.workers, options.train).runs
-    records = load_audit(plan, found)
+    planned = [run.planned for run in plan]
+    findings = find_or_train(planned, runs, options.workers, options.train)
+    report_missing(planned, findings)
+    records = load_audit(plan, findings.runs)
     text = format_report(records, results, Path(options.plots), options.overrides)
     print(text)
     if options.publish:
-        publish_records(plan, found, results)
-        write_atomic(results / "audit.csv", summarize(build_frame(records)).encode())
+        publish_records(plan, findings.runs, results)
+        write_csv(results / "audit.csv", format_summary(records))
         write_atomic(results / "audit.md", text.encode())
-    return 1 if options.train and len(found) < len(plan) else 0
+    return int(options.train and len(findings.runs) < len(planned))
+
+
+def check_options(options: Options) -> None:
+    """Raise UsageError for a name that does not exist, and for settings that the rows or the captions contradict."""
+    for key, names, allowed in (
+        ("factors", options.factors or [], FACTOR_NAMES),
+        ("models", options.models, tuple(MODELS)),
+        ("order_models", options.order_models, tuple(MODELS)),
+    ):
+        if unknown := [name for name in names if name not in allowed]:
+            raise UsageError(f"{key}={unknown[0]}: there is no such name; there are {', '.join(allowed)}")
+    check_overrides(options.overrides)
+    for override in options.overrides:
+        if override.lstrip("+").startswith(("protocol.", "model.variant")):
+            raise UsageError(f"{override}: the rows differ in this; choose rows with factors=[...]")
+    if options.publish and options.overrides:
+        raise UsageError(f"publish=true: not with other settings ({' '.join(options.overrides)})")
+
+
+def publish_records(plan: Sequence[AuditRun], found: Mapping[PlannedRun, FoundRun], results: Path) -> None:
+    """Copy this machine's records into the results. The ranks stay here, since the tables need none."""
+    for run in plan:
+        source = found.get(run.planned)
+        if source is not None and not source.is_published:
+            folder = published_folder(results, "audit", run.planned.dataset, run.folder_name)
+            write_atomic(folder / RECORD, (source.folder / RECORD).read_bytes())
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(["audit", *sys.argv[1:]]))

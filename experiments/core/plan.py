@@ -22,6 +22,7 @@ from sdmr.experiments.core.run import Run, compose_run
 # The longest run first; a model with parts last, since it waits for the runs of its parts.
 PRIORITY = {"sdm": 0, "sdp": 1, "sdmr": 3}
 FIXED_KEYS = ("model", "dataset", "seed", "test")  # of a planned run, which no further override may change
+IGNORED_KEYS = ("threads", "force")  # a planned run has one thread, and is not made again
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,22 @@ class Findings:
 def is_stochastic(model: str) -> bool:
     """Return whether a model draws random numbers, as a user's own may. Others are run once."""
     return model not in MODELS or "optimization" in compose_config([f"model={model}"]).settings["model"]
+
+
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Raise UsageError for an override that would change each planned run, or that planned runs ignore."""
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        if key in FIXED_KEYS:
+            raise UsageError(
+                f"{override} would change each of the runs that are compared: the command's options choose models, "
+                "data sets and seeds, and test items are always ranked"
+            )
+        if key in IGNORED_KEYS or key.startswith(("hydra.", "hydra/")):
+            raise UsageError(
+                f"{override} has no effect here: runs have one thread each, and cached ones are not made again; "
+                "`sdmr run` makes a single one that way"
+            )
 
 
 def plan_runs(
@@ -119,6 +136,12 @@ def find_or_train(planned: Iterable[PlannedRun], runs: Path, workers: int, train
         if one not in found:
             print(f"FAILED {one}: {error}", file=sys.stderr)
     return Findings(found, {one: error for one, error in failures.items() if one not in found})
+
+
+def report_missing(planned: Sequence[PlannedRun], findings: Findings) -> None:
+    """Print how many planned runs have no record, and the command that makes the first of them."""
+    if missing := [one for one in planned if one not in findings.runs]:
+        print(f"{len(missing)} of {len(planned)} runs are missing; the first is\n  sdmr run {missing[0]}")
 
 
 def _compose(planned: Sequence[PlannedRun], runs: Path) -> tuple[dict[PlannedRun, Run], dict[PlannedRun, str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from sdmr.datasets.errors import DataError
+from sdmr.experiments.core.deviations import format_deviations
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, is_stochastic
 from sdmr.experiments.core.record import Record, TieCounts
@@ -26,9 +27,12 @@ from sdmr.experiments.report.factors import (
     TIES,
     Factor,
 )
+from sdmr.experiments.report.frames import METRICS
 from sdmr.experiments.report.id_order import RULES
 from sdmr.harness.metrics import count_ties
 from sdmr.harness.records import read_ranks
+
+CELL = ["dataset", "factor", "model", "metric", "tie_policy"]
 
 
 @dataclass(frozen=True)
@@ -98,14 +102,16 @@ class AuditPlan:
 
     def _is_trained(self, run: AuditRun) -> bool:
         """Return whether the run has a published record, or this machine has trained its model."""
-        planned = run.planned
-        if planned.published and (planned.published / RECORD).exists():
-            return True
-        default = DEFAULT.plan(run.model, planned.dataset, planned.seed)
+        published = run.planned.published
+        return (published is not None and (published / RECORD).exists()) or self._has_run(run.model, run.planned.seed)
+
+    def _has_run(self, model: str, seed: int) -> bool:
+        """Return whether this machine has the default run of a model."""
         try:
-            return compose_run((*default.overrides, *self.overrides), self.runs).record is not None
+            run = compose_run((*DEFAULT.plan(model, DATASET, seed).overrides, *self.overrides), self.runs)
         except (UsageError, DataError):
             return False
+        return run.record is not None
 
 
 @dataclass(frozen=True)
@@ -144,22 +150,20 @@ def select_records(records: Sequence[AuditRecord], dataset: str, factor: str, mo
 
 def build_frame(records: Sequence[AuditRecord]) -> pd.DataFrame:
     """Return a row for each run, metric and tie policy."""
-    return pd.DataFrame(
-        [
-            {
-                "dataset": one.dataset,
-                "factor": one.factor,
-                "model": one.model,
-                "seed": one.record.config["seed"],
-                "metric": metric,
-                "tie_policy": policy,
-                "value": value,
-                "deviations": format_deviations(one.record.deviations),
-                "commit": one.record.environment.commit or "",
-            }
-            for one in records
-            for metric in METRICS
-            for policy, value in (one.record.test or {})[metric].items()
-        ],
-        columns=COLUMNS,
-    )
+    rows = [
+        (
+            *(one.dataset, one.factor, one.model, one.record.config["seed"], metric, policy, value),
+            *(format_deviations(one.record.deviations), one.record.environment.commit or ""),
+        )
+        for one in records
+        for metric in METRICS
+        for policy, value in one.record.metrics()[metric].items()
+    ]
+    return pd.DataFrame(rows, columns=[*CELL[:3], "seed", *CELL[3:], "value", "deviations", "commit"])
+
+
+def summarize_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return mean, sample standard deviation and number of seeds of each cell, which is the index."""
+    values = {"mean": ("value", "mean"), "spread": ("value", "std"), "seeds": ("value", "count")}
+    texts = {"deviations": ("deviations", "first"), "commit": ("commit", lambda one: ", ".join(sorted(set(one))))}
+    return frame.groupby(CELL, sort=False).agg(**values, **texts)

@@ -67,9 +67,7 @@ class Factor:
         return {self.label: self.tie_policy} | {f"{label}, tie_policy: {one}": one for one in self.further_policies}
 
 
-DEFAULT = Factor(
-    "default", "default protocol, the paper's equations", further_policies=("optimistic", "pessimistic")
-)
+DEFAULT = Factor("default", "default protocol, the paper's equations", further_policies=("optimistic", "pessimistic"))
 ALL_RELEASED = Factor(
     "released",
     "all released choices",
