@@ -73,7 +73,7 @@ def check_options(options: Options) -> None:
             raise UsageError(f"{key}={unknown[0]}: there is no such name; there are {', '.join(allowed)}")
     check_overrides(options.overrides)
     for override in options.overrides:
-        if override.lstrip("+").startswith(("protocol.", "model.variant")):
+        if override.lstrip("+").startswith("protocol."):
             raise UsageError(f"{override}: the rows differ in this; choose rows with factors=[...]")
     if options.publish and options.overrides:
         raise UsageError(f"publish=true: not with other settings ({' '.join(options.overrides)})")

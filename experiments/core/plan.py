@@ -122,7 +122,7 @@ def find_or_train(planned: Iterable[PlannedRun], runs: Path, workers: int, train
     ready, failures = _compose(planned, runs)
     pending = [one for one, run in ready.items() if run.record is None]
     if pending and train:
-        pending.sort(key=lambda one: PRIORITY.get(one.model, 2))
+        pending.sort(key=lambda one: PRIORITY.get(one.model.removesuffix("-released"), 2))
         print(f"{len(ready) - len(pending)} runs cached, {len(pending)} to run, {workers} workers", flush=True)
         print(estimate_time(pending, workers), flush=True)
         failures |= _train(pending, runs, workers)

@@ -36,7 +36,7 @@ def released(model: str, epochs: int | None = None, **part_epochs: int) -> Varia
     lengths = {"model": epochs} if epochs else {}
     lengths |= {f"model.{part}": number for part, number in part_epochs.items()}
     settings = (f"{path}.optimization.epochs={number}" for path, number in lengths.items())
-    return Variant(model, ("model.variant=released", *settings))
+    return Variant(f"{model}-released", tuple(settings))
 
 
 RELEASED = {model: released(model, epochs) for model, epochs in RELEASED_EPOCHS.items()}

@@ -68,7 +68,7 @@ def test_the_command_makes_missing_runs_and_publishes_what_it_shows(
     ("argument", "message"),
     [
         ("protocol.candidates=99", "the rows differ in this; choose rows with factors=[...]"),
-        ("++model.variant=released", "the rows differ in this; choose rows with factors=[...]"),
+        ("++protocol.select_on=test", "the rows differ in this; choose rows with factors=[...]"),
         ("factors=honest", "factors=honest: there is no such name; there are default, released"),
         ("models=[sdm,nothing]", "models=nothing: there is no such name"),
         ("dataset=ml-1m", "dataset=ml-1m"),

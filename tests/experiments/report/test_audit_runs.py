@@ -41,7 +41,7 @@ def test_the_released_sdmr_runs_wherever_its_ties_are_shown(tmp_path: Path) -> N
         dataset: set(get_planned(runs, dataset, "released", "sdmr").overrides) for dataset in ("ml-100k", "ta-feng")
     }
     assert overrides["ml-100k"] & overrides["ta-feng"] >= {
-        "model.variant=released",
+        "model=sdm-released",
         "protocol.select_on=test",
         "seed=0",
     }
@@ -61,7 +61,7 @@ def test_each_factor_makes_one_choice_in_another_way_and_released_makes_all(tmp_
     assert changed["all-items"] == {"protocol.candidates=all"}
     assert changed["released"] == set(RELEASED_PROTOCOL) | changed["variant"]
     assert changed["released-next-to-last"] == {"protocol.validation_item=next-to-last"} | changed["released"]
-    assert changed["variant"] == {"model.variant=released", "model.optimization.epochs=16"}
+    assert changed["variant"] == {"model=sdm-released", "model.optimization.epochs=16"}
     assert changed["dropout-off"] == {"model.dropout_at_test=off"} | changed["variant"]
 
 
