@@ -6,6 +6,7 @@ import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tqdm import tqdm
@@ -64,6 +65,7 @@ class Findings:
     failures: dict[PlannedRun, str]  # those that failed; a missing run that was not to be made is in neither
 
 
+@cache
 def is_stochastic(model: str) -> bool:
     """Return whether a model draws random numbers, as a user's own may. Others are run once."""
     return model not in MODELS or "optimization" in compose_config([f"model={model}"]).settings["model"]
@@ -133,7 +135,7 @@ def find_or_train(
     if train:
         print(f"{len(ready) - len(pending)} cached, {len(pending)} to run, {workers} workers", flush=True)
     if pending and train:
-        pending.sort(key=lambda one: PRIORITY.get(one.model, 2))
+        pending.sort(key=lambda one: PRIORITY.get(one.model.removesuffix("-released"), 2))
         print(estimate_time(pending, workers), flush=True)
         failures |= _train(pending, runs, workers)
     found = {}
@@ -147,6 +149,12 @@ def find_or_train(
     for line in dict.fromkeys(f"FAILED {names[one]}: {error}" for one, error in failures.items()):
         print(line, file=sys.stderr)
     return Findings(found, failures)
+
+
+def report_missing(planned: Sequence[PlannedRun], findings: Findings) -> None:
+    """Print how many planned runs have no record, and the command that makes the first of them."""
+    if missing := [one for one in planned if one not in findings.runs]:
+        print(f"{len(missing)} of {len(planned)} runs are missing; the first is\n  sdmr run {missing[0]}")
 
 
 def _compose(
@@ -200,7 +208,8 @@ def estimate_time(pending: Sequence[PlannedRun], workers: int) -> str:
     classes = {get_model(one.model).target.rpartition(".")[2] for one in pending}
     seconds, unknown = 0.0, 0
     for one in pending:
-        paths = sorted(one.published.parent.glob(f"{one.model}-[0-9]*/record.json")) if one.published else []
+        name = one.published.name.rpartition("-")[0] if one.published else ""
+        paths = sorted(one.published.parent.glob(f"{name}-[0-9]*/record.json")) if one.published else []
         records = [load_record(path) for path in paths]
         are_planned = all(name.partition("-")[0] in classes for record in records for name in record.parts.values())
         times = [record.runtime if are_planned else sum(record.seconds.values()) for record in records]

@@ -1,7 +1,7 @@
-"""Rules that read Epinions' file order, as a model of one's own: `model=sdmr.experiments.id_order.IdOrder`.
+"""Rules that read the order of Epinions' file: `sdmr run model=sdmr.experiments.report.id_order.IdOrder`.
 
-Epinions' file lists each user's items in the order of their ids *as strings*. Who takes that order for time gives the
-last item away: it comes after all the others of its user.
+Epinions' file lists each user's items in the order of their ids *as strings*. If that order is taken for time, the test
+item is easy to guess: its id comes after those of all other items of its user.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ RULES = {"nearest": "the nearest id after the previous item's", "popular": "the 
 
 
 class IdOrder:
-    """Items that come after the previous one in the order of ids as strings are before all that do not.
+    """Rank items whose id follows the previous item's above all others.
 
-    `first: nearest`  among them, the nearest comes first: nothing is learned
-    `first: popular`  among them, the one with most training users comes first
+    Args:
+        first: Which of them comes first: the nearest id (`nearest`, which learns nothing), or the item with the most
+            training users (`popular`).
     """
 
     context_length = 1
@@ -36,12 +37,12 @@ class IdOrder:
         ids = load_epinions().item_ids.astype(str)
         if len(ids) != training.n_items:
             raise ValueError(f"IdOrder knows Epinions' {len(ids):,} items, which are not these {training.n_items:,}")
-        self.place = np.full(len(ids) + 1, -1)  # the padding: before all of them
-        self.place[ids.argsort()] = np.arange(len(ids))
+        self.id_rank = np.full(len(ids) + 1, -1)  # the padding: before all of them
+        self.id_rank[ids.argsort()] = np.arange(len(ids))
         self.users = np.asarray(training.matrix.sum(axis=0)).ravel().astype(np.float64)
 
     def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.float64]:
-        steps = self.place[candidates] - self.place[contexts[:, -1:]]  # never 0: the previous item is no candidate
+        steps = self.id_rank[candidates] - self.id_rank[contexts[:, -1:]]  # never 0: the previous item is no candidate
         if self.first == "nearest":
-            return -np.where(steps > 0, steps, steps + len(self.place)).astype(np.float64)
+            return -np.where(steps > 0, steps, steps + len(self.id_rank)).astype(np.float64)
         return self.users[candidates] + np.where(steps > 0, self.users.max() + 1, 0.0)
