@@ -3,7 +3,7 @@
 #   DATASETS, MODELS, SEEDS, CONFIG, JOBS   what the tables are made of, see README.md
 #   DATASET, DIM, HOPS, DIMS, LENGTHS, FOR (a user), TARGET, NAME (of the files), TRAIN=no   and the figures
 #   FACTORS            the rows of make audit, see experiments/tables/factors.py
-#   MODEL, DATASET, SEARCH, FROM, BUDGET, JOBS, OVERRIDES   what is searched, see experiments/sweep.py
+#   MODEL, DATASET, SEARCH, FROM, BUDGET, JOBS, OVERRIDES   see experiments/sweep.py
 
 PYTHON ?= python3
 VENV := .venv
@@ -19,8 +19,9 @@ FIGURE_OPTIONS = $(if $(JOBS),--jobs $(JOBS)) $(if $(NAME),--name $(NAME)) \
 
 comma := ,
 empty :=
-SWEEP_OPTIONS = model=$(subst $(empty) $(empty),$(comma),$(strip $(MODEL))) $(if $(DATASET),dataset=$(DATASET)) \
-	$(if $(SEARCH),search=$(SEARCH)) $(if $(FROM),from=$(FROM)) $(if $(BUDGET),budget=$(BUDGET)) $(if $(JOBS),jobs=$(JOBS))
+SWEEP_OPTIONS = $(if $(strip $(MODEL)),'model=[$(subst $(empty) $(empty),$(comma),$(strip $(MODEL)))]') \
+	$(if $(DATASET),dataset=$(DATASET)) $(if $(SEARCH),search=$(SEARCH)) $(if $(FROM),source=$(FROM)) \
+	$(if $(BUDGET),budget=$(BUDGET)) $(if $(JOBS),workers=$(JOBS))
 
 .PHONY: venv test lint table1 table2 table3 table4 audit smoke publish figure5 figure6 figure7 curves speed figures sweep bench
 .PHONY: status
