@@ -20,7 +20,7 @@ def baskets() -> Task:
 
 
 class TestPopularity(RecommenderBehavior):
-    test_it_learns_a_checkerboard = None  # type: ignore[assignment]  # it cannot: nothing in it is personal
+    test_the_model_learns_a_checkerboard = None  # type: ignore[assignment]  # it cannot: nothing in it is personal
 
     def make(self) -> Popularity:
         return Popularity()

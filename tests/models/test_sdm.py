@@ -236,7 +236,7 @@ def test_the_order_of_the_context_does_not_matter_but_its_items_do() -> None:
 
 
 def test_without_dropout_the_released_variant_says_what_else_to_set() -> None:
-    with pytest.raises(ValueError, match="with dropout=0: where it is the variant's, say dropout_at_test=off"):
+    with pytest.raises(ValueError, match="with dropout=0: set dropout, or dropout_at_test=off"):
         SDM(variant="released", dropout=0)
     assert not SDM(variant="released", dropout=0, dropout_at_test="off").query_dropout.is_on
 

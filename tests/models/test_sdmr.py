@@ -56,7 +56,7 @@ class TestSDMR(RecommenderBehavior):
     def make(self) -> SDMR:
         return sdmr(parts=FAST, optimization=FAST)
 
-    def test_it_learns_a_checkerboard(self) -> None:
+    def test_the_model_learns_a_checkerboard(self) -> None:
         """Test without ReLU: with it, every candidate close enough to the user ties at distance 0."""
         model = sdmr(activation="identity", parts=FAST, optimization=FAST)
         model.fit(checkerboard().training)
