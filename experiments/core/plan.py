@@ -20,7 +20,8 @@ from sdmr.experiments.core.run import Run, compose_run
 
 # The longest run first; a model with parts last, since it waits for the runs of its parts.
 PRIORITY = {"sdm": 0, "sdp": 1, "sdmr": 3}
-FIXED_KEYS = ("model", "dataset", "seed", "test")  # of a planned run, which no further override may change
+FIXED_KEYS = ("model", "model._target_", "dataset", "seed", "test")  # what a planned run is; no override changes it
+IGNORED_KEYS = ("threads", "force", "runs")  # which planned runs do not take from their overrides
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,20 @@ class Findings:
 
     runs: dict[PlannedRun, FoundRun]
     failures: dict[PlannedRun, str]  # those that failed; a missing run that was not to be made is in neither
+
+
+def check_overrides(overrides: Iterable[str]) -> None:
+    """Raise UsageError for an override that would change what a run is planned as, or have no effect."""
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+")
+        if key == "test":
+            raise UsageError(f"{override}: this command always ranks the test items; only `sdmr run` takes it")
+        if key in FIXED_KEYS:
+            raise UsageError(f"{override}: this command plans its runs by {key}; use its own options instead")
+        if key in IGNORED_KEYS or key.startswith(("hydra/", "hydra.")):
+            raise UsageError(
+                f"{override}: planned runs have one thread each and are made once; only `sdmr run` takes it"
+            )
 
 
 def is_stochastic(model: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.registry import get_model
@@ -28,7 +29,7 @@ def main(options: FigureOptions) -> int:
     frame = build_frame(runs)
     if not frame.empty:
         figure = draw(frame)
-        text = f"{options.dataset}; the mark is the epoch that is kept, the best by validation NDCG@10"
+        text = f"{options.dataset}; mark: the epoch that is kept, the best by validation NDCG@10"
         add_note(figure, text + missing_note(planned, runs) + options.settings_note)
         save_figure(figure, options.plot_folder, options.file_name, frame)
     return 0
@@ -51,22 +52,25 @@ def draw(frame: pd.DataFrame) -> Figure:
     models = frame["model"].unique()
     columns = min(COLUMNS, len(models))
     lines = math.ceil(len(models) / columns)
-    figure = create_figure(1.0 + 2.4 * columns, 0.6 + 2.6 * lines)
-    grid = figure.add_gridspec(lines, columns)
+    figure = create_figure(1.0 + 2.4 * columns, 0.6 + 2.8 * lines)
+    grid = figure.add_gridspec(2 * lines, columns)
     above: Axes | None = None
     for number, model in enumerate(models):
-        cell = grid[number // columns, number % columns].subgridspec(2, 1)
-        above = figure.add_subplot(cell[0], sharey=above)
-        below = figure.add_subplot(cell[1], sharex=above)
+        line, column = divmod(number, columns)
+        above = figure.add_subplot(grid[2 * line, column], sharey=above)
+        below = figure.add_subplot(grid[2 * line + 1, column], sharex=above)
         for seed, curve in frame[frame["model"] == model].groupby("seed", sort=False):
             look = {"markevery": curve["is_best"].tolist(), "label": f"seed {seed}", **get_line_style(int(seed))}
             above.plot(curve["epoch"], curve["validation"], **look)
             below.plot(curve["epoch"], curve["loss"], **look)
+        below.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        for axes in (above, below):
+            axes.yaxis.set_major_locator(MaxNLocator(4))
         above.set_title(get_model(model).name)
         above.tick_params(labelbottom=False)
-        if number % columns == 0:
+        if column == 0:
             above.set_ylabel("validation\nNDCG@10")
-            below.set_ylabel("loss\na positive")
+            below.set_ylabel("loss per\npositive")
         if number + columns >= len(models):
             below.set_xlabel("epoch")
     if above is not None:

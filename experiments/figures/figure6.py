@@ -67,7 +67,8 @@ def main(options: FigureOptions) -> int:
         frame = build_frame(points, runs)
         panels = list(product(options.datasets, models))
         figure = draw(panels, {axis: values for axis, values in axes.items() if values}, frame)
-        add_note(figure, describe_runs(points, runs) + options.settings_note)
+        fixed = [f"{get_letter(axis)} = {values[0]}; " for axis, values in axes.items() if len(values) == 1]
+        add_note(figure, "".join(fixed) + describe_runs(points, runs) + options.settings_note)
         save_figure(figure, options.plot_folder, options.file_name, frame)
     if options.publish:
         publish_records(runs)
@@ -163,7 +164,7 @@ def _draw_panel(panel: Axes, rows: pd.DataFrame, metric: str, axes: Mapping[str,
             continue
         shift = 0.08 * (number - (len(lines) - 1) / 2)
         bars = groups["std"].fillna(0)
-        names = [f"{AXES[axis].split()[-1]} = {value}" for axis, value in setting.items() if len(axes[axis]) > 1]
+        names = [f"{get_letter(axis)} = {value}" for axis, value in setting.items() if len(axes[axis]) > 1]
         look = {"capsize": 2, "label": ", ".join(names), **get_line_style(number)}
         positions = [ticks.index(tick) + shift for tick in groups.index]
         panel.errorbar(positions, groups["mean"], yerr=bars if bars.any() else None, **look)
@@ -176,6 +177,11 @@ def _widen(panel: Axes) -> None:
     low, high = panel.get_ylim()
     half = max(high - low, MIN_RANGE) / 2
     panel.set_ylim((low + high) / 2 - half, (low + high) / 2 + half)
+
+
+def get_letter(axis: str) -> str:
+    """Return the letter of an axis in the paper."""
+    return AXES[axis].split()[-1]
 
 
 def publish_records(runs: Mapping[PlannedRun, FoundRun]) -> None:

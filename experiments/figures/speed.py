@@ -42,8 +42,13 @@ def main(options: FigureOptions) -> int:
     runs = find_runs(options, planned, train=False)
     frame = build_frame(runs)
     if not frame.empty:
-        machines = sorted({f"{row.processor}, {row.threads} thread(s)" for row in frame.itertuples()})
-        text = f"{options.dataset}; {'; '.join(machines)}; the choice of the epoch and the parts are counted"
+        machines = [
+            f"{processor}, {threads} thread" + "s" * (threads != 1)
+            for processor, threads in sorted(set(zip(frame["processor"], frame["threads"], strict=True)), key=str)
+        ]
+        text = (
+            f"{options.dataset}; {'; '.join(machines)}; seconds include the choice of the epoch and pre-trained parts"
+        )
         figure = draw(frame, text + missing_note(planned, runs) + options.settings_note)
         save_figure(figure, options.plot_folder, options.file_name, frame)
     return 0
@@ -115,7 +120,7 @@ def label_marks(axes: Axes, marks: Sequence[Mark]) -> None:
         for x, y in offsets:
             side, share = ("left", 0.0) if x > 1e-6 else ("right", 1.0) if x < -1e-6 else ("center", 0.5)
             corner = middle + pixels * np.array([x, y]) - (share, 0.5) * size
-            box = Bbox([corner, corner + size])
+            box = Bbox([corner, corner + size]).padded(2 * pixels)
             if not any(box.overlaps(other) for other in taken):
                 break
         taken.append(box)
