@@ -17,11 +17,12 @@ from sdmr.experiments.core.parallel import run_all
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import Run, compose_run
+from sdmr.harness.metrics import TiePolicy
 
 # The longest run first; a model with parts last, since it waits for the runs of its parts.
 PRIORITY = {"sdm": 0, "sdp": 1, "sdmr": 3}
-FIXED_KEYS = ("model", "model._target_", "dataset", "seed", "test")  # what a planned run is; no override changes it
-IGNORED_KEYS = ("threads", "force", "runs")  # which planned runs do not take from their overrides
+FIXED_KEYS = ("model", "dataset", "seed", "test")  # of a planned run, which no further override may change
+IGNORED_KEYS = ("threads", "force")  # a planned run has one thread, and is not made again
 
 
 @dataclass(frozen=True)
@@ -63,23 +64,32 @@ class Findings:
     failures: dict[PlannedRun, str]  # those that failed; a missing run that was not to be made is in neither
 
 
-def check_overrides(overrides: Iterable[str]) -> None:
-    """Raise UsageError for an override that would change what a run is planned as, or have no effect."""
-    for override in overrides:
-        key = override.partition("=")[0].lstrip("+")
-        if key == "test":
-            raise UsageError(f"{override}: this command always ranks the test items; only `sdmr run` takes it")
-        if key in FIXED_KEYS:
-            raise UsageError(f"{override}: this command plans its runs by {key}; use its own options instead")
-        if key in IGNORED_KEYS or key.startswith(("hydra/", "hydra.")):
-            raise UsageError(
-                f"{override}: planned runs have one thread each and are made once; only `sdmr run` takes it"
-            )
-
-
 def is_stochastic(model: str) -> bool:
     """Return whether a model draws random numbers, as a user's own may. Others are run once."""
     return model not in MODELS or "optimization" in compose_config([f"model={model}"]).settings["model"]
+
+
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Raise UsageError for an override that would change each planned run, or that planned runs ignore."""
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        if key in FIXED_KEYS:
+            raise UsageError(
+                f"{override} would change each of the runs that are compared: the command's options choose models, "
+                "data sets and seeds, and test items are always ranked"
+            )
+        if key in IGNORED_KEYS or key.startswith(("hydra.", "hydra/")):
+            raise UsageError(
+                f"{override} has no effect here: runs have one thread each, and cached ones are not made again; "
+                "`sdmr run` makes a single one that way"
+            )
+
+
+def read_tie_policy(overrides: Sequence[str]) -> TiePolicy:
+    """Return how the overrides read a tie."""
+    protocol = [override for override in overrides if override.lstrip("+").startswith("protocol.")]
+    tie_policy: TiePolicy = compose_config(["model=popularity", *protocol]).settings["protocol"]["tie_policy"]
+    return tie_policy
 
 
 def plan_runs(
@@ -92,8 +102,9 @@ def plan_runs(
     """Plan every model on every data set with seeds 0 to `seeds` − 1.
 
     With `settings="tuned"` a model that was never tuned on a data set is reported and left out; a user's class keeps
-    its constructor's settings.
+    its constructor's settings. Raises UsageError for an override that is not for such runs.
     """
+    check_overrides(overrides)
     planned = []
     for dataset in datasets:
         for model in models:
@@ -108,34 +119,43 @@ def plan_runs(
     return planned
 
 
-def find_or_train(planned: Iterable[PlannedRun], runs: Path, workers: int, train: bool = True) -> Findings:
+def find_or_train(
+    planned: Iterable[PlannedRun], runs: Path, workers: int, train: bool = True, use_published: bool = True
+) -> Findings:
     """Find the record of each planned run: this machine's, made if it is missing, else the published one.
 
     Prints how many runs are cached and how many are to be made, then each run as it ends. A run that fails is reported
-    with its error and does not stop the others.
+    with its error and does not stop the others. Without `use_published`, published records serve the estimate alone.
     """
     planned = list(dict.fromkeys(planned))
-    ready, failures = _compose(planned, runs)
+    ready, failures, absent = _compose(planned, runs)
     pending = [one for one, run in ready.items() if run.record is None]
+    if train:
+        print(f"{len(ready) - len(pending)} cached, {len(pending)} to run, {workers} workers", flush=True)
     if pending and train:
         pending.sort(key=lambda one: PRIORITY.get(one.model, 2))
-        print(f"{len(ready) - len(pending)} runs cached, {len(pending)} to run, {workers} workers", flush=True)
         print(estimate_time(pending, workers), flush=True)
         failures |= _train(pending, runs, workers)
     found = {}
     for one in planned:
         if one in ready and ready[one].record is not None:
             found[one] = FoundRun(ready[one].folder)
-        elif one.published is not None and (one.published / "record.json").exists():
+        elif use_published and one.published is not None and (one.published / "record.json").exists():
             found[one] = FoundRun(one.published, is_published=True)
-    for one, error in failures.items():
-        if one not in found:
-            print(f"FAILED {one}: {error}", file=sys.stderr)
-    return Findings(found, {one: error for one, error in failures.items() if one not in found})
+    failures = {one: error for one, error in failures.items() if one not in found}
+    names = {one: one.dataset if one.dataset in absent else str(one) for one in failures}
+    for line in dict.fromkeys(f"FAILED {names[one]}: {error}" for one, error in failures.items()):
+        print(line, file=sys.stderr)
+    return Findings(found, failures)
 
 
-def _compose(planned: Sequence[PlannedRun], runs: Path) -> tuple[dict[PlannedRun, Run], dict[PlannedRun, str]]:
-    """Compose the runs. A data set that cannot be read is looked for once, since that may take a while."""
+def _compose(
+    planned: Sequence[PlannedRun], runs: Path
+) -> tuple[dict[PlannedRun, Run], dict[PlannedRun, str], set[str]]:
+    """Return the composed runs, the errors of the others, and the data sets that cannot be read.
+
+    Such a data set is looked for once, since that may take a while.
+    """
     ready: dict[PlannedRun, Run] = {}
     failures: dict[PlannedRun, str] = {}
     absent: dict[str, str] = {}
@@ -149,7 +169,7 @@ def _compose(planned: Sequence[PlannedRun], runs: Path) -> tuple[dict[PlannedRun
             failures[one] = absent[one.dataset] = str(error)
         except UsageError as error:
             failures[one] = str(error)
-    return ready, failures
+    return ready, failures, set(absent)
 
 
 def _train(pending: Sequence[PlannedRun], runs: Path, workers: int) -> dict[PlannedRun, str]:
@@ -166,8 +186,8 @@ def _train(pending: Sequence[PlannedRun], runs: Path, workers: int) -> dict[Plan
 
 def describe_outcome(planned: PlannedRun, record: Record) -> str:
     """Return a finished run in one line: settings, metrics, seconds."""
-    metrics = record.metrics()
-    values = " ".join(f"{name} {metrics[name]['expected']:.3f}" for name in ("hit@10", "NDCG@10"))
+    metrics, tie_policy = record.metrics(), read_tie_policy(planned.settings)
+    values = " ".join(f"{name} {metrics[name][tie_policy]:.3f}" for name in ("hit@10", "NDCG@10"))
     late = ", best epoch among the last five allowed" if record.best_among_last_5_allowed else ""
     return f"{planned}: {values} ({sum(record.seconds.values()):.0f} s{late})"
 

@@ -46,6 +46,11 @@ class Cell:
     marks: str = ""  # significant differences from the best baselines, such as "g+ s−"
     commit: str = ""
 
+    @property
+    def is_paper_outside(self) -> bool:
+        """Whether the paper's value lies outside our 95 % interval."""
+        return self.verdict not in ("", "inside")
+
 
 @cache
 def read_paper_values(table: int) -> pd.Series:
