@@ -1,6 +1,6 @@
 # Every target makes the environment it needs; a second call does not install again.
 #   PYTHON     the interpreter that .venv is made from (3.11 or newer)
-#   DATASETS, MODELS, SEEDS, CONFIG, JOBS   what the tables are made of, see README.md
+#   DATASETS, MODELS, SEEDS, CONFIG (default or tuned), JOBS   what the tables are made of, see README.md
 #   DATASET, DIM, HOPS, DIMS, LENGTHS, FOR (a user), TARGET, NAME (of the files), TRAIN=no   and the figures
 #   FACTORS            the rows of make audit, see experiments/tables/factors.py
 #   MODEL, DATASET, SEARCH, FROM, BUDGET, JOBS, OVERRIDES   what is searched, see experiments/sweep.py
@@ -10,15 +10,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEEDS ?= 1
-CONFIG ?= plain
+CONFIG ?= default
 TABLE ?= 3
-TABLE_OPTIONS = --seeds $(SEEDS) --config $(CONFIG) $(if $(DATASETS),--datasets $(DATASETS)) \
-	$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS))
-FIGURE_OPTIONS = $(if $(JOBS),--jobs $(JOBS)) $(if $(NAME),--name $(NAME)) \
-	$(if $(filter no,$(TRAIN)),--no-train)
-
 comma := ,
 empty :=
+# An option that is a list, from a variable of words: $(call list,datasets,$(DATASETS)) is 'datasets=[a,b]'.
+list = $(if $(strip $(2)),'$(1)=[$(subst $(empty) $(empty),$(comma),$(strip $(2)))]')
+TABLE_OPTIONS = seeds=$(SEEDS) settings=$(CONFIG) $(call list,datasets,$(DATASETS)) $(call list,models,$(MODELS))
+# An option that is text, such as a title: $(call text,target,$(TARGET)) is 'target="a title"'.
+text = $(if $(2),'$(1)="$(subst ','\'',$(subst ",\",$(2)))"')
+FIGURE_OPTIONS = $(if $(NAME),output=$(NAME)) $(if $(JOBS),workers=$(JOBS)) $(if $(filter no,$(TRAIN)),train=false)
+
 SWEEP_OPTIONS = model=$(subst $(empty) $(empty),$(comma),$(strip $(MODEL))) $(if $(DATASET),dataset=$(DATASET)) \
 	$(if $(SEARCH),search=$(SEARCH)) $(if $(FROM),from=$(FROM)) $(if $(BUDGET),budget=$(BUDGET)) $(if $(JOBS),jobs=$(JOBS))
 
@@ -61,34 +63,32 @@ audit: $(READY)
 		$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(filter no,$(TRAIN)),--no-train)
 
 figure5: $(READY)
-	$(BIN)/python -m sdmr.experiments.figures.figure5 --seeds $(SEEDS) $(FIGURE_OPTIONS) $(if $(DATASET),--dataset $(DATASET)) \
-		$(if $(DIM),--dim $(DIM))
+	$(BIN)/sdmr figure name=$@ seeds=$(SEEDS) $(FIGURE_OPTIONS) $(if $(DATASET),dataset=$(DATASET)) \
+		$(if $(DIM),dim=$(DIM)) $(call list,hops,$(HOPS))
 
 figure6: $(READY)
-	$(BIN)/python -m sdmr.experiments.figures.figure6 --seeds $(SEEDS) $(FIGURE_OPTIONS) \
-		$(if $(DATASETS),--datasets $(DATASETS)) $(if $(MODELS),--models $(MODELS)) $(if $(HOPS),--hops $(HOPS)) \
-		$(if $(DIMS),--dims $(DIMS)) $(if $(LENGTHS),--lengths $(LENGTHS))
+	$(BIN)/sdmr figure name=$@ seeds=$(SEEDS) $(FIGURE_OPTIONS) $(call list,datasets,$(DATASETS)) \
+		$(call list,models,$(MODELS)) $(call list,hops,$(HOPS)) $(call list,dims,$(DIMS)) $(call list,lengths,$(LENGTHS))
 
 figure7: $(READY)
-	$(BIN)/python -m sdmr.experiments.figures.figure7 $(FIGURE_OPTIONS) $(if $(DATASET),--dataset $(DATASET)) \
-		$(if $(DIM),--dim $(DIM)) $(if $(FOR),--user '$(FOR)') $(if $(TARGET),--target '$(subst ','\'',$(TARGET))')
+	$(BIN)/sdmr figure name=$@ $(FIGURE_OPTIONS) $(if $(DATASET),dataset=$(DATASET)) $(if $(DIM),dim=$(DIM)) \
+		$(call list,hops,$(HOPS)) $(call text,user,$(FOR)) $(call text,target,$(TARGET))
 
 curves speed: $(READY)
-	$(BIN)/python -m sdmr.experiments.figures.$@ --seeds $(SEEDS) --config $(CONFIG) $(if $(NAME),--name $(NAME)) \
-		$(if $(DATASET),--dataset $(DATASET)) $(if $(MODELS),--models $(MODELS))
+	$(BIN)/sdmr figure name=$@ seeds=$(SEEDS) settings=$(CONFIG) $(if $(NAME),output=$(NAME)) \
+		$(if $(DATASET),dataset=$(DATASET)) $(call list,models,$(MODELS))
 
-# All figures, from what is there: nothing is trained.
+# All figures, from existing runs: nothing is trained.
 figures: SEEDS = 3
 figures: $(READY)
-	$(BIN)/python -m sdmr.experiments.figures.figure5 --no-train
-	$(BIN)/python -m sdmr.experiments.figures.figure6 --no-train --seeds $(SEEDS)
-	$(BIN)/python -m sdmr.experiments.figures.figure6 --no-train --name figure6-cmn --models cmn
-	$(BIN)/python -m sdmr.experiments.figures.figure6 --no-train --name figure6-context --dims 64 --hops 3 --lengths 5 10 20 \
-		--seeds $(SEEDS)
-	$(BIN)/python -m sdmr.experiments.figures.figure6 --no-train --name figure6-ta-feng --datasets ta-feng --dims 16 64
-	$(BIN)/python -m sdmr.experiments.figures.figure7 --no-train
-	$(BIN)/python -m sdmr.experiments.figures.curves --seeds $(SEEDS) --config $(CONFIG)
-	$(BIN)/python -m sdmr.experiments.figures.speed --seeds $(SEEDS) --config $(CONFIG)
+	$(BIN)/sdmr figure name=figure5 train=false
+	$(BIN)/sdmr figure name=figure6 train=false seeds=$(SEEDS)
+	$(BIN)/sdmr figure name=figure6 train=false output=figure6-cmn models=cmn
+	$(BIN)/sdmr figure name=figure6 train=false output=figure6-context dims=64 hops=3 'lengths=[5,10,20]' seeds=$(SEEDS)
+	$(BIN)/sdmr figure name=figure6 train=false output=figure6-ta-feng datasets=ta-feng 'dims=[16,64]'
+	$(BIN)/sdmr figure name=figure7 train=false
+	$(BIN)/sdmr figure name=curves seeds=$(SEEDS) settings=$(CONFIG)
+	$(BIN)/sdmr figure name=speed seeds=$(SEEDS) settings=$(CONFIG)
 
 sweep status: $(READY)
 	$(BIN)/python -m sdmr.experiments.$@ $(SWEEP_OPTIONS) $(OVERRIDES)

@@ -149,6 +149,12 @@ def find_or_train(
     return Findings(found, failures)
 
 
+def report_missing(planned: Sequence[PlannedRun], findings: Findings) -> None:
+    """Print how many planned runs have no record, and the command that makes the first of them."""
+    if missing := [one for one in planned if one not in findings.runs]:
+        print(f"{len(missing)} of {len(planned)} runs are missing; the first is\n  sdmr run {missing[0]}")
+
+
 def _compose(
     planned: Sequence[PlannedRun], runs: Path
 ) -> tuple[dict[PlannedRun, Run], dict[PlannedRun, str], set[str]]:

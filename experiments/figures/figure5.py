@@ -135,8 +135,8 @@ def read_paper_values(dataset: str) -> dict[int, float]:
     """Return the paper's correlation by number of hops, which it gives for ML-100k alone."""
     if dataset != "ml-100k":
         return {}
-    frame = pd.read_csv(PAPER / "figure5.csv", float_precision="round_trip")
-    return dict(zip(frame["hops"], frame["pearson_pmi_attention"], strict=True))
+    rows = _list_rows(pd.read_csv(PAPER / "figure5.csv", dtype=str))
+    return {int(row.hops): float(row.pearson_pmi_attention) for row in rows}
 
 
 def correlate(pairs: Pairs, weights: Sequence[Weights], paper: Mapping[int, float]) -> pd.DataFrame:
