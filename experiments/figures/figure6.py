@@ -29,7 +29,6 @@ from sdmr.experiments.report.frames import METRICS
 
 OPTIONS = ("datasets", "models", "seeds", "hops", "dims", "lengths", "train", "publish", "workers")
 DIM_SETTINGS = {"sdm": "model.dim", "cmn": "model.gmf.dim"}  # the setting that is d, of the models that have hops
-LABELED = ("model.hops", *DIM_SETTINGS.values())
 AXES = {"dim": "embedding size d", "hops": "hops h", "context_length": "context items s"}
 MIN_RANGE = 0.06  # of a panel: about the 95 % interval of a mean over ML-100k's users
 

@@ -12,6 +12,7 @@ from sdmr.experiments.core.options import Names, Numbers, RunOptions, UsageError
 from sdmr.experiments.core.plan import check_overrides
 
 SHARED = ("name", "output", "runs", "results", "plots", "overrides")  # options of every figure
+LABELED = ("model.hops", "model.dim", "model.gmf.dim")  # settings that are options of the figures with hops
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 
 
@@ -57,7 +58,7 @@ def check_options(options: FigureOptions, figure: ModuleType) -> None:
         raise UsageError(f"{key}=...: {options.name} has no such option; it has {', '.join(figure.OPTIONS)}")
     for override in options.overrides:
         key = override.partition("=")[0].lstrip("+")
-        if key in figure.LABELED:
+        if key in LABELED and "hops" in figure.OPTIONS:
             raise UsageError(f"{override} would belie the figure's labels; use the options of the figure instead")
         if key == "protocol.tie_policy":
             raise UsageError(f"{override}: figures count ties with their expected value")
