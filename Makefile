@@ -15,12 +15,13 @@ comma := ,
 space := $() $()
 list = [$(subst $(space),$(comma),$(strip $(1)))]
 option = $(if $(2),'$(1)=$(2)')
+text = $(if $(2),'$(1)="$(subst ','\'',$(subst ",\",$(2)))"')
 options = $(if $(strip $(2)),'$(1)=$(call list,$(2))')
 
 WORKERS = $(call option,workers,$(JOBS))
 TRAINING = $(if $(filter no,$(TRAIN)),train=false)
 ROWS = seeds=$(SEEDS) settings=$(CONFIG) $(call options,datasets,$(DATASETS)) $(call options,models,$(MODELS))
-FIGURE = $(call option,output,$(NAME)) $(call option,dataset,$(DATASET)) $(call options,models,$(MODELS))
+FIGURE = $(call option,output,$(NAME)) $(TRAINING) $(WORKERS)
 SEARCH_OPTIONS = $(call options,model,$(MODEL)) $(call option,dataset,$(DATASET)) $(call option,search,$(SEARCH)) \
 	$(call option,source,$(FROM)) $(call option,budget,$(BUDGET)) $(WORKERS) $(OVERRIDES)
 
@@ -62,18 +63,20 @@ audit: $(READY)
 	$(SDMR) audit seeds=$(SEEDS) $(call options,factors,$(FACTORS)) $(call options,models,$(MODELS)) $(TRAINING) $(WORKERS)
 
 figure5: $(READY)
-	$(SDMR) figure name=figure5 seeds=$(SEEDS) $(FIGURE) $(call option,dim,$(DIM)) $(TRAINING) $(WORKERS)
+	$(SDMR) figure name=$@ seeds=$(SEEDS) $(call option,dataset,$(DATASET)) $(call option,dim,$(DIM)) \
+		$(call options,hops,$(HOPS)) $(FIGURE)
 
 figure6: $(READY)
-	$(SDMR) figure name=figure6 seeds=$(SEEDS) $(FIGURE) $(call options,datasets,$(DATASETS)) \
-		$(call options,hops,$(HOPS)) $(call options,dims,$(DIMS)) $(call options,lengths,$(LENGTHS)) $(TRAINING) $(WORKERS)
+	$(SDMR) figure name=$@ seeds=$(SEEDS) $(call options,datasets,$(DATASETS)) $(call options,models,$(MODELS)) \
+		$(call options,hops,$(HOPS)) $(call options,dims,$(DIMS)) $(call options,lengths,$(LENGTHS)) $(FIGURE)
 
 figure7: $(READY)
-	$(SDMR) figure name=figure7 $(FIGURE) $(call option,dim,$(DIM)) $(call option,user,$(FOR)) \
-		$(if $(TARGET),"target='$(TARGET)'") $(TRAINING) $(WORKERS)
+	$(SDMR) figure name=$@ $(call option,dataset,$(DATASET)) $(call option,dim,$(DIM)) $(call options,hops,$(HOPS)) \
+		$(call text,user,$(FOR)) $(call text,target,$(TARGET)) $(FIGURE)
 
 curves speed: $(READY)
-	$(SDMR) figure name=$@ seeds=$(SEEDS) settings=$(CONFIG) $(FIGURE)
+	$(SDMR) figure name=$@ seeds=$(SEEDS) settings=$(CONFIG) $(call option,dataset,$(DATASET)) \
+		$(call options,models,$(MODELS)) $(call option,output,$(NAME))
 
 # All published figures, from existing runs and records: nothing is trained.
 figures: SEEDS = 3
