@@ -50,8 +50,8 @@ table3 table4: table%: $(READY)
 	$(BIN)/python -m sdmr.experiments.tables.accuracy $* $(TABLE_OPTIONS)
 
 smoke: $(READY)
-	$(BIN)/python -m sdmr.experiments.tables.smoke $(if $(DATASETS),--datasets $(DATASETS)) \
-		$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS))
+	$(BIN)/sdmr bench suite=smoke $(if $(DATASETS),'datasets=[$(subst $(empty) $(empty),$(comma),$(strip $(DATASETS)))]') \
+		$(if $(MODELS),'models=[$(subst $(empty) $(empty),$(comma),$(strip $(MODELS)))]') $(if $(JOBS),workers=$(JOBS))
 
 publish: $(READY)
 	$(BIN)/python -m sdmr.experiments.tables.publish $(TABLE) $(TABLE_OPTIONS)
@@ -94,4 +94,4 @@ sweep status: $(READY)
 	$(BIN)/python -m sdmr.experiments.$@ $(SWEEP_OPTIONS) $(OVERRIDES)
 
 bench: $(READY)
-	$(BIN)/python -m sdmr.experiments.bench
+	$(BIN)/sdmr bench suite=speed

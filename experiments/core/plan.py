@@ -17,6 +17,7 @@ from sdmr.experiments.core.parallel import run_all
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import Run, compose_run
+from sdmr.harness.metrics import TiePolicy
 
 # The longest run first; a model with parts last, since it waits for the runs of its parts.
 PRIORITY = {"sdm": 0, "sdp": 1, "sdmr": 3}
@@ -60,6 +61,28 @@ class Findings:
 
     runs: dict[PlannedRun, FoundRun]
     failures: dict[PlannedRun, str]  # those that failed; a missing run that was not to be made is in neither
+
+
+def check_overrides(overrides: Iterable[str], fixed: Sequence[str] = FIXED_KEYS) -> None:
+    """Raise UsageError for an override that would change what a command fixes, or that runs side by side ignore."""
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+")
+        if key in fixed:
+            raise UsageError(f"{override}: {key} is the same in every run of this command, or is an option of its own")
+        if key.startswith(("hydra/", "hydra.")):
+            raise UsageError(f"{override} has no effect here; launchers work with `sdmr run -m`")
+        if key in ("threads", "force"):
+            raise UsageError(
+                f"{override} has no effect here: runs have one thread each, and finished ones are reused; "
+                "`sdmr run` makes a single one with other settings"
+            )
+
+
+def read_tie_policy(overrides: Sequence[str]) -> TiePolicy:
+    """Return how the overrides read a tie."""
+    protocol = [override for override in overrides if override.lstrip("+").startswith("protocol.")]
+    tie_policy: TiePolicy = compose_config(["model=popularity", *protocol]).settings["protocol"]["tie_policy"]
+    return tie_policy
 
 
 def is_stochastic(model: str) -> bool:

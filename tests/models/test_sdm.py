@@ -13,7 +13,7 @@ from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.sdm import SDM
 from sdmr.models.variant import AS_RELEASED
 from tests.behavior import RecommenderBehavior
-from tests.models.oracles import assert_same_gradients, scatter, sdm_score
+from tests.oracles.loops import assert_same_gradients, scatter, sdm_score
 
 FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 N_ITEMS = 9

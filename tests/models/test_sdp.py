@@ -13,7 +13,7 @@ from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.sdp import SDP
 from sdmr.models.variant import AS_RELEASED
 from tests.behavior import RecommenderBehavior
-from tests.models.oracles import Drop, assert_same_gradients, keep, scatter, sdp_score
+from tests.oracles.loops import Drop, assert_same_gradients, keep, scatter, sdp_score
 
 FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 

@@ -13,12 +13,7 @@ from torch import Tensor, nn
 
 from sdmr.models.sdm import SDM
 from sdmr.models.sdp import SDP
-
-
-def join_halves(first: nn.Linear, second: nn.Linear) -> tuple[Tensor, Tensor]:
-    """Join a layer that is stored as two halves: W [d, 2d] and b [d]."""
-    return torch.cat([first.weight, second.weight], dim=1), second.bias
-
+from tests.oracles.batched import join_halves
 
 Drop = Callable[[Tensor], Tensor]
 
