@@ -367,7 +367,7 @@ def test_the_rule_reads_the_order_of_ids_as_strings(monkeypatch: pytest.MonkeyPa
     class Ids:
         item_ids = np.arange(small().training.n_items)
 
-    monkeypatch.setattr(id_order, "epinions", lambda: Ids)
+    monkeypatch.setattr(id_order, "load_epinions", lambda: Ids)
     n = len(Ids.item_ids)
     order = sorted(range(n), key=str)
     rule = id_order.IdOrder()

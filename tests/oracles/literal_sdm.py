@@ -1,4 +1,4 @@
-"""Run the authors' SDM program, written anew from its description, to compare the released variant with.
+"""Run the authors' SDM program, written anew from its description, to compare `model=sdm-released` with.
 
     python -m tests.oracles.literal_sdm seeds=3    # 16 epochs of ML-100k, a quarter of an hour a seed
 

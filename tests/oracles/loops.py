@@ -1,4 +1,4 @@
-"""Score by loops, straight from the equations of SDP and SDM, with the parameters of a built model.
+"""Score by loops, straight from the equations of SDP and SDM.
 
 Every W is applied to a concatenation, and everything is computed anew for every candidate, hop and context item.
 Autograd runs through the loops, so that tests can compare gradients, too.
@@ -6,14 +6,31 @@ Autograd runs through the loops, so that tests can compare gradients, too.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sdmr.harness.training.layers import Dropout
 from sdmr.models.sdm import SDM
 from sdmr.models.sdp import SDP
 from tests.oracles.batched import join_halves
+
+# Instances for SDM: contexts of full length, short, of one item, empty, and with an item twice.
+N_ITEMS = 9
+USERS = torch.tensor([4, 0, 4, 2, 1])
+CONTEXTS = torch.tensor(
+    [
+        [1, 0, 5, 8],
+        [N_ITEMS, N_ITEMS, 3, 6],
+        [N_ITEMS, N_ITEMS, N_ITEMS, 2],
+        [N_ITEMS, N_ITEMS, N_ITEMS, N_ITEMS],  # empty
+        [7, 7, 2, 7],  # an item twice, and a candidate in its own context
+    ]
+)
+CANDIDATES = torch.tensor([[1, 6, 2], [3, 0, 1], [6, 6, 0], [5, 8, 4], [2, 7, 0]])
 
 Drop = Callable[[Tensor], Tensor]
 
@@ -84,6 +101,38 @@ def sdm_score(
     return -(torch.dot(model.output.weight[0], e) + model.output.bias[0]), attention
 
 
+def sdm_scores(model: SDM, **choices: Any) -> tuple[Tensor, list[list[list[list[Tensor]]]]]:
+    """Compute the scores [B, C] and the attention of the instances above.
+
+    The attention is by instance, candidate, hop and real context item.
+    """
+    scores, attention = [], []
+    for user, context, candidates in zip(USERS.tolist(), CONTEXTS.tolist(), CANDIDATES.tolist(), strict=True):
+        row = [sdm_score(model, user, context, candidate, **choices) for candidate in candidates]
+        scores.append(torch.stack([score for score, _ in row]))
+        attention.append([a for _, a in row])
+    return torch.stack(scores), attention
+
+
+def build_sdm(model: SDM, dtype: torch.dtype = torch.float64) -> SDM:
+    """Build a model for the instances above, its parameters far from their start."""
+    model.build(n_users=5, n_items=N_ITEMS)
+    model.to(dtype)
+    scatter(model, seed=model.hops)
+    return model
+
+
+class Scaled(Dropout):
+    """Multiply every value, so that the effect of dropout is known."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__(0.5, "on")
+        self.factor = factor
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values * self.factor
+
+
 def scatter(model: nn.Module, seed: int) -> None:
     """Set parameters far from their start, so that biases, gates and attention matter.
 
@@ -99,9 +148,9 @@ def scatter(model: nn.Module, seed: int) -> None:
 
 
 def assert_same_gradients(model: nn.Module, oracle: nn.Module, atol: float) -> None:
-    """Assert that every parameter of the two models has the same gradient, none and zero being alike.
+    """Assert that every parameter of two models has the same gradient.
 
-    Tables may hold theirs sparsely.
+    None and zero are alike. Tables may hold theirs sparsely.
     """
     others = dict(oracle.named_parameters())
     for name, parameter in model.named_parameters():
@@ -111,3 +160,35 @@ def assert_same_gradients(model: nn.Module, oracle: nn.Module, atol: float) -> N
         )
         difference = (first.double() - second.double()).abs().max().item()
         assert difference <= atol, f"the gradients of {name} differ by {difference}"
+
+
+class Halved(Dropout):
+    """Halve every value, so that the effect of dropout is known."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values / 2
+
+
+def check_sdp(model: SDP, drop: Drop = keep, distance: str = "square") -> None:
+    """Compare a model's scores and gradients with those of the loops."""
+    model.build(n_users=5, n_items=7)
+    model.double()
+    scatter(model, seed=model.layers)
+    oracle = copy.deepcopy(model)
+    if drop is not keep:
+        model.dropout = Halved(0.5)
+    users = torch.tensor([4, 0, 4])
+    candidates = torch.tensor([[1, 6, 2, 2], [3, 0, 1, 5], [6, 6, 0, 4]])
+    weights = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    scores = model(users, torch.empty(3, 0, dtype=torch.int64), candidates)
+    expected = torch.stack(
+        [
+            torch.stack([sdp_score(oracle, int(user), int(candidate), distance, drop) for candidate in row])
+            for user, row in zip(users, candidates, strict=True)
+        ]
+    )
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-9)
+    (scores * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert_same_gradients(model, oracle, atol=1e-9)

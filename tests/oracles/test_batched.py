@@ -9,9 +9,8 @@ import torch
 
 from sdmr.models.sdm import SDM
 from sdmr.models.sdp import SDP
-from tests.models.test_sdm import CANDIDATES, CONTEXTS, N_ITEMS, USERS
 from tests.oracles.batched import LiteralSDM, LiteralSDP
-from tests.oracles.loops import assert_same_gradients, scatter
+from tests.oracles.loops import CANDIDATES, CONTEXTS, N_ITEMS, USERS, assert_same_gradients, scatter
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The literal program and `sdmr.models.sdm.SDM(variant="released")` share no code, and must agree."""
+"""The literal program and `sdmr.models.released.ReleasedSDM` share no code, and must agree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sdmr.experiments.core import cli
-from sdmr.models.sdm import SDM, _left_over
+from sdmr.models.released import ReleasedSDM, fill_left_over
 from tests.behavior import small
 from tests.oracles import literal_sdm
 from tests.oracles.literal_sdm import DIM, HOPS, LENGTH, LiteralSDM, Program
@@ -17,8 +17,8 @@ from tests.oracles.literal_sdm import DIM, HOPS, LENGTH, LiteralSDM, Program
 N_USERS, N_ITEMS = 6, 11
 
 
-def make_released() -> SDM:
-    model = SDM(DIM, HOPS, LENGTH, "released", dropout=0, dropout_at_test="off")
+def make_released() -> ReleasedSDM:
+    model = ReleasedSDM(DIM, HOPS, LENGTH, dropout=0, dropout_at_test="off")
     torch.manual_seed(0)
     model.build(N_USERS, N_ITEMS)
     with torch.no_grad():
@@ -27,7 +27,7 @@ def make_released() -> SDM:
     return model.eval()
 
 
-def copy_weights(model: SDM) -> LiteralSDM:
+def copy_weights(model: ReleasedSDM) -> LiteralSDM:
     """Make the literal model with the same weights; it counts users and items from 1, and its 0 is our n_items."""
     literal = LiteralSDM(N_USERS, N_ITEMS)
     sides = (
@@ -71,7 +71,7 @@ def test_contexts_of_the_program_are_those_of_the_suite_with_left_over_items() -
     order = np.random.default_rng(1).permutation(len(program.users))
     padding = task.training.n_items
     context = torch.from_numpy(task.training.instances.contexts.last_n(LENGTH, order))
-    expected = torch.where((left := _left_over(context, padding)) == padding, 0, left + 1)
+    expected = torch.where((left := fill_left_over(context, padding)) == padding, 0, left + 1)
     np.testing.assert_array_equal(program._contexts(order), expected)
 
 
