@@ -22,6 +22,7 @@ from sdmr.harness.metrics import TiePolicy
 # The longest run first; a model with parts last, since it waits for the runs of its parts.
 PRIORITY = {"sdm": 0, "sdp": 1, "sdmr": 3}
 FIXED_KEYS = ("model", "dataset", "seed", "test")  # of a planned run, which no further override may change
+IGNORED_KEYS = ("threads", "force")  # a planned run has one thread, and is not made again
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,29 @@ def is_stochastic(model: str) -> bool:
     return model not in MODELS or "optimization" in compose_config([f"model={model}"]).settings["model"]
 
 
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Raise UsageError for an override that would change each planned run, or that planned runs ignore."""
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        if key in FIXED_KEYS:
+            raise UsageError(
+                f"{override} would change each of the runs that are compared: the command's options choose models, "
+                "data sets and seeds, and test items are always ranked"
+            )
+        if key in IGNORED_KEYS or key.startswith(("hydra.", "hydra/")):
+            raise UsageError(
+                f"{override} has no effect here: runs have one thread each, and cached ones are not made again; "
+                "`sdmr run` makes a single one that way"
+            )
+
+
+def read_tie_policy(overrides: Sequence[str]) -> TiePolicy:
+    """Return how the overrides read a tie."""
+    protocol = [override for override in overrides if override.lstrip("+").startswith("protocol.")]
+    tie_policy: TiePolicy = compose_config(["model=popularity", *protocol]).settings["protocol"]["tie_policy"]
+    return tie_policy
+
+
 def plan_runs(
     models: Sequence[str],
     datasets: Sequence[str],
@@ -100,8 +124,9 @@ def plan_runs(
     """Plan every model on every data set with seeds 0 to `seeds` − 1.
 
     With `settings="tuned"` a model that was never tuned on a data set is reported and left out; a user's class keeps
-    its constructor's settings.
+    its constructor's settings. Raises UsageError for an override that is not for such runs.
     """
+    check_overrides(overrides)
     planned = []
     for dataset in datasets:
         for model in models:
@@ -116,34 +141,43 @@ def plan_runs(
     return planned
 
 
-def find_or_train(planned: Iterable[PlannedRun], runs: Path, workers: int, train: bool = True) -> Findings:
+def find_or_train(
+    planned: Iterable[PlannedRun], runs: Path, workers: int, train: bool = True, use_published: bool = True
+) -> Findings:
     """Find the record of each planned run: this machine's, made if it is missing, else the published one.
 
     Prints how many runs are cached and how many are to be made, then each run as it ends. A run that fails is reported
-    with its error and does not stop the others.
+    with its error and does not stop the others. Without `use_published`, published records serve the estimate alone.
     """
     planned = list(dict.fromkeys(planned))
-    ready, failures = _compose(planned, runs)
+    ready, failures, absent = _compose(planned, runs)
     pending = [one for one, run in ready.items() if run.record is None]
+    if train:
+        print(f"{len(ready) - len(pending)} cached, {len(pending)} to run, {workers} workers", flush=True)
     if pending and train:
         pending.sort(key=lambda one: PRIORITY.get(one.model, 2))
-        print(f"{len(ready) - len(pending)} runs cached, {len(pending)} to run, {workers} workers", flush=True)
         print(estimate_time(pending, workers), flush=True)
         failures |= _train(pending, runs, workers)
     found = {}
     for one in planned:
         if one in ready and ready[one].record is not None:
             found[one] = FoundRun(ready[one].folder)
-        elif one.published is not None and (one.published / "record.json").exists():
+        elif use_published and one.published is not None and (one.published / "record.json").exists():
             found[one] = FoundRun(one.published, is_published=True)
-    for one, error in failures.items():
-        if one not in found:
-            print(f"FAILED {one}: {error}", file=sys.stderr)
-    return Findings(found, {one: error for one, error in failures.items() if one not in found})
+    failures = {one: error for one, error in failures.items() if one not in found}
+    names = {one: one.dataset if one.dataset in absent else str(one) for one in failures}
+    for line in dict.fromkeys(f"FAILED {names[one]}: {error}" for one, error in failures.items()):
+        print(line, file=sys.stderr)
+    return Findings(found, failures)
 
 
-def _compose(planned: Sequence[PlannedRun], runs: Path) -> tuple[dict[PlannedRun, Run], dict[PlannedRun, str]]:
-    """Compose the runs. A data set that cannot be read is looked for once, since that may take a while."""
+def _compose(
+    planned: Sequence[PlannedRun], runs: Path
+) -> tuple[dict[PlannedRun, Run], dict[PlannedRun, str], set[str]]:
+    """Return the composed runs, the errors of the others, and the data sets that cannot be read.
+
+    Such a data set is looked for once, since that may take a while.
+    """
     ready: dict[PlannedRun, Run] = {}
     failures: dict[PlannedRun, str] = {}
     absent: dict[str, str] = {}
@@ -157,7 +191,7 @@ def _compose(planned: Sequence[PlannedRun], runs: Path) -> tuple[dict[PlannedRun
             failures[one] = absent[one.dataset] = str(error)
         except UsageError as error:
             failures[one] = str(error)
-    return ready, failures
+    return ready, failures, set(absent)
 
 
 def _train(pending: Sequence[PlannedRun], runs: Path, workers: int) -> dict[PlannedRun, str]:
@@ -174,8 +208,8 @@ def _train(pending: Sequence[PlannedRun], runs: Path, workers: int) -> dict[Plan
 
 def describe_outcome(planned: PlannedRun, record: Record) -> str:
     """Return a finished run in one line: settings, metrics, seconds."""
-    metrics = record.metrics()
-    values = " ".join(f"{name} {metrics[name]['expected']:.3f}" for name in ("hit@10", "NDCG@10"))
+    metrics, tie_policy = record.metrics(), read_tie_policy(planned.settings)
+    values = " ".join(f"{name} {metrics[name][tie_policy]:.3f}" for name in ("hit@10", "NDCG@10"))
     late = ", best epoch among the last five allowed" if record.best_among_last_5_allowed else ""
     return f"{planned}: {values} ({sum(record.seconds.values()):.0f} s{late})"
 

@@ -1,21 +1,21 @@
-"""How figures look, and how they are written: PNG, PDF and the numbers as CSV, the same bytes every time."""
+"""The look of all figures, and their files: PNG, PDF and the numbers as CSV, the same bytes every time."""
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sdmr.datasets.files import write_atomic
+from sdmr.experiments.report.writers import write_csv
 
-# Okabe and Ito's colours, told apart by colour-blind eyes; in grey, markers and dashes tell the lines apart.
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+# The colors of Okabe and Ito, which color-blind readers can tell apart. In gray, markers and dashes tell lines apart.
+COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 2)))
 
@@ -36,45 +36,36 @@ matplotlib.rcParams.update(
 )
 
 
-def style(number: int) -> dict[str, Any]:
-    """Colour, marker and dashes of the line of that number."""
+def get_line_style(number: int) -> dict[str, Any]:
+    """Return color, marker and dashes of the line of that number."""
     return {
-        "color": COLOURS[number % len(COLOURS)],
+        "color": COLORS[number % len(COLORS)],
         "marker": MARKERS[number % len(MARKERS)],
         "linestyle": DASHES[number % len(DASHES)],
     }
 
 
-def canvas(width: float, height: float) -> Figure:
-    """An empty figure of that size in inches."""
+def create_figure(width: float, height: float) -> Figure:
+    """Create an empty figure of that size in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def note(figure: Figure, text: str) -> None:
-    """A line under the figure."""
+def add_note(figure: Figure, text: str) -> None:
+    """Write a line under the figure."""
     if text:
         figure.supxlabel(text, fontsize=7, x=0.01, ha="left", color="0.3")
 
 
-def is_missing(axes: Axes, text: str) -> None:
-    """An empty panel that says what it lacks."""
+def mark_missing(axes: Axes, text: str) -> None:
+    """Write into an empty panel what it lacks."""
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="0.4")
 
 
-def publish(figure: Figure, folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write NAME.png, NAME.pdf and NAME.csv. Without a date in them, the same figure is the same bytes."""
+def save_figure(figure: Figure, folder: Path, name: str, frame: pd.DataFrame) -> None:
+    """Write NAME.png, NAME.pdf and, from the frame, NAME.csv. They hold no date, so equal figures are equal files."""
     for suffix, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         content = io.BytesIO()
         figure.savefig(content, format=suffix, dpi=150, metadata=metadata)
         write_atomic(folder / f"{name}.{suffix}", content.getvalue())
-    write_csv(folder / f"{name}.csv", rows)
+    write_csv(folder / f"{name}.csv", frame)
     print(f"{folder}/{name}.png, .pdf and .csv")
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One line a row, under a header; numbers with all their digits, nothing for None."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomic(path, text.getvalue().encode())
