@@ -18,6 +18,7 @@ from sdmr.experiments.benchmark.models import OPTIMIZER, make_model
 from sdmr.experiments.benchmark.timing import best_of, time_training_step
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train
 from sdmr.experiments.core.registry import get_model
+from sdmr.experiments.report.writers import markdown_table, write_csv
 
 MODEL_NAMES = ("mf-bpr", "sdp", "sdm")
 OPTIMIZERS = ("dense", "rowwise")
@@ -32,7 +33,7 @@ def compare_optimizers(
         torch.set_num_threads(1)
         table = tabulate_runs(findings.runs, time_steps(models, Scale()))
         text = format_table(table)
-        write_atomic(results / "optimizers.csv", table.to_csv(index=False, lineterminator="\n").encode())
+        write_csv(results / "optimizers.csv", table)
         write_atomic(results / "optimizers.md", text.encode())
         print(text)
     return not findings.failures
@@ -86,13 +87,12 @@ def format_table(table: pd.DataFrame) -> str:
                 "ms a step": f"{1000 * runs['step_seconds'].iloc[0]:.2f}",
             }
         )
-    alignment = ("left", "left", "left", "right", "left", "right")
     lines = [
         "# Dense and row-wise Adam on ML-100k",
         "",
         "Validation NDCG@10 of the best epoch, that epoch, and milliseconds of a training step of 256 positives.",
         "",
-        pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True, colalign=alignment),
+        markdown_table(rows, right=("mean", "ms a step")),
         "",
         f"Made by `sdmr bench suite=optimizers seeds={table['seed'].nunique()}`.",
     ]

@@ -20,6 +20,7 @@ from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RECORD, published_folder
 from sdmr.experiments.core.task import compose_task, is_task_override
+from sdmr.experiments.report.writers import NOTHING, markdown_table, write_csv
 
 DATASETS = ("ml-100k", "ml-1m", "netflix-sample", "epinions", "ta-feng", "ijcai-15")
 COLUMNS = ["dataset", "model", "epoch_seconds", "rank_seconds", "peak_mib", "commit"]
@@ -37,17 +38,25 @@ def run_smoke(
     for model in models:
         compose_config([f"model={model}"])  # raises UsageError for an unknown name
     readable = [dataset for dataset in datasets if _is_readable(dataset, overrides, runs)]
-    settings = ("epochs=1", *overrides)
-    planned_runs = [PlannedRun(model, dataset, settings=settings) for dataset in readable for model in models]
-    findings = find_or_train(planned_runs, runs, workers)
-    for planned, found in findings.runs.items():
-        folder = published_folder(results, "smoke", planned.dataset, f"{planned.model}-0")
-        write_atomic(folder / RECORD, (found.folder / RECORD).read_bytes())
+    planned = [
+        PlannedRun(
+            model,
+            dataset,
+            settings=("epochs=1", *overrides),
+            published=published_folder(results, "smoke", dataset, f"{model}-0"),
+        )
+        for dataset in readable
+        for model in models
+    ]
+    findings = find_or_train(planned, runs, workers, use_published=False)
+    for one, found in findings.runs.items():
+        assert one.published is not None
+        write_atomic(one.published / RECORD, (found.folder / RECORD).read_bytes())
     costs = collect_costs(results)
     if costs.empty:
         return not findings.failures
     text = format_costs(costs, overrides)
-    write_atomic(results / "smoke.csv", costs.to_csv(index=False, lineterminator="\n").encode())
+    write_csv(results / "smoke.csv", costs)
     write_atomic(results / "smoke.md", text.encode())
     print(text)
     return not findings.failures
@@ -82,14 +91,12 @@ def _position(name: str, names: Sequence[str]) -> tuple[int, str]:
 
 def format_costs(costs: pd.DataFrame, overrides: Sequence[str] = ()) -> str:
     """Return the Markdown table: a line a model, a column a data set. `overrides` are those of the latest runs."""
-    cells = [
-        f"{row.epoch_seconds:.0f} + {row.rank_seconds:.0f} s \\| {row.peak_mib:,.0f}" for row in costs.itertuples()
-    ]
+    cells = [f"{row.epoch_seconds:.0f} + {row.rank_seconds:.0f} s | {row.peak_mib:,.0f}" for row in costs.itertuples()]
     table = costs.assign(cell=cells).pivot(index="model", columns="dataset", values="cell")
-    table = table.reindex(index=costs["model"].unique(), columns=costs["dataset"].unique()).fillna("–")
-    table.index = table.index.map(lambda model: get_model(model).name)
-    alignment = ("left", *["right"] * len(table.columns))
+    datasets = list(costs["dataset"].unique())
+    table = table.reindex(index=costs["model"].unique(), columns=datasets).fillna(NOTHING)
+    table.insert(0, "model", [get_model(str(model)).name for model in table.index])
     note = [f"**Some of it is made with {' '.join(overrides)}.**", ""] if overrides else []
     commits = ", ".join(sorted(costs["commit"].dropna().unique()))
-    lines = ["# One epoch of every model on every data set", "", NOTE, "", *note, table.to_markdown(colalign=alignment)]
-    return "\n".join([*lines, "", f"Made from {len(costs)} records of commit {commits}."]) + "\n"
+    lines = ["# One epoch of every model on every data set", "", NOTE, "", *note, markdown_table(table, datasets), ""]
+    return "\n".join([*lines, f"Made from {len(costs)} records of commit {commits}."]) + "\n"

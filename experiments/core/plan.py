@@ -64,28 +64,6 @@ class Findings:
     failures: dict[PlannedRun, str]  # those that failed; a missing run that was not to be made is in neither
 
 
-def check_overrides(overrides: Iterable[str], fixed: Sequence[str] = FIXED_KEYS) -> None:
-    """Raise UsageError for an override that would change what a command fixes, or that runs side by side ignore."""
-    for override in overrides:
-        key = override.partition("=")[0].lstrip("+")
-        if key in fixed:
-            raise UsageError(f"{override}: {key} is the same in every run of this command, or is an option of its own")
-        if key.startswith(("hydra/", "hydra.")):
-            raise UsageError(f"{override} has no effect here; launchers work with `sdmr run -m`")
-        if key in ("threads", "force"):
-            raise UsageError(
-                f"{override} has no effect here: runs have one thread each, and finished ones are reused; "
-                "`sdmr run` makes a single one with other settings"
-            )
-
-
-def read_tie_policy(overrides: Sequence[str]) -> TiePolicy:
-    """Return how the overrides read a tie."""
-    protocol = [override for override in overrides if override.lstrip("+").startswith("protocol.")]
-    tie_policy: TiePolicy = compose_config(["model=popularity", *protocol]).settings["protocol"]["tie_policy"]
-    return tie_policy
-
-
 def is_stochastic(model: str) -> bool:
     """Return whether a model draws random numbers, as a user's own may. Others are run once."""
     return model not in MODELS or "optimization" in compose_config([f"model={model}"]).settings["model"]

@@ -91,7 +91,7 @@ def test_the_program_prints_each_epoch(
 ) -> None:
     monkeypatch.setenv("SDMR_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(5)
-    rows = [f"{user},{item},{time}" for user in range(30) for time, item in enumerate(rng.choice(140, 5, False))]
+    rows = [f"{user},{item},{time}" for user in range(50) for time, item in enumerate(rng.choice(140, 8, False))]
     (tmp_path / "small.csv").write_text("\n".join(["user,item,time", *rows]) + "\n")
     arguments = ["seeds=2", "epochs=1", "dataset=csv", f"dataset.path={tmp_path / 'small.csv'}", "dataset.time=time"]
     assert literal_sdm.run(arguments) == 0
