@@ -1,4 +1,4 @@
-"""What is measured on: random data of a given shape, so that the bench needs no data set and times no download."""
+"""Make random data of a chosen shape, so that a benchmark needs no data set and times no download."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from sdmr.datasets.split import split
 from sdmr.datasets.task import Instances, Task, Training
 
 
-def synthetic(n_users: int, n_items: int, n_interactions: int, n_candidates: int = 100) -> Task:
-    """A task with long tails: user r takes part as often as 1 / (r + n_users / 10), items likewise, in random order."""
+def make_task(n_users: int, n_items: int, n_interactions: int, n_candidates: int = 100) -> Task:
+    """Make a task of long-tailed random data, the same each time.
+
+    User r takes part as often as 1 / (r + n_users / 10), items likewise, in random order. Raises ValueError if there
+    are too few users and items for the interactions.
+    """
     rng = np.random.default_rng(0)
-    n_draws = 2 * n_interactions  # a user who meets an item again has taken it once
-    pairs = np.column_stack([_long_tailed(n_users, n_draws, rng), _long_tailed(n_items, n_draws, rng)])
+    n_draws = 2 * n_interactions  # each pair of a user and an item is kept once
+    pairs = np.column_stack([_draw_long_tailed(n_users, n_draws, rng), _draw_long_tailed(n_items, n_draws, rng)])
     pairs = np.unique(pairs, axis=0)
     if len(pairs) < n_interactions:
         raise ValueError(f"{n_users} users and {n_items} items are too few for {n_interactions} interactions")
@@ -26,25 +30,28 @@ def synthetic(n_users: int, n_items: int, n_interactions: int, n_candidates: int
     return split(Interactions(pairs[:, 0], pairs[:, 1], *ids, np.arange(n_interactions)), n_candidates=n_candidates)
 
 
-def _long_tailed(n: int, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+def _draw_long_tailed(n: int, n_draws: int, rng: np.random.Generator) -> np.ndarray:
     weights = 1 / (np.arange(n) + n / 10)
     return rng.choice(n, n_draws, p=weights / weights.sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Excerpt(Training):
-    """Some of a task's training instances, beside the history of all of them."""
+    """Hold some training instances of a task beside the history of all of them."""
 
-    whole: Training | None = None
+    source: Training | None = None
 
     @cached_property
     def matrix(self) -> csr_matrix:
-        assert self.whole is not None
-        return self.whole.matrix
+        assert self.source is not None
+        return self.source.matrix
 
 
-def excerpt(training: Training, n_instances: int, n_validation: int = 32) -> Excerpt:
-    """A random excerpt to train on: an epoch is some steps of the whole data's, and is followed by a short ranking."""
+def draw_excerpt(training: Training, n_instances: int, n_validation: int = 32) -> Excerpt:
+    """Draw a random excerpt to train on.
+
+    An epoch has the steps of the full data's, only fewer of them, and ends with a short ranking.
+    """
     instances, validation = training.instances, training.validation
     rng = np.random.default_rng(0)
     rows = rng.choice(len(instances), min(n_instances, len(instances)), replace=False)
@@ -53,5 +60,5 @@ def excerpt(training: Training, n_instances: int, n_validation: int = 32) -> Exc
         training.n_items,
         Instances(instances.users[rows], instances.targets[rows], instances.contexts.take(rows)),
         validation.take(np.arange(min(n_validation, len(validation)))),
-        whole=training,
+        source=training,
     )

@@ -1,36 +1,40 @@
-"""The authors' SDM program, written anew from its description, to hold `variant: released` against.
+"""Run the authors' SDM program, written anew from its description, to compare `model=sdm-released` with.
 
-    python -m sdmr.experiments.literal_sdm --seeds 3    # 16 epochs of ML-100k, a quarter of an hour a seed
+    python -m tests.oracles.literal_sdm seeds=3    # 16 epochs of ML-100k, a quarter of an hour a seed
 
-Only the split is shared with the suite. Model, negatives, contexts, optimizer and evaluation are plain: PyTorch's own
-autograd and Adam, and loops where the program loops. Ids begin with 1, and 0 is the padding. Each line gives
-hit@10/NDCG@10 of the test items; the program takes the best epoch of these.
+It works in a checkout, and shares only the split with the suite. Model, negatives, contexts, optimizer and evaluation
+use PyTorch's autograd and Adam, and loops where the program loops. Ids begin with 1, and 0 is the padding. Each line
+gives hit@10/NDCG@10 of the test items; the program takes the best epoch of these.
 
-Held line by line against theirs (github.com/thanhdtran/SDMR: MemNet, model_rec, sampler, data_loader, evaluator), which
-leaves out candidates numbered above the last training item too: on ML-100k there are none.
+It was compared line by line with theirs (github.com/thanhdtran/SDMR: MemNet, model_rec, sampler, data_loader,
+evaluator). Theirs also leaves out candidates numbered above the last training item; ML-100k has none.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
+import sys
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.task import Task
-from sdmr.experiments.execute import task_of, told_when_cut_off
-from sdmr.experiments.jobs import at_least_one
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.options import CommandOptions, UsageError, describe_fields, parse_options
+from sdmr.experiments.core.task import compose_task
 
 DIM, HOPS, LENGTH, NEGATIVES, BATCH, RATE, DROPOUT = 64, 3, 5, 4, 256, 0.001, 0.2
 Ids = NDArray[np.int64]
 
 
 class Memory(nn.Module):
-    """Embeddings of users and items, and the two layers that read them, for either side of the memory."""
+    """Hold the embeddings of one side of the memory, and the two layers that read them."""
 
     def __init__(self, n_users: int, n_items: int) -> None:
         super().__init__()
@@ -43,18 +47,23 @@ class Memory(nn.Module):
             nn.init.kaiming_normal_(layer.weight, mode="fan_in")
 
     def queries(self, users: Tensor, items: Tensor) -> Tensor:
-        """[B, C, d]; their dropout never ends."""
+        """Return [B, C, d]; their dropout never ends."""
         both = torch.cat([self.users(users)[:, None].expand(-1, items.shape[1], -1), self.items(items)], dim=2)
         return F.dropout(torch.tanh(self.query(both)), DROPOUT, training=True)
 
     def differences(self, queries: Tensor, contexts: Tensor) -> Tensor:
-        """tanh(W [q; v_k] + b): [B, C, s, d]; W [q; v_k] as the sum of its halves, which takes half the time."""
-        of_query, of_key = self.key.weight.split(DIM, dim=1)
-        keys = F.linear(self.items(contexts), of_key, self.key.bias)
-        return torch.tanh(F.linear(queries, of_query)[:, :, None] + keys[:, None])
+        """Return tanh(W [q; v_k] + b): [B, C, s, d].
+
+        W [q; v_k] is the sum of its halves, which takes half the time.
+        """
+        query_weight, key_weight = self.key.weight.split(DIM, dim=1)
+        keys = F.linear(self.items(contexts), key_weight, self.key.bias)
+        return torch.tanh(F.linear(queries, query_weight)[:, :, None] + keys[:, None])
 
 
 class LiteralSDM(nn.Module):
+    """Score by two memories that share no parameter."""
+
     def __init__(self, n_users: int, n_items: int) -> None:
         super().__init__()
         self.attention, self.output = Memory(n_users, n_items), Memory(n_users, n_items)
@@ -64,7 +73,7 @@ class LiteralSDM(nn.Module):
         self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, contexts: Tensor, users: Tensor, items: Tensor) -> Tensor:
-        """Scores [B, C] from contexts [B, s], users [B] and items [B, C]."""
+        """Return scores [B, C] of contexts [B, s], users [B] and items [B, C]."""
         q = self.attention.queries(users, items)
         o = self._hop(q, contexts, users, items)
         for _ in range(HOPS - 1):
@@ -74,7 +83,7 @@ class LiteralSDM(nn.Module):
         return -self.sum(o).squeeze(-1)
 
     def _hop(self, q: Tensor, contexts: Tensor, users: Tensor, items: Tensor) -> Tensor:
-        """The negated distances [B, C, d]."""
+        """Return the negated distances [B, C, d]."""
         z = self.dropout(self.attention.differences(q, contexts)).square().sum(3)
         a = torch.softmax(-z * torch.where(contexts == 0, 65535.0, 1.0)[:, None], dim=2)
         p = self.output.queries(users, items)
@@ -83,7 +92,7 @@ class LiteralSDM(nn.Module):
 
 
 class Program:
-    """Training and evaluation on the split of a task whose test has 99 candidates besides the target."""
+    """Train and evaluate on the split of a task whose test has 99 candidates besides the target."""
 
     def __init__(self, task: Task, seed: int) -> None:
         training, test = task.training, task.test
@@ -104,8 +113,8 @@ class Program:
         self.model = LiteralSDM(training.n_users, training.n_items)
         self.adam = torch.optim.Adam(self.model.parameters(), lr=RATE, weight_decay=0.001)
 
-    def epoch(self) -> float:
-        """The mean loss of a positive."""
+    def run_epoch(self) -> float:
+        """Train for an epoch, and return the mean loss of a positive."""
         self.model.train()
         order = self.random.permutation(len(self.users))
         contexts, users = self._contexts(order), self.users[order]
@@ -122,16 +131,16 @@ class Program:
         return total / len(order)
 
     def _contexts(self, order: Ids) -> Ids:
-        """One buffer for all: what a short context does not fill is left from the instance before."""
+        """Return contexts from one buffer, in which a short context leaves items of the instance before."""
         buffer, contexts = np.zeros(LENGTH, np.int64), np.empty((len(order), LENGTH), np.int64)
-        for place, row in enumerate(order):
+        for index, row in enumerate(order):
             items = self.before[row]
             buffer[-len(items) :] = items
-            contexts[place] = buffer
+            contexts[index] = buffer
         return contexts
 
     def _negatives(self, users: Ids) -> Ids:
-        """Distinct ones that the user has not taken in training."""
+        """Draw distinct items that the user has not taken in training."""
         negatives = np.empty((len(users), NEGATIVES), np.int64)
         for row, user in enumerate(users):
             drawn: list[int] = []
@@ -143,7 +152,7 @@ class Program:
         return negatives
 
     def evaluate(self) -> tuple[float, float]:
-        """hit@10 and NDCG@10 by NumPy's default sort, the target last."""
+        """Return hit@10 and NDCG@10 by NumPy's default sort, the target last."""
         self.model.eval()
         hits, gains = [], []
         for start in range(0, len(self.test_users), 50):
@@ -152,37 +161,48 @@ class Program:
             with torch.no_grad():
                 scores = self.model(*(torch.from_numpy(ids) for ids in inputs)).numpy()
             for row in scores:
-                place = np.flatnonzero(np.argsort(-row)[:10] == len(row) - 1)
-                hits.append(len(place))
-                gains.append(1 / np.log2(place[0] + 2) if len(place) else 0.0)
+                position = np.flatnonzero(np.argsort(-row)[:10] == len(row) - 1)
+                hits.append(len(position))
+                gains.append(1 / np.log2(position[0] + 2) if len(position) else 0.0)
         return float(np.mean(hits)), float(np.mean(gains))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    of_task = "of the split, as runs take them: dataset=ml-1m, split_seed=1; ml-100k if none is named"
-    parser.add_argument("overrides", nargs="*", help=of_task)
-    parser.add_argument("--seeds", type=at_least_one, default=1, help="seeds 0 … n − 1")
-    of_epochs = "1 to 20; then the program halves its learning rate, which this does not"
-    parser.add_argument("--epochs", type=int, default=16, choices=range(1, 21), metavar="N", help=of_epochs)
-    arguments = parser.parse_intermixed_args()
+class Options(CommandOptions):
+    seeds: int = Field(1, ge=1, description="seeds from 0")
+    epochs: int = Field(16, ge=1, le=20, description="then the program halves its learning rate, which this does not")
+    dataset: str = Field("ml-100k", description="data set")
+    overrides: list[str] = Field(default_factory=list, description="settings of the split, such as split_seed=1")
+
+
+def main(options: Options) -> int:
     torch.set_num_threads(1)
-    try:
-        task, _ = task_of(["dataset=ml-100k", "protocol.candidates=99", *arguments.overrides])
-    except ValueError as error:
-        parser.error(str(error))
+    task = compose_task(options.dataset, ["protocol.candidates=99", *options.overrides]).load_task()
     if task.training.instances.has_baskets:
-        parser.error("the authors' program reads histories, not baskets")
-    for seed in range(arguments.seeds):
+        raise UsageError(f"dataset={options.dataset}: the authors' program reads histories, not baskets")
+    for seed in range(options.seeds):
         program, best = Program(task, seed), (0.0, 0.0)
-        for epoch in range(1, arguments.epochs + 1):
-            loss = program.epoch()
+        for epoch in range(1, options.epochs + 1):
+            loss = program.run_epoch()
             hit, gain = program.evaluate()
             best = max(best, (hit, gain))
             values = f"hit@10/NDCG@10 {hit:.3f}/{gain:.3f}, best {best[0]:.3f}/{best[1]:.3f}"
             print(f"seed {seed}, epoch {epoch}: loss {loss:.4f}, {values}", flush=True)
+    return 0
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the program with these options. A user's mistake becomes one line."""
+    if "--help" in arguments:
+        print(__doc__, "options:", describe_fields(Options.model_fields), sep="\n")
+        return 0
+    try:
+        return main(parse_options(Options, arguments))
+    except (UsageError, DataError) as error:
+        print(f"literal_sdm: {error}", file=sys.stderr)
+        return cli.WRONG_USE if isinstance(error, UsageError) else cli.FAILED
+    except KeyboardInterrupt:
+        return cli.INTERRUPTED
 
 
 if __name__ == "__main__":
-    with told_when_cut_off():
-        main()
+    sys.exit(run(sys.argv[1:]))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sdmr.harness.training.layers import Dropout
 from sdmr.models.sdm import SDM
 from sdmr.models.sdp import SDP
+from tests.oracles.batched import join_halves
 
 # Instances for SDM: contexts of full length, short, of one item, empty, and with an item twice.
 N_ITEMS = 9
@@ -30,12 +31,6 @@ CONTEXTS = torch.tensor(
     ]
 )
 CANDIDATES = torch.tensor([[1, 6, 2], [3, 0, 1], [6, 6, 0], [5, 8, 4], [2, 7, 0]])
-
-
-def join_halves(first: nn.Linear, second: nn.Linear) -> tuple[Tensor, Tensor]:
-    """Join a layer that is stored as two halves: W [d, 2d] and b [d]."""
-    return torch.cat([first.weight, second.weight], dim=1), second.bias
-
 
 Drop = Callable[[Tensor], Tensor]
 
