@@ -23,7 +23,6 @@ from sdmr.harness.metrics import TiePolicy
 # The longest run first; a model with parts last, since it waits for the runs of its parts.
 PRIORITY = {"sdm": 0, "sdp": 1, "sdmr": 3}
 FIXED_KEYS = ("model", "dataset", "seed", "test")  # of a planned run, which no further override may change
-IGNORED_KEYS = ("threads", "force")  # a planned run has one thread, and is not made again
 
 
 @dataclass(frozen=True)
