@@ -125,8 +125,6 @@ def test_a_record_of_schema_1_is_read_in_todays_names(tmp_path: Path) -> None:
 def test_a_released_choice_names_the_released_class(
     old: dict[str, Any], released: dict[str, Any], tmp_path: Path
 ) -> None:
-    old: dict[str, Any], released: dict[str, Any], tmp_path: Path
-) -> None:
     (tmp_path / "record.json").write_text(json.dumps({"model": old["_target_"], "config": {"model": old}}))
     record = read_record(tmp_path / "record.json")
     model = record["config"]["model"]
