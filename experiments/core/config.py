@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from sdmr.experiments.core.options import UsageError, explain_validation_error
-from sdmr.experiments.core.registry import MODELS, check_recommender, get_model, import_class
+from sdmr.experiments.core.registry import NAMED_MODELS, check_recommender, get_model, import_class
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.training.optimizer import OptimizationConfig
 
@@ -93,7 +93,7 @@ def resolve_config(config: DictConfig, choices: Mapping[str, Any]) -> RunConfig:
     """
     dataset, model = str(choices["dataset"]), str(choices["model"])
     if model == UNSET:
-        raise ConfigError(f"model=... is missing; there are {', '.join(MODELS)}, or name a class: package.Class")
+        raise ConfigError(f"model=... is missing; there are {', '.join(NAMED_MODELS)}, or name a class: package.Class")
     try:
         settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
@@ -102,17 +102,20 @@ def resolve_config(config: DictConfig, choices: Mapping[str, Any]) -> RunConfig:
     if choices["settings"] == "tuned":
         if "tuning" not in settings:
             raise NotTunedError(f"{model} on {dataset} has no tuned settings; `sdmr sweep model={model}` finds some")
-        tuned_on = settings["tuning"].get("dataset")
-        if tuned_on is not None and tuned_on != describe_data(settings["dataset"]):
-            raise NotTunedError(
-                f"{model} was tuned on other data: {tuned_on}, not {describe_data(settings['dataset'])}"
-            )
+        check_tuned_data(model, settings["tuning"], settings["dataset"])
     return RunConfig(settings, dataset)
 
 
 def describe_data(dataset: Mapping[str, Any]) -> dict[str, Any]:
     """Return a data set's configuration with its file by the whole path, which tells a user's files apart."""
     return {**dataset, "path": str(Path(dataset["path"]).resolve())} if "path" in dataset else dict(dataset)
+
+
+def check_tuned_data(model: str, tuning: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
+    """Raise NotTunedError if a user's data set is not the one that the model was tuned on."""
+    tuned_on, data = tuning.get("dataset"), describe_data(dataset)
+    if tuned_on not in (None, data):
+        raise NotTunedError(f"{model} was tuned on other data: {tuned_on}, not {data}")
 
 
 def explain_hydra_error(error: Exception) -> str:
@@ -136,7 +139,7 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
             override = override.lstrip("+")
         key, equals, value = override.partition("=")
         if key in ("model", "model._target_") and equals:
-            names += [name for name in value.split(",") if "." in name or name in MODELS]
+            names += [name for name in value.split(",") if "." in name or name in NAMED_MODELS]
             override = f"model={value}"
         prepared.append(override)
     for name in names:
@@ -149,12 +152,18 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
 
 
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
-    """Return, for each override, the overrides that a multirun takes in its place."""
+    """Return, for each override, the overrides that a multirun takes in its place.
+
+    Raises ConfigError for text that Hydra's grammar does not know.
+    """
     expanded = []
-    for text, override in zip(overrides, OverridesParser.create().parse_overrides(list(overrides)), strict=True):
-        key = text.partition("=")[0]
-        values = override.sweep_string_iterator() if override.is_sweep_override() else []
-        expanded.append([f"{key}={value}" for value in values] or [text])
+    try:
+        for text, override in zip(overrides, OverridesParser.create().parse_overrides(list(overrides)), strict=True):
+            key = text.partition("=")[0]
+            values = override.sweep_string_iterator() if override.is_sweep_override() else []
+            expanded.append([f"{key}={value}" for value in values] or [text])
+    except HydraException as error:
+        raise ConfigError(explain_hydra_error(error)) from error
     return expanded
 
 
@@ -179,7 +188,7 @@ def register_configs() -> None:
     store.store(group="protocol", name="default", node=asdict(Protocol()))
     for choice in ("default", "tuned"):
         store.store(group="settings", name=choice, node={})
-    for name in MODELS:
+    for name in NAMED_MODELS:
         register_model(name)
 
 
@@ -215,8 +224,9 @@ def _build_config(target: str) -> Any:
         if name in SHARED_SETTINGS:
             arguments[name] = f"${{{name}}}"
         elif isinstance(parameter.default, OptimizationConfig):
-            shared = {key: f"${{{key}}}" for key in SHARED_SETTINGS if hasattr(parameter.default, key)}
-            arguments[name] = builds(OptimizationConfig, **asdict(parameter.default) | shared)
+            values, usual = asdict(parameter.default), asdict(OptimizationConfig())
+            shared = {key: f"${{{key}}}" for key in SHARED_SETTINGS if key in usual and values[key] == usual[key]}
+            arguments[name] = builds(OptimizationConfig, **values | shared)
         elif parameter.default is parameter.empty and hasattr(annotation, "fit") and hasattr(annotation, "score"):
             arguments[name] = _build_config(f"{annotation.__module__}.{annotation.__qualname__}")
     return builds(cls, **arguments, populate_full_signature=True)
@@ -255,22 +265,22 @@ def describe_arguments(names: Sequence[str] = ()) -> str:
     """Return the names of data sets, models and protocol options, and the arguments of the named models."""
     register_configs()
     lines = [f"  dataset=NAME: {', '.join(sorted(path.stem for path in (CONF / 'dataset').glob('*.yaml')))}"]
-    lines += [f"  model=NAME: {', '.join(MODELS)}, or package.Class", "  settings=default (default, tuned)"]
+    lines += [f"  model=NAME: {', '.join(NAMED_MODELS)}, or package.Class", "  settings=default (default, tuned)"]
     for name, annotation in get_type_hints(Protocol).items():
         choices = ", ".join(str(value) for value in get_args(annotation))
         lines.append(f"  protocol.{name}={getattr(Protocol, name)} ({choices})")
     for name in names:
         lines += ["", f"arguments of {name} (meanings: {get_model(name).target}):"]
-        lines += [f"  model.{key}={value}" for key, value in _flatten(model_config(get_model(name).target)).items()]
+        lines += [f"  model.{key}={value}" for key, value in flatten(model_config(get_model(name).target)).items()]
     return "\n".join(lines)
 
 
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested settings by their dotted keys, without `_target_`."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         elif key != "_target_":
             flat[prefix + key] = value
     return flat

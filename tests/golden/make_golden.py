@@ -1,0 +1,92 @@
+"""Write the golden files: `python -m tests.golden.make_golden`, from the checkout whose numbers are to be kept.
+
+Those in git are of commit d2b9968. To make them anew is to say that numbers change, which a change of names never does.
+They hold what any processor reproduces: integers exactly, parameters after two epochs to 1e-4.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.golden import subjects
+
+HERE = Path(__file__).parent
+REAL = ("ml-100k", "ta-feng")
+
+
+def main() -> None:
+    arrays = interactions()
+    tasks = {name: subjects.task(name, arrays) for name in subjects.TASKS}
+    splits = {f"{name}: {key}": array for name, task in tasks.items() for key, array in subjects.numbers(task).items()}
+    ranks = {}
+    for name in subjects.RANKED:
+        for of in ("general", "baskets"):
+            _refuse_near_ties(name, tasks[of])
+            ranks |= {f"{name} on {of}: {key}": array for key, array in subjects.ranks(name, tasks[of]).items()}
+    _save("splits.npz", {name: _small(array) for name, array in (arrays | splits | ranks).items()})
+
+    floats = {"slim on general": subjects.scores_of_slim(tasks["general"]).astype(np.float32)}
+    for name, of in [*((name, "general") for name in subjects.TRAINED), *((n, "baskets") for n in subjects.IN_BASKETS)]:
+        found = subjects.parameters(name, tasks[of])
+        floats |= {f"{name} on {of}: {number:02}": array for number, array in enumerate(found)}
+    _save("parameters.npz", floats)
+
+    real = {name: task for name in REAL if (task := subjects.real_task(name))}
+    text = json.dumps({name: subjects.digests(task) for name, task in real.items()}, indent=1)
+    (HERE / "real.json").write_text(text + "\n")
+
+
+def interactions() -> dict[str, NDArray[np.int64]]:
+    """Interactions with something to learn, tied times, users too short to be held out, and repeated basket items.
+
+    Items come in four kinds; a user takes those of a kind of their own more often, the next kind after each kind.
+    """
+    rng = np.random.default_rng(1)
+    weight = 1 / (1 + np.arange(48)) ** 0.5
+    general, baskets = [], []
+    for user in range(30):
+        number = user + 1 if user < 3 else int(rng.integers(6, 20))
+        preferred = weight * np.where(np.arange(48) % 4 == user % 4, 5, 1)
+        items = rng.choice(48, number, replace=False, p=preferred / preferred.sum())
+        general += [(user, item, place // 2) for place, item in enumerate(items)]
+        for _ in range(int(rng.integers(1, 4))):
+            items = rng.choice(48, int(rng.integers(1, 8)), replace=False, p=preferred / preferred.sum())
+            number = baskets[-1][2] + 1 if baskets else 0
+            baskets += [(user, item, number) for item in items]
+    shuffled = np.array(general)[rng.permutation(len(general))]
+    columns = {}
+    for name, table in (("general", shuffled), ("baskets", np.array(baskets))):
+        named = zip(subjects.COLUMNS[name == "baskets"], table.T, strict=True)
+        columns |= {f"{name} {column}": values for column, values in named}
+    return columns
+
+
+def _refuse_near_ties(name: str, task: subjects.Task) -> None:
+    """Raise ValueError unless scores are well apart, or equal on any processor: whole numbers, or 0."""
+    recommender = subjects.ranked(name)
+    recommender.fit(task.training)
+    scores = recommender.score(task.test.users, task.test.contexts.last_n(0), task.test.candidates)
+    target = scores[np.arange(len(scores)), task.test.target_columns][:, None]
+    apart = np.abs(scores - target) > 1e-6
+    same = (scores == target) & ((scores == 0) | (scores == scores.round()))
+    same[np.arange(len(scores)), task.test.target_columns] = True
+    if not (apart | same).all():
+        raise ValueError(f"{name}: scores are too near to each other for every processor to rank them alike")
+
+
+def _small(array: NDArray[np.int64]) -> NDArray[np.int16]:
+    small = array.astype(np.int16)
+    assert np.array_equal(small, array)
+    return small
+
+
+def _save(name: str, arrays: dict[str, NDArray]) -> None:
+    np.savez_compressed(HERE / name, **arrays)
+
+
+if __name__ == "__main__":
+    main()
