@@ -41,7 +41,7 @@ def test_the_released_sdmr_runs_wherever_its_ties_are_shown(tmp_path: Path) -> N
         dataset: set(get_planned(runs, dataset, "released", "sdmr").overrides) for dataset in ("ml-100k", "ta-feng")
     }
     assert overrides["ml-100k"] & overrides["ta-feng"] >= {
-        "model=sdm-released",
+        "model=sdmr-released",
         "protocol.select_on=test",
         "seed=0",
     }
