@@ -1,6 +1,6 @@
 # Every target makes the environment it needs; a second call does not install again.
 #   PYTHON     the interpreter that .venv is made from (3.11 or newer)
-#   DATASETS, MODELS, SEEDS, CONFIG, JOBS   what the tables are made of, see README.md
+#   DATASETS, MODELS, SEEDS, CONFIG (default or tuned), JOBS   what the tables are made of, see README.md
 #   DATASET, DIM, HOPS, DIMS, LENGTHS, FOR (a user), TARGET, NAME (of the files), TRAIN=no   and the figures
 #   FACTORS            the rows of make audit, see experiments/report/factors.py
 #   MODEL, DATASET, SEARCH, FROM, BUDGET, JOBS, OVERRIDES   what is searched, see experiments/sweep.py
@@ -10,15 +10,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEEDS ?= 1
-CONFIG ?= plain
+CONFIG ?= default
 TABLE ?= 3
-TABLE_OPTIONS = --seeds $(SEEDS) --config $(CONFIG) $(if $(DATASETS),--datasets $(DATASETS)) \
-	$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS))
+comma := ,
+empty :=
+# An option that is a list, from a variable of words: $(call list,datasets,$(DATASETS)) is 'datasets=[a,b]'.
+list = $(if $(strip $(2)),'$(1)=[$(subst $(empty) $(empty),$(comma),$(strip $(2)))]')
+TABLE_OPTIONS = seeds=$(SEEDS) settings=$(CONFIG) $(call list,datasets,$(DATASETS)) $(call list,models,$(MODELS))
 FIGURE_OPTIONS = $(if $(JOBS),--jobs $(JOBS)) $(if $(NAME),--name $(NAME)) \
 	$(if $(filter no,$(TRAIN)),--no-train)
 
-comma := ,
-empty :=
 SWEEP_OPTIONS = model=$(subst $(empty) $(empty),$(comma),$(strip $(MODEL))) $(if $(DATASET),dataset=$(DATASET)) \
 	$(if $(SEARCH),search=$(SEARCH)) $(if $(FROM),from=$(FROM)) $(if $(BUDGET),budget=$(BUDGET)) $(if $(JOBS),jobs=$(JOBS))
 
@@ -44,17 +45,17 @@ lint: $(READY)
 		-p sdmr.datasets -p sdmr.harness -p sdmr.models -p sdmr.baselines -p sdmr.experiments
 
 table1 table2: table%: $(READY)
-	$(BIN)/python -m sdmr.experiments.tables.statistics $*
+	$(BIN)/sdmr table number=$*
 
 table3 table4: table%: $(READY)
-	$(BIN)/python -m sdmr.experiments.tables.accuracy $* $(TABLE_OPTIONS)
+	$(BIN)/sdmr table number=$* $(TABLE_OPTIONS) $(if $(JOBS),workers=$(JOBS))
 
 smoke: $(READY)
 	$(BIN)/python -m sdmr.experiments.tables.smoke $(if $(DATASETS),--datasets $(DATASETS)) \
 		$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS))
 
 publish: $(READY)
-	$(BIN)/python -m sdmr.experiments.tables.publish $(TABLE) $(TABLE_OPTIONS)
+	$(BIN)/sdmr publish number=$(TABLE) $(TABLE_OPTIONS)
 
 audit: $(READY)
 	$(BIN)/sdmr audit seeds=$(SEEDS) $(call list,factors,$(FACTORS)) $(call list,models,$(MODELS)) \

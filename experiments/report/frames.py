@@ -46,14 +46,19 @@ class Cell:
     marks: str = ""  # significant differences from the best baselines, such as "g+ s−"
     commit: str = ""
 
+    @property
+    def is_paper_outside(self) -> bool:
+        """Whether the paper's value lies outside our 95 % interval."""
+        return self.verdict not in ("", "inside")
+
 
 @cache
 def read_paper_values(table: int) -> pd.Series:
     """Return the paper's Table 3 or 4: its values by (data set, model, metric)."""
-    frame = pd.read_csv(PAPER / f"table{table}.csv", index_col="method", float_precision="round_trip")
+    frame = pd.read_csv(PAPER / f"table{table}.csv", index_col="method", dtype=str)
     return pd.Series(
         {
-            (dataset, model, metric): frame.at[model, f"{dataset}_{metric.lower()}"]
+            (dataset, model, metric): float(frame.at[model, f"{dataset}_{metric.lower()}"])
             for model in frame.index
             for dataset in DATASETS[table]
             for metric in METRICS
