@@ -83,7 +83,9 @@ def test_verdict_is_empty_where_the_paper_prints_nothing(tmp_path: Path) -> None
 
 def test_values_read_ties_by_the_policy(tmp_path: Path) -> None:
     folders = [write_random_run(tmp_path, "sdm", 0, ties=9)]
-    optimistic, expected = (make_cells(3, "ml-100k", "sdm", folders, policy)[1] for policy in ("optimistic", "expected"))
+    optimistic, expected = (
+        make_cells(3, "ml-100k", "sdm", folders, policy)[1] for policy in ("optimistic", "expected")
+    )
     assert optimistic.ours == read_values(folders, "NDCG@10", "optimistic")[0]
     assert expected.ours is not None
     assert optimistic.ours > expected.ours

@@ -36,7 +36,9 @@ def test_markdown_table_escapes_bars_and_leaves_missing_cells_empty() -> None:
     lines = markdown_table([{"name": "a|b", "count": 1}, {"name": None}], right=("count",)).splitlines()
     assert lines[1].count(":") == 2
     assert lines[1].endswith("-:|")
-    assert [[cell.strip() for cell in line.replace(r"\|", "/").split("|")[1:-1]] for line in (lines[0], *lines[2:])] == [
+    assert [
+        [cell.strip() for cell in line.replace(r"\|", "/").split("|")[1:-1]] for line in (lines[0], *lines[2:])
+    ] == [
         ["name", "count"],
         ["a/b", "1"],
         ["", ""],
