@@ -18,7 +18,7 @@ from sdmr.models.sdmr import SDMR
 from sdmr.models.sdp import SDP
 from tests.behavior import RecommenderBehavior, small
 from tests.models.helpers import build_on_parts, inputs_of
-from tests.models.oracles import (
+from tests.oracles.loops import (
     CANDIDATES,
     CONTEXTS,
     N_ITEMS,

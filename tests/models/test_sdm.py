@@ -10,7 +10,7 @@ from torch import Tensor
 from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.sdm import SDM
 from tests.behavior import RecommenderBehavior
-from tests.models.oracles import (
+from tests.oracles.loops import (
     CANDIDATES,
     CONTEXTS,
     N_ITEMS,

@@ -8,7 +8,7 @@ import torch
 from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.sdp import SDP
 from tests.behavior import RecommenderBehavior
-from tests.models.oracles import check_sdp
+from tests.oracles.loops import check_sdp
 
 FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 
