@@ -71,7 +71,8 @@ def format_cell(summary: pd.DataFrame, dataset: str, factor: str, model: str, ti
 
 def format_factors(summary: pd.DataFrame) -> str:
     """Return the table with one choice a row, all models side by side."""
-    cells = summary.loc[[DATASET]].reset_index() if DATASET in summary.index else summary.iloc[:0].reset_index()
+    cells = summary.reset_index()
+    cells = cells[cells["dataset"] == DATASET]
     varied = cells[~cells["factor"].isin([DEFAULT.name, ALL_ITEMS.name])]
     shown = set((cells if varied.empty else varied)["model"])
     names = {model: MODELS[model].name for model in MODELS if model in shown}
@@ -81,8 +82,8 @@ def format_factors(summary: pd.DataFrame) -> str:
         if factor.name in set(cells["factor"])
         for label, policy in factor.rows.items()
     ]
-    authors = {name: " / ".join(map(format_metric, AUTHORS_RESULTS.get(model, ()))) for model, name in names.items()}
-    rows.append({"": "*the authors' own program, one run*"} | {name: text or NOTHING for name, text in authors.items()})
+    authors = {name: AUTHORS_RESULTS.get(model, NOTHING) for model, name in names.items()}
+    rows.append({"": "*the authors' own program, one run*"} | authors)
     return f"""## ML-100k: one choice at a time
 
 hit@10 / NDCG@10 ± sample standard deviation over seeds (number of seeds). Default settings: d 64, 3 hops, s 5. Each \
@@ -124,29 +125,21 @@ def format_ties(records: Sequence[AuditRecord]) -> str:
     """Return how often each model's target ties, and what that is worth."""
     rows = []
     for model in MODELS:
-        runs = select_records(records, DATASET, DEFAULT.name, model)
-        counts = [run.ties for run in runs if run.ties is not None]
-        if counts:
+        if runs := select_records(records, DATASET, DEFAULT.name, model):
             ndcg = pd.DataFrame([run.metrics()["NDCG@10"] for run in runs]).mean()
-            means = pd.DataFrame([count.model_dump() for count in counts]).mean()
-            rows.append(
-                {
-                    "model": MODELS[model].name,
-                    "instances with a tie": f"{means['tied_share']:.1%}",
-                    "candidates tied there": f"{means['mean_tied']:.1f}",
-                    "NDCG@10, expected": format_metric(ndcg["expected"]),
-                    "spread": format_metric(ndcg["optimistic"] - ndcg["pessimistic"]),
-                    "seeds": len(runs),
-                }
-            )
+            ties = pd.DataFrame([run.ties.model_dump() for run in runs if run.ties]).mean()
+            spread, expected = ndcg["optimistic"] - ndcg["pessimistic"], ndcg["expected"]
+            counts = (f"{ties['tied_share']:.1%}", f"{ties['mean_tied']:.1f}")
+            rows.append((MODELS[model].name, *counts, format_metric(expected), format_metric(spread), len(runs)))
     if not rows:
         return ""
+    columns = ["model", "instances with a tie", "candidates tied there", "NDCG@10, expected", "spread", "seeds"]
     return f"""## ML-100k: ties under the default protocol
 
 Among the target and 100 candidates; mean over seeds. Spread: NDCG@10 if every tie favored the target, less NDCG@10 if \
 none did.
 
-{markdown_table(rows, set(rows[0]) - {"model"})}"""
+{markdown_table(pd.DataFrame(rows, columns=columns), right=columns[1:])}"""
 
 
 def format_full_ranking(frame: pd.DataFrame) -> str:

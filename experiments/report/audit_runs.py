@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
+from pydantic import Field
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.deviations import format_deviations
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.options import Names, RunOptions, UsageError
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, is_stochastic
 from sdmr.experiments.core.record import Record, TieCounts
 from sdmr.experiments.core.registry import MODELS
@@ -20,12 +21,14 @@ from sdmr.experiments.report.factors import (
     ALL_ITEMS,
     DATASET,
     DEFAULT,
+    FACTOR_NAMES,
     FACTORS,
     ORDER_DATASET,
     ORDERS,
     SHORT_TRAINING,
     TIES,
     Factor,
+    Variant,
 )
 from sdmr.experiments.report.frames import METRICS
 from sdmr.experiments.report.id_order import RULES
@@ -42,76 +45,76 @@ class AuditRun:
     model: str  # a name of MODELS, also where a variant of it is run, or a rule of IdOrder
     planned: PlannedRun  # its group is the factor
 
-    @property
-    def folder_name(self) -> str:
-        """The name of its published folder, below results/records/audit/DATASET/."""
-        return f"{self.planned.group}-{self.model}-{self.planned.seed}"
+    def locate(self, results: Path) -> Path:
+        """Return the folder of its record among those that the audit publishes."""
+        name = f"{self.planned.group}-{self.model}-{self.planned.seed}"
+        return published_folder(results, "audit", self.planned.dataset, name)
 
 
-@dataclass(frozen=True)
-class AuditPlan:
+class AuditOptions(RunOptions):
     """What the audit is asked for."""
 
-    factors: Sequence[str]
-    models: Sequence[str]
-    order_models: Sequence[str]  # of the factors of ORDERS
-    seeds: int
-    runs: Path
-    results: Path
-    overrides: Sequence[str] = ()
+    seeds: int = Field(1, ge=1, description="seeds 0 to n - 1 of each stochastic model")
+    factors: Names = Field(list(FACTOR_NAMES), description="rows")
+    models: Names = Field(["sdp", "sdm", "sdmr", "item-knn", "popularity", "mf-bpr"], description="columns")
+    order_models: Names = Field(
+        ["popularity", "item-knn", "mf-bpr", "prme", "sdp", "sdm"], description="models of the factors file and random"
+    )
 
-    def list_runs(self) -> list[AuditRun]:
-        """Return the runs in the order in which they are made: factor by factor, seed by seed."""
-        runs = [run for factor in FACTORS if factor.name in self.factors for run in self._plan_factor(factor)]
-        if "released" in self.factors and "sdmr" in self.models:
-            runs += [self._plan(factor, "sdmr", dataset) for dataset, factor in TIES.items() if dataset != DATASET]
-        return runs + [run for order in ORDERS if order.name in self.factors for run in self._plan_order(order)]
 
-    def _plan_factor(self, factor: Factor) -> Iterator[AuditRun]:
-        """Plan a factor on ML-100k. Where models are ordered, those that are trained already take part."""
-        for seed in range(self.seeds):
-            for model in MODELS:
-                if model not in (factor.models or MODELS) or (seed and not is_stochastic(model)):
-                    continue
-                run = self._plan(factor, model, seed=seed)
-                if model in self.models or (factor in (DEFAULT, ALL_ITEMS) and self._is_trained(run)):
-                    yield run
+def plan_audit(options: AuditOptions) -> list[AuditRun]:
+    """Plan the runs, factor by factor and seed by seed."""
+    runs = [run for factor in FACTORS if factor.name in options.factors for run in _plan_factor(options, factor)]
+    if "released" in options.factors and "sdmr" in options.models:
+        runs += [_plan(options, factor, "sdmr", dataset) for dataset, factor in TIES.items() if dataset != DATASET]
+    return runs + [run for order in ORDERS if order.name in options.factors for run in _plan_order(options, order)]
 
-    def _plan_order(self, order: Factor) -> Iterator[AuditRun]:
-        yield from (self._plan(order, rule, ORDER_DATASET) for rule in RULES)
-        for model in self.order_models:
-            yield self._plan(order, model, ORDER_DATASET, settings=SHORT_TRAINING if is_stochastic(model) else ())
 
-    def _plan(
-        self, factor: Factor, model: str, dataset: str = DATASET, seed: int = 0, settings: Sequence[str] = ()
-    ) -> AuditRun:
-        """Plan one run, with the settings of every run and the place of its published record."""
-        planned = factor.plan(model, dataset, seed)
-        run = AuditRun(model, replace(planned, settings=(*planned.settings, *settings, *self.overrides)))
-        return run if self.overrides else replace(run, planned=replace(run.planned, published=self._published(run)))
+def _plan_factor(options: AuditOptions, factor: Factor) -> Iterator[AuditRun]:
+    """Plan a factor on ML-100k. Where models are ordered, those that are trained already take part."""
+    for seed in range(options.seeds):
+        for model in MODELS:
+            if model not in (factor.models or MODELS) or (seed and not is_stochastic(model)):
+                continue
+            run = _plan(options, factor, model, seed=seed)
+            if model in options.models or (factor in (DEFAULT, ALL_ITEMS) and _is_trained(options, run)):
+                yield run
 
-    def _published(self, run: AuditRun) -> Path:
-        """Return the folder of a run's published record: the audit's or, of the default row, else Table 3's."""
-        planned = run.planned
-        folder = published_folder(self.results, "audit", planned.dataset, run.folder_name)
-        table = published_folder(self.results, "table3", planned.dataset, f"{run.model}-{planned.seed}")
-        if planned.group != DEFAULT.name or (folder / RECORD).exists() or not (table / RECORD).exists():
-            return folder
-        settings = published_settings(self.results, "table3", planned.dataset, run.model)
-        return table if settings == "default" else folder
 
-    def _is_trained(self, run: AuditRun) -> bool:
-        """Return whether the run has a published record, or this machine has trained its model."""
-        published = run.planned.published
-        return (published is not None and (published / RECORD).exists()) or self._has_run(run.model, run.planned.seed)
+def _plan_order(options: AuditOptions, order: Factor) -> list[AuditRun]:
+    """Plan an order of Epinions: the rules, and models that are trained shortly."""
+    short = {model: Variant(model, SHORT_TRAINING) for model in options.order_models if is_stochastic(model)}
+    order = replace(order, variants={**order.variants, **short})
+    return [_plan(options, order, model, ORDER_DATASET) for model in (*RULES, *options.order_models)]
 
-    def _has_run(self, model: str, seed: int) -> bool:
-        """Return whether this machine has the default run of a model."""
-        try:
-            run = compose_run((*DEFAULT.plan(model, DATASET, seed).overrides, *self.overrides), self.runs)
-        except (UsageError, DataError):
-            return False
-        return run.record is not None
+
+def _plan(options: AuditOptions, factor: Factor, model: str, dataset: str = DATASET, seed: int = 0) -> AuditRun:
+    """Plan one run, with the settings of every run and the folder of its published record."""
+    planned = factor.plan(model, dataset, seed)
+    run = AuditRun(model, replace(planned, settings=(*planned.settings, *options.overrides)))
+    if options.overrides:
+        return run
+    return AuditRun(model, replace(planned, published=_find_published(Path(options.results), run)))
+
+
+def _find_published(results: Path, run: AuditRun) -> Path:
+    """Return the folder of a run's published record: the audit's or, of the default row, else Table 3's."""
+    dataset, folder = run.planned.dataset, run.locate(results)
+    table = published_folder(results, "table3", dataset, f"{run.model}-{run.planned.seed}")
+    is_default = published_settings(results, "table3", dataset, run.model) == "default"
+    stands_in = run.planned.group == DEFAULT.name and is_default and (table / RECORD).exists()
+    return table if stands_in and not (folder / RECORD).exists() else folder
+
+
+def _is_trained(options: AuditOptions, run: AuditRun) -> bool:
+    """Return whether the run has a published record, or this machine has its model's default run."""
+    if run.planned.published and (run.planned.published / RECORD).exists():
+        return True
+    default = DEFAULT.plan(run.model, DATASET, run.planned.seed)
+    try:
+        return compose_run((*default.overrides, *options.overrides), Path(options.runs)).record is not None
+    except (UsageError, DataError):
+        return False
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,8 @@ from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import RECORD, published_folder, published_seeds
 from sdmr.experiments.report.audit_runs import AuditRecord, select_records
-from sdmr.experiments.report.claims_findings import (
-    IN_PART,
-    NOT_REPRODUCED,
-    REPRODUCED,
-    UNDECIDED,
-    Finding,
-    get_sign,
-)
-from sdmr.experiments.report.claims_models import count_inside, describe_cells
+from sdmr.experiments.report.claims_findings import Finding, Status, get_sign, grade
+from sdmr.experiments.report.claims_models import describe_cells, judge_cells
 from sdmr.experiments.report.factors import ALL_RELEASED, DATASET, ORDER_DATASET, ORDERS, TIES
 from sdmr.experiments.report.frames import DATASETS, METRICS, get_paper_value, make_cells
 from sdmr.experiments.report.id_order import RULES
@@ -30,8 +23,6 @@ from sdmr.experiments.report.writers import format_metric
 
 SMALL_GAIN = 0.01  # of a metric: unless an interval excludes it, more hops may still help
 TOLERANCE = 0.02  # of the NDCG@10 that is printed for SDMR
-TIE_ARTIFACT = "an artifact of ties counted for the target"
-ORDER_ARTIFACT = "an artifact of the file's order taken for time"
 
 
 def check_tie_policies(records: Sequence[AuditRecord]) -> list[Finding]:
@@ -58,11 +49,11 @@ def _check_tie_policy(dataset: str, runs: Sequence[Record]) -> Finding:
     ]
     least = printed - TOLERANCE
     if best["expected"] >= least:
-        return Finding(dataset, REPRODUCED, lines)
+        return Finding(dataset, Status.REPRODUCED, lines)
     if best["optimistic"] >= least > best["pessimistic"]:
         lines.append("only the policy that counts every tie for the target comes within .02 of it, or beyond")
-        return Finding(dataset, TIE_ARTIFACT, lines)
-    return Finding(dataset, NOT_REPRODUCED, [*lines, "no policy comes within .02 of it"])
+        return Finding(dataset, Status.TIE_ARTIFACT, lines)
+    return Finding(dataset, Status.NOT_REPRODUCED, [*lines, "no policy comes within .02 of it"])
 
 
 def _join_policies(values: pd.Series) -> str:
@@ -107,10 +98,10 @@ def _check_hops(dataset: str, frame: pd.DataFrame) -> Finding:
         + ", ".join(f"{n}: {format_metric(None if pd.isna(x) else x)}" for n, x in means.items()),
     ]
     if "?" in signs and "+" not in signs:
-        return Finding(dataset, UNDECIDED, lines)
+        return Finding(dataset, Status.UNDECIDED, lines)
     if dataset == "ta-feng":  # where the paper says that they do not help
-        return Finding(dataset, NOT_REPRODUCED if "+" in signs else REPRODUCED, lines)
-    return Finding(dataset, REPRODUCED if set(signs) == {"+"} else IN_PART if "+" in signs else NOT_REPRODUCED, lines)
+        return Finding(dataset, Status.NOT_REPRODUCED if "+" in signs else Status.REPRODUCED, lines)
+    return Finding(dataset, grade(set(signs) == {"+"}, "+" in signs), lines)
 
 
 def check_attention(plots: Path) -> list[Finding]:
@@ -128,31 +119,29 @@ def check_attention(plots: Path) -> list[Finding]:
     grows = all(more > fewer for fewer, more in pairwise(last.groupby("hops")["r"].mean()))
     fewest, most = (last[last["hops"] == hops] for hops in (last["hops"].min(), last["hops"].max()))
     are_apart = most["low"].min() > fewest["high"].max()
-    return [Finding(DATASET, REPRODUCED if grows and are_apart else IN_PART if are_apart else NOT_REPRODUCED, lines)]
+    return [Finding(DATASET, grade(grows and are_apart, are_apart), lines)]
 
 
 def check_file_order(records: Sequence[AuditRecord], results: Path) -> list[Finding]:
     """Test SDM's values on Epinions against Table 3's run, and against rules that know only the order of ids."""
-    lines, status = [], ""
+    lines, status = [], Status.NOT_REPRODUCED
     if folders := published_seeds(results, "table3", ORDER_DATASET, "sdm"):
         cells = make_cells(3, ORDER_DATASET, "sdm", folders)
-        status = count_inside(cells)
+        status = judge_cells(cells)
         lines.append(f"SDM of Table 3, order random: {describe_cells(cells)}")
     printed = [get_paper_value(3, ORDER_DATASET, "SDM", metric) or 0 for metric in METRICS]
-    is_beaten = False
     for rule, name in RULES.items():
         values = _collect_orders(records, rule)
         if len(values) == len(ORDERS):
             lines.append(f'the rule "{name}": {_describe_orders(values)}')
             is_above = all(ours > paper for ours, paper in zip(values["file"], printed, strict=True))
             is_below = all(ours < paper for ours, paper in zip(values["random"], printed, strict=True))
-            is_beaten |= is_above and is_below
+            if is_above and is_below and status == Status.NOT_REPRODUCED:
+                status = Status.ORDER_ARTIFACT
     for model in ("sdm", "sdp", "prme"):
         if values := _collect_orders(records, model):
             lines.append(f"{MODELS[model].name}, shortly trained: {_describe_orders(values)}")
-    if not lines:
-        return [Finding(ORDER_DATASET)]
-    return [Finding(ORDER_DATASET, status or (ORDER_ARTIFACT if is_beaten else NOT_REPRODUCED), lines)]
+    return [Finding(ORDER_DATASET, status, lines) if lines else Finding(ORDER_DATASET)]
 
 
 def _collect_orders(records: Sequence[AuditRecord], model: str) -> dict[str, list[float]]:

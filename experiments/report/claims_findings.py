@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-REPRODUCED, IN_PART, NOT_REPRODUCED = "reproduced", "reproduced in part", "not reproduced"
-UNDECIDED = "not reproduced (undecided)"
-NOT_TESTED = "not tested"
+
+class Status(StrEnum):
+    """What becomes of a claim."""
+
+    REPRODUCED = "reproduced"
+    IN_PART = "reproduced in part"
+    NOT_REPRODUCED = "not reproduced"
+    UNDECIDED = "not reproduced (undecided)"
+    TIE_ARTIFACT = "an artifact of ties counted for the target"
+    ORDER_ARTIFACT = "an artifact of the file's order taken for time"
+    NOT_TESTED = "not tested"
 
 
 @dataclass(frozen=True)
@@ -15,7 +24,7 @@ class Finding:
     """What the evidence of one data set amounts to."""
 
     dataset: str
-    status: str = NOT_TESTED
+    status: Status = Status.NOT_TESTED
     evidence: Sequence[str] = ()  # lines
     note: str = ""  # what qualifies the status
 
@@ -29,33 +38,25 @@ class Claim:
     rule: str = ""  # that makes its statuses, if differences of models do not
 
     @property
-    def tested(self) -> list[Finding]:
-        return [finding for finding in self.findings if finding.status != NOT_TESTED]
+    def results(self) -> dict[str, Sequence[str]]:
+        """The evidence of each result; data sets that were not tested share one."""
+        tested = {f"{one.dataset}: {one.status}{one.note}": one.evidence for one in self.findings if one.evidence}
+        untested = ", ".join(one.dataset for one in self.findings if not one.evidence)
+        return tested | ({f"{untested}: {Status.NOT_TESTED}": ()} if untested else {})
 
-    @property
-    def untested(self) -> str:
-        """The data sets without evidence."""
-        return ", ".join(finding.dataset for finding in self.findings if finding.status == NOT_TESTED)
-
-    @property
-    def status(self) -> str:
-        """The status on each data set, in one line."""
-        texts = [f"{finding.dataset}: {finding.status}{finding.note}" for finding in self.tested]
-        return "; ".join(texts + [f"{self.untested}: {NOT_TESTED}"] * bool(self.untested))
-
-    def list_lines(self) -> Iterator[str]:
-        """Yield the lines of the claim's section in Markdown."""
-        yield from (f"### {self.text}", "")
-        if self.rule:
-            yield from (f"Rule: {self.rule}.", "")
-        for finding in self.tested:
-            yield f"- {finding.dataset}: ***{finding.status}***{finding.note}"
-            yield from (f"  - {line}" for line in finding.evidence)
-        if self.untested:
-            yield f"- {self.untested}: *{NOT_TESTED}*"
-        yield ""
+    def format_section(self) -> str:
+        """Return the claim with its evidence in Markdown."""
+        lines = [f"### {self.text}", "", *([f"Rule: {self.rule}.", ""] if self.rule else [])]
+        for result, evidence in self.results.items():
+            lines += [f"- **{result}**", *(f"  - {line}" for line in evidence)]
+        return "\n".join(lines)
 
 
 def get_sign(low: float, high: float, is_open: bool) -> str:
     """Return where the interval of a difference lies: above 0 `+`, below 0 `−`, else `?` if it is open, or `0`."""
     return "+" if low > 0 else "−" if high < 0 else "?" if is_open else "0"
+
+
+def grade(is_full: bool, is_partial: bool) -> Status:
+    """Return the status of a claim that holds fully, in part, or not at all."""
+    return Status.REPRODUCED if is_full else Status.IN_PART if is_partial else Status.NOT_REPRODUCED

@@ -6,21 +6,13 @@ number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sdmr.experiments.core.plan import is_stochastic
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import published_seeds
-from sdmr.experiments.report.claims_findings import (
-    IN_PART,
-    NOT_REPRODUCED,
-    NOT_TESTED,
-    REPRODUCED,
-    UNDECIDED,
-    Finding,
-    get_sign,
-)
+from sdmr.experiments.report.claims_findings import Finding, Status, get_sign, grade
 from sdmr.experiments.report.frames import DATASETS, METRICS, Cell, get_paper_value, make_cells, per_user
 from sdmr.experiments.report.stats import paired_test
 from sdmr.experiments.report.writers import format_difference
@@ -65,7 +57,7 @@ def check_values(results: Path, model: str) -> list[Finding]:
         lines = [f"{MODELS[model].name}: {describe_cells(cells)}"]
         if popular := published_seeds(results, "table3", dataset, "popularity"):
             lines.append("Popularity: " + "; ".join(f"{m} {per_user(popular, m).mean():.3f}" for m in METRICS))
-        findings.append(Finding(dataset, count_inside(cells) or NOT_REPRODUCED, lines))
+        findings.append(Finding(dataset, judge_cells(cells), lines))
     return findings
 
 
@@ -76,51 +68,49 @@ def describe_cells(cells: Sequence[Cell]) -> str:
     )
 
 
-def count_inside(cells: Sequence[Cell]) -> str:
-    """Return the status of printed values: reproduced if all are inside, in part if some are, else nothing."""
+def judge_cells(cells: Sequence[Cell]) -> Status:
+    """Return the status of printed values: reproduced if all are inside our intervals, in part if some are."""
     inside = [cell.verdict == "inside" for cell in cells]
-    return REPRODUCED if all(inside) else IN_PART if any(inside) else ""
+    return grade(all(inside), any(inside))
 
 
 def _compare(
     results: Path, table: int, dataset: str, pairs: Sequence[tuple[str, str]], metrics: Sequence[str]
 ) -> Finding:
-    """Test whether the first model of each pair is the better one, by the metrics that the paper claims it for."""
-    signs: list[str] = []
-    lines, missing, has_one_seed = [], [], False
+    """Test whether the first model of each pair is the better one."""
+    signs: set[str] = set()
+    lines, missing, note = [], [], ""
     for pair in pairs:
-        folders = [published_seeds(results, f"table{table}", dataset, model) for model in pair]
+        seeds = {model: published_seeds(results, f"table{table}", dataset, model) for model in pair}
         names = " − ".join(MODELS[model].name for model in pair)
-        if not all(folders):
+        if not all(seeds.values()):
             missing.append(names)
             continue
-        texts = []
-        for metric in metrics:
-            test = paired_test(*(per_user(seeds, metric) for seeds in folders))
-            first, second = (_printed(table, dataset, model, metric) for model in pair)
-            paper = None if first is None or second is None else first - second
-            sign = get_sign(test.low, test.high, paper is None or test.low <= paper <= test.high)
-            text = f"{metric} {format_difference(test)} `{sign}`" + ("" if paper is None else f", paper {paper:+.3f}")
-            if paper is None or paper > 0:
-                signs.append(sign)
-            else:
-                text += ", not counted"
-            texts.append(text)
-        has_one_seed |= any(
-            len(seeds) == 1 and is_stochastic(model) for model, seeds in zip(pair, folders, strict=True)
-        )
-        lines.append(f"{names}: {'; '.join(texts)}; seeds: {' and '.join(str(len(seeds)) for seeds in folders)}")
+        tests = [_test_metric(table, dataset, seeds, metric) for metric in metrics]
+        signs |= {sign for sign, _ in tests if sign}
+        counts = " and ".join(str(len(folders)) for folders in seeds.values())
+        lines.append(f"{names}: {'; '.join(text for _, text in tests)}; seeds: {counts}")
+        if any(len(folders) == 1 and is_stochastic(model) for model, folders in seeds.items()):
+            note = " (one seed)"
     if not signs:
         return Finding(dataset)
     if missing:
-        lines.append(f"{NOT_TESTED}: {', '.join(missing)}")
-    return Finding(dataset, _judge_signs(set(signs), not missing), lines, " (one seed)" if has_one_seed else "")
+        lines.append(f"{Status.NOT_TESTED}: {', '.join(missing)}")
+    status = Status.UNDECIDED if signs == {"?"} else grade(signs == {"+"} and not missing, "+" in signs)
+    return Finding(dataset, status, lines, note)
 
 
-def _judge_signs(signs: set[str], is_complete: bool) -> str:
-    if signs == {"+"} and is_complete:
-        return REPRODUCED
-    return IN_PART if "+" in signs else UNDECIDED if signs == {"?"} else NOT_REPRODUCED
+def _test_metric(table: int, dataset: str, seeds: Mapping[str, Sequence[Path]], metric: str) -> tuple[str, str]:
+    """Return the sign of the difference of two models, and its text. The paper's opposite claims have no sign."""
+    test = paired_test(*(per_user(folders, metric) for folders in seeds.values()))
+    first, second = (_printed(table, dataset, model, metric) for model in seeds)
+    if first is None or second is None:
+        sign = get_sign(test.low, test.high, is_open=True)
+        return sign, f"{metric} {format_difference(test)} `{sign}`"
+    paper = first - second
+    sign = get_sign(test.low, test.high, is_open=test.low <= paper <= test.high)
+    text = f"{metric} {format_difference(test)} `{sign}`, paper {paper:+.3f}"
+    return (sign, text) if paper > 0 else ("", f"{text}, not counted")
 
 
 def _printed(table: int, dataset: str, model: str, metric: str) -> float | None:
