@@ -71,7 +71,7 @@ class CMN(TorchRecommender):
         super().fit(training)
 
     def set_neighborhoods(self, matrix: csr_matrix) -> None:
-        """Set every N(j) to the users of column j of a matrix [n_users, n_items] of interactions."""
+        """Set every N(j) to the users of column j of a matrix [n_users, n_items]."""
         columns = matrix.tocsc()
         columns.sort_indices()
         self.item_offsets = torch.from_numpy(columns.indptr).long()
@@ -122,7 +122,7 @@ class CMN(TorchRecommender):
         return dense.view(self.hops, *candidates.shape, -1)
 
     def _blocks(self, users: Tensor, candidates: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Split the pairs of users [B] and candidates [B, C] into blocks of about MAX_ENTRIES neighbors."""
+        """Split pairs of users [B] and candidates [B, C] into blocks of about MAX_ENTRIES neighbors."""
         pair_users, pair_items = users.repeat_interleave(candidates.shape[1]), candidates.flatten()
         items = pair_items.cpu()
         ends = (self.item_offsets[items + 1] - self.item_offsets[items]).cumsum(0)
@@ -131,7 +131,7 @@ class CMN(TorchRecommender):
         return (block for block in blocks if len(block[0]))
 
     def _hops(self, users: Tensor, items: Tensor) -> tuple[Tensor, list[Tensor], Neighborhoods]:
-        """Compute the scores [P] of P pairs, the attention [E] of every hop, and the neighborhoods."""
+        """Compute the scores [P] of pairs, every hop's attention [E], and the neighborhoods."""
         neighborhoods = self._find_neighborhoods(users, items)
         memory, external = self.memory(neighborhoods.users), self.external(neighborhoods.users)
         user, item = self.memory(users), self.items(items)  # [P, d]

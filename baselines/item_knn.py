@@ -65,7 +65,10 @@ class ItemKNN:
 def _keep_largest_in_row(
     rows: IntArray, columns: IntArray, values: NDArray[np.float64], n_kept: int, shape: tuple[int, int]
 ) -> csr_matrix:
-    """Create a matrix from the `n_kept` largest entries of each row; rows, columns and values are [n]."""
+    """Create a matrix from the `n_kept` largest entries of each row.
+
+    `rows`, `columns` and `values` [n] are the entries.
+    """
     order = np.lexsort((columns, -values, rows))
     rows, columns, values = rows[order], columns[order], values[order]
     position = np.arange(len(rows)) - np.searchsorted(rows, rows)  # within its row

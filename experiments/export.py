@@ -1,18 +1,19 @@
-"""Write a task for somebody else's program: `python -m sdmr.experiments.export dataset=ml-100k to=DIR`.
+"""Write a task for another program: `sdmr export dataset=ml-100k to=DIR`.
 
-DIR/NAME/ holds the split and the candidates three times, NAME being the data set's, or what `name=NAME` says:
+DIR/NAME/ holds the split and the candidates three times. NAME is the data set's, or that of `name=NAME`.
 
-- `NAME.train.rating`, `NAME.test.rating` and `NAME.test.negative`, the layout of He et al. (2017), and the validation
-  items apart, in `NAME.valid.rating` and `NAME.valid.negative`. Not of baskets: the layout knows one test item a user;
-- `NAME.train.inter`, `NAME.valid.inter` and `NAME.test.inter`, RecBole's atomic files: `data_path: DIR`,
-  `dataset: NAME`, `benchmark_filename: [train, valid, test]`. A basket is a `session_id`. RecBole 1.2.1 has an ml-100k
-  of its own and reads that one whatever `data_path` says: give another name;
+- `NAME.train.rating`, `NAME.test.rating` and `NAME.test.negative`: the layout of He et al. (2017). The validation items
+  are apart, in `NAME.valid.rating` and `NAME.valid.negative`. Data with baskets have no such files, since the layout
+  knows one test item a user.
+- `NAME.train.inter`, `NAME.valid.inter` and `NAME.test.inter`: RecBole's atomic files. Its settings are
+  `data_path: DIR`, `dataset: NAME`, `benchmark_filename: [train, valid, test]`. A basket is a `session_id`. RecBole
+  1.2.1 reads its own ml-100k whatever `data_path` says, so choose another name.
 - `interactions.parquet` (part, user, item, time, basket) and `candidates.parquet` (part, instance, user, candidate,
   is_target).
 
-Users and items are numbered from 0, as everywhere in this suite. Times are no seconds: they sort a user's history (or a
-basket), no more; with `protocol.test_item=random` two held-out items next to each other may be the wrong way round. An
-instance, for `sdmr.experiments.score`, is a row of `NAME.test.inter`, numbered from 0.
+Users and items are numbered from 0. Times are no seconds: they only sort a user's history, or a basket. With
+`protocol.test_item=random` two held-out items next to each other may be in the wrong order. An instance is a row of
+`NAME.test.inter`, numbered from 0; `sdmr score` reads scores by these numbers.
 """
 
 from __future__ import annotations
@@ -23,54 +24,69 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from sdmr.datasets.files import write_atomic
 from sdmr.datasets.task import HeldOut, Task
-from sdmr.experiments.configs import taken_from
-from sdmr.experiments.execute import task_of
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.task import TaskOptions, compose_task
 from sdmr.harness.evaluation import check_not_empty
 
 ATOMIC = {"user": "user_id:token", "item": "item_id:token", "time": "timestamp:float", "basket": "session_id:token"}
 
 
-def export(task: Task, name: str, folder: Path) -> list[Path]:
-    """Write the task's files into `folder`/`name`; returns them. Raises DataError if nothing is held out."""
+class Options(TaskOptions):
+    to: str = Field(description="folder to write into")
+    name: str | None = Field(None, description="name of the files, by default the data set's")
+
+
+def main(options: Options) -> int:
+    task = compose_task(options.dataset, options.overrides).load_task()
+    print(*export_task(task, options.name or options.dataset, Path(options.to)), sep="\n")
+    return 0
+
+
+def export_task(task: Task, name: str, folder: Path) -> list[Path]:
+    """Write the task's files into `folder`/`name`, and return them. Raises DataError if nothing is held out."""
     check_not_empty(task.test)
     held_out = {"valid": task.training.validation, "test": task.test}
-    rows = _interactions(task)
+    rows = _tabulate_interactions(task)
     files: dict[str, bytes] = {}
-    for part, of in rows.groupby("part", sort=False):
+    for part, table in rows.groupby("part", sort=False):
         if "basket" not in rows:
-            files[f"{name}.{part}.rating"] = _tabbed(of.assign(rating=1)[["user", "item", "rating", "time"]], False)
-        table = of.drop(columns="part").rename(columns=ATOMIC)
-        files[f"{name}.{part}.inter"] = _tabbed(table, True)
+            files[f"{name}.{part}.rating"] = _format_tsv(
+                table.assign(rating=1)[["user", "item", "rating", "time"]], False
+            )
+        files[f"{name}.{part}.inter"] = _format_tsv(table.drop(columns="part").rename(columns=ATOMIC), True)
     if "basket" not in rows:
-        files |= {f"{name}.{part}.negative": _negatives(side) for part, side in held_out.items()}
-    files["interactions.parquet"] = _parquet(rows)
-    files["candidates.parquet"] = _parquet(pd.concat([_candidates(part, side) for part, side in held_out.items()]))
-    (folder / name).mkdir(parents=True, exist_ok=True)
+        files |= {f"{name}.{part}.negative": _format_negatives(side) for part, side in held_out.items()}
+    candidates = pd.concat([_tabulate_candidates(part, side) for part, side in held_out.items()])
+    files |= {"interactions.parquet": _format_parquet(rows), "candidates.parquet": _format_parquet(candidates)}
     for file, content in files.items():
         write_atomic(folder / name / file, content)
     return [folder / name / file for file in files]
 
 
-def _interactions(task: Task) -> pd.DataFrame:
-    """Every row of the data: part, user, item, time and, if there are any, basket; a part in the order of instances."""
+def _tabulate_interactions(task: Task) -> pd.DataFrame:
+    """Return every row of the data: part, user, item, time and, if there are any, basket.
+
+    The rows of a part are in the order of its instances.
+    """
     tables = []
-    # A held-out item stands before the training item of its place, the validation item before the test item.
-    for part, side, late in (
+    # A held-out item comes before the training item of its position, the validation item before the test item.
+    for part, side, delay in (
         ("train", task.training.instances, 2),
         ("valid", task.training.validation, 0),
         ("test", task.test, 1),
     ):
-        columns = {"user": side.users, "item": side.targets, "time": 3 * side.contexts.position + late}
+        columns = {"user": side.users, "item": side.targets, "time": 3 * side.contexts.position + delay}
         tables.append(pd.DataFrame({"part": part, **columns, "basket": side.contexts.start}))
     rows = pd.concat(tables, ignore_index=True)
     return rows if task.training.instances.has_baskets else rows.drop(columns="basket")
 
 
-def _candidates(part: str, side: HeldOut) -> pd.DataFrame:
-    """[instances × candidates] rows."""
+def _tabulate_candidates(part: str, side: HeldOut) -> pd.DataFrame:
+    """Return [instances × candidates] rows."""
     number = side.candidates.shape[1]
     columns = {
         "instance": np.arange(len(side)).repeat(number),
@@ -81,35 +97,22 @@ def _candidates(part: str, side: HeldOut) -> pd.DataFrame:
     return pd.DataFrame({"part": part, **columns})
 
 
-def _negatives(side: HeldOut) -> bytes:
-    """A line an instance: (user,target) and the other candidates."""
+def _format_negatives(side: HeldOut) -> bytes:
+    """Return a line an instance: (user,target) and the other candidates."""
     others = side.candidates[side.candidates != side.targets[:, None]].reshape(len(side), -1)
     pairs = zip(side.users.tolist(), side.targets.tolist(), others.tolist(), strict=True)
     return "".join(f"({user},{target})\t" + "\t".join(map(str, row)) + "\n" for user, target, row in pairs).encode()
 
 
-def _tabbed(table: pd.DataFrame, header: bool) -> bytes:
+def _format_tsv(table: pd.DataFrame, header: bool) -> bytes:
     return table.to_csv(None, sep="\t", header=header, index=False, lineterminator="\n").encode()
 
 
-def _parquet(table: pd.DataFrame) -> bytes:
+def _format_parquet(table: pd.DataFrame) -> bytes:
     content = io.BytesIO()
     table.to_parquet(content, index=False)
     return content.getvalue()
 
 
-def main() -> int:
-    try:
-        given, overrides = taken_from(sys.argv[1:], ("to", "name"))
-        if "to" not in given:
-            sys.exit("say to=DIR, the folder to write into, and dataset=NAME")
-        task, run = task_of(overrides)
-        paths = export(task, given.get("name", run.dataset), Path(given["to"]))
-    except ValueError as error:
-        sys.exit(str(error))
-    print(*paths, sep="\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(["export", *sys.argv[1:]]))

@@ -1,88 +1,141 @@
-"""Rank by scores made elsewhere: `python -m sdmr.experiments.score scores=FILE dataset=ml-100k name=SASRec`.
+"""Rank by scores made elsewhere: `sdmr score scores=FILE dataset=ml-100k name=SASRec`.
 
-FILE is parquet or csv with the columns instance, candidate and score: one row for every test instance and candidate of
-an export's `candidates.parquet`, in any order, higher is better. The record is that of a run, tie bounds included;
-without `name` it is known by the file's name.
+FILE is parquet or csv with the columns instance, candidate and score. It has one row for every test instance and
+candidate of an export's `candidates.parquet`, in any order; a higher score is better. The record is that of a run, tie
+bounds included. Without `name` the file's name names it.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import compute_sha256
 from sdmr.datasets.parsing import Layout, check_no_duplicates, open_raw, read_columns
 from sdmr.datasets.task import HeldOut
-from sdmr.experiments.configs import taken_from, ties_of
-from sdmr.experiments.execute import by_novelty, deviations, result_line, task_of
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.deviations import list_deviations
+from sdmr.experiments.core.execute import metrics_by_novelty
+from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.plan import read_tie_policy
+from sdmr.experiments.core.record import Environment, Record, TieCounts, save_record
+from sdmr.experiments.core.run import Run
+from sdmr.experiments.core.store import RANKS, RECORD
+from sdmr.experiments.core.task import TaskOptions, compose_task
+from sdmr.experiments.run import describe_result
 from sdmr.harness.evaluation import check_not_empty
-from sdmr.harness.files import save_arrays, save_json
+from sdmr.harness.files import save_arrays
 from sdmr.harness.metrics import count_ranks, count_ties, summarize
-from sdmr.harness.protocol import Protocol
-from sdmr.harness.records import collect_environment, compute_run_key
+from sdmr.harness.records import collect_environment, compute_run_key, get_peak_memory
 
 COLUMNS: dict[str, type[int] | type[float] | type[str]] = {"instance": int, "candidate": int, "score": float}
 
 
-def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
-    """[n, C] the file's scores of the instances' candidates.
+class Options(TaskOptions):
+    scores: str = Field(description="file of scores, parquet or csv")
+    name: str | None = Field(None, description="name of the model, by default that of the file")
+    runs: str = Field("runs", description="folder of this machine's records")
 
-    Raises DataError at the first row that is unknown, stands there twice, or has no finite score; or if one is missing;
-    or if there are no instances.
+
+def main(options: Options) -> int:
+    path = Path(options.scores)
+    name = path.name.partition(".")[0] if options.name is None else options.name
+    record, folder = score(path, compose_task(options.dataset, options.overrides, Path(options.runs)), name)
+    print(describe_result(record, folder, read_tie_policy(options.overrides)))
+    for metric, values in record.metrics().items():
+        print(f"{metric:8}" + "  ".join(f"{policy} {value:.4f}" for policy, value in values.items()))
+    return 0
+
+
+def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
+    """Rank by the scores in a file, on the task of a run. Returns the record, which is written, and its folder.
+
+    Raises UsageError for a name that is a path, and for a protocol that ranks other candidates than the split's.
+    """
+    start = time.perf_counter()
+    if Path(name).name != name or name in ("", ".."):
+        raise UsageError(f"name={name}: expected the name of a model, not a path")
+    if run.protocol.candidates == "all":
+        raise UsageError("protocol.candidates=all: only the candidates of the split can be scored, 100 or 99")
+    task = run.load_task()
+    scores = read_scores(path, task.test)
+    ranks = count_ranks(scores, task.test.target_columns, keep_sort_position=run.protocol.keeps_sort_position)
+    config = {key: run.config[key] for key in ("dataset", "split_seed", "protocol")} | {"scores": path.name}
+    digest = compute_sha256(path)
+    folder = run.folder.with_name(f"{name}-{compute_run_key(config, run.data, digest)}")
+    record = Record(
+        run=folder.name,
+        model=name,
+        dataset=run.dataset,
+        config=config,
+        data=run.data,
+        source=digest,
+        deviations=list_deviations(run),
+        validation={},
+        test=summarize(ranks),
+        ties=TieCounts.model_validate(count_ties(ranks)),
+        seconds={"rank": time.perf_counter() - start},
+        peak_memory_mib=get_peak_memory(),
+        environment=Environment.model_validate(collect_environment()),
+        **metrics_by_novelty(task, ranks),
+    )
+    save_arrays(folder / RANKS, users=task.test.users, **ranks.to_arrays())
+    save_record(record, folder / RECORD)
+    return record, folder
+
+
+def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
+    """Return the file's scores of the instances' candidates: [n, C].
+
+    Raises DataError at the first row that is unknown, a duplicate, or has no finite score; if a row is missing; and if
+    there are no instances.
     """
     check_not_empty(instances)
-    table, first_line = _read(path)
+    table, first_line = _read_table(path)
     instance, candidate, scores = (table[name].to_numpy() for name in COLUMNS)
+    n_candidates = instances.candidates.shape[1]
     # Rows of candidates are sorted, and so are the keys, row after row.
     n_items = 1 + int(instances.candidates.max())
     keys = (np.arange(len(instances))[:, None] * n_items + instances.candidates).ravel()
-    unknown = (instance < 0) | (instance >= len(instances)) | (candidate < 0) | (candidate >= n_items)
-    of_row, of_column = (np.where(unknown, 0, given).astype(np.int64) for given in (instance, candidate))
-    key = of_row * n_items + of_column
-    place = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
-    unknown |= keys[place] != key
-    if unknown.any():
-        row = int(unknown.argmax())
+    is_unknown = (instance < 0) | (instance >= len(instances)) | (candidate < 0) | (candidate >= n_items)
+    rows, columns = (np.where(is_unknown, 0, values).astype(np.int64) for values in (instance, candidate))
+    key = rows * n_items + columns
+    index = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
+    is_unknown |= keys[index] != key
+    if is_unknown.any():
+        row = int(is_unknown.argmax())
         raise DataError(
             f"{path}, line {row + first_line}: item {candidate[row]} is no candidate of instance {instance[row]}, "
-            f"expected one of the {instances.candidates.shape[1]} of an instance from 0 to {len(instances) - 1}"
+            f"expected one of the {n_candidates} of an instance from 0 to {len(instances) - 1}"
         )
     check_no_duplicates(path, table, ["instance", "candidate"], first_line)
     if not np.isfinite(scores).all():
         row = int((~np.isfinite(scores)).argmax())
         raise DataError(f"{path}, line {row + first_line}: the score is {scores[row]}, expected a finite number")
     if len(table) < len(keys):
-        is_there = np.zeros(len(keys), dtype=bool)
-        is_there[place] = True
-        number, column = divmod(int((~is_there).argmax()), instances.candidates.shape[1])
+        is_missing = np.ones(len(keys), dtype=bool)
+        is_missing[index] = False
+        number, column = divmod(int(is_missing.argmax()), n_candidates)
         raise DataError(
             f"{path}: found {len(table)} rows, expected {len(keys)}; the first missing one is instance {number}, "
             f"candidate {instances.candidates[number, column]}"
         )
-    found = np.empty(len(keys), dtype=scores.dtype)
-    found[place] = scores
-    return found.reshape(instances.candidates.shape)
+    ordered = np.empty(len(keys), dtype=scores.dtype)
+    ordered[index] = scores
+    return ordered.reshape(instances.candidates.shape)
 
 
-def _read(path: Path) -> tuple[pd.DataFrame, int]:
-    """The file's three columns, and the line number of the first row (of parquet, which has no lines, 1)."""
+def _read_table(path: Path) -> tuple[pd.DataFrame, int]:
+    """Return the file's three columns, and the line number of its first row; parquet has no lines and counts from 1."""
     if path.suffix == ".parquet":
-        try:
-            table = pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} cannot be read: {error}") from error
-        for name, kind in COLUMNS.items():
-            is_kind = pd.api.types.is_integer_dtype if kind is int else pd.api.types.is_float_dtype
-            if name not in table or not is_kind(table[name]):
-                found = ", ".join(f"{column} ({dtype})" for column, dtype in table.dtypes.items())
-                raise DataError(f"{path}: found columns {found}, expected instance, candidate (int) and score (float)")
-        return table[list(COLUMNS)], 1
+        return _read_parquet(path), 1
     with open_raw(path) as raw:
         header = raw.readline().decode("utf-8-sig", errors="replace").strip().split(",")
     if not set(COLUMNS) <= set(header) or len(set(header)) < len(header):
@@ -91,58 +144,18 @@ def _read(path: Path) -> tuple[pd.DataFrame, int]:
     return read_columns(path, layout, list(COLUMNS)), 2
 
 
-def score(path: Path, overrides: list[str], name: str) -> tuple[dict[str, Any], Path]:
-    """The record of the scores in `path`, which is written, and its folder.
-
-    Raises ValueError for overrides that ranking does not heed, and for a name that is a path.
-    """
-    for key in (override.lstrip("+").partition("=")[0] for override in overrides):
-        is_heeded = key in ("dataset", "split_seed", "runs") or key.startswith(("dataset.", "protocol."))
-        if not is_heeded or key == "protocol.select_on":
-            raise ValueError(f"{key} has no effect here: the scores are there already, and the test items are ranked")
-    if Path(name).name != name or name in ("", ".."):
-        raise ValueError(f"name={name}: expected the name of a model, not a path")
-    task, run = task_of(overrides)
-    protocol = Protocol(**run.config["protocol"])
-    if protocol.candidates == "all":
-        raise ValueError("protocol.candidates=all: only the candidates of the split can be scored, 100 or 99")
-    scores = read_scores(path, task.test)
-    ranks = count_ranks(scores, task.test.target_columns, keep_sort_position=protocol.keeps_sort_position)
-    config = {key: run.config[key] for key in ("dataset", "split_seed", "protocol")} | {"scores": path.name}
-    digest = compute_sha256(path)
-    folder = run.folder.parent / f"{name}-{compute_run_key(config, run.data, digest)}"
-    record = {
-        "model": name,
-        "dataset": run.dataset,
-        "config": config,
-        "data": run.data,
-        "scores": digest,
-        "deviations": deviations(run),
-        "test": summarize(ranks),
-        "ties": count_ties(ranks),
-        **by_novelty(task, ranks),
-        "environment": collect_environment(),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    save_arrays(folder / "ranks.npz", users=task.test.users, **ranks.to_arrays())
-    save_json(record, folder / "record.json")
-    return record, folder
-
-
-def main() -> int:
+def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        given, overrides = taken_from(sys.argv[1:], ("scores", "name"))
-        if "scores" not in given:
-            sys.exit("say scores=FILE, parquet or csv, and dataset=NAME")
-        path = Path(given["scores"])
-        record, folder = score(path, overrides, given.get("name", path.name.partition(".")[0]))
-    except ValueError as error:
-        sys.exit(str(error))
-    print(result_line(record, folder, ties_of(overrides)))
-    for metric, readings in record["test"].items():
-        print(f"{metric:8}" + "  ".join(f"{reading} {value:.4f}" for reading, value in readings.items()))
-    return 0
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    for name, dtype in COLUMNS.items():
+        is_type = pd.api.types.is_integer_dtype if dtype is int else pd.api.types.is_float_dtype
+        if name not in table or not is_type(table[name]):
+            columns = ", ".join(f"{column} ({dtype})" for column, dtype in table.dtypes.items())
+            raise DataError(f"{path}: found columns {columns}, expected instance, candidate (int) and score (float)")
+    return table[list(COLUMNS)]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(["score", *sys.argv[1:]]))

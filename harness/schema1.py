@@ -22,6 +22,7 @@ TARGETS = {
     "datasets.ta_feng.ta_feng": "sdmr.datasets.ta_feng.load_ta_feng",
     "datasets.tables.csv_file": "sdmr.datasets.tabular.load_csv",
     "datasets.tables.inter_file": "sdmr.datasets.tabular.load_inter",
+    "experiments.id_order.IdOrder": "sdmr.experiments.report.id_order.IdOrder",
 }
 ARGUMENTS = {  # of this suite's classes and functions
     # training
@@ -49,6 +50,22 @@ PROTOCOL_VALUES = {("select_on", "dev"): "validation"}
 HISTORY = {"development": "validation", "development_hit": "validation_hit"}
 RECORD = {"development": "validation", "departures": "deviations"}
 RANKS = {"place": "sort_position"}
+# One class held both the paper's model and the released one. Class -> the paper's choice of each difference; records
+# from before a difference was known lack it, and had the paper's choice.
+PAPER_CHOICES: dict[str, dict[str, Any]] = {
+    "SDP": {"distance": "square", "dropout": 0.0, "dropout_at_test": "off", "initialization": "he"},
+    "SDM": {
+        "dropout": 0.0,
+        "dropout_at_test": "off",
+        "value_layer": "nothing",
+        "gate_update": "distance",
+        "padding": "excluded",
+        "short_context": "padded",
+        "initialization": "he",
+    },
+    "SDMR": {"dropout": 0.0, "dropout_at_test": "off", "part_mode": "evaluation"},
+}
+SHARED_ARGUMENTS = {"SDP": {"dropout"}, "SDM": {"dropout"}, "SDMR": set[str]()}  # of the paper's class, too
 
 
 def translate_record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +77,9 @@ def translate_record(record: Mapping[str, Any]) -> dict[str, Any]:
         config = {key: _translate_arguments(value) for key, value in new["config"].items()}
         if "protocol" in config:
             config["protocol"] = _translate_protocol(config["protocol"])
+        if isinstance(config.get("model"), Mapping) and "_target_" in config["model"]:
+            config["model"] = _split_variant(config["model"], _is_released(config["model"]))
+            new["model"] = config["model"]["_target_"]
         new["config"] = config
     if "deviations" in new:
         new["deviations"] = _translate_protocol(new["deviations"])
@@ -93,6 +113,37 @@ def _translate_arguments(value: Any) -> Any:
         return new
     is_ours = new["_target_"].split(".")[0] in PACKAGES
     return _rename(new | {"_target_": translate_target(new["_target_"])}, ARGUMENTS if is_ours else {})
+
+
+def _split_variant(model: Mapping[str, Any], is_released: bool) -> dict[str, Any]:
+    """Return the config of the paper's class or, with every difference, of the released one; parts likewise."""
+    name = model["_target_"].rpartition(".")[2]
+    values = {key: value for key, value in model.items() if key != "variant"}
+    if name not in PAPER_CHOICES:
+        return values
+    parts = {key: _split_variant(value, is_released) for key, value in values.items() if _is_model(value)}
+    choices = PAPER_CHOICES[name]
+    if is_released:
+        values = choices | values | {"_target_": f"sdmr.models.released.Released{name}"}
+        if values.get("combine") == "sum":  # under which they had no effect
+            values |= choices
+    else:
+        values = {key: value for key, value in values.items() if key not in choices or key in SHARED_ARGUMENTS[name]}
+        values |= {key: choices[key] for key in SHARED_ARGUMENTS[name] if key not in values}
+    return values | parts
+
+
+def _is_released(model: Mapping[str, Any]) -> bool:
+    """Return whether the model or a part of it has a choice that the paper's class has no argument for."""
+    name = model["_target_"].rpartition(".")[2]
+    choices = {key: value for key, value in PAPER_CHOICES.get(name, {}).items() if key not in SHARED_ARGUMENTS[name]}
+    differs = any(model.get(key, value) != value for key, value in choices.items())
+    parts = any(_is_released(value) for value in model.values() if _is_model(value))
+    return differs or model.get("variant") == "released" or (name == "SDMR" and parts)
+
+
+def _is_model(value: Any) -> bool:
+    return isinstance(value, Mapping) and str(value.get("_target_")).rpartition(".")[2] in PAPER_CHOICES
 
 
 def _translate_protocol(choices: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,79 +2,52 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 import torch
 from torch import Tensor, nn
 
 from sdmr.harness.kernels.rows import gather
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.embedding import Embedding
-from sdmr.harness.training.layers import Dropout, init_he_normal, init_lecun_uniform, init_torch_bias
+from sdmr.harness.training.layers import Dropout, init_he_normal, init_lecun_uniform
 from sdmr.harness.training.optimizer import OptimizationConfig
-from sdmr.models.kernels.autograd import squared_distances, tanh
-from sdmr.models.variant import AS_RELEASED, Differences, Variant, check_choices, resolve_differences
+from sdmr.models.kernels.autograd import compute_squared_distances, tanh
 
 
 class SDP(TorchRecommender):
-    """A signed distance between user u and item j, learned by a perceptron.
+    """Score a pair by a signed distance that a perceptron learns.
+
+    For user u and item j:
 
     e⁰ = [u; v_j]                                (Eq. 1)
     e^l = tanh(W^l e^(l−1) + b^l), l = 1 … L     (Eq. 2-4)
     e^(L+1) = e^L ⊙ e^L                          (Eq. 5)
     o = w_oᵀ e^(L+1) + b_o, score = −o           (Eq. 6)
 
-    The first layer maps 2d to d, each further one halves. It starts as [I, −I], so that e¹ = tanh(u − v_j), and the
-    embeddings as normal with standard deviation 1/d: the paper gives no initialization, this is the one its authors
-    released but for the biases. Otherwise, too, their code differs, which is `variant: released`: see `__init__`.
+    The first layer maps 2d to d, each further one halves. The paper gives no initialization. This is that of the
+    authors' code except for the biases, which start at 0: the first layer starts as [I, −I], so that
+    e¹ = tanh(u − v_j), and the embeddings as normal with standard deviation 1/d. `sdmr.models.released` has the other
+    differences of their code.
     """
-
-    DIFFERENCES: ClassVar[Differences] = {
-        "distance": ("square", "absolute"),
-        "dropout": (0.0, 0.2),
-        "dropout_at_test": ("off", "off"),
-        "initialization": ("he", "torch"),
-        "optimization": (OptimizationConfig(regularization=0.01, negatives="hardest"), AS_RELEASED),
-    }
 
     def __init__(
         self,
         dim: int = 64,
         layers: int = 1,
-        variant: Variant = "paper",
-        distance: Literal["square", "absolute"] | None = None,
-        dropout: float | None = None,
-        dropout_at_test: Literal["off", "on"] | None = None,
-        initialization: Literal["he", "torch"] | None = None,
-        optimization: OptimizationConfig | None = None,
+        dropout: float = 0.0,
+        optimization: OptimizationConfig = OptimizationConfig(regularization=0.01, negatives="hardest"),
     ) -> None:
-        """`dim`: d, the embedding size. `layers`: L ≥ 1; d must be divisible by 2^(L − 1).
+        """Set the options.
 
-        None is the variant's choice (paper | released). `distance`: square | absolute, |e| for e ⊙ e in Eq. 5.
-        `dropout`: 0 | 0.2, after the first layer, and not at test (`dropout_at_test`).
-        `initialization`: he | torch, the biases start at 0, or as PyTorch makes them. `optimization`: see
-        `sdmr.models.variant`.
+        Args:
+            dim: d, the embedding size.
+            layers: L ≥ 1; d must be divisible by 2^(L − 1).
+            dropout: The probability of dropout after the first layer, in training; 0 in the paper.
+            optimization: How to train.
         """
-        choices = resolve_differences(
-            self.DIFFERENCES,
-            variant,
-            distance=distance,
-            dropout=dropout,
-            dropout_at_test=dropout_at_test,
-            initialization=initialization,
-            optimization=optimization,
-        )
-        super().__init__(choices.optimization)
-        check_choices(
-            self,
-            distance=(choices.distance, ("square", "absolute")),
-            initialization=(choices.initialization, ("he", "torch")),
-        )
-        self.variant, self.distance, self.initialization = variant, choices.distance, choices.initialization
-        self.dropout = Dropout(choices.dropout, choices.dropout_at_test)
+        super().__init__(optimization)
         if layers < 1 or dim % 2 ** (layers - 1):
             raise ValueError(f"SDP needs layers ≥ 1 and a dim divisible by 2^(layers − 1), not {layers} and {dim}")
-        self.dim, self.layers = dim, layers
+        self.dim, self.layers, self.dropout = dim, layers, Dropout(dropout)
 
     def build(self, n_users: int, n_items: int) -> None:
         d = self.dim
@@ -92,14 +65,24 @@ class SDP(TorchRecommender):
         for layer in further:
             init_he_normal(layer)
         init_lecun_uniform(self.output)
-        if self.initialization == "torch":
-            init_torch_bias(self.first_item, fan_in=2 * d)
-            for layer in further:
-                init_torch_bias(layer)
-        # BPR cancels b_o. What is left of its gradient is rounding noise, which Adam would amplify.
+        # BPR cancels b_o. Its gradient would be rounding noise, which Adam amplifies.
         self.output.bias.requires_grad_(False)
 
-    def _first(self, users: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def distances(self, users: Tensor, candidates: Tensor) -> Tensor:
+        """Compute e^(L+1) of Eq. 5: [B, C, d / 2^(L−1)]."""
+        user, item, item_index = self._first_layer(users, candidates)
+        e = self.dropout(tanh(user[:, None] + gather(item, item_index)))
+        for layer in self.further:
+            e = tanh(layer(e))
+        return self._square(e)
+
+    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        if self._uses_kernel:  # the same in less time
+            distances = compute_squared_distances(*self._first_layer(users, candidates), self.output.weight[0])
+            return -distances - self.output.bias
+        return -self.output(self.distances(users, candidates)).squeeze(-1)
+
+    def _first_layer(self, users: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the two summands of W¹e⁰ + b¹ in Eq. 2.
 
         Returns:
@@ -109,16 +92,11 @@ class SDP(TorchRecommender):
         (item,) = self.items.project_unique((self.first_item, candidates))
         return self.first_user(self.users(users)), *item
 
-    def distances(self, users: Tensor, candidates: Tensor) -> Tensor:
-        """Compute e^(L+1) of Eq. 5: [B, C, d / 2^(L−1)]."""
-        user, item, item_index = self._first(users, candidates)
-        e = self.dropout(tanh(user[:, None] + gather(item, item_index)))
-        for layer in self.further:
-            e = tanh(layer(e))
-        return e.square() if self.distance == "square" else e.abs()
+    def _square(self, e: Tensor) -> Tensor:
+        """Compute e ⊙ e of Eq. 5."""
+        return e.square()
 
-    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
-        is_as_in_paper = self.layers == 1 and self.distance == "square" and not self.dropout.is_on
-        if is_as_in_paper and self.output.weight.device.type == "cpu":  # the same in less time
-            return -squared_distances(*self._first(users, candidates), self.output.weight[0]) - self.output.bias
-        return -self.output(self.distances(users, candidates)).squeeze(-1)
+    @property
+    def _uses_kernel(self) -> bool:
+        """Return whether one compiled function computes the scores now."""
+        return self.layers == 1 and not self.dropout.is_on and self.output.weight.device.type == "cpu"

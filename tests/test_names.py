@@ -12,19 +12,7 @@ import yaml
 
 CHECKOUT = Path(__file__).parents[1]
 FOLDERS = ("datasets", "harness", "models", "baselines", "experiments", "tests")
-REPLACED = set(
-    """
-    OF_THE_DATASET KINDS model_of class_of config_of refuse_other_kinds with_own_classes taken_from ties_of told IDENTITY
-    OF_THE_PAPER task_of departures _noting_failure told_when_cut_off own_seconds seconds_in_all by_novelty _trained
-    _has_lost_its_model _searched at_least_one heeded refuse_ignored _in_its_own_process _end_with_parent chosen NotChosen
-    FILES given plain rounds later carried searched whole of_multirun of_search FIRST_TO_LAST job has_seed
-    told_comparisons wanted chosen_beside ranks_beside NOT_OF_THE_RANKED _ranked ORDER RULE OWN THEIRS SHORT Place _better
-    _place _level _reading Source Wanted made_with tell_missing least of_function of_training _alone Optimisation
-    optimisation regularise regularisation halve_every select_by pull pull_outside READINGS refuse_none
-    refuse_dependence_on_order of_ranks Distinct sum_at each through observe of_e of_q of_keys of_x place before_sum mixed
-    short parts_in smallest largest Unseen latest write_whole development dev_item last_tie iterated
-    """.split()
-)
+REPLACED = set((CHECKOUT / "tests" / "replaced_names.txt").read_text(encoding="utf-8").split())
 REPLACED_FUNCTIONS = {"core", "find", "number", "publish"}  # good words for other things than these functions
 PREPOSITIONS = ("of", "by", "with", "without", "in", "on", "at", "to", "as", "through", "among", "beside", "below")
 IDIOMS = {"as_posix", "to_dict", "to_csv", "at_test", "on_epoch_end", "in_features", "as_tensor"}

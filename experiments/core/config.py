@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from sdmr.experiments.core.options import UsageError, explain_validation_error
-from sdmr.experiments.core.registry import MODELS, check_recommender, get_model, import_class
+from sdmr.experiments.core.registry import NAMED_MODELS, check_recommender, get_model, import_class
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.training.optimizer import OptimizationConfig
 
@@ -93,7 +93,7 @@ def resolve_config(config: DictConfig, choices: Mapping[str, Any]) -> RunConfig:
     """
     dataset, model = str(choices["dataset"]), str(choices["model"])
     if model == UNSET:
-        raise ConfigError(f"model=... is missing; there are {', '.join(MODELS)}, or name a class: package.Class")
+        raise ConfigError(f"model=... is missing; there are {', '.join(NAMED_MODELS)}, or name a class: package.Class")
     try:
         settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
@@ -139,7 +139,7 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
             override = override.lstrip("+")
         key, equals, value = override.partition("=")
         if key in ("model", "model._target_") and equals:
-            names += [name for name in value.split(",") if "." in name or name in MODELS]
+            names += [name for name in value.split(",") if "." in name or name in NAMED_MODELS]
             override = f"model={value}"
         prepared.append(override)
     for name in names:
@@ -188,7 +188,7 @@ def register_configs() -> None:
     store.store(group="protocol", name="default", node=asdict(Protocol()))
     for choice in ("default", "tuned"):
         store.store(group="settings", name=choice, node={})
-    for name in MODELS:
+    for name in NAMED_MODELS:
         register_model(name)
 
 
@@ -224,8 +224,9 @@ def _build_config(target: str) -> Any:
         if name in SHARED_SETTINGS:
             arguments[name] = f"${{{name}}}"
         elif isinstance(parameter.default, OptimizationConfig):
-            shared = {key: f"${{{key}}}" for key in SHARED_SETTINGS if hasattr(parameter.default, key)}
-            arguments[name] = builds(OptimizationConfig, **asdict(parameter.default) | shared)
+            values, usual = asdict(parameter.default), asdict(OptimizationConfig())
+            shared = {key: f"${{{key}}}" for key in SHARED_SETTINGS if key in usual and values[key] == usual[key]}
+            arguments[name] = builds(OptimizationConfig, **values | shared)
         elif parameter.default is parameter.empty and hasattr(annotation, "fit") and hasattr(annotation, "score"):
             arguments[name] = _build_config(f"{annotation.__module__}.{annotation.__qualname__}")
     return builds(cls, **arguments, populate_full_signature=True)
@@ -264,7 +265,7 @@ def describe_arguments(names: Sequence[str] = ()) -> str:
     """Return the names of data sets, models and protocol options, and the arguments of the named models."""
     register_configs()
     lines = [f"  dataset=NAME: {', '.join(sorted(path.stem for path in (CONF / 'dataset').glob('*.yaml')))}"]
-    lines += [f"  model=NAME: {', '.join(MODELS)}, or package.Class", "  settings=default (default, tuned)"]
+    lines += [f"  model=NAME: {', '.join(NAMED_MODELS)}, or package.Class", "  settings=default (default, tuned)"]
     for name, annotation in get_type_hints(Protocol).items():
         choices = ", ".join(str(value) for value in get_args(annotation))
         lines.append(f"  protocol.{name}={getattr(Protocol, name)} ({choices})")

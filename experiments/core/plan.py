@@ -6,6 +6,7 @@ import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,6 +18,7 @@ from sdmr.experiments.core.parallel import run_all
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import Run, compose_run
+from sdmr.harness.metrics import TiePolicy
 
 # The longest run first; a model with parts last, since it waits for the runs of its parts.
 PRIORITY = {"sdm": 0, "sdp": 1, "sdmr": 3}
@@ -77,9 +79,17 @@ def check_overrides(overrides: Iterable[str], fixed: Sequence[str] = FIXED_KEYS)
             )
 
 
+@cache
 def is_stochastic(model: str) -> bool:
     """Return whether a model draws random numbers, as a user's own may. Others are run once."""
     return model not in MODELS or "optimization" in compose_config([f"model={model}"]).settings["model"]
+
+
+def read_tie_policy(overrides: Sequence[str]) -> TiePolicy:
+    """Return how the overrides read a tie."""
+    protocol = [override for override in overrides if override.lstrip("+").startswith("protocol.")]
+    tie_policy: TiePolicy = compose_config(["model=popularity", *protocol]).settings["protocol"]["tie_policy"]
+    return tie_policy
 
 
 def plan_runs(
@@ -92,8 +102,9 @@ def plan_runs(
     """Plan every model on every data set with seeds 0 to `seeds` − 1.
 
     With `settings="tuned"` a model that was never tuned on a data set is reported and left out; a user's class keeps
-    its constructor's settings.
+    its constructor's settings. Raises UsageError for an override that is not for such runs.
     """
+    check_overrides(overrides)
     planned = []
     for dataset in datasets:
         for model in models:
@@ -108,34 +119,49 @@ def plan_runs(
     return planned
 
 
-def find_or_train(planned: Iterable[PlannedRun], runs: Path, workers: int, train: bool = True) -> Findings:
+def find_or_train(
+    planned: Iterable[PlannedRun], runs: Path, workers: int, train: bool = True, use_published: bool = True
+) -> Findings:
     """Find the record of each planned run: this machine's, made if it is missing, else the published one.
 
     Prints how many runs are cached and how many are to be made, then each run as it ends. A run that fails is reported
-    with its error and does not stop the others.
+    with its error and does not stop the others. Without `use_published`, published records serve the estimate alone.
     """
     planned = list(dict.fromkeys(planned))
-    ready, failures = _compose(planned, runs)
+    ready, failures, absent = _compose(planned, runs)
     pending = [one for one, run in ready.items() if run.record is None]
+    if train:
+        print(f"{len(ready) - len(pending)} cached, {len(pending)} to run, {workers} workers", flush=True)
     if pending and train:
-        pending.sort(key=lambda one: PRIORITY.get(one.model, 2))
-        print(f"{len(ready) - len(pending)} runs cached, {len(pending)} to run, {workers} workers", flush=True)
+        pending.sort(key=lambda one: PRIORITY.get(one.model.removesuffix("-released"), 2))
         print(estimate_time(pending, workers), flush=True)
         failures |= _train(pending, runs, workers)
     found = {}
     for one in planned:
         if one in ready and ready[one].record is not None:
             found[one] = FoundRun(ready[one].folder)
-        elif one.published is not None and (one.published / "record.json").exists():
+        elif use_published and one.published is not None and (one.published / "record.json").exists():
             found[one] = FoundRun(one.published, is_published=True)
-    for one, error in failures.items():
-        if one not in found:
-            print(f"FAILED {one}: {error}", file=sys.stderr)
-    return Findings(found, {one: error for one, error in failures.items() if one not in found})
+    failures = {one: error for one, error in failures.items() if one not in found}
+    names = {one: one.dataset if one.dataset in absent else str(one) for one in failures}
+    for line in dict.fromkeys(f"FAILED {names[one]}: {error}" for one, error in failures.items()):
+        print(line, file=sys.stderr)
+    return Findings(found, failures)
 
 
-def _compose(planned: Sequence[PlannedRun], runs: Path) -> tuple[dict[PlannedRun, Run], dict[PlannedRun, str]]:
-    """Compose the runs. A data set that cannot be read is looked for once, since that may take a while."""
+def report_missing(planned: Sequence[PlannedRun], findings: Findings) -> None:
+    """Print how many planned runs have no record, and the command that makes the first of them."""
+    if missing := [one for one in planned if one not in findings.runs]:
+        print(f"{len(missing)} of {len(planned)} runs are missing; the first is\n  sdmr run {missing[0]}")
+
+
+def _compose(
+    planned: Sequence[PlannedRun], runs: Path
+) -> tuple[dict[PlannedRun, Run], dict[PlannedRun, str], set[str]]:
+    """Return the composed runs, the errors of the others, and the data sets that cannot be read.
+
+    Such a data set is looked for once, since that may take a while.
+    """
     ready: dict[PlannedRun, Run] = {}
     failures: dict[PlannedRun, str] = {}
     absent: dict[str, str] = {}
@@ -149,7 +175,7 @@ def _compose(planned: Sequence[PlannedRun], runs: Path) -> tuple[dict[PlannedRun
             failures[one] = absent[one.dataset] = str(error)
         except UsageError as error:
             failures[one] = str(error)
-    return ready, failures
+    return ready, failures, set(absent)
 
 
 def _train(pending: Sequence[PlannedRun], runs: Path, workers: int) -> dict[PlannedRun, str]:
@@ -166,8 +192,8 @@ def _train(pending: Sequence[PlannedRun], runs: Path, workers: int) -> dict[Plan
 
 def describe_outcome(planned: PlannedRun, record: Record) -> str:
     """Return a finished run in one line: settings, metrics, seconds."""
-    metrics = record.metrics()
-    values = " ".join(f"{name} {metrics[name]['expected']:.3f}" for name in ("hit@10", "NDCG@10"))
+    metrics, tie_policy = record.metrics(), read_tie_policy(planned.settings)
+    values = " ".join(f"{name} {metrics[name][tie_policy]:.3f}" for name in ("hit@10", "NDCG@10"))
     late = ", best epoch among the last five allowed" if record.best_among_last_5_allowed else ""
     return f"{planned}: {values} ({sum(record.seconds.values()):.0f} s{late})"
 
@@ -180,7 +206,8 @@ def estimate_time(pending: Sequence[PlannedRun], workers: int) -> str:
     classes = {get_model(one.model).target.rpartition(".")[2] for one in pending}
     seconds, unknown = 0.0, 0
     for one in pending:
-        paths = sorted(one.published.parent.glob(f"{one.model}-[0-9]*/record.json")) if one.published else []
+        name = one.published.name.rpartition("-")[0] if one.published else ""
+        paths = sorted(one.published.parent.glob(f"{name}-[0-9]*/record.json")) if one.published else []
         records = [load_record(path) for path in paths]
         are_planned = all(name.partition("-")[0] in classes for record in records for name in record.parts.values())
         times = [record.runtime if are_planned else sum(record.seconds.values()) for record in records]

@@ -46,11 +46,11 @@ class Record(_Part):
     dataset: str
     config: dict[str, Any]  # the settings that make the key
     data: str  # sha256 of split and candidates
-    source: str  # sha256 of the code that computes the run
+    source: str  # sha256 of the code that computes the run; of scores made elsewhere, of their file
     deviations: dict[str, Any] = Field(default_factory=dict)  # from the paper's protocol and model
     parts: dict[str, str] = Field(default_factory=dict)  # argument -> run of the pre-trained part
     trained: str | None = None  # the run that trained the parameters, if not this one
-    validation: Metrics
+    validation: Metrics  # empty for scores made elsewhere, which are of the test items
     test: Metrics | None = None  # None: a search run, which never ranks the test items
     ties: TieCounts | None = None
     test_new: dict[str, Any] | None = None  # metrics of targets that the user has not had before

@@ -42,11 +42,18 @@ MODELS = {
     "sdm": Model("SDM", "sdmr.models.sdm.SDM"),
     "sdmr": Model("SDMR", "sdmr.models.sdmr.SDMR"),
 }
+# As the authors released them, which differs from the paper; no rows of the tables.
+RELEASED_MODELS = {
+    "sdp-released": Model("SDP, released", "sdmr.models.released.ReleasedSDP"),
+    "sdm-released": Model("SDM, released", "sdmr.models.released.ReleasedSDM"),
+    "sdmr-released": Model("SDMR, released", "sdmr.models.released.ReleasedSDMR"),
+}
+NAMED_MODELS = MODELS | RELEASED_MODELS
 
 
 def get_model(name: str) -> Model:
     """Return the model of a name, or of a user's class, which its dotted path names."""
-    return MODELS.get(name, Model(name, name))
+    return NAMED_MODELS.get(name, Model(name, name))
 
 
 def import_class(target: str) -> type:

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from sdmr.datasets.files import write_atomic
+from sdmr.experiments.core.plan import FoundRun
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.core.tuned import tuned_path
 
@@ -35,7 +36,7 @@ def published_settings(results: Path, experiment: str, dataset: str, model: str)
     return "tuned" if any((parent / name).exists() for name in (f"{model}.yaml", f"{model}-chosen.txt")) else "default"
 
 
-def publish_run(run: Run, folder: Path) -> None:
+def publish_run(run: Run | FoundRun, folder: Path) -> None:
     """Copy a finished run's record, and its ranks if it has any, into a published folder."""
     if (run.folder / RANKS).exists():
         write_atomic(folder / RANKS, (run.folder / RANKS).read_bytes())

@@ -1,1 +1,1 @@
-"""Figures made from records and saved models."""
+"""The figures of the paper and of the suite, drawn from records and saved models."""

@@ -1,9 +1,8 @@
-"""What saved models attend to, and the raw ids behind the numbers of their task."""
+"""The attention weights of saved SDM models, and the raw ids behind the numbers of their task."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,50 +10,54 @@ import torch
 from hydra.utils import get_method, instantiate
 from numpy.typing import NDArray
 
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray, Interactions
 from sdmr.datasets.task import Task
-from sdmr.experiments.execute import Run
-from sdmr.experiments.figures.collect import Wanted
+from sdmr.experiments.core.plan import FoundRun, PlannedRun
+from sdmr.experiments.core.run import load_task
+from sdmr.experiments.figures.options import FigureOptions
 from sdmr.models.sdm import SDM
 
-AT_ONCE = 1024  # instances in a batch
+BATCH_SIZE = 1024  # instances
 
 
-def wanted(given: argparse.Namespace, hops: Sequence[int], seeds: Sequence[int]) -> dict[tuple[int, int], Wanted]:
-    """The runs of SDM with so many hops, by hops and seed; where the settings agree, they are figure 6's.
-
-    Models are not published, so that each is to be had from this machine only.
-    """
-    jobs = {}
-    for seed in seeds:
-        for h in hops:
-            place = ("model=sdm", f"dataset={given.dataset}", f"seed={seed}", f"model.hops={h}")
-            jobs[h, seed] = Wanted((*place, f"model.dim={given.dim}", *given.overrides))
-    return jobs
+def plan_sdm_runs(options: FigureOptions, hops: Iterable[int], seeds: Iterable[int]) -> list[PlannedRun]:
+    """Plan the runs of SDM with so many hops. Models are not published: only this machine has them."""
+    size = f"model.dim={options.dim}"
+    return [
+        PlannedRun("sdm", options.dataset, seed, (f"model.hops={number}", size, *options.overrides))
+        for seed in seeds
+        for number in hops
+    ]
 
 
-def load(run: Run, task: Task) -> SDM:
-    """The trained model of a finished run."""
-    model: SDM = instantiate(run.config["model"])
-    model.load(run.folder / "model.pt", task.training.n_users, task.training.n_items)
-    return model
+def load_model(run: FoundRun) -> tuple[SDM, Task]:
+    """Load the trained model of a finished run, and the run's task. Raises DataError if the model is lost."""
+    record = run.record
+    path = run.folder.parent / (record.trained or run.folder.name) / "model.pt"
+    if not path.exists():
+        raise DataError(f"{path} is missing; `sdmr run ... force=true` makes the run again")
+    task = load_task(record.config)[0]
+    model: SDM = instantiate(record.config["model"])
+    model.load(path, task.training.n_users, task.training.n_items)
+    return model, task
 
 
-def attention_of(model: SDM, users: IntArray, contexts: IntArray, targets: IntArray) -> NDArray[np.float64]:
-    """[H, n, s] the weights of every hop over the contexts [n, s], each for one target [n]."""
-    parts = []
+def compute_attention(model: SDM, users: IntArray, contexts: IntArray, targets: IntArray) -> NDArray[np.float64]:
+    """Return [H, n, s]: the weights of every hop over the contexts [n, s], each for one target [n]."""
+    batches = []
     with torch.inference_mode():
-        for start in range(0, len(users), AT_ONCE):
-            rows = slice(start, start + AT_ONCE)
+        for start in range(0, len(users), BATCH_SIZE):
+            rows = slice(start, start + BATCH_SIZE)
             inputs = (users[rows], contexts[rows], targets[rows, None])
             weights = model.attention(*(torch.from_numpy(ids).to(model.device) for ids in inputs))
-            parts.append(weights[:, :, 0].double().cpu().numpy())
-    return np.concatenate(parts, axis=1)
+            batches.append(weights[:, :, 0].double().cpu().numpy())
+    return np.concatenate(batches, axis=1)
 
 
-def ids_of(run: Run) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The raw ids of the run's users and items; data that come with their split are known by number only."""
-    settings = dict(run.config["dataset"])
+def load_ids(run: FoundRun) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the raw ids of users and items; data that come with their split have numbers only."""
+    settings = dict(run.record.config["dataset"])
     data = get_method(settings.pop("_target_"))(**settings)
     if isinstance(data, Interactions):
         return data.user_ids, data.item_ids

@@ -1,15 +1,11 @@
 """Figure 6, an ablation: test hit@10 and NDCG@10 over hops, embedding size and context length, one panel a data set.
 
-`python -m sdmr.experiments.figures.figure6 --models sdm --hops 1 2 3 4 --dims 8 16 32 64 128 --seeds 3`
-
 Every value of an axis is shown, and nothing is chosen by these runs, so that they may rank the test items. They are the
-runs of the tables where the settings agree. Runs are made seed by seed, so that all points of a seed come first.
+runs of the tables where the settings agree. The runs of a model are made seed by seed.
 """
 
 from __future__ import annotations
 
-import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -17,24 +13,29 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sdmr.datasets.files import write_atomic
-from sdmr.experiments.configs import MODELS, compose_run
-from sdmr.experiments.figures.collect import Source, Wanted, command_line, made_with, sources_of
-from sdmr.experiments.figures.drawing import canvas, is_missing, note, publish, style
-from sdmr.experiments.jobs import at_least_one
-from sdmr.experiments.tables.cells import METRICS
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.plan import FoundRun, PlannedRun
+from sdmr.experiments.core.registry import get_model
+from sdmr.experiments.core.store import publish_run, published_folder
+from sdmr.experiments.figures.options import FigureOptions
+from sdmr.experiments.figures.runs import find_runs, missing_note
+from sdmr.experiments.figures.style import add_note, create_figure, get_line_style, mark_missing, save_figure
+from sdmr.experiments.report.frames import METRICS
 
-DIM = {"sdm": "model.dim", "cmn": "model.gmf.dim"}  # the setting that is d, for the models that have hops
+OPTIONS = ("datasets", "models", "seeds", "hops", "dims", "lengths", "train", "publish", "workers")
+DIM_SETTINGS = {"sdm": "model.dim", "cmn": "model.gmf.dim"}  # the setting that is d, of the models that have hops
 AXES = {"dim": "embedding size d", "hops": "hops h", "context_length": "context items s"}
-LEAST_RANGE = 0.06  # of a panel: about the 95 % interval of a mean over ML-100k's users
+MIN_RANGE = 0.06  # of a panel: about the 95 % interval of a mean over ML-100k's users
 
 
 @dataclass(frozen=True)
 class Point:
-    """One run's place in the figure."""
+    """The values on the axes of one run."""
 
     dataset: str
     model: str
@@ -45,163 +46,149 @@ class Point:
 
     @property
     def name(self) -> str:
-        """Of the published record."""
+        """The name of the published record."""
         context = "" if self.context_length is None else f"-s{self.context_length}"
-        return f"{self.model}-hops{self.hops}-d{self.dim}{context}-{self.seed}-record.json"
+        return f"{self.model}-hops{self.hops}-d{self.dim}{context}-{self.seed}"
 
 
-def wanted(
-    datasets: Sequence[str],
-    models: Sequence[str],
-    hops: Sequence[int],
-    dims: Sequence[int],
-    lengths: Sequence[int],
-    seeds: int,
-    overrides: Sequence[str],
-    published: Path,
-) -> dict[Point, Wanted]:
-    """The runs of the grid, seed by seed; without `lengths`, s is that of the data set."""
-    runs = {}
-    for seed, dataset, model in product(range(seeds), datasets, models):
-        for context in [[f"context_length={s}"] for s in lengths] or [[]]:
-            place, rest = (f"model={model}", f"dataset={dataset}"), (*context, *overrides)
-            length = _context_length((*place, *rest))
-            for h, d in product(hops, dims):
-                job = (*place, f"seed={seed}", f"model.hops={h}", f"{DIM[model]}={d}", *rest)
-                point = Point(dataset, model, h, d, length, seed)
-                runs[point] = Wanted(job, None if overrides else published / dataset / point.name)
-    return runs
+def main(options: FigureOptions) -> int:
+    """Draw the figure. Returns the exit status."""
+    datasets, models = options.datasets or ["ml-100k"], options.models or ["sdm"]
+    axes = {"dim": options.dims or [8, 16, 32, 64, 128], "hops": options.hops or [1, 2, 3, 4]}
+    if options.lengths:
+        axes["context_length"] = options.lengths
+    if unknown := [model for model in models if model not in DIM_SETTINGS]:
+        raise UsageError(f"models={unknown[0]}: this model has no hops; there are {', '.join(DIM_SETTINGS)}")
+    if options.lengths and "cmn" in models:
+        raise UsageError("lengths=...: CMN++ reads no context")
+    for override in options.overrides:
+        if options.lengths and "context_length" in override.partition("=")[0]:
+            raise UsageError(f"{override} would belie the figure's labels; lengths=... has been given")
+    points = plan_points(options, datasets, models, axes)
+    runs = find_runs(options, list(points), options.train)
+    if runs:
+        frame = build_frame(points, runs)
+        panels = list(product(datasets, models))
+        figure = draw(panels, axes, frame)
+        fixed = [f"{get_letter(axis)} = {values[0]}; " for axis, values in axes.items() if len(values) == 1]
+        add_note(figure, "".join(fixed) + describe_runs(points, runs) + options.settings_note)
+        save_figure(figure, options.plot_folder, options.file_name, frame)
+    if options.publish:
+        publish_records(runs)
+    return int(options.train and len(runs) < len(points))
+
+
+def plan_points(
+    options: FigureOptions, datasets: Sequence[str], models: Sequence[str], axes: Mapping[str, Sequence[int]]
+) -> dict[PlannedRun, Point]:
+    """Plan the runs of the grid, seed by seed. Without context lengths, each data set has its own."""
+    points = {}
+    for seed, dataset, model in product(range(options.seeds), datasets, models):
+        for context in [[f"context_length={s}"] for s in axes.get("context_length", [])] or [[]]:
+            more = (*context, *options.overrides)
+            length = _get_context_length((f"model={model}", f"dataset={dataset}", *more))
+            for hops, dim in product(axes["hops"], axes["dim"]):
+                point = Point(dataset, model, hops, dim, length, seed)
+                folder = published_folder(Path(options.results), "figure6", dataset, point.name)
+                settings = (f"model.hops={hops}", f"{DIM_SETTINGS[model]}={dim}", *more)
+                run = PlannedRun(model, dataset, seed, settings, None if options.overrides else folder)
+                points[run] = point
+    return points
 
 
 @cache
-def _context_length(overrides: tuple[str, ...]) -> int | None:
-    """How much context a model with these settings reads."""
-    return compose_run(overrides)[0]["model"].get("context_length")
+def _get_context_length(overrides: tuple[str, ...]) -> int | None:
+    """Return how many context items a model with these settings reads."""
+    length: int | None = compose_config(overrides).settings["model"].get("context_length")
+    return length
 
 
-def rows_of(sources: Mapping[Point, Source]) -> list[dict[str, Any]]:
-    """The numbers behind the figure, one row a record."""
-    rows = []
-    for point, source in sources.items():
-        record = source.record
-        values = {metric: record["test"][metric]["expected"] for metric in METRICS}
-        best, commit = record["best_epoch"], record["environment"]["commit"]
-        rows.append({**asdict(point), **values, "best_epoch": best, "commit": commit})
-    return rows
+def build_frame(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
+    """Return the numbers behind the figure, one row a record."""
+    rows: list[dict[str, Any]] = []
+    for planned, run in runs.items():
+        record = run.record
+        metrics = record.metrics()
+        values = {metric: metrics[metric]["expected"] for metric in METRICS}
+        origin = {"best_epoch": record.best_epoch, "commit": record.environment.commit}
+        rows.append({**asdict(points[planned]), **values, **origin})
+    return pd.DataFrame(rows).astype({"context_length": "Int64"})
 
 
-def draw(points: Sequence[Point], rows: Sequence[Mapping[str, Any]], made: str = "") -> Figure:
-    """A column a data set and model, a row a metric; the axis with most values is x, the others make the lines.
+def describe_runs(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, FoundRun]) -> str:
+    """Return in words which seeds the figure shows, and how many of their runs are missing."""
+    seeds = sorted({points[planned].seed for planned in runs})
+    spread = "mean over seeds, bars: their standard deviation" if len(seeds) > 1 else f"seed {seeds[0]} alone"
+    return spread + missing_note([planned for planned, point in points.items() if point.seed in seeds], runs)
 
-    `points` are those wanted, `rows` the numbers of those that are there: mean over seeds, the bar its sample standard
-    deviation. `made`: the end of the line under it.
+
+def draw(panels: Sequence[tuple[str, str]], axes: Mapping[str, Sequence[int]], frame: pd.DataFrame) -> Figure:
+    """Draw a column a data set and model, a row a metric: mean over seeds, bars their sample standard deviation.
+
+    Args:
+        panels: data set and model of each column.
+        axes: the values of each axis. The one with most values is x, the others make the lines.
+        frame: the numbers, a row a run.
     """
-    values = {axis: list(dict.fromkeys(getattr(point, axis) for point in points)) for axis in AXES}
-    x = max(AXES, key=lambda axis: len(values[axis]))
-    others = [axis for axis in AXES if axis != x]
-    lines = list(dict.fromkeys(tuple(getattr(point, axis) for axis in others) for point in points))
-    panels = list(dict.fromkeys((point.dataset, point.model) for point in points))
-    figure = canvas(1.2 + 3.4 * len(panels), 5.6)
+    x = max(axes, key=lambda axis: len(axes[axis]))
+    figure = create_figure(1.2 + 3.4 * len(panels), 5.6)
     grid = figure.subplots(len(METRICS), len(panels), squeeze=False, sharex="col")
-    for column, (dataset, model) in enumerate(panels):
-        for metric, axes in zip(METRICS, grid[:, column], strict=True):
-            own = [row for row in rows if (row["dataset"], row["model"]) == (dataset, model)]
-            if not own:
-                is_missing(axes, "not run")
-            for number, line in enumerate(lines):
-                of_line = [row for row in own if tuple(row[axis] for axis in others) == line]
-                _line(axes, number, len(lines), values[x], of_line, x, metric, _label(others, line, values))
-            axes.set_xticks(range(len(values[x])), [str(value) for value in values[x]])
-            axes.set_xlim(-0.5, len(values[x]) - 0.5)
-        grid[0, column].set_title(f"{MODELS[model].name} on {dataset}")
-        grid[-1, column].set_xlabel(AXES[x])
-    for metric, axes in zip(METRICS, grid[:, 0], strict=True):
-        axes.set_ylabel(f"test {metric}")
-    if len(lines) > 1:
-        figure.legend(*_legend(grid.flat), loc="outside upper center", ncols=min(len(lines), 5))
-    for axes in grid.flat:  # so that what is noise over users does not fill a panel
-        low, high = axes.get_ylim()
-        half = max(high - low, LEAST_RANGE) / 2
-        axes.set_ylim((low + high) / 2 - half, (low + high) / 2 + half)
-    seeds = sorted({row["seed"] for row in rows})
-    told = "mean over seeds, bars: their standard deviation" if len(seeds) > 1 else f"seed {seeds[0]} alone"
-    of_seeds = [point for point in points if point.seed in seeds]
-    missing = len(of_seeds) - len(rows)
-    note(figure, told + (f"; {missing} of {len(of_seeds)} runs are missing" if missing else "") + made)
+    for (dataset, model), column in zip(panels, grid.T, strict=True):
+        rows = frame[(frame["dataset"] == dataset) & (frame["model"] == model)]
+        for metric, panel in zip(METRICS, column, strict=True):
+            _draw_panel(panel, rows, metric, axes, x)
+        column[0].set_title(f"{get_model(model).name} on {dataset}")
+        column[-1].set_xlabel(AXES[x])
+    for metric, panel in zip(METRICS, grid[:, 0], strict=True):
+        panel.set_ylabel(f"test {metric}")
+    handles: dict[str, Any] = {}  # each label once
+    for panel in grid.flat:
+        _widen(panel)
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(len(handles), 5))
     return figure
 
 
-def _line(
-    axes: Axes,
-    number: int,
-    of: int,
-    values: Sequence[int | None],
-    rows: Sequence[Mapping[str, Any]],
-    x: str,
-    metric: str,
-    label: str,
-) -> None:
-    """One line with its bars, moved a little to the side so that bars do not cover each other."""
-    places, means, spreads = [], [], []
-    for place, value in enumerate(values):
-        found = [row[metric] for row in rows if row[x] == value]
-        if found:
-            places.append(place + 0.08 * (number - (of - 1) / 2))
-            means.append(statistics.mean(found))
-            spreads.append(statistics.stdev(found) if len(found) > 1 else 0.0)
-    if places:
-        axes.errorbar(places, means, yerr=spreads if any(spreads) else None, capsize=2, label=label, **style(number))
+def _draw_panel(panel: Axes, rows: pd.DataFrame, metric: str, axes: Mapping[str, Sequence[int]], x: str) -> None:
+    """Draw the lines of a panel, a little apart so that bars do not cover each other."""
+    if rows.empty:
+        mark_missing(panel, "not run")
+    ticks = list(dict.fromkeys(axes[x]))
+    others = {axis: values for axis, values in axes.items() if axis != x}
+    lines = list(product(*others.values()))
+    for number, line in enumerate(lines):
+        setting = dict(zip(others, line, strict=True))
+        is_line = (rows[list(setting)] == pd.Series(setting)).all(axis=1)
+        groups = rows[is_line].groupby(x)[metric].agg(["mean", "std"])
+        groups = groups.reindex([tick for tick in ticks if tick in groups.index])
+        if groups.empty:
+            continue
+        shift = 0.08 * (number - (len(lines) - 1) / 2)
+        bars = groups["std"].fillna(0)
+        names = [f"{get_letter(axis)} = {value}" for axis, value in setting.items() if len(axes[axis]) > 1]
+        look = {"capsize": 2, "label": ", ".join(names), **get_line_style(number)}
+        positions = [ticks.index(tick) + shift for tick in groups.index]
+        panel.errorbar(positions, groups["mean"], yerr=bars if bars.any() else None, **look)
+    panel.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
+    panel.set_xlim(-0.5, len(ticks) - 0.5)
 
 
-def _label(axes: Sequence[str], line: Sequence[int | None], values: Mapping[str, Sequence[int | None]]) -> str:
-    """What makes this line another than the others: `h = 3`."""
-    letters = {axis: AXES[axis].rpartition(" ")[2] for axis in axes}
-    return ", ".join(f"{letters[axis]} = {v}" for axis, v in zip(axes, line, strict=True) if len(values[axis]) > 1)
+def _widen(panel: Axes) -> None:
+    """Widen the range of y, so that noise over users does not fill a panel."""
+    low, high = panel.get_ylim()
+    half = max(high - low, MIN_RANGE) / 2
+    panel.set_ylim((low + high) / 2 - half, (low + high) / 2 + half)
 
 
-def _legend(panels: Any) -> tuple[list[Any], list[str]]:
-    """Each label once."""
-    found: dict[str, Any] = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    return list(found.values()), list(found)
+def get_letter(axis: str) -> str:
+    """Return the letter of an axis in the paper."""
+    return AXES[axis].split()[-1]
 
 
-def copy_records(wanted: Mapping[Point, Wanted], sources: Mapping[Point, Source]) -> None:
-    """Put this machine's records where the published ones are."""
-    for point, source in sources.items():
-        target = wanted[point].published
-        if target is not None and not source.is_published:
-            write_atomic(target, source.path.read_bytes())
-
-
-def main() -> int:
-    parser = command_line(__doc__, "figure6", axes=("model.hops", *DIM.values()))
-    parser.add_argument("--seeds", type=at_least_one, default=1, help="seeds 0 … n − 1")
-    parser.add_argument("--datasets", nargs="+", default=["ml-100k"])
-    parser.add_argument("--models", nargs="+", default=["sdm"], choices=tuple(DIM))
-    parser.add_argument("--hops", nargs="+", type=int, default=[1, 2, 3, 4])
-    parser.add_argument("--dims", nargs="+", type=int, default=[8, 16, 32, 64, 128])
-    parser.add_argument("--lengths", nargs="+", type=int, default=[], help="s; default: that of the data set")
-    parser.add_argument("--publish", action="store_true", help="copy this machine's records into results/")
-    given = parser.parse_intermixed_args()
-    if given.lengths and "cmn" in given.models:
-        parser.error("--lengths: CMN++ reads no context")
-    published = given.results / "records" / "figure6"
-    axes = (given.datasets, given.models, given.hops, given.dims, given.lengths)
-    try:
-        runs = wanted(*axes, given.seeds, given.overrides, published)
-    except ValueError as error:  # no such data set, or no such setting
-        sys.exit(str(error))
-    sources = sources_of(runs, given)
-    if sources:
-        rows = rows_of(sources)
-        publish(draw(list(runs), rows, made_with(given)), given.plots, given.name, rows)
-    if given.publish:
-        copy_records(runs, sources)
-    return 1 if given.train and len(sources) < len(runs) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def publish_records(runs: Mapping[PlannedRun, FoundRun]) -> None:
+    """Copy this machine's records to the published ones."""
+    for planned, run in runs.items():
+        if planned.published is not None and not run.is_published:
+            publish_run(run, planned.published)

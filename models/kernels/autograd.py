@@ -31,7 +31,7 @@ def tanh(x: Tensor) -> Tensor:
     return result
 
 
-def hops(
+def compute_hops(
     n_hops: int,
     item_index: Tensor,
     context_index: Tensor,
@@ -66,7 +66,7 @@ def hops(
     return e, attention
 
 
-def squared_distances(user: Tensor, item: Tensor, item_index: Tensor, weight: Tensor) -> Tensor:
+def compute_squared_distances(user: Tensor, item: Tensor, item_index: Tensor, weight: Tensor) -> Tensor:
     """Compute w_oᵀ tanh²(user + item[item_index]): the paper's SDP with one layer, without b_o.
 
     Args:
@@ -197,17 +197,17 @@ def _take_rows(x: Tensor, rows: Tensor) -> Tensor:
 
 
 def _add_linear_gradients(weight: Tensor, x: Tensor, grad_y: Tensor, grad_x: Tensor, grad_weight: Tensor) -> None:
-    """Add to grad_x [B, K, d] and grad_weight the gradients of y = weight · x, from grad_y [B, K, d]."""
+    """Add the gradients of y = W x to grad_x [B, K, d] and grad_weight."""
     grad_y = grad_y.flatten(0, 1)
     grad_x.flatten(0, 1).addmm_(grad_y, weight)
     grad_weight.addmm_(grad_y.T, x)
 
 
 def _exponential(x: Tensor) -> Tensor:
-    """Compute e^2x, so that a loop has tanh(x + y) = 1 − 2 / (1 + e^2x e^2y).
+    """Compute e^2x.
 
-    The result is as exact as the summands are. The bounds prevent a product ∞ · 0; they matter only beyond |x| = 43.
-    NumPy's exp takes half as long as PyTorch's.
+    With it, a loop has tanh(x + y) = 1 − 2 / (1 + e^2x e^2y), as exact as the summands are. The bounds prevent a
+    product ∞ · 0; they matter only beyond |x| = 43. NumPy's exp takes half as long as PyTorch's.
     """
     e = 2 * x.detach().numpy()
     return torch.from_numpy(np.exp(np.clip(e, -86, 86, out=e), out=e))

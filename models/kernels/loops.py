@@ -160,7 +160,7 @@ def attend_backward(  # type: ignore[no-untyped-def]
 
 @compiled
 def is_nonzero(gradient):  # type: ignore[no-untyped-def]
-    """Find the rows of a gradient [B, C, d] with an entry other than zero, [B, C]."""
+    """Find the rows of a gradient [B, C, d] that are not zero: [B, C]."""
     is_active = np.zeros(gradient.shape[:2], np.uint8)  # PyTorch sorts it faster than bool
     for b in range(gradient.shape[0]):
         for c in range(gradient.shape[1]):
@@ -173,7 +173,7 @@ def is_nonzero(gradient):  # type: ignore[no-untyped-def]
 
 @compiled
 def gate_backward(q, g, e, active, grad_next_q):  # type: ignore[no-untyped-def]
-    """Compute the gradients of (1 − g) ⊙ e + g ⊙ q with respect to the gate's argument, q and e."""
+    """Compute the gradients of Eq. 15 with respect to the gate's argument, q and e."""
     grad_gate, grad_q, grad_e = np.empty_like(grad_next_q), np.empty_like(grad_next_q), np.empty_like(grad_next_q)
     for b in range(grad_next_q.shape[0]):
         for k in range(grad_next_q.shape[1]):

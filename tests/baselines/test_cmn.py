@@ -28,7 +28,7 @@ class TestCMN(RecommenderBehavior):
 
 
 def shaken(hops: int, keep_self: bool = False) -> CMN:
-    """Create a small CMN on `small()`, in float64, with large random weights, so that every part matters."""
+    """Create a CMN on `small()` with large random weights, in float64."""
     model = make(hops, keep_self, dim=5, optimization=replace(FAST, epochs=1))
     model.fit(small().training)
     torch.manual_seed(2)
@@ -41,7 +41,7 @@ def shaken(hops: int, keep_self: bool = False) -> CMN:
 def naive_hops(
     model: CMN, training: Training, user: int, item: int
 ) -> tuple[torch.Tensor, list[dict[int, torch.Tensor]]]:
-    """Compute the score of (user, item) and each hop's attention from the equations, neighbor by neighbor."""
+    """Compute a score and each hop's attention from the equations, neighbor by neighbor."""
     taken = training.matrix.toarray()
     neighbors = [v for v in range(training.n_users) if taken[v, item] and (model.keep_self or v != user)]
     m, e, c = model.memory.weight, model.items.weight, model.external.weight
@@ -85,10 +85,10 @@ def test_scores_attention_and_gradients_follow_the_equations(hops: int, keep_sel
     expected = torch.zeros_like(scores)
     for row, user in enumerate(users.tolist()):
         for column, item in enumerate(candidates[row].tolist()):
-            expected[row, column], by_hop = naive_hops(model, training, user, item)
+            expected[row, column], hop_attention = naive_hops(model, training, user, item)
             for hop in range(hops):
                 dense = torch.zeros(training.n_users, dtype=torch.float64)
-                for v, p in by_hop[hop].items():
+                for v, p in hop_attention[hop].items():
                     dense[v] = p
                 torch.testing.assert_close(attention[hop, row, column], dense)
     torch.testing.assert_close(scores, expected)

@@ -57,7 +57,7 @@ def naive_output(weights: dict[str, list], vector: list[float]) -> float:
 
 @torch.no_grad()
 def shaken(model: GMF | MLP | NeuMF) -> dict[str, list]:
-    """Draw all weights anew and large, so that every bias and ReLU matters, and return them as nested lists."""
+    """Draw all weights anew and large, and return them as nested lists."""
     torch.manual_seed(1)
     for parameter in model.double().parameters():
         parameter.normal_()
@@ -189,8 +189,10 @@ def test_sgd_subtracts_the_rate_times_the_gradient_and_lambda() -> None:
 
 
 def test_sgd_fine_tunes() -> None:
-    by_sgd = OptimizationConfig(learning_rate=0.001, regularization=0.0001, batch_size=32, epochs=3, optimizer="sgd")
-    model = NeuMF(GMF(dim=16, optimization=FAST), MLP(dim=16, layers=1, optimization=FAST), optimization=by_sgd)
+    sgd_options = OptimizationConfig(
+        learning_rate=0.001, regularization=0.0001, batch_size=32, epochs=3, optimizer="sgd"
+    )
+    model = NeuMF(GMF(dim=16, optimization=FAST), MLP(dim=16, layers=1, optimization=FAST), optimization=sgd_options)
     model.fit(checkerboard().training)
     assert rank(model, checkerboard().test).hit(1).mean() >= 0.9
 

@@ -41,8 +41,8 @@ def test_the_score_is_the_number_of_training_users_for_everyone(task: Task) -> N
     ranks = rank(popularity, task.test)
     for n, (target, candidates) in enumerate(zip(task.test.targets, task.test.candidates, strict=True)):
         others = [len(takers[item]) for item in candidates if item != target]
-        assert ranks.above[n] == sum(number > len(takers[target]) for number in others)
-        assert ranks.tied[n] == sum(number == len(takers[target]) for number in others)
+        assert ranks.above[n] == sum(count > len(takers[target]) for count in others)
+        assert ranks.tied[n] == sum(count == len(takers[target]) for count in others)
 
 
 def test_the_baskets_hold_items_taken_again() -> None:

@@ -42,7 +42,10 @@ def squared_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def naive(model: PRME, users: torch.Tensor, contexts: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-    """Compute −(α ‖P_u − P_j‖² + (1 − α) mean over k of ‖S_k − S_j‖²), or −‖P_u − P_j‖² without context."""
+    """Compute the scores with loops.
+
+    −(α ‖P_u − P_j‖² + (1 − α) mean over k of ‖S_k − S_j‖²), or −‖P_u − P_j‖² without context.
+    """
     p_user, s = model.users.weight, model.items.weight
     p_item = model.preferred.weight if model.spaces == 2 else s
     rows = []

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdmr.experiments.configs import compose_run
-from sdmr.experiments.execute import Run, make_run
+from sdmr.experiments.core.run import Run, compose_run
 
 SMALL = ("model.dim=8", "epochs=3", "patience=3")
 
@@ -36,7 +35,7 @@ def overrides(data: Path) -> tuple[str, ...]:
 
 
 def run_of(runs: Path, *overrides: str) -> Run:
-    return make_run(*compose_run(overrides), runs)
+    return compose_run(overrides, runs)
 
 
 def ranks_of(folder: Path) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
-"""Somebody else's program, run by RecBole 1.2.1's own Python: `recbole_bpr.py DIR NAME EPOCHS` reads an exported task,
-trains BPR on it, and writes DIR/RecBole-BPR.csv. RecBole is older than NumPy 2 and PyTorch 2.6, hence the patches.
+"""Train RecBole's BPR on an exported task, in RecBole's environment: `recbole_bpr.py DIR NAME EPOCHS`.
+
+It writes DIR/RecBole-BPR.csv. RecBole 1.2.1 is older than NumPy 2 and PyTorch 2.6, hence the patches.
 """
 
 import sys
@@ -51,7 +52,7 @@ for instance, line in enumerate(Path(f"{folder}/{name}/{name}.test.negative").re
     rows += [(instance, user, candidate) for candidate in (target, *others)]
 table = pd.DataFrame(rows, columns=["instance", "user", "candidate"])
 ids = {"user_id": table["user"], "item_id": table["candidate"]}
-batch = {field: torch.from_numpy(dataset.token2id(field, of.to_numpy(object))) for field, of in ids.items()}
+batch = {field: torch.from_numpy(dataset.token2id(field, names.to_numpy(object))) for field, names in ids.items()}
 with torch.no_grad():
     table["score"] = model.predict(batch).numpy()
 table[["instance", "candidate", "score"]].to_csv(f"{folder}/RecBole-BPR.csv", index=False)

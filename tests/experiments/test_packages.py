@@ -75,7 +75,7 @@ def test_a_second_checkout_as_current_folder_does_not_mix_with_the_installed_one
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "sweep", "status", "tables.accuracy", "tables.statistics", "export", "score", "bench.__main__"]
+    "command", ["run", "sweep", "status", "tables.accuracy", "tables.statistics", "export", "score", "bench"]
 )
 def test_a_command_started_in_the_checkout_leaves_no_folder_of_it_as_a_package(command: str) -> None:
     program = (

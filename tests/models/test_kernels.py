@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdmr.models.kernels.autograd import hops, squared_distances, tanh
+from sdmr.models.kernels.autograd import compute_hops, compute_squared_distances, tanh
 
 N, CANDIDATES, CONTEXT, DIM = 7, 3, 4, 19  # no multiple of a vector's width
 
@@ -64,7 +64,7 @@ def random_bias(dtype: torch.dtype, scale: float) -> Tensor:
 
 
 def fast_hops(n_hops: int, *inputs: Tensor) -> Any:
-    return hops(n_hops, ITEM_INDEX, CONTEXT_INDEX, padding(), inputs[:3], inputs[3:6], *inputs[6:])  # type: ignore[arg-type]
+    return compute_hops(n_hops, ITEM_INDEX, CONTEXT_INDEX, padding(), inputs[:3], inputs[3:6], *inputs[6:])  # type: ignore[arg-type]
 
 
 SHAPES = (
@@ -82,7 +82,7 @@ SHAPES = (
 FUNCTIONS = {
     "tanh": (tanh, torch.tanh, (random_candidates,)),
     "squared distances": (
-        lambda user, item, weight: squared_distances(user, item, ITEM_INDEX, weight),
+        lambda user, item, weight: compute_squared_distances(user, item, ITEM_INDEX, weight),
         torch_distances,
         (random_users, random_items, random_bias),
     ),
@@ -98,7 +98,7 @@ FUNCTIONS = {
 
 
 def some_candidates(values: Tensor) -> Tensor:
-    """Weigh some candidates of an instance, or none or all of them, as a loss on the hardest negative does."""
+    """Weigh some candidates of an instance, none, or all of them."""
     weights = torch.linspace(-1, 1, values.numel(), dtype=values.dtype).view_as(values).clone()
     weights[::2, 1] = 0
     weights[1, 1:] = 0
@@ -140,12 +140,12 @@ def test_values_and_gradients_are_those_of_pytorch(
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_tanh_of_a_sum_is_right_for_large_summands(dtype: torch.dtype) -> None:
-    """Try summands up to 43, where an exponential nears the limit of float32; they cancel to 0, or add up."""
+    """Try summands up to 43, where an exponential nears the limit of float32."""
     user = torch.linspace(-42, 42, DIM, dtype=dtype).expand(N, DIM)
     item = torch.stack([-user[0], user[0], 0 * user[0], 1 - user[0], user[0], user[0]])
     eye, ones = torch.eye(DIM, dtype=dtype), torch.ones(DIM, dtype=dtype)
     sdm_inputs = 2, *(user, item, item) * 2, 42 * eye, 42 * eye, eye, ones
-    ours = squared_distances(user, item, ITEM_INDEX, ones), *fast_hops(*sdm_inputs)
+    ours = compute_squared_distances(user, item, ITEM_INDEX, ones), *fast_hops(*sdm_inputs)
     theirs = torch_distances(user, item, ones), *torch_hops(*sdm_inputs)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-5)  # a sum of 19, of summands rounded to 2e-6
 

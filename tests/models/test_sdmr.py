@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,12 +13,11 @@ from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.sdm import SDM
 from sdmr.models.sdmr import SDMR
 from sdmr.models.sdp import SDP
-from sdmr.models.variant import AS_RELEASED
 from tests.behavior import RecommenderBehavior, checkerboard, small
+from tests.models.helpers import Inputs, build_on_parts, inputs_of
 
 FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 THREE_EPOCHS = replace(FAST, epochs=3)
-Inputs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def sdmr(
@@ -36,20 +35,6 @@ def sdmr(
 def fitted(model: SDMR) -> SDMR:
     model.fit(small().training)
     return model
-
-
-def as_built(model: SDMR) -> SDMR:
-    """Fit the parts and build the model without training it."""
-    for part in model.parts.values():
-        if not part.is_fitted:
-            part.fit(small().training)
-    model.build(small().training.n_users, small().training.n_items)
-    return model
-
-
-def inputs_of(model: SDMR) -> Inputs:
-    test = small().test
-    return test.users, test.contexts.last_n(model.context_length), test.candidates
 
 
 class TestSDMR(RecommenderBehavior):
@@ -93,7 +78,7 @@ def test_only_the_last_layer_is_learned() -> None:
     model.sdp.fit(small().training)
     model.sdm.fit(small().training)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    start = as_built(sdmr()).state_dict()
+    start = build_on_parts(sdmr()).state_dict()
     model.fit(small().training)
     after = model.state_dict()
     assert {name for name in after if name not in before} == {"output.weight", "output.bias"}
@@ -110,7 +95,7 @@ def test_the_last_layer_starts_at_a_tenth_of_sdp_and_nine_tenths_of_sdm() -> Non
     with torch.no_grad():
         model.sdp.output.bias.fill_(0.25)
         model.sdm.output.bias.fill_(-0.5)
-    as_built(model)
+    build_on_parts(model)
     weights = [0.1 * w for w in model.sdp.output.weight[0].tolist()]
     weights += [0.9 * w for w in model.sdm.output.weight[0].tolist()]
     assert model.output.weight[0].tolist() == pytest.approx(weights, rel=1e-6)
@@ -140,11 +125,11 @@ def test_the_share_of_zeros_and_the_ties_are_recorded_from_epoch_0() -> None:
     with torch.no_grad():  # b_u, and with it the clamp, follows from the parts' biases
         model.sdm.output.bias.fill_(0.0)
         model.sdp.output.bias.fill_(0.0)
-        o = arguments(as_built(SDMR(model.sdp, model.sdm)), inputs)
+        o = arguments(build_on_parts(SDMR(model.sdp, model.sdm)), inputs)
         model.sdp.output.bias.fill_(-10 * float(np.median(o)))
     fitted(model)
     assert [entry["epoch"] for entry in model.history] == [0, 1]
-    states = as_built(SDMR(model.sdp, model.sdm)), model
+    states = build_on_parts(SDMR(model.sdp, model.sdm)), model
     for entry, state in zip(model.history, states, strict=True):
         share = np.mean([o <= 0 for o in arguments(state, inputs).flatten()])
         assert 0.2 < share < 0.8
@@ -155,13 +140,6 @@ def test_the_share_of_zeros_and_the_ties_are_recorded_from_epoch_0() -> None:
         for ties in TIE_POLICIES:
             assert entry[f"NDCG@10 {ties}"] == pytest.approx(ranks.ndcg(10, ties).mean())
             assert entry[f"hit@10 {ties}"] == pytest.approx(ranks.hit(10, ties).mean())
-
-
-def test_with_dropout_at_test_the_recorded_metrics_are_those_that_select_the_epoch() -> None:
-    sdm = SDM(dim=12, dropout=0.5, dropout_at_test="on", optimization=THREE_EPOCHS)
-    model = fitted(SDMR(SDP(dim=8, optimization=THREE_EPOCHS), sdm, activation="identity", optimization=THREE_EPOCHS))
-    for entry in model.history[1:]:
-        assert entry["NDCG@10 expected"] == pytest.approx(entry["validation"], abs=1e-12)
 
 
 @pytest.mark.parametrize("shift", [-100.0, 0.0, 100.0])
@@ -191,76 +169,9 @@ def test_an_unknown_combination_is_an_error() -> None:
         sdmr(combine="product")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="SDMR: activation must be one of relu, identity, not 'tanh'"):
         sdmr(activation="tanh")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="SDMR: part_mode must be one of evaluation, training, not 'test'"):
-        SDMR(SDP(), SDM(), part_mode="test")  # type: ignore[arg-type]
 
 
 def test_a_choice_without_effect_is_an_error() -> None:
     for wrong in ({"beta": 0.3}, {"combine": "sum", "activation": "identity"}):
         with pytest.raises(ValueError, match="no effect with combine"):
             sdmr(**wrong)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("wrong", [{"dropout": 0.2}, {"dropout_at_test": "on"}, {"part_mode": "training"}])
-def test_a_sum_refuses_options_of_learning_except_those_of_the_variant(wrong: dict[str, Any]) -> None:
-    released = SDMR(SDP(dim=8), SDM(dim=8), combine="sum", variant="released")
-    assert (released.combine, released.variant) == ("sum", "released")
-    with pytest.raises(ValueError, match="no effect with combine=sum, which learns nothing: leave them out"):
-        SDMR(SDP(dim=8), SDM(dim=8), combine="sum", variant="released", **wrong)
-
-
-# --- the released variant ---
-
-
-def test_the_released_variant_is_its_differences() -> None:
-    paper, released = SDMR(SDP(), SDM()), SDMR(SDP(), SDM(), variant="released")
-    assert (paper.dropout.p, released.dropout.p) == (0.0, 0.2)
-    assert {paper.dropout.test_mode, released.dropout.test_mode} == {"off"}
-    assert (paper.part_mode, released.part_mode) == ("evaluation", "training")
-    assert paper.optimization == OptimizationConfig(learning_rate=0.01, negatives="hardest")
-    assert released.optimization == replace(AS_RELEASED, regularization=1e-6, epochs=20, patience=20)
-    mixture = SDMR(SDP(), SDM(), variant="released", dropout=0.1, optimization=THREE_EPOCHS)
-    assert (mixture.dropout.p, mixture.optimization) == (0.1, THREE_EPOCHS)
-
-
-def test_dropout_is_on_the_output_in_training_alone() -> None:
-    model = as_built(SDMR(SDP(dim=8, optimization=THREE_EPOCHS), SDM(dim=12, optimization=THREE_EPOCHS), dropout=0.5))
-    inputs = inputs_of(model)
-    scores = model.score(*inputs)
-    np.testing.assert_array_equal(model.score(*inputs), scores)
-    model.train()
-    torch.manual_seed(0)
-    dropped = model(*map(torch.from_numpy, inputs)).detach().numpy()
-    is_kept = dropped != 0
-    assert 0.3 < is_kept[scores != 0].mean() < 0.7
-    np.testing.assert_allclose(dropped[is_kept], 2 * scores[is_kept], rtol=1e-6)
-
-
-@pytest.mark.parametrize("part_mode", ["evaluation", "training"])
-def test_the_parts_drop_out_while_it_learns_only_if_asked(part_mode: Literal["evaluation", "training"]) -> None:
-    model = as_built(
-        SDMR(
-            SDP(dim=8, dropout=0.5, optimization=THREE_EPOCHS),
-            SDM(dim=12, optimization=THREE_EPOCHS),
-            part_mode=part_mode,
-        )
-    )
-    inputs = [torch.from_numpy(array) for array in inputs_of(model)]
-    model.train()
-    assert torch.equal(model(*inputs), model(*inputs)) == (part_mode == "evaluation")
-    model.eval()
-    assert torch.equal(model(*inputs), model(*inputs))
-    before = [p.clone() for part in model.parts.values() for p in part.parameters()]
-    fitted(model)
-    after = [p for part in model.parts.values() for p in part.parameters()]
-    assert all(map(torch.equal, before, after))
-
-
-def test_dropout_of_sdms_queries_stays_on_in_sdmr() -> None:
-    released = {"variant": "released", "optimization": THREE_EPOCHS}
-    model = fitted(SDMR(SDP(dim=8, **released), SDM(dim=12, **released), **released))  # type: ignore[arg-type]
-    inputs = inputs_of(model)
-    assert (model.score(*inputs) != model.score(*inputs)).any()
-    np.testing.assert_array_equal(model.sdp.score(*inputs), model.sdp.score(*inputs))
-    model.sdm.query_dropout.test_mode = "off"
-    np.testing.assert_array_equal(model.score(*inputs), model.score(*inputs))

@@ -1,1 +1,0 @@
-"""How fast it is: `python -m sdmr.experiments.bench`, and `python -m sdmr.experiments.bench.optimisers`."""

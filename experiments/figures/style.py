@@ -1,0 +1,71 @@
+"""The look of all figures, and their files: PNG, PDF and the numbers as CSV, the same bytes every time."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sdmr.datasets.files import write_atomic
+from sdmr.experiments.report.writers import write_csv
+
+# The colors of Okabe and Ito, which color-blind readers can tell apart. In gray, markers and dashes tell lines apart.
+COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 2)))
+
+matplotlib.rcParams.update(
+    {
+        "font.size": 9,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": "0.9",
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+        "lines.linewidth": 1.3,
+        "lines.markersize": 5,
+        "pdf.fonttype": 42,  # as text, not as outlines
+    }
+)
+
+
+def get_line_style(number: int) -> dict[str, Any]:
+    """Return color, marker and dashes of the line of that number."""
+    return {
+        "color": COLORS[number % len(COLORS)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "linestyle": DASHES[number % len(DASHES)],
+    }
+
+
+def create_figure(width: float, height: float) -> Figure:
+    """Create an empty figure of that size in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def add_note(figure: Figure, text: str) -> None:
+    """Write a line under the figure."""
+    if text:
+        figure.supxlabel(text, fontsize=7, x=0.01, ha="left", color="0.3")
+
+
+def mark_missing(axes: Axes, text: str) -> None:
+    """Write into an empty panel what it lacks."""
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="0.4")
+
+
+def save_figure(figure: Figure, folder: Path, name: str, frame: pd.DataFrame) -> None:
+    """Write NAME.png, NAME.pdf and, from the frame, NAME.csv. They hold no date, so equal figures are equal files."""
+    for suffix, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
+        content = io.BytesIO()
+        figure.savefig(content, format=suffix, dpi=150, metadata=metadata)
+        write_atomic(folder / f"{name}.{suffix}", content.getvalue())
+    write_csv(folder / f"{name}.csv", frame)
+    print(f"{folder}/{name}.png, .pdf and .csv")

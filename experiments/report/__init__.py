@@ -1,0 +1,1 @@
+"""What commands make of records: tables, statistics, comparisons, claims. Nothing here trains a model."""

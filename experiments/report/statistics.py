@@ -1,0 +1,155 @@
+"""Tables 1 and 2: the statistics of the data sets as loaded, beside the paper's."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from hydra.utils import get_method
+from tqdm import tqdm
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.filters import k_core
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.netflix import read_ratings
+from sdmr.datasets.parsing import to_interactions
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.report.frames import PAPER
+from sdmr.experiments.report.writers import NOTHING, markdown_table
+
+KEY = ["dataset", "statistic"]
+SIDES = ["paper", "ours", "difference"]
+# The data set read for one of the paper's, where it is not the one of the same name, and why the two differ.
+STAND_INS = {"netflix": "netflix-sample"}
+REASONS = {
+    "netflix": (
+        "The paper's month is not named and the Prize's files are no longer given out. Read instead: 3,000 users by "
+        "3,000 movies at random, without dates, iterated 5-core."
+    ),
+    "ijcai-15": (
+        "The paper's random sample of 20,000 transactions is not public. Ours is drawn from the log if it is present, "
+        "else from a published extract of purchases in sessions of two items or more, which holds larger baskets."
+    ),
+}
+LABELS = {
+    "users": "users",
+    "items": "items",
+    "interactions": "interactions",
+    "avg_items_per_transaction": "items per transaction",
+    "instances": "instances",
+    "density_percent": "density (%)",
+}
+
+
+def compute_statistics(data: Interactions) -> dict[str, float]:
+    """Return the statistics that the paper prints. An instance is an item with the rest of its basket."""
+    rows = len(data)
+    statistics = {
+        "users": data.n_users,
+        "items": data.n_items,
+        "interactions": rows,
+        "instances": rows,
+        "density_percent": 100 * rows / (data.n_users * data.n_items),
+    }
+    return statistics | {"avg_items_per_transaction": rows / data.n_baskets} if data.baskets is not None else statistics
+
+
+def load_statistics(dataset: str) -> dict[str, float] | None:
+    """Return the statistics of a data set; None, with a message why, if it cannot be read."""
+    settings = compose_config([f"dataset={dataset}", "model=popularity"]).settings["dataset"]
+    read = get_method(settings.pop("_target_"))  # not `instantiate`, which hides the error behind its own
+    try:
+        return compute_statistics(read(**settings))
+    except DataError as error:
+        print(f"{dataset}: {error}", file=sys.stderr)
+        return None
+
+
+def collect_statistics(number: int) -> pd.DataFrame:
+    """Return Table 1 or 2 with the columns dataset, statistic, paper, ours and their difference, as text.
+
+    Ours has the paper's decimals; it is empty for a data set that cannot be read.
+    """
+    paper = pd.read_csv(PAPER / f"table{number}.csv", dtype=str)
+    cells = paper.melt("dataset", var_name="statistic", value_name="paper", ignore_index=False)
+    cells = cells.sort_index(kind="stable").reset_index(drop=True)
+    statistics = {name: load_statistics(STAND_INS.get(name, name)) for name in paper["dataset"]}
+    cells["ours"] = cells.apply(lambda cell: _format_like(cell.paper, statistics[cell.dataset], cell.statistic), axis=1)
+    cells["difference"] = cells.apply(lambda cell: _subtract(cell.ours, cell.paper), axis=1)
+    return cells
+
+
+def _format_like(paper: str, statistics: dict[str, float] | None, name: str) -> str:
+    """Return a statistic with as many decimals as the paper's value."""
+    return "" if statistics is None else f"{statistics[name]:.{_count_decimals(paper)}f}"
+
+
+def _subtract(ours: str, paper: str) -> str:
+    if not ours:
+        return ""
+    difference = float(ours) - float(paper)
+    return f"{difference:+.{_count_decimals(paper)}f}" if difference else "0"
+
+
+def _count_decimals(number: str) -> int:
+    return len(number.partition(".")[2])
+
+
+def keep_published(path: Path, cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells; those of a data set that cannot be read here are the published ones."""
+    if not path.exists():
+        return cells
+    published = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(KEY)
+    indexed = cells.set_index(KEY)
+    absent = indexed.index[indexed["ours"] == ""].intersection(published.index, sort=False)
+    indexed.loc[absent, SIDES] = published.loc[absent, SIDES]
+    return indexed.reset_index()
+
+
+def format_statistics(number: int, cells: pd.DataFrame) -> str:
+    """Return the table for reading: three rows a data set, then why they differ."""
+    rows, notes = [], []
+    for name, block in cells.groupby("dataset", sort=False):
+        for side in SIDES:
+            values = {LABELS[cell.statistic]: _group_digits(getattr(cell, side)) for cell in block.itertuples()}
+            rows.append({"data set": name if side == "paper" else "", "": side, **values})
+        if (block["ours"] == "").any():
+            notes.append(f"- {name}: not found on the machine that made this table.")
+        elif (block["difference"] != "0").any():
+            notes.append(f"- {name}: {REASONS.get(str(name), 'differs from the paper.')}")
+    blocks = [f"# Table {number}: statistics of the data sets", markdown_table(rows, right=list(LABELS.values()))]
+    return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])]) + "\n"
+
+
+def _group_digits(number: str) -> str:
+    """Return a number with thousands parted by commas; a dash for nothing."""
+    integer, point, decimals = number.partition(".")
+    sign = integer[:1] if integer[:1] in "+-" else ""
+    return f"{sign}{int(integer.lstrip('+-')):,}{point}{decimals}" if number else NOTHING
+
+
+def rank_netflix_months(min_count: int = 5) -> pd.DataFrame:
+    """Return each month's users, items and interactions after the 5-core, in one pass and iterated.
+
+    The nearest month comes first. The distance to the paper's counts is the sum of the three |log(ours / paper)|.
+    Raises DataError if the Prize's files cannot be found (see `sdmr.datasets.netflix`).
+    """
+    counted = ["users", "items", "interactions"]
+    paper = pd.read_csv(PAPER / "table1.csv", index_col="dataset").loc["netflix", counted].to_numpy(float)
+    chunks = defaultdict(list)
+    for chunk in tqdm(read_ratings(), desc="reading", unit=" parts"):
+        for (year, month), rows in chunk.groupby([chunk["date"].dt.year, chunk["date"].dt.month]):
+            chunks[f"{year}-{month:02}"].append(rows[["user", "item"]].astype(np.int32))
+    months = []
+    for month in sorted(chunks):
+        interactions = to_interactions(pd.concat(chunks.pop(month)))
+        for iterative in (False, True):
+            core = k_core(interactions, min_count, iterative)
+            counts = [core.n_users, core.n_items, len(core)]
+            distance = np.abs(np.log(np.maximum(counts, 0.5) / paper)).sum()  # a month may be left with nothing
+            months.append((month, iterative, *counts, distance))
+    frame = pd.DataFrame(months, columns=["month", "iterative", *counted, "distance"])
+    return frame.sort_values("distance", ignore_index=True)

@@ -1,0 +1,95 @@
+"""Make one of the paper's tables: `sdmr table number=3 datasets=[ml-100k] models=[sdp,sdm] seeds=3`.
+
+Tables 3 and 4 (accuracy) train what this machine has not, and print the paper's, the published and this machine's
+values side by side. Tables 1 and 2 are the statistics of the data sets; they are written to `results/`.
+`sdmr table number=1 months=true` lists the months of the Netflix Prize by their distance to Table 1.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from sdmr.datasets.files import write_atomic
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.options import RunOptions, UsageError
+from sdmr.experiments.core.plan import PlannedRun, find_or_train, plan_runs, read_tie_policy
+from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.store import published_folder
+from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, format_table, read_published_cells
+from sdmr.experiments.report.comparisons import describe_comparisons
+from sdmr.experiments.report.documents import describe_deviations
+from sdmr.experiments.report.frames import make_cells
+from sdmr.experiments.report.statistics import (
+    collect_statistics,
+    format_statistics,
+    keep_published,
+    rank_netflix_months,
+)
+from sdmr.experiments.report.writers import write_csv
+
+
+class Options(RunOptions, AccuracyOptions):
+    number: Literal[1, 2, 3, 4] = Field(3, description="the paper's table")
+    months: bool = Field(False, description="Table 1: compare the months of the Netflix Prize instead")
+
+
+def main(options: Options) -> int:
+    if options.number in (1, 2):
+        return _make_statistics(options)
+    if options.months:
+        raise UsageError(f"months=true: Table {options.number} has no months; use number=1")
+    return _make_accuracy(options)
+
+
+def _make_statistics(options: Options) -> int:
+    if unused := options.model_fields_set - {"number", "months", "results"}:
+        raise UsageError(f"{min(unused)}=...: Table {options.number} is made of data sets alone, without runs")
+    if options.months and options.number == 2:
+        raise UsageError("months=true: Table 2 has no months; use number=1")
+    if options.months:
+        print(rank_netflix_months().to_string(index=False))
+        return 0
+    path = Path(options.results) / f"table{options.number}.csv"
+    cells = keep_published(path, collect_statistics(options.number))
+    text = format_statistics(options.number, cells)
+    write_csv(path, cells)
+    write_atomic(path.with_suffix(".md"), text.encode())
+    print(text)
+    return 0
+
+
+def _make_accuracy(options: Options) -> int:
+    """Find or make the runs, then print a table and its comparisons for each data set."""
+    start, tie_policy = time.perf_counter(), read_tie_policy(options.overrides)
+    datasets, models = options.datasets or DEFAULT_DATASETS[options.number], options.models or list(MODELS)
+    planned = plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
+    planned = [replace(one, published=_get_published(one, options)) for one in planned]
+    findings = find_or_train(planned, Path(options.runs), options.workers, use_published=False)
+    made_with = ", ".join([f"{options.settings} settings", *options.overrides])
+    published = read_published_cells(Path(options.results) / f"table{options.number}.csv")
+    for dataset in datasets:
+        folders: dict[str, list[Path]] = {model: [] for model in models}
+        for one, run in findings.runs.items():
+            if one.dataset == dataset:
+                folders[one.model].append(run.folder)
+        cells = [c for m, paths in folders.items() for c in make_cells(options.number, dataset, m, paths, tie_policy)]
+        print(f"\n{format_table(options.number, dataset, cells, published, made_with)}\n")
+        records = [run.record for one, run in findings.runs.items() if one.dataset == dataset]
+        for line in (*describe_deviations(records), *describe_comparisons(dataset, folders, tie_policy)):
+            print(line)
+    print(f"{time.perf_counter() - start:.0f} s in all; records in {options.runs}/")
+    return 1 if findings.failures else 0
+
+
+def _get_published(one: PlannedRun, options: Options) -> Path:
+    return published_folder(Path(options.results), f"table{options.number}", one.dataset, f"{one.model}-{one.seed}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(["table", *sys.argv[1:]]))
