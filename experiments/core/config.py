@@ -156,14 +156,14 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
 
     Raises ConfigError for text that Hydra's grammar does not know.
     """
-    expanded = []
-    try:
-        for text, override in zip(overrides, OverridesParser.create().parse_overrides(list(overrides)), strict=True):
-            key = text.partition("=")[0]
+    expanded, parser = [], OverridesParser.create()
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
             values = override.sweep_string_iterator() if override.is_sweep_override() else []
-            expanded.append([f"{key}={value}" for value in values] or [text])
-    except HydraException as error:
-        raise ConfigError(explain_hydra_error(error)) from error
+            expanded.append([f"{text.partition('=')[0]}={value}" for value in values] or [text])
+        except HydraException as error:
+            raise ConfigError(f"{text}: expected values separated by commas ({explain_hydra_error(error)})") from error
     return expanded
 
 
