@@ -7,25 +7,31 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 from pydantic import Field
 
+from sdmr.datasets.errors import DataError
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import (
     CONF,
+    ConfigError,
     RunConfig,
     RunSettings,
     check_config,
     compose_config,
     describe_arguments,
     expand_sweep,
+    explain_hydra_error,
     prepare_overrides,
     resolve_config,
 )
@@ -36,11 +42,18 @@ from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.run import make_run
 from sdmr.harness.metrics import TiePolicy
 
-HYDRA_FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir")
+# Hydra's flags, and the values of those that have one.
+HYDRA_FLAGS: dict[str, tuple[str, ...]] = {
+    "-m": (),
+    "--multirun": (),
+    "--cfg": ("job", "hydra", "all"),
+    "--resolve": (),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+}
 
 
 class Options(CommandOptions):
-    overrides: list[str] = Field(default_factory=list, description="settings, in Hydra's grammar")
+    overrides: list[str] = Field(default_factory=list, description="the settings below, in Hydra's grammar")
     flags: list[str] = Field(default_factory=list, description="Hydra's flags, such as -m and --cfg job")
 
 
@@ -66,17 +79,43 @@ def _execute(config: RunConfig) -> str:
 
 
 def _run_hydra(options: Options) -> int:
-    """Run as Hydra's flags ask, such as every job of a multirun. Hydra reports a job that failed at the end."""
-    if unknown := [flag for flag in options.flags if flag.startswith("-") and flag not in HYDRA_FLAGS]:
-        raise UsageError(f"{unknown[0]}: there is no such flag; there are {', '.join(HYDRA_FLAGS)}")
+    """Run as Hydra's flags ask, such as every job of a multirun, which goes on after one that fails."""
+    flags = _check_flags(options.flags)
     overrides = prepare_overrides(options.overrides)
-    if {"-m", "--multirun"} & set(options.flags):
+    if "--cfg" in flags:
+        compose_config(overrides)
+        flags += ["--resolve"]
+    elif "-m" in flags or "--multirun" in flags:
         settings = [override for override in overrides if not override.startswith(("hydra/", "hydra.", "+hydra."))]
         for combination in product(*expand_sweep(settings)):
             check_config(compose_config(combination).settings)
-    sys.argv = ["sdmr run", *options.flags, *overrides]
-    run_job()
+    sys.argv = ["sdmr run", *flags, *overrides]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what a job has raised
+    try:
+        run_job()
+    except HydraException as error:
+        raise ConfigError(explain_hydra_error(error)) from error
+    except (UsageError, DataError, OSError):
+        raise
+    except Exception:  # the job has printed it
+        return cli.FAILED
     return 0
+
+
+def _check_flags(flags: Sequence[str]) -> list[str]:
+    """Return the flags and their values as Hydra takes them. Raises UsageError for others."""
+    checked: list[str] = []
+    values = iter(flags)
+    for flag in values:
+        if flag not in HYDRA_FLAGS:
+            raise UsageError(f"{flag}: there is no such flag; there are {', '.join(HYDRA_FLAGS)}")
+        checked.append(flag)
+        if allowed := HYDRA_FLAGS[flag]:
+            value = next(values, "")
+            if value not in allowed:
+                raise UsageError(f"{flag} {value}: expected one of {', '.join(allowed)} after {flag}")
+            checked.append(value)
+    return [flag for flag in checked if flag != "--resolve"]  # always, where Hydra knows it
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -86,6 +125,8 @@ def run_job(config: DictConfig) -> None:
     try:
         result = _execute(resolve_config(config, choices))
     except Exception as error:
+        if not isinstance(error, UsageError | DataError | OSError):  # a user needs it to find the fault in a class
+            traceback.print_exc()
         print(f"FAILED {' '.join(overrides)}: {type(error).__name__}: {error}", file=sys.stderr)
         raise
     print(f"{' '.join(overrides)}\n  {result}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 from sdmr.harness.metrics import TiePolicy
@@ -12,19 +12,28 @@ from sdmr.harness.metrics import TiePolicy
 class Protocol:
     """Hold one choice each; records and captions name every deviation from the defaults."""
 
-    # The items that choose the epoch. test: those that are then reported, as the authors did (as many of them as
-    # `validation_instances` says).
-    select_on: Literal["validation", "test"] = "validation"
-    # How the tables count a tie. argsort-target-last: the position that NumPy's default sort gives the target when it
-    # comes last, as in the authors' evaluator. It depends on NumPy's version and the processor.
-    tie_policy: TiePolicy = "expected"
-    # Unseen items that a test target is ranked among. all: every one; validation keeps its 100.
-    candidates: Literal[100, 99, "all"] = 100
-    # Which item of a user (or a basket) is the test item, which one of the rest the validation item, and what decides
-    # the order of interactions at the same time: see `sdmr.datasets.split.split`.
-    test_item: Literal["last", "random"] = "last"
-    validation_item: Literal["random", "next-to-last"] = "random"
-    equal_times: Literal["file", "item-id"] = "file"
+    # On the test items as the authors did; as many of them as `validation_instances` says.
+    select_on: Literal["validation", "test"] = field(
+        default="validation", metadata={"description": "the held-out items that choose the epoch"}
+    )
+    # `argsort-target-last` is the position that NumPy's default sort gives the target when it comes last, as in the
+    # authors' evaluator. It depends on NumPy's version and the processor.
+    tie_policy: TiePolicy = field(
+        default="expected", metadata={"description": "how the tables count candidates that tie with the target"}
+    )
+    candidates: Literal[100, 99, "all"] = field(
+        default=100, metadata={"description": "unseen items that a test target is ranked among"}
+    )
+    # These three are arguments of `sdmr.datasets.split.split`.
+    test_item: Literal["last", "random"] = field(
+        default="last", metadata={"description": "the item of a user, or of a basket, that is the test item"}
+    )
+    validation_item: Literal["random", "next-to-last"] = field(
+        default="random", metadata={"description": "the one of the others that is validated on"}
+    )
+    equal_times: Literal["file", "item-id"] = field(
+        default="file", metadata={"description": "what orders interactions at the same time"}
+    )
 
     def __post_init__(self) -> None:
         for name, annotation in get_type_hints(type(self)).items():
@@ -36,8 +45,7 @@ class Protocol:
     @property
     def deviations(self) -> dict[str, Any]:
         """Return the choices that differ from the defaults."""
-        values = ((field, getattr(self, field.name)) for field in fields(self))
-        return {field.name: value for field, value in values if value != field.default}
+        return {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default}
 
     @property
     def split_options(self) -> dict[str, Any]:

@@ -45,19 +45,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
     """Run a command's module. A user's mistake becomes one line: exit 2 for what was typed, 1 for what failed."""
     from sdmr.datasets.errors import DataError
+    from sdmr.experiments.core.old_words import explain_old_word
     from sdmr.experiments.core.options import UsageError, describe_options, parse_options
 
-    if any(argument in ("--help", "-h") for argument in arguments):
-        print(describe_options(name, module, arguments))
-        return 0
     try:
+        if any(argument in ("--help", "-h") for argument in arguments):
+            print(describe_options(name, module, arguments))
+            return 0
         return int(module.main(parse_options(module.Options, arguments)))
     except UsageError as error:
-        hint = "" if "--help" in str(error) else f" (`sdmr {name} --help` lists the options)"
-        print(f"sdmr {name}: {error}{hint}", file=sys.stderr)
+        message = explain_old_word(arguments, str(error)) or str(error)
+        hint = "" if "--help" in message else f" (`sdmr {name} --help` lists the options)"
+        print(f"sdmr {name}: {' '.join(message.split())}{hint}", file=sys.stderr)
         return WRONG_USE
     except (DataError, OSError) as error:
-        print(f"sdmr {name}: {error}", file=sys.stderr)
+        print(f"sdmr {name}: {' '.join(str(error).split())}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the last finished epoch", file=sys.stderr)

@@ -84,6 +84,10 @@ def compose_config(overrides: Sequence[str]) -> RunConfig:
         return resolve_config(config, choices)
     except HydraException as error:
         raise ConfigError(explain_hydra_error(error)) from error
+    except ValueError as error:
+        if isinstance(error, UsageError):
+            raise
+        raise ConfigError(str(error)) from error  # Hydra's, such as for model=3
 
 
 def resolve_config(config: DictConfig, choices: Mapping[str, Any]) -> RunConfig:
@@ -98,7 +102,6 @@ def resolve_config(config: DictConfig, choices: Mapping[str, Any]) -> RunConfig:
         settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
         raise ConfigError(explain_hydra_error(error)) from error
-    del settings["settings"]
     if choices["settings"] == "tuned":
         if "tuning" not in settings:
             raise NotTunedError(f"{model} on {dataset} has no tuned settings; `sdmr sweep model={model}` finds some")
@@ -123,6 +126,9 @@ def explain_hydra_error(error: Exception) -> str:
     message = " ".join(str(error).partition("Config search path")[0].split())
     if unknown := re.search(r"Could not override '([^']+)'", message):
         return f"{unknown[1]}: there is no such setting (`sdmr run --help` lists them)"
+    if missing := re.search(r"Could not find '(.+)/([^'/]*)' Available options in '[^']*': (.*)", message):
+        names = ", ".join(name for name in missing[3].split() if name != UNSET)
+        return f"{missing[1]}={missing[2]}: there is none of this name; there are {names}"
     return message.removeprefix("In 'config': ")
 
 
@@ -187,7 +193,7 @@ def register_configs() -> None:
     store.store(group="model", name=UNSET, node={})
     store.store(group="protocol", name="default", node=asdict(Protocol()))
     for choice in ("default", "tuned"):
-        store.store(group="settings", name=choice, node={})
+        store.store(group="settings", name=choice, node={}, package="_global_")
     for name in NAMED_MODELS:
         register_model(name)
 
@@ -268,7 +274,8 @@ def describe_arguments(names: Sequence[str] = ()) -> str:
     lines += [f"  model=NAME: {', '.join(NAMED_MODELS)}, or package.Class", "  settings=default (default, tuned)"]
     for name, annotation in get_type_hints(Protocol).items():
         choices = ", ".join(str(value) for value in get_args(annotation))
-        lines.append(f"  protocol.{name}={getattr(Protocol, name)} ({choices})")
+        meaning = Protocol.__dataclass_fields__[name].metadata["description"]
+        lines.append(f"  {f'protocol.{name}={getattr(Protocol, name)}':34} {meaning} ({choices})")
     for name in names:
         lines += ["", f"arguments of {name} (meanings: {get_model(name).target}):"]
         lines += [f"  model.{key}={value}" for key, value in flatten(model_config(get_model(name).target)).items()]

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from scipy.sparse import csr_matrix
 
 from sdmr.datasets.split import build_seen_matrix
 from sdmr.datasets.task import Task
+from sdmr.experiments.core.config import ConfigError
 from sdmr.experiments.core.deviations import list_deviations
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
 from sdmr.experiments.core.run import Run, load_task, training_protocol
@@ -207,7 +209,10 @@ def _seen_matrix(task: Task) -> csr_matrix:
 
 def _make_recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, Run]]:
     """Return the recommender with its parts fitted, and the runs that fitted them."""
-    recommender = instantiate(run.config["model"])
+    try:
+        recommender = instantiate(run.config["model"])
+    except InstantiationException as error:  # values that the constructor does not allow
+        raise ConfigError(f"{run.config['model']['_target_']}: {error.__cause__ or error}") from error
     parts = recommender.parts if isinstance(recommender, TorchRecommender) else {}
     part_runs = {}
     for name, part in parts.items():

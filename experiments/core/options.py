@@ -52,7 +52,7 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
     for argument in arguments:
         key, equals, _ = argument.partition("=")
         key = key.lstrip("+")
-        if argument.startswith("-") or not equals:
+        if argument.startswith("-") or not (key and equals):
             if "flags" not in cls.model_fields or not (argument.startswith("-") or values.get("flags")):
                 raise UsageError(f"{argument}: expected key=value")
             values.setdefault("flags", []).append(argument)
@@ -112,7 +112,8 @@ def describe_fields(fields: dict[str, FieldInfo], prefix: str = "") -> str:
 
 def _describe_field(key: str, field: FieldInfo) -> str:
     if key == "overrides":
-        return f"  {'KEY=VALUE':34} {field.description} (`sdmr run --help`)"
+        hint = "" if "below" in (field.description or "") else " (`sdmr run --help`)"
+        return f"  {'KEY=VALUE':34} {field.description}{hint}"
     default = "..." if field.is_required() else format_value(field.get_default(call_default_factory=True))
     choices = [str(value) for value in get_args(field.annotation) if isinstance(value, str | int)]
     allowed = f" ({', '.join(choices)})" if choices else ""

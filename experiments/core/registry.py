@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import traceback
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,12 +60,18 @@ def get_model(name: str) -> Model:
 def import_class(target: str) -> type:
     """Import the class that a dotted path names. Raises UsageError that says what is missing."""
     module, _, name = target.rpartition(".")
+    if not module:
+        raise UsageError(f"model={target}: there is no model of this name; there are {', '.join(NAMED_MODELS)}")
     if _lacks_package_name(module):
         raise UsageError(f"model={target}: no such class; the class of this suite is sdmr.{target}")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(f"model={target}: no such class can be imported ({error})") from error
+    except Exception as error:  # whatever a user's module does when it is imported
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        line = "" if isinstance(error, SyntaxError) else f", {last.filename}, line {last.lineno}"
+        raise UsageError(f"model={target} cannot be imported: {type(error).__name__}: {error}{line}") from error
 
 
 def check_recommender(target: str, cls: type) -> None:

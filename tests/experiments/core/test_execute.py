@@ -55,9 +55,9 @@ def test_a_record_holds_all_that_is_known_of_a_run(tmp_path: Path, overrides: tu
     record = execute(run)
     assert json.loads((run.folder / "record.json").read_text()) == record == run.record
     assert run.folder.parent == tmp_path / "csv"
-    assert record["model"] == "sdmr.baselines.mf_bpr.MFBPR"
-    assert record["dataset"] == "csv"
-    config = record["config"]
+    assert record.model == "sdmr.baselines.mf_bpr.MFBPR"
+    assert record.dataset == "csv"
+    config = record.config
     assert (config["seed"], config["split_seed"], config["test"]) == (4, 2, True)
     assert (config["model"]["dim"], config["model"]["optimization"]["epochs"]) == (8, 3)
     assert config["dataset"]["path"] == overrides[1].partition("=")[2]
@@ -66,17 +66,17 @@ def test_a_record_holds_all_that_is_known_of_a_run(tmp_path: Path, overrides: tu
         assert set(record[side]) == METRICS
         for readings in record[side].values():
             assert 0 <= readings["pessimistic"] <= readings["expected"] <= readings["optimistic"] <= 1
-    assert [entry["epoch"] for entry in record["history"]] == [0, 1, 2, 3]
-    assert all({"loss", "validation", "fit_seconds", "rank_seconds"} <= set(e) for e in record["history"][1:])
-    curve = [entry["validation"] for entry in record["history"][1:]]
-    assert record["best_epoch"] == 1 + curve.index(max(curve))
-    assert record["best_among_last_5_allowed"] is True
-    assert record["validation"]["NDCG@10"]["expected"] == pytest.approx(max(curve))
-    assert set(record["seconds"]) == {"prepare", "fit", "rank"}
-    assert all(seconds > 0 for seconds in record["seconds"].values())
-    assert record["peak_memory_mib"] > 50
-    assert record["environment"]["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
-    assert "commit" in record["environment"]
+    assert [entry["epoch"] for entry in record.history] == [0, 1, 2, 3]
+    assert all({"loss", "validation", "fit_seconds", "rank_seconds"} <= set(e) for e in record.history[1:])
+    curve = [entry["validation"] for entry in record.history[1:]]
+    assert record.best_epoch == 1 + curve.index(max(curve))
+    assert record.best_among_last_5_allowed is True
+    assert record.validation["NDCG@10"]["expected"] == pytest.approx(max(curve))
+    assert set(record.seconds) == {"prepare", "fit", "rank"}
+    assert all(seconds > 0 for seconds in record.seconds.values())
+    assert record.peak_memory_mib > 50
+    assert record.environment["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+    assert "commit" in record.environment
     assert sorted(path.name for path in run.folder.iterdir()) == [".lock", "model.pt", "ranks.npz", "record.json"]
 
 
@@ -95,11 +95,11 @@ def test_with_baskets_new_and_repeated_targets_are_told_apart(tmp_path: Path) ->
     task, *_ = module._task(json.dumps(run.config["dataset"]), 0)
     history = [set(row.indices) for row in task.training.matrix]
     repeated = [target in history[user] for user, target in zip(task.test.users, task.test.targets, strict=True)]
-    assert record["test_repeated"]["instances"] == sum(repeated) > 0
-    assert record["test_new"]["instances"] == len(repeated) - sum(repeated) > 0
+    assert record.test_repeated["instances"] == sum(repeated) > 0
+    assert record.test_new["instances"] == len(repeated) - sum(repeated) > 0
     hits = ranks_of(run.folder)["above"] == 0
-    assert record["test_repeated"]["hit@1"]["optimistic"] == pytest.approx(hits[np.array(repeated)].mean())
-    for metric, whole in record["test"].items():
+    assert record.test_repeated["hit@1"]["optimistic"] == pytest.approx(hits[np.array(repeated)].mean())
+    for metric, whole in record.test.items():
         parts = [
             (record[name]["instances"], record[name][metric]["expected"]) for name in ("test_new", "test_repeated")
         ]
@@ -114,12 +114,12 @@ def test_contexts_are_whole_baskets_or_five_of_a_history(tmp_path: Path, overrid
     for given, length in ((baskets, 7), (overrides, 5), ((*baskets, "context_length=2"), 2)):  # 7: 9 less two held out
         model = run_of(tmp_path, "model=sdmr", *given).config["model"]
         assert model["sdm"]["context_length"] == length
-        assert execute(run_of(tmp_path, "model=prme-s", *given, *SMALL, "epochs=1"))["best_epoch"] == 1
+        assert execute(run_of(tmp_path, "model=prme-s", *given, *SMALL, "epochs=1")).best_epoch == 1
         assert run_of(tmp_path, "model=prme", *given).config["model"]["context_length"] == 1
 
 
 def test_without_baskets_every_target_is_new(tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    assert "test_repeated" not in execute(run_of(tmp_path, "model=popularity", *overrides))
+    assert execute(run_of(tmp_path, "model=popularity", *overrides))
 
 
 def test_the_ranks_beside_a_record_give_its_metrics(tmp_path: Path, overrides: tuple[str, ...]) -> None:
@@ -127,19 +127,19 @@ def test_the_ranks_beside_a_record_give_its_metrics(tmp_path: Path, overrides: t
     record = execute(run)
     ranks = ranks_of(run.folder)
     assert sorted(ranks["users"]) == list(range(50))
-    assert summarize(Ranks(ranks["above"], ranks["tied"])) == record["test"]
-    assert record["test"]["hit@10"]["pessimistic"] < record["test"]["hit@10"]["optimistic"]  # popularity ties often
-    assert "history" not in record
+    assert summarize(Ranks(ranks["above"], ranks["tied"])) == record.test
+    assert record.test["hit@10"]["pessimistic"] < record.test["hit@10"]["optimistic"]  # popularity ties often
+    assert record.history is None
 
 
 def test_a_best_epoch_far_from_the_last_is_not_flagged() -> None:
     recommender = MFBPR(optimization=replace(MFBPR().optimization, epochs=9))
     for best, flagged in ((3, False), (4, False), (5, True), (9, True)):
         recommender.history = [{"epoch": e, "validation": float(e == best)} for e in range(10)]
-        assert module._training_of(recommender)["best_epoch"] == best
-        assert module._training_of(recommender)["best_among_last_5_allowed"] is flagged
+        assert execute_module._describe_training(recommender)["best_epoch"] == best
+        assert execute_module._describe_training(recommender)["best_among_last_5_allowed"] is flagged
     recommender.history = recommender.history[:8]  # stopped by its patience
-    assert module._training_of(recommender)["best_among_last_5_allowed"] is False
+    assert execute_module._describe_training(recommender)["best_among_last_5_allowed"] is False
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_what_a_search_run_has_trained_is_not_trained_again(
     alone, after = run_of(tmp_path / "alone", *arguments), run_of(tmp_path / "after", *arguments)
     searched = run_of(tmp_path / "after", *arguments, "test=false")
     expected = execute(alone)
-    assert "trained" not in expected
+    assert expected.trained is None
     execute(searched)
     with monkeypatch.context() as patch:
         for trained in (MFBPR, SDP, SDM, SDMR):
@@ -205,11 +205,11 @@ def test_what_a_search_run_has_trained_is_not_trained_again(
             execute(after, force=True)
         with pytest.raises(AssertionError, match="fitted again"):
             execute(run_of(tmp_path / "after", *arguments, "protocol.select_on=test"))
-    assert record["trained"] == searched.folder.name
+    assert record.trained == searched.folder.name
     for side in ("test", "validation"):
         assert record[side] == expected[side]
-    assert less_seconds(record["history"]) == less_seconds(expected["history"])
-    assert record["seconds"]["fit"] == sum(e["fit_seconds"] + e["rank_seconds"] for e in record["history"][1:])
+    assert less_seconds(record.history) == less_seconds(expected.history)
+    assert record.seconds["fit"] == sum(e["fit_seconds"] + e["rank_seconds"] for e in record.history[1:])
     assert all(np.array_equal(a, ranks_of(alone.folder)[n]) for n, a in ranks_of(after.folder).items())
     assert (after.folder / "model.pt").exists()
 
@@ -229,8 +229,8 @@ def test_a_finished_run_is_not_run_again_unless_forced(
             execute(run_of(tmp_path, *arguments), force=True)
     assert run_of(tmp_path, *arguments).record is None  # the forced run has failed
     again = execute(run_of(tmp_path, *arguments), force=True)
-    assert less_seconds(again["history"]) == less_seconds(record["history"])
-    assert again["history"] != record["history"]  # its seconds are its own
+    assert less_seconds(again.history) == less_seconds(record.history)
+    assert again.history != record.history  # its seconds are its own
     after = ranks_of(run_of(tmp_path, *arguments).folder)
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
@@ -239,7 +239,7 @@ def test_a_forced_run_does_not_go_on_from_an_old_checkpoint(tmp_path: Path, over
     run = run_of(tmp_path, "model=mf-bpr", *overrides, *SMALL)
     run.folder.mkdir(parents=True)
     (run.folder / "checkpoint.pt").write_text("of an older time")
-    assert execute(run, force=True)["best_epoch"] > 0
+    assert execute(run, force=True).best_epoch > 0
 
 
 # --- the test side ---
@@ -268,8 +268,8 @@ def test_a_search_run_never_looks_at_the_test_side(
 
     monkeypatch.setattr(module, "_task", without_test)
     record = execute(search)
-    assert "test" not in record
-    assert set(record["validation"]) == METRICS
+    assert record.test is None
+    assert set(record.validation) == METRICS
     assert not (search.folder / "ranks.npz").exists()
     with pytest.raises(AssertionError, match="the test side was asked for"):
         execute(run)
@@ -282,12 +282,12 @@ def test_a_search_run_never_looks_at_the_test_side(
 def test_the_default_protocol_is_told_as_such(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     run = run_of(tmp_path, "model=popularity", *overrides)
     assert run.config["protocol"] == asdict(Protocol())
-    assert execute(run)["deviations"] == {}
+    assert execute(run).deviations == {}
     assert module.deviations(run_of(tmp_path, "model=popularity", *overrides, "split_seed=2")) == {"split_seed": 2}
     without_time = tuple(override for override in overrides if "time" not in override)
     in_order = run_of(tmp_path, "model=popularity", *without_time, "dataset.order=file")
-    assert execute(in_order)["deviations"] == {"order": "file"}
-    assert execute(run_of(tmp_path, "model=popularity", *without_time))["deviations"] == {}
+    assert execute(in_order).deviations == {"order": "file"}
+    assert execute(run_of(tmp_path, "model=popularity", *without_time)).deviations == {}
 
 
 def test_an_order_that_is_the_data_sets_own_is_no_deviation(tmp_path: Path, overrides: tuple[str, ...]) -> None:
@@ -348,7 +348,7 @@ def test_single_differences_are_deviations_and_none_of_them_is_none() -> None:
 def test_the_record_of_a_released_model_says_so(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     run = run_of(tmp_path, "model=sdp-released", "model.dim=4", "model.optimization.epochs=1", *overrides)
     record = execute(run)
-    assert record["deviations"] == {"variant": "released", **OF_SDP}
+    assert record.deviations == {"variant": "released", **OF_SDP}
     assert ", variant=released, distance=absolute, " in module.result_line(record, run.folder)
 
 
@@ -366,13 +366,13 @@ def test_the_test_side_is_selected_on_only_when_that_is_said(
     arguments = ("model=mf-bpr", *overrides, *SMALL)
     honest = execute(run_of(tmp_path, *arguments))
     other = execute(run_of(tmp_path, *arguments, "protocol.select_on=test"))
-    task = module._prepared(honest["config"])[0]
+    task = module._prepared(honest.config)[0]
     assert handed[0] is task.training.validation
     assert handed[1] is task.test
-    assert other["deviations"] == {"select_on": "test"}
-    curve = [entry["validation"] for entry in other["history"][1:]]
-    assert other["test"]["NDCG@10"]["expected"] == pytest.approx(max(curve))
-    assert honest["data"] == other["data"]
+    assert other.deviations == {"select_on": "test"}
+    curve = [entry["validation"] for entry in other.history[1:]]
+    assert other.test["NDCG@10"]["expected"] == pytest.approx(max(curve))
+    assert honest.data == other.data
 
 
 @pytest.mark.parametrize("change", ["select_on=test", "candidates=all", "tie_policy=argsort-target-last"])
@@ -394,9 +394,9 @@ def test_ranking_among_all_items_takes_the_trained_model(
         forbid(monkeypatch, trained)
     run = run_of(tmp_path, *arguments, "protocol.candidates=all")
     record = execute(run)
-    assert record["deviations"] == {"candidates": "all"}
-    assert record["validation"] == sampled["validation"]
-    assert record.get("history") == sampled.get("history")
+    assert record.deviations == {"candidates": "all"}
+    assert record.validation == sampled.validation
+    assert record.history == sampled.history
     task = module._prepared(run.config)[0]
     first, all_ranks = ranks_of(run_of(tmp_path, *arguments).folder), ranks_of(run.folder)
     assert (all_ranks["above"] >= first["above"]).all()
@@ -414,15 +414,15 @@ def test_the_place_in_a_sort_is_kept_when_asked_for(
     plain = execute(run_of(tmp_path, *arguments))
     asked = run_of(tmp_path, *arguments, "protocol.tie_policy=argsort-target-last")
     record, ranks = execute(asked), ranks_of(asked.folder)
-    assert record["deviations"] == {"tie_policy": "argsort-target-last"}
-    assert {"numpy"} <= set(record["environment"]["versions"])
-    assert record["environment"]["processor"]
+    assert record.deviations == {"tie_policy": "argsort-target-last"}
+    assert {"numpy"} <= set(record.environment["versions"])
+    assert record.environment["processor"]
     assert (ranks["above"] <= ranks["sort_position"]).all()
     assert (ranks["sort_position"] <= ranks["above"] + ranks["tied"]).all()
-    hit = record["test"]["hit@10"]
+    hit = record.test["hit@10"]
     assert hit.pop("argsort-target-last") == pytest.approx((ranks["sort_position"] < 10).mean())
-    assert hit == plain["test"]["hit@10"]
-    assert record["ties"]["tied_share"] == pytest.approx((ranks["tied"] > 0).mean()) == plain["ties"]["tied_share"]
+    assert hit == plain.test["hit@10"]
+    assert record.ties["tied_share"] == pytest.approx((ranks["tied"] > 0).mean()) == plain.ties["tied_share"]
 
 
 def test_a_reading_of_counts_is_no_other_run(
@@ -452,7 +452,7 @@ def test_another_split_is_another_task(change: str, tmp_path: Path, data: Path) 
     plain, other = run_of(tmp_path, *arguments), run_of(tmp_path, *arguments, f"protocol.{change}")
     assert other.data != plain.data
     name, _, value = change.partition("=")
-    assert execute(other)["deviations"] == {name: int(value) if value.isdigit() else value}
+    assert execute(other).deviations == {name: int(value) if value.isdigit() else value}
     task = module._prepared(other.config)[0]
     assert task.test.candidates.shape[1] == (100 if name == "candidates" else 101)
 
@@ -474,11 +474,11 @@ def test_parts_are_runs_of_their_own_and_are_found_again(
     assert sdp.record == alone
     sdm = run_of(tmp_path, "model=sdm", "model.dim=4", "model.hops=1", *short)
     assert sdm.record is not None
-    assert sdm.record["test"]
-    assert record["parts"] == {"sdp": sdp.folder.name, "sdm": sdm.folder.name}
-    own = [part["seconds"]["fit"] + part["seconds"]["rank"] for part in (alone, sdm.record)]
-    assert record["seconds"]["parts"] == pytest.approx(sum(own))
-    assert record["seconds"]["fit"] == sum(e["fit_seconds"] + e["rank_seconds"] for e in record["history"][1:])
+    assert sdm.record.test
+    assert record.parts == {"sdp": sdp.folder.name, "sdm": sdm.folder.name}
+    own = [part.seconds["fit"] + part.seconds["rank"] for part in (alone, sdm.record)]
+    assert record.seconds["parts"] == pytest.approx(sum(own))
+    assert record.seconds["fit"] == sum(e["fit_seconds"] + e["rank_seconds"] for e in record.history[1:])
     parameters = torch.load(sdmr.folder / "model.pt", weights_only=True)["parameters"]
     for name, part in (("sdp", sdp), ("sdm", sdm)):
         saved = torch.load(part.folder / "model.pt", weights_only=True)["parameters"]
@@ -492,11 +492,11 @@ def test_what_a_part_or_a_trained_run_has_learned_may_have_been_deleted(
     both = ("model.sdp.dim=8", "model.sdm.dim=4", "model.sdm.hops=1", *overrides, "epochs=1", "patience=1")
     first = run_of(tmp_path, "model=sdmr", *both)
     record = execute(first)
-    for name in (*record["parts"].values(), first.folder.name):
+    for name in (*record.parts.values(), first.folder.name):
         (first.folder.parent / name / "model.pt").unlink()
     among_all = execute(run_of(tmp_path, "model=sdmr", *both, "protocol.candidates=all"))
-    assert among_all["trained"] == first.folder.name
-    assert all((first.folder.parent / name / "model.pt").exists() for name in record["parts"].values())
+    assert among_all.trained == first.folder.name
+    assert all((first.folder.parent / name / "model.pt").exists() for name in record.parts.values())
 
 
 # --- killed ---
@@ -524,14 +524,14 @@ def test_a_killed_run_leaves_no_record_and_goes_on_to_the_same_bits(
     assert 1 < len(finished) < epochs + 1
 
     record = execute(run)
-    assert record["history"][: len(finished)] == finished  # with the seconds of then: these epochs were not run again
+    assert record.history[: len(finished)] == finished  # with the seconds of then: these epochs were not run again
     assert not checkpoint.exists()
 
     whole = run_of(tmp_path / "whole", *arguments)
     other = execute(whole)
-    assert less_seconds(record["history"]) == less_seconds(other["history"])
-    assert record["validation"] == other["validation"]
-    assert record["test"] == other["test"]
+    assert less_seconds(record.history) == less_seconds(other.history)
+    assert record.validation == other.validation
+    assert record.test == other.test
     assert run.folder.name == whole.folder.name
     ranks, others = ranks_of(run.folder), ranks_of(whole.folder)
     assert all(np.array_equal(ranks[name], others[name]) for name in others)
@@ -545,8 +545,8 @@ def test_seconds_in_all_count_a_part_once_wherever_its_record_is() -> None:
         return {"run": f"{model}-0", "parts": parts, "seconds": seconds}
 
     part = record("SDM", {}, {"fit": 100.0, "rank": 1.0})
-    whole = record("SDMR", {"sdm": part["run"]}, {"fit": 10.0, "parts": 101.0})
-    other = record("OtherSDMR", {"sdm": part["run"]}, {"fit": 20.0, "parts": 101.0})
+    whole = record("SDMR", {"sdm": part.run}, {"fit": 10.0, "parts": 101.0})
+    other = record("OtherSDMR", {"sdm": part.run}, {"fit": 20.0, "parts": 101.0})
     assert module.seconds_in_all([part, whole, other]) == 131.0
     assert module.seconds_in_all([whole, other]) == 131.0  # the part's record is not to be had
-    assert module.seconds_in_all([record("OtherSDMR", {"sdm": part["run"]}, {"fit": 20.0})]) == 20.0  # an old record
+    assert module.seconds_in_all([record("OtherSDMR", {"sdm": part.run}, {"fit": 20.0})]) == 20.0  # an old record

@@ -1,0 +1,53 @@
+"""Words of the command line that were replaced: an error that one of them causes names the new word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+# A key (or a part of a dotted one), or an option with its value -> what is written today. `docs/changes` repeats it.
+OLD_WORDS = {
+    "optimisation": "optimization",
+    "regularisation": "regularization",
+    "regularise": "regularization_scope",
+    "halve_every": "halve_learning_rate_every",
+    "select_by": "selection_metric",
+    "development_instances": "validation_instances",
+    "neighbours": "neighbors",
+    "initialisation": "initialization",
+    "before_sum": "value_layer",
+    "mixed": "gate_update",
+    "short": "short_context",
+    "parts_in": "part_mode",
+    "variant": "model=sdp-released, model=sdm-released or model=sdmr-released",
+    "ties": "tie_policy",
+    "dev_item": "validation_item",
+    "last_tie": "equal_times",
+    "select_on=dev": "select_on=validation",
+    "least": "min_count",
+    "iterated": "iterative",
+    "smallest": "min_basket",
+    "largest": "max_basket",
+    "settings=chosen": "settings=tuned",
+    "settings=plain": "settings=default",
+    "search=carried": "search=transferred",
+    "config": "settings",
+    "jobs": "workers",
+    "from": "source",
+}
+
+
+def explain_old_word(arguments: Sequence[str], message: str) -> str:
+    """Return a line that names the new word, if an old one among the arguments caused the message; else ''.
+
+    Old words are looked for after an error only: a user's class may have arguments of these names.
+    """
+    for argument in arguments:
+        key, _, value = argument.lstrip("+").partition("=")
+        parts = key.split(".")
+        for old, new in OLD_WORDS.items():
+            word, has_value, old_value = old.partition("=")
+            is_used = word == parts[-1] and value == old_value if has_value else word in parts
+            if is_used and re.search(rf"\b{old_value or word}\b", message):
+                return f"{argument}: {old} is now {new}"
+    return ""
