@@ -297,7 +297,9 @@ def _runs(folder: Path, file: str, translated: bool) -> list[tuple[dict[str, Any
     paths = {path.parent.name: path for path in sorted((folder / "runs").rglob(file))}
     records = {name: json.loads(path.read_text()) for name, path in paths.items()}
     if translated:
-        records = {name: names.tree(record, names.RECORD) for name, record in variants.translate_models(records).items()}
+        records = {
+            name: names.tree(record, names.RECORD) for name, record in variants.translate_models(records).items()
+        }
     found = []
     for name, path in paths.items():
         record = names.without(records[name], names.NOT_COMPARED)

@@ -97,7 +97,9 @@ def translate_models(records: Mapping[str, Mapping[str, Any]]) -> dict[str, dict
 
 def _replace_model(record: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record with another config of its model, and all that follows from it."""
-    deviations = {key: value for key, value in record["departures"].items() if key not in ("variant", "dropout_at_test")}
+    deviations = {
+        key: value for key, value in record["departures"].items() if key not in ("variant", "dropout_at_test")
+    }
     classes = {part: f"{_get_class(model[part])}-" for part in record["parts"]}
     return {
         **record,
