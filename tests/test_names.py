@@ -14,8 +14,8 @@ CHECKOUT = Path(__file__).parents[1]
 FOLDERS = ("datasets", "harness", "models", "baselines", "experiments", "tests")
 REPLACED = set((CHECKOUT / "tests" / "replaced_names.txt").read_text(encoding="utf-8").split())
 REPLACED_FUNCTIONS = {"core", "find", "number", "publish"}  # good words for other things than these functions
-PREPOSITIONS = ("of", "by", "with", "without", "in", "on", "at", "to", "as", "through", "among", "beside", "below")
-IDIOMS = {"as_posix", "to_dict", "to_csv", "at_test", "on_epoch_end", "in_features", "as_tensor"}
+PREPOSITIONS = ("of", "by", "with", "without", "in", "on", "at", "through", "among", "beside", "below")
+IDIOMS = {"at_test", "in_features"}
 
 
 def names_in(path: Path) -> Iterator[tuple[int, str, bool]]:

@@ -145,6 +145,8 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
             override = override.lstrip("+")
         key, equals, value = override.partition("=")
         if key in ("model", "model._target_") and equals:
+            if value.startswith("["):
+                raise ConfigError(f"{override}: expected one model; for several, use -m {key}={value.strip('[]')}")
             names += [name for name in value.split(",") if "." in name or name in NAMED_MODELS]
             override = f"model={value}"
         prepared.append(override)
