@@ -1,34 +1,37 @@
 # Every target makes the environment it needs; a second call does not install again.
-#   PYTHON     the interpreter that .venv is made from (3.11 or newer)
-#   DATASETS, MODELS, SEEDS, CONFIG, JOBS   what the tables are made of, see README.md
-#   DATASET, DIM, HOPS, DIMS, LENGTHS, FOR (a user), TARGET, NAME (of the files), TRAIN=no   and the figures
-#   FACTORS            the rows of make audit, see experiments/tables/factors.py
-#   MODEL, DATASET, SEARCH, FROM, BUDGET, JOBS, OVERRIDES   what is searched, see experiments/sweep.py
+# Variables are listed in docs/commands.md. Each target passes its variables to one command; `sdmr COMMAND --help` explains them.
+#   PYTHON   the interpreter that .venv is made from (3.11 or newer)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SDMR := $(BIN)/sdmr
 READY := $(VENV)/.ready
 SEEDS ?= 1
-CONFIG ?= plain
+CONFIG ?= default
 TABLE ?= 3
-TABLE_OPTIONS = --seeds $(SEEDS) --config $(CONFIG) $(if $(DATASETS),--datasets $(DATASETS)) \
-	$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS))
-FIGURE_OPTIONS = $(if $(JOBS),--jobs $(JOBS)) $(if $(NAME),--name $(NAME)) \
-	$(if $(filter no,$(TRAIN)),--no-train)
 
 comma := ,
-empty :=
-SWEEP_OPTIONS = model=$(subst $(empty) $(empty),$(comma),$(strip $(MODEL))) $(if $(DATASET),dataset=$(DATASET)) \
-	$(if $(SEARCH),search=$(SEARCH)) $(if $(FROM),from=$(FROM)) $(if $(BUDGET),budget=$(BUDGET)) $(if $(JOBS),jobs=$(JOBS))
+space := $() $()
+list = [$(subst $(space),$(comma),$(strip $(1)))]
+option = $(if $(2),'$(1)=$(2)')
+text = $(if $(2),'$(1)="$(subst ','\'',$(subst ",\",$(2)))"')
+options = $(if $(strip $(2)),'$(1)=$(call list,$(2))')
 
-.PHONY: venv test lint table1 table2 table3 table4 audit smoke publish figure5 figure6 figure7 curves speed figures sweep bench
-.PHONY: status
+WORKERS = $(call option,workers,$(JOBS))
+TRAINING = $(if $(filter no,$(TRAIN)),train=false)
+ROWS = seeds=$(SEEDS) settings=$(CONFIG) $(call options,datasets,$(DATASETS)) $(call options,models,$(MODELS))
+FIGURE = $(call option,output,$(NAME)) $(TRAINING) $(WORKERS)
+SEARCH_OPTIONS = $(call options,model,$(MODEL)) $(call option,dataset,$(DATASET)) $(call option,search,$(SEARCH)) \
+	$(call option,source,$(FROM)) $(call option,budget,$(BUDGET)) $(WORKERS) $(OVERRIDES)
+
+.PHONY: venv test lint docs table1 table2 table3 table4 publish audit smoke bench sweep status
+.PHONY: figure5 figure6 figure7 curves speed figures
 
 venv: $(READY)
 
 $(READY): setup.cfg pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say PYTHON=…")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $(READY)
@@ -43,55 +46,55 @@ lint: $(READY)
 	cd $(VENV)/typing && ../bin/mypy --config-file $(CURDIR)/setup.cfg --cache-dir $(CURDIR)/.mypy_cache \
 		-p sdmr.datasets -p sdmr.harness -p sdmr.models -p sdmr.baselines -p sdmr.experiments
 
+docs: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/sphinx-build -W -b html docs docs/_build
+
 table1 table2: table%: $(READY)
-	$(BIN)/python -m sdmr.experiments.tables.statistics $*
+	$(SDMR) table number=$*
 
 table3 table4: table%: $(READY)
-	$(BIN)/python -m sdmr.experiments.tables.accuracy $* $(TABLE_OPTIONS)
-
-smoke: $(READY)
-	$(BIN)/sdmr bench suite=smoke $(if $(DATASETS),'datasets=[$(subst $(empty) $(empty),$(comma),$(strip $(DATASETS)))]') \
-		$(if $(MODELS),'models=[$(subst $(empty) $(empty),$(comma),$(strip $(MODELS)))]') $(if $(JOBS),workers=$(JOBS))
+	$(SDMR) table number=$* $(ROWS) $(WORKERS)
 
 publish: $(READY)
-	$(BIN)/python -m sdmr.experiments.tables.publish $(TABLE) $(TABLE_OPTIONS)
+	$(SDMR) publish number=$(TABLE) $(ROWS)
 
 audit: $(READY)
-	$(BIN)/python -m sdmr.experiments.tables.audit --seeds $(SEEDS) $(if $(FACTORS),--factors $(FACTORS)) \
-		$(if $(MODELS),--models $(MODELS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(filter no,$(TRAIN)),--no-train)
+	$(SDMR) audit seeds=$(SEEDS) $(call options,factors,$(FACTORS)) $(call options,models,$(MODELS)) $(TRAINING) $(WORKERS)
 
 figure5: $(READY)
-	$(BIN)/python -m sdmr.experiments.figures.figure5 --seeds $(SEEDS) $(FIGURE_OPTIONS) $(if $(DATASET),--dataset $(DATASET)) \
-		$(if $(DIM),--dim $(DIM))
+	$(SDMR) figure name=$@ seeds=$(SEEDS) $(call option,dataset,$(DATASET)) $(call option,dim,$(DIM)) \
+		$(call options,hops,$(HOPS)) $(FIGURE)
 
 figure6: $(READY)
-	$(BIN)/python -m sdmr.experiments.figures.figure6 --seeds $(SEEDS) $(FIGURE_OPTIONS) \
-		$(if $(DATASETS),--datasets $(DATASETS)) $(if $(MODELS),--models $(MODELS)) $(if $(HOPS),--hops $(HOPS)) \
-		$(if $(DIMS),--dims $(DIMS)) $(if $(LENGTHS),--lengths $(LENGTHS))
+	$(SDMR) figure name=$@ seeds=$(SEEDS) $(call options,datasets,$(DATASETS)) $(call options,models,$(MODELS)) \
+		$(call options,hops,$(HOPS)) $(call options,dims,$(DIMS)) $(call options,lengths,$(LENGTHS)) $(FIGURE)
 
 figure7: $(READY)
-	$(BIN)/python -m sdmr.experiments.figures.figure7 $(FIGURE_OPTIONS) $(if $(DATASET),--dataset $(DATASET)) \
-		$(if $(DIM),--dim $(DIM)) $(if $(FOR),--user '$(FOR)') $(if $(TARGET),--target '$(subst ','\'',$(TARGET))')
+	$(SDMR) figure name=$@ $(call option,dataset,$(DATASET)) $(call option,dim,$(DIM)) $(call options,hops,$(HOPS)) \
+		$(call text,user,$(FOR)) $(call text,target,$(TARGET)) $(FIGURE)
 
 curves speed: $(READY)
-	$(BIN)/python -m sdmr.experiments.figures.$@ --seeds $(SEEDS) --config $(CONFIG) $(if $(NAME),--name $(NAME)) \
-		$(if $(DATASET),--dataset $(DATASET)) $(if $(MODELS),--models $(MODELS))
+	$(SDMR) figure name=$@ seeds=$(SEEDS) settings=$(CONFIG) $(call option,dataset,$(DATASET)) \
+		$(call options,models,$(MODELS)) $(call option,output,$(NAME))
 
-# All figures, from what is there: nothing is trained.
+# All published figures, from existing runs and records: nothing is trained.
 figures: SEEDS = 3
 figures: $(READY)
-	$(BIN)/python -m sdmr.experiments.figures.figure5 --no-train
-	$(BIN)/python -m sdmr.experiments.figures.figure6 --no-train --seeds $(SEEDS)
-	$(BIN)/python -m sdmr.experiments.figures.figure6 --no-train --name figure6-cmn --models cmn
-	$(BIN)/python -m sdmr.experiments.figures.figure6 --no-train --name figure6-context --dims 64 --hops 3 --lengths 5 10 20 \
-		--seeds $(SEEDS)
-	$(BIN)/python -m sdmr.experiments.figures.figure6 --no-train --name figure6-ta-feng --datasets ta-feng --dims 16 64
-	$(BIN)/python -m sdmr.experiments.figures.figure7 --no-train
-	$(BIN)/python -m sdmr.experiments.figures.curves --seeds $(SEEDS) --config $(CONFIG)
-	$(BIN)/python -m sdmr.experiments.figures.speed --seeds $(SEEDS) --config $(CONFIG)
+	$(SDMR) figure name=figure5 train=false
+	$(SDMR) figure name=figure6 train=false seeds=$(SEEDS)
+	$(SDMR) figure name=figure6 train=false output=figure6-cmn models=cmn
+	$(SDMR) figure name=figure6 train=false output=figure6-context dims=64 hops=3 'lengths=[5,10,20]' seeds=$(SEEDS)
+	$(SDMR) figure name=figure6 train=false output=figure6-ta-feng datasets=ta-feng 'dims=[16,64]'
+	$(SDMR) figure name=figure7 train=false
+	$(SDMR) figure name=curves seeds=$(SEEDS) settings=$(CONFIG)
+	$(SDMR) figure name=speed seeds=$(SEEDS) settings=$(CONFIG)
 
 sweep status: $(READY)
-	$(BIN)/python -m sdmr.experiments.$@ $(SWEEP_OPTIONS) $(OVERRIDES)
+	$(SDMR) $@ $(SEARCH_OPTIONS)
+
+smoke: $(READY)
+	$(SDMR) bench suite=smoke $(call options,datasets,$(DATASETS)) $(call options,models,$(MODELS)) $(WORKERS)
 
 bench: $(READY)
-	$(BIN)/sdmr bench suite=speed
+	$(SDMR) bench suite=speed

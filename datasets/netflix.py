@@ -31,7 +31,7 @@ def load_netflix(month: str, min_count: int = 5, iterative: bool = True) -> Inte
     netflix/combined_data_*.txt. They list the ratings movie by movie. So with `equal_times: file`, the items of one
     day are in the order of their ids, and a model can guess a user's last item from its id.
 
-    The paper names neither its month nor the kind of its 5-core. `sdmr.experiments.tables.netflix_months` finds the
+    The paper names neither its month nor the kind of its 5-core. `sdmr table number=1 months=true` finds the
     month nearest to its Table 1 (1,888 users, 3,724 items, 103,254 interactions).
 
     Args:

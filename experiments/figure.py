@@ -2,6 +2,7 @@
 
 Missing runs of figures 5 to 7 are made first; with train=false, the figure shows the existing ones. A published record
 stands in for a missing run where its settings agree. The figure is written as PNG and PDF, its numbers as CSV.
+A title is quoted: `sdmr figure name=figure7 user=13 'target="Titanic (1997)"'`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,6 @@ from pydantic import Field
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.deviations import PAPER_DEFAULTS
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.record import Record, load_record
@@ -25,9 +25,12 @@ from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, 
 from sdmr.experiments.report.documents import format_csv, format_latex, format_markdown
 from sdmr.experiments.report.frames import DATASETS
 from sdmr.experiments.report.writers import write_csv
+from sdmr.harness.protocol import Protocol
 
 DATA_KEYS = ("dataset.", "protocol.", "split_seed=")  # the overrides that a published table may have
-NON_RANKING_DEVIATIONS = ("select_on", "validation_item", *PAPER_DEFAULTS)  # they leave test items and candidates
+# The deviations that change test items or candidates; the other options of the protocol only concern training.
+CANDIDATE_DEVIATIONS = {field.name for field in fields(Protocol)} - {"select_on", "validation_item"}
+CANDIDATE_DEVIATIONS |= {"split_seed", "order"}
 
 
 class Options(AccuracyOptions):
@@ -114,7 +117,7 @@ def _publish_dataset(options: Options, dataset: str, complete: dict[str, list[Fo
 
 def candidate_set_key(record: Record) -> tuple[Any, ...]:
     """Return what tells a record's test instances and candidates from others, whose users cannot be paired with."""
-    deviations = {key: value for key, value in record.deviations.items() if key not in NON_RANKING_DEVIATIONS}
+    deviations = {key: value for key, value in record.deviations.items() if key in CANDIDATE_DEVIATIONS}
     return record.data, record.config.get("split_seed", 0), tuple(sorted(deviations.items()))
 
 

@@ -1,6 +1,7 @@
-"""How far a sweep is: `python -m sdmr.experiments.status model=sdm dataset=ml-100k`, with the arguments of the sweep.
+"""Show how far a sweep is: `sdmr status model=sdm dataset=ml-100k`, with the arguments of the sweep.
 
-`-m` with the overrides of an `sdmr.experiments.run -m …` tells how far that one is. Nothing is run.
+`-m` with the settings of an `sdmr run -m ...` shows how far that one is. Nothing is run. Example:
+`sdmr status -m model=sdm test=false model.dim=8,16,32`.
 """
 
 from __future__ import annotations
@@ -9,112 +10,112 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
-from pathlib import Path
+from math import inf
 from statistics import fmean
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from pydantic import Field
 
-from sdmr.experiments.configs import compose_run, taken_from
-from sdmr.experiments.execute import Run, is_running, make_run, own_seconds, seconds_in_all
-from sdmr.experiments.sweep import OPTIONS, searched
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.config import expand_sweep, prepare_overrides
+from sdmr.experiments.core.execute import total_runtime
+from sdmr.experiments.core.options import CommandOptions, UsageError, describe_fields, parse_options
+from sdmr.experiments.core.run import Run, compose_run
+from sdmr.experiments.tuning.search import Search, SearchOptions
 
-STATES = ("done", "failed", "running", "cut off", "left")
-
-
-def state_of(run: Run) -> str:
-    """One of STATES. What is cut off goes on from its last finished epoch."""
-    if run.record is not None:
-        return "done"
-    if is_running(run):
-        return "running"
-    if run.failure is not None:
-        return "failed"
-    return "cut off" if (run.folder / "checkpoint.pt").exists() else "left"
+STATES = ("done", "failed", "running", "interrupted", "pending")
 
 
-def told(runs: Sequence[tuple[str, Run]]) -> Iterator[str]:
-    """Lines about some runs, each with its settings: how many are in which state, and those not done or left."""
-    states = [(state_of(run), settings, run) for settings, run in runs]
-    number = Counter(state for state, _, _ in states)
-    yield f"{len(runs)} runs: {', '.join(f'{number[state]} {state}' for state in STATES)}"
-    for state, settings, run in states:
-        if state in ("running", "cut off", "failed"):
-            yield f"  {state}: {settings or 'plain settings'}{f': {run.failure}' if state == 'failed' else ''}"
+class Options(CommandOptions):
+    overrides: list[str] = Field(default_factory=list, description="with -m: settings of the runs")
+    flags: list[str] = Field(default_factory=list, description="-m")
 
 
-def time_left(runs: Sequence[Run], budget: float = float("inf"), later: int = 0) -> str:
-    """Minutes that the runs not done, and as many `later` ones, may take, by those that are done.
-
-    It is at most what a budget has left. The parts of models, which many runs share, are taken to be there by now.
-    """
-    done = [run.record for run in runs if run.record is not None]
-    waiting = [run for run in runs if state_of(run) not in ("done", "failed")]
-    number, running = len(waiting) + later, sum(state_of(run) == "running" for run in waiting)
-    if not number:
-        return "nothing is left to do"
-    if not done:
-        return f"{number} runs to do; how long one takes is not known before the first is done"
-    minutes, each = seconds_in_all(done, runs[0].folder.parent.parent) / 60, fmean(map(own_seconds, done)) / 60
-    if not running and minutes + each > budget:
-        return f"{minutes:.1f} single-thread minutes spent; the budget has none left for one more run"
-    left, workers = min(number * each, max(budget - minutes, 0)), max(1, running)
-    spent = f"{minutes:.1f} single-thread minutes spent, about {left:.1f} left"
-    return f"{spent}, which is {left / workers:.1f} with {workers} at work"
+def describe_more(arguments: Sequence[str]) -> str:
+    """Return the options of a sweep."""
+    fields = {key: field for key, field in SearchOptions.model_fields.items() if key != "overrides"}
+    return f"without -m, the options of the sweep:\n{describe_fields(fields)}"
 
 
-def of_multirun(overrides: Sequence[str]) -> Iterator[str]:
-    """How far `sdmr.experiments.run -m` with these overrides is."""
-    axes = []
-    for text, override in zip(overrides, OverridesParser.create().parse_overrides(list(overrides)), strict=True):
-        key = text.partition("=")[0]
-        axes.append(
-            [f"{key}={v}" for v in override.sweep_string_iterator()] if override.is_sweep_override() else [text]
-        )
-    found = []
-    for job in product(*axes):
-        config, dataset = compose_run(job)
-        found.append((" ".join(job), make_run(config, dataset, Path(config["runs"]))))
-    yield from told(found)
-    yield time_left([run for _, run in found])
-
-
-def of_search(name: str, overrides: Sequence[str], options: dict[str, str]) -> Iterator[str]:
-    """How far the sweep with these arguments is; its later stages depend on the one that is under way."""
-    search, given = searched(name, overrides, options)
-    yield f"{name} on {search.dataset}:"
-    runs, later, kind = [], 0, options.get("search", "staged")
-    for number, points in enumerate(search.rounds(kind, given), 1):
-        own = [(search.label(point), point.run) for point in points]
-        lines = told(own)
-        yield f"stage {number}, {next(lines)}"
-        yield from lines
-        runs += [point.run for point in points]
-        if any(state_of(run) not in ("done", "failed") for _, run in own):
-            later = search.later(number) if kind == "staged" else 0
-            break
-    distinct = list({run.folder: run for run in runs}.values())
-    yield time_left(distinct, search.budget, later) + f" (of a budget of {search.budget:g})"
-
-
-def main() -> int:
-    try:
-        if sys.argv[1:2] == ["-m"]:
-            for line in of_multirun(sys.argv[2:]):
-                print(line)
-            return 0
-        options, overrides = taken_from(sys.argv[1:], OPTIONS)
-        if not options.get("model"):
-            print(__doc__, file=sys.stderr)
-            return 2
-        for name in options["model"].split(","):
-            for line in of_search(name, overrides, options):
-                print(line)
-    except (ValueError, HydraException) as error:
-        print(error, file=sys.stderr)
-        return 1
+def main(options: Options) -> int:
+    if unknown := [flag for flag in options.flags if flag not in ("-m", "--multirun")]:
+        raise UsageError(f"{unknown[0]}: expected key=value, or -m")
+    if options.flags:
+        lines = describe_multirun(options.overrides)
+    else:
+        search_options = parse_options(SearchOptions, options.overrides)
+        searches = [Search(name, search_options) for name in search_options.model]
+        lines = (line for search in searches for line in describe_search(search))
+    for line in lines:
+        print(line)
     return 0
 
 
+def describe_multirun(overrides: Sequence[str]) -> Iterator[str]:
+    """Yield lines on the progress of `sdmr run -m` with these overrides."""
+    settings = [text for text in prepare_overrides(overrides) if not text.lstrip("+").startswith(("hydra/", "hydra."))]
+    runs = {" ".join(combination): compose_run(combination) for combination in product(*expand_sweep(settings))}
+    yield from describe_runs(runs)
+    yield estimate_remaining(list(runs.values()))
+
+
+def describe_search(search: Search) -> Iterator[str]:
+    """Yield lines on the progress of a search. Later stages depend on the one under way."""
+    yield f"{search.space.name} on {search.options.dataset}:"
+    remaining = 0
+    for stage, points in enumerate(search.stages(), 1):
+        first, *more = describe_runs({search.label(point): point.run for point in points})
+        yield f"stage {stage}, {first}"
+        yield from more
+        if any(get_state(point.run) not in ("done", "failed") for point in points):
+            remaining = search.count_remaining(stage)
+            break
+    runs = [point.run for point in search.points.values()]
+    yield f"{estimate_remaining(runs, search.budget, remaining)} (of a budget of {search.budget:g})"
+
+
+def describe_runs(runs: dict[str, Run]) -> Iterator[str]:
+    """Yield how many of the labeled runs are in which state, then the running, interrupted and failed ones."""
+    states = {label: get_state(run) for label, run in runs.items()}
+    count = Counter(states.values())
+    yield f"{len(runs)} runs: {', '.join(f'{count[state]} {state}' for state in STATES)}"
+    for label, state in states.items():
+        if state in ("running", "interrupted", "failed"):
+            yield f"  {state}: {label}{f': {runs[label].failure}' if state == 'failed' else ''}"
+
+
+def get_state(run: Run) -> str:
+    """Return the state of a run. An interrupted one will continue from its last finished epoch."""
+    if run.record is not None:
+        return "done"
+    if run.is_running:
+        return "running"
+    if run.failure is not None:
+        return "failed"
+    return "interrupted" if (run.folder / "checkpoint.pt").exists() else "pending"
+
+
+def estimate_remaining(runs: Sequence[Run], budget: float = inf, remaining: int = 0) -> str:
+    """Return the minutes that unfinished runs and `remaining` later ones may take, by those that are done.
+
+    It is at most what the budget has left. Parts of models, which many runs share, are expected to exist by then.
+    """
+    records = [run.record for run in runs if run.record is not None]
+    states = Counter(get_state(run) for run in runs)
+    running = states["running"]
+    number = running + states["interrupted"] + states["pending"] + remaining
+    if not number:
+        return "nothing to run"
+    if not records:
+        return f"{number} runs to make; the first that is done tells how long one takes"
+    minutes, each = total_runtime(records, runs[0].folder.parent.parent) / 60, fmean(r.runtime for r in records) / 60
+    if not running and minutes + each > budget:
+        return f"{minutes:.1f} single-thread minutes spent; the budget has no room for one more run"
+    left, workers = min(number * each, max(budget - minutes, 0)), max(1, running)
+    return (
+        f"{minutes:.1f} single-thread minutes spent, about {left:.1f} left, "
+        f"which is {left / workers:.1f} with {workers} at work"
+    )
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(["status", *sys.argv[1:]]))

@@ -23,6 +23,7 @@ from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import published_folder
 from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, format_table, read_published_cells
 from sdmr.experiments.report.comparisons import describe_comparisons
+from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.frames import make_cells
 from sdmr.experiments.report.statistics import (
     collect_statistics,
@@ -70,7 +71,7 @@ def _make_accuracy(options: Options) -> int:
     planned = plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
     planned = [replace(one, published=_get_published(one, options)) for one in planned]
     findings = find_or_train(planned, Path(options.runs), options.workers, use_published=False)
-    made_with = ", ".join([f"{options.settings} settings", *options.overrides])
+    conditions = ", ".join([f"{options.settings} settings", *options.overrides])
     published = read_published_cells(Path(options.results) / f"table{options.number}.csv")
     for dataset in datasets:
         folders: dict[str, list[Path]] = {model: [] for model in models}
@@ -78,8 +79,9 @@ def _make_accuracy(options: Options) -> int:
             if one.dataset == dataset:
                 folders[one.model].append(run.folder)
         cells = [c for m, paths in folders.items() for c in make_cells(options.number, dataset, m, paths, tie_policy)]
-        print(f"\n{format_table(options.number, dataset, cells, published, made_with)}\n")
-        for line in describe_comparisons(dataset, folders, tie_policy):
+        print(f"\n{format_table(options.number, dataset, cells, published, conditions)}\n")
+        records = [run.record for one, run in findings.runs.items() if one.dataset == dataset]
+        for line in (*describe_deviations(records), *describe_comparisons(dataset, folders, tie_policy)):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {options.runs}/")
     return 1 if findings.failures else 0

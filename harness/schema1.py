@@ -22,6 +22,7 @@ TARGETS = {
     "datasets.ta_feng.ta_feng": "sdmr.datasets.ta_feng.load_ta_feng",
     "datasets.tables.csv_file": "sdmr.datasets.tabular.load_csv",
     "datasets.tables.inter_file": "sdmr.datasets.tabular.load_inter",
+    "experiments.id_order.IdOrder": "sdmr.experiments.report.id_order.IdOrder",
 }
 ARGUMENTS = {  # of this suite's classes and functions
     # training

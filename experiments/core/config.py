@@ -102,17 +102,20 @@ def resolve_config(config: DictConfig, choices: Mapping[str, Any]) -> RunConfig:
     if choices["settings"] == "tuned":
         if "tuning" not in settings:
             raise NotTunedError(f"{model} on {dataset} has no tuned settings; `sdmr sweep model={model}` finds some")
-        tuned_on = settings["tuning"].get("dataset")
-        if tuned_on is not None and tuned_on != describe_data(settings["dataset"]):
-            raise NotTunedError(
-                f"{model} was tuned on other data: {tuned_on}, not {describe_data(settings['dataset'])}"
-            )
+        check_tuned_data(model, settings["tuning"], settings["dataset"])
     return RunConfig(settings, dataset)
 
 
 def describe_data(dataset: Mapping[str, Any]) -> dict[str, Any]:
     """Return a data set's configuration with its file by the whole path, which tells a user's files apart."""
     return {**dataset, "path": str(Path(dataset["path"]).resolve())} if "path" in dataset else dict(dataset)
+
+
+def check_tuned_data(model: str, tuning: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
+    """Raise NotTunedError if a user's data set is not the one that the model was tuned on."""
+    tuned_on, data = tuning.get("dataset"), describe_data(dataset)
+    if tuned_on not in (None, data):
+        raise NotTunedError(f"{model} was tuned on other data: {tuned_on}, not {data}")
 
 
 def explain_hydra_error(error: Exception) -> str:
@@ -149,12 +152,18 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
 
 
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
-    """Return, for each override, the overrides that a multirun takes in its place."""
+    """Return, for each override, the overrides that a multirun takes in its place.
+
+    Raises ConfigError for text that Hydra's grammar does not know.
+    """
     expanded = []
-    for text, override in zip(overrides, OverridesParser.create().parse_overrides(list(overrides)), strict=True):
-        key = text.partition("=")[0]
-        values = override.sweep_string_iterator() if override.is_sweep_override() else []
-        expanded.append([f"{key}={value}" for value in values] or [text])
+    try:
+        for text, override in zip(overrides, OverridesParser.create().parse_overrides(list(overrides)), strict=True):
+            key = text.partition("=")[0]
+            values = override.sweep_string_iterator() if override.is_sweep_override() else []
+            expanded.append([f"{key}={value}" for value in values] or [text])
+    except HydraException as error:
+        raise ConfigError(explain_hydra_error(error)) from error
     return expanded
 
 
@@ -262,16 +271,16 @@ def describe_arguments(names: Sequence[str] = ()) -> str:
         lines.append(f"  protocol.{name}={getattr(Protocol, name)} ({choices})")
     for name in names:
         lines += ["", f"arguments of {name} (meanings: {get_model(name).target}):"]
-        lines += [f"  model.{key}={value}" for key, value in _flatten(model_config(get_model(name).target)).items()]
+        lines += [f"  model.{key}={value}" for key, value in flatten(model_config(get_model(name).target)).items()]
     return "\n".join(lines)
 
 
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested settings by their dotted keys, without `_target_`."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         elif key != "_target_":
             flat[prefix + key] = value
     return flat

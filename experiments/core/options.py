@@ -59,7 +59,7 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
         elif key in cls.model_fields and key not in ("overrides", "flags"):
             if key in values:
                 raise UsageError(f"{argument}: {key} is given twice")
-            values[key] = _parse_value(argument)
+            values[key] = parse_value(argument)
         elif "overrides" in cls.model_fields:
             if key in keys:
                 raise UsageError(f"{argument}: {key} is given twice")
@@ -73,8 +73,8 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
         raise UsageError(explain_validation_error(error)) from error
 
 
-def _parse_value(argument: str) -> Any:
-    """Return what Hydra's grammar makes of the value."""
+def parse_value(argument: str) -> Any:
+    """Return what Hydra's grammar makes of the value of `key=value`. Raises UsageError if it is not one value."""
     try:
         override = OverridesParser.create().parse_override(argument)
         if override.is_sweep_override():
@@ -113,13 +113,14 @@ def describe_fields(fields: dict[str, FieldInfo], prefix: str = "") -> str:
 def _describe_field(key: str, field: FieldInfo) -> str:
     if key == "overrides":
         return f"  {'KEY=VALUE':34} {field.description} (`sdmr run --help`)"
-    default = "..." if field.is_required() else _format_value(field.get_default(call_default_factory=True))
+    default = "..." if field.is_required() else format_value(field.get_default(call_default_factory=True))
     choices = [str(value) for value in get_args(field.annotation) if isinstance(value, str | int)]
     allowed = f" ({', '.join(choices)})" if choices else ""
     return f"  {f'{key}={default}':34} {field.description}{allowed}"
 
 
-def _format_value(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """Return a value as Hydra's grammar reads it."""
     if isinstance(value, list):
         return f"[{','.join(map(str, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

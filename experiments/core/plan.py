@@ -6,6 +6,7 @@ import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,7 +23,6 @@ from sdmr.harness.metrics import TiePolicy
 # The longest run first; a model with parts last, since it waits for the runs of its parts.
 PRIORITY = {"sdm": 0, "sdp": 1, "sdmr": 3}
 FIXED_KEYS = ("model", "dataset", "seed", "test")  # of a planned run, which no further override may change
-IGNORED_KEYS = ("threads", "force")  # a planned run has one thread, and is not made again
 
 
 @dataclass(frozen=True)
@@ -64,25 +64,25 @@ class Findings:
     failures: dict[PlannedRun, str]  # those that failed; a missing run that was not to be made is in neither
 
 
+def check_overrides(overrides: Iterable[str], fixed: Sequence[str] = FIXED_KEYS) -> None:
+    """Raise UsageError for an override that would change what a command fixes, or that runs side by side ignore."""
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+")
+        if key in fixed:
+            raise UsageError(f"{override}: {key} is the same in every run of this command, or is an option of its own")
+        if key.startswith(("hydra/", "hydra.")):
+            raise UsageError(f"{override} has no effect here; launchers work with `sdmr run -m`")
+        if key in ("threads", "force"):
+            raise UsageError(
+                f"{override} has no effect here: runs have one thread each, and finished ones are reused; "
+                "`sdmr run` makes a single one with other settings"
+            )
+
+
+@cache
 def is_stochastic(model: str) -> bool:
     """Return whether a model draws random numbers, as a user's own may. Others are run once."""
     return model not in MODELS or "optimization" in compose_config([f"model={model}"]).settings["model"]
-
-
-def check_overrides(overrides: Sequence[str]) -> None:
-    """Raise UsageError for an override that would change each planned run, or that planned runs ignore."""
-    for override in overrides:
-        key = override.lstrip("+").partition("=")[0]
-        if key in FIXED_KEYS:
-            raise UsageError(
-                f"{override} would change each of the runs that are compared: the command's options choose models, "
-                "data sets and seeds, and test items are always ranked"
-            )
-        if key in IGNORED_KEYS or key.startswith(("hydra.", "hydra/")):
-            raise UsageError(
-                f"{override} has no effect here: runs have one thread each, and cached ones are not made again; "
-                "`sdmr run` makes a single one that way"
-            )
 
 
 def read_tie_policy(overrides: Sequence[str]) -> TiePolicy:
@@ -133,7 +133,7 @@ def find_or_train(
     if train:
         print(f"{len(ready) - len(pending)} cached, {len(pending)} to run, {workers} workers", flush=True)
     if pending and train:
-        pending.sort(key=lambda one: PRIORITY.get(one.model, 2))
+        pending.sort(key=lambda one: PRIORITY.get(one.model.removesuffix("-released"), 2))
         print(estimate_time(pending, workers), flush=True)
         failures |= _train(pending, runs, workers)
     found = {}
@@ -147,6 +147,12 @@ def find_or_train(
     for line in dict.fromkeys(f"FAILED {names[one]}: {error}" for one, error in failures.items()):
         print(line, file=sys.stderr)
     return Findings(found, failures)
+
+
+def report_missing(planned: Sequence[PlannedRun], findings: Findings) -> None:
+    """Print how many planned runs have no record, and the command that makes the first of them."""
+    if missing := [one for one in planned if one not in findings.runs]:
+        print(f"{len(missing)} of {len(planned)} runs are missing; the first is\n  sdmr run {missing[0]}")
 
 
 def _compose(
@@ -200,7 +206,8 @@ def estimate_time(pending: Sequence[PlannedRun], workers: int) -> str:
     classes = {get_model(one.model).target.rpartition(".")[2] for one in pending}
     seconds, unknown = 0.0, 0
     for one in pending:
-        paths = sorted(one.published.parent.glob(f"{one.model}-[0-9]*/record.json")) if one.published else []
+        name = one.published.name.rpartition("-")[0] if one.published else ""
+        paths = sorted(one.published.parent.glob(f"{name}-[0-9]*/record.json")) if one.published else []
         records = [load_record(path) for path in paths]
         are_planned = all(name.partition("-")[0] in classes for record in records for name in record.parts.values())
         times = [record.runtime if are_planned else sum(record.seconds.values()) for record in records]

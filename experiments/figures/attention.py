@@ -19,7 +19,6 @@ from sdmr.experiments.figures.options import FigureOptions
 from sdmr.models.sdm import SDM
 
 BATCH_SIZE = 1024  # instances
-LABELED = ("model.hops", "model.dim")  # the settings that the labels of the attention figures name
 
 
 def plan_sdm_runs(options: FigureOptions, hops: Iterable[int], seeds: Iterable[int]) -> list[PlannedRun]:

@@ -18,7 +18,6 @@ from sdmr.experiments.figures.runs import find_runs, missing_note, plan_table_ru
 from sdmr.experiments.figures.style import add_note, create_figure, get_line_style, save_figure
 
 OPTIONS = ("dataset", "models", "seeds", "settings")
-LABELED = ()
 COLUMNS = 4
 
 
@@ -63,9 +62,9 @@ def draw(frame: pd.DataFrame) -> Figure:
             look = {"markevery": curve["is_best"].tolist(), "label": f"seed {seed}", **get_line_style(int(seed))}
             above.plot(curve["epoch"], curve["validation"], **look)
             below.plot(curve["epoch"], curve["loss"], **look)
-        below.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        below.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
         for axes in (above, below):
-            axes.yaxis.set_major_locator(MaxNLocator(4))
+            axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         above.set_title(get_model(model).name)
         above.tick_params(labelbottom=False)
         if column == 0:

@@ -23,7 +23,7 @@ from scipy.sparse import csr_matrix
 
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Instances
-from sdmr.experiments.figures.attention import LABELED, compute_attention, load_ids, load_model, plan_sdm_runs
+from sdmr.experiments.figures.attention import compute_attention, load_ids, load_model, plan_sdm_runs
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import find_runs
 from sdmr.experiments.figures.style import add_note, create_figure, mark_missing, save_figure
@@ -31,7 +31,6 @@ from sdmr.experiments.report.frames import PAPER
 from sdmr.experiments.report.stats import correlation, correlation_interval
 from sdmr.experiments.report.writers import write_csv
 
-__all__ = ["LABELED", "OPTIONS", "main"]  # what the command reads
 OPTIONS = ("dataset", "dim", "hops", "seeds", "train", "workers")
 MAX_POINTS = 1000  # more are shown by their density
 GRAYS = ListedColormap(colormaps["Greys"](np.linspace(0.2, 1, 256)))  # of which the lightest is not yet white
@@ -135,8 +134,8 @@ def read_paper_values(dataset: str) -> dict[int, float]:
     """Return the paper's correlation by number of hops, which it gives for ML-100k alone."""
     if dataset != "ml-100k":
         return {}
-    frame = pd.read_csv(PAPER / "figure5.csv", float_precision="round_trip")
-    return dict(zip(frame["hops"], frame["pearson_pmi_attention"], strict=True))
+    rows = _list_rows(pd.read_csv(PAPER / "figure5.csv", dtype=str))
+    return {int(row.hops): float(row.pearson_pmi_attention) for row in rows}
 
 
 def correlate(pairs: Pairs, weights: Sequence[Weights], paper: Mapping[int, float]) -> pd.DataFrame:

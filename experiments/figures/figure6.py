@@ -17,12 +17,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.core.store import RECORD, published_folder
+from sdmr.experiments.core.store import publish_run, published_folder
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import find_runs, missing_note
 from sdmr.experiments.figures.style import add_note, create_figure, get_line_style, mark_missing, save_figure
@@ -30,7 +29,6 @@ from sdmr.experiments.report.frames import METRICS
 
 OPTIONS = ("datasets", "models", "seeds", "hops", "dims", "lengths", "train", "publish", "workers")
 DIM_SETTINGS = {"sdm": "model.dim", "cmn": "model.gmf.dim"}  # the setting that is d, of the models that have hops
-LABELED = ("model.hops", *DIM_SETTINGS.values())
 AXES = {"dim": "embedding size d", "hops": "hops h", "context_length": "context items s"}
 MIN_RANGE = 0.06  # of a panel: about the 95 % interval of a mean over ML-100k's users
 
@@ -55,18 +53,23 @@ class Point:
 
 def main(options: FigureOptions) -> int:
     """Draw the figure. Returns the exit status."""
-    axes = {"dim": options.dims, "hops": options.hops or [1, 2, 3, 4], "context_length": options.lengths}
-    models = options.models or ["sdm"]
+    datasets, models = options.datasets or ["ml-100k"], options.models or ["sdm"]
+    axes = {"dim": options.dims or [8, 16, 32, 64, 128], "hops": options.hops or [1, 2, 3, 4]}
+    if options.lengths:
+        axes["context_length"] = options.lengths
     if unknown := [model for model in models if model not in DIM_SETTINGS]:
         raise UsageError(f"models={unknown[0]}: this model has no hops; there are {', '.join(DIM_SETTINGS)}")
     if options.lengths and "cmn" in models:
         raise UsageError("lengths=...: CMN++ reads no context")
-    points = plan_points(options, models, axes)
+    for override in options.overrides:
+        if options.lengths and "context_length" in override.partition("=")[0]:
+            raise UsageError(f"{override} would belie the figure's labels; lengths=... has been given")
+    points = plan_points(options, datasets, models, axes)
     runs = find_runs(options, list(points), options.train)
     if runs:
         frame = build_frame(points, runs)
-        panels = list(product(options.datasets, models))
-        figure = draw(panels, {axis: values for axis, values in axes.items() if values}, frame)
+        panels = list(product(datasets, models))
+        figure = draw(panels, axes, frame)
         fixed = [f"{get_letter(axis)} = {values[0]}; " for axis, values in axes.items() if len(values) == 1]
         add_note(figure, "".join(fixed) + describe_runs(points, runs) + options.settings_note)
         save_figure(figure, options.plot_folder, options.file_name, frame)
@@ -76,12 +79,12 @@ def main(options: FigureOptions) -> int:
 
 
 def plan_points(
-    options: FigureOptions, models: Sequence[str], axes: Mapping[str, Sequence[int]]
+    options: FigureOptions, datasets: Sequence[str], models: Sequence[str], axes: Mapping[str, Sequence[int]]
 ) -> dict[PlannedRun, Point]:
     """Plan the runs of the grid, seed by seed. Without context lengths, each data set has its own."""
     points = {}
-    for seed, dataset, model in product(range(options.seeds), options.datasets, models):
-        for context in [[f"context_length={s}"] for s in axes["context_length"]] or [[]]:
+    for seed, dataset, model in product(range(options.seeds), datasets, models):
+        for context in [[f"context_length={s}"] for s in axes.get("context_length", [])] or [[]]:
             more = (*context, *options.overrides)
             length = _get_context_length((f"model={model}", f"dataset={dataset}", *more))
             for hops, dim in product(axes["hops"], axes["dim"]):
@@ -188,4 +191,4 @@ def publish_records(runs: Mapping[PlannedRun, FoundRun]) -> None:
     """Copy this machine's records to the published ones."""
     for planned, run in runs.items():
         if planned.published is not None and not run.is_published:
-            write_atomic(planned.published / RECORD, (run.folder / RECORD).read_bytes())
+            publish_run(run, planned.published)

@@ -14,13 +14,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sdmr.experiments.core.options import UsageError
-from sdmr.experiments.figures.attention import LABELED, compute_attention, load_model, plan_sdm_runs
+from sdmr.experiments.figures.attention import compute_attention, load_model, plan_sdm_runs
 from sdmr.experiments.figures.cases import Case, Names, choose_case, load_names
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import find_runs
 from sdmr.experiments.figures.style import add_note, create_figure, save_figure
 
-__all__ = ["LABELED", "OPTIONS", "main"]  # what the command reads
 OPTIONS = ("dataset", "dim", "hops", "seed", "user", "target", "train", "workers")
 
 

@@ -12,6 +12,7 @@ from sdmr.experiments.core.options import Names, Numbers, RunOptions, UsageError
 from sdmr.experiments.core.plan import check_overrides
 
 SHARED = ("name", "output", "runs", "results", "plots", "overrides")  # options of every figure
+LABELED = ("model.hops", "model.dim", "model.gmf.dim")  # settings that are options of the figures with hops
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 
 
@@ -21,14 +22,14 @@ class FigureOptions(RunOptions):
     name: Literal["figure5", "figure6", "figure7", "curves", "speed"] = Field(description="the figure")
     output: str | None = Field(None, description="name of the files; null: the figure's name")
     dataset: str = Field("ml-100k", description="data set of a figure that shows one")
-    datasets: Names = Field(["ml-100k"], min_length=1, description="data sets, one panel each")
-    models: Names = Field([], description="models; []: the figure's default")
+    datasets: Names | None = Field(None, description="data sets, one panel each; null: ml-100k")
+    models: Names | None = Field(None, description="models; null: sdm in figure 6, else all")
     seeds: int = Field(1, ge=1, description="seeds 0 to n - 1 of each model that draws random numbers")
     seed: int = Field(0, ge=0, description="seed of the one model that is shown")
     dim: int = Field(64, ge=1, description="embedding size d")
-    dims: Numbers = Field([8, 16, 32, 64, 128], min_length=1, description="embedding sizes d")
-    hops: Numbers = Field([], description="numbers of hops; []: the figure's default")
-    lengths: Numbers = Field([], description="numbers of context items s; []: that of the data set")
+    dims: Numbers | None = Field(None, description="embedding sizes d; null: [8,16,32,64,128]")
+    hops: Numbers | None = Field(None, description="numbers of hops; null: [1,2,3,4], in figure 7 [4]")
+    lengths: Numbers | None = Field(None, description="numbers of context items s; null: that of the data set")
     user: Text | None = Field(None, description="raw id of a user")
     target: Text | None = Field(None, description="raw id or title of the target; without a user, of any user")
     settings: Literal["default", "tuned"] = Field("default", description="settings of the models")
@@ -57,7 +58,7 @@ def check_options(options: FigureOptions, figure: ModuleType) -> None:
         raise UsageError(f"{key}=...: {options.name} has no such option; it has {', '.join(figure.OPTIONS)}")
     for override in options.overrides:
         key = override.partition("=")[0].lstrip("+")
-        if key in figure.LABELED:
+        if key in LABELED and "hops" in figure.OPTIONS:
             raise UsageError(f"{override} would belie the figure's labels; use the options of the figure instead")
         if key == "protocol.tie_policy":
             raise UsageError(f"{override}: figures count ties with their expected value")

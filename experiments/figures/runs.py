@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train, plan_runs
+from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train, plan_runs, report_missing
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import published_folder, published_settings
 from sdmr.experiments.figures.options import FigureOptions
@@ -22,23 +21,11 @@ def find_runs(options: FigureOptions, planned: Sequence[PlannedRun], train: bool
     """
     for one in planned[:1]:
         compose_config(one.overrides)
-    runs = find_or_train(planned, Path(options.runs), options.workers, train).runs
-    report_missing(options, planned, runs)
-    return runs
-
-
-def report_missing(options: FigureOptions, planned: Sequence[PlannedRun], runs: Collection[PlannedRun]) -> None:
-    """Print how many of the planned runs are missing, and the command that makes the first of them."""
-    missing = [one for one in planned if one not in runs]
-    if not missing:
-        return
-    folders = [f"{options.runs}/"] + [f"{options.results}/"] * any(one.published for one in missing)
-    print(
-        f"{options.file_name}: {len(missing)} of {len(planned)} runs are missing in {' and '.join(folders)}; "
-        f"this command makes the first:\n  sdmr run {shlex.join(missing[0].overrides)}"
-    )
-    if not runs:
+    findings = find_or_train(planned, Path(options.runs), options.workers, train)
+    report_missing(planned, findings)
+    if not findings.runs:
         print(f"{options.file_name} is not drawn: none of its runs exists")
+    return findings.runs
 
 
 def missing_note(planned: Collection[PlannedRun], runs: Collection[PlannedRun]) -> str:

@@ -20,7 +20,6 @@ from sdmr.experiments.figures.style import add_note, create_figure, get_line_sty
 from sdmr.experiments.report.frames import read_groups
 
 OPTIONS = ("dataset", "models", "seeds", "settings")
-LABELED = ()
 FONT_SIZE = 8
 PAPER_MODELS = ("SDP", "SDM", "SDMR")
 

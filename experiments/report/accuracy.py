@@ -75,7 +75,7 @@ def read_published_cells(path: Path) -> pd.DataFrame:
     return frame.dropna(subset=["ours"]).set_index(columns[:3])
 
 
-def format_table(number: int, dataset: str, cells: Sequence[Cell], published: pd.DataFrame, made_with: str) -> str:
+def format_table(number: int, dataset: str, cells: Sequence[Cell], published: pd.DataFrame, conditions: str) -> str:
     """Return a line for each model: for each metric the paper's value, the published one, and this machine's.
 
     Args:
@@ -83,13 +83,13 @@ def format_table(number: int, dataset: str, cells: Sequence[Cell], published: pd
         dataset: The data set's name.
         cells: This machine's cells on the data set.
         published: What `read_published_cells` returns.
-        made_with: How this machine's runs were made, for the caption.
+        conditions: How this machine's runs were made, for the caption.
     """
     is_here = published.index.get_level_values("dataset") == dataset
     settings = ", ".join(sorted(published["settings"][is_here].dropna().unique()))
     lines = [
         f"Table {number}, {dataset}: paper | published{settings and f' ({settings} settings)'} "
-        f"| this machine ({made_with}; ± over seeds)"
+        f"| this machine ({conditions}; ± over seeds)"
     ]
     width = max(12, *(len(cell.model) + 2 for cell in cells))
     lines.append(" " * width + "".join(f"{metric:^32}" for metric in METRICS))

@@ -92,17 +92,11 @@ def describe_comparisons(dataset: str, folders: Folders, tie_policy: TiePolicy) 
 
 def mark_cells(cells: Sequence[Cell], comparisons: Sequence[Comparison]) -> list[Cell]:
     """Return the cells with the marks of their comparisons."""
-    return [
-        replace(
-            cell,
-            marks=" ".join(
-                one.mark
-                for one in comparisons
-                if one.mark and (one.dataset, one.model, COMPARED_METRIC) == (cell.dataset, cell.model, cell.metric)
-            ),
-        )
-        for cell in cells
-    ]
+    marks: dict[tuple[str, str, str], str] = {}
+    for one in comparisons:
+        key = one.dataset, one.model, COMPARED_METRIC
+        marks[key] = f"{marks.get(key, '')} {one.mark}".strip()
+    return [replace(cell, marks=marks.get((cell.dataset, cell.model, cell.metric), "")) for cell in cells]
 
 
 def compute_gains(table: int, cells: Sequence[Cell]) -> list[Gain]:

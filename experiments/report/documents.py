@@ -54,7 +54,7 @@ def format_markdown(table: AccuracyTable, results: Path) -> str:
     records = table.records
     blocks = [f"# Table {table.number}, reproduced", NOTE]
     blocks += [MARKS] if table.comparisons else []
-    blocks += describe_deviations(records)
+    blocks += [f"**{text}**" for text in describe_deviations(records)]
     gains = compute_gains(table.number, table.cells)
     for dataset in table.folders:
         blocks.append(f"## {dataset}")
@@ -130,13 +130,13 @@ def _make_comparison_row(one: Comparison) -> dict[str, object]:
 
 
 def describe_deviations(records: Sequence[Record]) -> list[str]:
-    """Return a caption for records that were not made by the default protocol; nothing, if there are none."""
+    """Return a caption that names the records' deviations from the paper's protocol and models, if there are any."""
     runs: dict[str, set[str]] = {}
     for record in records:
         if record.deviations:
             runs.setdefault(format_deviations(record.deviations), set()).add(f"{record.class_name} on {record.dataset}")
     texts = [f"{deviations} ({', '.join(sorted(names))})" for deviations, names in runs.items()]
-    return [f"**Deviates from the default protocol**: {'; '.join(texts)}."] if texts else []
+    return [f"Deviations from the default protocol and the paper's models: {'; '.join(texts)}."] if texts else []
 
 
 def describe_searches(results: Path, dataset: str) -> list[str]:

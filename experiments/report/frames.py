@@ -55,11 +55,11 @@ class Cell:
 @cache
 def read_paper_values(table: int) -> pd.Series:
     """Return the paper's Table 3 or 4: its values by (data set, model, metric)."""
-    frame = pd.read_csv(PAPER / f"table{table}.csv", index_col="method", float_precision="round_trip")
+    frame = pd.read_csv(PAPER / f"table{table}.csv", index_col="method", dtype=str)
     return pd.Series(
         {
-            (dataset, model, metric): frame.at[model, f"{dataset}_{metric.lower()}"]
-            for model in frame.index
+            (dataset, str(model), metric): float(values[f"{dataset}_{metric.lower()}"])
+            for model, values in frame.to_dict("index").items()
             for dataset in DATASETS[table]
             for metric in METRICS
         }
@@ -100,35 +100,21 @@ def make_cells(
     records = [load_record(folder / RECORD) for folder in folders]
     if model in MODELS and records and records[0].history is None:  # untrained: every seed gives the same
         records = records[:1]
+    commit = ", ".join(sorted({record.environment.commit or "" for record in records}))
     cells = []
     for metric in METRICS:
         paper = get_paper_value(table, dataset, name, metric)
         if not records:
             cells.append(Cell(dataset, name, metric, paper))
             continue
-        values = {
-            policy: [record.metrics()[metric][policy] for record in records]
-            for policy in ("optimistic", "pessimistic", tie_policy)
-        }
+        values = [record.metrics()[metric] for record in records]
+        ours = [value[tie_policy] for value in values]
+        optimistic, pessimistic = (statistics.mean(v[side] for v in values) for side in ("optimistic", "pessimistic"))
+        spread = statistics.stdev(ours) if len(ours) > 1 else None
         interval = bootstrap_interval(*_average_seeds(folders[: len(records)], metric, "expected"))
-        cells.append(
-            Cell(
-                dataset,
-                name,
-                metric,
-                paper,
-                ours=statistics.mean(values[tie_policy]),
-                spread=statistics.stdev(values[tie_policy]) if len(records) > 1 else None,
-                seeds=len(records),
-                optimistic=statistics.mean(values["optimistic"]),
-                pessimistic=statistics.mean(values["pessimistic"]),
-                low=interval.low,
-                high=interval.high,
-                verdict="" if paper is None else judge_paper_value(paper, interval),
-                settings=settings,
-                commit=", ".join(sorted({record.environment.commit or "" for record in records})),
-            )
-        )
+        verdict = "" if paper is None else judge_paper_value(paper, interval)
+        numbers = (statistics.mean(ours), spread, len(records), optimistic, pessimistic, *interval)
+        cells.append(Cell(dataset, name, metric, paper, *numbers, verdict, settings, commit=commit))
     return cells
 
 

@@ -77,25 +77,20 @@ def collect_statistics(number: int) -> pd.DataFrame:
     cells = paper.melt("dataset", var_name="statistic", value_name="paper", ignore_index=False)
     cells = cells.sort_index(kind="stable").reset_index(drop=True)
     statistics = {name: load_statistics(STAND_INS.get(name, name)) for name in paper["dataset"]}
-    cells["ours"] = cells.apply(lambda cell: _format_like(cell.paper, statistics[cell.dataset], cell.statistic), axis=1)
-    cells["difference"] = cells.apply(lambda cell: _subtract(cell.ours, cell.paper), axis=1)
-    return cells
+    names = zip(cells["dataset"], cells["statistic"], strict=True)
+    values = [(statistics[dataset] or {}).get(statistic) for dataset, statistic in names]
+    sides = [_compare_with_paper(value, paper) for value, paper in zip(values, cells["paper"], strict=True)]
+    return cells.assign(ours=[ours for ours, _ in sides], difference=[difference for _, difference in sides])
 
 
-def _format_like(paper: str, statistics: dict[str, float] | None, name: str) -> str:
-    """Return a statistic with as many decimals as the paper's value."""
-    return "" if statistics is None else f"{statistics[name]:.{_count_decimals(paper)}f}"
-
-
-def _subtract(ours: str, paper: str) -> str:
-    if not ours:
-        return ""
+def _compare_with_paper(value: float | None, paper: str) -> tuple[str, str]:
+    """Return a value with the paper's decimals, and its difference from the paper's."""
+    if value is None:
+        return "", ""
+    decimals = len(paper.partition(".")[2])
+    ours = f"{value:.{decimals}f}"
     difference = float(ours) - float(paper)
-    return f"{difference:+.{_count_decimals(paper)}f}" if difference else "0"
-
-
-def _count_decimals(number: str) -> int:
-    return len(number.partition(".")[2])
+    return ours, f"{difference:+.{decimals}f}" if difference else "0"
 
 
 def keep_published(path: Path, cells: pd.DataFrame) -> pd.DataFrame:
@@ -112,14 +107,16 @@ def keep_published(path: Path, cells: pd.DataFrame) -> pd.DataFrame:
 def format_statistics(number: int, cells: pd.DataFrame) -> str:
     """Return the table for reading: three rows a data set, then why they differ."""
     rows, notes = [], []
-    for name, block in cells.groupby("dataset", sort=False):
+    for dataset, block in cells.groupby("dataset", sort=False):
         for side in SIDES:
-            values = {LABELS[cell.statistic]: _group_digits(getattr(cell, side)) for cell in block.itertuples()}
-            rows.append({"data set": name if side == "paper" else "", "": side, **values})
+            values = {
+                LABELS[name]: _group_digits(cell) for name, cell in zip(block["statistic"], block[side], strict=True)
+            }
+            rows.append({"data set": dataset if side == "paper" else "", "": side, **values})
         if (block["ours"] == "").any():
-            notes.append(f"- {name}: not found on the machine that made this table.")
+            notes.append(f"- {dataset}: not found on the machine that made this table.")
         elif (block["difference"] != "0").any():
-            notes.append(f"- {name}: {REASONS.get(str(name), 'differs from the paper.')}")
+            notes.append(f"- {dataset}: {REASONS.get(str(dataset), 'differs from the paper.')}")
     blocks = [f"# Table {number}: statistics of the data sets", markdown_table(rows, right=list(LABELS.values()))]
     return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])]) + "\n"
 

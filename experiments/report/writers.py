@@ -45,7 +45,7 @@ def markdown_table(rows: pd.DataFrame | Iterable[Mapping[str, object]], right: C
         rows: A frame, or a mapping of column to cell for each row. Cells are written as they are, missing ones empty.
         right: Columns to align right.
     """
-    frame = pd.DataFrame(rows, dtype=object)
+    frame = pd.DataFrame(rows if isinstance(rows, pd.DataFrame) else list(map(dict, rows)), dtype=object)
     cells = frame.where(frame.notna(), "").map(lambda cell: str(cell).replace("|", r"\|"))
     sides = ["right" if column in right else "left" for column in cells.columns]
     return cells.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=sides)

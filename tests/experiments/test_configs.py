@@ -16,9 +16,11 @@ import pytest
 from hydra.utils import instantiate
 
 from sdmr.experiments import configs
-from sdmr.experiments.configs import MODELS, class_of, compose_run, config_of
+from sdmr.experiments.configs import MODELS, ROWS, class_of, compose_run, config_of
+from sdmr.experiments.tables.cells import rows
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.models.released import ReleasedSDM, ReleasedSDP
 
 # Every data set, with what it cannot do without, and the epochs, patience and context length it asks for.
 DATASETS = {
@@ -76,7 +78,8 @@ def test_every_model_instantiates_with_its_parts(model: str) -> None:
     assert type(made) is class_of(MODELS[model].target)
     assert ("optimization" in config) == isinstance(made, TorchRecommender)
     if isinstance(made, TorchRecommender):
-        assert (made.optimization.epochs, made.optimization.patience) == (50, 5)
+        expected = {"sdmr-released": (20, 20)}.get(model, (50, 50) if "released" in model else (50, 5))
+        assert (made.optimization.epochs, made.optimization.patience) == expected
         assert {"optimization", *made.parts} == {name for name, value in config.items() if isinstance(value, dict)}
 
 
@@ -86,9 +89,10 @@ def test_keys_are_the_constructors_parameters_and_values_its_defaults(model: str
     for part in nested(config):
         assert set(part) == {"_target_", *inspect.signature(class_of(part["_target_"])).parameters}
     for name, parameter in inspect.signature(class_of(MODELS[model].target)).parameters.items():
-        default = getattr(class_of(MODELS[model].target), "DIFFERENCES", {}).get(name, [parameter.default])[0]
+        default = parameter.default
         if isinstance(default, OptimizationConfig):
-            expected = replace(default, epochs=50, patience=5, validation_instances=10_000)
+            of_dataset = {} if "released" in model else {"epochs": 50, "patience": 5}
+            expected = replace(default, **of_dataset, validation_instances=10_000)
             assert OptimizationConfig(**without_target(config[name])) == expected
         elif not isinstance(config[name], dict):
             default = 18 if name == "context_length" else default
@@ -99,43 +103,34 @@ def without_target(config: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != "_target_"}
 
 
-@pytest.mark.parametrize("model", ["sdp", "sdm", "sdmr"])
-def test_a_variant_sets_every_difference_where_a_record_shows_it(model: str) -> None:
-    """What Hydra makes of `variant=released` is what the constructor makes of it; parts are of the same variant."""
-    config = compose_run([f"model={model}", "model.variant=released", "dataset=ta-feng"])[0]["model"]
-    for part in nested(config):
-        if "variant" not in part:
-            continue
-        assert part["variant"] == "released"
-        for name, (_, released) in class_of(part["_target_"]).DIFFERENCES.items():  # type: ignore[attr-defined]
-            if isinstance(released, OptimizationConfig):
-                expected = replace(released, validation_instances=10_000)
-                assert OptimizationConfig(**without_target(part[name])) == expected
-            else:
-                assert part[name] == released
-    assert instantiate(config).optimization.epochs == (20 if model == "sdmr" else 50)
+def test_the_released_sdmr_is_made_of_the_released_parts() -> None:
+    config = on_ta_feng("sdmr-released")
+    for part in ("sdp", "sdm"):
+        assert config[part] == on_ta_feng(f"{part}-released")
+    made = instantiate(config)
+    assert (type(made.sdp), type(made.sdm)) == (ReleasedSDP, ReleasedSDM)
 
 
-def test_a_single_difference_can_be_chosen_beside_the_variant() -> None:
-    overrides = ["model.variant=released", "model.dropout_at_test=off", "model.optimization.regularization_scope=batch"]
-    made = instantiate(compose_run(["model=sdm", *overrides])[0]["model"])
+def test_a_single_difference_can_be_set_beside_the_released_variant() -> None:
+    overrides = [
+        "model.gate_update=distance",
+        "model.dropout_at_test=off",
+        "model.optimization.regularization_scope=batch",
+    ]
+    made = instantiate(compose_run(["model=sdm-released", *overrides])[0]["model"])
     assert (made.query_dropout.test_mode, made.gate_update, made.optimization.regularization_scope) == (
         "off",
-        "negated",
+        "distance",
         "batch",
     )
-    assert made.optimization.halve_learning_rate_every == 20
-    made = instantiate(
-        compose_run(["model=sdmr", "model.sdm.variant=released", "model.sdm.padding=excluded"])[0]["model"]
-    )
-    assert (made.variant, made.sdp.variant, made.sdm.variant, made.sdm.padding) == (
-        "paper",
-        "paper",
-        "released",
-        "excluded",
-    )
-    with pytest.raises(Exception, match="variant must be"):
-        compose_run(["model=sdm", "model.variant=printed"])
+    assert (made.value_layer, made.optimization.halve_learning_rate_every) == ("layer", 20)
+    made = instantiate(compose_run(["model=sdmr-released", "model.sdm.padding=excluded", "epochs=3"])[0]["model"])
+    assert (made.sdm.padding, made.sdm.value_layer, made.optimization.epochs) == ("excluded", "layer", 20)
+
+
+def test_the_tables_have_the_papers_models_alone() -> None:
+    assert [model for model in MODELS if model not in ROWS] == ["sdp-released", "sdm-released", "sdmr-released"]
+    assert rows() == list(ROWS)
 
 
 def test_few_validation_instances_choose_the_epoch_on_ta_feng_alone() -> None:

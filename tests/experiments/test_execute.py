@@ -24,6 +24,7 @@ from sdmr.experiments.configs import compose_run
 from sdmr.experiments.execute import execute
 from sdmr.harness.metrics import Ranks, summarize
 from sdmr.harness.protocol import Protocol
+from sdmr.models.released import ReleasedSDM
 from sdmr.models.sdm import SDM
 from sdmr.models.sdmr import SDMR
 from sdmr.models.sdp import SDP
@@ -295,11 +296,60 @@ def test_an_order_that_is_the_data_sets_own_is_no_deviation(tmp_path: Path, over
     assert module.deviations(baskets) == {}
     assert module.deviations(replace(baskets, dataset="epinions")) == {"order": "file"}
     assert module.deviations(replace(baskets, dataset="inter")) == {"order": "file"}
-    released = compose_run(("model=sdm", "model.variant=released"))[0]["model"]
-    as_released = replace(baskets, config=baskets.config | {"model": released})
-    assert module.deviations(as_released) == {"variant": "released", "dropout_at_test": "on"}
     in_no_order = replace(baskets, config=baskets.config | {"dataset": {"order": "random"}})
     assert module.deviations(replace(in_no_order, dataset="inter")) == {}
+
+
+TRAINING = {
+    "optimization.regularization_scope": "all",
+    "optimization.halve_learning_rate_every": 20,
+    "optimization.selection_metric": "hit@10",
+}
+OF_SDP = {"distance": "absolute", "dropout": 0.2, "initialization": "torch", **TRAINING}
+OF_SDM = {
+    "dropout": 0.2,
+    "dropout_at_test": "on",
+    "value_layer": "layer",
+    "gate_update": "negated",
+    "padding": "scaled",
+    "short_context": "left-over",
+    "initialization": "torch",
+    **TRAINING,
+}
+OF_SDMR = {
+    "dropout": 0.2,
+    "part_mode": "training",
+    **TRAINING,
+    **{f"sdp.{name}": value for name, value in OF_SDP.items()},
+    **{f"sdm.{name}": value for name, value in OF_SDM.items()},
+}
+
+
+@pytest.mark.parametrize(("model", "expected"), [("sdp", OF_SDP), ("sdm", OF_SDM), ("sdmr", OF_SDMR)])
+def test_a_released_model_departs_in_every_argument_that_is_not_the_papers(
+    model: str, expected: dict[str, Any]
+) -> None:
+    config = compose_run((f"model={model}-released",))[0]["model"]
+    assert module.model_deviations(config) == {"variant": "released", **expected}
+    assert module.model_deviations(compose_run((f"model={model}",))[0]["model"]) == {}
+
+
+def test_single_differences_are_deviations_and_none_of_them_is_none() -> None:
+    papers = [f"model.{name}={value}" for name, value in ReleasedSDM.PAPER_CHOICES.items()]
+    assert module.model_deviations(compose_run(("model=sdm-released", *papers))[0]["model"]) == {}
+    single = compose_run(("model=sdm-released", *papers, "model.value_layer=layer"))[0]["model"]
+    assert module.model_deviations(single) == {"variant": "released", "value_layer": "layer"}
+    all_but_one = module.model_deviations(compose_run(("model=sdm-released", "model.gate_update=distance"))[0]["model"])
+    assert all_but_one == {"variant": "released"} | {k: v for k, v in OF_SDM.items() if k != "gate_update"}
+    caser = compose_run(("model=caser", "model.dropout_at_test=on"))[0]["model"]
+    assert module.model_deviations(caser) == {"dropout_at_test": "on"}
+
+
+def test_the_record_of_a_released_model_says_so(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path, "model=sdp-released", "model.dim=4", "model.optimization.epochs=1", *overrides)
+    record = execute(run)
+    assert record["deviations"] == {"variant": "released", **OF_SDP}
+    assert ", variant=released, distance=absolute, " in module.result_line(record, run.folder)
 
 
 def test_the_test_side_is_selected_on_only_when_that_is_said(

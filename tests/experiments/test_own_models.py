@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,21 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import t
 
-from sdmr.experiments.configs import MODELS, compose_run, model_of
+from sdmr.experiments.configs import compose_run
 from sdmr.experiments.execute import execute, make_run
-from sdmr.experiments.tables import accuracy
-from sdmr.experiments.tables.cells import cells_of, paper_values
-from sdmr.experiments.uncertainty import paired
 from sdmr.harness.training.optimizer import OptimizationConfig
 
-CHECKOUT = Path(accuracy.__file__).parents[2]
+CHECKOUT = Path(__file__).parents[2]
 MODULE = '''
 import numpy as np
 from torch import Tensor
 from sdmr.harness.training.embedding import Embedding
-from sdmr.experiments.uncertainty import paired
 from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.models.sdp import SDP
@@ -226,110 +220,3 @@ def test_an_installed_package_needs_no_checkout(data: list[str], tmp_path: Path)
     subprocess.run(pip, check=True)
     shutil.rmtree(clone)
     run_elsewhere(installed, tmp_path, data)
-
-
-# --- the table ---
-
-
-def test_a_row_has_the_name_of_the_class_and_every_seed(data: list[str], tmp_path: Path) -> None:
-    assert model_of("own_models.Random").name == "own_models.Random"
-    assert accuracy.has_seed("own_models.Random")
-    paths = []
-    for seed in range(2):
-        run = make_run(*compose_run(["model=own_models.Random", *data, f"seed={seed}"]), tmp_path)
-        execute(run)
-        paths.append(run.folder / "record.json")
-    (hit, _) = cells_of(3, "ml-100k", "own_models.Random", paths)
-    assert (hit.model, hit.paper, len(hit.values), hit.verdict) == ("own_models.Random", None, 2, "")
-
-
-def test_a_class_of_a_known_name_is_another_model() -> None:
-    """It gets neither the paper's nor the published values, and a row of its own."""
-    known = {model.name for model in MODELS.values()} | {name for _, name, _ in paper_values(3)}
-    assert not known & {model_of(f"{module}.SLIM").name for module in ("mine", "theirs")}
-    assert model_of("mine.SLIM").name != model_of("theirs.SLIM").name
-
-
-def test_the_table_asks_for_it_at_its_own_settings() -> None:
-    for config in ("plain", "chosen"):
-        job = accuracy.job("ml-100k", "own_models.Random", 1, config, ["epochs=2"])
-        assert job == ("model=own_models.Random", "dataset=ml-100k", "seed=1", "epochs=2")
-
-
-def test_a_row_that_is_neither_a_model_nor_a_class_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["table3", "3", "--models", "sdm", "sdn"])
-    with pytest.raises(SystemExit):
-        accuracy.main()
-    assert "'sdn' is none of popularity, " in capsys.readouterr().err
-
-
-# --- the comparison ---
-
-
-def write_record(folder: Path, users: np.ndarray, above: np.ndarray, validation: float) -> Path:
-    """A record as a run leaves it, less what a comparison does not read; no ties."""
-    folder.mkdir(parents=True)
-    np.savez(folder / "ranks.npz", users=users, above=above, tied=np.zeros_like(above))
-    (folder / "record.json").write_text(json.dumps({"validation": {"NDCG@10": {"expected": validation}}}))
-    return folder / "record.json"
-
-
-def test_the_paired_test_is_the_textbooks() -> None:
-    rng = np.random.default_rng(0)
-    values, others = rng.random((2, 50))
-    difference = values - others
-    error = difference.std(ddof=1) / np.sqrt(50)
-    mean, (low, high), p = paired(values, others)
-    assert mean == pytest.approx(difference.mean())
-    assert (low, high) == pytest.approx(t.interval(0.95, 49, difference.mean(), error))
-    assert p == pytest.approx(2 * t.sf(abs(difference.mean() / error), 49))
-    assert paired(values, values) == (0.0, (0.0, 0.0), 1.0)
-
-
-def test_ones_own_class_is_compared_with_the_baseline_that_is_best_on_validation(tmp_path: Path) -> None:
-    """A better one on test does not count, nor do the paper's models. Users count, not baskets; seeds are averaged."""
-    users = np.array([0, 0, 0, 1, 2, 3])  # a user with three baskets is one user of four
-    hit, miss = np.zeros(6, dtype=int), np.full(6, 99)
-    own = [write_record(tmp_path / f"own{n}", users, above, 0.9) for n, above in enumerate((99 * (users > 0), hit))]
-    records = {
-        "prme": [write_record(tmp_path / "prme", users, hit, 0.2)],
-        "slim": [write_record(tmp_path / "slim", users, miss, 0.3)],
-        "sdm": [write_record(tmp_path / "sdm", users, hit, 0.9)],
-        "own_models.Random": own,
-    }
-    *of_the_paper, line = accuracy.told_comparisons("ml-100k", records, "expected")
-    assert [text.partition(":")[0] for text in of_the_paper] == [
-        "ml-100k, SDM less SLIM, the best general baseline here by validation",
-        "ml-100k, SDM less PRME, the best sequential baseline here by validation",
-    ]
-    assert line.startswith(
-        "ml-100k, own_models.Random less SLIM, the best baseline here by validation: hit@10 +0.625 ("
-    )
-    _, _, p = paired(np.array([1, 0.5, 0.5, 0.5]), np.zeros(4))
-    assert f"p = {p:.2g};" in line
-    del records["prme"], records["slim"]
-    assert list(accuracy.told_comparisons("ml-100k", records, "expected")) == []
-
-
-def test_the_comparison_reads_ties_as_the_table_does(tmp_path: Path) -> None:
-    """A class whose every score is the same hits for sure if ties are for the target, and never if against it."""
-    own, baseline = (
-        write_record(tmp_path / name, np.arange(20), np.zeros(20, dtype=int), 0.9) for name in ("own", "popularity")
-    )
-    np.savez(own.with_name("ranks.npz"), users=np.arange(20), above=np.zeros(20, dtype=int), tied=np.full(20, 100))
-    np.savez(
-        baseline.with_name("ranks.npz"),
-        users=np.arange(20),
-        above=99 * (np.arange(20) % 2),
-        tied=np.zeros(20, dtype=int),
-    )
-    records = {"popularity": [baseline], "own_models.Random": [own]}
-    for ties, told in (
-        ("optimistic", "hit@10 +0.500"),
-        ("expected", "hit@10 -0.401"),
-        ("pessimistic", "hit@10 -0.500"),
-    ):
-        (line,) = accuracy.told_comparisons("ml-100k", records, ties)  # type: ignore[arg-type]
-        assert told in line

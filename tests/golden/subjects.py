@@ -32,10 +32,10 @@ from sdmr.datasets.task import HeldOut, Instances, Task
 from sdmr.harness.evaluation import rank
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.models.released import RELEASED_TRAINING, ReleasedSDM, ReleasedSDMR, ReleasedSDP
 from sdmr.models.sdm import SDM
 from sdmr.models.sdmr import SDMR
 from sdmr.models.sdp import SDP
-from sdmr.models.variant import AS_RELEASED
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -166,10 +166,11 @@ def _short(learning_rate: float = 0.01, **more: Any) -> OptimizationConfig:
     return OptimizationConfig(learning_rate=learning_rate, batch_size=64, epochs=2, patience=2, device="cpu", **more)
 
 
-def _released(**more: Any) -> OptimizationConfig:
-    """The released training, in two epochs, the learning rate halved after the first."""
-    own = {name: getattr(AS_RELEASED, name) for name in ("negatives", "regularization_scope", "selection_metric")}
-    return _short(0.003, halve_learning_rate_every=1, **own, **more)
+def _released() -> OptimizationConfig:
+    """Return the released training, in two epochs, the learning rate halved after the first."""
+    names = ("negatives", "regularization_scope", "selection_metric")
+    options = {name: getattr(RELEASED_TRAINING, name) for name in names}
+    return _short(0.003, halve_learning_rate_every=1, **options)
 
 
 def _gmf(objective: str = "log", **more: Any) -> GMF:
@@ -188,18 +189,19 @@ def _sdm(**more: Any) -> SDM:
     return SDM(4, 2, 5, optimization=_short(negatives="hardest"), **more)
 
 
-# Of dropout, PyTorch draws other numbers on other processors: the released variants are without it here.
+# PyTorch draws the numbers of dropout differently on each processor: the released models are without it here.
 NO_DROPOUT: dict[str, Any] = {"dropout": 0.0, "dropout_at_test": "off"}
 
 
-def _released_sdp() -> SDP:
-    return SDP(4, variant="released", optimization=_released(), **NO_DROPOUT)
+def _released_sdp() -> ReleasedSDP:
+    return ReleasedSDP(4, optimization=_released(), **NO_DROPOUT)
 
 
-def _released_sdm() -> SDM:
-    return SDM(4, 2, 5, variant="released", optimization=_released(), **NO_DROPOUT)
+def _released_sdm() -> ReleasedSDM:
+    return ReleasedSDM(4, 2, 5, optimization=_released(), **NO_DROPOUT)
 
 
+# Names of the golden files, which stay.
 TRAINED = {
     "gmf log": _gmf,
     "gmf bpr": lambda: _gmf("bpr"),
@@ -210,7 +212,7 @@ TRAINED = {
     "mf-bpr hardest": lambda: MFBPR(4, True, _short(negatives="hardest")),
     "mf-bpr rowwise": lambda: MFBPR(4, True, _short(optimizer="rowwise")),
     "mf-bpr sgd": lambda: MFBPR(4, True, _short(0.05, optimizer="sgd")),
-    "mf-bpr regularization_scope all": lambda: MFBPR(4, True, _short(regularization_scope="all")),
+    "mf-bpr regularise all": lambda: MFBPR(4, True, _short(regularization_scope="all")),
     "mf-bpr halved": lambda: MFBPR(4, True, _short(halve_learning_rate_every=1)),
     "cml": lambda: CML(4, _short(negatives="hardest")),
     "cmn": lambda: CMN(_gmf("bpr"), 2, optimization=_short()),
@@ -225,7 +227,5 @@ TRAINED = {
     "sdm released": _released_sdm,
     "sdmr": lambda: SDMR(_sdp(), _sdm(), optimization=_short()),
     "sdmr sum": lambda: SDMR(_sdp(), _sdm(), combine="sum", optimization=_short()),
-    "sdmr released": lambda: SDMR(
-        _released_sdp(), _released_sdm(), variant="released", optimization=_released(), **NO_DROPOUT
-    ),
+    "sdmr released": lambda: ReleasedSDMR(_released_sdp(), _released_sdm(), optimization=_released(), **NO_DROPOUT),
 }

@@ -64,7 +64,7 @@ def test_a_record_of_schema_1_is_read_in_todays_names(tmp_path: Path) -> None:
     config = {
         "model": {
             "_target_": "models.sdmr.SDMR",
-            "parts_in": "training",
+            "variant": "paper",
             "sdp": {"_target_": "models.sdp.SDP", "initialisation": "he", "optimisation": optimization},
         },
         "dataset": {"_target_": "datasets.epinions.epinions", "least": 5, "iterated": False},
@@ -89,10 +89,9 @@ def test_a_record_of_schema_1_is_read_in_todays_names(tmp_path: Path) -> None:
         "config": {
             "model": {
                 "_target_": "sdmr.models.sdmr.SDMR",
-                "part_mode": "training",
                 "sdp": {
                     "_target_": "sdmr.models.sdp.SDP",
-                    "initialization": "he",
+                    "dropout": 0.0,
                     "optimization": {
                         "_target_": "sdmr.harness.training.optimizer.OptimizationConfig",
                         "regularization": 0.1,
@@ -113,6 +112,27 @@ def test_a_record_of_schema_1_is_read_in_todays_names(tmp_path: Path) -> None:
         "history": [{"epoch": 0}, {"epoch": 1, "validation": 0.5, "validation_hit": 0.6}],
         "run": f"SDMR-{compute_run_key(config, 'd', 's')}",
     }
+
+
+@pytest.mark.parametrize(
+    ("old", "released"),
+    [
+        ({"_target_": "models.sdm.SDM", "variant": "paper", "dropout": 0.2, "padding": "excluded"}, {}),
+        ({"_target_": "models.sdm.SDM", "variant": "paper", "padding": "scaled"}, {"padding": "scaled"}),
+        ({"_target_": "models.sdp.SDP", "variant": "released", "distance": "absolute"}, {"distance": "absolute"}),
+    ],
+)
+def test_a_released_choice_names_the_released_class(
+    old: dict[str, Any], released: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "record.json").write_text(json.dumps({"model": old["_target_"], "config": {"model": old}}))
+    record = read_record(tmp_path / "record.json")
+    model = record["config"]["model"]
+    assert record["model"] == model["_target_"]
+    assert model["_target_"].startswith("sdmr.models.released.Released" if released else "sdmr.models.sdm.SDM")
+    assert "variant" not in model
+    assert {name: model[name] for name in released} == released
+    assert model["dropout"] == old.get("dropout", 0.0)
 
 
 def test_arguments_of_a_users_class_keep_their_names(tmp_path: Path) -> None:
@@ -165,7 +185,7 @@ def test_ranks_of_either_schema_have_their_sort_position(name: str, tmp_path: Pa
 
 
 def test_all_published_ranks_are_read() -> None:
-    paths = list_published("records/**/*-ranks.npz")
+    paths = list_published("records/**/ranks.npz")
     assert len(paths) > 100
     for path in paths:
         users, ranks = read_ranks(path)

@@ -37,6 +37,7 @@ import names
 import numpy as np
 import pandas as pd
 import torch
+import variants
 import yaml
 from cases import Case, cases
 
@@ -61,7 +62,7 @@ class Commands:
 OLD = Commands(("experiments.run",), ("experiments.export",), ("experiments.run", "experiments.export"))
 # As the code of this checkout is called today.
 _RUN, _EXPORT = "sdmr.experiments.run", "sdmr.experiments.export"
-NEW = Commands((_RUN,), (_EXPORT,), (_RUN, _EXPORT), package="sdmr")
+NEW = Commands((_RUN,), (_EXPORT,), (_RUN,), package="sdmr")
 
 
 class Failed(Exception):
@@ -167,7 +168,7 @@ class Side:
             return self._workers[here]
 
     def overrides(self, old: tuple[str, ...]) -> list[str]:
-        return names.overrides(old) if self.is_new else list(old)
+        return variants.choose_class(names.overrides(old)) if self.is_new else list(old)
 
     def file(self, old: str) -> str:
         return names.file(old) if self.is_new else old
@@ -281,7 +282,7 @@ def differences(kind: str, one: Path, other: Path, translated: bool, side: Side)
         return list(_differing_files(one / "to", other / "to", translated))
     if kind == "config":
         first, second = (yaml.safe_load((folder / "out.txt").read_text()) for folder in (one, other))
-        return list(_differing(names.tree(first) if translated else first, second))
+        return list(_differing(_translate_printed(first) if translated else first, second))
     file = side.file("record.json")
     first_runs = _runs(one, "record.json" if translated else file, translated)
     return [
@@ -293,14 +294,22 @@ def differences(kind: str, one: Path, other: Path, translated: bool, side: Side)
 
 def _runs(folder: Path, file: str, translated: bool) -> list[tuple[dict[str, Any], Path]]:
     """Every record, less what is not compared, and its folder."""
+    paths = {path.parent.name: path for path in sorted((folder / "runs").rglob(file))}
+    records = {name: json.loads(path.read_text()) for name, path in paths.items()}
+    if translated:
+        records = {name: names.tree(record, names.RECORD) for name, record in variants.translate_models(records).items()}
     found = []
-    for path in sorted((folder / "runs").rglob(file)):
-        record = json.loads(path.read_text())
-        record = names.without(names.tree(record) if translated else record, names.NOT_COMPARED)
+    for name, path in paths.items():
+        record = names.without(records[name], names.NOT_COMPARED)
         for names_runs in names.RUN_NAMES:
             record = names.changed(record, names_runs, lambda name: name.rpartition("-")[0])
         found.append((record, path.parent))
     return found
+
+
+def _translate_printed(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that an old command printed under today's names."""
+    return names.tree({**config, "model": variants.translate_model(config["model"])}, names.PRINTED)
 
 
 def _pairs(ones: list[Any], others: list[Any]) -> Iterator[tuple[Any, Any]]:

@@ -52,6 +52,13 @@ class Dropped:
 
 
 @dataclass(frozen=True)
+class Omitted:
+    """A key is left out where its value is None."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class Added:
     """There is a new setting or key, wherever there is what stands around it: Added("optimisation.clip", 0.0)."""
 
@@ -67,7 +74,7 @@ class File:
     new: str
 
 
-Row = Key | Value | Text | Dropped | Added | File
+Row = Key | Value | Text | Dropped | Omitted | Added | File
 
 # Of settings as a command is given them, as a record holds them, and of every other key of a record.
 TABLE: tuple[Row, ...] = (
@@ -108,6 +115,7 @@ TABLE: tuple[Row, ...] = (
     Key(".development", ".validation"),
     Key("history.*.development", "history.*.validation"),
     Key("history.*.development_hit", "history.*.validation_hit"),
+    Key(".place", ".sort_position"),  # of an array of ranks
     # models
     Key("neighbours", "neighbors"),
     Key("initialisation", "initialization"),
@@ -116,6 +124,9 @@ TABLE: tuple[Row, ...] = (
     Key("short", "short_context"),
     Key("parts_in", "part_mode"),
 )
+# Of records only, and of what `--cfg job` prints only.
+RECORD: tuple[Row, ...] = (*TABLE, Added(".schema_version", 2), Omitted(".environment.gpu"))
+PRINTED: tuple[Row, ...] = (*TABLE, Added(".settings", {}))
 # Keys of a record, old and new, that are not compared, wherever they stand: what no two runs have in common, and what
 # tells of the code. Paths as above, as they are now.
 NOT_COMPARED = (
@@ -185,6 +196,8 @@ def _renamed(path: Path, value: Any, row: Row) -> Iterable[tuple[Path, Any]]:
     """A leaf after one row: none if it is dropped."""
     if isinstance(row, Dropped):
         return () if _place(path, row.path) is not None else ((path, value),)
+    if isinstance(row, Omitted):
+        return () if value is None and _place(path, row.path, at_end=True) is not None else ((path, value),)
     if isinstance(row, Key):
         return ((_moved(path, row), value),)
     if isinstance(row, Value) and _place(path, row.path, at_end=True) is not None:

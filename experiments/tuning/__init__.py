@@ -1,0 +1,1 @@
+"""Searches for a model's best settings on the validation items."""

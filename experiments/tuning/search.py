@@ -1,0 +1,241 @@
+"""A search for a model's best settings: its points, stage by stage, within a budget of single-thread minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import inf, prod
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from pydantic import Field
+
+from sdmr.experiments.core.config import SHARED_SETTINGS, flatten
+from sdmr.experiments.core.execute import total_runtime
+from sdmr.experiments.core.options import Names, RunOptions, UsageError
+from sdmr.experiments.core.parallel import run_all
+from sdmr.experiments.core.plan import check_overrides
+from sdmr.experiments.core.record import Record
+from sdmr.experiments.core.run import Run, compose_run
+from sdmr.experiments.core.tuned import USER_DATASETS
+from sdmr.experiments.tuning.space import (
+    METRIC,
+    Axes,
+    Settings,
+    format_overrides,
+    get_model_key,
+    load_space,
+    parse_override,
+    read_best_settings,
+    read_part_settings,
+)
+
+DEFAULT_BUDGET = 30.0
+
+
+class SearchOptions(RunOptions):
+    """What a search is told."""
+
+    model: Names = Field(min_length=1, description="models to tune, one after the other")
+    dataset: str = Field("ml-100k", description="data set")
+    search: Literal["staged", "grid", "transferred"] = Field("staged", description="how points are found")
+    source: str | None = Field(None, description="data set whose best settings are tried by search=transferred")
+    top: int = Field(3, ge=1, description="how many of them are tried")
+    budget: float | None = Field(None, ge=0, description="single-thread minutes a model; null: 30, a grid has no limit")
+
+
+@dataclass
+class Point:
+    """Settings that are tried, and what is known of their run."""
+
+    stage: int
+    settings: Settings
+    overrides: tuple[str, ...]
+    run: Run
+    record: Record | None
+    error: str = ""
+
+    @property
+    def score(self) -> float:
+        """Return the validation NDCG@10; -1 if there is no record."""
+        return self.record.validation[METRIC]["expected"] if self.record else -1.0
+
+
+class Search:
+    """The points of a model's search, in the order in which they were made.
+
+    Raises UsageError for options that make no search.
+    """
+
+    def __init__(self, name: str, options: SearchOptions) -> None:
+        _check_options(options)
+        self.options, self.space = options, load_space(name)
+        self.runs, self.results = Path(options.runs), Path(options.results)
+        self.points: dict[Path, Point] = {}
+        self.overrides = dict(map(parse_override, options.overrides))
+        self.overridden = {*self.overrides, *map(get_model_key, self.overrides)}
+        self.fixed = self.space.fixed
+        parts, self.notes = read_part_settings(self.space, options.dataset, self._compose({}).config["dataset"])
+        self.fixed = self.space.fixed | parts
+        self.default = self._compose({})
+        self.has_baskets = self.default.load_task().training.instances.has_baskets
+        self.axes = self._select_axes()
+        self.transferred = self._read_transferred()
+
+    @property
+    def budget(self) -> float:
+        """Return the single-thread minutes after which no further run starts."""
+        if self.options.budget is not None:
+            return self.options.budget
+        return inf if self.options.search == "grid" else DEFAULT_BUDGET
+
+    @property
+    def best(self) -> Point | None:
+        """Return the point with the best score, the first of equal ones."""
+        finished = [point for point in self.points.values() if point.record]
+        return max(finished, key=lambda point: point.score, default=None)
+
+    @property
+    def records(self) -> list[Record]:
+        """Return the records of the points that have one."""
+        return [point.record for point in self.points.values() if point.record]
+
+    @property
+    def unfinished(self) -> list[Point]:
+        """Return the points that failed, or that the budget leaves out."""
+        return [point for point in self.points.values() if point.record is None]
+
+    @property
+    def minutes(self) -> float:
+        """Return the single-thread minutes of all runs of the search, parts included."""
+        return total_runtime(self.records, self.runs) / 60
+
+    def stages(self) -> Iterator[list[Point]]:
+        """Yield the points of each stage. A stage depends on the runs of the stages before it."""
+        if self.options.search == "transferred":
+            points = [self.add_point(1, settings) for settings in self.transferred]
+            yield list({point.run.folder: point for point in points}.values())
+        else:
+            for stage, axes in enumerate(self.axes, 1):
+                yield self._cross(stage, axes)
+
+    def count_remaining(self, stage: int) -> int:
+        """Return the number of points after a stage. The best of the stages before is a point of each stage."""
+        return 0 if self.transferred else sum(prod(map(len, axes.values())) - 1 for axes in self.axes[stage:])
+
+    def add_point(self, stage: int, settings: Settings) -> Point:
+        """Return the point of these settings: a known one, or a new one."""
+        run = self._compose(settings)
+        point = self.points.get(run.folder)
+        if point is None:
+            point = Point(stage, settings, self._list_overrides(settings), run, run.record)
+            self.points[run.folder] = point
+        point.settings |= settings  # an axis whose default value is the point's may be new to it
+        return point
+
+    def run(self, points: Sequence[Point]) -> Iterator[Point]:
+        """Make the missing runs, and yield each point as its run ends."""
+        by_overrides = {point.overrides: point for point in points}
+        for outcome in run_all(self.select_affordable(points), self.runs, self.options.workers):
+            point = by_overrides[outcome.overrides]
+            point.record, point.error = outcome.record, " ".join(outcome.error.split())
+            yield point
+
+    def select_affordable(self, points: Iterable[Point]) -> Iterator[tuple[str, ...]]:
+        """Yield the overrides of missing runs, while the budget has room for one more.
+
+        Runs of another process come last. A run that is not finished is expected to take the mean of the finished
+        ones, parts aside, which exist by then.
+        """
+        pending = [point for point in points if point.record is None]
+        started: list[Point] = []
+        while pending:
+            running = sum(point.record is None and not point.error for point in started)
+            expected = fmean([record.runtime for record in self.records] or [0.0]) / 60
+            if self.minutes + (running + 1) * expected > self.budget:
+                return
+            point = next((point for point in pending if not point.run.is_running), pending[0])
+            pending.remove(point)
+            started.append(point)
+            yield point.overrides
+
+    def get_tuned_settings(self, point: Point) -> Settings:
+        """Return the settings that make the point's model, without those of the data set and of this machine."""
+        overrides = {k: v for k, v in self.overrides.items() if k.startswith("model.") or k in SHARED_SETTINGS}
+        return self._drop_overridden(self.fixed | point.settings) | overrides
+
+    def get_varied_settings(self, point: Point) -> Settings:
+        """Return the point's settings without what all points share, with the overrides that replace some of them."""
+        settings = self._drop_overridden(point.settings)
+        for key, value in self.overrides.items():
+            if key.startswith("model.") or get_model_key(key) in point.settings:
+                settings[get_model_key(key)] = value
+        return settings
+
+    def label(self, point: Point) -> str:
+        """Return the point's settings without what all points share."""
+        return " ".join(format_overrides(self._drop_overridden(point.settings))) or "default settings"
+
+    def describe(self, point: Point) -> str:
+        """Return a point in one line: its settings, and its score or why there is none."""
+        if point.record is None:
+            return f"{self.label(point)}: {f'FAILED, {point.error}' if point.error else 'left out'}"
+        return f"{self.label(point)}: validation {METRIC} {point.score:.4f}"
+
+    def _compose(self, settings: Settings) -> Run:
+        return compose_run(self._list_overrides(settings), self.runs)
+
+    def _list_overrides(self, settings: Settings) -> tuple[str, ...]:
+        first = (f"model={self.space.model or self.space.name}", f"dataset={self.options.dataset}", "test=false")
+        varied = format_overrides(self._drop_overridden(self.fixed | settings))
+        return (*first, *varied, *self.options.overrides)
+
+    def _drop_overridden(self, settings: Settings) -> Settings:
+        return {key: value for key, value in settings.items() if key not in self.overridden}
+
+    def _select_axes(self) -> list[Axes]:
+        stages = self.space.select_axes(self.has_baskets, self.overridden)
+        if self.options.search == "grid":
+            return [{axis: values for stage in stages for axis, values in stage.items()}]
+        return stages
+
+    def _read_transferred(self) -> list[Settings]:
+        if self.options.source is None:
+            return []
+        best = read_best_settings(self.results, self.options.source, self.space.name, self.options.top)
+        return [self.space.drop_impossible(settings, self.has_baskets) for settings in best]
+
+    def _cross(self, stage: int, axes: Axes) -> list[Point]:
+        """Return the points of a stage, those nearest to the best so far (at first, to the default settings) first."""
+        start = self.best.settings if self.best else {}
+        default = flatten(self.default.config)
+        center = {axis: start.get(axis, default.get(axis)) for axis in axes}
+
+        def distance(combination: Sequence[Any]) -> int:
+            return sum(
+                abs(values.index(value) - values.index(center[axis]))
+                for (axis, values), value in zip(axes.items(), combination, strict=True)
+                if center[axis] in values
+            )
+
+        combinations = sorted(product(*axes.values()), key=distance)
+        return [self.add_point(stage, start | dict(zip(axes, values, strict=True))) for values in combinations]
+
+
+def _check_options(options: SearchOptions) -> None:
+    """Raise UsageError for options that do not go together, and for overrides that a search does not allow."""
+    if (options.search == "transferred") != (options.source is not None):
+        raise UsageError("source=DATASET goes with search=transferred: give both or none")
+    check_overrides(options.overrides, fixed=("settings",))
+    for override in options.overrides:
+        key = override.partition("=")[0].lstrip("+")
+        if key == "test":
+            raise UsageError(f"{override}: a search never ranks the test items")
+        is_other_data = key.startswith("dataset.") and options.dataset not in USER_DATASETS
+        if is_other_data or key.startswith("protocol.") or key == "split_seed":
+            raise UsageError(
+                f"{override}: tuned settings are for the default protocol, and for {options.dataset} as its name "
+                "defines it; for others, search by `sdmr run -m test=false`"
+            )

@@ -1,0 +1,96 @@
+"""Figure 5: pointwise mutual information, pairs, and the weights of saved models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from scipy.stats import pearsonr
+
+from sdmr.experiments.figures.figure5 import Cooccurrence, list_pairs, read_paper_values
+from tests.experiments.figures.records import is_drawn, read_rows
+from tests.experiments.figures.tasks import split_histories
+
+Command = Callable[..., int]
+
+
+def test_pmi_is_that_of_a_hand_computed_example() -> None:
+    """Users 0 and 1 took items 0 and 1, user 2 items 1 and 2, user 3 item 3 alone.
+
+    Ordered pairs of D: (0, 1) and (1, 0) twice each, (1, 2) and (2, 1) once each: 6. #(0) = 2, #(1) = 3, #(2) = 1.
+    """
+    matrix = csr_matrix(np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]], dtype=np.float32))
+    pmi = Cooccurrence(matrix).compute_pmi(np.array([0, 1, 2, 0, 3, 0]), np.array([1, 0, 1, 2, 0, 0]))
+    together = [(2 / 6) / (2 / 6 * 3 / 6), (2 / 6) / (3 / 6 * 2 / 6), (1 / 6) / (1 / 6 * 3 / 6)]
+    assert pmi[:3] == pytest.approx(np.log(together))
+    assert pmi[3:].tolist() == [-np.inf] * 3  # never together, alone, and an item with itself
+
+
+def test_pairs_are_a_target_with_each_of_its_context_items() -> None:
+    task = split_histories(u0=[5, 3, 8, 2, 7], u1=[3, 5, 4])
+    pairs = list_pairs(task.test, 3, task.training.matrix)
+    contexts = task.test.contexts.last_n(3)
+    columns = (pairs.row, pairs.column, pairs.user, pairs.target, pairs.item)
+    for row, column, user, target, item in zip(*columns, strict=True):
+        assert contexts[row, column] == item != task.training.n_items
+        assert (task.test.users[row], task.test.targets[row]) == (user, target)
+    known = [(t, k) for t, context in zip(task.test.targets, contexts, strict=True) for k in context if k < 130]
+    counts = (task.training.matrix.T @ task.training.matrix).toarray()
+    assert len(pairs.pmi) == sum(counts[t, k] > 0 for t, k in known)
+    assert pairs.dropped == len(known) - len(pairs.pmi) > 0
+    assert np.isfinite(pairs.pmi).all()
+
+
+def test_paper_prints_correlations_of_ml_100k_alone() -> None:
+    assert read_paper_values("ml-100k") == {1: 0.059, 2: 0.097, 3: 0.143, 4: 0.146}
+    assert read_paper_values("csv") == {}
+
+
+def test_figure_shows_the_weights_of_saved_models(
+    small: tuple[str, ...], tmp_path: Path, draw: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert draw("name=figure5", *small, "hops=2", "seeds=2") == 0
+    assert is_drawn(tmp_path / "plots", "figure5")
+    points = read_rows(tmp_path / "plots" / "figure5.csv")
+    correlations = read_rows(tmp_path / "plots" / "figure5-correlations.csv")
+    assert [(row["hops"], row["hop"], row["seed"]) for row in correlations] == [
+        *(("2", "1", "0"), ("2", "2", "0"), ("2", "1", "1"), ("2", "2", "1"))
+    ]
+    pmi = [float(row["pmi"]) for row in points]
+    for row in correlations:
+        assert int(row["pairs"]) == len(points)
+        assert float(row["low"]) < float(row["r"]) < float(row["high"])
+        assert not row["paper"]  # which is of ML-100k
+        if row["hop"] == row["hops"]:
+            weights = [float(point[f"attention_hops{row['hops']}_seed{row['seed']}"]) for point in points]
+            assert float(row["r"]) == pytest.approx(pearsonr(pmi, weights).statistic, abs=1e-9)
+    share = 100 * float(correlations[0]["dropped_share"])
+    assert f"({share:.1f} %) that no user took together are left out" in capsys.readouterr().out
+    # The same weights as those of the model that a run has saved.
+    assert draw("name=figure5", *small, "hops=[2,3]", "train=false", "output=again") == 0
+    assert "1 of 2 runs are missing" in capsys.readouterr().out
+    again = read_rows(tmp_path / "plots" / "again.csv")
+    assert [row["attention_hops2_seed0"] for row in again] == [row["attention_hops2_seed0"] for row in points]
+
+
+def test_model_of_the_run_that_trained_serves_a_run_that_only_ranks(
+    small: tuple[str, ...], tmp_path: Path, draw: Command
+) -> None:
+    assert draw("name=figure5", *small, "hops=1") == 0
+    assert draw("name=figure5", *small, "hops=1", "protocol.candidates=all", "output=all") == 0
+    first, second = (read_rows(tmp_path / "plots" / f"{name}.csv") for name in ("figure5", "all"))
+    assert first == second
+
+
+@pytest.mark.parametrize("name", ["figure5", "figure7"])
+def test_without_a_model_the_command_that_makes_it_is_printed(
+    name: str, small: tuple[str, ...], tmp_path: Path, draw: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert draw(f"name={name}", *small, "train=false") == 0
+    out = capsys.readouterr().out
+    assert f"{name} is not drawn: none of its runs exists" in out
+    assert "sdmr run model=sdm dataset=csv seed=0" in out
+    assert not (tmp_path / "plots").exists()

@@ -1,0 +1,60 @@
+"""Options of `sdmr figure`: each figure has its own, and no override may make its labels untrue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.options import UsageError, parse_options
+from sdmr.experiments.figures.options import FigureOptions
+
+Command = Callable[..., int]
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "message"),
+    [
+        ("figure5", "model.hops=2", "model.hops=2 would belie the figure's labels"),
+        ("figure6", "++model.dim=16", "model.dim=16 would belie the figure's labels"),
+        ("figure6", "model.gmf.dim=16", "model.gmf.dim=16 would belie the figure's labels"),
+        ("figure7", "model.dim=16", "model.dim=16 would belie the figure's labels"),
+        ("figure6", "protocol.tie_policy=optimistic", "figures count ties with their expected value"),
+        ("curves", "protocol.tie_policy=optimistic", "figures count ties with their expected value"),
+        ("figure6", "seeds=0", "seeds=0: must be greater than or equal to 1"),
+        ("figure6", "workers=-1", "workers=-1: must be greater than or equal to 1"),
+        ("figure6", "test=false", "test=false would change each of the runs"),
+        ("figure5", "threads=2", "threads=2 has no effect here"),
+        ("figure5", "dims=[8]", "dims=...: figure5 has no such option; it has dataset, dim, hops, seeds, train"),
+        ("figure6", "seed=1", "seed=...: figure6 has no such option"),
+        ("figure7", "seeds=2", "seeds=...: figure7 has no such option"),
+        ("curves", "train=true", "train=...: curves has no such option"),
+        ("speed", "workers=2", "workers=...: speed has no such option"),
+        ("figure8", "dim=8", "name=figure8: must be 'figure5', 'figure6', 'figure7', 'curves' or 'speed'"),
+    ],
+)
+def test_options_and_overrides_that_a_figure_would_not_show_are_refused(
+    name: str, argument: str, message: str, draw: Command
+) -> None:
+    with pytest.raises(UsageError) as error:
+        draw(f"name={name}", argument)
+    assert message in str(error.value)
+
+
+def test_settings_note_names_what_differs_from_the_default_settings() -> None:
+    assert parse_options(FigureOptions, ["name=curves", "seeds=3"]).settings_note == ""
+    options = parse_options(FigureOptions, ["name=curves", "settings=tuned", "epochs=2", "split_seed=1"])
+    assert options.settings_note == "; made with tuned settings, epochs=2, split_seed=1"
+
+
+def test_users_may_be_numbers_and_titles_are_quoted() -> None:
+    options = parse_options(FigureOptions, ["name=figure7", "user=13", 'target="Titanic (1997)"'])
+    assert (options.user, options.target) == ("13", "Titanic (1997)")
+
+
+def test_help_lists_the_options_of_each_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["figure", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "  figure7  Figure 7: the attention of each hop" in out
+    assert "dataset, dim, hops, seed, user, target, train, workers" in out

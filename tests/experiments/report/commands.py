@@ -1,0 +1,23 @@
+"""Call commands in this process, on runs that stand under their model's name and seed: nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from sdmr.experiments.core.options import parse_options
+from sdmr.experiments.core.run import Run
+
+
+def call(command: ModuleType, folder: Path, *arguments: str) -> int:
+    """Return the exit status of a command whose runs and results are in `folder`."""
+    options = (f"runs={folder / 'runs'}", f"results={folder / 'results'}")
+    return command.main(parse_options(command.Options, [*arguments, *options]))
+
+
+def compose_fake_run(overrides: Sequence[str], runs: Path) -> Run:
+    """Return a run whose folder is named by model and seed. No data are read."""
+    settings = dict(override.split("=", 1) for override in overrides)
+    folder = runs / settings["dataset"] / f"{settings['model']}-{settings['seed']}"
+    return Run({"seed": int(settings["seed"])}, "data", "source", settings["dataset"], folder)

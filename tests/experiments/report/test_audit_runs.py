@@ -1,0 +1,119 @@
+"""The audit's plan, and the records that it finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdmr.experiments.core.plan import FoundRun, PlannedRun
+from sdmr.experiments.core.record import load_record, save_record
+from sdmr.experiments.report.audit_runs import AuditPlan, AuditRun, load_audit, select_records
+from sdmr.experiments.report.factors import FACTOR_NAMES, RELEASED_PROTOCOL
+from tests.experiments.report.published import publish_model
+
+
+@pytest.fixture(autouse=True)
+def nothing_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AuditPlan, "_has_run", lambda *_: False)
+
+
+def plan_audit(folder: Path, **options: Any) -> list[AuditRun]:
+    values: dict[str, Any] = {"seeds": 2, "factors": FACTOR_NAMES, "models": ["sdm", "popularity"]}
+    values |= {"order_models": ["popularity", "mf-bpr"], "runs": folder / "runs", "results": folder / "results"}
+    return AuditPlan(**values | options).list_runs()
+
+
+def get_planned(runs: list[AuditRun], dataset: str, factor: str, model: str, seed: int = 0) -> PlannedRun:
+    (run,) = (
+        r
+        for r in runs
+        if (r.planned.dataset, r.planned.group, r.model, r.planned.seed) == (dataset, factor, model, seed)
+    )
+    return run.planned
+
+
+def test_the_released_sdmr_runs_wherever_its_ties_are_shown(tmp_path: Path) -> None:
+    runs = plan_audit(tmp_path, models=["sdmr"], factors=["released"])
+    assert {(run.planned.dataset, run.planned.seed) for run in runs} == {("ml-100k", 0), ("ml-100k", 1), ("ta-feng", 0)}
+    overrides = {
+        dataset: set(get_planned(runs, dataset, "released", "sdmr").overrides) for dataset in ("ml-100k", "ta-feng")
+    }
+    assert overrides["ml-100k"] & overrides["ta-feng"] >= {
+        "model=sdm-released",
+        "protocol.select_on=test",
+        "seed=0",
+    }
+    assert {"model.sdm.optimization.epochs=4", "dataset=ta-feng"} <= overrides["ta-feng"]
+
+
+def test_each_factor_makes_one_choice_in_another_way_and_released_makes_all(tmp_path: Path) -> None:
+    runs = plan_audit(tmp_path)
+    default = get_planned(runs, "ml-100k", "default", "sdm").overrides
+    assert default == ("model=sdm", "dataset=ml-100k", "seed=0")
+    changed = {
+        run.planned.group: set(run.planned.overrides) - set(default)
+        for run in runs
+        if (run.planned.dataset, run.model, run.planned.seed) == ("ml-100k", "sdm", 0)
+    }
+    assert changed["select-on-test"] == {"protocol.select_on=test"}
+    assert changed["all-items"] == {"protocol.candidates=all"}
+    assert changed["released"] == set(RELEASED_PROTOCOL) | changed["variant"]
+    assert changed["released-next-to-last"] == {"protocol.validation_item=next-to-last"} | changed["released"]
+    assert changed["variant"] == {"model=sdm-released", "model.optimization.epochs=16"}
+    assert changed["dropout-off"] == {"model.dropout_at_test=off"} | changed["variant"]
+
+
+def test_a_model_without_random_numbers_runs_once_and_only_the_papers_models_have_released_ones(tmp_path: Path) -> None:
+    runs = plan_audit(tmp_path)
+    assert {run.planned.seed for run in runs if run.model == "popularity"} == {0}
+    assert {run.model for run in runs if run.planned.group == "variant"} == {"sdm"}
+
+
+def test_the_factors_of_epinions_plan_rules_and_short_trainings(tmp_path: Path) -> None:
+    runs = [run for run in plan_audit(tmp_path) if run.planned.dataset == "epinions"]
+    assert {run.model for run in runs} == {"nearest", "popular", "popularity", "mf-bpr"}
+    rule = get_planned(runs, "epinions", "file", "nearest")
+    assert rule.model == "sdmr.experiments.report.id_order.IdOrder"
+    assert rule.settings == ("model.first=nearest", "dataset.order=file")
+    assert "epochs=8" in get_planned(runs, "epinions", "random", "mf-bpr").settings
+    assert get_planned(runs, "epinions", "random", "popularity").settings == ()
+
+
+def test_overrides_reach_every_run_and_leave_published_records_out(tmp_path: Path) -> None:
+    runs = plan_audit(tmp_path, overrides=["epochs=2"])
+    assert all(run.planned.settings[-1] == "epochs=2" and run.planned.published is None for run in runs)
+
+
+def test_models_that_are_trained_already_are_ranked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AuditPlan, "_has_run", lambda _, model, seed: (model, seed) == ("prme", 0))
+    runs = plan_audit(tmp_path, models=["popularity"], factors=["default", "all-items", "argsort"])
+    assert {(run.planned.group, run.model, run.planned.seed) for run in runs if run.model != "popularity"} == {
+        ("default", "prme", 0),
+        ("all-items", "prme", 0),
+    }
+
+
+def test_the_default_row_takes_table_3s_records_while_they_have_default_settings(tmp_path: Path) -> None:
+    folder, audit = (tmp_path / "results" / "records" / name / "ml-100k" for name in ("table3", "audit"))
+    publish_model(folder, "sdm", 0.6)
+    publish_model(folder, "prme", 0.7)
+    options: dict[str, Any] = {"models": ["sdm"], "factors": ["default", "argsort"]}
+    runs = plan_audit(tmp_path, **options)
+    assert {run.model for run in runs} == {"sdm", "prme"}
+    assert get_planned(runs, "ml-100k", "default", "sdm", 1).published == folder / "sdm-1"
+    assert get_planned(runs, "ml-100k", "argsort", "sdm", 1).published == audit / "argsort-sdm-1"
+    (folder / "sdm.yaml").write_text("model: {dim: 128}\n")
+    runs = plan_audit(tmp_path, **options)
+    assert get_planned(runs, "ml-100k", "default", "sdm", 1).published == audit / "default-sdm-1"
+
+
+def test_ties_of_a_record_without_them_are_counted_from_its_ranks(tmp_path: Path) -> None:
+    publish_model(tmp_path, "sdm", 0.6, ties=9)
+    folder = tmp_path / "sdm-1"
+    save_record(load_record(folder / "record.json").model_copy(update={"ties": None}), folder / "record.json")
+    run = AuditRun("sdm", PlannedRun("sdm", "ml-100k", 1, group="default"))
+    (record,) = select_records(load_audit([run], {run.planned: FoundRun(folder)}), "ml-100k", "default", "sdm")
+    assert record.ties is not None
+    assert record.ties.model_dump() == {"tied_share": 1.0, "mean_tied": 9.0}

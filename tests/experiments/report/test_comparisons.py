@@ -1,0 +1,170 @@
+"""Comparisons with the baselines that are best on validation, and gains over the best ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.report.comparisons import (
+    Comparison,
+    Gain,
+    compare_paper_models,
+    compute_gains,
+    describe_comparisons,
+    mark_cells,
+)
+from sdmr.experiments.report.frames import METRICS, Cell, get_paper_value
+from sdmr.experiments.report.stats import PairedTest, paired_test
+from sdmr.harness.metrics import Ranks, TiePolicy
+from tests.experiments.report.records import write_random_run, write_run
+
+# --- the paper's models ---
+
+
+def test_paper_models_are_compared_with_each_groups_best_on_validation(tmp_path: Path) -> None:
+    """The best on validation, not on test; each user once, the mean over seeds; Popularity is in no group."""
+
+    def write_runs(model: str, validation: float, quality: float, seeds: int = 2) -> list[Path]:
+        return [
+            write_random_run(tmp_path / model / str(seed), model, seed, quality, validation=validation)
+            for seed in range(seeds)
+        ]
+
+    folders = {
+        "popularity": write_runs("popularity", 0.99, 0.9, 1),
+        "slim": write_runs("slim", 0.5, 0.3, 1),
+        "mf-bpr": write_runs("mf-bpr", 0.4, 0.8),
+        "prme": write_runs("prme", 0.6, 0.5),
+        "caser": [],
+        "sdm": write_runs("sdm", 0.5, 0.52),
+        "sdmr": [],
+    }
+    general, sequential = compare_paper_models("ml-100k", folders)
+    assert (general.model, general.group, general.baseline) == ("SDM", "general", "SLIM")
+    assert (sequential.group, sequential.baseline) == ("sequential", "PRME")
+
+    def ndcg(model: str) -> np.ndarray:
+        values = []
+        for folder in folders[model]:
+            with np.load(folder / "ranks.npz") as saved:
+                values.append(Ranks(saved["above"], saved["tied"]).ndcg(10))
+        return np.mean(values, axis=0)
+
+    for comparison in (general, sequential):
+        other = ndcg("slim" if comparison is general else "prme")
+        assert comparison.test.difference == pytest.approx((ndcg("sdm") - other).mean())
+        assert comparison.test.p == pytest.approx(ttest_rel(ndcg("sdm"), other).pvalue)
+    assert general.corrected == pytest.approx(2 * general.test.p)
+    assert (general.mark, sequential.mark) == ("g+", "")
+
+
+def test_marks_are_those_of_significant_differences_on_ndcg() -> None:
+    comparisons = [
+        Comparison("ml-100k", "SDM", "general", "SLIM", PairedTest(0.1, 0.05, 0.15, 0.001), 0.002),
+        Comparison("ml-100k", "SDM", "sequential", "PRME", PairedTest(-0.1, -0.15, -0.05, 0.001), 0.002),
+        Comparison("ml-100k", "SDP", "general", "SLIM", PairedTest(0.1, -0.1, 0.3, 0.04), 0.08),
+    ]
+    cells = [Cell("ml-100k", model, metric) for model in ("SDM", "SDP") for metric in METRICS]
+    assert [cell.marks for cell in mark_cells(cells, comparisons)] == ["", "g+ s−", "", ""]
+
+
+# --- gains ---
+
+
+def make_paper_cells(table: int, dataset: str) -> list[Cell]:
+    """Return the paper's values, as if we had measured them."""
+    printed = [
+        (model.name, metric, get_paper_value(table, dataset, model.name, metric))
+        for model in MODELS.values()
+        for metric in METRICS
+    ]
+    return [Cell(dataset, name, metric, value, value, seeds=int(value is not None)) for name, metric, value in printed]
+
+
+def test_papers_gains_follow_from_its_values() -> None:
+    """As printed under Table 3 for ML-100k, from values with more digits than the three that are printed."""
+    printed = {
+        ("general", "SDM"): (14.54, 26.51),
+        ("general", "SDMR"): (11.65, 63.44),
+        ("sequential", "SDM"): (4.24, 8.21),
+        ("sequential", "SDMR"): (1.61, 39.80),
+    }
+    gains = compute_gains(3, make_paper_cells(3, "ml-100k"))
+    assert len(gains) == 8
+    for gain in gains:
+        assert gain.dataset == "ml-100k"
+        assert gain.paper == pytest.approx(printed[gain.group, gain.model][METRICS.index(gain.metric)], abs=0.1)
+        assert gain.ours == gain.paper
+
+
+def test_gain_is_over_the_best_baseline_of_the_group_on_each_side() -> None:
+    def cell(model: str, paper: float | None, ours: float | None) -> Cell:
+        return Cell("ml-100k", model, "hit@10", paper, ours)
+
+    cells = [
+        cell("Popularity", None, 0.9),  # in no group of the paper's
+        cell("SLIM", 0.5, 0.4),
+        cell("CML", 0.4, 0.5),
+        cell("PRME", 0.8, None),
+        cell("SDP", 0.1, 0.95),  # no baseline
+        cell("SDM", 0.6, 0.45),
+    ]
+    (general, sequential) = compute_gains(3, cells)
+    assert isinstance(general, Gain)
+    assert (general.dataset, general.metric, general.model, general.group) == ("ml-100k", "hit@10", "SDM", "general")
+    assert (general.paper, general.ours) == pytest.approx((20, -10))
+    assert sequential.paper == pytest.approx(-25)
+    assert sequential.ours is None
+
+
+# --- a user's class ---
+
+
+def write_user_runs(folder: Path, users: np.ndarray, above: Sequence[np.ndarray], validation: float) -> list[Path]:
+    """Write a run without ties for each seed's ranks."""
+    return [
+        write_run(folder / str(seed), "my_models.Random", seed, users, Ranks(one, np.zeros_like(one)), validation)
+        for seed, one in enumerate(above)
+    ]
+
+
+def test_user_class_is_compared_with_the_baseline_that_is_best_on_validation(tmp_path: Path) -> None:
+    """A better one on test does not count, nor do the paper's models. Users count, not baskets; seeds are averaged."""
+    users = np.array([0, 0, 0, 1, 2, 3])  # a user with three baskets is one user of four
+    hit, miss = np.zeros(6, dtype=int), np.full(6, 99)
+    folders = {
+        "prme": write_user_runs(tmp_path / "prme", users, [hit], 0.2),
+        "slim": write_user_runs(tmp_path / "slim", users, [miss], 0.3),
+        "sdm": write_user_runs(tmp_path / "sdm", users, [hit], 0.9),
+        "my_models.Random": write_user_runs(tmp_path / "user", users, [99 * (users > 0), hit], 0.9),
+    }
+    *paper, line = describe_comparisons("ml-100k", folders, "expected")
+    assert [text.partition(":")[0] for text in paper] == [
+        "ml-100k, SDM − SLIM, the best general baseline by validation",
+        "ml-100k, SDM − PRME, the best sequential baseline by validation",
+    ]
+    assert line.startswith("ml-100k, my_models.Random − SLIM, the best baseline by validation: hit@10 +0.625 (")
+    p = paired_test(np.array([1, 0.5, 0.5, 0.5]), np.zeros(4)).p
+    assert f"p = {p:.2g};" in line
+    without = {"sdm": folders["sdm"], "my_models.Random": folders["my_models.Random"]}
+    assert list(describe_comparisons("ml-100k", without, "expected")) == []
+
+
+@pytest.mark.parametrize(
+    ("tie_policy", "difference"),
+    [("optimistic", "hit@10 +0.500"), ("expected", "hit@10 -0.401"), ("pessimistic", "hit@10 -0.500")],
+)
+def test_comparison_reads_ties_as_the_table_does(tie_policy: TiePolicy, difference: str, tmp_path: Path) -> None:
+    """A class whose every score is the same hits for sure if ties are for the target, and never if against it."""
+    users, none = np.arange(20), np.zeros(20, dtype=int)
+    folders = {
+        "popularity": [write_run(tmp_path / "a", "popularity", 0, users, Ranks(99 * (users % 2), none), 0.9)],
+        "my_models.Random": [write_run(tmp_path / "b", "my_models.Random", 0, users, Ranks(none, none + 100), 0.9)],
+    }
+    (line,) = describe_comparisons("ml-100k", folders, tie_policy)
+    assert difference in line

@@ -1,0 +1,47 @@
+"""The rules that read the order of Epinions' file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sdmr.experiments.report import id_order
+from tests.behavior import small
+
+
+class Ids:
+    item_ids = np.arange(small().training.n_items)
+
+
+ORDER = sorted(range(len(Ids.item_ids)), key=str)
+PREVIOUS = ORDER[len(ORDER) // 2]
+AFTER = ORDER[len(ORDER) // 2 + 1 :]
+CANDIDATES = np.array([item for item in ORDER if item != PREVIOUS])
+
+
+@pytest.fixture(autouse=True)
+def small_epinions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(id_order, "load_epinions", lambda: Ids)
+
+
+def score(rule: id_order.IdOrder) -> np.ndarray:
+    rule.fit(small().training)
+    return rule.score(np.array([0]), np.array([[PREVIOUS]]), CANDIDATES[None])[0]
+
+
+def test_the_nearest_id_as_a_string_after_the_previous_one_comes_first() -> None:
+    ranked = [int(item) for item in CANDIDATES[np.argsort(-score(id_order.IdOrder()))]]
+    assert ranked == [*AFTER, *ORDER[: len(ORDER) // 2]]
+
+
+def test_the_popular_rule_puts_later_ids_first_and_orders_them_by_training_users() -> None:
+    scores = score(id_order.IdOrder("popular"))
+    is_after = np.isin(CANDIDATES, AFTER)
+    assert scores[is_after].min() > scores[~is_after].max()
+    users = np.asarray(small().training.matrix.sum(axis=0)).ravel()[CANDIDATES[is_after]]
+    assert (np.diff(users[np.argsort(-scores[is_after], kind="stable")]) <= 0).all()
+
+
+def test_an_unknown_rule_is_refused() -> None:
+    with pytest.raises(ValueError, match="first must be"):
+        id_order.IdOrder("last")  # type: ignore[arg-type]

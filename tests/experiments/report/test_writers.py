@@ -1,0 +1,50 @@
+"""Numbers, Markdown tables and CSV files as they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from sdmr.experiments.report.stats import PairedTest
+from sdmr.experiments.report.writers import (
+    format_difference,
+    format_mean,
+    format_metric,
+    format_p_value,
+    markdown_table,
+    write_csv,
+)
+
+
+def test_metric_has_three_decimals_and_a_missing_one_is_a_dash() -> None:
+    assert [format_metric(value) for value in (0.12345, None)] == ["0.123", "–"]
+    assert [format_mean(0.5, spread) for spread in (0.0123, None)] == ["0.500 ± 0.012", "0.500"]
+
+
+def test_p_value_too_small_to_tell_from_0_is_a_bound() -> None:
+    assert format_p_value(0.0312) == "0.031"
+    assert format_p_value(0.0312, "= ") == "= 0.031"
+    assert format_p_value(0.0) == format_p_value(0.0, "= ") == "< 1e-300"
+
+
+def test_difference_has_signs_and_its_interval() -> None:
+    assert format_difference(PairedTest(-0.0123, -0.02, 0.001, 0.1)) == "-0.012 (-0.020 … +0.001)"
+
+
+def test_markdown_table_escapes_bars_and_leaves_missing_cells_empty() -> None:
+    lines = markdown_table([{"name": "a|b", "count": 1}, {"name": None}], right=("count",)).splitlines()
+    assert lines[1].count(":") == 2
+    assert lines[1].endswith("-:|")
+    assert [
+        [cell.strip() for cell in line.replace(r"\|", "/").split("|")[1:-1]] for line in (lines[0], *lines[2:])
+    ] == [
+        ["name", "count"],
+        ["a/b", "1"],
+        ["", ""],
+    ]
+
+
+def test_csv_has_no_index(tmp_path: Path) -> None:
+    write_csv(tmp_path / "folder" / "table.csv", pd.DataFrame({"a": ["0.50", ""], "b": [1, 2]}))
+    assert (tmp_path / "folder" / "table.csv").read_text() == "a,b\n0.50,1\n,2\n"

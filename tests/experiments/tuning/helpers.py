@@ -1,0 +1,48 @@
+"""Commands and searches as the tests call them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sdmr.experiments import status, sweep
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.config import flatten
+from sdmr.experiments.core.options import parse_options
+from sdmr.experiments.core.tuned import read_tuned
+from sdmr.experiments.tuning.outcome import COLUMNS
+from sdmr.experiments.tuning.search import Search, SearchOptions
+
+COMMANDS = {"sweep": sweep, "status": status}
+
+
+def call(*arguments: str, command: str = "sweep") -> int:
+    return cli.run_command(COMMANDS[command], command, arguments)
+
+
+def make_search(name: str, *arguments: str) -> Search:
+    return Search(name, parse_options(SearchOptions, [f"model={name}", *arguments]))
+
+
+def read_points(name: str = "mf-bpr") -> list[dict[str, str]]:
+    with Path("results", "sweeps", "csv", f"{name}.csv").open() as lines:
+        return list(csv.DictReader(lines))
+
+
+def write_points(name: str, *rows: str) -> None:
+    """Write the table of a search on ML-100k, without its records: each row its stage, settings and score."""
+    path = Path("results", "sweeps", "ml-100k", f"{name}.csv")
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(f"{line}\n" for line in (",".join(COLUMNS), *(f"{row},,,,,," for row in rows))))
+
+
+def read_settings(name: str = "mf-bpr") -> dict[str, Any]:
+    """Return the tuned settings by their dotted keys, without their origin."""
+    return flatten({key: value for key, value in read_tuned("csv", name).items() if key != "tuning"})
+
+
+def model_overrides(overrides: Iterable[str]) -> dict[str, str]:
+    pairs = (override.partition("=") for override in overrides)
+    return {key: value for key, _, value in pairs if key.startswith("model.")}

@@ -1,0 +1,119 @@
+"""The spaces of the models: which settings vary, with which values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdmr.experiments.core.config import compose_config, flatten
+from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.tuned import write_tuned
+from sdmr.experiments.tuning.space import SPACES, format_overrides, load_space, nest, parse_override, read_best_settings
+from tests.experiments.tuning.helpers import make_search, write_points
+
+NAMES = sorted(path.stem for path in SPACES.glob("*.yaml"))
+
+
+def list_axes(name: str) -> dict[str, list[Any]]:
+    return {axis: values for stage in load_space(name).stages for axis, values in stage.items()}
+
+
+def test_every_model_and_every_part_has_a_space() -> None:
+    assert set(MODELS) <= set(NAMES)
+    assert {part for name in NAMES for part in load_space(name).parts.values()} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_space_names_settings_of_the_model_and_values_of_their_type(name: str) -> None:
+    """A value of another type, 1 for 1.0 say, would be another run than the default one."""
+    space = load_space(name)
+    config = compose_config([f"model={space.model or name}", *format_overrides(space.fixed)]).settings
+    assert all("_target_" in config["model"][part] for part in space.parts)
+    axes, defaults = list_axes(name), flatten(config)
+    assert set(space.basket_values) <= set(axes)
+    for axis, values in [*axes.items(), *space.basket_values.items()]:
+        assert {type(value) for value in values} <= {type(defaults[axis])}
+        assert len(set(values)) == len(values)
+        assert defaults[axis] in axes[axis]
+
+
+def test_the_papers_values_are_in_the_spaces() -> None:
+    for name in ("mf-bpr", "cml", "gmf", "mlp", "prme", "prme-s", "transrec", "caser", "sdp", "sdm", "gmf-bpr"):
+        axes = list_axes(name)
+        assert axes["model.dim"] == [8, 16, 32, 64, 128]
+        assert axes["model.optimization.regularization"] == [0.1, 0.01, 0.001, 0.0001, 0.00001]
+    for name in ("sdm", "cmn"):
+        assert {"model.hops": [1, 2, 3, 4]} in load_space(name).stages
+    assert {"model.layers": [1, 2, 3]} in load_space("mlp").stages
+
+
+def test_a_model_without_a_space_is_an_error_that_names_those_with_one() -> None:
+    with pytest.raises(UsageError, match=r"model=svd: there is no search space .*svd\.yaml; there are caser, cml, "):
+        load_space("svd")
+
+
+def test_an_unknown_key_of_a_space_is_an_error_that_names_the_file(spaces: Path) -> None:
+    (spaces / "sdp.yaml").write_text("stages: []\nsteps: []")
+    with pytest.raises(UsageError, match=r"sdp\.yaml: steps="):
+        load_space("sdp")
+
+
+@pytest.mark.parametrize("text", ["model.dim=2", "model.squared=true", "model.l2=1e-05", "context_length=null"])
+def test_a_setting_is_read_as_it_is_written(text: str) -> None:
+    assert format_overrides(dict([parse_override(text)])) == [text]
+    key, value = parse_override(f"++{text}")
+    assert flatten(nest({key: value})) == {key: value}
+
+
+def test_with_baskets_an_axis_has_other_values_or_does_not_exist(small: tuple[str, ...]) -> None:
+    def list_lengths(name: str, *more: str) -> list[Any] | None:
+        axes = make_search(name, *small, *more).axes
+        return {axis: values for stage in axes for axis, values in stage.items()}.get("model.context_length")
+
+    assert list_lengths("caser") == list_lengths("sdm") == [5, 10, 20]
+    assert list_lengths("caser", "dataset.basket=basket") == [5, 10, 18]
+    assert list_lengths("sdm", "dataset.basket=basket") is None
+
+
+def test_settings_that_baskets_rule_out_are_not_transferred() -> None:
+    settings = {"model.dim": 4, "model.context_length": 5}
+    sdm, caser = load_space("sdm"), load_space("caser")
+    assert sdm.drop_impossible(settings, has_baskets=False) == settings
+    assert sdm.drop_impossible(settings, has_baskets=True) == {"model.dim": 4}  # the whole basket
+    assert caser.drop_impossible(settings, has_baskets=True) == settings
+    assert caser.drop_impossible(settings | {"model.context_length": 20}, has_baskets=True) == {"model.dim": 4}
+
+
+def test_the_best_settings_of_a_published_search_are_read_in_todays_names(conf: Path) -> None:
+    rows = (
+        "1,model.optimisation.regularisation=1e-05 model.squared=true,0.3",
+        "1,,0.5",
+        "2,model.dim=4,",
+        "2,model.dim=8,0.5",
+    )
+    write_points("transrec", *rows)
+    best = [{}, {"model.dim": 8}, {"model.optimization.regularization": 1e-05, "model.squared": True}]
+    assert read_best_settings(Path("results"), "ml-100k", "transrec", 5) == best
+    assert read_best_settings(Path("results"), "ml-100k", "transrec", 1) == best[:1]
+
+
+def test_tuned_settings_of_a_part_stay_with_the_part(spaces: Path, small: tuple[str, ...]) -> None:
+    write_tuned("csv", "sdp", {"model": {"dim": 2}, "epochs": 7}, {})
+    write_tuned("csv", "sdm", {"model": {"hops": 1}, "context_length": 3, "patience": 4}, {})
+    (spaces / "sdmr.yaml").write_text("parts: {sdp: sdp, sdm: sdm}\nstages: []")
+    model = make_search("sdmr", *small).default.config["model"]
+    sdp, sdm = model["sdp"], model["sdm"]
+    assert [one["optimization"]["epochs"] for one in (model, sdp, sdm)] == [1, 7, 1]
+    assert (sdp["dim"], sdm["hops"], sdm["context_length"], sdm["optimization"]["patience"]) == (2, 1, 3, 4)
+
+
+def test_parts_without_tuned_settings_have_default_ones_and_a_note(spaces: Path, small: tuple[str, ...]) -> None:
+    (spaces / "sdmr.yaml").write_text("parts: {sdp: sdp, sdm: sdm}\nstages: []")
+    write_tuned("csv", "sdm", {"model": {"hops": 1}}, {"dataset": {"path": "/elsewhere.csv"}})
+    search = make_search("sdmr", *small)
+    assert not search.fixed
+    assert search.notes[0].startswith("sdp has default settings: sdp on csv has no tuned settings; ")
+    assert search.notes[1].startswith("sdm has default settings: sdm was tuned on other data: ")

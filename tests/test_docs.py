@@ -1,0 +1,220 @@
+"""README and documentation are true: every command is accepted, and each kind of command runs, on small data."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pytest
+
+from sdmr.experiments import run as run_command
+from sdmr.experiments.core import cli, config, deviations, plan, tuned
+from sdmr.experiments.core.options import parse_options
+from sdmr.experiments.core.parallel import Outcome, make_outcome
+
+CHECKOUT = Path(__file__).parents[1]
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+BLOCKS = [
+    (page.name, language, text)
+    for page in PAGES
+    for language, text in re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+]
+PROGRAMS = {text.partition("\n")[0].removeprefix("# "): text for _, language, text in BLOCKS if language == "python"}
+COMMANDS = list(
+    dict.fromkeys(
+        (page, command.strip())
+        for page, language, text in BLOCKS
+        if not language
+        for line in text.replace("\\\n", " ").splitlines()
+        for command in re.sub(r"\s+#.*", "", line).split(" && ")
+        if command.strip()
+    )
+)
+# Programs of others: a clone needs an address, sbatch and ray a cluster; `make test` runs pytest.
+FOREIGN = ("git ", "cd ", "pip ", "sbatch ", "ray ", "pytest ", ". ", ".ci/run", "make test", "make lint", "make docs")
+DATASETS = ("ml-100k", "ml-1m", "epinions", "ta-feng", "netflix-sample", "ijcai-15")
+SMALL = """# @package _global_
+epochs: 1
+patience: 1
+dataset:
+  _target_: sdmr.datasets.tabular.load_csv
+  path: {path}
+  user: visitor
+  item: product
+  time: when
+  order: random
+"""
+
+
+def list_commands(prefix: str) -> list[tuple[str, str]]:
+    return [(page, command) for page, command in COMMANDS if command.startswith(prefix)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages' programs, and 40 users with 6 of 130 items each, which stand in for every named data set."""
+    folder = tmp_path_factory.mktemp("docs")
+    for name, text in PROGRAMS.items():
+        (folder / name).write_text(text)
+    rng = np.random.default_rng(5)
+    rows = [f"{user},{item},{time}" for user in range(40) for time, item in enumerate(rng.choice(130, 6, False))]
+    (folder / "mine.csv").write_text("\n".join(["visitor,product,when", *rows]) + "\n")
+    shutil.copytree(CHECKOUT / "results", folder / "results")
+    shutil.copytree(config.CONF, folder / "conf")
+    for name in DATASETS:
+        (folder / "conf" / "dataset" / f"{name}.yaml").write_text(SMALL.format(path=folder / "mine.csv"))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("SDMR_CACHE", str(folder / "cache"))
+    for module in (config, deviations):
+        monkeypatch.setattr(module, "CONF", folder / "conf")
+    monkeypatch.setattr(tuned, "FOLDER", folder / "conf" / "settings" / "tuned")
+    main = hydra.main(version_base="1.3", config_path=str(folder / "conf"), config_name="config")
+    monkeypatch.setattr(run_command, "run_job", main(run_command.run_job.__wrapped__))
+    monkeypatch.setattr(plan, "run_all", run_in_this_process)
+    for name in PROGRAMS:
+        sys.modules.pop(name.removesuffix(".py"), None)
+
+
+def run_in_this_process(tasks: Sequence[tuple[str, ...]], runs: Path, workers: int) -> list[Outcome]:
+    return [make_outcome(overrides, runs) for overrides in tasks]
+
+
+def run_sdmr(*arguments: str) -> int:
+    return cli.main(arguments)
+
+
+def expand_make(command: str) -> list[list[str]]:
+    """Return the arguments of each `sdmr` that a make target runs, its environment taken to exist."""
+    dry_run = ["make", "--dry-run", "--no-print-directory", "--old-file=.venv/.ready", *shlex.split(command)[1:]]
+    lines = subprocess.run(dry_run, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
+    programs = [shlex.split(line) for line in lines.replace("\\\n", "").splitlines()]
+    assert [program[0] for program in programs] == [".venv/bin/sdmr"] * len(programs), lines
+    return [program[1:] for program in programs]
+
+
+def check_arguments(name: str, arguments: Sequence[str]) -> None:
+    """Raise UsageError unless the command accepts the options, and its runs the settings."""
+    if {"--help", "--version"} & {name, *arguments}:
+        assert run_sdmr(name, *arguments) == 0
+        return
+    options = parse_options(importlib.import_module(f"sdmr.experiments.{name}").Options, arguments)
+    overrides = list(getattr(options, "overrides", []))
+    if name not in ("run", "sweep") and not any(o.startswith("model=") for o in overrides):
+        overrides = ["model=sdm", *(o for o in overrides if not o.startswith("model."))]
+    if name != "sweep":
+        for combination in list(product(*config.expand_sweep(overrides)))[:4]:
+            config.check_config(config.compose_config(combination).settings)
+
+
+def test_every_command_is_known_or_needs_another_program() -> None:
+    others = [c for _, c in COMMANDS if not c.startswith(("sdmr ", "make ", "python ", *FOREIGN))]
+    assert others == []
+
+
+@pytest.mark.parametrize(("page", "command"), list_commands("sdmr "))
+def test_the_options_of_a_command_exist(page: str, command: str) -> None:
+    _, name, *arguments = shlex.split(command)
+    check_arguments(name, arguments)
+
+
+@pytest.mark.parametrize(("page", "command"), [(p, c) for p, c in list_commands("make ") if not c.startswith(FOREIGN)])
+def test_the_options_of_a_make_target_exist(page: str, command: str) -> None:
+    for name, *arguments in expand_make(command):
+        check_arguments(name, arguments)
+
+
+@pytest.mark.parametrize(("page", "command"), [(p, c) for p, c in list_commands("sdmr run ") if "--" not in c])
+def test_a_run_runs(page: str, command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """On small data; of the axes of a multirun the first two values."""
+    arguments = [re.sub(r"=([^,]*,[^,]*),.*", r"=\1", argument) for argument in shlex.split(command)[1:]]
+    short = [a for a in arguments if not a.startswith(("epochs=", "model.optimization.epochs="))]
+    assert run_sdmr(*short, "epochs=1", *(["model.dim=8"] * (" model.dim=" not in command and "sd" in command))) == 0
+    assert "hit@10" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("program", [name for name in PROGRAMS if "elsewhere" not in name and "score" not in name])
+def test_a_program_is_short_and_python(program: str) -> None:
+    assert len(PROGRAMS[program].splitlines()) <= 40
+    compile(PROGRAMS[program], program, "exec")
+
+
+def test_an_external_program_is_scored(capfd: pytest.CaptureFixture[str]) -> None:
+    """The three commands of the page, one after the other: export, a program, score."""
+    commands = [command for page, command in COMMANDS if page == "external-programs.md"]
+    export = next(c for c in commands if c.startswith("sdmr export") and "protocol" not in c)
+    assert run_sdmr(*shlex.split(export)[1:]) == 0
+    runpy.run_path(next(name for name in PROGRAMS if "elsewhere" in name), run_name="__main__")
+    score = next(c for c in commands if c.startswith("sdmr score"))
+    assert run_sdmr(*shlex.split(score)[1:]) == 0
+    assert "Elsewhere on ml-100k, test: hit@10" in capfd.readouterr().out
+
+
+def test_a_table_with_a_users_model_runs(capfd: pytest.CaptureFixture[str]) -> None:
+    command = next(c for page, c in COMMANDS if page == "README.md" and "my_models" in c)
+    for name, *arguments in expand_make(command):
+        assert run_sdmr(name, *arguments) == 0
+    assert re.search(r"CoOccurrence .* 0\.\d{3}", capfd.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["publish", "number=3"], r"SDMR"),
+        (["sweep", "model=item-knn", "budget=1", "workers=1"], "item-knn"),
+        (["status", "model=item-knn", "budget=1"], "pending"),
+        (["audit", "factors=default", "models=popularity", "order_models=popularity", "train=false"], "SDP"),
+        (["figure", "name=curves", "models=[sdp,sdm]"], r"curves"),
+        (["bench", "suite=smoke", "datasets=ml-100k", "models=[popularity,prme]", "workers=1"], "PRME"),
+    ],
+)
+def test_each_kind_of_command_runs(command: list[str], expected: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_sdmr(*command) in (0, 1)
+    printed = capfd.readouterr()
+    assert re.search(expected, printed.out), printed
+    assert "Traceback" not in printed.err
+
+
+def test_embedded_pictures_exist() -> None:
+    missing = [
+        f"{page.name}: {picture}"
+        for page in PAGES
+        for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+        if not (page.parent / picture).is_file()
+    ]
+    assert missing == []
+
+
+def test_the_readme_has_at_most_150_lines() -> None:
+    assert len((CHECKOUT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.slow
+def test_a_new_clone_reaches_a_table_with_a_users_row(tmp_path: Path) -> None:
+    """As a newcomer would: clone, the README's program, make. It downloads an environment, PyTorch included."""
+    clone = tmp_path / "sdmr"
+    subprocess.run(["git", "clone", "--quiet", str(CHECKOUT), str(clone)], check=True)
+    (clone / "my_models.py").write_text(PROGRAMS["my_models.py"])
+    made = subprocess.run(
+        ["make", f"PYTHON={sys.executable}", "table3", "MODELS=popularity my_models.CoOccurrence"],
+        cwd=clone,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert re.search(r"CoOccurrence .* 0\.\d{3}", made.stdout)
