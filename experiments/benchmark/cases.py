@@ -16,24 +16,9 @@ import torch
 
 from sdmr.datasets.sampling import NegativeSampler
 from sdmr.datasets.task import Task, Training
-from sdmr.experiments.benchmark.models import (
-    OPTIMIZER,
-    ORACLE_CLASSES,
-    ORACLES,
-    import_oracles,
-    make_model,
-    make_oracle,
-    make_with_oracle,
-)
+from sdmr.experiments.benchmark.models import OPTIMIZER, ORACLES, load_oracles, make_model, make_with_oracle
 from sdmr.experiments.benchmark.synthetic import draw_excerpt, make_task
-from sdmr.experiments.benchmark.timing import (
-    Entry,
-    Measure,
-    best_of,
-    run_in_subprocess,
-    time_call,
-    time_training_step,
-)
+from sdmr.experiments.benchmark.timing import Entry, best_of, run_in_subprocess, time_call, time_training_step
 from sdmr.experiments.core.registry import MODELS
 from sdmr.harness.evaluation import rank
 from sdmr.harness.metrics import count_ranks
@@ -92,31 +77,36 @@ def measure_models(scale: Scale) -> Iterator[Entry]:
     task = scale.make_task()
     training = draw_excerpt(task.training, scale.steps * BATCH)
     for name in scale.models:
-        compared = make_with_oracle(name)
-        if isinstance(compared[0], TorchRecommender):
-            steps = [time_training_step(model, training) for model in compared]
-            yield Entry("train", _describe_step(training, model=name), *best_of(scale.repeats, *steps))
+        models = make_with_oracle(name)
+        if isinstance(models[0], TorchRecommender):
+            yield _measure_steps("train", {"model": name}, training, models, scale.repeats)
         else:
-            setting = {"count": len(task.training.instances), "of": "interactions", "model": name}
-            yield Entry("fit", setting, *best_of(1, time_call(partial(compared[0].fit, task.training))))
-        setting = {"count": task.test.candidates.size, "of": "candidates", "model": name}
-        yield Entry("rank", setting, *best_of(scale.repeats, *(_time_ranking(model, task) for model in compared)))
+            fit = partial(models[0].fit, task.training)
+            yield _measure_calls("fit", len(task.training.instances), "interactions", [fit], 1, model=name)
+        rankings = [partial(rank, model, task.test) for model in models]
+        yield _measure_calls("rank", task.test.candidates.size, "candidates", rankings, scale.repeats, model=name)
 
 
-def _describe_step(training: Training, **setting: Any) -> dict[str, Any]:
-    return {"count": min(BATCH, len(training.instances)), "of": "interactions", **setting}
+def _measure_steps(
+    name: str, setting: dict[str, Any], training: Training, models: Sequence[TorchRecommender], repeats: int
+) -> Entry:
+    """Measure a training step of a model and, if it is the second, of its oracle."""
+    count = {"count": min(BATCH, len(training.instances)), "of": "interactions"}
+    return Entry(name, count | setting, *best_of(repeats, *(time_training_step(model, training) for model in models)))
 
 
-def _time_ranking(model: Any, task: Task) -> Measure:
-    return time_call(lambda: rank(model, task.test))
+def _measure_calls(
+    name: str, count: int, unit: str, calls: Sequence[Callable[[], object]], repeats: int, **setting: Any
+) -> Entry:
+    """Measure a call that does `count` units of work and, if there is a second, the oracle's."""
+    return Entry(name, {"count": count, "of": unit, **setting}, *best_of(repeats, *map(time_call, calls)))
 
 
 def measure_large(scale: Scale) -> Iterator[Entry]:
     """Measure SDM at the largest size of the paper's search."""
-    training = scale.make_training(scale.few_steps)
-    steps = [time_training_step(model, training) for model in make_with_oracle("sdm", *scale.large)]
-    setting = _describe_step(training, model="sdm", size="large", **_shorten_keys(scale.large))
-    yield Entry("train", setting, *best_of(scale.repeats - 1 or 1, *steps))
+    setting = {"model": "sdm", "size": "large", **_shorten_keys(scale.large)}
+    models = make_with_oracle("sdm", *scale.large)
+    yield _measure_steps("train", setting, scale.make_training(scale.few_steps), models, scale.repeats - 1 or 1)
 
 
 def _shorten_keys(overrides: Sequence[str]) -> dict[str, str]:
@@ -126,21 +116,20 @@ def _shorten_keys(overrides: Sequence[str]) -> dict[str, str]:
 
 def measure_parts(scale: Scale) -> Iterator[Entry]:
     """Measure the sampler, contexts and counting of ranks, each alone."""
-    task = scale.make_task()
-    instances, rng = task.training.instances, np.random.default_rng(0)
-    small, negatives = NegativeSampler(task.training.matrix), {"count": scale.n_negatives, "of": "negatives"}
-    users = rng.choice(instances.users, scale.n_negatives // 4)
-    yield Entry("negatives", negatives, *best_of(scale.repeats, time_call(lambda: small.sample(users, 4, rng))))
+    task, rng = scale.make_task(), np.random.default_rng(0)
+    contexts, number, repeats = task.training.instances.contexts, scale.n_negatives, scale.repeats
+    small = NegativeSampler(task.training.matrix)
+    draw = partial(small.sample, rng.choice(task.training.instances.users, number // 4), 4, rng)
+    yield _measure_calls("negatives", number, "negatives", [draw], repeats)
     n_items = max(scale.catalogs)
     large = NegativeSampler(make_task(1_000, n_items, 20_000, 1).training.matrix)
-    others = rng.integers(1_000, size=scale.n_negatives // 4)
-    seconds = best_of(scale.repeats, time_call(lambda: large.sample(others, 4, rng)))
-    yield Entry("negatives", negatives | {"items": n_items}, *seconds)
-    contexts = {"count": len(instances), "of": "contexts", "context_length": 20}
-    yield Entry("contexts", contexts, *best_of(scale.repeats, time_call(lambda: instances.contexts.last_n(20))))
-    scores, columns = rng.random(task.test.candidates.shape, dtype=np.float32), task.test.target_columns
-    counted = {"count": scores.size, "of": "scores"}
-    yield Entry("count ranks", counted, *best_of(scale.repeats, time_call(lambda: count_ranks(scores, columns))))
+    draw = partial(large.sample, rng.integers(1_000, size=number // 4), 4, rng)
+    yield _measure_calls("negatives", number, "negatives", [draw], repeats, items=n_items)
+    gather = partial(contexts.last_n, 20)
+    yield _measure_calls("contexts", len(task.training.instances), "contexts", [gather], repeats, context_length=20)
+    scores = rng.random(task.test.candidates.shape, dtype=np.float32)
+    count = partial(count_ranks, scores, task.test.target_columns)
+    yield _measure_calls("count ranks", scores.size, "scores", [count], repeats)
 
 
 def measure_items(scale: Scale) -> Iterator[Entry]:
@@ -167,28 +156,23 @@ def measure_sizes(scale: Scale) -> Iterator[Entry]:
     for axis, values in axes.items():
         name = axis.rpartition(".")[2]
         for value in values:
-            steps = [time_training_step(model, training) for model in make_with_oracle("sdm", f"{axis}={value}")]
-            setting = _describe_step(training, model="sdm") | {name: value}
-            yield Entry(f"growth {name}", setting, *best_of(1, *steps))
+            models = make_with_oracle("sdm", f"{axis}={value}")
+            yield _measure_steps(f"growth {name}", {"model": "sdm", name: value}, training, models, 1)
 
 
 def measure_memory(scale: Scale) -> Iterator[Entry]:
     """Measure training steps in a new process, and the largest resident size of that process."""
     for name, overrides in (("mf-bpr", ()), ("sdp", ()), ("sdm", ()), ("sdm", scale.large)):
-        seconds, peak = run_in_subprocess(_train_for_memory, scale, make_model, name, overrides)
-        setting = {"model": name, **_shorten_keys(overrides), "peak_mib": round(peak)}
-        oracle_seconds = None
-        if name in ORACLE_CLASSES and import_oracles():
-            oracle_seconds, peak = run_in_subprocess(_train_for_memory, scale, make_oracle, name, overrides)
-            setting["oracle_peak_mib"] = round(peak)
-        yield Entry("memory", setting, seconds, oracle_seconds)
+        numbers = range(len(make_with_oracle(name)))
+        results = [run_in_subprocess(_train_for_memory, scale, name, overrides, number) for number in numbers]
+        peaks = {key: round(peak) for key, (_, peak) in zip(("peak_mib", "oracle_peak_mib"), results, strict=False)}
+        yield Entry("memory", {"model": name, **_shorten_keys(overrides), **peaks}, *(one[0] for one in results))
 
 
-def _train_for_memory(
-    scale: Scale, make: Callable[..., Any], name: str, overrides: Sequence[str]
-) -> tuple[float, float]:
-    seconds = time_training_step(make(name, *overrides), scale.make_training(scale.few_steps))()
-    return seconds, get_peak_memory()
+def _train_for_memory(scale: Scale, name: str, overrides: Sequence[str], number: int) -> tuple[float, float]:
+    """Return the seconds of a step, and the peak memory, of a model (0) or its oracle (1)."""
+    model = make_with_oracle(name, *overrides)[number]
+    return time_training_step(model, scale.make_training(scale.few_steps))(), get_peak_memory()
 
 
 def measure_side_by_side(scale: Scale) -> Iterator[Entry]:
@@ -221,7 +205,7 @@ GROUPS: dict[str, Callable[[Scale], Iterator[Entry]]] = {
 
 def measure_groups(scale: Scale, groups: Sequence[str]) -> list[Entry]:
     """Measure groups of cases, and print each measurement as it is made."""
-    if import_oracles() is None:
+    if not load_oracles():
         print(f"no ratios to the literal oracles: they are in a checkout's tests, and {ORACLES} does not exist")
     entries = []
     for name in groups:

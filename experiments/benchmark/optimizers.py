@@ -32,7 +32,7 @@ def compare_optimizers(
     if findings.runs:
         torch.set_num_threads(1)
         table = tabulate_runs(findings.runs, time_steps(models, Scale()))
-        text = format_table(table)
+        text = format_table(table, overrides)
         write_csv(results / "optimizers.csv", table)
         write_atomic(results / "optimizers.md", text.encode())
         print(text)
@@ -72,8 +72,8 @@ def tabulate_runs(found: dict[PlannedRun, FoundRun], steps: pd.DataFrame) -> pd.
     return table[[*table.columns.drop("commit"), "commit"]]
 
 
-def format_table(table: pd.DataFrame) -> str:
-    """Return the Markdown table: a line a model and optimizer."""
+def format_table(table: pd.DataFrame, overrides: Sequence[str] = ()) -> str:
+    """Return the Markdown table: a line a model and optimizer. `overrides` are those of the runs."""
     rows = []
     for (model, optimizer), runs in table.groupby(["model", "optimizer"], sort=False):
         values = runs["validation_ndcg@10"]
@@ -87,6 +87,7 @@ def format_table(table: pd.DataFrame) -> str:
                 "ms a step": f"{1000 * runs['step_seconds'].iloc[0]:.2f}",
             }
         )
+    command = " ".join([f"sdmr bench suite=optimizers seeds={table['seed'].nunique()}", *overrides])
     lines = [
         "# Dense and row-wise Adam on ML-100k",
         "",
@@ -94,6 +95,6 @@ def format_table(table: pd.DataFrame) -> str:
         "",
         markdown_table(rows, right=("mean", "ms a step")),
         "",
-        f"Made by `sdmr bench suite=optimizers seeds={table['seed'].nunique()}`.",
+        f"Made by `{command}`.",
     ]
     return "\n".join(lines) + "\n"

@@ -75,7 +75,7 @@ def test_some_groups_of_the_speed_suite_write_no_file(tmp_path: Path, capsys: py
         (["suite=speed", "only=[parts,hops]"], "only=hops: must be among models, large, parts"),
         (["suite=speed", "threads=0"], "threads=0: "),
         (["suite=optimizers", "models=popularity"], "models=popularity: must be among mf-bpr, sdp, sdm"),
-        (["suite=optimizers", "test=true"], "test=true would change each of the runs"),
+        (["suite=optimizers", "test=true"], "test=true: test is the same in every run"),
         (["suite=smoke", "force=true"], "force=true has no effect here"),
     ],
 )

@@ -39,9 +39,9 @@ def test_without_a_checkout_models_are_measured_alone_and_one_line_says_so(
 ) -> None:
     for module in (cases, models):
         monkeypatch.setattr(module, "ORACLES", tmp_path / "batched.py")
-    models.import_oracles.cache_clear()
+    models.load_oracles.cache_clear()
     entries = measure_groups(TINY, ["large"])
-    models.import_oracles.cache_clear()
+    models.load_oracles.cache_clear()
     assert [entry.ratio for entry in entries] == [None]
     assert capsys.readouterr().out.splitlines()[0].startswith("no ratios to the literal oracles")
 

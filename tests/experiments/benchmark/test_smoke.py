@@ -93,7 +93,7 @@ def test_a_setting_that_one_model_lacks_does_not_stop_the_others(
 
 @pytest.mark.parametrize(
     ("argument", "message"),
-    [("models=sdn", "sdn"), ("datasets=ml-10k", "ml-10k"), ("seed=1", "seed=1 is the same in every run of this command")],
+    [("models=sdn", "sdn"), ("datasets=ml-10k", "ml-10k"), ("seed=1", "seed=1: seed is the same in every run")],
 )
 def test_a_wrong_smoke_option_is_one_line(
     argument: str, message: str, bench: Bench, capsys: pytest.CaptureFixture[str]
