@@ -1,4 +1,4 @@
-"""The numbers of this suite are those of commit d2b9968, on whatever processor: see tests/golden/make_golden.py."""
+"""The numbers of this suite are those of commit d2b9968, on any processor: see tests/golden/make_golden.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tests.golden import subjects
 
 GOLDEN = Path(__file__).parent / "golden"
-BOTH = [*((name, "general") for name in subjects.TRAINED), *((name, "baskets") for name in subjects.IN_BASKETS)]
+PAIRS = [*((name, "general") for name in subjects.TRAINED), *((name, "baskets") for name in subjects.IN_BASKETS)]
 
 
 def load(name: str) -> dict[str, NDArray]:
@@ -32,38 +32,38 @@ def floats() -> dict[str, NDArray]:
 
 @pytest.mark.parametrize("name", subjects.TASKS)
 def test_split_contexts_and_candidates_are_the_golden_ones(name: str, integers: dict[str, NDArray]) -> None:
-    found = subjects.numbers(subjects.task(name, integers))
-    assert {f"{name}: {key}" for key in found} == {key for key in integers if key.startswith(f"{name}: ")}
-    for key, array in found.items():
+    numbers = subjects.list_numbers(subjects.make_task(name, integers))
+    assert {f"{name}: {key}" for key in numbers} == {key for key in integers if key.startswith(f"{name}: ")}
+    for key, array in numbers.items():
         np.testing.assert_array_equal(array, integers[f"{name}: {key}"], err_msg=key)
 
 
-@pytest.mark.parametrize("of", ["general", "baskets"])
+@pytest.mark.parametrize("data", ["general", "baskets"])
 @pytest.mark.parametrize("name", subjects.RANKED)
-def test_ranks_are_the_golden_ones(name: str, of: str, integers: dict[str, NDArray]) -> None:
-    for key, array in subjects.ranks(name, subjects.task(of, integers)).items():
-        np.testing.assert_array_equal(array, integers[f"{name} on {of}: {key}"], err_msg=key)
+def test_ranks_are_the_golden_ones(name: str, data: str, integers: dict[str, NDArray]) -> None:
+    for key, array in subjects.compute_ranks(name, subjects.make_task(data, integers)).items():
+        np.testing.assert_array_equal(array, integers[f"{name} on {data}: {key}"], err_msg=key)
 
 
-@pytest.mark.parametrize(("name", "of"), BOTH, ids=map(" on ".join, BOTH))
+@pytest.mark.parametrize(("name", "data"), PAIRS, ids=map(" on ".join, PAIRS))
 def test_parameters_after_two_epochs_are_the_golden_ones(
-    name: str, of: str, integers: dict[str, NDArray], floats: dict[str, NDArray]
+    name: str, data: str, integers: dict[str, NDArray], floats: dict[str, NDArray]
 ) -> None:
-    golden = [array for key, array in floats.items() if key.startswith(f"{name} on {of}: ")]
-    found = subjects.parameters(name, subjects.task(of, integers))
-    assert [array.shape for array in found] == [array.shape for array in golden]
-    for number, (array, expected) in enumerate(zip(found, golden, strict=True)):
+    golden = [array for key, array in floats.items() if key.startswith(f"{name} on {data}: ")]
+    parameters = subjects.train_parameters(name, subjects.make_task(data, integers))
+    assert [array.shape for array in parameters] == [array.shape for array in golden]
+    for number, (array, expected) in enumerate(zip(parameters, golden, strict=True)):
         np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-4, err_msg=f"parameter {number}")
 
 
-def test_scores_of_slim_are_the_golden_ones(integers: dict[str, NDArray], floats: dict[str, NDArray]) -> None:
-    found = subjects.scores_of_slim(subjects.task("general", integers))
-    np.testing.assert_allclose(found, floats["slim on general"], rtol=1e-4, atol=1e-4)
+def test_slim_scores_are_the_golden_ones(integers: dict[str, NDArray], floats: dict[str, NDArray]) -> None:
+    scores = subjects.compute_slim_scores(subjects.make_task("general", integers))
+    np.testing.assert_allclose(scores, floats["slim on general"], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["ml-100k", "ta-feng"])
 def test_test_items_and_candidates_of_real_data_are_the_golden_ones(name: str) -> None:
-    task = subjects.real_task(name)
+    task = subjects.load_real_task(name)
     if task is None:
         pytest.skip(f"{name} is neither in SDMR_DATA nor in the cache")
-    assert subjects.digests(task) == json.loads((GOLDEN / "real.json").read_text())[name]
+    assert subjects.compute_digests(task) == json.loads((GOLDEN / "real.json").read_text())[name]

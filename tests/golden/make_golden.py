@@ -1,6 +1,6 @@
-"""Write the golden files: `python -m tests.golden.make_golden`, from the checkout whose numbers are to be kept.
+"""Write the golden files: `python -m tests.golden.make_golden`, from the checkout whose numbers must stay.
 
-Those in git are of commit d2b9968. To make them anew is to say that numbers change, which a change of names never does.
+Those in git are of commit d2b9968. Write them again only if numbers must change, which a change of names never needs.
 They hold what any processor reproduces: integers exactly, parameters after two epochs to 1e-4.
 """
 
@@ -19,31 +19,35 @@ REAL = ("ml-100k", "ta-feng")
 
 
 def main() -> None:
-    arrays = interactions()
-    tasks = {name: subjects.task(name, arrays) for name in subjects.TASKS}
-    splits = {f"{name}: {key}": array for name, task in tasks.items() for key, array in subjects.numbers(task).items()}
+    arrays = draw_interactions()
+    tasks = {name: subjects.make_task(name, arrays) for name in subjects.TASKS}
+    splits = {
+        f"{name}: {key}": array for name, task in tasks.items() for key, array in subjects.list_numbers(task).items()
+    }
     ranks = {}
     for name in subjects.RANKED:
-        for of in ("general", "baskets"):
-            _refuse_near_ties(name, tasks[of])
-            ranks |= {f"{name} on {of}: {key}": array for key, array in subjects.ranks(name, tasks[of]).items()}
-    _save("splits.npz", {name: _small(array) for name, array in (arrays | splits | ranks).items()})
+        for data in ("general", "baskets"):
+            _check_no_near_ties(name, tasks[data])
+            counts = subjects.compute_ranks(name, tasks[data])
+            ranks |= {f"{name} on {data}: {key}": array for key, array in counts.items()}
+    _save("splits.npz", {name: _to_int16(array) for name, array in (arrays | splits | ranks).items()})
 
-    floats = {"slim on general": subjects.scores_of_slim(tasks["general"]).astype(np.float32)}
-    for name, of in [*((name, "general") for name in subjects.TRAINED), *((n, "baskets") for n in subjects.IN_BASKETS)]:
-        found = subjects.parameters(name, tasks[of])
-        floats |= {f"{name} on {of}: {number:02}": array for number, array in enumerate(found)}
+    floats = {"slim on general": subjects.compute_slim_scores(tasks["general"]).astype(np.float32)}
+    pairs = [*((name, "general") for name in subjects.TRAINED), *((name, "baskets") for name in subjects.IN_BASKETS)]
+    for name, data in pairs:
+        parameters = subjects.train_parameters(name, tasks[data])
+        floats |= {f"{name} on {data}: {number:02}": array for number, array in enumerate(parameters)}
     _save("parameters.npz", floats)
 
-    real = {name: task for name in REAL if (task := subjects.real_task(name))}
-    text = json.dumps({name: subjects.digests(task) for name, task in real.items()}, indent=1)
+    real = {name: task for name in REAL if (task := subjects.load_real_task(name))}
+    text = json.dumps({name: subjects.compute_digests(task) for name, task in real.items()}, indent=1)
     (HERE / "real.json").write_text(text + "\n")
 
 
-def interactions() -> dict[str, NDArray[np.int64]]:
-    """Interactions with something to learn, tied times, users too short to be held out, and repeated basket items.
+def draw_interactions() -> dict[str, NDArray[np.int64]]:
+    """Return interactions with preferences, tied times, users with too few items, and repeated basket items.
 
-    Items come in four kinds; a user takes those of a kind of their own more often, the next kind after each kind.
+    Items come in four groups; each user prefers one of them.
     """
     rng = np.random.default_rng(1)
     weight = 1 / (1 + np.arange(48)) ** 0.5
@@ -52,7 +56,7 @@ def interactions() -> dict[str, NDArray[np.int64]]:
         number = user + 1 if user < 3 else int(rng.integers(6, 20))
         preferred = weight * np.where(np.arange(48) % 4 == user % 4, 5, 1)
         items = rng.choice(48, number, replace=False, p=preferred / preferred.sum())
-        general += [(user, item, place // 2) for place, item in enumerate(items)]
+        general += [(user, item, position // 2) for position, item in enumerate(items)]
         for _ in range(int(rng.integers(1, 4))):
             items = rng.choice(48, int(rng.integers(1, 8)), replace=False, p=preferred / preferred.sum())
             number = baskets[-1][2] + 1 if baskets else 0
@@ -65,9 +69,9 @@ def interactions() -> dict[str, NDArray[np.int64]]:
     return columns
 
 
-def _refuse_near_ties(name: str, task: subjects.Task) -> None:
-    """Raise ValueError unless scores are well apart, or equal on any processor: whole numbers, or 0."""
-    recommender = subjects.ranked(name)
+def _check_no_near_ties(name: str, task: subjects.Task) -> None:
+    """Raise ValueError unless scores are far apart, or equal on any processor: integers, or 0."""
+    recommender = subjects.make_ranked(name)
     recommender.fit(task.training)
     scores = recommender.score(task.test.users, task.test.contexts.last_n(0), task.test.candidates)
     target = scores[np.arange(len(scores)), task.test.target_columns][:, None]
@@ -75,10 +79,10 @@ def _refuse_near_ties(name: str, task: subjects.Task) -> None:
     same = (scores == target) & ((scores == 0) | (scores == scores.round()))
     same[np.arange(len(scores)), task.test.target_columns] = True
     if not (apart | same).all():
-        raise ValueError(f"{name}: scores are too near to each other for every processor to rank them alike")
+        raise ValueError(f"{name}: scores are too close for every processor to rank them alike")
 
 
-def _small(array: NDArray[np.int64]) -> NDArray[np.int16]:
+def _to_int16(array: NDArray[np.int64]) -> NDArray[np.int16]:
     small = array.astype(np.int16)
     assert np.array_equal(small, array)
     return small

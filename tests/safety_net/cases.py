@@ -1,4 +1,4 @@
-"""The cases: what is run with the old code and with the new, by name. They are written in the OLD names of d2b9968.
+"""The cases that are run with the old code and with today's, in the names of commit d2b9968.
 
 `names.TABLE` translates them, so that nothing here changes when a setting is renamed.
 """
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Case:
-    """Commands whose results must be the same, one after the other in one `runs` folder."""
+    """Commands whose results must be the same. They run one after the other, in one `runs` folder."""
 
     name: str
-    commands: tuple[tuple[str, ...], ...]  # each one's overrides
-    kind: str = "run"  # "export": its files are compared; "config": the resolved settings that it prints
-    killed: bool = False  # the first command is killed after its first epoch, and then given again
-    like: str | None = None  # the name of a case that must have the same results on each side
-    needs: str | None = None  # a real data set, without which the case is skipped
+    commands: tuple[tuple[str, ...], ...]  # the overrides of each
+    output: str = "run"  # what is compared: a "run", the files of an "export", or the printed "config"
+    is_killed: bool = False  # the first command is killed after its first epoch, and then started again
+    same_as: str | None = None  # the name of a case that must have the same results on each side
+    required: str | None = None  # a real data set, without which the case is skipped
 
 
 GENERAL = ("dataset=csv", "dataset.path=general.csv", "dataset.time=time")
 BASKETS = ("dataset=csv", "dataset.path=baskets.csv", "dataset.basket=basket")
-SHORT = ("epochs=2",)
+TWO_EPOCHS = ("epochs=2",)
 DIM = {
     "popularity": (),
     "item-knn": (),
@@ -37,10 +37,10 @@ MODELS = (
     *("prme", "prme-s", "transrec", "caser", "sdp", "sdm", "sdmr"),
 )
 GMF, MLP = "model._target_=baselines.neumf.GMF", "model._target_=baselines.neumf.MLP"
-# All that the released variant trains by, in two epochs where it says 50.
-SHORT_RELEASED = ("model.variant=released", "model.optimisation.epochs=2")
+# The released training, in two epochs instead of 50.
+RELEASED_TWO_EPOCHS = ("model.variant=released", "model.optimisation.epochs=2")
 DATASETS = ("ml-100k", "ml-1m", "epinions", "ta-feng", "ijcai-15", "netflix", "netflix-sample", "csv", "inter", "ncf")
-# Parts have as many epochs as they are given, the small data as many as the command says.
+# Parts have the epochs of their own setting, the small data sets those of the command.
 OPTIONS = {
     "gmf": {
         "log": (),
@@ -94,7 +94,7 @@ OPTIONS = {
         "rowwise": ("model.optimisation.optimizer=rowwise",),
     },
     "sdp": {
-        "released": SHORT_RELEASED,
+        "released": RELEASED_TWO_EPOCHS,
         "two-layers": ("model.layers=2",),
         "three-layers-torch-dropout": ("model.layers=3", "model.initialisation=torch", "model.dropout=0.3"),
         "absolute": ("model.distance=absolute",),
@@ -103,10 +103,10 @@ OPTIONS = {
         "all-negatives": ("model.optimisation.negatives=all",),
         "rowwise": ("model.optimisation.optimizer=rowwise",),
         "sgd": ("model.optimisation.optimizer=sgd",),
-        "released-in-part": (*SHORT_RELEASED, "model.distance=square", "model.optimisation.regularise=batch"),
+        "released-in-part": (*RELEASED_TWO_EPOCHS, "model.distance=square", "model.optimisation.regularise=batch"),
     },
     "sdm": {
-        "released": SHORT_RELEASED,
+        "released": RELEASED_TWO_EPOCHS,
         "one-hop": ("model.hops=1",),
         "four-hops": ("model.hops=4",),
         "one-context-item": ("model.context_length=1",),
@@ -125,10 +125,10 @@ OPTIONS = {
     },
     "sdmr": {
         "released": (
-            *SHORT_RELEASED,
+            *RELEASED_TWO_EPOCHS,
             *("model.sdp.optimisation.epochs=2", "model.sdm.optimisation.epochs=2", "model.dropout_at_test=off"),
         ),
-        "released-of-paper-parts": (*SHORT_RELEASED, "model.sdp.variant=paper", "model.sdm.variant=paper"),
+        "released-of-paper-parts": (*RELEASED_TWO_EPOCHS, "model.sdp.variant=paper", "model.sdm.variant=paper"),
         "sum": ("model.combine=sum",),
         "sum-beta": ("model.combine=sum", "model.beta=0.3"),
         "identity": ("model.activation=identity",),
@@ -151,67 +151,68 @@ PROTOCOL = {
     "last-tie-item-id": ("protocol.last_tie=item-id",),
 }
 AS_RELEASED = ("protocol.select_on=test", "protocol.candidates=99", "protocol.ties=argsort-target-last")
-LONG = ("epochs=12", "patience=12", "model.optimisation.batch_size=4")  # leaves time to be killed
+TWELVE_EPOCHS = ("epochs=12", "patience=12", "model.optimisation.batch_size=4")  # long enough to be killed
 
 
-def cases() -> list[Case]:
-    """All of them; a name says what is special."""
+def list_cases() -> list[Case]:
+    """Return all cases. A name says what is special."""
     every = [*_models(), *_options(), *_protocol(), *_data(), *_threads(), *_resumed(), *_real(), *_configs()]
-    twice = {case.name for case in every if sum(case.name == other.name for other in every) > 1}
-    assert not twice, twice
+    duplicates = {case.name for case in every if sum(case.name == other.name for other in every) > 1}
+    assert not duplicates, duplicates
     return every
 
 
 def _model(choice: str) -> tuple[str, ...]:
-    """A small model, by its choice on the command line."""
+    """Return the overrides of a small model, by its name on the command line."""
     named = {"gmf": GMF, "mlp": MLP}.get(choice, f"model={choice}")
     return (named, *DIM.get(choice, ("model.dim=8",)))
 
 
-def _one(name: str, *overrides: str, **more: str) -> Case:
-    """A case of one command; of settings that come twice, the last one counts."""
-    return Case(name, (_last(overrides),), **more)
+def _single(name: str, *overrides: str, **more: str) -> Case:
+    """Return a case of one command. Of settings that come twice, the last one counts."""
+    return Case(name, (_keep_last(overrides),), **more)
 
 
-def _last(overrides: tuple[str, ...]) -> tuple[str, ...]:
+def _keep_last(overrides: tuple[str, ...]) -> tuple[str, ...]:
     return tuple({each.partition("=")[0]: each for each in overrides}.values())
 
 
 def _models() -> Iterator[Case]:
     for choice in MODELS:
-        yield _one(f"{choice}/general", *GENERAL, *SHORT, *_model(choice))
-        yield _one(f"{choice}/baskets", *BASKETS, *SHORT, *_model(choice))
+        yield _single(f"{choice}/general", *GENERAL, *TWO_EPOCHS, *_model(choice))
+        yield _single(f"{choice}/baskets", *BASKETS, *TWO_EPOCHS, *_model(choice))
 
 
 def _options() -> Iterator[Case]:
     for choice, options in OPTIONS.items():
         for name, overrides in options.items():
-            yield _one(f"{choice}/{name}", *GENERAL, *SHORT, *_model(choice), *overrides)
+            yield _single(f"{choice}/{name}", *GENERAL, *TWO_EPOCHS, *_model(choice), *overrides)
     for choice in ("sdp", "sdm"):
-        yield _one(f"{choice}/released-baskets", *BASKETS, *SHORT, *_model(choice), *SHORT_RELEASED)
-    yield _one("sdm/two-context-items-baskets", *BASKETS, *SHORT, *_model("sdm"), "context_length=2")
+        yield _single(f"{choice}/released-baskets", *BASKETS, *TWO_EPOCHS, *_model(choice), *RELEASED_TWO_EPOCHS)
+    yield _single("sdm/two-context-items-baskets", *BASKETS, *TWO_EPOCHS, *_model("sdm"), "context_length=2")
     yield Case(
         "sdm/searched-then-tested",
-        tuple((*GENERAL, *SHORT, *_model("sdm"), test) for test in ("test=false", "test=true")),
+        tuple((*GENERAL, *TWO_EPOCHS, *_model("sdm"), test) for test in ("test=false", "test=true")),
     )
     yield Case(
-        "mf-bpr/forced", tuple((*GENERAL, *SHORT, *_model("mf-bpr"), force) for force in ("test=true", "force=true"))
+        "mf-bpr/forced",
+        tuple((*GENERAL, *TWO_EPOCHS, *_model("mf-bpr"), force) for force in ("test=true", "force=true")),
     )
-    yield _one("sdmr/not-tested", *GENERAL, *SHORT, *_model("sdmr"), "test=false")
+    yield _single("sdmr/not-tested", *GENERAL, *TWO_EPOCHS, *_model("sdmr"), "test=false")
 
 
 def _protocol() -> Iterator[Case]:
     for name, overrides in PROTOCOL.items():
         for choice in ("popularity", "sdp"):
-            yield _one(f"protocol/{name}/{choice}", *GENERAL, *SHORT, *_model(choice), *overrides)
+            yield _single(f"protocol/{name}/{choice}", *GENERAL, *TWO_EPOCHS, *_model(choice), *overrides)
     for name in ("test-selects", "candidates-all", "test-item-random", "dev-item-next-to-last"):
-        yield _one(f"protocol/{name}/baskets", *BASKETS, *SHORT, *_model("prme-s"), *PROTOCOL[name])
-    yield _one("protocol/test-selects/sdmr", *GENERAL, *SHORT, *_model("sdmr"), "protocol.select_on=test")
-    yield _one("protocol/as-released", *GENERAL, *SHORT, *_model("sdm"), *SHORT_RELEASED, *AS_RELEASED)
+        yield _single(f"protocol/{name}/baskets", *BASKETS, *TWO_EPOCHS, *_model("prme-s"), *PROTOCOL[name])
+    yield _single("protocol/test-selects/sdmr", *GENERAL, *TWO_EPOCHS, *_model("sdmr"), "protocol.select_on=test")
+    yield _single("protocol/as-released", *GENERAL, *TWO_EPOCHS, *_model("sdm"), *RELEASED_TWO_EPOCHS, *AS_RELEASED)
 
 
 def _data() -> Iterator[Case]:
-    """The split and the candidates themselves; for data whose files come in other ways, with a model."""
+    """Yield exports of the split and the candidates, and runs on other formats of files."""
     data = {
         "general": GENERAL,
         "baskets": BASKETS,
@@ -224,21 +225,21 @@ def _data() -> Iterator[Case]:
         "inter": ("dataset=inter", "dataset.path=general.inter"),
         "layout": ("dataset=ncf", "dataset.path=layout"),
     }
-    of_split = ("test-item-random", "dev-item-next-to-last", "both-items", "candidates-99")
-    data |= {f"general-{name}": (*GENERAL, *PROTOCOL[name]) for name in (*of_split, "last-tie-item-id")}
-    data |= {f"baskets-{name}": (*BASKETS, *PROTOCOL[name]) for name in of_split}
+    split_names = ("test-item-random", "dev-item-next-to-last", "both-items", "candidates-99")
+    data |= {f"general-{name}": (*GENERAL, *PROTOCOL[name]) for name in (*split_names, "last-tie-item-id")}
+    data |= {f"baskets-{name}": (*BASKETS, *PROTOCOL[name]) for name in split_names}
     for name, overrides in data.items():
-        yield Case(f"export/{name}", (overrides,), kind="export")
+        yield Case(f"export/{name}", (overrides,), output="export")
     for name in ("without-times", "file-order", "core", "inter", "layout"):
-        yield _one(f"data/{name}", *data[name], *SHORT, *_model("prme-s"))
+        yield _single(f"data/{name}", *data[name], *TWO_EPOCHS, *_model("prme-s"))
 
 
 def _threads() -> Iterator[Case]:
-    """Sizes at which work is shared out among threads."""
-    yield _one("threads/sdm", *GENERAL, *SHORT, *_model("sdm"), "model.dim=128", "threads=2")
-    yield _one("threads/sdp", *GENERAL, *SHORT, *_model("sdp"), "model.dim=512", "threads=2")
-    yield _one("threads/mf-bpr", *GENERAL, *SHORT, *_model("mf-bpr"), "model.dim=8192", "threads=2")
-    yield _one("threads/caser", *GENERAL, *SHORT, *_model("caser"), "model.dim=128", "threads=2")
+    """Yield runs of sizes at which threads share the work."""
+    yield _single("threads/sdm", *GENERAL, *TWO_EPOCHS, *_model("sdm"), "model.dim=128", "threads=2")
+    yield _single("threads/sdp", *GENERAL, *TWO_EPOCHS, *_model("sdp"), "model.dim=512", "threads=2")
+    yield _single("threads/mf-bpr", *GENERAL, *TWO_EPOCHS, *_model("mf-bpr"), "model.dim=8192", "threads=2")
+    yield _single("threads/caser", *GENERAL, *TWO_EPOCHS, *_model("caser"), "model.dim=128", "threads=2")
 
 
 def _resumed() -> Iterator[Case]:
@@ -248,26 +249,26 @@ def _resumed() -> Iterator[Case]:
         "sdmr": (*_model("sdmr"), "model.sdp.optimisation.batch_size=4", "model.sdm.optimisation.batch_size=32"),
     }
     for name, overrides in runs.items():
-        yield _one(f"whole/{name}", *GENERAL, *LONG, *overrides)
-        killed = ((*GENERAL, *LONG, *overrides),)
-        yield Case(f"resumed/{name}", killed, killed=True, like=f"whole/{name}")
+        yield _single(f"whole/{name}", *GENERAL, *TWELVE_EPOCHS, *overrides)
+        commands = ((*GENERAL, *TWELVE_EPOCHS, *overrides),)
+        yield Case(f"resumed/{name}", commands, is_killed=True, same_as=f"whole/{name}")
 
 
 def _real() -> Iterator[Case]:
     for choice in ("popularity", "sdp", "sdm", "cmn"):
-        yield _one(f"ml-100k/{choice}", "dataset=ml-100k", "epochs=1", *_model(choice), needs="ml-100k")
-    yield Case("export/ml-100k", (("dataset=ml-100k",),), kind="export", needs="ml-100k")
+        yield _single(f"ml-100k/{choice}", "dataset=ml-100k", "epochs=1", *_model(choice), required="ml-100k")
+    yield Case("export/ml-100k", (("dataset=ml-100k",),), output="export", required="ml-100k")
     for choice in ("popularity", "prme-s"):
-        yield _one(f"ta-feng/{choice}", "dataset=ta-feng", "epochs=1", *_model(choice), needs="ta-feng")
+        yield _single(f"ta-feng/{choice}", "dataset=ta-feng", "epochs=1", *_model(choice), required="ta-feng")
 
 
 def _configs() -> Iterator[Case]:
-    """Every setting as it is resolved, those included that no record holds; every model, every data set."""
+    """Yield every model and data set, whose resolved settings are compared, with those that no record holds."""
     for choice in MODELS:
-        yield Case(f"config/{choice}", ((f"model={choice}",),), kind="config")
+        yield Case(f"config/{choice}", ((f"model={choice}",),), output="config")
     for choice in ("sdp", "sdm", "sdmr"):
-        yield Case(f"config/{choice}-released", ((f"model={choice}", "model.variant=released"),), kind="config")
+        yield Case(f"config/{choice}-released", ((f"model={choice}", "model.variant=released"),), output="config")
     for dataset in DATASETS:
-        needed = {"csv": "path=x", "inter": "path=x", "ncf": "path=x", "netflix": "month=2005-12"}
-        settings = (f"dataset.{needed[dataset]}",) if dataset in needed else ()
-        yield Case(f"config/{dataset}", (("model=sdm", f"dataset={dataset}", *settings),), kind="config")
+        missing = {"csv": "path=x", "inter": "path=x", "ncf": "path=x", "netflix": "month=2005-12"}
+        settings = (f"dataset.{missing[dataset]}",) if dataset in missing else ()
+        yield Case(f"config/{dataset}", (("model=sdm", f"dataset={dataset}", *settings),), output="config")

@@ -1,11 +1,13 @@
 """THE table of old and new names: what was called one thing at commit d2b9968, and what it is called now.
 
-A step that renames, moves, drops or adds a setting, a value, a class, a key of a record or a file adds its rows here,
-in the same commit. Rows are applied one after the other, so that a row uses the names that the rows above have made.
+A change that renames, moves, drops or adds a setting, a value, a class, a key of a record or a file adds its rows here,
+in the same commit. Rows apply one after the other, so that a row uses the names that the rows above have made.
 
 A path is made of the names of settings or keys, joined by dots: `protocol.select_on`, `history.*.loss` ("*": any one
-name). It holds wherever it stands: `optimisation.regularisation` is also that of `model.sdm.optimisation`, and
-`regularisation` any of that name. A leading dot ties a path to the top: `.seed`. What is below a path moves with it.
+name). It matches anywhere: `optimisation.regularisation` is also that of `model.sdm.optimisation`, and `regularisation`
+any of that name. A leading dot ties a path to the top: `.seed`. What is below a path moves with it.
+
+Two variants of a model became two classes, which no row can say: see `variants`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Key:
-    """A setting or key has another name, or another place: Key("protocol.dev_item", "protocol.validation_item")."""
+    """Rename or move a setting or key: Key("protocol.dev_item", "protocol.validation_item")."""
 
     old: str
     new: str
@@ -29,7 +31,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Value:
-    """A value has another name: Value("protocol.select_on", "dev", "validation"), the path being the new one."""
+    """Rename a value: Value("protocol.select_on", "dev", "validation"). The path is the new one."""
 
     path: str
     old: Any
@@ -38,7 +40,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Text:
-    """Every text that starts in one way starts in another: Text("models.", "sdmr.models."), of classes."""
+    """Replace the beginning of every text, such as of classes: Text("models.", "sdmr.models.")."""
 
     old: str
     new: str
@@ -46,21 +48,21 @@ class Text:
 
 @dataclass(frozen=True)
 class Dropped:
-    """There is no such setting or key any more."""
+    """Drop a setting or key."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class Omitted:
-    """A key is left out where its value is None."""
+    """Drop a key where its value is None."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class Added:
-    """There is a new setting or key, wherever there is what stands around it: Added("optimisation.clip", 0.0)."""
+    """Add a setting or key wherever its parent exists: Added("optimisation.clip", 0.0)."""
 
     path: str
     value: Any
@@ -68,7 +70,7 @@ class Added:
 
 @dataclass(frozen=True)
 class File:
-    """A file in a run's folder, or among what is exported, has another name."""
+    """Rename a file of a run's folder or of an export."""
 
     old: str
     new: str
@@ -76,7 +78,7 @@ class File:
 
 Row = Key | Value | Text | Dropped | Omitted | Added | File
 
-# Of settings as a command is given them, as a record holds them, and of every other key of a record.
+# Of settings on the command line and in records, and of every other key of a record.
 TABLE: tuple[Row, ...] = (
     Text("datasets.", "sdmr.datasets."),
     Text("harness.", "sdmr.harness."),
@@ -127,8 +129,8 @@ TABLE: tuple[Row, ...] = (
 # Of records only, and of what `--cfg job` prints only.
 RECORD: tuple[Row, ...] = (*TABLE, Added(".schema_version", 2), Omitted(".environment.gpu"))
 PRINTED: tuple[Row, ...] = (*TABLE, Added(".settings", {}))
-# Keys of a record, old and new, that are not compared, wherever they stand: what no two runs have in common, and what
-# tells of the code. Paths as above, as they are now.
+# Keys of a record that are not compared, by their paths of today: they differ between any two runs, or depend on the
+# text of the code.
 NOT_COMPARED = (
     ".run",
     ".source",
@@ -139,68 +141,68 @@ NOT_COMPARED = (
     "history.*.fit_seconds",
     "history.*.rank_seconds",
 )
-# Names of run folders, of which what stands before the key is compared.
+# Names of run folders, of which the part before the key is compared.
 RUN_NAMES = (".trained", ".parts.*")
 
 
-def tree(values: Any, table: Sequence[Row] = TABLE) -> Any:
-    """An old record, or any part of one, under the new names."""
-    leaves = dict(_leaves(values))
+def translate_tree(values: Any, table: Sequence[Row] = TABLE) -> Any:
+    """Return an old record, or any part of one, under the new names."""
+    leaves = dict(_list_leaves(values))
     for row in table:
-        leaves = {new: value for path, leaf in leaves.items() for new, value in _renamed(path, leaf, row)}
+        leaves = {new: value for path, leaf in leaves.items() for new, value in _apply_row(path, leaf, row)}
         if isinstance(row, Added):
-            leaves = _with_added(leaves, row)
-    return _grown(leaves)
+            leaves = _add_key(leaves, row)
+    return _build_tree(leaves)
 
 
-def override(old: str, table: Sequence[Row] = TABLE) -> str | None:
-    """An old override, KEY=VALUE with any prefix of Hydra's, under the new names; None if it is dropped."""
+def translate_override(old: str, table: Sequence[Row] = TABLE) -> str | None:
+    """Return an old override, KEY=VALUE with any prefix of Hydra's, under the new names; None if it is dropped."""
     head, equals, text = old.partition("=")
     prefix = head[: len(head) - len(head.lstrip("+~"))]
     path, value = tuple(head[len(prefix) :].split(".")), yaml.safe_load(text) if equals else None
     for row in table:
-        renamed = list(_renamed(path, value, row))
+        renamed = list(_apply_row(path, value, row))
         if not renamed:
             return None
         ((path, new),) = renamed
         if new is not value:
-            value, text = new, _as_override(new)
+            value, text = new, _format_value(new)
     return prefix + ".".join(path) + equals + text
 
 
-def overrides(old: Iterable[str], table: Sequence[Row] = TABLE) -> list[str]:
-    """Several of them, without those that are dropped."""
-    return [new for each in old if (new := override(each, table)) is not None]
+def translate_overrides(old: Iterable[str], table: Sequence[Row] = TABLE) -> list[str]:
+    """Return several overrides under the new names, without those that are dropped."""
+    return [new for each in old if (new := translate_override(each, table)) is not None]
 
 
-def file(old: str, table: Sequence[Row] = TABLE) -> str:
-    """The name of a file now."""
+def translate_file(old: str, table: Sequence[Row] = TABLE) -> str:
+    """Return the new name of a file."""
     for row in table:
         if isinstance(row, File) and row.old == old:
             old = row.new
     return old
 
 
-def without(values: Any, paths: Iterable[str]) -> Any:
-    """A record less what stands at the given paths."""
-    return tree(values, [Dropped(path) for path in paths])
+def drop_paths(values: Any, paths: Iterable[str]) -> Any:
+    """Return a record without the values at these paths."""
+    return translate_tree(values, [Dropped(path) for path in paths])
 
 
-def changed(values: Any, path: str, change: Callable[[Any], Any]) -> Any:
-    """A record with every leaf at a path changed."""
-    leaves = _leaves(values)
-    return _grown({at: change(leaf) if _place(at, path, at_end=True) is not None else leaf for at, leaf in leaves})
+def change_leaves(values: Any, path: str, change: Callable[[Any], Any]) -> Any:
+    """Return a record with every leaf at a path changed."""
+    leaves = _list_leaves(values)
+    return _build_tree({at: change(leaf) if _matches(at, path) else leaf for at, leaf in leaves})
 
 
-def _renamed(path: Path, value: Any, row: Row) -> Iterable[tuple[Path, Any]]:
-    """A leaf after one row: none if it is dropped."""
+def _apply_row(path: Path, value: Any, row: Row) -> Iterable[tuple[Path, Any]]:
+    """Return a leaf after one row: none if it is dropped."""
     if isinstance(row, Dropped):
-        return () if _place(path, row.path) is not None else ((path, value),)
+        return () if _find_start(path, row.path) is not None else ((path, value),)
     if isinstance(row, Omitted):
-        return () if value is None and _place(path, row.path, at_end=True) is not None else ((path, value),)
+        return () if value is None and _matches(path, row.path) else ((path, value),)
     if isinstance(row, Key):
-        return ((_moved(path, row), value),)
-    if isinstance(row, Value) and _place(path, row.path, at_end=True) is not None:
+        return ((_rename_path(path, row), value),)
+    if isinstance(row, Value) and _matches(path, row.path):
         is_old = type(value) is type(row.old) and value == row.old
         return ((path, row.new if is_old else value),)
     if isinstance(row, Text) and isinstance(value, str) and value.startswith(row.old):
@@ -208,65 +210,75 @@ def _renamed(path: Path, value: Any, row: Row) -> Iterable[tuple[Path, Any]]:
     return ((path, value),)
 
 
-def _moved(path: Path, row: Key) -> Path:
-    at = _place(path, row.old)
-    if at is None:
+def _rename_path(path: Path, row: Key) -> Path:
+    start = _find_start(path, row.old)
+    if start is None:
         return path
-    old = _names(row.old)
-    stars = iter(found for name, found in zip(old, path[at:], strict=False) if name == "*")
-    new = tuple(next(stars) if name == "*" else name for name in _names(row.new))
-    return path[:at] + new + path[at + len(old) :]
+    old = _split(row.old)
+    stars = iter(actual for name, actual in zip(old, path[start:], strict=False) if name == "*")
+    new = tuple(next(stars) if name == "*" else name for name in _split(row.new))
+    return path[:start] + new + path[start + len(old) :]
 
 
-def _place(path: Path, pattern: str, at_end: bool = False) -> int | None:
-    """Where a path holds a pattern, the last place of several; None if nowhere."""
-    names, last = _names(pattern), len(path) - len(_names(pattern))
-    places = [last] if at_end else range(last, -1, -1)
-    for at in places:
-        if at < 0 or (pattern.startswith(".") and at > 0):
-            continue
-        if all(name in ("*", found) for name, found in zip(names, path[at:], strict=False)):
-            return at
-    return None
+def _matches(path: Path, pattern: str) -> bool:
+    """Return whether a path ends with a pattern."""
+    return _fits(path, pattern, len(path) - len(_split(pattern)))
 
 
-def _with_added(leaves: dict[Path, Any], row: Added) -> dict[Path, Any]:
-    *around, name = _names(row.path)
+def _find_start(path: Path, pattern: str) -> int | None:
+    """Return the index at which a path contains a pattern, the last of several; None if it does not."""
+    starts = range(len(path) - len(_split(pattern)), -1, -1)
+    return next((start for start in starts if _fits(path, pattern, start)), None)
+
+
+def _fits(path: Path, pattern: str, start: int) -> bool:
+    """Return whether a path has the names of a pattern from an index on."""
+    if start < 0 or (pattern.startswith(".") and start > 0):
+        return False
+    return all(name in ("*", actual) for name, actual in zip(_split(pattern), path[start:], strict=False))
+
+
+def _add_key(leaves: dict[Path, Any], row: Added) -> dict[Path, Any]:
+    *around, name = _split(row.path)
     pattern = row.path.rpartition(".")[0]
-    parents = {(): None} if not around else {}
+    parents: dict[Path, None] = {} if around else {(): None}
     for path in leaves if around else ():
-        at = _place(path[:-1], pattern)
-        if at is not None:
-            parents[path[: at + len(around)]] = None
+        start = _find_start(path[:-1], pattern)
+        if start is not None:
+            parents[path[: start + len(around)]] = None
     return {**leaves, **{(*parent, name): row.value for parent in parents}}
 
 
-def _names(pattern: str) -> Path:
+def _split(pattern: str) -> Path:
     return tuple(pattern.removeprefix(".").split("."))
 
 
-def _leaves(values: Any, path: Path = ()) -> Iterable[tuple[Path, Any]]:
-    """Every leaf of a tree of dictionaries and lists; an empty one is a leaf, and an entry of a list has its number."""
+def _list_leaves(values: Any, path: Path = ()) -> Iterable[tuple[Path, Any]]:
+    """Yield every leaf of a tree of dictionaries and lists, of which an empty one is a leaf.
+
+    The name of a list's entry is its number in brackets.
+    """
     branches = values.items() if isinstance(values, Mapping) else enumerate(values) if isinstance(values, list) else ()
     if not branches or not values:
         yield path, values
         return
     for name, branch in branches:
-        yield from _leaves(branch, (*path, f"[{name}]" if isinstance(values, list) else str(name)))
+        yield from _list_leaves(branch, (*path, f"[{name}]" if isinstance(values, list) else str(name)))
 
 
-def _grown(leaves: Mapping[Path, Any]) -> Any:
-    """The inverse of `_leaves`."""
+def _build_tree(leaves: Mapping[Path, Any]) -> Any:
+    """Invert `_list_leaves`."""
     if tuple(leaves) == ((),):
         return leaves[()]
     branches: dict[str, dict[Path, Any]] = {}
     for (first, *rest), leaf in leaves.items():
         branches.setdefault(first, {})[tuple(rest)] = leaf
-    grown = {name: _grown(below) for name, below in branches.items()}
-    return list(grown.values()) if grown and all(name.startswith("[") for name in grown) else grown
+    tree = {name: _build_tree(below) for name, below in branches.items()}
+    return list(tree.values()) if tree and all(name.startswith("[") for name in tree) else tree
 
 
-def _as_override(value: Any) -> str:
+def _format_value(value: Any) -> str:
+    """Return a value as Hydra reads it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value)

@@ -48,9 +48,10 @@ PARTS = {"sdp": {}, "sdm": {}, "sdmr": {"sdp.": "sdp", "sdm.": "sdm"}}  # prefix
 
 
 def choose_class(overrides: Iterable[str]) -> list[str]:
-    """Return overrides, under today's names of arguments, without variants: for the paper's class or the released one.
+    """Return overrides for the paper's class or the released one, without variants.
 
-    A part or a model that was the paper's variant in a released command gets all the paper's choices.
+    The arguments have today's names. A part or a model that was the paper's variant in a released command gets all the
+    paper's choices.
     """
     overrides = list(overrides)
     values = {key: value for key, _, value in (override.partition("=") for override in overrides)}
@@ -112,7 +113,7 @@ def _replace_model(record: Mapping[str, Any], model: Mapping[str, Any]) -> dict[
 
 
 def list_deviations(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a record names of its model: each argument, those of parts included, that is not the paper's."""
+    """Return a model's arguments, those of parts included, that are not the paper's."""
     name = _get_class(model).removeprefix("Released").lower()
     if name not in PARTS or not _get_class(model).startswith("Released"):
         is_on = model.get("dropout_at_test", "off") != "off"

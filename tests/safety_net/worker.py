@@ -1,9 +1,9 @@
-"""Run commands of one checkout, each in a process of its own, forked from one that has imported what they all need.
+"""Run commands of one checkout, each in a process forked from one that has the imports they share.
 
 A command is `python -m MODULE ARGUMENTS`. To import PyTorch, pandas and Hydra takes ten times as long as a tiny run.
 Jobs come as lines of JSON on standard input, {"module", "arguments", "environment", "out", "errors", "until",
-"seconds"}, and each is answered by a line, {"code": exit status}. `out` and `errors` are files for what the command
-prints. `until`, a pattern of paths or null: the command is killed (SIGKILL, code −9) as soon as a file fits it.
+"seconds"}. The answer to each is a line, {"code": exit status}. `out` and `errors` are files for what the command
+prints. `until` is a pattern of paths or null: the command is killed (SIGKILL, code −9) as soon as a file matches it.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def main() -> int:
         job = json.loads(line)
         child = os.fork()
         if child == 0:
-            _become(job)
+            _run_job(job)
         print(json.dumps({"code": _wait(child, job["until"], job["seconds"])}), flush=True)
     return 0
 
 
-def _become(job: dict[str, Any]) -> None:
-    """Be the command until it ends, and this process with it."""
-    for place, path in ((0, os.devnull), (1, job["out"]), (2, job["errors"])):
-        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), place)
+def _run_job(job: dict[str, Any]) -> None:
+    """Run the command in this process, and exit with its status."""
+    for descriptor, path in ((0, os.devnull), (1, job["out"]), (2, job["errors"])):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), descriptor)
     os.environ.update(job["environment"])
     sys.modules.pop(job["module"], None)  # python -m runs a module that has not been imported
     sys.argv = [job["module"], *job["arguments"]]
@@ -43,10 +43,10 @@ def _become(job: dict[str, Any]) -> None:
     try:
         runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
         code = 0
-    except SystemExit as ended:
-        if isinstance(ended.code, str):
-            print(ended.code, file=sys.stderr)
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except SystemExit as exit_:
+        if isinstance(exit_.code, str):
+            print(exit_.code, file=sys.stderr)
+        code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
@@ -56,11 +56,11 @@ def _become(job: dict[str, Any]) -> None:
 
 
 def _wait(child: int, until: str | None, seconds: float) -> int:
-    """The child's exit status: what it ends with, or −9 if it is killed."""
+    """Return the child's exit status, −9 if it is killed."""
     end = time.monotonic() + seconds
     while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > end or (until is not None and glob.glob(until)):
             os.kill(child, signal.SIGKILL)
