@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,26 +10,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import t
 
-from sdmr.experiments.configs import MODELS, compose_run, model_of
-from sdmr.experiments.execute import execute, make_run
-from sdmr.experiments.tables import accuracy
-from sdmr.experiments.tables.cells import cells_of, paper_values
-from sdmr.experiments.uncertainty import paired
+from sdmr.experiments.core import execute as execute_module
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.execute import execute
+from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.plan import is_stochastic, plan_runs
+from sdmr.experiments.core.registry import MODELS, get_model
+from sdmr.experiments.core.run import compose_run
 from sdmr.harness.training.optimizer import OptimizationConfig
 
-CHECKOUT = Path(accuracy.__file__).parents[2]
+CHECKOUT = Path(execute_module.__file__).parents[2]
 MODULE = '''
 import numpy as np
 from torch import Tensor
 from sdmr.harness.training.embedding import Embedding
-from sdmr.experiments.uncertainty import paired
 from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.models.sdp import SDP
 
-class Plain:
+class Power:
     """Popularity to a power."""
     def __init__(self, power: float, context_length: int = 3, tags: tuple[str, ...] = ("a",), **others):
         self.power, self.context_length = power, context_length
@@ -41,17 +40,17 @@ class Plain:
         assert contexts.shape == (len(users), self.context_length)
         return self.count[candidates].astype(float) ** self.power
 
-class Random(Plain):
+class Random(Power):
     def __init__(self):
         super().__init__(1.0, 20)
     def score(self, users, contexts, candidates):
         return self.rng.normal(size=candidates.shape)
 
-class ByPlace(Random):
+class ByPosition(Random):
     def score(self, users, contexts, candidates):
         return np.tile(np.arange(candidates.shape[1], dtype=float), (len(users), 1))
 
-class Whole(Random):
+class Integers(Random):
     def score(self, users, contexts, candidates):
         return self.count[candidates].astype(int)
 
@@ -72,7 +71,7 @@ class NoFit:
 class OtherArguments(NoScore):
     def score(self, users, candidates): ...
 
-class NoSetting(Plain):
+class NoSetting(Power):
     def __init__(self, table=np.zeros(3)): ...
 
 class Factors(TorchRecommender):
@@ -95,6 +94,15 @@ class Heir(OnTop):
 class NoForward(TorchRecommender):
     def build(self, n_users, n_items): ...
 '''
+
+STRICT = """
+class Net:
+    def __init__(self, width: int = 3):
+        if width > 5:
+            raise ValueError("width must be at most 5")
+    def fit(self, training): ...
+    def score(self, users, contexts, candidates): ...
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -123,20 +131,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 # --- settings ---
 
 
-def test_settings_are_the_constructors() -> None:
-    config, _ = compose_run(["model._target_=own_models.Plain", "model.power=3"])
-    assert config["model"] == {"_target_": "own_models.Plain", "power": 3, "context_length": 5, "tags": ["a"]}
+def test_settings_of_a_users_class_are_its_constructors() -> None:
+    config, _ = compose_config(["model._target_=own_models.Power", "model.power=3"])
+    assert config["model"] == {"_target_": "own_models.Power", "power": 3, "context_length": 5, "tags": ["a"]}
 
 
-def test_the_short_form_is_the_same() -> None:
-    assert compose_run(["model=own_models.Plain", "model.power=2"]) == compose_run(
-        ["model._target_=own_models.Plain", "model.power=2"]
+def test_model_and_target_name_the_same_class() -> None:
+    assert compose_config(["model=own_models.Power", "model.power=2"]) == compose_config(
+        ["model._target_=own_models.Power", "model.power=2"]
     )
 
 
-def test_a_torch_class_has_the_settings_of_training_too() -> None:
+def test_torch_class_has_the_settings_of_training() -> None:
     overrides = ["model._target_=own_models.Factors", "model.optimization.batch_size=7", "epochs=4"]
-    config, _ = compose_run(overrides)
+    config, _ = compose_config(overrides)
     optimization = config["model"]["optimization"]
     assert optimization.pop("_target_").endswith(".OptimizationConfig")
     assert OptimizationConfig(**optimization) == OptimizationConfig(
@@ -145,54 +153,54 @@ def test_a_torch_class_has_the_settings_of_training_too() -> None:
 
 
 @pytest.mark.parametrize("name", ["OnTop", "Heir"])
-def test_a_part_is_a_config_of_its_own(name: str) -> None:
-    config, _ = compose_run([f"model._target_=own_models.{name}", "model.sdp.dim=3"])
+def test_part_is_a_config_of_its_own(name: str) -> None:
+    config, _ = compose_config([f"model._target_=own_models.{name}", "model.sdp.dim=3"])
     assert (config["model"]["sdp"]["_target_"], config["model"]["sdp"]["dim"]) == ("sdmr.models.sdp.SDP", 3)
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("model.powr=3", r"own_models\.Factors has no argument 'powr'; its arguments are: dim, optimization$"),
         ("model.optimization.lr=3", r"OptimizationConfig has no argument 'lr'; its arguments are: learning_rate, "),
     ],
 )
-def test_an_unknown_argument_is_told_with_those_there_are(override: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        compose_run(["model._target_=own_models.Factors", override])
+def test_unknown_argument_is_an_error_that_lists_the_arguments(override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compose_config(["model._target_=own_models.Factors", override])
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("NoScore", r"must have a method score\(users, contexts, candidates\), and has none"),
         ("NoFit", r"must have a method fit\(training\), and has none"),
         ("OtherArguments", r"method score\(users, contexts, candidates\), and has score\(self, users, candidates\)"),
         ("NoForward", r"must have a method forward\(users, contexts, candidates\), and has none"),
         ("Nothing", "no such class can be imported"),
-        ("NoSetting", "not a supported primitive type"),
+        ("NoSetting", "is not supported by Hydra"),
     ],
 )
-def test_a_class_that_does_not_fit_is_told_what_it_lacks(name: str, told: str) -> None:
-    with pytest.raises(ValueError, match=rf"^model\._target_=own_models\.{name}: .*{told}"):
-        compose_run([f"model._target_=own_models.{name}"])
+def test_class_that_is_no_recommender_is_an_error_that_names_the_method(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^model=own_models\.{name}: .*{message}"):
+        compose_config([f"model._target_=own_models.{name}"])
 
 
 # --- runs ---
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
-        ("ByPlace", "came in another order"),
-        ("Whole", "NumPy array of floating-point numbers, not int64"),
+        ("ByPosition", "came in another order"),
+        ("Integers", "NumPy array of floating-point numbers, not int64"),
         ("Flat", r"returned shape \(1616,\) for candidates of shape \(16, 101\)"),
         ("NotANumber", "every score must be finite"),
     ],
 )
-def test_wrong_scores_are_told(name: str, told: str, data: list[str], tmp_path: Path) -> None:
-    run = make_run(*compose_run([f"model._target_=own_models.{name}", *data]), tmp_path)
-    with pytest.raises(ValueError, match=rf"^{name}.*{told}"):
+def test_wrong_scores_are_an_error(name: str, message: str, data: list[str], tmp_path: Path) -> None:
+    run = compose_run([f"model._target_=own_models.{name}", *data], tmp_path)
+    with pytest.raises(ValueError, match=rf"^{name}.*{message}"):
         execute(run)
     assert run.record is None
 
@@ -200,7 +208,7 @@ def test_wrong_scores_are_told(name: str, told: str, data: list[str], tmp_path: 
 def run_elsewhere(package: Path, folder: Path, data: list[str]) -> None:
     """A run in `folder`, where its class stands, with the suite in `package`; its record is that of a run here."""
     (folder / "own_models.py").write_text(MODULE)
-    own = ["model._target_=own_models.Plain", "model.power=3", *data]
+    own = ["model._target_=own_models.Power", "model.power=3", *data]
     process = subprocess.run(
         [sys.executable, "-m", "sdmr.experiments.run", *own],
         cwd=folder,
@@ -209,17 +217,17 @@ def run_elsewhere(package: Path, folder: Path, data: list[str]) -> None:
         text=True,
         check=True,
     )
-    assert process.stdout.startswith("own_models.Plain on csv, test: hit@10 ")
-    (record,) = (folder / "runs" / "csv").glob("Plain-*/record.json")
-    assert make_run(*compose_run(own), folder / "runs").folder == record.parent
+    assert process.stdout.startswith("own_models.Power on csv, test: hit@10 ")
+    (record,) = (folder / "runs" / "csv").glob("Power-*/record.json")
+    assert compose_run(own, folder / "runs").folder == record.parent
 
 
-def test_a_run_of_ones_own_class_from_any_folder(data: list[str], tmp_path: Path) -> None:
+def test_users_class_runs_from_any_folder(data: list[str], tmp_path: Path) -> None:
     run_elsewhere(CHECKOUT, tmp_path, data)
 
 
 @pytest.mark.slow
-def test_an_installed_package_needs_no_checkout(data: list[str], tmp_path: Path) -> None:
+def test_installed_package_needs_no_checkout(data: list[str], tmp_path: Path) -> None:
     clone, installed = tmp_path / "clone", tmp_path / "installed"  # a build writes into the folder it builds from
     subprocess.run(["git", "clone", "--quiet", str(CHECKOUT), str(clone)], check=True)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(installed), str(clone)]
@@ -228,108 +236,25 @@ def test_an_installed_package_needs_no_checkout(data: list[str], tmp_path: Path)
     run_elsewhere(installed, tmp_path, data)
 
 
-# --- the table ---
+# --- planned runs ---
 
 
-def test_a_row_has_the_name_of_the_class_and_every_seed(data: list[str], tmp_path: Path) -> None:
-    assert model_of("own_models.Random").name == "own_models.Random"
-    assert accuracy.has_seed("own_models.Random")
-    paths = []
-    for seed in range(2):
-        run = make_run(*compose_run(["model=own_models.Random", *data, f"seed={seed}"]), tmp_path)
-        execute(run)
-        paths.append(run.folder / "record.json")
-    (hit, _) = cells_of(3, "ml-100k", "own_models.Random", paths)
-    assert (hit.model, hit.paper, len(hit.values), hit.verdict) == ("own_models.Random", None, 2, "")
+def test_users_class_has_every_seed_and_its_own_name() -> None:
+    assert get_model("own_models.Random").name == "own_models.Random"
+    assert is_stochastic("own_models.Random")
+    assert not {get_model(f"{module}.SLIM").name for module in ("mine", "theirs")} & {m.name for m in MODELS.values()}
 
 
-def test_a_class_of_a_known_name_is_another_model() -> None:
-    """It gets neither the paper's nor the published values, and a row of its own."""
-    known = {model.name for model in MODELS.values()} | {name for _, name, _ in paper_values(3)}
-    assert not known & {model_of(f"{module}.SLIM").name for module in ("mine", "theirs")}
-    assert model_of("mine.SLIM").name != model_of("theirs.SLIM").name
+@pytest.mark.parametrize("settings", ["default", "tuned"])
+def test_users_class_is_planned_with_its_constructors_settings(settings: str) -> None:
+    (run,) = plan_runs(["own_models.Random"], ["ml-100k"], 1, settings, ["epochs=2"])
+    assert run.overrides == ("model=own_models.Random", "dataset=ml-100k", "seed=0", "epochs=2")
 
 
-def test_the_table_asks_for_it_at_its_own_settings() -> None:
-    for config in ("plain", "chosen"):
-        job = accuracy.job("ml-100k", "own_models.Random", 1, config, ["epochs=2"])
-        assert job == ("model=own_models.Random", "dataset=ml-100k", "seed=1", "epochs=2")
-
-
-def test_a_row_that_is_neither_a_model_nor_a_class_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["table3", "3", "--models", "sdm", "sdn"])
-    with pytest.raises(SystemExit):
-        accuracy.main()
-    assert "'sdn' is none of popularity, " in capsys.readouterr().err
-
-
-# --- the comparison ---
-
-
-def write_record(folder: Path, users: np.ndarray, above: np.ndarray, validation: float) -> Path:
-    """A record as a run leaves it, less what a comparison does not read; no ties."""
-    folder.mkdir(parents=True)
-    np.savez(folder / "ranks.npz", users=users, above=above, tied=np.zeros_like(above))
-    (folder / "record.json").write_text(json.dumps({"validation": {"NDCG@10": {"expected": validation}}}))
-    return folder / "record.json"
-
-
-def test_the_paired_test_is_the_textbooks() -> None:
-    rng = np.random.default_rng(0)
-    values, others = rng.random((2, 50))
-    difference = values - others
-    error = difference.std(ddof=1) / np.sqrt(50)
-    mean, (low, high), p = paired(values, others)
-    assert mean == pytest.approx(difference.mean())
-    assert (low, high) == pytest.approx(t.interval(0.95, 49, difference.mean(), error))
-    assert p == pytest.approx(2 * t.sf(abs(difference.mean() / error), 49))
-    assert paired(values, values) == (0.0, (0.0, 0.0), 1.0)
-
-
-def test_ones_own_class_is_compared_with_the_baseline_that_is_best_on_validation(tmp_path: Path) -> None:
-    """A better one on test does not count, nor do the paper's models. Users count, not baskets; seeds are averaged."""
-    users = np.array([0, 0, 0, 1, 2, 3])  # a user with three baskets is one user of four
-    hit, miss = np.zeros(6, dtype=int), np.full(6, 99)
-    own = [write_record(tmp_path / f"own{n}", users, above, 0.9) for n, above in enumerate((99 * (users > 0), hit))]
-    records = {
-        "prme": [write_record(tmp_path / "prme", users, hit, 0.2)],
-        "slim": [write_record(tmp_path / "slim", users, miss, 0.3)],
-        "sdm": [write_record(tmp_path / "sdm", users, hit, 0.9)],
-        "own_models.Random": own,
-    }
-    *of_the_paper, line = accuracy.told_comparisons("ml-100k", records, "expected")
-    assert [text.partition(":")[0] for text in of_the_paper] == [
-        "ml-100k, SDM less SLIM, the best general baseline here by validation",
-        "ml-100k, SDM less PRME, the best sequential baseline here by validation",
-    ]
-    assert line.startswith(
-        "ml-100k, own_models.Random less SLIM, the best baseline here by validation: hit@10 +0.625 ("
-    )
-    _, _, p = paired(np.array([1, 0.5, 0.5, 0.5]), np.zeros(4))
-    assert f"p = {p:.2g};" in line
-    del records["prme"], records["slim"]
-    assert list(accuracy.told_comparisons("ml-100k", records, "expected")) == []
-
-
-def test_the_comparison_reads_ties_as_the_table_does(tmp_path: Path) -> None:
-    """A class whose every score is the same hits for sure if ties are for the target, and never if against it."""
-    own, baseline = (
-        write_record(tmp_path / name, np.arange(20), np.zeros(20, dtype=int), 0.9) for name in ("own", "popularity")
-    )
-    np.savez(own.with_name("ranks.npz"), users=np.arange(20), above=np.zeros(20, dtype=int), tied=np.full(20, 100))
-    np.savez(
-        baseline.with_name("ranks.npz"),
-        users=np.arange(20),
-        above=99 * (np.arange(20) % 2),
-        tied=np.zeros(20, dtype=int),
-    )
-    records = {"popularity": [baseline], "own_models.Random": [own]}
-    for ties, told in (
-        ("optimistic", "hit@10 +0.500"),
-        ("expected", "hit@10 -0.401"),
-        ("pessimistic", "hit@10 -0.500"),
-    ):
-        (line,) = accuracy.told_comparisons("ml-100k", records, ties)  # type: ignore[arg-type]
-        assert told in line
+def test_import_error_and_refused_value_are_usage_errors(module: Path, data: list[str], tmp_path: Path) -> None:
+    (module / "own_broken.py").write_text("1 / 0\n")
+    with pytest.raises(UsageError, match=r"Net cannot be imported: ZeroDivisionError.*own_broken\.py, line 1$"):
+        compose_config(["model=own_broken.Net"])
+    (module / "own_strict.py").write_text(STRICT)
+    with pytest.raises(UsageError, match=r"^own_strict\.Net: width must be at most 5$"):
+        execute(compose_run(["model=own_strict.Net", "model.width=9", *data], tmp_path))
