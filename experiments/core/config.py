@@ -9,7 +9,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
@@ -212,11 +212,12 @@ def register_model(name: str) -> None:
 def model_config(target: str) -> dict[str, Any]:
     """Return a config of the class's constructor arguments and their defaults.
 
-    It is a plain dictionary, since OmegaConf's types know no `Literal`; pydantic checks the values. Raises ConfigError
-    if the class is no recommender, or has a default that no command line can hold.
+    It is a plain dictionary, since OmegaConf's types know no `Literal`, and a default need not be of its argument's
+    type; pydantic checks the values. Raises ConfigError if the class is no recommender, or has a default that no
+    command line can hold.
     """
     try:
-        config: dict[str, Any] = OmegaConf.to_container(OmegaConf.structured(_build_config(target)))  # type: ignore[assignment]
+        config: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(_read_fields(_build_config(target))))  # type: ignore[assignment]
     except (HydraZenException, OmegaConfBaseException, TypeError) as error:
         raise ConfigError(f"model={target}: {error}") from error
     return config
@@ -238,6 +239,16 @@ def _build_config(target: str) -> Any:
         elif parameter.default is parameter.empty and hasattr(annotation, "fit") and hasattr(annotation, "score"):
             arguments[name] = _build_config(f"{annotation.__module__}.{annotation.__qualname__}")
     return builds(cls, **arguments, populate_full_signature=True)
+
+
+def _read_fields(config: Any) -> dict[str, Any]:
+    """Return the defaults of a dataclass, those of nested ones included; `???` where there is none."""
+    values = {}
+    for field in fields(config):
+        default = "???" if field.default is MISSING else field.default
+        value = default if field.default_factory is MISSING else field.default_factory()
+        values[field.name] = _read_fields(value) if is_dataclass(value) else value
+    return values
 
 
 def check_config(config: Mapping[str, Any]) -> None:

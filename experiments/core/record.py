@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,12 +12,11 @@ from sdmr.experiments.core.options import explain_validation_error
 from sdmr.harness.files import save_json
 from sdmr.harness.records import read_record
 
-SCHEMA = 2
 Metrics = dict[str, dict[str, float]]  # {"hit@10": {"expected": ..., "optimistic": ..., "pessimistic": ...}, ...}
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TieCounts(_Part):
@@ -30,9 +29,12 @@ class TieCounts(_Part):
 class Environment(_Part):
     """Where a run was made."""
 
-    commit: str | None  # of the checkout, with "+" if it had uncommitted changes; None outside a checkout
+    commit: str | None = None  # of the checkout, with "+" if it had uncommitted changes; None outside a checkout
     threads: int | None = None
     processor: str | None = None
+    gpu: str | None = None
+    platform: str | None = None
+    python: str | None = None
     cores: int | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 
@@ -40,7 +42,7 @@ class Environment(_Part):
 class Record(_Part):
     """What a run was, and what came of it."""
 
-    schema_version: int = SCHEMA
+    schema_version: Literal[2] = 2
     run: str  # the name of the run's folder: class and key
     model: str  # dotted path of the class
     dataset: str

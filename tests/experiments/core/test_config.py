@@ -7,17 +7,24 @@ composed with one data set that gives all three, and every data set with the mod
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
+import re
+from dataclasses import asdict, fields, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra.utils import instantiate
 
-from sdmr.experiments import configs
-from sdmr.experiments.configs import MODELS, ROWS, class_of, compose_run, config_of
-from sdmr.experiments.tables.cells import rows
+from sdmr.experiments.core.config import (
+    CONF,
+    ConfigError,
+    NotTunedError,
+    compose_config,
+    describe_arguments,
+    expand_sweep,
+)
+from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, RELEASED_MODELS, import_class
+from sdmr.harness.protocol import Protocol
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.released import ReleasedSDM, ReleasedSDP
@@ -36,27 +43,26 @@ DATASETS = {
     "ncf": (["dataset.path=a"], 100, 10, 5),
 }
 
-every_model = pytest.mark.parametrize("model", MODELS)
+every_model = pytest.mark.parametrize("model", NAMED_MODELS)
 
 
 def nested(config: dict[str, Any]) -> list[dict[str, Any]]:
     """The config and all configs in it."""
-    inner = [found for value in config.values() if isinstance(value, dict) for found in nested(value)]
+    inner = [part for value in config.values() if isinstance(value, dict) for part in nested(value)]
     return [config, *inner]
 
 
-def test_the_list_of_data_sets_is_whole() -> None:
-    folder = Path(configs.__file__).parent / "conf" / "dataset"
-    assert {path.stem for path in folder.iterdir()} == set(DATASETS)
+def test_every_data_set_is_listed_here() -> None:
+    assert {path.stem for path in (CONF / "dataset").iterdir()} == set(DATASETS)
 
 
 @pytest.mark.parametrize("model", ["prme", "sdmr"])
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_every_data_set_says_how_long_to_train_and_how_much_to_read(dataset: str, model: str) -> None:
+def test_data_set_sets_epochs_patience_and_context_length(dataset: str, model: str) -> None:
     needed, epochs, patience, context_length = DATASETS[dataset]
-    config, name = compose_run([f"model={model}", f"dataset={dataset}", *needed])
+    config, name = compose_config([f"model={model}", f"dataset={dataset}", *needed])
     assert name == dataset
-    parameters = inspect.signature(class_of(config["dataset"]["_target_"])).parameters
+    parameters = inspect.signature(import_class(config["dataset"]["_target_"])).parameters
     assert set(config["dataset"]) == {"_target_", *parameters}
     parts = nested(config["model"])
     assert {part["epochs"] for part in parts if "epochs" in part} == {epochs}
@@ -66,16 +72,16 @@ def test_every_data_set_says_how_long_to_train_and_how_much_to_read(dataset: str
 
 
 @cache
-def on_ta_feng(model: str) -> dict[str, Any]:
+def compose_on_ta_feng(model: str) -> dict[str, Any]:
     """The model's config with 50 epochs, a patience of 5 and contexts of 18."""
-    return compose_run([f"model={model}", "dataset=ta-feng"])[0]["model"]
+    return compose_config([f"model={model}", "dataset=ta-feng"]).settings["model"]
 
 
 @every_model
-def test_every_model_instantiates_with_its_parts(model: str) -> None:
-    config = on_ta_feng(model)
+def test_model_instantiates_with_its_parts(model: str) -> None:
+    config = compose_on_ta_feng(model)
     made = instantiate(config)
-    assert type(made) is class_of(MODELS[model].target)
+    assert type(made) is import_class(NAMED_MODELS[model].target)
     assert ("optimization" in config) == isinstance(made, TorchRecommender)
     if isinstance(made, TorchRecommender):
         expected = {"sdmr-released": (20, 20)}.get(model, (50, 50) if "released" in model else (50, 5))
@@ -84,120 +90,198 @@ def test_every_model_instantiates_with_its_parts(model: str) -> None:
 
 
 @every_model
-def test_keys_are_the_constructors_parameters_and_values_its_defaults(model: str) -> None:
-    config = on_ta_feng(model)
+def test_keys_and_values_are_the_constructors_arguments_and_defaults(model: str) -> None:
+    config = compose_on_ta_feng(model)
     for part in nested(config):
-        assert set(part) == {"_target_", *inspect.signature(class_of(part["_target_"])).parameters}
-    for name, parameter in inspect.signature(class_of(MODELS[model].target)).parameters.items():
+        assert set(part) == {"_target_", *inspect.signature(import_class(part["_target_"])).parameters}
+    for name, parameter in inspect.signature(import_class(NAMED_MODELS[model].target)).parameters.items():
         default = parameter.default
         if isinstance(default, OptimizationConfig):
-            of_dataset = {} if "released" in model else {"epochs": 50, "patience": 5}
-            expected = replace(default, **of_dataset, validation_instances=10_000)
+            shared = {} if "released" in model else {"epochs": 50, "patience": 5}
+            expected = replace(default, **shared, validation_instances=10_000)
             assert OptimizationConfig(**without_target(config[name])) == expected
         elif not isinstance(config[name], dict):
             default = 18 if name == "context_length" else default
-            assert config[name] == MODELS[model].fixed.get(name, default), name
+            assert config[name] == NAMED_MODELS[model].settings.get(name, default), name
 
 
 def without_target(config: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != "_target_"}
 
 
-def test_the_released_sdmr_is_made_of_the_released_parts() -> None:
-    config = on_ta_feng("sdmr-released")
+def test_released_sdmr_has_the_released_parts() -> None:
+    config = compose_on_ta_feng("sdmr-released")
     for part in ("sdp", "sdm"):
-        assert config[part] == on_ta_feng(f"{part}-released")
+        assert config[part] == compose_on_ta_feng(f"{part}-released")
     made = instantiate(config)
     assert (type(made.sdp), type(made.sdm)) == (ReleasedSDP, ReleasedSDM)
 
 
-def test_a_single_difference_can_be_set_beside_the_released_variant() -> None:
+def test_single_argument_of_a_released_model_can_be_set() -> None:
     overrides = [
         "model.gate_update=distance",
         "model.dropout_at_test=off",
         "model.optimization.regularization_scope=batch",
     ]
-    made = instantiate(compose_run(["model=sdm-released", *overrides])[0]["model"])
+    made = instantiate(compose_config(["model=sdm-released", *overrides]).settings["model"])
     assert (made.query_dropout.test_mode, made.gate_update, made.optimization.regularization_scope) == (
         "off",
         "distance",
         "batch",
     )
     assert (made.value_layer, made.optimization.halve_learning_rate_every) == ("layer", 20)
-    made = instantiate(compose_run(["model=sdmr-released", "model.sdm.padding=excluded", "epochs=3"])[0]["model"])
+    made = instantiate(
+        compose_config(["model=sdmr-released", "model.sdm.padding=excluded", "epochs=3"]).settings["model"]
+    )
     assert (made.sdm.padding, made.sdm.value_layer, made.optimization.epochs) == ("excluded", "layer", 20)
 
 
-def test_the_tables_have_the_papers_models_alone() -> None:
-    assert [model for model in MODELS if model not in ROWS] == ["sdp-released", "sdm-released", "sdmr-released"]
-    assert rows() == list(ROWS)
+def test_tables_have_no_rows_of_released_models() -> None:
+    assert list(RELEASED_MODELS) == ["sdp-released", "sdm-released", "sdmr-released"]
+    assert not set(MODELS) & set(RELEASED_MODELS)
 
 
-def test_few_validation_instances_choose_the_epoch_on_ta_feng_alone() -> None:
+@pytest.mark.parametrize("model", NAMED_MODELS)
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_defaults_on_every_data_set_are_those_of_the_constructors(dataset: str, model: str) -> None:
+    needed, epochs, patience, context_length = DATASETS[dataset]
+    shared = {"epochs": epochs, "patience": patience, "context_length": context_length}
+    shared["validation_instances"] = 10_000 if dataset == "ta-feng" else "all"
+    config = compose_config([f"model={model}", f"dataset={dataset}", *needed]).settings["model"]
+    assert config == read_defaults(NAMED_MODELS[model].target, shared) | complete(model, config, shared)
+
+
+def read_defaults(target: str, shared: dict[str, Any]) -> dict[str, Any]:
+    """Read a constructor's defaults; the data set's settings stand in for those of the same names."""
+    config: dict[str, Any] = {"_target_": target}
+    for name, parameter in inspect.signature(import_class(target), eval_str=True).parameters.items():
+        default, usual = parameter.default, OptimizationConfig()
+        if name in shared:
+            config[name] = shared[name]
+        elif isinstance(default, OptimizationConfig):
+            values = {key: shared.get(key) for key in shared if getattr(default, key, None) == getattr(usual, key, 0)}
+            config[name] = (
+                {"_target_": f"{OptimizationConfig.__module__}.OptimizationConfig"} | asdict(default) | values
+            )
+        elif default is parameter.empty:
+            part = parameter.annotation
+            config[name] = read_defaults(f"{part.__module__}.{part.__name__}", shared)
+        else:
+            config[name] = default
+    return config
+
+
+def complete(model: str, config: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that make a class this model, in full: PRME reads one item, CMN++ trains its GMF by BPR."""
+    settings = NAMED_MODELS[model].settings
+    parts = {name: config[name] | value for name, value in settings.items() if isinstance(value, dict)}
+    return settings | parts
+
+
+def test_validation_instances_are_limited_on_ta_feng_only() -> None:
     for dataset, (needed, *_) in DATASETS.items():
-        config, _ = compose_run(["model=mf-bpr", f"dataset={dataset}", *needed])
+        config, _ = compose_config(["model=mf-bpr", f"dataset={dataset}", *needed])
         expected = 10_000 if dataset == "ta-feng" else "all"
         assert config["model"]["optimization"]["validation_instances"] == expected
 
 
 def test_prme_reads_one_context_item_and_its_sequence_form_several() -> None:
-    lengths = {model: instantiate(on_ta_feng(model)).context_length for model in ("prme", "prme-s")}
+    lengths = {model: instantiate(compose_on_ta_feng(model)).context_length for model in ("prme", "prme-s")}
     assert lengths == {"prme": 1, "prme-s": 18}
 
 
-def test_what_makes_a_model_this_model_reaches_its_parts() -> None:
-    assert instantiate(on_ta_feng("cmn")).gmf.objective == "bpr"
-    config, _ = compose_run(["model=sdmr", "model.sdm.hops=2", "context_length=7"])
+def test_arguments_that_make_a_model_reach_its_parts() -> None:
+    assert instantiate(compose_on_ta_feng("cmn")).gmf.objective == "bpr"
+    config, _ = compose_config(["model=sdmr", "model.sdm.hops=2", "context_length=7"])
     made = instantiate(config["model"])
     assert (made.sdm.hops, made.sdm.context_length, made.context_length) == (2, 7, 7)
 
 
-def test_the_command_line_has_the_last_word() -> None:
+def test_command_line_overrides_data_set_and_model() -> None:
     overrides = ["model=sdm", "dataset=ml-1m", "epochs=3", "model.optimization.patience=2", "model.context_length=4"]
-    config, _ = compose_run([*overrides, "seed=9", "split_seed=8", "test=false"])
+    config, _ = compose_config([*overrides, "seed=9", "split_seed=8", "test=false"])
     made = instantiate(config["model"])
     assert (made.optimization.epochs, made.optimization.patience, made.context_length) == (3, 2, 4)
     assert (config["seed"], config["split_seed"], config["test"]) == (9, 8, False)
 
 
-def test_the_split_seed_reaches_the_data_sets_that_draw() -> None:
+def test_split_seed_reaches_data_sets_that_draw() -> None:
     for dataset in (["ta-feng"], ["ijcai-15"], ["ncf", "dataset.path=a"]):
-        config, _ = compose_run(["model=popularity", "split_seed=3", f"dataset={dataset[0]}", *dataset[1:]])
+        config, _ = compose_config(["model=popularity", "split_seed=3", f"dataset={dataset[0]}", *dataset[1:]])
         assert config["dataset"]["split_seed"] == 3
 
 
 @pytest.mark.parametrize(
     "misspelt", ["epoch", "model.hop", "model.optimization.learning_rat", "dataset.leest", "model.context", "treads"]
 )
-def test_an_unknown_key_is_an_error_that_names_it(misspelt: str) -> None:
+def test_unknown_key_is_an_error_that_names_it(misspelt: str) -> None:
     with pytest.raises(ValueError, match=misspelt):
-        compose_run(["model=sdm", "dataset=epinions", f"{misspelt}=3"])
+        compose_config(["model=sdm", "dataset=epinions", f"{misspelt}=3"])
 
 
 @pytest.mark.parametrize("override", ["model=sdn", "dataset=ml-100"])
-def test_an_unknown_choice_is_an_error_that_names_it(override: str) -> None:
+def test_unknown_choice_is_an_error_that_names_it(override: str) -> None:
     with pytest.raises(ValueError, match=override.partition("=")[2]):
-        compose_run(["model=sdm", "dataset=epinions", override])
+        compose_config(["model=sdm", "dataset=epinions", override])
 
 
-def test_a_key_forced_upon_a_model_is_an_error_when_it_is_made() -> None:
-    config, _ = compose_run(["model=sdm", "+model.hop=3"])
-    with pytest.raises(Exception, match="unexpected keyword argument 'hop'"):
-        instantiate(config["model"])
+@pytest.mark.parametrize("prefix", ["+", "++"])
+@pytest.mark.parametrize("key", ["model.hop", "dataset.leest", "protocol.tie", "epoch", "new.group"])
+def test_unknown_key_with_plus_signs_is_refused(prefix: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=key.replace(".", r"\.")):
+        compose_config(["model=sdm", "dataset=epinions", f"{prefix}{key}=3"])
+
+
+@pytest.mark.parametrize("prefix", ["+", "++"])
+def test_known_key_with_plus_signs_is_the_key(prefix: str) -> None:
+    config = compose_config(["model=sdm", f"{prefix}model.hops=7", f"{prefix}seed=3"]).settings
+    assert (config["model"]["hops"], config["seed"]) == (7, 3)
+
+
+def test_missing_model_is_an_error_that_lists_the_models() -> None:
+    with pytest.raises(ConfigError, match=r"^model=\.\.\. is missing; there are popularity, .*, or name a class"):
+        compose_config(["dataset=ml-1m"])
+
+
+def test_choice_of_the_wrong_type_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="must be a string"):
+        compose_config(["model=3"])
+
+
+def test_sweep_expands_lists_and_ranges_and_keeps_single_values() -> None:
+    overrides = ["model=sdm,sdp", "model.hops=range(1,4)", "epochs=2", "dataset.tags=[a,b]"]
+    assert expand_sweep(overrides) == [
+        ["model=sdm", "model=sdp"],
+        ["model.hops=1", "model.hops=2", "model.hops=3"],
+        ["epochs=2"],
+        ["dataset.tags=[a,b]"],
+    ]
+    with pytest.raises(ConfigError, match="no viable alternative"):
+        expand_sweep(["model.hops=[1"])
+
+
+def test_tuned_settings_are_used_and_keep_their_origin() -> None:
+    tuned = compose_config(["model=sdm", "settings=tuned"]).settings
+    assert (tuned["model"]["hops"], tuned["model"]["optimization"]["regularization"]) == (2, 0.01)
+    assert tuned["tuning"]["search"] == "staged"
+    assert "tuning" not in compose_config(["model=sdm"]).settings
+    assert compose_config(["model=sdm", "settings=tuned", "model.hops=4"]).settings["model"]["hops"] == 4
+
+
+def test_tuned_settings_that_do_not_exist_are_an_error_that_names_the_search() -> None:
+    with pytest.raises(NotTunedError, match="sdm on netflix-sample has no tuned settings; `sdmr sweep model=sdm`"):
+        compose_config(["model=sdm", "dataset=netflix-sample", "settings=tuned"])
+
+
+def test_protocol_options_have_a_default_a_meaning_and_choices() -> None:
+    lines = [line for line in describe_arguments().splitlines() if line.startswith("  protocol.")]
+    assert len(lines) == len(fields(Protocol))
+    for line, field in zip(lines, fields(Protocol), strict=True):
+        assert re.fullmatch(rf"  protocol\.{field.name}={field.default} +\w.+ \({field.default}|.*, .*\)", line)
+        assert field.metadata["description"]
 
 
 @pytest.mark.parametrize(("dataset", "missing"), [("csv", "dataset.path"), ("netflix", "dataset.month")])
-def test_a_setting_without_a_default_must_be_given(dataset: str, missing: str) -> None:
+def test_setting_without_a_default_is_required(dataset: str, missing: str) -> None:
     with pytest.raises(ValueError, match=missing):
-        compose_run(["model=popularity", f"dataset={dataset}"])
-
-
-def test_a_class_of_this_suite_without_its_package_is_answered_with_the_whole_name() -> None:
-    with pytest.raises(ValueError, match=r"models\.sdm\.SDM: the class of this suite is sdmr\.models\.sdm\.SDM$"):
-        config_of("models.sdm.SDM")
-
-
-@pytest.mark.parametrize("target", ["no_such_module.Model", "models.my.Net", "sdmr.models.sdm.SDN", "SDM"])
-def test_a_class_that_cannot_be_imported_is_named(target: str) -> None:
-    with pytest.raises(ValueError, match=rf"model\._target_={target}: "):
-        config_of(target)
+        compose_config(["model=popularity", f"dataset={dataset}"])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -19,59 +17,57 @@ import pytest
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
-from sdmr.experiments import execute as module
-from sdmr.experiments.execute import execute, told_when_cut_off
-from sdmr.experiments.jobs import Outcome, run_all
+from sdmr.experiments.core import execute as execute_module
+from sdmr.experiments.core.execute import execute
+from sdmr.experiments.core.parallel import Outcome, run_all
 from tests.experiments.conftest import SMALL, ranks_of, run_of
+from tests.experiments.core.conftest import Sdmr
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
-CHECKOUT = Path(module.__file__).parents[1]
+CHECKOUT = Path(execute_module.__file__).parents[2]
 METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20)}
 
 # --- what does not fit ---
 
 
-def test_data_that_do_not_fit_are_one_line_on_the_terminal(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damaged_data_are_one_line_and_exit_1(data: Path, tmp_path: Path, sdmr: Sdmr) -> None:
     path = tmp_path / "damaged.csv"
     path.write_text(data.read_text() + "3,4\n")
     arguments = ["model=popularity", "dataset=csv", f"dataset.path={path}", "dataset.time=time"]
-    monkeypatch.setattr(sys, "argv", ["sdmr.experiments.run", *arguments, f"runs={tmp_path}"])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_module("sdmr.experiments.run", run_name="__main__")
-    assert re.fullmatch(r".*damaged\.csv, line 402: found 2 fields, expected 3 fields .*", str(end.value.code))
+    answer = sdmr("run", *arguments, f"runs={tmp_path}")
+    assert answer.status == 1
+    assert re.fullmatch(r"sdmr run: .*damaged\.csv, line 402: found 2 fields, expected 3 fields .*", answer.error)
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
-        ("test=no", "test must be true or false, not 'no'"),
-        ("force=no", "force must be true or false, not 'no'"),
-        ("seed=abc", "seed must be a whole number, not 'abc'"),
-        ("split_seed=true", "split_seed must be a whole number, not True"),
-        ("threads=0", "threads must be at least 1, not 0"),
-        ("model.item_bias=no", "model.item_bias must be true or false, not 'no'"),
-        ("model.dim=8.5", "model.dim must be a whole number, not 8.5"),
-        ("epochs=ten", "model.optimization.epochs must be a whole number, not 'ten'"),
-        ("dataset.iterative=no", "dataset.iterative must be true or false, not 'no'"),
-        ("dataset.min_count=two", "dataset.min_count must be a whole number, not 'two'"),
+        ("test=no", "test=no: must be a valid boolean"),
+        ("force=no", "force=no: must be a valid boolean"),
+        ("seed=abc", "seed=abc: must be a valid integer"),
+        ("split_seed=true", "split_seed=True: must be a valid integer"),
+        ("threads=0", "threads=0: must be greater than or equal to 1"),
+        ("model.item_bias=no", "model.item_bias=no: must be a valid boolean"),
+        ("model.dim=8.5", "model.dim=8.5: must be a valid integer"),
+        ("epochs=ten", "epochs=ten: must be a valid integer"),
+        ("dataset.iterative=no", "dataset.iterative=no: must be a valid boolean"),
+        ("dataset.min_count=two", "dataset.min_count=two: must be a valid integer"),
         ("protocol.candidates=50", "protocol.candidates must be one of"),
     ],
 )
-def test_a_setting_of_another_kind_is_one_line_and_no_run(
-    override: str, told: str, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+def test_setting_of_another_type_is_one_line_exit_2_and_no_run(
+    override: str, message: str, tmp_path: Path, overrides: tuple[str, ...], sdmr: Sdmr
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["sdmr.experiments.run", "model=mf-bpr", *overrides, f"runs={tmp_path}", override])
-    with pytest.raises(SystemExit, match=re.escape(told)):
-        runpy.run_module("sdmr.experiments.run", run_name="__main__")
+    answer = sdmr("run", "model=mf-bpr", *overrides, f"runs={tmp_path}", override)
+    assert answer.status == 2
+    assert answer.error.startswith(f"sdmr run: {message}")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("override", ["model.sdp.dropout=no", "model.sdm.optimization.epochs=1.5"])
-def test_so_it_is_with_the_settings_of_a_part(override: str, tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match=rf"^{override.partition('=')[0]} must be a "):
+def test_part_setting_of_another_type_is_an_error(override: str, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=rf"^{re.escape(override)}: must be a "):
         run_of(tmp_path, "model=sdmr", *overrides, override)
 
 
@@ -122,15 +118,15 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 OWN = ("model._target_=own_nearest.Nearest",)
 
 
-def test_a_model_of_ones_own_is_run_like_any_other(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+def test_users_class_runs_like_any_model(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
     run = run_of(tmp_path, *OWN, "model.weight=2.0", *overrides)
     record = execute(run)
     assert run.folder.name.startswith("Nearest-")
-    assert record["model"] == "own_nearest.Nearest"
-    assert record["config"]["model"] == {"_target_": "own_nearest.Nearest", "weight": 2.0, "wait_for": 1}
-    assert set(record["test"]) == METRICS
-    assert "history" not in record
-    task, *_ = module._task(json.dumps(run.config["dataset"]), 0)
+    assert record.model == "own_nearest.Nearest"
+    assert record.config["model"] == {"_target_": "own_nearest.Nearest", "weight": 2.0, "wait_for": 1}
+    assert set(record.test) == METRICS
+    assert record.history is None
+    task = run.load_task()
     distance = np.abs(task.test.candidates - task.test.users[:, None])
     target = np.abs(task.test.targets - task.test.users)[:, None]
     np.testing.assert_array_equal(ranks_of(run.folder)["above"], (distance < target).sum(axis=1))
@@ -148,7 +144,7 @@ def outcomes(own: Path, tmp_path: Path, overrides: tuple[str, ...], monkeypatch:
     return list(run_all([same, failing, same], tmp_path / "runs", workers=3))
 
 
-def test_runs_side_by_side(outcomes: list[Outcome], own: Path, tmp_path: Path) -> None:
+def test_one_run_that_two_processes_ask_for_is_made_once(outcomes: list[Outcome], own: Path, tmp_path: Path) -> None:
     """The run that two processes want is made once, for both; the one that fails is an outcome and stops no other."""
     assert len(list(own.glob("here-*"))) == 3
     assert len(list(own.glob("fitted-*"))) == 1
@@ -182,37 +178,39 @@ class Loose:
 
 
 @pytest.mark.parametrize("fitting", [(), ("model.width=3", "model.spaces=2", "model.shuffle=full", "model.dim=7")])
-def test_a_default_fits_whatever_its_annotation(
+def test_default_is_accepted_whatever_its_annotation(
     fitting: tuple[str, ...], tmp_path: Path, overrides: tuple[str, ...]
 ) -> None:
-    assert execute(run_of(tmp_path, f"model={__name__}.Loose", *overrides, *fitting))["test"]
+    assert execute(run_of(tmp_path, f"model={__name__}.Loose", *overrides, *fitting)).test
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
-        ("model.width=x", "model.width must be a whole number or null, not 'x'"),
-        ("model.spaces=true", "model.spaces must be 1 or 2, not True"),
-        ("model.name=3", "model.name must be text, not 3"),
-        ("model.dim=2.5", "model.dim must be a whole number, not 2.5"),
+        ("model.width=x", "model.width=x: must be a valid integer"),
+        ("model.spaces=true", "model.spaces=True: must be 1 or 2"),
+        ("model.name=3", "model.name=3: must be a valid string"),
+        ("model.dim=2.5", "model.dim=2.5: must be a valid integer"),
     ],
 )
-def test_another_value_does_not(override: str, told: str, tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_value_of_another_type_is_an_error(
+    override: str, message: str, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         run_of(tmp_path, f"model={__name__}.Loose", *overrides, override)
 
 
-def test_a_damaged_record_is_made_again(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+def test_damaged_record_is_made_again(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     run = run_of(tmp_path, "model=popularity", *overrides)
     record = execute(run)
     (run.folder / "record.json").write_text('{"a": ')
     assert run.record is None
-    assert execute(run)["test"] == record["test"]
+    assert execute(run).test == record.test
     (run.folder / "failure.json").write_text("")
-    assert run.failure is None
+    assert run.failure == f"{run.folder}/failure.json is damaged"
 
 
-def test_a_damaged_model_or_checkpoint_is_named(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+def test_damaged_model_or_checkpoint_is_an_error_that_names_it(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     arguments = ("model=mf-bpr", *overrides, *SMALL)
     run = run_of(tmp_path, *arguments)
     execute(run)
@@ -227,7 +225,7 @@ def test_a_damaged_model_or_checkpoint_is_named(tmp_path: Path, overrides: tuple
     with pytest.raises(DataError, match=r"checkpoint\.pt is damaged: delete it"):
         execute(other)
     (other.folder / "checkpoint.pt").unlink()
-    assert execute(other)["best_epoch"] >= 0
+    assert execute(other).best_epoch >= 0
 
 
 class Compiled:
@@ -245,17 +243,13 @@ class Compiled:
         raise AssertionError
 
 
-def test_an_interrupt_that_comes_as_another_error_is_one(
-    tmp_path: Path, overrides: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+def test_interrupt_that_arrives_as_another_error_is_one_line_and_exit_130(
+    tmp_path: Path, overrides: tuple[str, ...], sdmr: Sdmr
 ) -> None:
     run = run_of(tmp_path, f"model={__name__}.Compiled", *overrides)
-    with pytest.raises(SystemExit) as end, told_when_cut_off():
-        execute(run)
-    assert end.value.code == 130
-    assert (
-        capsys.readouterr().err
-        == "cut off; the same command goes on from the last epoch, with force=true from the first\n"
-    )
+    answer = sdmr("run", f"model={__name__}.Compiled", *overrides, f"runs={tmp_path}")
+    assert answer.status == 130
+    assert answer.error == "interrupted; the same command continues from the last finished epoch"
     assert run.failure is None
 
 
@@ -274,7 +268,7 @@ class Deadly:
         raise AssertionError
 
 
-def test_a_run_whose_process_is_killed_does_not_stop_the_others(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+def test_killed_process_is_a_failure_and_stops_no_other_run(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     deadly = (f"model._target_={__name__}.Deadly", *overrides)
     outcomes = {o.overrides: o for o in run_all([deadly, ("model=popularity", *overrides)], tmp_path, workers=1)}
     assert outcomes[deadly].record is None
@@ -283,14 +277,14 @@ def test_a_run_whose_process_is_killed_does_not_stop_the_others(tmp_path: Path, 
     assert outcomes["model=popularity", *overrides].record is not None
 
 
-def test_a_run_that_is_interrupted_has_not_failed(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+def test_interrupted_run_has_not_failed(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     interrupted = (f"model._target_={__name__}.Deadly", f"model.number={int(signal.SIGINT)}", *overrides)
     (outcome,) = run_all([interrupted], tmp_path, workers=1)
     assert "killed by signal 2" in outcome.error
     assert run_of(tmp_path, *interrupted).failure is None
 
 
-def test_what_a_run_dies_of_is_kept_until_it_succeeds(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+def test_failure_is_kept_until_the_run_succeeds(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
     failing = run_of(tmp_path, *OWN, "model.weight=-1.0", *overrides)
     with pytest.raises(ArithmeticError):
         execute(failing)
@@ -301,7 +295,7 @@ def test_what_a_run_dies_of_is_kept_until_it_succeeds(own: Path, tmp_path: Path,
     assert failing.failure is None
 
 
-def test_a_failed_run_of_a_multirun_is_told_with_its_settings_and_stops_no_other(
+def test_failed_job_of_a_multirun_is_named_and_stops_no_other(
     own: Path, tmp_path: Path, overrides: tuple[str, ...]
 ) -> None:
     command = [sys.executable, "-m", "sdmr.experiments.run", "-m", *OWN, "model.weight=-1.0,1.0", *overrides]
@@ -314,11 +308,11 @@ def test_a_failed_run_of_a_multirun_is_told_with_its_settings_and_stops_no_other
     )
     assert done.returncode == 1
     assert "FAILED model=own_nearest.Nearest model.weight=-1.0" in done.stderr
-    assert "a weight below 0" in done.stderr
+    assert "ArithmeticError: a weight below 0" in done.stderr
     assert run_of(tmp_path / "runs", *OWN, "model.weight=1.0", *overrides).record is not None
 
 
-def test_data_that_are_not_there_stop_no_other_run_of_a_multirun(tmp_path: Path, data: Path) -> None:
+def test_missing_data_of_a_job_stop_no_other_job_of_a_multirun(tmp_path: Path, data: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -332,13 +326,14 @@ def test_data_that_are_not_there_stop_no_other_run_of_a_multirun(tmp_path: Path,
     done = subprocess.run([*command, paths], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert "FAILED model=popularity dataset=csv" in done.stderr
+    assert "Traceback" not in done.stderr
     assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot hold a process to some cores")
-def test_as_many_runs_side_by_side_as_there_are_cores_for_this_process() -> None:
+def test_default_workers_are_the_cores_of_this_process() -> None:
     program = (
         "import os; os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]); "
-        "from sdmr.experiments.jobs import CORES; print(CORES)"
+        "from sdmr.experiments.core.options import CORES; print(CORES)"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True).stdout == "1\n"

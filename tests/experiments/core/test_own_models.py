@@ -11,11 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+<<<<<<< HEAD
 from sdmr.experiments.configs import compose_run
 from sdmr.experiments.execute import execute, make_run
 from sdmr.harness.training.optimizer import OptimizationConfig
 
 CHECKOUT = Path(__file__).parents[2]
+=======
+from sdmr.experiments.core import execute as execute_module
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.execute import execute
+from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.plan import is_stochastic, plan_runs
+from sdmr.experiments.core.registry import MODELS, get_model
+from sdmr.experiments.core.run import compose_run
+from sdmr.harness.training.optimizer import OptimizationConfig
+
+CHECKOUT = Path(execute_module.__file__).parents[2]
+>>>>>>> coretests
 MODULE = '''
 import numpy as np
 from torch import Tensor
@@ -24,7 +37,7 @@ from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.models.sdp import SDP
 
-class Plain:
+class Power:
     """Popularity to a power."""
     def __init__(self, power: float, context_length: int = 3, tags: tuple[str, ...] = ("a",), **others):
         self.power, self.context_length = power, context_length
@@ -35,17 +48,17 @@ class Plain:
         assert contexts.shape == (len(users), self.context_length)
         return self.count[candidates].astype(float) ** self.power
 
-class Random(Plain):
+class Random(Power):
     def __init__(self):
         super().__init__(1.0, 20)
     def score(self, users, contexts, candidates):
         return self.rng.normal(size=candidates.shape)
 
-class ByPlace(Random):
+class ByPosition(Random):
     def score(self, users, contexts, candidates):
         return np.tile(np.arange(candidates.shape[1], dtype=float), (len(users), 1))
 
-class Whole(Random):
+class Integers(Random):
     def score(self, users, contexts, candidates):
         return self.count[candidates].astype(int)
 
@@ -66,7 +79,7 @@ class NoFit:
 class OtherArguments(NoScore):
     def score(self, users, candidates): ...
 
-class NoSetting(Plain):
+class NoSetting(Power):
     def __init__(self, table=np.zeros(3)): ...
 
 class Factors(TorchRecommender):
@@ -89,6 +102,15 @@ class Heir(OnTop):
 class NoForward(TorchRecommender):
     def build(self, n_users, n_items): ...
 '''
+
+STRICT = """
+class Net:
+    def __init__(self, width: int = 3):
+        if width > 5:
+            raise ValueError("width must be at most 5")
+    def fit(self, training): ...
+    def score(self, users, contexts, candidates): ...
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -117,20 +139,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 # --- settings ---
 
 
-def test_settings_are_the_constructors() -> None:
-    config, _ = compose_run(["model._target_=own_models.Plain", "model.power=3"])
-    assert config["model"] == {"_target_": "own_models.Plain", "power": 3, "context_length": 5, "tags": ["a"]}
+def test_settings_of_a_users_class_are_its_constructors() -> None:
+    config, _ = compose_config(["model._target_=own_models.Power", "model.power=3"])
+    assert config["model"] == {"_target_": "own_models.Power", "power": 3, "context_length": 5, "tags": ["a"]}
 
 
-def test_the_short_form_is_the_same() -> None:
-    assert compose_run(["model=own_models.Plain", "model.power=2"]) == compose_run(
-        ["model._target_=own_models.Plain", "model.power=2"]
+def test_model_and_target_name_the_same_class() -> None:
+    assert compose_config(["model=own_models.Power", "model.power=2"]) == compose_config(
+        ["model._target_=own_models.Power", "model.power=2"]
     )
 
 
-def test_a_torch_class_has_the_settings_of_training_too() -> None:
+def test_torch_class_has_the_settings_of_training() -> None:
     overrides = ["model._target_=own_models.Factors", "model.optimization.batch_size=7", "epochs=4"]
-    config, _ = compose_run(overrides)
+    config, _ = compose_config(overrides)
     optimization = config["model"]["optimization"]
     assert optimization.pop("_target_").endswith(".OptimizationConfig")
     assert OptimizationConfig(**optimization) == OptimizationConfig(
@@ -139,54 +161,54 @@ def test_a_torch_class_has_the_settings_of_training_too() -> None:
 
 
 @pytest.mark.parametrize("name", ["OnTop", "Heir"])
-def test_a_part_is_a_config_of_its_own(name: str) -> None:
-    config, _ = compose_run([f"model._target_=own_models.{name}", "model.sdp.dim=3"])
+def test_part_is_a_config_of_its_own(name: str) -> None:
+    config, _ = compose_config([f"model._target_=own_models.{name}", "model.sdp.dim=3"])
     assert (config["model"]["sdp"]["_target_"], config["model"]["sdp"]["dim"]) == ("sdmr.models.sdp.SDP", 3)
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("model.powr=3", r"own_models\.Factors has no argument 'powr'; its arguments are: dim, optimization$"),
         ("model.optimization.lr=3", r"OptimizationConfig has no argument 'lr'; its arguments are: learning_rate, "),
     ],
 )
-def test_an_unknown_argument_is_told_with_those_there_are(override: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        compose_run(["model._target_=own_models.Factors", override])
+def test_unknown_argument_is_an_error_that_lists_the_arguments(override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compose_config(["model._target_=own_models.Factors", override])
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("NoScore", r"must have a method score\(users, contexts, candidates\), and has none"),
         ("NoFit", r"must have a method fit\(training\), and has none"),
         ("OtherArguments", r"method score\(users, contexts, candidates\), and has score\(self, users, candidates\)"),
         ("NoForward", r"must have a method forward\(users, contexts, candidates\), and has none"),
         ("Nothing", "no such class can be imported"),
-        ("NoSetting", "not a supported primitive type"),
+        ("NoSetting", "is not supported by Hydra"),
     ],
 )
-def test_a_class_that_does_not_fit_is_told_what_it_lacks(name: str, told: str) -> None:
-    with pytest.raises(ValueError, match=rf"^model\._target_=own_models\.{name}: .*{told}"):
-        compose_run([f"model._target_=own_models.{name}"])
+def test_class_that_is_no_recommender_is_an_error_that_names_the_method(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^model=own_models\.{name}: .*{message}"):
+        compose_config([f"model._target_=own_models.{name}"])
 
 
 # --- runs ---
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
-        ("ByPlace", "came in another order"),
-        ("Whole", "NumPy array of floating-point numbers, not int64"),
+        ("ByPosition", "came in another order"),
+        ("Integers", "NumPy array of floating-point numbers, not int64"),
         ("Flat", r"returned shape \(1616,\) for candidates of shape \(16, 101\)"),
         ("NotANumber", "every score must be finite"),
     ],
 )
-def test_wrong_scores_are_told(name: str, told: str, data: list[str], tmp_path: Path) -> None:
-    run = make_run(*compose_run([f"model._target_=own_models.{name}", *data]), tmp_path)
-    with pytest.raises(ValueError, match=rf"^{name}.*{told}"):
+def test_wrong_scores_are_an_error(name: str, message: str, data: list[str], tmp_path: Path) -> None:
+    run = compose_run([f"model._target_=own_models.{name}", *data], tmp_path)
+    with pytest.raises(ValueError, match=rf"^{name}.*{message}"):
         execute(run)
     assert run.record is None
 
@@ -194,7 +216,7 @@ def test_wrong_scores_are_told(name: str, told: str, data: list[str], tmp_path: 
 def run_elsewhere(package: Path, folder: Path, data: list[str]) -> None:
     """A run in `folder`, where its class stands, with the suite in `package`; its record is that of a run here."""
     (folder / "own_models.py").write_text(MODULE)
-    own = ["model._target_=own_models.Plain", "model.power=3", *data]
+    own = ["model._target_=own_models.Power", "model.power=3", *data]
     process = subprocess.run(
         [sys.executable, "-m", "sdmr.experiments.run", *own],
         cwd=folder,
@@ -203,20 +225,47 @@ def run_elsewhere(package: Path, folder: Path, data: list[str]) -> None:
         text=True,
         check=True,
     )
-    assert process.stdout.startswith("own_models.Plain on csv, test: hit@10 ")
-    (record,) = (folder / "runs" / "csv").glob("Plain-*/record.json")
-    assert make_run(*compose_run(own), folder / "runs").folder == record.parent
+    assert process.stdout.startswith("own_models.Power on csv, test: hit@10 ")
+    (record,) = (folder / "runs" / "csv").glob("Power-*/record.json")
+    assert compose_run(own, folder / "runs").folder == record.parent
 
 
-def test_a_run_of_ones_own_class_from_any_folder(data: list[str], tmp_path: Path) -> None:
+def test_users_class_runs_from_any_folder(data: list[str], tmp_path: Path) -> None:
     run_elsewhere(CHECKOUT, tmp_path, data)
 
 
 @pytest.mark.slow
-def test_an_installed_package_needs_no_checkout(data: list[str], tmp_path: Path) -> None:
+def test_installed_package_needs_no_checkout(data: list[str], tmp_path: Path) -> None:
     clone, installed = tmp_path / "clone", tmp_path / "installed"  # a build writes into the folder it builds from
     subprocess.run(["git", "clone", "--quiet", str(CHECKOUT), str(clone)], check=True)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(installed), str(clone)]
     subprocess.run(pip, check=True)
     shutil.rmtree(clone)
     run_elsewhere(installed, tmp_path, data)
+<<<<<<< HEAD
+=======
+
+
+# --- planned runs ---
+
+
+def test_users_class_has_every_seed_and_its_own_name() -> None:
+    assert get_model("own_models.Random").name == "own_models.Random"
+    assert is_stochastic("own_models.Random")
+    assert not {get_model(f"{module}.SLIM").name for module in ("mine", "theirs")} & {m.name for m in MODELS.values()}
+
+
+@pytest.mark.parametrize("settings", ["default", "tuned"])
+def test_users_class_is_planned_with_its_constructors_settings(settings: str) -> None:
+    (run,) = plan_runs(["own_models.Random"], ["ml-100k"], 1, settings, ["epochs=2"])
+    assert run.overrides == ("model=own_models.Random", "dataset=ml-100k", "seed=0", "epochs=2")
+
+
+def test_import_error_and_refused_value_are_usage_errors(module: Path, data: list[str], tmp_path: Path) -> None:
+    (module / "own_broken.py").write_text("1 / 0\n")
+    with pytest.raises(UsageError, match=r"Net cannot be imported: ZeroDivisionError.*own_broken\.py, line 1$"):
+        compose_config(["model=own_broken.Net"])
+    (module / "own_strict.py").write_text(STRICT)
+    with pytest.raises(UsageError, match=r"^own_strict\.Net: width must be at most 5$"):
+        execute(compose_run(["model=own_strict.Net", "model.width=9", *data], tmp_path))
+>>>>>>> coretests

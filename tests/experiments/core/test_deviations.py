@@ -1,0 +1,102 @@
+"""Deviations: what a run does in another way than the paper, named in its record and in captions."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.deviations import format_deviations, list_deviations, list_model_deviations
+from sdmr.experiments.core.execute import execute
+from sdmr.experiments.run import describe_result
+from sdmr.harness.protocol import Protocol
+from sdmr.models.released import ReleasedSDM
+from tests.experiments.conftest import run_of
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def compose_model(*overrides: str) -> dict[str, Any]:
+    return compose_config(overrides).settings["model"]
+
+
+TRAINING = {
+    "optimization.regularization_scope": "all",
+    "optimization.halve_learning_rate_every": 20,
+    "optimization.selection_metric": "hit@10",
+}
+SDP_DEVIATIONS = {"distance": "absolute", "dropout": 0.2, "initialization": "torch", **TRAINING}
+SDM_DEVIATIONS = {
+    "dropout": 0.2,
+    "dropout_at_test": "on",
+    "value_layer": "layer",
+    "gate_update": "negated",
+    "padding": "scaled",
+    "short_context": "left-over",
+    "initialization": "torch",
+    **TRAINING,
+}
+SDMR_DEVIATIONS = {
+    "dropout": 0.2,
+    "part_mode": "training",
+    **TRAINING,
+    **{f"sdp.{name}": value for name, value in SDP_DEVIATIONS.items()},
+    **{f"sdm.{name}": value for name, value in SDM_DEVIATIONS.items()},
+}
+
+
+def test_default_protocol_has_no_deviations(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path, "model=popularity", *overrides)
+    assert run.config["protocol"] == asdict(Protocol())
+    assert execute(run).deviations == {}
+    assert list_deviations(run_of(tmp_path, "model=popularity", *overrides, "split_seed=2")) == {"split_seed": 2}
+    without_time = tuple(override for override in overrides if "time" not in override)
+    in_order = run_of(tmp_path, "model=popularity", *without_time, "dataset.order=file")
+    assert execute(in_order).deviations == {"order": "file"}
+    assert execute(run_of(tmp_path, "model=popularity", *without_time)).deviations == {}
+
+
+def test_order_is_a_deviation_only_where_it_is_not_the_data_sets_default(
+    tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    run = run_of(tmp_path, "model=popularity", *overrides)
+    baskets = replace(run, dataset="ta-feng", config=run.config | {"dataset": {"order": "file"}})
+    assert list_deviations(baskets) == {}
+    assert list_deviations(replace(baskets, dataset="epinions")) == {"order": "file"}
+    assert list_deviations(replace(baskets, dataset="inter")) == {"order": "file"}
+    in_no_order = replace(baskets, config=baskets.config | {"dataset": {"order": "random"}})
+    assert list_deviations(replace(in_no_order, dataset="inter")) == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"), [("sdp", SDP_DEVIATIONS), ("sdm", SDM_DEVIATIONS), ("sdmr", SDMR_DEVIATIONS)]
+)
+def test_released_model_deviates_in_every_argument_that_is_not_the_papers(model: str, expected: dict[str, Any]) -> None:
+    config = compose_model(f"model={model}-released")
+    assert list_model_deviations(config) == {"variant": "released", **expected}
+    assert list_model_deviations(compose_model(f"model={model}")) == {}
+
+
+def test_deviations_name_single_arguments_of_a_released_model() -> None:
+    papers = [f"model.{name}={value}" for name, value in ReleasedSDM.PAPER_CHOICES.items()]
+    assert list_model_deviations(compose_model("model=sdm-released", *papers)) == {}
+    single = compose_model("model=sdm-released", *papers, "model.value_layer=layer")
+    assert list_model_deviations(single) == {"variant": "released", "value_layer": "layer"}
+    all_but_one = list_model_deviations(compose_model("model=sdm-released", "model.gate_update=distance"))
+    assert all_but_one == {"variant": "released"} | {k: v for k, v in SDM_DEVIATIONS.items() if k != "gate_update"}
+    caser = compose_model("model=caser", "model.dropout_at_test=on")
+    assert list_model_deviations(caser) == {"dropout_at_test": "on"}
+
+
+def test_record_and_result_line_name_the_released_variant(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path, "model=sdp-released", "model.dim=4", "model.optimization.epochs=1", *overrides)
+    record = execute(run)
+    assert record.deviations == {"variant": "released", **SDP_DEVIATIONS}
+    assert ", variant=released, distance=absolute, " in describe_result(record, run.folder)
+
+
+def test_deviations_are_written_as_on_the_command_line() -> None:
+    assert format_deviations({"ties": "argsort", "order": "file"}) == "ties=argsort, order=file"

@@ -1,0 +1,60 @@
+"""Runs: what makes a run another one, and what it fills in from its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sdmr.experiments.core import run as run_module
+from sdmr.experiments.core.execute import execute
+from tests.experiments.conftest import SMALL, run_of
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["seed=1", "split_seed=1", "test=false", "model.dim=9", "dataset.iterative=true", "model.optimization.epochs=4"],
+)
+def test_key_changes_with_a_setting_that_changes_results(
+    change: str, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    plain = ("model=mf-bpr", *overrides, *SMALL)
+    assert run_of(tmp_path, *plain, change).folder != run_of(tmp_path, *plain).folder
+
+
+def test_key_does_not_change_with_threads_force_and_folder(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    plain = ("model=mf-bpr", *overrides, *SMALL)
+    assert run_of(tmp_path, *plain, "threads=2", "force=true", "runs=x").folder == run_of(tmp_path, *plain).folder
+
+
+def test_key_changes_with_the_content_of_a_file(tmp_path: Path, data: Path, overrides: tuple[str, ...]) -> None:
+    copy = tmp_path / "copy.csv"
+    copy.write_text(data.read_text())
+    there = ("model=popularity", "dataset=csv", f"dataset.path={copy}", "dataset.time=time")
+    before = run_of(tmp_path, *there)
+    assert before.data == run_of(tmp_path, "model=popularity", *overrides).data
+    copy.write_text(data.read_text() + "0,139,99\n7,139,99\n")
+    run_module._load_task.cache_clear()  # which is for one process, where no data changes
+    assert run_of(tmp_path, *there).folder != before.folder
+
+
+def test_context_length_is_the_longest_basket_or_five_of_a_history(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    rows = [f"{user},{5 * user + place},b" for user in range(30) for place in range(9 if user == 7 else 5)]
+    path = tmp_path / "baskets.csv"
+    path.write_text("\n".join(["user,item,basket", *rows]) + "\n")
+    baskets = ("dataset=csv", f"dataset.path={path}", "dataset.basket=basket")
+    for given, length in ((baskets, 7), (overrides, 5), ((*baskets, "context_length=2"), 2)):  # 7: 9 less two held out
+        model = run_of(tmp_path, "model=sdmr", *given).config["model"]
+        assert model["sdm"]["context_length"] == length
+        assert execute(run_of(tmp_path, "model=prme-s", *given, *SMALL, "epochs=1")).best_epoch == 1
+        assert run_of(tmp_path, "model=prme", *given).config["model"]["context_length"] == 1
+
+
+@pytest.mark.parametrize("change", ["select_on=test", "candidates=all", "tie_policy=argsort-target-last"])
+def test_search_run_refuses_a_protocol_that_ranks_test_items(
+    change: str, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    with pytest.raises(ValueError, match="never ranks the test items"):
+        run_of(tmp_path, "model=mf-bpr", *overrides, "test=false", f"protocol.{change}")
