@@ -11,13 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-<<<<<<< HEAD
-from sdmr.experiments.configs import compose_run
-from sdmr.experiments.execute import execute, make_run
-from sdmr.harness.training.optimizer import OptimizationConfig
-
-CHECKOUT = Path(__file__).parents[2]
-=======
 from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.execute import execute
@@ -28,7 +21,6 @@ from sdmr.experiments.core.run import compose_run
 from sdmr.harness.training.optimizer import OptimizationConfig
 
 CHECKOUT = Path(execute_module.__file__).parents[2]
->>>>>>> coretests
 MODULE = '''
 import numpy as np
 from torch import Tensor
@@ -242,8 +234,6 @@ def test_installed_package_needs_no_checkout(data: list[str], tmp_path: Path) ->
     subprocess.run(pip, check=True)
     shutil.rmtree(clone)
     run_elsewhere(installed, tmp_path, data)
-<<<<<<< HEAD
-=======
 
 
 # --- planned runs ---
@@ -268,4 +258,3 @@ def test_import_error_and_refused_value_are_usage_errors(module: Path, data: lis
     (module / "own_strict.py").write_text(STRICT)
     with pytest.raises(UsageError, match=r"^own_strict\.Net: width must be at most 5$"):
         execute(compose_run(["model=own_strict.Net", "model.width=9", *data], tmp_path))
->>>>>>> coretests
