@@ -1,7 +1,7 @@
 """Run commands of one checkout, each in a process forked from one that has the imports they share.
 
 A command is `python -m MODULE ARGUMENTS`. To import PyTorch, pandas and Hydra takes ten times as long as a tiny run.
-Jobs come as lines of JSON on standard input, {"module", "arguments", "environment", "out", "errors", "until",
+Commands come as lines of JSON on standard input, {"module", "arguments", "environment", "out", "errors", "until",
 "seconds"}. The answer to each is a line, {"code": exit status}. `out` and `errors` are files for what the command
 prints. `until` is a pattern of paths or null: the command is killed (SIGKILL, code −9) as soon as a file matches it.
 """
@@ -24,24 +24,24 @@ def main() -> int:
         importlib.import_module(module)
     print(json.dumps({"imported": {name: sys.modules[name].__file__ for name in sys.argv[1:]}}), flush=True)
     for line in sys.stdin:
-        job = json.loads(line)
+        command = json.loads(line)
         child = os.fork()
         if child == 0:
-            _run_job(job)
-        print(json.dumps({"code": _wait(child, job["until"], job["seconds"])}), flush=True)
+            _run_command(command)
+        print(json.dumps({"code": _wait(child, command["until"], command["seconds"])}), flush=True)
     return 0
 
 
-def _run_job(job: dict[str, Any]) -> None:
+def _run_command(command: dict[str, Any]) -> None:
     """Run the command in this process, and exit with its status."""
-    for descriptor, path in ((0, os.devnull), (1, job["out"]), (2, job["errors"])):
+    for descriptor, path in ((0, os.devnull), (1, command["out"]), (2, command["errors"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), descriptor)
-    os.environ.update(job["environment"])
-    sys.modules.pop(job["module"], None)  # python -m runs a module that has not been imported
-    sys.argv = [job["module"], *job["arguments"]]
+    os.environ.update(command["environment"])
+    sys.modules.pop(command["module"], None)  # python -m runs a module that has not been imported
+    sys.argv = [command["module"], *command["arguments"]]
     code = 1
     try:
-        runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
+        runpy.run_module(command["module"], run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as exit_:
         if isinstance(exit_.code, str):
