@@ -188,7 +188,7 @@ def test_default_is_accepted_whatever_its_annotation(
     ("override", "message"),
     [
         ("model.width=x", "model.width=x: must be a valid integer"),
-        ("model.spaces=true", "model.spaces=True: must be 1 or 2"),
+        ("model.spaces=true", "model.spaces=True: must be a number"),
         ("model.name=3", "model.name=3: must be a valid string"),
         ("model.dim=2.5", "model.dim=2.5: must be a valid integer"),
     ],
