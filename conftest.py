@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,3 +22,18 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if a test has imported a folder of the checkout without its package `sdmr`."""
+    if names := find_top_level_modules():
+        print(f"\nimported without the package sdmr: {', '.join(names)}", file=sys.stderr)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def find_top_level_modules() -> list[str]:
+    """Return the folders of this checkout that are imported as packages of their own."""
+    checkout = Path(__file__).parent
+    modules = {name: sys.modules.get(name) for name in ("datasets", "harness", "models", "baselines", "experiments")}
+    files = {name: getattr(module, "__file__", None) or "" for name, module in modules.items()}
+    return [name for name, file in files.items() if file and Path(file).resolve().is_relative_to(checkout)]

@@ -273,11 +273,13 @@ def _check_arguments(config: Mapping[str, Any], path: str) -> None:
         if name not in config or is_open or is_default or parameter.annotation is parameter.empty:
             continue
         try:
-            TypeAdapter(parameter.annotation).validate_json(json.dumps(value), strict=True)
+            checked = TypeAdapter(parameter.annotation).validate_json(json.dumps(value), strict=True)
         except PydanticSchemaGenerationError:  # a type of the user's own, which only its class can check
             continue
         except ValidationError as error:
             raise ConfigError(explain_validation_error(error, f"{path}.{name}")) from error
+        if isinstance(value, bool) and not isinstance(checked, bool):  # Literal[0, 1] takes it for a number
+            raise ConfigError(f"{path}.{name}={value}: must be a number, not true or false")
 
 
 def describe_arguments(names: Sequence[str] = ()) -> str:

@@ -62,8 +62,10 @@ def import_class(target: str) -> type:
     module, _, name = target.rpartition(".")
     if not module:
         raise UsageError(f"model={target}: there is no model of this name; there are {', '.join(NAMED_MODELS)}")
-    if _lacks_package_name(module):
-        raise UsageError(f"model={target}: no such class; the class of this suite is sdmr.{target}")
+    top = module.partition(".")[0]
+    if top in LAYERS and _is_hidden(top):
+        hint = f"; the class of this suite is sdmr.{target}" if _is_module(f"sdmr.{module}") else ""
+        raise UsageError(f"model={target}: no such class can be imported{hint}")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -90,10 +92,14 @@ def check_recommender(target: str, cls: type) -> None:
             raise UsageError(f"{expected}, and has {name}{inspect.signature(method)}") from error
 
 
-def _lacks_package_name(module: str) -> bool:
-    """Return whether the name is that of a module of this suite without `sdmr.`, not one of the user's."""
-    top = module.split(".")[0]
-    if top not in LAYERS or find_spec(f"sdmr.{top}") is None or find_spec(f"sdmr.{module}") is None:
-        return False
+def _is_hidden(top: str) -> bool:
+    """Return whether a name of one of the suite's folders is that of no package, or of the folder in the checkout."""
     spec = find_spec(top)
     return spec is None or (spec.origin is not None and Path(spec.origin).is_relative_to(CHECKOUT))
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # nor is its parent
+        return False

@@ -21,10 +21,10 @@ CHECKOUT = Path(__file__).parents[2]
 
 def needs(module: str) -> pytest.MarkDecorator:
     try:
-        is_there = find_spec(module) is not None
+        is_installed = find_spec(module) is not None
     except ModuleNotFoundError:  # not even the package that it is in
-        is_there = False
-    return pytest.mark.skipif(not is_there, reason=f"{module} is not installed")
+        is_installed = False
+    return pytest.mark.skipif(not is_installed, reason=f"{module} is not installed")
 
 
 def multirun(folder: Path, *launcher: str) -> subprocess.CompletedProcess[str]:
@@ -54,7 +54,7 @@ def multirun(folder: Path, *launcher: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def two_are_made_and_one_has_failed(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
+def check_two_runs_and_one_failure(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
     runs = folder / "runs" / "csv"
     rates = [
         json.loads(path.read_text())["config"]["model"]["optimization"]["learning_rate"]
@@ -66,27 +66,27 @@ def two_are_made_and_one_has_failed(folder: Path, done: subprocess.CompletedProc
 
 
 @needs("hydra_plugins.hydra_joblib_launcher")
-def test_joblib(tmp_path: Path) -> None:
+def test_joblib_launcher_makes_runs_and_reports_the_failed_one(tmp_path: Path) -> None:
     done = multirun(tmp_path, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    two_are_made_and_one_has_failed(tmp_path, done)
+    check_two_runs_and_one_failure(tmp_path, done)
 
 
 @needs("hydra_plugins.hydra_submitit_launcher")
-def test_submitit_by_its_local_executor(tmp_path: Path) -> None:
+def test_submitit_launcher_makes_runs_by_its_local_executor(tmp_path: Path) -> None:
     done = multirun(tmp_path, "hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10")
-    two_are_made_and_one_has_failed(tmp_path, done)
+    check_two_runs_and_one_failure(tmp_path, done)
 
 
 @needs("hydra_plugins.hydra_ray_launcher")
-def test_ray_on_a_head_on_loopback(tmp_path: Path) -> None:
+def test_ray_launcher_makes_runs_on_a_head_on_loopback(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     start = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2"]
-    where = ["--node-ip-address=127.0.0.1", f"--port={address.rpartition(':')[2]}", "--include-dashboard=false"]
+    addresses = ["--node-ip-address=127.0.0.1", f"--port={address.rpartition(':')[2]}", "--include-dashboard=false"]
     with (tmp_path / "log").open("w") as log:
         head = subprocess.Popen(
-            [*start, *where, "--disable-usage-stats"], stdout=log, stderr=log, start_new_session=True
+            [*start, *addresses, "--disable-usage-stats"], stdout=log, stderr=log, start_new_session=True
         )
         try:
             deadline = time.monotonic() + 300
@@ -94,11 +94,11 @@ def test_ray_on_a_head_on_loopback(tmp_path: Path) -> None:
                 assert head.poll() is None, (tmp_path / "log").read_text()
                 assert time.monotonic() < deadline
                 time.sleep(0.5)
-            of_head = (
+            options = (
                 f"hydra.launcher.ray.init.address={address}",
                 "+hydra.launcher.ray.init.object_store_memory=null",
             )
-            two_are_made_and_one_has_failed(tmp_path, multirun(tmp_path, "hydra/launcher=ray", *of_head))
+            check_two_runs_and_one_failure(tmp_path, multirun(tmp_path, "hydra/launcher=ray", *options))
         finally:
             os.killpg(head.pid, signal.SIGKILL)
             head.wait()

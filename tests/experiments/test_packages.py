@@ -53,19 +53,19 @@ def project(tmp_path: Path) -> Path:
 DATA = ("dataset=csv", "dataset.path=small.csv", "dataset.time=time")
 
 
-def test_a_project_with_folders_of_the_same_names_runs_its_own_model(project: Path) -> None:
+def test_project_with_folders_of_the_same_names_runs_its_own_model(project: Path) -> None:
     done = run_python(project, "-m", "sdmr.experiments.run", "model._target_=models.my.Net", *DATA)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("models.my.Net on csv, test: hit@10 ")
 
 
-def test_a_project_with_folders_of_the_same_names_runs_a_model_of_the_suite(project: Path) -> None:
+def test_project_with_folders_of_the_same_names_runs_a_model_of_the_suite(project: Path) -> None:
     done = run_python(project, "-m", "sdmr.experiments.run", "model=mf-bpr", "epochs=1", *DATA)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("sdmr.baselines.mf_bpr.MFBPR on csv, test: hit@10 ")
 
 
-def test_a_second_checkout_as_current_folder_does_not_mix_with_the_installed_one(tmp_path: Path) -> None:
+def test_second_checkout_as_current_folder_does_not_mix_with_the_installed_one(tmp_path: Path) -> None:
     for name in FOLDERS:
         shutil.copytree(CHECKOUT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     program = "import sys, sdmr.experiments.run; print(*(m.__file__ for n, m in sys.modules.items() if 'sdmr.' in n))"
@@ -75,9 +75,9 @@ def test_a_second_checkout_as_current_folder_does_not_mix_with_the_installed_one
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "sweep", "status", "tables.accuracy", "tables.statistics", "export", "score", "bench"]
+    "command", ["audit", "bench", "export", "figure", "publish", "run", "score", "status", "sweep", "table"]
 )
-def test_a_command_started_in_the_checkout_leaves_no_folder_of_it_as_a_package(command: str) -> None:
+def test_command_in_the_checkout_leaves_no_folder_of_it_as_a_package(command: str) -> None:
     program = (
         f"import sdmr.experiments.{command}, sys; print([n for n in {FOLDERS!r} if n in sys.modules], sys.path[-1])"
     )
@@ -85,7 +85,7 @@ def test_a_command_started_in_the_checkout_leaves_no_folder_of_it_as_a_package(c
     assert done.stdout == f"[] {CHECKOUT}\n", done.stderr
 
 
-def test_the_current_folder_comes_first_on_the_path_where_it_is_not_the_checkout(project: Path) -> None:
+def test_current_folder_is_first_on_the_path_where_it_is_not_the_checkout(project: Path) -> None:
     done = run_python(project, "-c", "import sys, sdmr.experiments; print(sys.path[0] or 'here')")
     assert done.stdout.strip() in ("here", str(project))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +43,48 @@ def sdmr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         return Answer(status, *capsys.readouterr())
 
     return run
+
+
+OWN_MODEL = '''
+"""A model from outside the checkout. It notes in its folder that a process is here, and that one has fitted it."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+(HERE / f"here-{os.getpid()}").touch()
+
+
+class Nearest:
+    def __init__(self, weight=1.0, wait_for=1):
+        self.weight, self.wait_for = weight, wait_for
+
+    def fit(self, training):
+        if self.weight < 0:
+            raise ArithmeticError("a weight below 0")
+        (HERE / f"fitted-{os.getpid()}").touch()
+        deadline = time.monotonic() + 120
+        while len(list(HERE.glob("here-*"))) < self.wait_for and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+
+    def score(self, users, contexts, candidates):
+        assert contexts.shape[1] == 20
+        return -self.weight * np.abs(candidates - users[:, None]).astype(np.float64)
+'''
+
+
+OWN = ("model._target_=own_nearest.Nearest",)
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "own_nearest.py").write_text(OWN_MODEL)
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    sys.modules.pop("own_nearest", None)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Optional
 
@@ -19,9 +17,8 @@ from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
 from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core.execute import execute
-from sdmr.experiments.core.parallel import Outcome, run_all
 from tests.experiments.conftest import SMALL, ranks_of, run_of
-from tests.experiments.core.conftest import Sdmr
+from tests.experiments.core.conftest import OWN, OWN_MODEL, Sdmr
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -73,50 +70,6 @@ def test_part_setting_of_another_type_is_an_error(override: str, tmp_path: Path,
 
 # --- a model of one's own, and several runs side by side ---
 
-OWN_MODEL = '''
-"""A model from outside the checkout. It notes in its folder that a process is here, and that one has fitted it."""
-
-import os
-import time
-from pathlib import Path
-
-import numpy as np
-
-HERE = Path(__file__).parent
-(HERE / f"here-{os.getpid()}").touch()
-
-
-class Nearest:
-    def __init__(self, weight=1.0, wait_for=1):
-        self.weight, self.wait_for = weight, wait_for
-
-    def fit(self, training):
-        if self.weight < 0:
-            raise ArithmeticError("a weight below 0")
-        (HERE / f"fitted-{os.getpid()}").touch()
-        deadline = time.monotonic() + 120
-        while len(list(HERE.glob("here-*"))) < self.wait_for and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.1)
-
-    def score(self, users, contexts, candidates):
-        assert contexts.shape[1] == 20
-        return -self.weight * np.abs(candidates - users[:, None]).astype(np.float64)
-'''
-
-
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    folder = tmp_path / "own"
-    folder.mkdir()
-    (folder / "own_nearest.py").write_text(OWN_MODEL)
-    monkeypatch.syspath_prepend(folder)
-    yield folder
-    sys.modules.pop("own_nearest", None)
-
-
-OWN = ("model._target_=own_nearest.Nearest",)
-
 
 def test_users_class_runs_like_any_model(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
     run = run_of(tmp_path, *OWN, "model.weight=2.0", *overrides)
@@ -131,29 +84,6 @@ def test_users_class_runs_like_any_model(own: Path, tmp_path: Path, overrides: t
     target = np.abs(task.test.targets - task.test.users)[:, None]
     np.testing.assert_array_equal(ranks_of(run.folder)["above"], (distance < target).sum(axis=1))
     np.testing.assert_array_equal(ranks_of(run.folder)["tied"], (distance == target).sum(axis=1) - 1)
-
-
-@pytest.fixture
-def outcomes(own: Path, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
-    """Of two jobs that want the same run, and one that fails, side by side."""
-    names = ("TQDM_DISABLE", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
-    for name in names:
-        monkeypatch.setenv(name, "1")  # and undone at the end, since `run_all` sets them for good
-    same = (*OWN, "model.wait_for=3", *overrides)
-    failing = (*OWN, "model.weight=-1.0", *overrides)
-    return list(run_all([same, failing, same], tmp_path / "runs", workers=3))
-
-
-def test_one_run_that_two_processes_ask_for_is_made_once(outcomes: list[Outcome], own: Path, tmp_path: Path) -> None:
-    """The run that two processes want is made once, for both; the one that fails is an outcome and stops no other."""
-    assert len(list(own.glob("here-*"))) == 3
-    assert len(list(own.glob("fitted-*"))) == 1
-    failed = [outcome for outcome in outcomes if outcome.record is None]
-    assert [outcome.error for outcome in failed] == ["ArithmeticError: a weight below 0"]
-    assert "model.weight=-1.0" in failed[0].overrides
-    first, second = (outcome.record for outcome in outcomes if outcome.record is not None)
-    assert first == second
-    assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
 
 
 class Loose:
@@ -188,7 +118,7 @@ def test_default_is_accepted_whatever_its_annotation(
     ("override", "message"),
     [
         ("model.width=x", "model.width=x: must be a valid integer"),
-        ("model.spaces=true", "model.spaces=True: must be 1 or 2"),
+        ("model.spaces=true", "model.spaces=True: must be a number"),
         ("model.name=3", "model.name=3: must be a valid string"),
         ("model.dim=2.5", "model.dim=2.5: must be a valid integer"),
     ],
@@ -253,37 +183,6 @@ def test_interrupt_that_arrives_as_another_error_is_one_line_and_exit_130(
     assert run.failure is None
 
 
-class Deadly:
-    """A model whose fit ends the process, as the kernel does when memory is out, or a person by Ctrl-C."""
-
-    context_length = 0
-
-    def __init__(self, number: int = signal.SIGKILL) -> None:
-        self.number = number
-
-    def fit(self, training: Training) -> None:
-        os.kill(os.getpid(), self.number)
-
-    def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> IntArray:
-        raise AssertionError
-
-
-def test_killed_process_is_a_failure_and_stops_no_other_run(tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    deadly = (f"model._target_={__name__}.Deadly", *overrides)
-    outcomes = {o.overrides: o for o in run_all([deadly, ("model=popularity", *overrides)], tmp_path, workers=1)}
-    assert outcomes[deadly].record is None
-    assert "killed by signal 9" in outcomes[deadly].error
-    assert run_of(tmp_path, *deadly).failure == outcomes[deadly].error
-    assert outcomes["model=popularity", *overrides].record is not None
-
-
-def test_interrupted_run_has_not_failed(tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    interrupted = (f"model._target_={__name__}.Deadly", f"model.number={int(signal.SIGINT)}", *overrides)
-    (outcome,) = run_all([interrupted], tmp_path, workers=1)
-    assert "killed by signal 2" in outcome.error
-    assert run_of(tmp_path, *interrupted).failure is None
-
-
 def test_failure_is_kept_until_the_run_succeeds(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
     failing = run_of(tmp_path, *OWN, "model.weight=-1.0", *overrides)
     with pytest.raises(ArithmeticError):
@@ -328,12 +227,3 @@ def test_missing_data_of_a_job_stop_no_other_job_of_a_multirun(tmp_path: Path, d
     assert "FAILED model=popularity dataset=csv" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot hold a process to some cores")
-def test_default_workers_are_the_cores_of_this_process() -> None:
-    program = (
-        "import os; os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]); "
-        "from sdmr.experiments.core.options import CORES; print(CORES)"
-    )
-    assert subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True).stdout == "1\n"

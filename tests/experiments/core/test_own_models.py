@@ -182,7 +182,7 @@ def test_unknown_argument_is_an_error_that_lists_the_arguments(override: str, me
     ],
 )
 def test_class_that_is_no_recommender_is_an_error_that_names_the_method(name: str, message: str) -> None:
-    with pytest.raises(ValueError, match=rf"^model=own_models\.{name}: .*{message}"):
+    with pytest.raises(ValueError, match=rf"(?s)^model=own_models\.{name}: .*{message}"):
         compose_config([f"model._target_=own_models.{name}"])
 
 

@@ -1,0 +1,180 @@
+"""The command line: help, version, mistakes in one line with their exit status, and the import path."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.config import RunSettings
+from sdmr.experiments.core.old_words import OLD_WORDS
+from tests.experiments.core.conftest import Sdmr
+
+COMMANDS = ["audit", "bench", "export", "figure", "publish", "run", "score", "status", "sweep", "table"]
+FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def run_python(folder: Path, program: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_help_lists_the_commands_without_importing_torch(tmp_path: Path) -> None:
+    program = "import sys; from sdmr.experiments.core.cli import main; main(['--help']); print('torch' in sys.modules)"
+    *lines, is_imported = run_python(tmp_path, program)
+    assert is_imported == "False"
+    assert [line.split()[0] for line in lines if line.startswith("  ")] == COMMANDS == cli.list_commands()
+
+
+def test_version_is_printed(sdmr: Sdmr) -> None:
+    assert sdmr("--version").out.startswith("sdmr 0.")
+
+
+def test_no_arguments_print_the_help(sdmr: Sdmr) -> None:
+    assert sdmr().out == sdmr("--help").out == sdmr("-h").out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_names_its_options_with_defaults_and_meanings(command: str, sdmr: Sdmr) -> None:
+    answer = sdmr(command, "--help")
+    assert (answer.status, answer.err) == (0, "")
+    options = answer.out.rpartition("\noptions:\n")[2].partition("\n\n")[0].splitlines()
+    assert options
+    assert all(len(line[2:].split(None, 1)) == 2 for line in options), options
+
+
+def test_help_of_run_lists_every_setting_and_the_arguments_of_a_model(sdmr: Sdmr) -> None:
+    out = sdmr("run", "--help", "model=sdm").out
+    for name, field in RunSettings.model_fields.items():
+        assert f"\n  {name}=" in out
+        assert str(field.description) in out
+    for line in ("  dataset=NAME: csv, ", "  model=NAME: popularity, ", "  settings=default", "  protocol.ties"):
+        assert (f"\n{line}" in out) == (line != "  protocol.ties")
+    assert "\n  model.hops=3\n" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("runn model=sdm", "sdmr runn: no such command; there are audit, bench, "),
+        ("run", "sdmr run: model=... is missing; there are popularity, "),
+        ("run model=sdm epoch=3", "sdmr run: epoch: there is no such setting"),
+        ("run model=sdm +epoch=3", "sdmr run: epoch: there is no such setting"),
+        ("run model=sdm ++model.hop=3", "sdmr run: model.hop: sdmr.models.sdm.SDM has no argument 'hop'; its"),
+        ("run model=sdm seed=x", "sdmr run: seed=x: must be a valid integer"),
+        ("run model=sdm seed=1 seed=2", "sdmr run: seed=2: seed is given twice"),
+        ("run model=sdm seed=1 +seed=2", "sdmr run: +seed=2: seed is given twice"),
+        ("run model=sdm -x", "sdmr run: -x: there is no such flag; there are -m, "),
+        ("run model=sdm --cfg", "sdmr run: --cfg : expected one of job, hydra, all"),
+        ("run model=sdm --cfg jb", "sdmr run: --cfg jb: expected one of job, hydra, all"),
+        ("run sdm", "sdmr run: sdm: expected key=value"),
+        ("run model=sdm =3", "sdmr run: =3: expected key=value"),
+        ("run model=sdm model.hops=[1", "sdmr run: no viable alternative at input"),
+        ("run model=sdn", "sdmr run: model=sdn: there is none of this name; there are caser, "),
+        ("run --help model=sdn", "sdmr run: model=sdn: there is no model of this name; there are popularity, "),
+        ("run model=3", "sdmr run: Config group override must be a string"),
+        ("run model=sdm,sdp", "sdmr run: Ambiguous value for argument 'model=sdm,sdp'"),
+        ("run -m model=sdm,sdp hydra/launcher=nowhere", "sdmr run: hydra/launcher=nowhere: there is none of this"),
+        ("run -m model=sdm model.hops=2,x", "sdmr run: model.hops=x: must be a valid integer"),
+        ("run model=sdm dataset=netflix-sample settings=tuned", "sdmr run: sdm on netflix-sample has no tuned set"),
+        ("run --cfg job", "sdmr run: model=... is missing"),
+        (
+            "run model=models.sdm.SDM",
+            "sdmr run: model=models.sdm.SDM: no such class can be imported; the class",
+        ),
+        ("table nummer=3", "sdmr table: "),
+        ("table -x", "sdmr table: -x: expected key=value"),
+        ("table models=sdm,sdp", "sdmr table: models=sdm,sdp: expected one value; a list is written models=[sdm,sdp]"),
+    ],
+)
+def test_mistake_is_one_line_and_exit_2(arguments: str, message: str, sdmr: Sdmr) -> None:
+    answer = sdmr(*arguments.split())
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.error.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "new"),
+    [
+        ("run model=sdm model.optimisation.epochs=3", "optimization"),
+        ("run model=sdm model.optimization.regularisation=3", "regularization"),
+        ("run model=sdm protocol.ties=expected", "tie_policy"),
+        ("run model=sdm protocol.dev_item=random", "validation_item"),
+        ("run model=sdm protocol.last_tie=file", "equal_times"),
+        ("run model=sdm protocol.select_on=dev", "select_on=validation"),
+        ("run model=sdm dataset=epinions dataset.least=3", "min_count"),
+        ("run model=sdm dataset=epinions dataset.iterated=true", "iterative"),
+        ("run model=sdm dataset=ta-feng dataset.smallest=3", "min_basket"),
+        ("run model=sdm model.variant=released", "model=sdm-released"),
+        ("run model=sdm development_instances=9", "validation_instances"),
+        ("run model=sdm settings=chosen", "settings=tuned"),
+        ("run model=sdm settings=plain", "settings=default"),
+        ("run model=item-knn model.neighbours=9", "neighbors"),
+        ("table settings=chosen", "settings=tuned"),
+        ("sweep model=sdm search=carried", "search=transferred"),
+    ],
+)
+def test_old_word_is_answered_by_one_line_that_names_the_new_one(arguments: str, new: str, sdmr: Sdmr) -> None:
+    answer = sdmr(*arguments.split())
+    assert answer.status == 2
+    assert f" is now {new}" in answer.error or f"or {new}" in answer.error or f", {new}" in answer.error
+    assert not set(OLD_WORDS) & set(OLD_WORDS.values())
+
+
+def test_hydra_launcher_is_named_in_full_in_an_error(sdmr: Sdmr) -> None:
+    assert "there are basic" in sdmr("run", "-m", "model=sdm", "hydra/launcher=nowhere").error
+
+
+def test_missing_data_are_one_line_and_exit_1(sdmr: Sdmr, tmp_path: Path) -> None:
+    answer = sdmr("run", "model=popularity", "dataset=csv", f"dataset.path={tmp_path}/nowhere.csv")
+    assert answer.status == 1
+    assert "nowhere.csv cannot be read" in answer.error
+
+
+def test_interrupt_is_one_line_and_exit_130(sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sdmr.experiments.run.compose_config", interrupt)
+    answer = sdmr("run", "model=sdm")
+    assert (answer.status, answer.error.partition(";")[0]) == (130, "interrupted")
+
+
+def test_cfg_job_prints_every_setting_resolved(sdmr: Sdmr) -> None:
+    answer = sdmr("run", "model=sdm", "settings=tuned", "epochs=7", "--cfg", "job")
+    assert answer.status == 0
+    assert "${" not in answer.out
+    for line in (
+        "seed: 0",
+        "  hops: 2",
+        "    epochs: 7",
+        "    regularization: 0.01",
+        "  search: staged",
+        "  tie_policy:",
+    ):
+        assert f"\n{line}" in f"\n{answer.out}"
+
+
+def test_multirun_makes_every_combination(sdmr: Sdmr, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    sweep = ("model=popularity,item-knn", "split_seed=0,1")
+    answer = sdmr("run", "-m", *sweep, *overrides, f"runs={tmp_path}")
+    assert answer.status == 0, answer.err
+    assert answer.out.count("on csv, test") == 4
+    assert len(list(tmp_path.glob("csv/*/record.json"))) == 4
+
+
+@pytest.mark.parametrize("start", ["from sdmr.experiments.core.cli import main; main(['status'])", "MODULE"])
+def test_current_folder_is_first_on_the_import_path_and_the_checkout_last(start: str, tmp_path: Path) -> None:
+    checkout = cli.COMMANDS_FOLDER.parent.resolve()
+    module = "import runpy; sys.argv = ['x']\ntry: runpy.run_module('sdmr.experiments.run', run_name='__main__')\n"
+    program = f"import sys\n{module}except SystemExit: pass" if start == "MODULE" else f"import sys; {start}"
+    program += f"\nprint(sys.path[0], [name for name in {FOLDERS!r} if name in sys.modules], sys.path[-1], sep='|')"
+    first, modules, _ = run_python(tmp_path, program)[-1].split("|")
+    assert (first, modules) == (str(tmp_path), "[]")
+    first, modules, last = run_python(checkout, program)[-1].split("|")
+    assert (modules, last) == ("[]", str(checkout))
+    assert first not in ("", str(checkout))

@@ -1,0 +1,84 @@
+"""Runs side by side: one process each, whose failure or death stops no other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.task import Training
+from sdmr.experiments.core import execute as execute_module
+from sdmr.experiments.core.parallel import Outcome, run_all
+from tests.experiments.conftest import run_of
+from tests.experiments.core.conftest import OWN
+
+CHECKOUT = Path(execute_module.__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.fixture
+def outcomes(own: Path, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
+    """Of two jobs that want the same run, and one that fails, side by side."""
+    names = ("TQDM_DISABLE", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+    for name in names:
+        monkeypatch.setenv(name, "1")  # and undone at the end, since `run_all` sets them for good
+    same = (*OWN, "model.wait_for=3", *overrides)
+    failing = (*OWN, "model.weight=-1.0", *overrides)
+    return list(run_all([same, failing, same], tmp_path / "runs", workers=3))
+
+
+def test_one_run_that_two_processes_ask_for_is_made_once(outcomes: list[Outcome], own: Path, tmp_path: Path) -> None:
+    """The run that two processes want is made once, for both; the one that fails is an outcome and stops no other."""
+    assert len(list(own.glob("here-*"))) == 3
+    assert len(list(own.glob("fitted-*"))) == 1
+    failed = [outcome for outcome in outcomes if outcome.record is None]
+    assert [outcome.error for outcome in failed] == ["ArithmeticError: a weight below 0"]
+    assert "model.weight=-1.0" in failed[0].overrides
+    first, second = (outcome.record for outcome in outcomes if outcome.record is not None)
+    assert first == second
+    assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
+
+
+class Deadly:
+    """A model whose fit ends the process, as the kernel does when memory is out, or a person by Ctrl-C."""
+
+    context_length = 0
+
+    def __init__(self, number: int = signal.SIGKILL) -> None:
+        self.number = number
+
+    def fit(self, training: Training) -> None:
+        os.kill(os.getpid(), self.number)
+
+    def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> IntArray:
+        raise AssertionError
+
+
+def test_killed_process_is_a_failure_and_stops_no_other_run(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    deadly = (f"model._target_={__name__}.Deadly", *overrides)
+    outcomes = {o.overrides: o for o in run_all([deadly, ("model=popularity", *overrides)], tmp_path, workers=1)}
+    assert outcomes[deadly].record is None
+    assert "killed by signal 9" in outcomes[deadly].error
+    assert run_of(tmp_path, *deadly).failure == outcomes[deadly].error
+    assert outcomes["model=popularity", *overrides].record is not None
+
+
+def test_interrupted_run_has_not_failed(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    interrupted = (f"model._target_={__name__}.Deadly", f"model.number={int(signal.SIGINT)}", *overrides)
+    (outcome,) = run_all([interrupted], tmp_path, workers=1)
+    assert "killed by signal 2" in outcome.error
+    assert run_of(tmp_path, *interrupted).failure is None
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot hold a process to some cores")
+def test_default_workers_are_the_cores_of_this_process() -> None:
+    program = (
+        "import os; os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]); "
+        "from sdmr.experiments.core.options import CORES; print(CORES)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True).stdout == "1\n"

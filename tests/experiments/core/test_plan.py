@@ -1,0 +1,92 @@
+"""Planned runs: which are planned, which are found, and which are made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sdmr.experiments.core.execute import execute
+from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.plan import (
+    PlannedRun,
+    check_overrides,
+    estimate_time,
+    find_or_train,
+    is_stochastic,
+    plan_runs,
+    read_tie_policy,
+)
+from sdmr.experiments.core.run import compose_run
+from sdmr.experiments.core.store import publish_run
+from tests.experiments.conftest import run_of
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def plan_popularity(overrides: tuple[str, ...], published: Path | None = None) -> PlannedRun:
+    return PlannedRun("popularity", "csv", settings=overrides[1:], published=published)
+
+
+def test_models_that_draw_get_every_seed_and_others_one() -> None:
+    planned = plan_runs(["popularity", "mf-bpr"], ["ml-100k"], 2)
+    assert [(run.model, run.seed) for run in planned] == [("popularity", 0), ("mf-bpr", 0), ("mf-bpr", 1)]
+    assert (is_stochastic("slim"), is_stochastic("sdm")) == (False, True)
+
+
+def test_model_without_tuned_settings_is_left_out_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    planned = plan_runs(["popularity", "slim"], ["ta-feng"], 1, "tuned")
+    assert [run.overrides for run in planned] == [("model=popularity", "dataset=ta-feng", "seed=0", "settings=tuned")]
+    assert capsys.readouterr().out.startswith("SLIM on ta-feng is left out: ")
+
+
+@pytest.mark.parametrize("override", ["model=sdm", "+seed=3", "threads=2", "force=true", "hydra/launcher=joblib"])
+def test_override_that_a_command_fixes_or_ignores_is_refused(override: str) -> None:
+    with pytest.raises(UsageError, match=override.lstrip("+").partition("=")[0]):
+        check_overrides([override])
+
+
+def test_tie_policy_is_read_from_the_overrides() -> None:
+    assert read_tie_policy(["epochs=2", "+protocol.tie_policy=optimistic"]) == "optimistic"
+    assert read_tie_policy([]) == "expected"
+
+
+def test_missing_run_is_made_and_a_finished_one_is_found(
+    tmp_path: Path, overrides: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned = plan_popularity(overrides)
+    assert find_or_train([planned], tmp_path, 1, train=False).runs == {}
+    findings = find_or_train([planned, planned], tmp_path, 1)
+    assert findings.runs[planned].folder == run_of(tmp_path, "model=popularity", *overrides).folder
+    assert "0 cached, 1 to run, 1 workers" in capsys.readouterr().out
+    find_or_train([planned], tmp_path, 1)
+    assert "1 cached, 0 to run" in capsys.readouterr().out
+
+
+def test_published_record_stands_in_for_a_missing_run(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path / "first", "model=popularity", *overrides)
+    record = execute(run)
+    folder = tmp_path / "records" / "popularity-0"
+    publish_run(run, folder)
+    planned = plan_popularity(overrides, folder)
+    found = find_or_train([planned], tmp_path / "second", 1, train=False).runs[planned]
+    assert (found.is_published, found.folder, found.record) == (True, folder, record)
+    assert find_or_train([planned], tmp_path / "second", 1, train=False, use_published=False).runs == {}
+    assert "no estimate" not in estimate_time([planned], 1)
+    assert "no estimate for 1 of them" in estimate_time([plan_popularity(overrides)], 1)
+
+
+def test_failed_run_and_missing_data_are_reported_once_with_their_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = (f"dataset.path={tmp_path}/nowhere.csv",)
+    planned = [PlannedRun(model, "csv", settings=settings) for model in ("popularity", "item-knn")]
+    findings = find_or_train(planned, tmp_path, 1)
+    assert (findings.runs, set(findings.failures)) == ({}, set(planned))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("FAILED csv: ")
+
+
+def test_planned_run_is_written_as_the_command_line_that_makes_it(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    planned = plan_popularity(overrides)
+    assert compose_run(str(planned).split(), tmp_path) == compose_run(planned.overrides, tmp_path)

@@ -1,0 +1,36 @@
+"""Tuned settings: files that are part of the configuration, with their origin as data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sdmr.experiments.core import tuned as tuned_module
+from sdmr.experiments.core.config import NotTunedError, compose_config
+from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.tuned import read_tuned, tuned_path, write_tuned
+
+FILES = sorted(tuned_module.FOLDER.glob("*/*.yaml"))
+
+
+def test_written_settings_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuned_module, "FOLDER", tmp_path)
+    path = write_tuned("csv", "sdm", {"model": {"hops": 2}}, {"search": "grid"})
+    assert (path, path.read_text().splitlines()[0]) == (tuned_path("csv", "sdm"), "# @package _global_")
+    assert read_tuned("csv", "sdm") == {"model": {"hops": 2}, "tuning": {"search": "grid"}}
+
+
+def test_missing_settings_are_an_error_that_names_the_search() -> None:
+    with pytest.raises(NotTunedError, match="sdm on csv has no tuned settings; `sdmr sweep model=sdm`"):
+        read_tuned("csv", "sdm")
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem in MODELS], ids="{0.parent.name}-{0.stem}".format)
+def test_every_tuned_file_composes_with_its_values(path: Path) -> None:
+    settings = compose_config([f"model={path.stem}", f"dataset={path.parent.name}", "settings=tuned"]).settings
+    content = read_tuned(path.parent.name, path.stem)
+    assert settings["tuning"] == content["tuning"]
+    for key, value in content.get("model", {}).items():
+        if not isinstance(value, dict):
+            assert settings["model"][key] == value
