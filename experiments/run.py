@@ -24,7 +24,6 @@ from sdmr.datasets.errors import DataError
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import (
     CONF,
-    ConfigError,
     RunConfig,
     RunSettings,
     check_config,
@@ -37,7 +36,7 @@ from sdmr.experiments.core.config import (
 )
 from sdmr.experiments.core.deviations import format_deviations
 from sdmr.experiments.core.execute import execute
-from sdmr.experiments.core.options import CommandOptions, UsageError, describe_fields
+from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, describe_fields
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.run import make_run
 from sdmr.harness.metrics import TiePolicy

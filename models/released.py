@@ -242,10 +242,7 @@ class ReleasedSDMR(SDMR):
 
 
 def fill_left_over(contexts: Tensor, padding: int) -> Tensor:
-    """Fill the padding of contexts [B, s] from the instances before.
-
-    The last entry stays as it is.
-    """
+    """Fill the padding of contexts [B, s], but for the last entry, from the instances before."""
     rows = torch.arange(len(contexts), device=contexts.device)[:, None]
     last_real = torch.where(contexts == padding, 0, rows).cummax(dim=0).values
     return torch.cat([contexts.gather(0, last_real)[:, :-1], contexts[:, -1:]], dim=1)

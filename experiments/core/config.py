@@ -5,11 +5,9 @@ A model is chosen by its name (`model=sdm`) or, if it is a user's own, by its cl
 
 from __future__ import annotations
 
-import inspect
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
@@ -18,30 +16,17 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from hydra_zen import builds
-from hydra_zen.errors import HydraZenException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sdmr.experiments.core.options import UsageError, explain_validation_error
-from sdmr.experiments.core.registry import NAMED_MODELS, check_recommender, get_model, import_class
+from sdmr.experiments.core.arguments import check_argument_exists, check_arguments, flatten, model_config
+from sdmr.experiments.core.options import ConfigError, NotTunedError, UsageError, explain_validation_error
+from sdmr.experiments.core.registry import NAMED_MODELS, get_model
 from sdmr.harness.protocol import Protocol
-from sdmr.harness.training.optimizer import OptimizationConfig
 
 UNSET = "none"  # the choice of a model, until one is made
 CONF = Path(__file__).parents[1] / "conf"
-# Settings of a run that are the defaults of the model's arguments of the same names.
-SHARED_SETTINGS = ("epochs", "patience", "context_length", "validation_instances")
-
-
-class ConfigError(UsageError):
-    """A setting that does not exist, is missing, or has a value that is not allowed."""
-
-
-class NotTunedError(ConfigError):
-    """There are no tuned settings for a model on some data."""
 
 
 class RunSettings(BaseModel):
@@ -155,7 +140,7 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
         for override in prepared:
             key, equals, _ = override.partition("=")
             if key.startswith("model.") and equals:
-                _check_argument(name, key.split(".")[1:])
+                check_argument_exists(name, key.split(".")[1:])
     return prepared
 
 
@@ -209,48 +194,6 @@ def register_model(name: str) -> None:
     )
 
 
-def model_config(target: str) -> dict[str, Any]:
-    """Return a config of the class's constructor arguments and their defaults.
-
-    It is a plain dictionary, since OmegaConf's types know no `Literal`, and a default need not be of its argument's
-    type; pydantic checks the values. Raises ConfigError if the class is no recommender, or has a default that no
-    command line can hold.
-    """
-    try:
-        config: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(_read_fields(_build_config(target))))  # type: ignore[assignment]
-    except (HydraZenException, OmegaConfBaseException, TypeError) as error:
-        raise ConfigError(f"model={target}: {error}") from error
-    return config
-
-
-def _build_config(target: str) -> Any:
-    """Return hydra-zen's config of a class. An argument whose type is a recommender becomes a config of that class."""
-    cls = import_class(target)
-    check_recommender(target, cls)
-    arguments: dict[str, Any] = {}
-    for name, parameter in inspect.signature(cls, eval_str=True).parameters.items():
-        annotation = parameter.annotation
-        if name in SHARED_SETTINGS:
-            arguments[name] = f"${{{name}}}"
-        elif isinstance(parameter.default, OptimizationConfig):
-            values, usual = asdict(parameter.default), asdict(OptimizationConfig())
-            shared = {key: f"${{{key}}}" for key in SHARED_SETTINGS if key in usual and values[key] == usual[key]}
-            arguments[name] = builds(OptimizationConfig, **values | shared)
-        elif parameter.default is parameter.empty and hasattr(annotation, "fit") and hasattr(annotation, "score"):
-            arguments[name] = _build_config(f"{annotation.__module__}.{annotation.__qualname__}")
-    return builds(cls, **arguments, populate_full_signature=True)
-
-
-def _read_fields(config: Any) -> dict[str, Any]:
-    """Return the defaults of a dataclass, those of nested ones included; `???` where there is none."""
-    values = {}
-    for field in fields(config):
-        default = "???" if field.default is MISSING else field.default
-        value = default if field.default_factory is MISSING else field.default_factory()
-        values[field.name] = _read_fields(value) if is_dataclass(value) else value
-    return values
-
-
 def check_config(config: Mapping[str, Any]) -> None:
     """Raise ConfigError for a value of another type than its setting has."""
     try:
@@ -258,28 +201,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     except ValidationError as error:
         raise ConfigError(explain_validation_error(error)) from error
     for name in ("model", "dataset"):
-        _check_arguments(config[name], name)
-
-
-def _check_arguments(config: Mapping[str, Any], path: str) -> None:
-    """Check the arguments of what `_target_` names, those of its parts included."""
-    for name, parameter in _signature(config["_target_"]).parameters.items():
-        value = config.get(name)
-        if isinstance(value, Mapping) and "_target_" in value:
-            _check_arguments(value, f"{path}.{name}")
-            continue
-        is_open = name == "context_length" and value is None  # the data set's, which is not known here
-        is_default = type(value) is type(parameter.default) and value == parameter.default
-        if name not in config or is_open or is_default or parameter.annotation is parameter.empty:
-            continue
-        try:
-            checked = TypeAdapter(parameter.annotation).validate_json(json.dumps(value), strict=True)
-        except PydanticSchemaGenerationError:  # a type of the user's own, which only its class can check
-            continue
-        except ValidationError as error:
-            raise ConfigError(explain_validation_error(error, f"{path}.{name}")) from error
-        if isinstance(value, bool) and not isinstance(checked, bool):  # Literal[0, 1] takes it for a number
-            raise ConfigError(f"{path}.{name}={value}: must be a number, not true or false")
+        check_arguments(config[name], name)
 
 
 def describe_arguments(names: Sequence[str] = ()) -> str:
@@ -295,33 +217,3 @@ def describe_arguments(names: Sequence[str] = ()) -> str:
         lines += ["", f"arguments of {name} (meanings: {get_model(name).target}):"]
         lines += [f"  model.{key}={value}" for key, value in flatten(model_config(get_model(name).target)).items()]
     return "\n".join(lines)
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by their dotted keys, without `_target_`."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        elif key != "_target_":
-            flat[prefix + key] = value
-    return flat
-
-
-@cache
-def _signature(target: str) -> inspect.Signature:
-    return inspect.signature(import_class(target), eval_str=True)
-
-
-def _check_argument(name: str, keys: Sequence[str]) -> None:
-    """Raise ConfigError if the model's config has no such key (a path)."""
-    config = model_config(get_model(name).target)
-    for key in keys:
-        if key not in config:
-            arguments = ", ".join(argument for argument in config if argument != "_target_") or "none"
-            raise ConfigError(
-                f"model.{'.'.join(keys)}: {config['_target_']} has no argument {key!r}; its arguments are: {arguments}"
-            )
-        if not isinstance(config[key], dict):
-            return  # a path that goes on is Hydra's to refuse
-        config = config[key]

@@ -18,8 +18,8 @@ from scipy.sparse import csr_matrix
 
 from sdmr.datasets.split import build_seen_matrix
 from sdmr.datasets.task import Task
-from sdmr.experiments.core.config import ConfigError
 from sdmr.experiments.core.deviations import list_deviations
+from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
 from sdmr.experiments.core.run import Run, load_task, training_protocol
 from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all

@@ -24,6 +24,14 @@ class UsageError(ValueError):
     """What was typed cannot be understood, or asks for something that is not allowed."""
 
 
+class ConfigError(UsageError):
+    """A setting that does not exist, is missing, or has a value that is not allowed."""
+
+
+class NotTunedError(ConfigError):
+    """There are no tuned settings for a model on some data."""
+
+
 class CommandOptions(BaseModel):
     """The options of a command, each a field with a default and a description.
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sdmr.datasets.errors import DataError
-from sdmr.experiments.core.config import NotTunedError, compose_config
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.options import NotTunedError, UsageError
 from sdmr.experiments.core.parallel import run_all
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model

@@ -17,7 +17,8 @@ from hydra.utils import get_method
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.prepare import fingerprint, prepare
 from sdmr.datasets.task import Task
-from sdmr.experiments.core.config import ConfigError, check_config, compose_config
+from sdmr.experiments.core.config import check_config, compose_config
+from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import import_class
 from sdmr.harness.protocol import Protocol

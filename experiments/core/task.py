@@ -7,8 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from sdmr.experiments.core.config import ConfigError
-from sdmr.experiments.core.options import CommandOptions
+from sdmr.experiments.core.options import CommandOptions, ConfigError
 from sdmr.experiments.core.run import Run, compose_run
 
 

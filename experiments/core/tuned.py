@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from sdmr.datasets.files import write_atomic
-from sdmr.experiments.core.config import CONF, NotTunedError
+from sdmr.experiments.core.config import CONF
+from sdmr.experiments.core.options import NotTunedError
 
 FOLDER = CONF / "settings" / "tuned"
 USER_DATASETS = ("csv", "inter", "ncf", "netflix")  # a name alone does not say which data these are

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from sdmr.datasets.files import write_atomic
-from sdmr.experiments.core.config import NotTunedError, describe_data
-from sdmr.experiments.core.options import format_value
+from sdmr.experiments.core.config import describe_data
+from sdmr.experiments.core.options import NotTunedError, format_value
 from sdmr.experiments.core.store import publish_run
 from sdmr.experiments.core.tuned import USER_DATASETS, read_tuned, write_tuned
 from sdmr.experiments.tuning.search import Point, Search

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sdmr.experiments.core.config import SHARED_SETTINGS, flatten
+from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
 from sdmr.experiments.core.execute import total_runtime
 from sdmr.experiments.core.options import Names, RunOptions, UsageError
 from sdmr.experiments.core.parallel import run_all

@@ -11,8 +11,9 @@ import yaml
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sdmr.experiments.core.config import CONF, SHARED_SETTINGS, NotTunedError, check_tuned_data, flatten
-from sdmr.experiments.core.options import UsageError, explain_validation_error, format_value, parse_value
+from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
+from sdmr.experiments.core.config import CONF, check_tuned_data
+from sdmr.experiments.core.options import NotTunedError, UsageError, explain_validation_error, format_value, parse_value
 from sdmr.experiments.core.tuned import read_tuned
 from sdmr.harness.schema1 import translate_override
 from sdmr.harness.training.optimizer import OptimizationConfig

@@ -15,14 +15,8 @@ from typing import Any
 import pytest
 from hydra.utils import instantiate
 
-from sdmr.experiments.core.config import (
-    CONF,
-    ConfigError,
-    NotTunedError,
-    compose_config,
-    describe_arguments,
-    expand_sweep,
-)
+from sdmr.experiments.core.config import CONF, compose_config, describe_arguments, expand_sweep
+from sdmr.experiments.core.options import ConfigError, NotTunedError
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, RELEASED_MODELS, import_class
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.training.base import TorchRecommender

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sdmr.experiments.core import tuned as tuned_module
-from sdmr.experiments.core.config import NotTunedError, compose_config
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.options import NotTunedError
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.tuned import read_tuned, tuned_path, write_tuned
 

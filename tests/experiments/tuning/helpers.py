@@ -9,7 +9,7 @@ from typing import Any
 
 from sdmr.experiments import status, sweep
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.config import flatten
+from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.core.tuned import read_tuned
 from sdmr.experiments.tuning.outcome import COLUMNS

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from sdmr.experiments.core import parallel
-from sdmr.experiments.core.config import NotTunedError, compose_config
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.options import NotTunedError, UsageError
 from sdmr.experiments.core.tuned import read_tuned, write_tuned
 from sdmr.experiments.tuning import search as search_module
 from sdmr.experiments.tuning.search import Point

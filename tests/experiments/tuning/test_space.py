@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sdmr.experiments.core.config import compose_config, flatten
+from sdmr.experiments.core.arguments import flatten
+from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.tuned import write_tuned
