@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,9 +25,21 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     torch.set_num_threads(before)
 
 
+TOP_LEVEL_MODULES: set[str] = set()  # that the workers of pytest-xdist have imported
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker has imported."""
+    TOP_LEVEL_MODULES.update(getattr(node, "workeroutput", {}).get("top_level_modules", []))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run if a test has imported a folder of the checkout without its package `sdmr`."""
-    if names := find_top_level_modules():
+    names = sorted({*find_top_level_modules(), *TOP_LEVEL_MODULES})
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["top_level_modules"] = names
+    elif names:
         print(f"\nimported without the package sdmr: {', '.join(names)}", file=sys.stderr)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
