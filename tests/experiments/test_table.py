@@ -172,8 +172,8 @@ def test_setting_that_is_not_for_the_tables_runs_is_an_error(setting: str, reaso
         ("settings=chosen", "must be 'default' or 'tuned'"),
         ("number=5", "must be 1, 2, 3 or 4"),
         ("seeds=0", "greater than or equal to 1"),
-        ("models=[sdm,sdn]", "Could not find 'model/sdn'"),
-        ("datasets=movies", "Could not find 'dataset/movies'"),
+        ("models=[sdm,sdn]", "model=sdn: there is none of this name"),
+        ("datasets=movies", "dataset=movies: there is none of this name"),
     ],
 )
 def test_wrong_option_is_an_error_that_names_what_is_allowed(argument: str, message: str) -> None:

@@ -24,7 +24,7 @@ Command = Callable[..., int]
         ("curves", "protocol.tie_policy=optimistic", "figures count ties with their expected value"),
         ("figure6", "seeds=0", "seeds=0: must be greater than or equal to 1"),
         ("figure6", "workers=-1", "workers=-1: must be greater than or equal to 1"),
-        ("figure6", "test=false", "test=false is the same in every run of this command"),
+        ("figure6", "test=false", "test=false: test is the same in every run of this command"),
         ("figure5", "threads=2", "threads=2 has no effect here"),
         ("figure5", "dims=[8]", "dims=...: figure5 has no such option; it has dataset, dim, hops, seeds, train"),
         ("figure6", "seed=1", "seed=...: figure6 has no such option"),
