@@ -34,6 +34,7 @@ OLD_WORDS = {
     "config": "settings",
     "jobs": "workers",
     "from": "source",
+    "most": "top",
 }
 
 
