@@ -41,7 +41,10 @@ COMMANDS = list(
     )
 )
 # Programs of others: a clone needs an address, sbatch and ray a cluster; `make test` runs pytest.
-FOREIGN = ("python -m tests.", "git ", "cd ", "pip ", "sbatch ", "ray ", "pytest ", ". ", ".ci/run", "make test", "make lint", "make docs")
+FOREIGN = (
+    *("git ", "cd ", "pip ", "sbatch ", "ray ", "pytest ", ". ", ".ci/run", "python -m tests."),
+    *("make test", "make lint", "make docs"),
+)
 DATASETS = ("ml-100k", "ml-1m", "epinions", "ta-feng", "netflix-sample", "ijcai-15")
 SMALL = """# @package _global_
 epochs: 1

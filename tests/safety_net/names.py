@@ -128,7 +128,7 @@ TABLE: tuple[Row, ...] = (
 )
 # Of records only, and of what `--cfg job` prints only.
 RECORD: tuple[Row, ...] = (*TABLE, Added(".schema_version", 2), Omitted(".environment.gpu"))
-PRINTED: tuple[Row, ...] = (*TABLE, Added(".settings", {}))
+PRINTED: tuple[Row, ...] = TABLE
 # Keys of a record that are not compared, by their paths of today: they differ between any two runs, or depend on the
 # text of the code.
 NOT_COMPARED = (
