@@ -107,7 +107,8 @@ def describe_options(name: str, module: ModuleType, arguments: Sequence[str] = (
     """Return the text of `sdmr COMMAND --help`: what it does, then every option, its default and its meaning."""
     fields: dict[str, FieldInfo] = module.Options.model_fields
     lines = [f"usage: sdmr {name} key=value ...", "", (module.__doc__ or "").strip(), "", "options:"]
-    lines += [_describe_field(key, field) for key, field in fields.items() if key != "flags"]
+    order = sorted(fields.items(), key=lambda item: (item[0] == "overrides", not item[1].is_required()))
+    lines += [_describe_field(key, field) for key, field in order if key != "flags"]
     if describe_more := getattr(module, "describe_more", None):
         lines += ["", describe_more(arguments)]
     return "\n".join(lines)
