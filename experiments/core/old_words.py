@@ -5,29 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from sdmr.harness.schema1 import ARGUMENTS, PROTOCOL
+
 # A key (or a part of a dotted one), or an option with its value -> what is written today. `docs/changes` repeats it.
 OLD_WORDS = {
-    "optimisation": "optimization",
-    "regularisation": "regularization",
-    "regularise": "regularization_scope",
-    "halve_every": "halve_learning_rate_every",
-    "select_by": "selection_metric",
-    "development_instances": "validation_instances",
-    "neighbours": "neighbors",
-    "initialisation": "initialization",
-    "before_sum": "value_layer",
-    "mixed": "gate_update",
-    "short": "short_context",
-    "parts_in": "part_mode",
+    **ARGUMENTS,
+    **PROTOCOL,
     "variant": "model=sdp-released, model=sdm-released or model=sdmr-released",
-    "ties": "tie_policy",
-    "dev_item": "validation_item",
-    "last_tie": "equal_times",
     "select_on=dev": "select_on=validation",
-    "least": "min_count",
-    "iterated": "iterative",
-    "smallest": "min_basket",
-    "largest": "max_basket",
     "settings=chosen": "settings=tuned",
     "settings=plain": "settings=default",
     "search=carried": "search=transferred",
