@@ -30,7 +30,7 @@ CONF = Path(__file__).parents[1] / "conf"
 
 
 class RunSettings(BaseModel):
-    """What a run is told beside its data set, its protocol and its model."""
+    """The settings of a run beside its data set, protocol and model."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 

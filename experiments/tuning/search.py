@@ -36,7 +36,7 @@ DEFAULT_BUDGET = 30.0
 
 
 class SearchOptions(RunOptions):
-    """What a search is told."""
+    """The options of a search."""
 
     model: Names = Field(min_length=1, description="models to tune, one after the other")
     dataset: str = Field("ml-100k", description="data set")
