@@ -114,6 +114,10 @@ def explain_hydra_error(error: Exception) -> str:
     if missing := re.search(r"Could not find '(.+)/([^'/]*)' Available options in '[^']*': (.*)", message):
         names = ", ".join(name for name in missing[3].split() if name != UNSET)
         return f"{missing[1]}={missing[2]}: there is none of this name; there are {names}"
+    if ambiguous := re.search(r"Ambiguous value for argument '([^']+)'", message):
+        return f"{ambiguous[1]}: expected one value; for several, use -m"
+    if unset := re.search(r"Missing mandatory value: .*full_key: ([\w.]+)", message):
+        return f"{unset[1]}=... is missing"
     return message.removeprefix("In 'config': ")
 
 

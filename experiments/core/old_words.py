@@ -35,5 +35,5 @@ def explain_old_word(arguments: Sequence[str], message: str) -> str:
             word, has_value, old_value = old.partition("=")
             is_used = word == parts[-1] and value == old_value if has_value else word in parts
             if is_used and re.search(rf"\b{old_value or word}\b", message):
-                return f"{argument}: {old} is now {new}"
+                return f"{old} is now {new}" if has_value else f"{argument}: {old} is now {new}"
     return ""

@@ -77,7 +77,7 @@ def test_help_of_run_lists_every_setting_and_the_arguments_of_a_model(sdmr: Sdmr
         ("run model=sdn", "sdmr run: model=sdn: there is none of this name; there are caser, "),
         ("run --help model=sdn", "sdmr run: model=sdn: there is no model of this name; there are popularity, "),
         ("run model=3", "sdmr run: Config group override must be a string"),
-        ("run model=sdm,sdp", "sdmr run: Ambiguous value for argument 'model=sdm,sdp'"),
+        ("run model=sdm,sdp", "sdmr run: model=sdm,sdp: expected one value"),
         ("run -m model=sdm,sdp hydra/launcher=nowhere", "sdmr run: hydra/launcher=nowhere: there is none of this"),
         ("run -m model=sdm model.hops=2,x", "sdmr run: model.hops=x: must be a valid integer"),
         ("run model=sdm dataset=netflix-sample settings=tuned", "sdmr run: sdm on netflix-sample has no tuned set"),
