@@ -137,9 +137,9 @@ class Search:
 
     def run(self, points: Sequence[Point]) -> Iterator[Point]:
         """Make the missing runs, and yield each point as its run ends."""
-        by_overrides = {point.overrides: point for point in points}
+        planned_points = {point.overrides: point for point in points}
         for outcome in run_all(self.select_affordable(points), self.runs, self.options.workers):
-            point = by_overrides[outcome.overrides]
+            point = planned_points[outcome.overrides]
             point.record, point.error = outcome.record, " ".join(outcome.error.split())
             yield point
 
