@@ -34,8 +34,8 @@ class RunSettings(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
-    seed: int = Field(0, description="initialization, batch order and training negatives")
-    split_seed: int = Field(0, description="shuffled orders, held-out items and candidates")
+    seed: int = Field(0, ge=0, description="initialization, batch order and training negatives")
+    split_seed: int = Field(0, ge=0, description="shuffled orders, held-out items and candidates")
     test: bool = Field(True, description="rank the test items; false: a search run, which never does")
     epochs: int = Field(100, description="epochs at most; a data set may say otherwise")
     patience: int = Field(10, description="epochs without a better validation NDCG@10 before training stops")
