@@ -14,6 +14,7 @@ from pydantic import Field
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.plan import check_overrides, find_or_train, report_missing
 from sdmr.experiments.core.registry import MODELS
@@ -56,6 +57,7 @@ def check_options(options: Options) -> None:
         if unknown := [name for name in getattr(options, key) if name not in names]:
             raise UsageError(f"{key}={unknown[0]}: there is no such name; there are {', '.join(names)}")
     check_overrides(options.overrides)
+    compose_config(["model=popularity", *(o for o in options.overrides if not o.startswith("model."))])
     for override in options.overrides:
         if override.lstrip("+").startswith("protocol."):
             raise UsageError(f"{override}: the rows differ in this; choose rows with factors=[...]")

@@ -14,7 +14,9 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.execute import execute, save_failure
+from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run import compose_run
@@ -92,9 +94,13 @@ def _exit_with_parent() -> None:
 
 
 def make_outcome(overrides: tuple[str, ...], runs: Path) -> Outcome:
-    """Make a run in this process. Whatever a model raises is the outcome's error."""
+    """Make a run in this process. Whatever a model raises is the outcome's error.
+
+    A traceback is for an error of code, not for a setting or a file of the user's.
+    """
     try:
         return Outcome(overrides, execute(compose_run(overrides, runs)))
     except Exception as error:
-        traceback.print_exc()
+        if not isinstance(error, UsageError | DataError):
+            traceback.print_exc()
         return Outcome(overrides, None, f"{type(error).__name__}: {error}")

@@ -72,6 +72,7 @@ def test_the_command_makes_missing_runs_and_publishes_what_it_shows(
         ("factors=honest", "factors=honest: there is no such name; there are default, released"),
         ("models=[sdm,nothing]", "models=nothing: there is no such name"),
         ("dataset=ml-1m", "dataset=ml-1m"),
+        ("foo=1", "foo: there is no such setting"),
         ("seeds=0", "seeds=0: must be greater than or equal to 1"),
     ],
 )

@@ -78,12 +78,14 @@ def _make_outcome(case: Case, details: list[str], folders: tuple[Path, ...]) -> 
 
 def select_cases(patterns: list[str] | None) -> list[Case]:
     """Return the cases that match a pattern, with those that they must be the same as."""
-    by_name = {case.name: case for case in list_cases()}
-    selected = {name for name in by_name if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)}
+    named_cases = {case.name: case for case in list_cases()}
+    selected = {
+        name for name in named_cases if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+    }
     if not selected:
         sys.exit(f"no case is called {' or '.join(patterns or [])}; --list prints the names")
-    selected |= {twin for name in selected if (twin := by_name[name].same_as)}
-    return [case for case in by_name.values() if case.name in selected]
+    selected |= {twin for name in selected if (twin := named_cases[name].same_as)}
+    return [case for case in named_cases.values() if case.name in selected]
 
 
 def run_all(selected: list[Case], jobs: int, old: Side, new: Side) -> list[Outcome]:

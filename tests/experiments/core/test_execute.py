@@ -402,13 +402,13 @@ def test_killed_run_leaves_no_record_and_continues_to_the_same_bits(
     assert record.history[: len(finished)] == finished  # with the seconds of then: these epochs were not run again
     assert not checkpoint.exists()
 
-    whole = run_of(tmp_path / "whole", *arguments)
-    other = execute(whole)
+    uninterrupted = run_of(tmp_path / "uninterrupted", *arguments)
+    other = execute(uninterrupted)
     assert less_seconds(record.history) == less_seconds(other.history)
     assert record.validation == other.validation
     assert record.test == other.test
-    assert run.folder.name == whole.folder.name
-    ranks, others = ranks_of(run.folder), ranks_of(whole.folder)
+    assert run.folder.name == uninterrupted.folder.name
+    ranks, others = ranks_of(run.folder), ranks_of(uninterrupted.folder)
     assert all(np.array_equal(ranks[name], others[name]) for name in others)
 
 

@@ -144,14 +144,14 @@ def test_damaged_model_or_checkpoint_is_an_error_that_names_it(tmp_path: Path, o
     arguments = ("model=mf-bpr", *overrides, *SMALL)
     run = run_of(tmp_path, *arguments)
     execute(run)
-    whole = (run.folder / "model.pt").read_bytes()
-    for content in (b"", b"no model", bytes(99), whole[:100], whole[: len(whole) // 2]):
+    model_bytes = (run.folder / "model.pt").read_bytes()
+    for content in (b"", b"no model", bytes(99), model_bytes[:100], model_bytes[: len(model_bytes) // 2]):
         (run.folder / "model.pt").write_bytes(content)
         with pytest.raises(DataError, match=r"model\.pt is damaged: delete it"):
             execute(run_of(tmp_path, *arguments, "protocol.candidates=all"))
     other = run_of(tmp_path, *arguments, "seed=1")
     other.folder.mkdir(parents=True)
-    (other.folder / "checkpoint.pt").write_bytes(whole[:100])
+    (other.folder / "checkpoint.pt").write_bytes(model_bytes[:100])
     with pytest.raises(DataError, match=r"checkpoint\.pt is damaged: delete it"):
         execute(other)
     (other.folder / "checkpoint.pt").unlink()

@@ -13,7 +13,7 @@ import pytest
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
 from sdmr.experiments.core import execute as execute_module
-from sdmr.experiments.core.parallel import Outcome, run_all
+from sdmr.experiments.core.parallel import Outcome, make_outcome, run_all
 from tests.experiments.conftest import run_of
 from tests.experiments.core.conftest import OWN
 
@@ -82,3 +82,12 @@ def test_default_workers_are_the_cores_of_this_process() -> None:
         "from sdmr.experiments.core.options import CORES; print(CORES)"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True).stdout == "1\n"
+
+
+def test_only_an_error_of_code_prints_its_traceback(
+    own: Path, tmp_path: Path, overrides: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert "must be a valid integer" in make_outcome(("model=mf-bpr", "model.dim=8.5", *overrides), tmp_path).error
+    assert capfd.readouterr().err == ""
+    assert "a weight below 0" in make_outcome((*OWN, "model.weight=-1.0", *overrides), tmp_path).error
+    assert "Traceback" in capfd.readouterr().err
