@@ -13,8 +13,7 @@ import numpy as np
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray, Interactions
 from sdmr.datasets.parsing import Layout, check_no_duplicates, open_raw, read_columns
-from sdmr.datasets.sampling import NegativeSampler
-from sdmr.datasets.split import MIN_SEQUENCE_LENGTH, Rows, assemble_task, build_seen_matrix
+from sdmr.datasets.split import MIN_SEQUENCE_LENGTH, Rows, assemble_task, build_untested_sampler
 from sdmr.datasets.task import Task
 
 _FIELDS = {"user": int, "item": int, "rating": float, "time": int}
@@ -28,7 +27,7 @@ def load_ncf(path: str, split_seed: int = 0) -> Task:
     without times, and for equal times, the order of the file does.
 
     The layout has no validation items. Of each test user with at least two training rows, a random one is held out for
-    validation. It gets as many unseen candidates as the test items have.
+    validation. It gets as many candidates as the test items have, drawn without knowledge of the test items.
 
     Args:
         split_seed: Seed of the validation items and their candidates.
@@ -73,7 +72,7 @@ def load_ncf(path: str, split_seed: int = 0) -> Task:
     size = np.bincount(users)
     last_rows = test_rows[size[users[test_rows]] >= MIN_SEQUENCE_LENGTH]
     validation_rows = last_rows - 1 - validation_rng.integers(size[users[last_rows]] - 1)
-    sampler = NegativeSampler(build_seen_matrix(users, items, ids.n_users, ids.n_items), ids.user_ids)
+    sampler = build_untested_sampler(users, items, test_rows, ids)
     validation_negatives = sampler.sample_distinct(users[validation_rows], negatives.shape[1], candidate_rng)
     user_order = np.argsort(ids.users[n_train:n_positives])  # test.rating may list the users in any order
     return assemble_task(

@@ -28,7 +28,8 @@ def split(
     A sequence is a basket if the data has baskets, else a user's history. A *stable* sort on time orders histories.
     Histories without times are shuffled. Baskets keep the order of the file. In a history, the context of a target is
     the training items before it. In a basket, it is all other training items, those after the target first (see
-    `Contexts`). The candidates are the target and distinct items that the user has in no part of the split.
+    `Contexts`). The candidates of a test item are itself and distinct items that the user has in no part of the split.
+    Those of a validation item may hold the user's test items, since they are drawn without knowledge of them.
 
     Args:
         split_seed: Seed of every random draw. Nothing else depends on it.
@@ -47,7 +48,9 @@ def split(
         raise ValueError(f'validation_item must be "random" or "next-to-last", not {validation_item!r}')
     if equal_times not in ("file", "item-id"):
         raise ValueError(f'equal_times must be "file" or "item-id", not {equal_times!r}')
-    order_rng, validation_rng, candidate_rng, test_rng = np.random.default_rng(split_seed).spawn(4)
+    order_rng, validation_rng, candidate_rng, test_rng, validation_candidate_rng = np.random.default_rng(
+        split_seed
+    ).spawn(5)
     order = _order_rows(interactions, order_rng, equal_times)
     users, items = interactions.users[order], interactions.items[order]
     sequence = interactions.baskets[order] if interactions.baskets is not None else users
@@ -65,17 +68,18 @@ def split(
     else:
         validation_rows = np.where(test_rows == last, last - 1, last)
 
-    seen = build_seen_matrix(users, items, interactions.n_users, interactions.n_items)
-    sampler = NegativeSampler(seen, interactions.user_ids)
-
-    def sample_candidates(rows: IntArray) -> IntArray:
-        return np.column_stack([items[rows], sampler.sample_distinct(users[rows], n_candidates, candidate_rng)])
-
+    shape = (interactions.n_users, interactions.n_items)
+    unseen = NegativeSampler(build_seen_matrix(users, items, *shape), interactions.user_ids)
+    # This draw is not used. It leaves the generator where the candidates of every test item have always come from.
+    unseen.sample_distinct(users[validation_rows], n_candidates, candidate_rng)
+    test_negatives = unseen.sample_distinct(users[test_rows], n_candidates, candidate_rng)
+    untested = build_untested_sampler(users, items, test_rows, interactions)
+    validation_negatives = untested.sample_distinct(users[validation_rows], n_candidates, validation_candidate_rng)
     return assemble_task(
         Rows(users, items, sequence, has_baskets=interactions.baskets is not None),
-        (interactions.n_users, interactions.n_items),
-        (validation_rows, sample_candidates(validation_rows)),
-        (test_rows, sample_candidates(test_rows)),
+        shape,
+        (validation_rows, np.column_stack([items[validation_rows], validation_negatives])),
+        (test_rows, np.column_stack([items[test_rows], test_negatives])),
     )
 
 
@@ -93,6 +97,19 @@ def _check_sequences(interactions: Interactions, users: IntArray, items: IntArra
         user = interactions.user_ids[users[np.searchsorted(sequence, number)]]
         where = "" if interactions.baskets is None else " in one basket"
         raise ValueError(f"user {user} has item {interactions.item_ids[item]} twice{where}, expected distinct ones")
+
+
+def build_untested_sampler(
+    users: IntArray, items: IntArray, test_rows: IntArray, interactions: Interactions
+) -> NegativeSampler:
+    """Build the sampler of validation candidates, to which a test item is an item like any unseen one.
+
+    A recommender sees the validation candidates. If they left out the test item, their absence would reveal it.
+    """
+    is_known = np.ones(len(items), dtype=bool)
+    is_known[test_rows] = False
+    seen = build_seen_matrix(users[is_known], items[is_known], interactions.n_users, interactions.n_items)
+    return NegativeSampler(seen, interactions.user_ids)
 
 
 def build_seen_matrix(users: IntArray, items: IntArray, n_users: int, n_items: int) -> csr_matrix:

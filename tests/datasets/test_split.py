@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import binomtest, chisquare
 
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.prepare import fingerprint
@@ -184,17 +185,50 @@ def test_held_out_items_are_in_no_context_of_their_basket(data: Interactions, se
 @given(st.one_of(histories(), baskets()), st.integers(0, 9))
 def test_candidates_are_the_target_and_distinct_items_that_the_user_never_took(data: Interactions, seed: int) -> None:
     task = split(data, seed, N_CANDIDATES)
-    items_taken = defaultdict(set)
+    items_taken, items_known = defaultdict(set), defaultdict(set)  # the latter without the user's test items
     for user, item in zip(data.users.tolist(), data.items.tolist(), strict=True):
         items_taken[user].add(item)
-    for side in (task.training.validation, task.test):
-        assert side.candidates.shape == (len(side), 1 + N_CANDIDATES)
-        assert side.candidates[np.arange(len(side)), side.target_columns].tolist() == side.targets.tolist()
-        for user, target, row in zip(side.users, side.targets, side.candidates.tolist(), strict=True):
+    for side in (task.training.instances, task.training.validation):
+        for user, item in zip(side.users.tolist(), side.targets.tolist(), strict=True):
+            items_known[user].add(item)
+    for held_out, excluded in ((task.training.validation, items_known), (task.test, items_taken)):
+        assert held_out.candidates.shape == (len(held_out), 1 + N_CANDIDATES)
+        assert (
+            held_out.candidates[np.arange(len(held_out)), held_out.target_columns].tolist() == held_out.targets.tolist()
+        )
+        for user, target, row in zip(held_out.users, held_out.targets, held_out.candidates.tolist(), strict=True):
             assert len(set(row)) == 1 + N_CANDIDATES
             assert row == sorted(row)
-            assert not (set(row) - {target}) & items_taken[user]
+            assert not (set(row) - {target}) & excluded[user]
             assert set(row) <= set(range(N_ITEMS))
+
+
+@given(histories(timed=True), st.integers(0, 9))
+def test_another_test_item_changes_nothing_that_a_recommender_sees(data: Interactions, seed: int) -> None:
+    items = data.items.copy()
+    for user in np.unique(data.users):
+        (rows,) = np.nonzero(data.users == user)
+        last = rows[np.argsort(data.times[rows], kind="stable")[-1]]
+        unseen = sorted(set(range(N_ITEMS)) - set(data.items[rows].tolist()))
+        if len(rows) >= 3:
+            items[last] = unseen[seed % len(unseen)]
+    first, second = (split(one, seed, N_CANDIDATES) for one in (data, replace(data, items=items)))
+    assert (first.test.targets != second.test.targets).all()
+    for name in ("users", "targets", "candidates"):
+        np.testing.assert_array_equal(
+            getattr(first.training.validation, name), getattr(second.training.validation, name)
+        )
+    assert list_instances(first.training.instances, 9) == list_instances(second.training.instances, 9)
+
+
+def test_a_test_item_is_a_validation_candidate_as_often_as_any_unseen_item() -> None:
+    n_users = 4000
+    rng = np.random.default_rng(0)
+    pairs = [(user, item) for user in range(n_users) for item in rng.choice(N_ITEMS, 4, replace=False).tolist()]
+    task = split(make_interactions(pairs, np.tile(np.arange(4), n_users), None), n_candidates=N_CANDIDATES)
+    is_candidate = (task.training.validation.candidates == task.test.targets[:, None]).any(axis=1)
+    unseen = N_ITEMS - 3  # the test item is among them
+    assert binomtest(int(is_candidate.sum()), n_users, N_CANDIDATES / unseen).pvalue > 0.001
 
 
 @given(st.one_of(histories(), baskets()))

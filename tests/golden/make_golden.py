@@ -1,7 +1,8 @@
 """Write the golden files: `python -m tests.golden.make_golden`, from the checkout whose numbers must stay.
 
-Those in git are of commit d2b9968. Write them again only if numbers must change, which a change of names never needs.
-They hold what any processor reproduces: integers exactly, parameters after two epochs to 1e-4.
+Those in git are of commit d2b9968, but for `validation_candidates.npz`: since then, validation candidates are drawn
+without knowledge of the test items. Write a file again only if its numbers must change, which a change of names never
+needs. They hold what any processor reproduces: integers exactly, parameters after two epochs to 1e-4.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ def main() -> None:
     splits = {
         f"{name}: {key}": array for name, task in tasks.items() for key, array in subjects.list_numbers(task).items()
     }
+    candidates = {name: task.training.validation.candidates for name, task in tasks.items()}
+    _save("validation_candidates.npz", {name: _to_int16(array) for name, array in candidates.items()})
     ranks = {}
     for name in subjects.RANKED:
         for data in ("general", "baskets"):
