@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sdmr.baselines.cmn_attention import Neighborhoods, attend, find_neighborhoods
 from sdmr.baselines.neumf import GMF
 from sdmr.datasets.task import Training
+from sdmr.harness.bounds import PositiveInt, check_arguments
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.embedding import Embedding
 from sdmr.harness.training.layers import init_he_normal
@@ -42,10 +43,11 @@ class CMN(TorchRecommender):
       gradient.
     """
 
+    @check_arguments
     def __init__(
         self,
         gmf: GMF,
-        hops: int = 2,
+        hops: PositiveInt = 2,
         keep_self: bool = False,
         optimization: OptimizationConfig = OptimizationConfig(regularization=0.01, negatives="hardest"),
     ) -> None:
@@ -53,12 +55,10 @@ class CMN(TorchRecommender):
 
         Args:
             gmf: The start of m and e; its size is d, and it is trained by BPR, as in the source.
-            hops: H ≥ 1.
+            hops: H.
             keep_self: Whether u stays in N(j), as in the source.
         """
         super().__init__(optimization)
-        if hops < 1:
-            raise ValueError(f"CMN needs hops ≥ 1, not {hops}")
         if gmf.objective != "bpr":
             raise ValueError(f'CMN starts from a GMF with objective "bpr", not {gmf.objective!r}')
         self.gmf, self.hops, self.keep_self = gmf, hops, keep_self

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
+from sdmr.harness.bounds import check_values
 from sdmr.harness.metrics import TiePolicy
 
 
@@ -36,11 +37,7 @@ class Protocol:
     )
 
     def __post_init__(self) -> None:
-        for name, annotation in get_type_hints(type(self)).items():
-            choices = get_args(annotation) or (annotation,)
-            allowed = [value for choice in choices for value in (get_args(choice) or (choice,))]
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"protocol.{name} must be one of {allowed}, not {getattr(self, name)!r}")
+        check_values(type(self), vars(self), "protocol.")
 
     @property
     def deviations(self) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
 from sdmr.harness.training.layers import Dropout, init_he_normal, init_torch_bias
 from sdmr.harness.training.optimizer import OptimizationConfig
-from sdmr.models.choices import check_choices
 from sdmr.models.sdm import SDM
 from sdmr.models.sdmr import SDMR
 from sdmr.models.sdp import SDP
@@ -49,12 +49,13 @@ class ReleasedSDP(SDP):
         **PAPER_TRAINING,
     }
 
+    @check_arguments
     def __init__(
         self,
-        dim: int = 64,
-        layers: int = 1,
+        dim: PositiveInt = 64,
+        layers: PositiveInt = 1,
         distance: Literal["square", "absolute"] = "absolute",
-        dropout: float = 0.2,
+        dropout: Fraction = 0.2,
         dropout_at_test: OnOff = "off",
         initialization: Initialization = "torch",
         optimization: OptimizationConfig = RELEASED_TRAINING,
@@ -69,7 +70,6 @@ class ReleasedSDP(SDP):
             optimization: How to train.
         """
         super().__init__(dim, layers, dropout, optimization)
-        check_choices(ReleasedSDP, distance=distance, initialization=initialization)
         self.distance, self.initialization = distance, initialization
         self.dropout = Dropout(dropout, dropout_at_test)
 
@@ -105,12 +105,13 @@ class ReleasedSDM(SDM):
         **PAPER_TRAINING,
     }
 
+    @check_arguments
     def __init__(
         self,
-        dim: int = 64,
-        hops: int = 3,
-        context_length: int = 5,
-        dropout: float = 0.2,
+        dim: PositiveInt = 64,
+        hops: PositiveInt = 3,
+        context_length: PositiveInt = 5,
+        dropout: Fraction = 0.2,
         dropout_at_test: OnOff = "on",
         value_layer: Literal["nothing", "layer"] = "layer",
         gate_update: Literal["distance", "negated"] = "negated",
@@ -136,14 +137,6 @@ class ReleasedSDM(SDM):
             optimization: How to train.
         """
         super().__init__(dim, hops, context_length, dropout, optimization)
-        check_choices(
-            ReleasedSDM,
-            value_layer=value_layer,
-            gate_update=gate_update,
-            padding=padding,
-            short_context=short_context,
-            initialization=initialization,
-        )
         self.value_layer, self.gate_update, self.padding = value_layer, gate_update, padding
         self.short_context, self.initialization = short_context, initialization
         self.query_dropout = Dropout(dropout, dropout_at_test)
@@ -201,14 +194,15 @@ class ReleasedSDMR(SDMR):
         **PAPER_TRAINING,
     }
 
+    @check_arguments
     def __init__(
         self,
         sdp: ReleasedSDP,
         sdm: ReleasedSDM,
         combine: Literal["learned", "sum"] = "learned",
         activation: Literal["relu", "identity"] = "relu",
-        beta: float = 0.5,
-        dropout: float = 0.2,
+        beta: Fraction = 0.5,
+        dropout: Fraction = 0.2,
         dropout_at_test: OnOff = "off",
         part_mode: Literal["evaluation", "training"] = "training",
         optimization: OptimizationConfig = replace(RELEASED_TRAINING, regularization=1e-6, epochs=20, patience=20),
@@ -222,7 +216,6 @@ class ReleasedSDMR(SDMR):
             optimization: How to train w_u and b_u; the released λ is 1e-6, for 20 epochs.
         """
         super().__init__(sdp, sdm, combine, activation, beta, optimization)
-        check_choices(ReleasedSDMR, part_mode=part_mode)
         if combine == "sum" and (dropout or part_mode == "training"):
             raise ValueError(
                 "dropout and part_mode have no effect with combine=sum, which learns nothing: "

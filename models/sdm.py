@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
 from sdmr.harness.kernels.rows import gather
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.embedding import Embedding
@@ -30,27 +31,26 @@ class SDM(TorchRecommender):
     for W_g and the biases. `sdmr.models.released` has the other differences of their code.
     """
 
+    @check_arguments
     def __init__(
         self,
-        dim: int = 64,
-        hops: int = 3,
-        context_length: int = 5,
-        dropout: float = 0.0,
+        dim: PositiveInt = 64,
+        hops: PositiveInt = 3,
+        context_length: PositiveInt = 5,
+        dropout: Fraction = 0.0,
         optimization: OptimizationConfig = OptimizationConfig(negatives="hardest"),
     ) -> None:
         """Set the options.
 
         Args:
             dim: d, the embedding size.
-            hops: H ≥ 1.
-            context_length: s ≥ 1, the context items to attend to.
+            hops: H.
+            context_length: s, the context items to attend to.
             dropout: The probability of dropout on both queries (on p anew at each hop), and after tanh in Eq. 9 and
                 13, in training; 0 in the paper.
             optimization: How to train.
         """
         super().__init__(optimization)
-        if hops < 1 or context_length < 1:
-            raise ValueError(f"SDM needs hops ≥ 1 and context_length ≥ 1, not {hops} and {context_length}")
         self.dim, self.hops, self.context_length = dim, hops, context_length
         self.query_dropout, self.dropout = Dropout(dropout), Dropout(dropout)
 

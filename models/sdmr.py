@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sdmr.datasets.task import HeldOut
+from sdmr.harness.bounds import Fraction, check_arguments
 from sdmr.harness.evaluation import score_candidates
 from sdmr.harness.metrics import count_ranks, count_ties, summarize
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig
-from sdmr.models.choices import check_choices
 from sdmr.models.sdm import SDM
 from sdmr.models.sdp import SDP
 
@@ -32,13 +32,14 @@ class SDMR(TorchRecommender):
     whose distance is exactly 0 (`zero_share`), the share of tied instances, and the metrics under every tie policy.
     """
 
+    @check_arguments
     def __init__(
         self,
         sdp: SDP,
         sdm: SDM,
         combine: Literal["learned", "sum"] = "learned",
         activation: Literal["relu", "identity"] = "relu",
-        beta: float = 0.5,
+        beta: Fraction = 0.5,
         optimization: OptimizationConfig = OptimizationConfig(learning_rate=0.01, negatives="hardest"),
     ) -> None:
         """Set the options.
@@ -55,7 +56,6 @@ class SDMR(TorchRecommender):
             optimization: How to train w_u and b_u.
         """
         super().__init__(optimization)
-        check_choices(SDMR, combine=combine, activation=activation)
         if combine == "learned" and beta != 0.5:
             raise ValueError(f"beta={beta} has no effect with combine=learned: it is the weight of combine=sum")
         if combine == "sum" and activation != "relu":

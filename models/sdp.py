@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
 from sdmr.harness.kernels.rows import gather
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.embedding import Embedding
@@ -29,24 +30,25 @@ class SDP(TorchRecommender):
     differences of their code.
     """
 
+    @check_arguments
     def __init__(
         self,
-        dim: int = 64,
-        layers: int = 1,
-        dropout: float = 0.0,
+        dim: PositiveInt = 64,
+        layers: PositiveInt = 1,
+        dropout: Fraction = 0.0,
         optimization: OptimizationConfig = OptimizationConfig(regularization=0.01, negatives="hardest"),
     ) -> None:
         """Set the options.
 
         Args:
             dim: d, the embedding size.
-            layers: L ≥ 1; d must be divisible by 2^(L − 1).
+            layers: L; d must be divisible by 2^(L − 1).
             dropout: The probability of dropout after the first layer, in training; 0 in the paper.
             optimization: How to train.
         """
         super().__init__(optimization)
-        if layers < 1 or dim % 2 ** (layers - 1):
-            raise ValueError(f"SDP needs layers ≥ 1 and a dim divisible by 2^(layers − 1), not {layers} and {dim}")
+        if dim % 2 ** (layers - 1):
+            raise ValueError(f"SDP needs a dim divisible by 2^(layers − 1), not dim={dim} with layers={layers}")
         self.dim, self.layers, self.dropout = dim, layers, Dropout(dropout)
 
     def build(self, n_users: int, n_items: int) -> None:

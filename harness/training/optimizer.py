@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from sdmr.harness.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, check_values
 from sdmr.harness.kernels.adam import adam_step
 from sdmr.harness.training.embedding import Embedding
 
@@ -16,49 +17,27 @@ from sdmr.harness.training.embedding import Embedding
 class OptimizationConfig:
     """Configure how a gradient-trained model is fitted."""
 
-    learning_rate: float = 0.001
-    regularization: float = 0.001  # λ of Eq. 21
-    batch_size: int = 256  # positives a batch
-    n_negatives: int = 4  # drawn anew for every positive in every epoch
+    learning_rate: PositiveFloat = 0.001
+    regularization: NonNegativeFloat = 0.001  # λ of Eq. 21
+    batch_size: PositiveInt = 256  # positives a batch
+    n_negatives: PositiveInt = 4  # drawn anew for every positive in every epoch
     negatives: Literal["all", "hardest"] = "all"  # which of them enter a BPR loss: each, or the highest-scored one
     regularization_scope: Literal["batch", "all"] = "batch"  # what λ acts on; all: as Adam's weight decay
     optimizer: Literal["dense", "rowwise", "sgd"] = "dense"  # Adam as written, or on the batch's rows; or plain SGD
-    halve_learning_rate_every: int = 0  # epochs, again and again; 0: never
-    epochs: int = 100  # at most
-    patience: int = 10  # epochs without a better one before stopping
+    halve_learning_rate_every: NonNegativeInt = 0  # epochs, again and again; 0: never
+    epochs: PositiveInt = 100  # at most
+    patience: PositiveInt = 10  # epochs without a better one before stopping
     selection_metric: Literal["NDCG@10", "hit@10"] = "NDCG@10"  # of validation; with hit@10, NDCG@10 decides ties
-    validation_instances: int | Literal["all"] = "all"  # or at most so many, fixed and random, choose the epoch
+    validation_instances: PositiveInt | Literal["all"] = "all"  # or at most so many, fixed and random, choose the epoch
     device: str = "auto"  # "auto": a GPU if there is one
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be more than 0, not {self.learning_rate}")
-        if not self.regularization >= 0:
-            raise ValueError(f"regularization must be 0 or more, not {self.regularization}")
-        if self.negatives not in ("all", "hardest"):
-            raise ValueError(f'negatives must be "all" or "hardest", not {self.negatives!r}')
-        if self.optimizer not in ("dense", "rowwise", "sgd"):
-            raise ValueError(f'optimizer must be "dense", "rowwise" or "sgd", not {self.optimizer!r}')
-        if self.regularization_scope not in ("batch", "all"):
-            raise ValueError(f'regularization_scope must be "batch" or "all", not {self.regularization_scope!r}')
+        check_values(type(self), vars(self), "optimization.")
         if self.regularization_scope == "all" and self.optimizer != "dense":
             raise ValueError(
                 f"regularization_scope=all moves every row at every step, which optimizer={self.optimizer} does not: "
                 "set optimizer=dense, or regularization_scope=batch"
             )
-        if self.selection_metric not in ("NDCG@10", "hit@10"):
-            raise ValueError(f'selection_metric must be "NDCG@10" or "hit@10", not {self.selection_metric!r}')
-        if isinstance(self.validation_instances, str) and self.validation_instances != "all":
-            raise ValueError(f'validation_instances must be a number or "all", not {self.validation_instances!r}')
-        if self.halve_learning_rate_every < 0:
-            raise ValueError(
-                f"halve_learning_rate_every must be a number of epochs, or 0 for never, "
-                f"not {self.halve_learning_rate_every}"
-            )
-        for name in ("epochs", "patience", "batch_size", "n_negatives", "validation_instances"):
-            value = getattr(self, name)
-            if value != "all" and value < 1:
-                raise ValueError(f"{name} must be 1 or more, not {value}")
 
     def validate_for_log_loss(self) -> OptimizationConfig:
         """Return this configuration; raise ValueError for an option that only BPR uses."""

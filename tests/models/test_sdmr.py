@@ -165,9 +165,9 @@ def test_clamped_candidates_tie_at_the_top(shift: float) -> None:
 
 
 def test_an_unknown_combination_is_an_error() -> None:
-    with pytest.raises(ValueError, match="SDMR: combine must be one of learned, sum, not 'product'"):
+    with pytest.raises(ValueError, match="SDMR: combine must be 'learned' or 'sum', not 'product'"):
         sdmr(combine="product")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="SDMR: activation must be one of relu, identity, not 'tanh'"):
+    with pytest.raises(ValueError, match="SDMR: activation must be 'relu' or 'identity', not 'tanh'"):
         sdmr(activation="tanh")  # type: ignore[arg-type]
 
 
