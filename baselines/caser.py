@@ -9,10 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
-from sdmr.harness.training.layers import Dropout
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.training import Dropout, Embedding, OptimizationConfig, TorchRecommender
 
 
 class Caser(TorchRecommender):

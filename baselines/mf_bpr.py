@@ -5,9 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from sdmr.harness.bounds import PositiveInt, check_arguments
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 
 
 class MFBPR(TorchRecommender):

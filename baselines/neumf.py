@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdmr.harness.bounds import PositiveInt, check_arguments
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 from sdmr.harness.training.layers import init_lecun_uniform
-from sdmr.harness.training.optimizer import OptimizationConfig
 
 
 class GMF(TorchRecommender):

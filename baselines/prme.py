@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 
 
 class PRME(TorchRecommender):

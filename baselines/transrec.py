@@ -6,9 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sdmr.harness.bounds import PositiveInt, check_arguments
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 
 
 class TransRec(TorchRecommender):

@@ -76,9 +76,9 @@ def rank_among_all(
         scores = np.column_stack([_score(recommender, users, contexts, block) for block in blocks])
         is_candidate = seen[users].toarray() == 0
         np.put_along_axis(is_candidate, targets[:, None], True, axis=1)
-        batches.append(count_ranks(np.where(is_candidate, scores, -np.inf), targets, keep_sort_position))
-    names = ("above", "tied", "sort_position") if keep_sort_position else ("above", "tied")
-    return Ranks(*(np.concatenate([getattr(ranks, name) for ranks in batches]) for name in names))
+        ranks = count_ranks(np.where(is_candidate, scores, -np.inf), targets, keep_sort_position)
+        batches.append(ranks.to_arrays())
+    return Ranks(**{name: np.concatenate([arrays[name] for arrays in batches]) for name in batches[0]})
 
 
 def check_not_empty(instances: HeldOut) -> None:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
-from sdmr.harness.training.layers import Dropout, init_he_normal, init_torch_bias
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.training import Dropout, OptimizationConfig
+from sdmr.harness.training.layers import init_he_normal, init_torch_bias
 from sdmr.models.sdm import SDM
 from sdmr.models.sdmr import SDMR
 from sdmr.models.sdp import SDP

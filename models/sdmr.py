@@ -13,8 +13,7 @@ from sdmr.datasets.task import HeldOut
 from sdmr.harness.bounds import Fraction, check_arguments
 from sdmr.harness.evaluation import score_candidates
 from sdmr.harness.metrics import count_ranks, count_ties, summarize
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.training import OptimizationConfig, TorchRecommender
 from sdmr.models.sdm import SDM
 from sdmr.models.sdp import SDP
 
@@ -78,7 +77,13 @@ class SDMR(TorchRecommender):
             parts = self.sdp(users, contexts, candidates), self.sdm(users, contexts, candidates)
             return self.beta * parts[0] + (1 - self.beta) * parts[1]
         with torch.no_grad():  # both parts are frozen
-            e = torch.cat([self.sdp.distances(users, candidates), self.sdm.distances(users, contexts, candidates)], -1)
+            e = torch.cat(
+                [
+                    self.sdp.compute_distances(users, candidates),
+                    self.sdm.compute_distances(users, contexts, candidates),
+                ],
+                -1,
+            )
         o = self._combine(e)
         return -(torch.relu(o) if self.activation == "relu" else o)
 

@@ -50,7 +50,7 @@ def compute_attention(model: SDM, users: IntArray, contexts: IntArray, targets: 
         for start in range(0, len(users), BATCH_SIZE):
             rows = slice(start, start + BATCH_SIZE)
             inputs = (users[rows], contexts[rows], targets[rows, None])
-            weights = model.attention(*(torch.from_numpy(ids).to(model.device) for ids in inputs))
+            weights = model.compute_attention(*(torch.from_numpy(ids).to(model.device) for ids in inputs))
             batches.append(weights[:, :, 0].double().cpu().numpy())
     return np.concatenate(batches, axis=1)
 

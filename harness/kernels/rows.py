@@ -36,8 +36,7 @@ class UniqueIndex:
 
 def gather(rows: Tensor, positions: Tensor) -> Tensor:
     """Return `rows[positions]` [..., dim], with a fast gradient, from rows [n, dim]."""
-    gathered: Tensor = _Gather.apply(rows, positions)
-    return gathered
+    return _Gather.apply(rows, positions)
 
 
 def scatter_sum(positions: Tensor, values: Tensor, n: int) -> Tensor:

@@ -46,8 +46,7 @@ class Embedding(nn.Embedding):
 
         One gradient is faster than the sum of several.
         """
-        rows: tuple[Tensor, ...] = _LookUp.apply(self.weight, self.padding_idx, *ids)
-        return rows
+        return _LookUp.apply(self.weight, self.padding_idx, *ids)
 
     def project_unique(self, *layers_and_ids: tuple[nn.Linear, Tensor]) -> tuple[tuple[Tensor, Tensor], ...]:
         """Apply each layer once to each distinct row of its ids [...].
@@ -71,8 +70,7 @@ class Embedding(nn.Embedding):
         state = [(id(parameter), parameter._version) for parameter in (self.weight, *layer.parameters())]
         if self._outputs.get(id(layer), (None,))[0] != state:
             self._outputs[id(layer)] = state, layer(self.weight)
-        output: Tensor = self._outputs[id(layer)][1]
-        return output
+        return self._outputs[id(layer)][1]
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode as in PyTorch; training clears the outputs that `project_unique` keeps.

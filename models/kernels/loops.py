@@ -159,19 +159,6 @@ def attend_backward(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def is_nonzero(gradient):  # type: ignore[no-untyped-def]
-    """Find the rows of a gradient [B, C, d] that are not zero: [B, C]."""
-    is_active = np.zeros(gradient.shape[:2], np.uint8)  # PyTorch sorts it faster than bool
-    for b in range(gradient.shape[0]):
-        for c in range(gradient.shape[1]):
-            for i in range(gradient.shape[2]):
-                if gradient[b, c, i] != 0:  # NaN included
-                    is_active[b, c] = 1
-                    break
-    return (is_active,)
-
-
-@compiled
 def gate_backward(q, g, e, active, grad_next_q):  # type: ignore[no-untyped-def]
     """Compute the gradients of Eq. 15 with respect to the gate's argument, q and e."""
     grad_gate, grad_q, grad_e = np.empty_like(grad_next_q), np.empty_like(grad_next_q), np.empty_like(grad_next_q)

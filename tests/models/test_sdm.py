@@ -89,7 +89,7 @@ def test_dropout_ends_with_training() -> None:
 def test_attention_is_that_of_the_equations(hops: int) -> None:
     model = built(hops)
     with torch.no_grad():
-        attention, (_, expected) = model.attention(USERS, CONTEXTS, CANDIDATES), sdm_scores(model)
+        attention, (_, expected) = model.compute_attention(USERS, CONTEXTS, CANDIDATES), sdm_scores(model)
     assert attention.shape == (hops, *CANDIDATES.shape, CONTEXTS.shape[1])
     torch.testing.assert_close(attention.sum(-1), torch.ones_like(attention[..., 0]), rtol=0, atol=1e-12)
     for instance, context in enumerate(CONTEXTS):
@@ -162,7 +162,7 @@ def test_no_hop_or_no_context_is_an_error(name: str) -> None:
 def test_the_compiled_hops_equal_those_of_other_devices(hops: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def compute() -> list[Tensor]:
         model = built(hops)
-        scores, attention = model(USERS, CONTEXTS, CANDIDATES), model.attention(USERS, CONTEXTS, CANDIDATES)
+        scores, attention = model(USERS, CONTEXTS, CANDIDATES), model.compute_attention(USERS, CONTEXTS, CANDIDATES)
         scores.square().sum().backward()
         gradients = [p.grad.to_dense() for p in model.parameters() if p.grad is not None]
         return [scores.detach(), attention.detach(), *gradients]

@@ -52,7 +52,10 @@ def arguments(model: SDMR, inputs: Inputs) -> np.ndarray:
     """Compute w_uᵀ [e_SDP; e_SDM] + b_u of Eq. 20 by loops: [B, C]."""
     users, contexts, candidates = map(torch.from_numpy, inputs)
     with torch.no_grad():
-        e_sdp, e_sdm = model.sdp.distances(users, candidates), model.sdm.distances(users, contexts, candidates)
+        e_sdp, e_sdm = (
+            model.sdp.compute_distances(users, candidates),
+            model.sdm.compute_distances(users, contexts, candidates),
+        )
     weights, bias = model.output.weight.detach().numpy()[0].astype(float), model.output.bias.item()
     values = np.empty(candidates.shape)
     for b, c in np.ndindex(values.shape):
