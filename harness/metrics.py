@@ -42,7 +42,7 @@ class Ranks:
         return self._average_gain(np.ones(k), tie_policy)
 
     def ndcg(self, k: int, tie_policy: TiePolicy = "expected") -> NDArray[np.float64]:
-        """Return NDCG@k [n]: 1 / log2(rank + 1) of the one relevant item, up to rank k."""
+        """Return NDCG@k [n]: 1 / log2(rank + 1) up to rank k, then 0."""
         return self._average_gain(1 / np.log2(np.arange(2, k + 2)), tie_policy)
 
     def _average_gain(self, gains: NDArray[np.float64], tie_policy: TiePolicy) -> NDArray[np.float64]:

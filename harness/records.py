@@ -167,7 +167,7 @@ def _get_commit() -> str | None:
 
 
 def _read_proc(file: str, field: str) -> str | None:
-    """Return the first value of a field in a file of Linux's /proc, if there is one."""
+    """Return the first value of a field of a file in /proc, or None."""
     path = Path("/proc") / file
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), None)

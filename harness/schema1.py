@@ -111,7 +111,7 @@ def _translate_arguments(value: Any) -> Any:
 
 
 def _split_variant(model: Mapping[str, Any], is_released: bool) -> dict[str, Any]:
-    """Return the config of the paper's class or, with every difference, of the released one; parts likewise."""
+    """Return the config of the paper's class, or of the released one; parts likewise."""
     name, choices, shared = _read_choices(model)
     values = {key: value for key, value in model.items() if key != "variant"}
     parts = {key: _split_variant(value, is_released) for key, value in values.items() if _is_model(value)}
@@ -124,7 +124,7 @@ def _split_variant(model: Mapping[str, Any], is_released: bool) -> dict[str, Any
 
 
 def _is_released(model: Mapping[str, Any]) -> bool:
-    """Return whether the model or a part of it has a choice that the paper's class has no argument for."""
+    """Tell whether the model or a part has a choice that the paper's class lacks."""
     name, choices, shared = _read_choices(model)
     differs = any(model.get(key, value) != value for key, value in choices.items() if key not in shared)
     parts = any(_is_released(value) for value in model.values() if _is_model(value))
@@ -136,7 +136,7 @@ def _is_model(value: Any) -> bool:
 
 
 def _read_choices(model: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Return the class's name, its paper choices, and those that the paper's class has as arguments, too."""
+    """Return the class's name, the paper's choices, and those that both classes share."""
     name = model["_target_"].rpartition(".")[2]
     return name, PAPER_CHOICES[name], {} if name == "SDMR" else {"dropout": 0.0}
 

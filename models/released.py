@@ -6,8 +6,9 @@ the paper's value, and the paper's `optimization`, a model is the paper's to the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,7 @@ PAPER_TRAINING = {
     "optimization.halve_learning_rate_every": 0,
     "optimization.selection_metric": "NDCG@10",
 }
+NO_DROPOUT = {"dropout": 0.0, "dropout_at_test": "off"}
 OnOff = Literal["off", "on"]
 Initialization = Literal["he", "torch"]
 
@@ -41,13 +43,7 @@ Initialization = Literal["he", "torch"]
 class ReleasedSDP(SDP):
     """Score as SDP does in the released code."""
 
-    PAPER_CHOICES: ClassVar[dict[str, Any]] = {
-        "distance": "square",
-        "dropout": 0.0,
-        "dropout_at_test": "off",
-        "initialization": "he",
-        **PAPER_TRAINING,
-    }
+    PAPER_CHOICES: Mapping[str, Any] = {"distance": "square", **NO_DROPOUT, "initialization": "he", **PAPER_TRAINING}
 
     @check_arguments
     def __init__(
@@ -94,9 +90,8 @@ class ReleasedSDM(SDM):
     From 30 September 2019 on (commit b8c296a), the code pads short contexts, as `short_context: padded` does.
     """
 
-    PAPER_CHOICES: ClassVar[dict[str, Any]] = {
-        "dropout": 0.0,
-        "dropout_at_test": "off",
+    PAPER_CHOICES: Mapping[str, Any] = {
+        **NO_DROPOUT,
         "value_layer": "nothing",
         "gate_update": "distance",
         "padding": "excluded",
@@ -187,12 +182,7 @@ class ReleasedSDM(SDM):
 class ReleasedSDMR(SDMR):
     """Combine a released SDP and a released SDM as the released code does."""
 
-    PAPER_CHOICES: ClassVar[dict[str, Any]] = {
-        "dropout": 0.0,
-        "dropout_at_test": "off",
-        "part_mode": "evaluation",
-        **PAPER_TRAINING,
-    }
+    PAPER_CHOICES: Mapping[str, Any] = {**NO_DROPOUT, "part_mode": "evaluation", **PAPER_TRAINING}
 
     @check_arguments
     def __init__(
@@ -217,10 +207,7 @@ class ReleasedSDMR(SDMR):
         """
         super().__init__(sdp, sdm, combine, activation, beta, optimization)
         if combine == "sum" and (dropout or part_mode == "training"):
-            raise ValueError(
-                "dropout and part_mode have no effect with combine=sum, which learns nothing: "
-                "set dropout=0 and part_mode=evaluation"
-            )
+            raise ValueError("no effect with combine=sum, which learns nothing: set dropout=0 and part_mode=evaluation")
         self.dropout, self.part_mode = Dropout(dropout, dropout_at_test), part_mode
 
     def train(self, mode: bool = True) -> Self:
@@ -235,7 +222,7 @@ class ReleasedSDMR(SDMR):
 
 
 def fill_left_over(contexts: Tensor, padding: int) -> Tensor:
-    """Fill the padding of contexts [B, s], but for the last entry, from the instances before."""
+    """Fill padding from the instances before; the last entry of contexts [B, s] stays."""
     rows = torch.arange(len(contexts), device=contexts.device)[:, None]
     last_real = torch.where(contexts == padding, 0, rows).cummax(dim=0).values
     return torch.cat([contexts.gather(0, last_real)[:, :-1], contexts[:, -1:]], dim=1)

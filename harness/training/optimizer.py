@@ -34,18 +34,12 @@ class OptimizationConfig:
     def __post_init__(self) -> None:
         check_values(type(self), vars(self), "optimization.")
         if self.regularization_scope == "all" and self.optimizer != "dense":
-            raise ValueError(
-                f"regularization_scope=all moves every row at every step, which optimizer={self.optimizer} does not: "
-                "set optimizer=dense, or regularization_scope=batch"
-            )
+            raise ValueError(f"regularization_scope=all moves every row: set optimizer=dense, not {self.optimizer}")
 
     def validate_for_log_loss(self) -> OptimizationConfig:
         """Return this configuration; raise ValueError for an option that only BPR uses."""
         if self.negatives != "all":
-            raise ValueError(
-                f"negatives={self.negatives} has no effect on a log loss, into which all of them enter: "
-                "set negatives=all"
-            )
+            raise ValueError(f"negatives={self.negatives} has no effect on a log loss: set negatives=all")
         return self
 
 
