@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sdmr.harness.kernels.threads import compiled, run_loop
+from sdmr.harness.kernels import compiled, run_loop
 
 
 @dataclass(frozen=True, eq=False)

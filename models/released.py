@@ -207,7 +207,9 @@ class ReleasedSDMR(SDMR):
         """
         super().__init__(sdp, sdm, combine, activation, beta, optimization)
         if combine == "sum" and (dropout or part_mode == "training"):
-            raise ValueError("no effect with combine=sum, which learns nothing: set dropout=0 and part_mode=evaluation")
+            raise ValueError(
+                "dropout and part_mode have no effect with combine=sum: set dropout=0 and part_mode=evaluation"
+            )
         self.dropout, self.part_mode = Dropout(dropout, dropout_at_test), part_mode
 
     def train(self, mode: bool = True) -> Self:

@@ -77,14 +77,9 @@ class SDMR(TorchRecommender):
             parts = self.sdp(users, contexts, candidates), self.sdm(users, contexts, candidates)
             return self.beta * parts[0] + (1 - self.beta) * parts[1]
         with torch.no_grad():  # both parts are frozen
-            e = torch.cat(
-                [
-                    self.sdp.compute_distances(users, candidates),
-                    self.sdm.compute_distances(users, contexts, candidates),
-                ],
-                -1,
-            )
-        o = self._combine(e)
+            e_sdp = self.sdp.compute_distances(users, candidates)
+            e_sdm = self.sdm.compute_distances(users, contexts, candidates)
+        o = self._combine(torch.cat([e_sdp, e_sdm], dim=-1))
         return -(torch.relu(o) if self.activation == "relu" else o)
 
     def _combine(self, e: Tensor) -> Tensor:
@@ -94,9 +89,7 @@ class SDMR(TorchRecommender):
     def epoch_metrics(self, validation: HeldOut, scores: NDArray[np.floating] | None) -> dict[str, float]:
         scores = score_candidates(self, validation) if scores is None else scores
         ranks = count_ranks(scores, validation.target_columns)
-        readings = {
-            f"{metric} {ties}": float(value)
-            for metric, values in summarize(ranks, ks=(10,)).items()
-            for ties, value in values.items()
-        }
-        return {"zero_share": float((scores == 0).mean()), **count_ties(ranks), **readings}
+        entry = {"zero_share": float((scores == 0).mean()), **count_ties(ranks)}
+        for metric, values in summarize(ranks, ks=(10,)).items():
+            entry |= {f"{metric} {tie_policy}": value for tie_policy, value in values.items()}
+        return entry

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
-from sdmr.harness.kernels.rows import gather
+from sdmr.harness.kernels import gather
 from sdmr.harness.training import Dropout, Embedding, OptimizationConfig, TorchRecommender
 from sdmr.harness.training.layers import init_he_normal, init_lecun_uniform
 from sdmr.models.kernels.autograd import compute_squared_distances, tanh

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from sdmr.harness.kernels.rows import scatter_sum
-from sdmr.harness.kernels.threads import run_loop
+from sdmr.harness.kernels import run_loop, scatter_sum
 from sdmr.models.kernels import loops
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdmr.harness.kernels.threads import compiled
+from sdmr.harness.kernels import compiled
 
 
 @compiled
