@@ -154,9 +154,8 @@ def get_peak_memory() -> float:
 @cache
 def _get_commit() -> str | None:
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        command = ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         paths = (*_FOLDERS, ":!experiments/conf/settings")  # a record holds the tuned settings itself

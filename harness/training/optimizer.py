@@ -98,7 +98,7 @@ class Optimizer:
 
 
 class _Parameter:
-    """Hold a table, or another parameter as a table with one row, with its moments."""
+    """A table, or another parameter as a table with one row, and its moments."""
 
     def __init__(self, name: str, tensor: nn.Parameter, table: Embedding | None, options: OptimizationConfig) -> None:
         self.tensor, self.table, self.optimizer = tensor, table, options.optimizer
@@ -107,9 +107,8 @@ class _Parameter:
         else:
             self.l2, self.l2_inactive = 0.0 if "bias" in name else 2 * options.regularization, 0.0
         rows = self._view_rows()
-        self.moments: tuple[Tensor, ...] = (
-            () if self.optimizer == "sgd" else (torch.zeros_like(rows), torch.zeros_like(rows))
-        )
+        n_moments = 0 if self.optimizer == "sgd" else 2
+        self.moments = [torch.zeros_like(rows) for _ in range(n_moments)]
         self._every_row = torch.arange(len(rows), device=rows.device)
 
     def _view_rows(self) -> Tensor:
