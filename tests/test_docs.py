@@ -147,9 +147,9 @@ def test_the_options_of_a_make_target_exist(page: str, command: str) -> None:
 def test_a_run_runs(page: str, command: str, capfd: pytest.CaptureFixture[str]) -> None:
     """On small data; of the axes of a multirun the first two values."""
     arguments = [re.sub(r"=([^,]*,[^,]*),.*", r"=\1", argument) for argument in shlex.split(command)[1:]]
-    short = [a for a in arguments if not a.startswith(("epochs=", "model.optimization.epochs="))]
+    arguments = [a for a in arguments if not a.startswith(("epochs=", "model.optimization.epochs="))]
     dim = ["model.dim=8"] if re.search("model=sd[pm]", command) and "model.dim=" not in command else []
-    assert run_sdmr(*short, "epochs=1", *dim) == 0
+    assert run_sdmr(*arguments, "epochs=1", *dim) == 0
     assert "hit@10" in capfd.readouterr().out
 
 
