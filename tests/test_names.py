@@ -19,7 +19,10 @@ USUAL_VARIABLES = {
     "each",  # the item of a loop, where the items have no better name
     "job",  # a program that runs beside others
 }
-PREPOSITIONS = set("of by with without in on at through among beside below per for under over between against".split())
+PREPOSITIONS = (
+    *("of", "by", "with", "without", "in", "on", "at", "through", "among", "beside", "below"),
+    *("per", "for", "under", "over", "between", "against"),
+)
 IDIOMS = {
     "at_test",  # at test time
     "in_features",  # PyTorch's name
