@@ -1,7 +1,5 @@
 """README and documentation are true: every command is accepted, and each kind of command runs, on small data."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import runpy
@@ -193,6 +191,65 @@ def test_each_kind_of_command_runs(command: list[str], expected: str, capfd: pyt
     printed = capfd.readouterr()
     assert re.search(expected, printed.out), printed
     assert "Traceback" not in printed.err
+
+
+def read_options(printed: str) -> dict[str, str]:
+    """Return the options and their defaults that `--help` has printed, in indented lines key=default."""
+    return {key: default.removesuffix(":") for key, default in re.findall(r"^  ([a-z_]+)=(\S+)", printed, re.M)}
+
+
+def read_documented_options(command: str) -> dict[str, str]:
+    """Return the options and defaults of a command's section of docs/commands.md, and the shared ones."""
+    options = (CHECKOUT / "docs" / "commands.md").read_text(encoding="utf-8").partition("\n## Options\n")[2]
+    shared, *sections = re.split(r"^### ", options.partition("\n## ")[0], flags=re.M)
+    (section,) = [text for text in sections if f"`{command}`" in text.partition("\n")[0]]
+    return dict(re.findall(r"^\| `([a-z_]+)` \| ([^|]*) \|", shared + section, re.M))
+
+
+@pytest.mark.parametrize("command", cli.list_commands())
+def test_every_option_is_documented_with_its_default(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list of the help is the names in backticks; the number of cores is a phrase."""
+    assert run_sdmr(command, "--help") == 0
+    options, documented = read_options(capsys.readouterr().out), read_documented_options(command)
+    assert options
+    assert options.keys() <= documented.keys()
+    for key, default in options.items():
+        names = re.findall("`([^`]+)`", documented[key])
+        if default == "...":
+            assert documented[key] == "required", key
+        elif default.startswith("["):
+            assert names == default.strip("[]").split(","), key
+        elif key in ("workers", "threads") and command != "run":
+            assert documented[key] == "the available cores"
+        elif default != "NAME":
+            assert names == [default], key
+
+
+def test_no_other_option_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in cli.list_commands():
+        assert run_sdmr(command, "--help") == 0
+    options = read_options(capsys.readouterr().out)
+    documented = {key for command in cli.list_commands() for key in read_documented_options(command)}
+    assert documented == options.keys()
+
+
+def test_every_documented_make_variable_changes_what_its_target_runs() -> None:
+    page = (CHECKOUT / "docs" / "commands.md").read_text(encoding="utf-8").partition("\n## Make targets\n")[2]
+    pairs = [
+        (target, variable)
+        for targets, variables in re.findall(r"^\| (`[a-z].*?) \| (.*?) \|$", page, re.M)
+        for target in re.findall("`([^`]+)`", targets)
+        if target != "test"  # runs pytest
+        for variable in re.findall("`([A-Z]+)`", variables)
+    ]
+    assert ("table3", "MODELS") in pairs
+    without_effect = [
+        (target, variable)
+        for target, variable in pairs
+        if expand_make(f"make {target} {variable}={'no' if variable == 'TRAIN' else 'other'}")
+        == expand_make(f"make {target}")
+    ]
+    assert without_effect == []
 
 
 def test_embedded_pictures_exist() -> None:
