@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -250,6 +251,35 @@ def test_every_documented_make_variable_changes_what_its_target_runs() -> None:
         == expand_make(f"make {target}")
     ]
     assert without_effect == []
+
+
+def test_files_that_the_pages_name_exist() -> None:
+    """Files of the suite in backticks; capitals and patterns stand for names."""
+    folders = "baselines|datasets|docs|experiments|harness|models|plots|results|tests"
+    missing = [
+        f"{page.name}: {path}"
+        for page in PAGES
+        if page.name != "changes.md"  # lists old paths
+        for path in re.findall(rf"`((?:{folders})/[a-z0-9_./-]+)`", page.read_text(encoding="utf-8"))
+        if not (CHECKOUT / path).exists()
+    ]
+    assert missing == []
+
+
+def test_the_map_of_the_architecture_lists_the_modules() -> None:
+    """A line of the map holds a folder, its modules or a subfolder, and a description, two spaces apart."""
+    page = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    block = page.partition("## Map\n\n```text\n")[2].partition("```")[0]
+    modules: dict[str, set[str]] = defaultdict(set)
+    top = ""
+    for line in block.splitlines():
+        first, *fields = re.split(r"\s{2,}", line)
+        top = first or top
+        folder = top + fields.pop(0) if fields[0].endswith("/") else top
+        modules[folder.rstrip("/")].update(fields[0].split())
+    for folder in ("datasets", "harness", "harness/training", "harness/kernels", "models", "baselines", "experiments"):
+        paths = (CHECKOUT / folder).glob("*.py")
+        assert modules[folder] == {path.stem for path in paths if not path.stem.startswith("_")}, folder
 
 
 def test_embedded_pictures_exist() -> None:
