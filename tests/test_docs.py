@@ -244,13 +244,13 @@ def test_every_documented_make_variable_changes_what_its_target_runs() -> None:
         for variable in re.findall("`([A-Z]+)`", variables)
     ]
     assert ("table3", "MODELS") in pairs
-    without_effect = [
+    ineffective = [
         (target, variable)
         for target, variable in pairs
         if expand_make(f"make {target} {variable}={'no' if variable == 'TRAIN' else 'other'}")
         == expand_make(f"make {target}")
     ]
-    assert without_effect == []
+    assert ineffective == []
 
 
 def test_files_that_the_pages_name_exist() -> None:
