@@ -105,7 +105,7 @@ def test_scores_attention_and_gradients_follow_the_equations(hops: int, keep_sel
         torch.testing.assert_close(one, other, msg=lambda message, name=name: f"{name}: {message}")
 
 
-def test_attention_sums_to_one_over_the_neighbourhood_and_no_user_attends_to_itself() -> None:
+def test_attention_sums_to_one_over_the_neighborhood_and_no_user_attends_to_itself() -> None:
     training = small().training
     taken = torch.tensor(training.matrix.toarray()) > 0
     users = torch.arange(training.n_users)
