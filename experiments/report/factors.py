@@ -1,8 +1,6 @@
 """What the audit compares: the default protocol, and one other choice at a time."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sdmr.experiments.core.plan import PlannedRun
@@ -53,10 +51,11 @@ class Factor:
     further_policies: tuple[TiePolicy, ...] = ()  # by which rows below it read the same runs
     models: tuple[str, ...] = ()  # the only ones that it concerns; none: all
 
-    def plan(self, model: str, dataset: str, seed: int) -> PlannedRun:
-        """Plan the run of a model under this factor."""
+    def plan(self, model: str, dataset: str, seed: int, overrides: Sequence[str] = ()) -> PlannedRun:
+        """Plan the run of a model under this factor, with further overrides."""
         variant = self.variants.get(model, Variant(model))
-        return PlannedRun(variant.model, dataset, seed, (*variant.settings, *self.overrides), group=self.name)
+        settings = (*variant.settings, *self.overrides, *overrides)
+        return PlannedRun(variant.model, dataset, seed, settings, group=self.name)
 
     @property
     def rows(self) -> dict[str, TiePolicy]:

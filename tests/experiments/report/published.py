@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sdmr.experiments.core.record import Record, save_record
-from sdmr.experiments.report.audit_runs import AuditRecord
+from sdmr.experiments.report.audit_runs import Records
 from sdmr.harness.metrics import Ranks, count_ties, summarize
 
 
@@ -38,9 +38,12 @@ def make_record(share: float = 0.5, ties: int = 0, **fields: Any) -> Record:
     return Record.model_validate(values | fields)
 
 
-def make_audit(*cells: tuple[str, str, str, Record]) -> list[AuditRecord]:
+def make_audit(*cells: tuple[str, str, str, Record]) -> Records:
     """Return records of the audit: data set, factor, model and record of each."""
-    return [AuditRecord(*cell) for cell in cells]
+    records: dict[tuple[str, str, str], list[Record]] = {}
+    for dataset, factor, model, record in cells:
+        records.setdefault((dataset, factor, model), []).append(record)
+    return records
 
 
 def make_history(*epochs: dict[str, float]) -> list[dict[str, float]]:

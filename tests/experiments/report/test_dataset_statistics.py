@@ -15,8 +15,8 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions
 from sdmr.experiments import table
 from sdmr.experiments.core.options import UsageError, parse_options
-from sdmr.experiments.report import statistics as module
-from sdmr.experiments.report.statistics import (
+from sdmr.experiments.report import dataset_statistics as module
+from sdmr.experiments.report.dataset_statistics import (
     collect_statistics,
     compute_statistics,
     format_statistics,
