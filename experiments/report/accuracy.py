@@ -11,16 +11,9 @@ from sdmr.experiments.core.options import CommandOptions, Names
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import RECORD, published_settings
+from sdmr.experiments.report import frames
 from sdmr.experiments.report.comparisons import Folders, compare_paper_models, mark_cells
-from sdmr.experiments.report.frames import (
-    DATASETS,
-    METRICS,
-    TABLES,
-    average_seeds,
-    list_published,
-    list_rows,
-    make_cells,
-)
+from sdmr.experiments.report.frames import DATASETS, METRICS, TABLES, average_seeds, list_published
 from sdmr.experiments.report.writers import format_mean, format_metric
 from sdmr.harness.metrics import TiePolicy
 
@@ -51,7 +44,7 @@ class AccuracyTable:
 
 
 def format_table(dataset: str, folders: Folders, results: Path, number: int, conditions: str, policy: TiePolicy) -> str:
-    """Return a line for each model: for each metric the paper's value, the published one, and this machine's.
+    """Return a line for each model: the paper's, the published and this machine's values.
 
     Args:
         dataset: The data set's name.
@@ -75,7 +68,7 @@ def format_table(dataset: str, folders: Folders, results: Path, number: int, con
         cells = average_seeds(dataset, model, paths, policy)
         cells["published"] = average_seeds(dataset, model, published[model])["ours"]
         line = f"{cells['model'].iloc[0]:{width}}"
-        for cell in list_rows(cells):
+        for cell in frames.list_rows(cells):
             ours = format_mean(cell.ours, cell.spread, " ±")
             line += f"{format_metric(cell.paper):>6} | {format_metric(cell.published):>5} | {ours:<14}"
         lines.append(line.rstrip())
@@ -83,7 +76,7 @@ def format_table(dataset: str, folders: Folders, results: Path, number: int, con
 
 
 def collect_published(number: int, results: Path) -> AccuracyTable | None:
-    """Return Table 3 or 4 as its published records make it: every model on each data set that has a record."""
+    """Make Table 3 or 4 of its published records: every model on each data set."""
     cells, comparisons, records = [], [], {}
     for dataset in DATASETS[number]:
         folders = {model: list_published(results, dataset, model) for model in MODELS}
@@ -92,7 +85,7 @@ def collect_published(number: int, results: Path) -> AccuracyTable | None:
         comparisons.append(compare_paper_models(dataset, folders))
         for model, paths in folders.items():
             settings = published_settings(results, f"table{number}", dataset, model)
-            cells.append(make_cells(dataset, model, paths, settings))
+            cells.append(frames.make_cells(dataset, model, paths, settings))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
     if not cells:
         return None

@@ -12,13 +12,7 @@ from sdmr.experiments.report.claims import format_claims, judge_claims
 from sdmr.experiments.report.factors import ALL_ITEMS, DATASET, DEFAULT, ORDER_DATASET
 from sdmr.experiments.report.frames import METRICS, get_paper_value, read_paper_values
 from sdmr.experiments.report.id_order import RULES
-from sdmr.experiments.report.writers import (
-    NOTHING,
-    format_mean,
-    format_metric,
-    format_metrics,
-    make_markdown,
-)
+from sdmr.experiments.report.writers import NOTHING, format_mean, format_metric, format_metrics, make_markdown
 
 SHOWN_POLICIES = ("optimistic", "expected", "pessimistic")
 
@@ -49,7 +43,7 @@ def format_report(records: Records, results: Path, plots: Path, overrides: Seque
 
 
 def format_cell(summary: pd.DataFrame, dataset: str, factor: str, model: str, tie_policy: str = "expected") -> str:
-    """Return hit@10 / NDCG@10, each with its spread over seeds, and the number of seeds if there are several."""
+    """Return hit@10 / NDCG@10 with their spreads, and the number of several seeds."""
     keys = [(dataset, factor, model, metric, tie_policy) for metric in METRICS]
     if keys[0] not in summary.index:
         return NOTHING
@@ -85,7 +79,7 @@ of each user is held out for validation, which the authors' program does not do:
 
 
 def format_ties_by_epoch(records: Records, dataset: str) -> str:
-    """Return what SDMR's ReLU does to one set of scores, epoch by epoch and by each tie policy."""
+    """Return what SDMR's ReLU does to one set of scores, by epoch and tie policy."""
     runs = records.get((dataset, factors.ALL_RELEASED.name, "sdmr"))
     if not runs:
         return ""
@@ -132,7 +126,7 @@ none did.
 
 
 def format_full_ranking(frame: pd.DataFrame) -> str:
-    """Return the models ranked by sampled and by full metrics of the same seeds, and how far the two orders agree."""
+    """Return the models ranked by sampled and by full metrics, and how far these agree."""
     sides = [DEFAULT.name, ALL_ITEMS.name]
     expected = frame[(frame["dataset"] == DATASET) & (frame["tie_policy"] == "expected")]
     pairs = expected.pivot(index=["model", "seed"], columns=["metric", "factor"], values="value")
@@ -184,7 +178,7 @@ The paper's best NDCG@10 on Epinions is {best}'s: {format_metrics(printed[best][
 
 
 def format_summary(records: Records) -> pd.DataFrame:
-    """Return mean, spread and number of seeds of each cell, four decimals or NaN, with deviations and commits."""
+    """Return a row for each cell of the audit, its numbers with four decimals."""
     summary = summarize_seeds(build_frame(records)).reset_index()
     numbers = {name: summary[name].map("{:.4f}".format, na_action="ignore") for name in ("mean", "spread")}
     return summary.assign(**numbers)

@@ -73,13 +73,13 @@ def _plan_factor(options: AuditOptions, factor: Factor) -> Iterator[AuditRun]:
 
 def _plan_order(options: AuditOptions, order: Factor) -> list[AuditRun]:
     """Plan an order of Epinions: the rules, and models that are trained shortly."""
-    short = {m: factors.Variant(m, factors.SHORT_TRAINING) for m in options.order_models if is_stochastic(m)}
-    order = replace(order, variants={**order.variants, **short})
+    brief = {m: factors.Variant(m, factors.SHORT_TRAINING) for m in options.order_models if is_stochastic(m)}
+    order = replace(order, variants={**order.variants, **brief})
     return [_plan(options, order, model, factors.ORDER_DATASET) for model in (*RULES, *options.order_models)]
 
 
 def _plan(options: AuditOptions, factor: Factor, model: str, dataset: str = DATASET, seed: int = 0) -> AuditRun:
-    """Plan one run, with the settings of every run and the folder of its published record.
+    """Plan one run, and locate its published record.
 
     That is the audit's or, of the default row, else Table 3's.
     """
@@ -95,7 +95,7 @@ def _plan(options: AuditOptions, factor: Factor, model: str, dataset: str = DATA
 
 
 def _is_trained(options: AuditOptions, run: AuditRun) -> bool:
-    """Return whether the run has a published record, or this machine has its model's default run."""
+    """Return whether the run is published, or this machine has its model's default run."""
     if run.planned.published and (run.planned.published / RECORD).exists():
         return True
     default = DEFAULT.plan(run.model, DATASET, run.planned.seed, options.overrides)
@@ -120,21 +120,18 @@ def load_audit(plan: Sequence[AuditRun], runs: Mapping[PlannedRun, FoundRun]) ->
 
 def build_frame(records: Records) -> pd.DataFrame:
     """Return a row for each run, metric and tie policy."""
-    rows = [
-        (
-            *(*cell, record.config["seed"], metric, policy, value),
-            *(format_deviations(record.deviations), record.environment.commit or ""),
-        )
-        for cell, runs in records.items()
-        for record in runs
-        for metric in METRICS
-        for policy, value in record.metrics()[metric].items()
-    ]
+    rows = []
+    for cell, runs in records.items():
+        for record in runs:
+            texts = (format_deviations(record.deviations), record.environment.commit or "")
+            for metric in METRICS:
+                values = record.metrics()[metric].items()
+                rows += [(*cell, record.config["seed"], metric, policy, value, *texts) for policy, value in values]
     return pd.DataFrame(rows, columns=[*CELL[:3], "seed", *CELL[3:], "value", "deviations", "commit"])
 
 
 def summarize_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return mean, sample standard deviation and number of seeds of each cell, which is the index."""
+    """Return mean, sample standard deviation and number of seeds, indexed by cell."""
     values = {"mean": ("value", "mean"), "spread": ("value", "std"), "seeds": ("value", "count")}
     texts = {"deviations": ("deviations", "first"), "commit": ("commit", lambda one: ", ".join(sorted(set(one))))}
     return frame.groupby(CELL, sort=False).agg(**values, **texts)

@@ -1,4 +1,4 @@
-"""The paper's claims one by one, each with the evidence that is published here, and what it amounts to.
+"""The paper's claims one by one, each with the published evidence and a status.
 
 Rules make each status from records. A status holds only for the data sets and settings of these records.
 """
@@ -39,7 +39,7 @@ class Claim:
 
 
 def judge_claims(results: Path, plots: Path, records: Records) -> list[Claim]:
-    """Judge every claim by the published records, Figure 5's correlations, and the records of the audit."""
+    """Judge every claim by published records, Figure 5's correlations and the audit's records."""
     return [
         Claim("SDP is better than MF-BPR", check_improvement(results, ["sdp"], ["mf-bpr"])),
         Claim("SDP is better than CML", check_improvement(results, ["sdp"], ["cml"])),
@@ -99,7 +99,7 @@ says where its 95 % interval lies (paired t-test over users, not corrected for t
 Seeds are averaged. Where a trained model has one seed, another seed may turn a small difference.
 
 - *{Status.REPRODUCED}*: `+` throughout;
-- *{Status.IN_PART}*: some `+`;
+- *{Status.PARTLY_REPRODUCED}*: some `+`;
 - *{Status.NOT_REPRODUCED}*: no `+`;
 - *{Status.UNDECIDED}*: nothing but `?`;
 - *{Status.NOT_TESTED}*: no records of the data set or the model.

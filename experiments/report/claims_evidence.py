@@ -1,4 +1,4 @@
-"""What the paper's claims amount to: findings, each with a status that a rule makes from records."""
+"""The evidence of the paper's claims: findings, whose statuses rules make from records."""
 
 import math
 import re
@@ -33,7 +33,7 @@ class Status(StrEnum):
     """What becomes of a claim."""
 
     REPRODUCED = "reproduced"
-    IN_PART = "reproduced in part"
+    PARTLY_REPRODUCED = "reproduced in part"
     NOT_REPRODUCED = "not reproduced"
     UNDECIDED = "not reproduced (undecided)"
     TIE_ARTIFACT = "an artifact of ties counted for the target"
@@ -54,7 +54,7 @@ class Finding:
 def check_improvement(
     results: Path, models: Sequence[str], others: Sequence[str], metrics: Sequence[str] = METRICS
 ) -> list[Finding]:
-    """Test whether each of the models is better than each of the others, on every data set that prints a pair."""
+    """Test on every printed data set whether all models are better than all others."""
     pairs = list(product(models, others))
     return [
         _compare(results, dataset, pairs, metrics)
@@ -64,7 +64,7 @@ def check_improvement(
 
 
 def check_ranking(results: Path, model: str) -> list[Finding]:
-    """Test whether the model is above or below every other general one as printed, on every data set of Table 3."""
+    """Test whether the model ranks among the general ones as printed in Table 3."""
     findings = []
     for dataset in DATASETS[3]:
         pairs = [(model, other) for other in GENERAL if other != model]
@@ -74,13 +74,13 @@ def check_ranking(results: Path, model: str) -> list[Finding]:
 
 
 def _subtract_printed(dataset: str, pair: tuple[str, str], metric: str) -> float:
-    """Return the difference of two models in the paper, NaN where it does not print both."""
+    """Return the paper's difference of two models, NaN unless it prints both."""
     first, second = (frames.get_paper_value(dataset, model, metric) for model in pair)
     return first - second
 
 
 def check_values(results: Path, model: str) -> list[Finding]:
-    """Test whether the model's printed values are inside our 95 % intervals, with Popularity's beside them."""
+    """Test whether the model's printed values are inside our 95 % intervals; show Popularity's."""
     findings = []
     for dataset in DATASETS[3]:
         status, text = _judge_values(results, dataset, model)
@@ -92,7 +92,7 @@ def check_values(results: Path, model: str) -> list[Finding]:
 
 
 def _judge_values(results: Path, dataset: str, model: str) -> tuple[Status, str]:
-    """Return whether the paper's values are inside our 95 % intervals, and both; no text without records."""
+    """Return whether the printed values are inside our 95 % intervals; describe existing records."""
     cells = frames.make_cells(dataset, model, list_published(results, dataset, model))
     if not cells["seeds"].all():
         return Status.NOT_TESTED, ""
@@ -137,23 +137,23 @@ def _test_metric(folders: Folders, metric: str, paper: float) -> tuple[str, str]
 
 
 def get_sign(low: float, high: float, is_open: bool) -> str:
-    """Return where the interval of a difference lies: above 0 `+`, below 0 `−`, else `?` if it is open, or `0`."""
+    """Return the sign of an interval: `+`, `−`, else `?` if it is open, or `0`."""
     return "+" if low > 0 else "−" if high < 0 else "?" if is_open else "0"
 
 
 def grade(is_full: bool, is_partial: bool) -> Status:
     """Return the status of a claim that holds fully, in part, or not at all."""
-    return Status.REPRODUCED if is_full else Status.IN_PART if is_partial else Status.NOT_REPRODUCED
+    return Status.REPRODUCED if is_full else Status.PARTLY_REPRODUCED if is_partial else Status.NOT_REPRODUCED
 
 
 def check_tie_policies(records: Records) -> list[Finding]:
-    """Test which tie policy brings the released SDMR near its printed NDCG@10, on each data set where it was run."""
+    """Test which tie policy brings the released SDMR near its printed NDCG@10."""
     runs = {dataset: records.get((dataset, ALL_RELEASED.name, "sdmr")) for dataset in TIES}
     return [_check_tie_policy(dataset, one) if one else Finding(dataset) for dataset, one in runs.items()]
 
 
 def _check_tie_policy(dataset: str, runs: Sequence[Record]) -> Finding:
-    """Judge the best epoch by each tie policy, the most that the policy can be made to give."""
+    """Judge the best epoch of one data set's runs by each tie policy."""
     printed = frames.get_paper_value(dataset, "sdmr", "NDCG@10")
     history = average_history(runs).drop(index=0)
     best = {policy: history[f"NDCG@10 {policy}"].max() for policy in ("optimistic", "expected", "pessimistic")}
@@ -164,22 +164,22 @@ def _check_tie_policy(dataset: str, runs: Sequence[Record]) -> Finding:
         f"{texts[0]}; paper {printed:.3f}",
         f"at the epoch that hit@10 on test selects: {texts[1]}",
     ]
-    near = {policy for policy, value in best.items() if value >= printed - TOLERANCE}
-    if "expected" in near:
+    reaching = {policy for policy, value in best.items() if value >= printed - TOLERANCE}
+    if "expected" in reaching:
         return Finding(dataset, Status.REPRODUCED, lines)
-    if "optimistic" in near and "pessimistic" not in near:
+    if "optimistic" in reaching and "pessimistic" not in reaching:
         lines.append("only the policy that counts every tie for the target comes within .02 of it, or beyond")
         return Finding(dataset, Status.TIE_ARTIFACT, lines)
     return Finding(dataset, Status.NOT_REPRODUCED, [*lines, "no policy comes within .02 of it"])
 
 
 def check_hops(results: Path) -> list[Finding]:
-    """Test SDM with three and four hops against SDM with one, over embedding sizes and seeds (Figure 6)."""
+    """Test three and four hops of SDM against one, over Figure 6's settings and seeds."""
     return [_check_hops(dataset, published_folder(results, "figure6", dataset)) for dataset in TABLES]
 
 
 def _check_hops(dataset: str, folder: Path) -> Finding:
-    """Judge one data set's runs, of the settings with one, three and four hops, by a t-test over settings."""
+    """Judge one data set by a t-test over settings with all these hops."""
     rows = []
     for path in sorted(folder.glob("sdm-hops*")):
         if match := re.fullmatch(r"sdm-hops(\d+)-(.+)", path.name):
@@ -226,7 +226,7 @@ def check_attention(plots: Path) -> list[Finding]:
 
 
 def check_file_order(records: Records, results: Path) -> list[Finding]:
-    """Test SDM's values on Epinions against Table 3's run, and against rules that know only the order of ids."""
+    """Test SDM's values on Epinions against Table 3's, and against rules of id order."""
     status, text = _judge_values(results, ORDER_DATASET, "sdm")
     lines = [f"SDM of Table 3, order random: {text}"] if text else []
     printed = [frames.get_paper_value(ORDER_DATASET, "sdm", metric) for metric in METRICS]

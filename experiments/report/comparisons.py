@@ -1,4 +1,4 @@
-"""Compare the paper's models, and a user's own, with the baselines that are best on validation."""
+"""Compare models with the baselines that are best on validation."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -26,10 +26,11 @@ Folders = Mapping[str, Sequence[Path]]  # the run folders of each model's seeds,
 
 
 def compare_paper_models(dataset: str, folders: Folders, tie_policy: TiePolicy = "expected") -> pd.DataFrame:
-    """Compare SDP, SDM and SDMR with the baseline of each group that is best on validation: NDCG@10 on test.
+    """Compare SDP, SDM and SDMR with the best baseline of each group on validation.
 
-    Returns a row for each comparison: printed names, the fields of `PairedTest`, and `corrected`, the p value by Holm's
-    method over all comparisons. `mark` is g+ or g− (general), s+ or s− (sequential) for a significant difference.
+    Returns a row for each comparison of test NDCG@10: printed names, the fields of `PairedTest`, and two more.
+    `corrected` is the p value by Holm's method over all comparisons. `mark` is, for a significant difference, g+ or g−
+    (general), s+ or s− (sequential).
     """
     groups, rows = read_groups(), []
     for model, group in product(PAPER_MODELS, GROUPS):
@@ -51,7 +52,7 @@ def compare_models(folders: Folders, model: str, other: str, metric: str, tie_po
 
 
 def describe_comparisons(dataset: str, folders: Folders, tie_policy: TiePolicy) -> Iterator[str]:
-    """Yield a line for each comparison: of the paper's models, then of each user's class with the best baseline."""
+    """Yield a line for each comparison of the paper's models, then of each user's class."""
     for one in list_rows(compare_paper_models(dataset, folders, tie_policy)):
         yield (
             f"{dataset}, {one.model} − {one.baseline}, the best {one.group} baseline by validation: {COMPARED_METRIC} "
@@ -78,9 +79,9 @@ def mark_cells(cells: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
 
 
 def compute_gains(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the paper's last rows: the gains of SDM and SDMR over the best baseline of each group, in percent.
+    """Return the percent that SDM and SDMR gain over the best baseline of each group.
 
-    There is none where the paper prints none.
+    These are the paper's last rows. There is none where the paper prints none.
     """
     keys, sides, groups = ["dataset", "metric"], ["paper", "ours"], cells["model"].map(read_groups())
     gains = []

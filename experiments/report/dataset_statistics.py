@@ -46,7 +46,7 @@ def compute_statistics(data: Interactions) -> dict[str, float]:
 
 
 def load_statistics(dataset: str) -> dict[str, float] | None:
-    """Return the statistics of a data set; None, with a message why, if it cannot be read."""
+    """Return the statistics of a data set; print why and return None without data."""
     settings = compose_config([f"dataset={dataset}", "model=popularity"]).settings["dataset"]
     read = get_method(settings.pop("_target_"))  # not `instantiate`, which hides the error behind its own
     try:
@@ -57,7 +57,7 @@ def load_statistics(dataset: str) -> dict[str, float] | None:
 
 
 def collect_statistics(number: int) -> pd.DataFrame:
-    """Return Table 1 or 2 with the columns dataset, statistic, paper, ours and their difference, as text.
+    """Return Table 1 or 2 as text: dataset, statistic, paper, ours and their difference.
 
     Ours has the paper's decimals; it is empty for a data set that cannot be read.
     """
@@ -80,7 +80,7 @@ def _compare_with_paper(value: float | None, paper: str) -> tuple[str, str]:
 
 
 def keep_published(path: Path, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells; those of a data set that cannot be read here are the published ones."""
+    """Return the cells, with the published ones of data sets that cannot be read."""
     if not path.exists():
         return cells
     published = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(KEY)
@@ -114,7 +114,7 @@ def _group_digits(number: str) -> str:
 
 
 def rank_netflix_months(min_count: int = 5) -> pd.DataFrame:
-    """Return each month's users, items and interactions after the 5-core, in one pass and iterated.
+    """Return each month's counts after the 5-core, in one pass and iterated.
 
     The nearest month comes first. The distance to the paper's counts is the sum of the three |log(ours / paper)|.
     Raises DataError if the Prize's files cannot be found (see `sdmr.datasets.netflix`).

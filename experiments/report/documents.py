@@ -1,4 +1,4 @@
-"""Write the published Table 3 or 4: as Markdown, as LaTeX, and as CSV with a row for each cell."""
+"""The published Tables 3 and 4 as Markdown, LaTeX and CSV."""
 
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,7 +65,7 @@ def format_markdown(table: AccuracyTable, results: Path) -> str:
 
 
 def _make_rows(cells: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """Yield a row for each model that has been run, or has a value in the paper."""
+    """Yield a row for each model with a run or a printed value."""
     for model, block in cells.groupby("model", sort=False):
         hit, ndcg = list_rows(block)
         if not ndcg.seeds and pd.isna(ndcg.paper):
@@ -110,7 +110,7 @@ def _make_comparison_row(one: Any) -> dict[str, object]:
 
 
 def describe_deviations(records: Iterable[Record]) -> list[str]:
-    """Return a caption that names the records' deviations from the paper's protocol and models, if there are any."""
+    """Return a caption that names the records' deviations from the paper, if there are any."""
     runs: dict[str, set[str]] = {}
     for record in records:
         if record.deviations:
@@ -120,7 +120,7 @@ def describe_deviations(records: Iterable[Record]) -> list[str]:
 
 
 def describe_searches(results: Path, dataset: str) -> list[str]:
-    """Return what it took to tune the settings on a data set, in a line if there was a sweep."""
+    """Return the cost of tuning on a data set, if there was a sweep."""
     sweeps = [pd.read_csv(path, usecols=["seconds"]) for path in (results / "sweeps" / dataset).glob("*.csv")]
     if not sweeps:
         return []

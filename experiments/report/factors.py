@@ -30,7 +30,7 @@ class Variant:
 
 
 def make_released(model: str, epochs: Mapping[str, int]) -> Variant:
-    """Return the released variant of one of the paper's models, with the epochs of `model` or of its parts."""
+    """Return the released variant of a model, with epochs of `model` or its parts."""
     settings = (f"{path}.optimization.epochs={number}" for path, number in epochs.items())
     return Variant(f"{model}-released", tuple(settings))
 
@@ -41,7 +41,7 @@ RELEASED["sdmr"] = make_released("sdmr", {f"model.{part}": epochs for part, epoc
 
 @dataclass(frozen=True)
 class Factor:
-    """A row of the audit: the choices that its runs make in another way, and how it reads ties."""
+    """A row of the audit: its deviating choices, and how it reads ties."""
 
     name: str
     label: str
@@ -59,7 +59,7 @@ class Factor:
 
     @property
     def rows(self) -> dict[str, TiePolicy]:
-        """The label of each row of its runs, and the tie policy that the row reads."""
+        """Return the label of each row, and the tie policy that it reads."""
         label = self.label.partition(",")[0]
         return {self.label: self.tie_policy} | {f"{label}, tie_policy: {one}": one for one in self.further_policies}
 

@@ -24,6 +24,7 @@ METRICS = ("hit@10", "NDCG@10")
 PAPER = Path(__file__).parents[1] / "paper"  # the paper's tables
 DATASETS = {3: ("ml-100k", "ml-1m", "netflix", "epinions"), 4: ("ijcai-15", "ta-feng")}
 TABLES = {dataset: table for table, datasets in DATASETS.items() for dataset in datasets}
+CELL = ["dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optimistic", "pessimistic", "commit"]
 GROUPS = ("general", "sequential")  # of baselines, as the paper has them
 
 
@@ -34,7 +35,7 @@ def list_rows(frame: pd.DataFrame) -> list[Any]:
 
 @cache
 def read_paper_values() -> pd.Series:
-    """Return the values of the paper's Tables 3 and 4, by (data set, printed model, metric)."""
+    """Return the paper's Tables 3 and 4, by (data set, printed model, metric)."""
     values = {}
     for table, datasets in DATASETS.items():
         printed = pd.read_csv(PAPER / f"table{table}.csv", index_col="method", dtype=str).to_dict("index")
@@ -44,7 +45,7 @@ def read_paper_values() -> pd.Series:
 
 
 def get_paper_value(dataset: str, model: str, metric: str) -> float:
-    """Return the paper's value of a model, by its name on the command line; NaN where it prints none."""
+    """Return the paper's value of a model, NaN where it prints none."""
     return float(read_paper_values().get((dataset, get_model(model).name, metric), math.nan))
 
 
@@ -55,14 +56,14 @@ def read_groups() -> dict[str, str]:
 
 
 def list_published(results: Path, dataset: str, model: str) -> list[Path]:
-    """Return the folders of a model's published records, by seed, in the table that has the data set."""
+    """Return the folders of a model's published records, by seed."""
     return published_seeds(results, f"table{TABLES[dataset]}", dataset, model) if dataset in TABLES else []
 
 
 def average_seeds(
     dataset: str, model: str, folders: Sequence[Path], tie_policy: TiePolicy = "expected"
 ) -> pd.DataFrame:
-    """Return a row for each metric of a model: the paper's value, and ours over the seeds that were run.
+    """Return a row for each metric of a model: the paper's value and our mean.
 
     Args:
         dataset: The data set's name.
@@ -73,27 +74,22 @@ def average_seeds(
     records = [load_record(folder / RECORD) for folder in folders]
     if model in MODELS and records and records[0].history is None:  # untrained: every seed gives the same
         records = records[:1]
+    commit = ", ".join(sorted({record.environment.commit or "" for record in records}))
     rows = []
     for metric in METRICS:
         values = pd.DataFrame([record.metrics()[metric] for record in records], columns=TIE_POLICIES, dtype=float)
-        row = {
-            "dataset": dataset,
-            "model": get_model(model).name,
-            "metric": metric,
-            "paper": get_paper_value(dataset, model, metric),
-            "ours": values[tie_policy].mean(),
-            "spread": values[tie_policy].std(),
-            "seeds": len(records),
-        }
-        row |= {side: values[side].mean() for side in ("optimistic", "pessimistic")}
-        rows.append(row | {"commit": ", ".join(sorted({record.environment.commit or "" for record in records}))})
-    return pd.DataFrame(rows)
+        names = (dataset, get_model(model).name, metric)
+        means, spread = values.mean(), values[tie_policy].std()
+        paper = get_paper_value(dataset, model, metric)
+        bounds = (means["optimistic"], means["pessimistic"])
+        rows.append((*names, paper, means[tie_policy], spread, len(records), *bounds, commit))
+    return pd.DataFrame(rows, columns=CELL)
 
 
 def make_cells(dataset: str, model: str, folders: Sequence[Path], settings: str = "default") -> pd.DataFrame:
-    """Return the rows of `average_seeds` with low and high of the 95 % interval, the paper's verdict, and settings.
+    """Return the rows of `average_seeds` with intervals, verdicts on the paper, and settings.
 
-    The folders have `ranks.npz` too. The interval is a bootstrap over users.
+    The folders have `ranks.npz` too. `low` and `high` are a 95 % bootstrap interval over users.
     """
     cells = average_seeds(dataset, model, folders)
     if not folders:
@@ -106,13 +102,13 @@ def make_cells(dataset: str, model: str, folders: Sequence[Path], settings: str 
 
 
 def average_by_user(folders: Sequence[Path], metric: str, tie_policy: TiePolicy = "expected") -> NDArray[np.float64]:
-    """Return [n_users]: the metric's mean over the seeds and over the user's test instances, in the order of users."""
+    """Return each user's mean of the metric over seeds and test instances [n_users]."""
     total, count = aggregate_by_user(*_average_ranks(folders, metric, tie_policy))
     return total / count
 
 
 def _average_ranks(folders: Sequence[Path], metric: str, tie_policy: TiePolicy) -> tuple[IntArray, NDArray[np.float64]]:
-    """Return the user of each test instance, and the mean of the metric over the seeds."""
+    """Return the user of each test instance, and its mean metric over seeds."""
     values = []
     for folder in folders:
         users, ranks = read_ranks(folder / RANKS)
@@ -121,7 +117,7 @@ def _average_ranks(folders: Sequence[Path], metric: str, tie_policy: TiePolicy) 
 
 
 def select_best_on_validation(folders: Mapping[str, Sequence[Path]]) -> str:
-    """Return the model (a key of `folders`) with the best mean validation NDCG@10 over its seeds."""
+    """Return the model (key) with the best mean validation NDCG@10 over its seeds."""
 
     def average(model: str) -> float:
         records = (load_record(folder / RECORD) for folder in folders[model])

@@ -22,7 +22,7 @@ class Interval(NamedTuple):
 
 
 class PairedTest(NamedTuple):
-    """The mean difference of two models over the same users, its 95 % interval, and the p value."""
+    """The mean difference of two models over users, its 95 % interval and p value."""
 
     difference: float
     low: float
@@ -31,20 +31,20 @@ class PairedTest(NamedTuple):
 
 
 def aggregate_by_user(users: IntArray, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the sum and the number of the instances' values ([n]) for each user who has any, by user."""
+    """Return the sum and the number of the values ([n]) of each user."""
     _, inverse = np.unique(users, return_inverse=True)
     return np.bincount(inverse, weights=values).astype(np.float64), np.bincount(inverse).astype(np.float64)
 
 
-def bootstrap_mean(users: IntArray, values: NDArray[np.float64], resamples: int = RESAMPLES) -> Interval:
+def bootstrap_mean(users: IntArray, values: NDArray[np.float64]) -> Interval:
     """Return the 95 % percentile bootstrap interval of the mean of `values` [n].
 
     Users are resampled, not instances, since the baskets of one user are not independent.
     """
     total, count = aggregate_by_user(users, values)
     rng = np.random.default_rng(0)
-    means = np.empty(resamples)
-    for n in range(resamples):
+    means = np.empty(RESAMPLES)
+    for n in range(RESAMPLES):
         drawn = rng.integers(len(total), size=len(total))
         means[n] = total[drawn].sum() / count[drawn].sum()
     return _cut_tails(means)
@@ -63,7 +63,7 @@ def compare_pairs(values: NDArray[np.float64], others: NDArray[np.float64]) -> P
 
 
 def correct_by_holm(p_values: Sequence[float]) -> list[float]:
-    """Correct the p values of a family of tests by Holm's step-down method (Holm 1979), in the same order."""
+    """Correct the p values of a family of tests by Holm's method (1979)."""
     p = np.asarray(p_values, dtype=np.float64)
     order = p.argsort(kind="stable")
     steps = np.minimum(1.0, np.arange(len(p), 0, -1) * p[order])
@@ -83,15 +83,13 @@ def compute_correlation(x: NDArray[np.floating], y: NDArray[np.floating]) -> flo
     return float(_correlate(_compute_moments(x, y).sum(axis=0)))
 
 
-def bootstrap_correlation(
-    users: IntArray, x: NDArray[np.floating], y: NDArray[np.floating], resamples: int = RESAMPLES
-) -> Interval:
-    """Return the 95 % percentile bootstrap interval of r; users are resampled with all that is theirs."""
+def bootstrap_correlation(users: IntArray, x: NDArray[np.floating], y: NDArray[np.floating]) -> Interval:
+    """Return the 95 % percentile bootstrap interval of r over resampled users."""
     _, inverse = np.unique(users, return_inverse=True)
     total = np.stack([np.bincount(inverse, weights=column) for column in _compute_moments(x, y).T], axis=1)
     rng = np.random.default_rng(0)
-    sums = np.empty((resamples, total.shape[1]))
-    for n in range(resamples):
+    sums = np.empty((RESAMPLES, total.shape[1]))
+    for n in range(RESAMPLES):
         sums[n] = np.bincount(rng.integers(len(total), size=len(total)), minlength=len(total)) @ total
     return _cut_tails(_correlate(sums))
 
@@ -103,7 +101,7 @@ def _cut_tails(estimates: NDArray[np.float64]) -> Interval:
 
 
 def _compute_moments(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return [n, 6]: 1, x, y, x², y², xy, of x and y less their means."""
+    """Return 1, x, y, x², y², xy of centered x and y [n, 6]."""
     x, y = (np.asarray(values, dtype=np.float64) - values.mean(dtype=np.float64) for values in (x, y))
     return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
 

@@ -32,12 +32,12 @@ def format_percent(value: float) -> str:
 
 
 def format_p_value(p: float, equals: str = "") -> str:
-    """Return two digits after `equals`, or a bound for what is too small to tell from 0."""
+    """Return two digits after `equals`, or a bound for p = 0."""
     return f"{equals}{p:.2g}" if p else "< 1e-300"
 
 
 def format_difference(test: Any) -> str:
-    """Return a difference of two models and its 95 % interval, of a `PairedTest` or a row with its fields."""
+    """Return the difference and interval of a `PairedTest`, or of a row with its fields."""
     return f"{test.difference:+.3f} ({test.low:+.3f} … {test.high:+.3f})"
 
 

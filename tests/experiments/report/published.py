@@ -13,7 +13,7 @@ from sdmr.harness.metrics import Ranks, count_ties, summarize
 
 
 def make_ranks(share: float, users: int = 100, ties: int = 0) -> Ranks:
-    """Return ranks that put this share of the targets, the first ones, on top, each tied with so many candidates."""
+    """Return ranks with this share of the targets on top, each with so many ties."""
     above = np.where(np.arange(users) < round(users * share), 0, 60)
     return Ranks(above, np.full(users, ties), above)
 
@@ -58,7 +58,7 @@ def make_history(*epochs: dict[str, float]) -> list[dict[str, float]]:
 
 
 def publish_model(folder: Path, model: str, share: float, seeds: int = 2, users: int = 300, ties: int = 0) -> None:
-    """Write published records of a model, and their ranks, below the folder of a data set."""
+    """Write published records and ranks of a model into a data set's folder."""
     ranks = make_ranks(share, users, ties)
     for seed in range(seeds):
         run = folder / f"{model}-{seed}"

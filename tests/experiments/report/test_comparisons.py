@@ -27,7 +27,7 @@ from tests.experiments.report.records import write_random_run, write_run
 
 
 def test_paper_models_are_compared_with_each_groups_best_on_validation(tmp_path: Path) -> None:
-    """The best on validation, not on test; each user once, the mean over seeds; Popularity is in no group."""
+    """Test values, seeds' order and Popularity do not matter."""
 
     def write_runs(model: str, validation: float, quality: float, seeds: int = 2) -> list[Path]:
         return [
@@ -90,7 +90,7 @@ def make_cells(rows: Iterable[tuple[str, str, float, float]]) -> pd.DataFrame:
 
 
 def test_papers_gains_follow_from_its_values() -> None:
-    """As printed under Table 3 for ML-100k, from values with more digits than the three that are printed."""
+    """As printed for ML-100k, from values with more digits than three."""
     printed = {
         "SDM over the best general baseline": (14.54, 26.51),
         "SDMR over the best general baseline": (11.65, 63.44),
@@ -168,7 +168,7 @@ def test_user_class_is_compared_with_the_baseline_that_is_best_on_validation(tmp
     [("optimistic", "hit@10 +0.500"), ("expected", "hit@10 -0.401"), ("pessimistic", "hit@10 -0.500")],
 )
 def test_comparison_reads_ties_as_the_table_does(tie_policy: TiePolicy, difference: str, tmp_path: Path) -> None:
-    """A class whose every score is the same hits for sure if ties are for the target, and never if against it."""
+    """Equal scores hit for sure if ties favor the target, and never if not."""
     users, none = np.arange(20), np.zeros(20, dtype=int)
     folders = {
         "popularity": [write_run(tmp_path / "a", "popularity", 0, users, Ranks(99 * (users % 2), none), 0.9)],

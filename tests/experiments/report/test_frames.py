@@ -1,4 +1,4 @@
-"""Cells of Tables 3 and 4: what records of several seeds amount to, beside the paper's values."""
+"""Cells of Tables 3 and 4: means over seeds beside the paper's values."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sdmr.experiments.report.frames import (
     METRICS,
     average_seeds,
     get_paper_value,
+    list_published,
     list_rows,
     make_cells,
     read_groups,
@@ -105,3 +106,8 @@ def test_paper_prints_every_model_but_popularity_in_table_3_and_no_general_one_i
     assert printed == {"PRME", "PRME_s", "TransRec", "Caser", "SDP", "SDM", "SDMR"}
     assert set(read_groups()) == {model.name for model in MODELS.values()} - {"Popularity"}
     assert math.isnan(get_paper_value("ml-100k", "popularity", "hit@10"))
+
+
+def test_other_data_set_has_neither_values_of_the_paper_nor_published_records(tmp_path: Path) -> None:
+    assert math.isnan(get_paper_value("netflix-sample", "sdm", "hit@10"))
+    assert list_published(tmp_path, "netflix-sample", "sdm") == []
