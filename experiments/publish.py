@@ -57,7 +57,7 @@ def main(options: Options) -> int:
                 complete[model] = found_runs
         _publish_dataset(options, dataset, complete)
     table = collect_published(options.number, results)
-    if not table.cells:
+    if table is None:
         print(f"nothing to publish: no complete runs in {options.runs}/", file=sys.stderr)
         return 1
     path, text = results / f"table{options.number}.md", format_markdown(table, results)

@@ -21,16 +21,15 @@ from sdmr.experiments.core.options import RunOptions, UsageError
 from sdmr.experiments.core.plan import PlannedRun, find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import published_folder
-from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, format_table, read_published_cells
+from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, format_table
 from sdmr.experiments.report.comparisons import describe_comparisons
-from sdmr.experiments.report.documents import describe_deviations
-from sdmr.experiments.report.frames import make_cells
-from sdmr.experiments.report.statistics import (
+from sdmr.experiments.report.dataset_statistics import (
     collect_statistics,
     format_statistics,
     keep_published,
     rank_netflix_months,
 )
+from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.writers import write_csv
 
 
@@ -72,14 +71,13 @@ def _make_accuracy(options: Options) -> int:
     planned = [replace(one, published=_get_published(one, options)) for one in planned]
     findings = find_or_train(planned, Path(options.runs), options.workers, use_published=False)
     conditions = ", ".join([f"{options.settings} settings", *options.overrides])
-    published = read_published_cells(Path(options.results) / f"table{options.number}.csv")
     for dataset in datasets:
         folders: dict[str, list[Path]] = {model: [] for model in models}
         for one, run in findings.runs.items():
             if one.dataset == dataset:
                 folders[one.model].append(run.folder)
-        cells = [c for m, paths in folders.items() for c in make_cells(options.number, dataset, m, paths, tie_policy)]
-        print(f"\n{format_table(options.number, dataset, cells, published, conditions)}\n")
+        text = format_table(dataset, folders, Path(options.results), options.number, conditions, tie_policy)
+        print(f"\n{text}\n")
         records = [run.record for one, run in findings.runs.items() if one.dataset == dataset]
         for line in (*describe_deviations(records), *describe_comparisons(dataset, folders, tie_policy)):
             print(line)

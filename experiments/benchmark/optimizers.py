@@ -18,7 +18,7 @@ from sdmr.experiments.benchmark.models import OPTIMIZER, make_model
 from sdmr.experiments.benchmark.timing import best_of, time_training_step
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.report.writers import markdown_table, write_csv
+from sdmr.experiments.report.writers import make_markdown, write_csv
 
 MODEL_NAMES = ("mf-bpr", "sdp", "sdm")
 OPTIMIZERS = ("dense", "rowwise")
@@ -93,7 +93,7 @@ def format_table(table: pd.DataFrame, overrides: Sequence[str] = ()) -> str:
         "",
         "Validation NDCG@10 of the best epoch, that epoch, and milliseconds of a training step of 256 positives.",
         "",
-        markdown_table(rows, right=("mean", "ms a step")),
+        make_markdown(rows, right=("mean", "ms a step")),
         "",
         f"Made by `{command}`.",
     ]

@@ -20,7 +20,7 @@ from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RECORD, published_folder
 from sdmr.experiments.core.task import compose_task, is_task_override
-from sdmr.experiments.report.writers import NOTHING, markdown_table, write_csv
+from sdmr.experiments.report.writers import NOTHING, make_markdown, write_csv
 
 DATASETS = ("ml-100k", "ml-1m", "netflix-sample", "epinions", "ta-feng", "ijcai-15")
 COLUMNS = ["dataset", "model", "epoch_seconds", "rank_seconds", "peak_mib", "commit"]
@@ -98,5 +98,5 @@ def format_costs(costs: pd.DataFrame, overrides: Sequence[str] = ()) -> str:
     table.insert(0, "model", [get_model(str(model)).name for model in table.index])
     note = [f"**Some of it is made with {' '.join(overrides)}.**", ""] if overrides else []
     commits = ", ".join(sorted(costs["commit"].dropna().unique()))
-    lines = ["# One epoch of every model on every data set", "", NOTE, "", *note, markdown_table(table, datasets), ""]
+    lines = ["# One epoch of every model on every data set", "", NOTE, "", *note, make_markdown(table, datasets), ""]
     return "\n".join([*lines, f"Made from {len(costs)} records of commit {commits}."]) + "\n"

@@ -28,7 +28,7 @@ from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import find_runs
 from sdmr.experiments.figures.style import add_note, create_figure, mark_missing, save_figure
 from sdmr.experiments.report.frames import PAPER
-from sdmr.experiments.report.stats import correlation, correlation_interval
+from sdmr.experiments.report.uncertainty import bootstrap_correlation, compute_correlation
 from sdmr.experiments.report.writers import write_csv
 
 OPTIONS = ("dataset", "dim", "hops", "seeds", "train", "workers")
@@ -143,8 +143,8 @@ def correlate(pairs: Pairs, weights: Sequence[Weights], paper: Mapping[int, floa
     rows: list[dict[str, Any]] = []
     for one in weights:
         for hop, attention in enumerate(one.attention, start=1):
-            low, high = correlation_interval(pairs.user, pairs.pmi, attention)
-            r = correlation(pairs.pmi, attention)
+            low, high = bootstrap_correlation(pairs.user, pairs.pmi, attention)
+            r = compute_correlation(pairs.pmi, attention)
             row = {"hops": one.hops, "hop": hop, "seed": one.seed, "r": r, "low": low, "high": high}
             known = paper.get(one.hops) if hop == one.hops else None
             rows.append({**row, "paper": known, "pairs": len(pairs.pmi), "dropped_share": pairs.dropped_share})

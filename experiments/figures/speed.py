@@ -72,7 +72,7 @@ def build_frame(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
 
 def get_group(name: str) -> str:
     """Return the group of a model, by its printed name, as the paper has it."""
-    group = read_groups(3).get(name)
+    group = read_groups().get(name)
     return "SDP, SDM, SDMR" if name in PAPER_MODELS else f"{group} baseline" if group else "not in the paper"
 
 
