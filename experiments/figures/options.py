@@ -1,19 +1,16 @@
 """The options of `sdmr figure`: those that all figures share, and which figure has which of the others."""
 
-from __future__ import annotations
-
-from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from sdmr.experiments.core.options import Names, Numbers, RunOptions, UsageError
 from sdmr.experiments.core.plan import check_overrides
 
 SHARED = ("name", "output", "runs", "results", "plots", "overrides")  # options of every figure
 LABELED = ("model.hops", "model.dim", "model.gmf.dim")  # settings that are options of the figures with hops
-Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+Text = Annotated[str, Field(strict=False)]  # a number, too
 
 
 class FigureOptions(RunOptions):
@@ -38,16 +35,13 @@ class FigureOptions(RunOptions):
     plots: str = Field("plots", description="folder of OUTPUT.png, OUTPUT.pdf and OUTPUT.csv")
 
     @property
-    def plot_folder(self) -> Path:
-        return Path(self.plots)
-
-    @property
     def file_name(self) -> str:
+        """Return the name of the files, without the suffix."""
         return self.output or self.name
 
     @property
     def settings_note(self) -> str:
-        """The end of the line under a figure: how its runs differ from the default ones."""
+        """Say at the end of the line under a figure how its runs differ from the default ones."""
         changes = ["tuned settings"] * (self.settings == "tuned") + self.overrides
         return f"; made with {', '.join(changes)}" if changes else ""
 
