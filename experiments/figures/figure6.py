@@ -29,7 +29,9 @@ DIM_SETTINGS = {"sdm": "model.dim", "cmn": "model.gmf.dim"}  # the setting that 
 LABELS = {"dim": "embedding size d", "hops": "hops h", "context_length": "context items s"}  # of the axes
 LETTERS = {axis: label[-1] for axis, label in LABELS.items()}  # as in the paper
 MIN_RANGE = 0.06  # of a panel: about the 95 % interval of a mean over ML-100k's users
-Point = dict[str, Any]  # data set, model, hops, dim, context_length (None for a model without context) and seed of a run
+Point = dict[
+    str, Any
+]  # data set, model, hops, dim, context_length (None for a model without context) and seed of a run
 
 
 def main(options: FigureOptions) -> int:
@@ -139,7 +141,7 @@ def _draw_panel(panel: Axes, rows: pd.DataFrame, metric: str, axes: Mapping[str,
     others = [axis for axis in axes if axis != x]
     lines = list(product(*(axes[axis] for axis in others)))
     for number, line in enumerate(lines):
-        is_line = (rows[others] == line).all(axis=1)
+        is_line = (rows[others] == list(line)).all(axis=1)
         groups = rows[is_line].groupby(x)[metric].agg(["mean", "std"]).reindex(ticks).dropna(subset="mean")
         if groups.empty:
             continue

@@ -138,9 +138,7 @@ def list_cases(task: Task, length: int, users: list[int], targets: list[int], se
             yield Case(users[0], target, context, "a test context, with another target,")
 
 
-def build_frame(
-    case: Case, weights: NDArray[np.float64], user_ids: NDArray[Any], items: pd.DataFrame
-) -> pd.DataFrame:
+def build_frame(case: Case, weights: NDArray[np.float64], user_ids: NDArray[Any], items: pd.DataFrame) -> pd.DataFrame:
     """Return a row for every hop and context item, the latest last. `weights` [hops, s] are those of the context."""
     hop, position = np.nonzero(np.broadcast_to(case.context < len(items), weights.shape))  # without padding
     target, shown = items.iloc[case.target], items.iloc[case.context[position]].reset_index(drop=True)
