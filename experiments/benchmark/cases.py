@@ -29,7 +29,7 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Scale:
-    """Say how much is measured."""
+    """The amount of work that is measured."""
 
     shape: tuple[int, int, int] = (943, 1_682, 100_000)  # users, items and interactions of ML-100k
     n_candidates: int = 100
@@ -88,7 +88,7 @@ def measure_models(scale: Scale) -> Iterator[Entry]:
 def _measure_steps(
     name: str, setting: dict[str, Any], training: Training, models: Sequence[TorchRecommender], repeats: int
 ) -> Entry:
-    """Measure a training step of a model and, if it is the second, of its oracle."""
+    """Measure a training step of a model and, if there is one, of its oracle."""
     count = {"count": min(BATCH, len(training.instances)), "of": "interactions"}
     measures = [partial(time_training_step, model, training) for model in models]
     return Entry(name, count | setting, *best_of(repeats, *measures))
@@ -97,7 +97,7 @@ def _measure_steps(
 def _measure_calls(
     name: str, count: int, unit: str, calls: Sequence[Callable[[], object]], repeats: int, **setting: Any
 ) -> Entry:
-    """Measure a call that does `count` units of work and, if there is a second, the oracle's."""
+    """Measure a call that does `count` units of work and, if any, the oracle's."""
     measures = [partial(timeit, call, number=1) for call in calls]
     return Entry(name, {"count": count, "of": unit, **setting}, *best_of(repeats, *measures))
 
@@ -151,7 +151,10 @@ def measure_items(scale: Scale) -> Iterator[Entry]:
 
 
 def measure_sizes(scale: Scale) -> Iterator[Entry]:
-    """Measure a training step of SDM as d, s or the hops grow; the others stay at 64, 5 and 3."""
+    """Measure a training step of SDM as d, s or the hops grow.
+
+    The others stay at 64, 5 and 3.
+    """
     training = scale.make_training(scale.few_steps)
     axes = {"model.dim": scale.dims, "context_length": scale.lengths, "model.hops": scale.hops}
     for axis, values in axes.items():
@@ -171,7 +174,7 @@ def measure_memory(scale: Scale) -> Iterator[Entry]:
 
 
 def _train_for_memory(scale: Scale, name: str, overrides: Sequence[str], number: int) -> tuple[float, float]:
-    """Return the seconds of a step, and the peak memory, of a model (0) or its oracle (1)."""
+    """Return a step's seconds and the peak memory of model 0 or oracle 1."""
     model = make_with_oracle(name, *overrides)[number]
     return time_training_step(model, scale.make_training(scale.few_steps)), get_peak_memory()
 

@@ -35,7 +35,7 @@ def draw_curves(entries: Sequence[Mapping[str, Any]], folder: Path, machine: str
 
 
 def _list_points(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a point for the program, and one for its oracle if that is no line by itself."""
+    """Return a point for the program, and one for an oracle without its own line."""
     setting, axis = entry["setting"], entry["name"].removeprefix("growth ")
     line = " ".join([MODELS[setting["model"]].name, *([setting["optimizer"]] if "optimizer" in setting else [])])
     point = {"axis": axis, "line": line, "value": setting[axis], "seconds": entry["seconds"]}

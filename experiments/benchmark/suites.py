@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -89,8 +90,11 @@ def _is_readable(dataset: str, overrides: Sequence[str], runs: Path) -> bool:
 
 
 def collect_costs(results: Path) -> pd.DataFrame:
-    """Return a row for each published record, in the order of `DATASETS` and `MODELS`; other names come last."""
-    rows = []
+    """Return a row for each published record.
+
+    Rows are in the order of `DATASETS` and `MODELS`; other names come last.
+    """
+    rows: list[dict[str, Any]] = []
     for path in sorted(published_folder(results, "smoke", "").glob(f"*/*-0/{RECORD}")):
         record = load_record(path)
         names = {"dataset": path.parts[-3], "model": path.parts[-2].removesuffix("-0")}
@@ -130,7 +134,8 @@ def plan_optimizer_runs(models: Sequence[str], seeds: int, overrides: Sequence[s
 
 def time_steps(models: Sequence[str], scale: Scale) -> dict[tuple[str, str], float]:
     """Measure the seconds of a training step of each model with each optimizer."""
-    training, seconds = scale.make_training(scale.steps), {}
+    training = scale.make_training(scale.steps)
+    seconds: dict[tuple[str, str], float] = {}
     for model in models:
         trained = [make_model(model, f"{OPTIMIZER}={optimizer}") for optimizer in OPTIMIZERS]
         measures = [partial(time_training_step, one, training) for one in trained]
@@ -139,7 +144,7 @@ def time_steps(models: Sequence[str], scale: Scale) -> dict[tuple[str, str], flo
 
 
 def tabulate_runs(runs: Mapping[PlannedRun, FoundRun], steps: Mapping[tuple[str, str], float]) -> pd.DataFrame:
-    """Return a row for each run, with the seconds of its training step by model and optimizer."""
+    """Return a row for each run. `steps` has the seconds of a step by model and optimizer."""
     rows = []
     for planned, run in runs.items():
         record = run.record

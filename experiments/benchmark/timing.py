@@ -27,7 +27,7 @@ Measure = Callable[[], float]  # does some work, and returns the seconds it took
 
 @dataclass(frozen=True)
 class Entry:
-    """A measurement: the seconds of the program, and those of what it is compared with, if anything."""
+    """A measurement: the seconds of the program and, if there is one, of its oracle."""
 
     name: str
     setting: dict[str, Any]
@@ -51,7 +51,7 @@ class Entry:
 
 @cache
 def load_oracles() -> dict[str, type]:
-    """Return the literal oracles by model, from the tests of the checkout; without a checkout there are none."""
+    """Return the literal oracles by model, which only a checkout has."""
     if not ORACLES.is_file():
         return {}
     classes = runpy.run_path(str(ORACLES))
@@ -59,7 +59,7 @@ def load_oracles() -> dict[str, type]:
 
 
 def make_with_oracle(name: str, *overrides: str) -> list[Any]:
-    """Make a model as `sdmr run` does, to be trained for three epochs, and its oracle, if it has one."""
+    """Make a model of three epochs as `sdmr run` does, and its oracle, if any."""
     config = compose_config([f"model={name}", "epochs=3", *overrides]).settings["model"]
     constructor = instantiate(config | {"_partial_": True})
     classes = (constructor.func, load_oracles().get(name))
@@ -81,9 +81,9 @@ def best_of(repeats: int, *measures: Measure) -> list[float]:
 
 
 def time_training_step(model: TorchRecommender, training: Training) -> float:
-    """Return the seconds of a training step, in the training loop that every model is run by.
+    """Return the seconds of a training step.
 
-    The first epoch, in which memory is first touched, does not count.
+    It runs in the training loop of every model. The first epoch, in which memory is first touched, does not count.
     """
     model.fit(training)
     steps = math.ceil(len(training.instances) / model.optimization.batch_size)

@@ -44,29 +44,32 @@ def build_frame(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Draw two panels a model, one above the other; a line a seed, with a mark at the epoch that is kept."""
-    n_models = frame["model"].nunique()
-    columns = min(COLUMNS, n_models)
-    lines = math.ceil(n_models / columns)
+    """Draw two panels a model, one above the other.
+
+    A line is a seed. Its mark is the epoch that is kept.
+    """
+    models = frame["model"].unique()
+    columns = min(COLUMNS, len(models))
+    lines = math.ceil(len(models) / columns)
     figure = Figure(figsize=(1.0 + 2.4 * columns, 0.6 + 2.8 * lines))
     grid = figure.add_gridspec(2 * lines, columns)
     above: Axes | None = None
-    for number, (model, curves) in enumerate(frame.groupby("model", sort=False)):
+    for number, model in enumerate(models):
         line, column = divmod(number, columns)
         above = figure.add_subplot(grid[2 * line, column], sharey=above)
         below = figure.add_subplot(grid[2 * line + 1, column], sharex=above)
-        for seed, curve in curves.groupby("seed", sort=False):
+        for seed, curve in frame[frame["model"] == model].groupby("seed", sort=False):
             look = {"markevery": curve["is_best"].tolist(), "label": f"seed {seed}", **get_line_style(int(seed))}
             for axes, value in ((above, "validation"), (below, "loss")):
                 axes.plot(curve["epoch"], curve[value], **look)
                 axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         below.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
-        above.set_title(get_model(str(model)).name)
+        above.set_title(get_model(model).name)
         above.tick_params(labelbottom=False)
         if column == 0:
             above.set_ylabel("validation\nNDCG@10")
             below.set_ylabel("loss per\npositive")
-        if number + columns >= n_models:
+        if number + columns >= len(models):
             below.set_xlabel("epoch")
     assert above is not None
     figure.legend(*above.get_legend_handles_labels(), loc="outside upper center", ncols=8)

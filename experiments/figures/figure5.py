@@ -85,10 +85,10 @@ def list_pairs(instances: Instances, length: int, matrix: csr_matrix) -> pd.Data
 
 
 def compute_pmi(matrix: csr_matrix, j: IntArray, k: IntArray) -> NDArray[np.float64]:
-    """Return [n] log (P(j, k) / (P(j) P(k))), natural; −∞ for items that nobody took together.
+    """Return [n] ln (P(j, k) / (P(j) P(k))), −∞ where nobody took both.
 
-    D of Eq. 22 holds an ordered pair (j, k), j ≠ k, for every user who took both. #(j, k) is the number of times that
-    the pair is in D, #(j) that of the pairs whose first item is j, so that P(j, k) and P(j) each sum to one.
+    D of Eq. 22 holds an ordered pair (j, k), j ≠ k, for every user who took both. #(j, k) counts the pair in D, #(j)
+    the pairs whose first item is j. So P(j, k) and P(j) each sum to one.
 
     Args:
         matrix: Binary [n_users, n_items]: who took what.
@@ -125,7 +125,10 @@ def correlate(pairs: pd.DataFrame, weights: Weights, paper: Mapping[int, float])
 
 
 def draw(hops: Sequence[int], pairs: pd.DataFrame, weights: Weights, correlations: pd.DataFrame) -> Figure:
-    """Draw a panel for each number of hops: the pairs of the first seed, their linear trend, and r of every seed."""
+    """Draw a panel for each number of hops.
+
+    It shows the pairs of the first seed, their linear trend, and r of every seed.
+    """
     figure = Figure(figsize=(1.2 + 2.6 * len(hops), 3.4))
     panels = figure.subplots(1, len(hops), squeeze=False, sharex=True, sharey=True)[0]
     density, shades = None, LogNorm(1, 2)

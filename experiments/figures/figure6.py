@@ -66,7 +66,9 @@ def plan_points(
 ) -> dict[PlannedRun, Point]:
     """Plan the runs of the grid, seed by seed. Without context lengths, each data set has its own."""
     points = {}
-    contexts = [(f"context_length={length}",) for length in axes.get("context_length", [])] or [()]
+    contexts: list[tuple[str, ...]] = [(f"context_length={length}",) for length in axes.get("context_length", [])] or [
+        ()
+    ]
     for seed, dataset, model, context in product(range(options.seeds), datasets, models, contexts):
         fixed = (*context, *options.overrides)
         length = _get_context_length((f"model={model}", f"dataset={dataset}", *fixed))
@@ -99,14 +101,16 @@ def build_frame(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, Fo
 
 
 def describe_runs(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, FoundRun]) -> str:
-    """Return in words which seeds the figure shows, and how many of their runs are missing."""
+    """Describe which seeds the figure shows, and how many of their runs are missing."""
     seeds = sorted({planned.seed for planned in runs})
     spread = "mean over seeds, bars: their standard deviation" if len(seeds) > 1 else f"seed {seeds[0]} alone"
     return spread + describe_missing([planned for planned in points if planned.seed in seeds], runs)
 
 
 def draw(panels: Sequence[tuple[str, str]], axes: Mapping[str, Sequence[int]], frame: pd.DataFrame) -> Figure:
-    """Draw a column a data set and model, a row a metric: mean over seeds, bars their sample standard deviation.
+    """Draw a column of panels a data set and model, a row a metric.
+
+    Points are means over seeds, bars their sample standard deviation.
 
     Args:
         panels: data set and model of each column.
@@ -134,7 +138,7 @@ def draw(panels: Sequence[tuple[str, str]], axes: Mapping[str, Sequence[int]], f
 
 
 def _draw_panel(panel: Axes, rows: pd.DataFrame, metric: str, axes: Mapping[str, Sequence[int]], x: str) -> None:
-    """Draw the lines of a panel, a little apart so that bars do not cover each other."""
+    """Draw the lines of a panel, a little apart so that bars stay visible."""
     if rows.empty:
         mark_missing(panel)
     ticks = list(dict.fromkeys(axes[x]))

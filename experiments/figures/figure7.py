@@ -1,7 +1,7 @@
 """Figure 7: the attention of each hop of SDM over the context of one user and target.
 
-Users are named by raw id, items by raw id or title. By default it is the paper's case, a user who saw Money Talks
-(1997) and the target Fire Down Below (1997), or what comes nearest to it in the split.
+Users are named by raw id, items by raw id or title. By default it is the paper's case, or the nearest in the
+split: a user who saw Money Talks (1997), and the target Fire Down Below (1997).
 """
 
 import sys
@@ -32,7 +32,7 @@ PAPER_TARGET, PAPER_SEEN = "Fire Down Below (1997)", "Money Talks (1997)"
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A user, a target, and the context that the user had, all as numbers of the task."""
+    """A user, a target and the user's context, as numbers of the task."""
 
     user: int
     target: int
@@ -64,7 +64,7 @@ def main(options: FigureOptions) -> int:
 
 
 def load_movies(dataset: str) -> dict[int, Movie]:
-    """Return the movies of a data set by raw id; none if it has none, or if they cannot be read."""
+    """Return the movies of a data set by raw id, if they can be read."""
     try:
         return MOVIES[dataset]() if dataset in MOVIES else {}
     except DataError as error:
@@ -73,16 +73,19 @@ def load_movies(dataset: str) -> dict[int, Movie]:
 
 
 def name_items(item_ids: NDArray[Any], movies: Mapping[int, Movie]) -> pd.DataFrame:
-    """Return the names of each item: raw id, title if it is a movie, and as label title and genres, or else the id."""
+    """Return raw id, title and label of each item.
+
+    Only a movie has a title. Its label holds title and genres; other labels are raw ids.
+    """
     ids = item_ids.tolist()
     titles = [movies[raw].title if raw in movies else None for raw in ids]
     return pd.DataFrame({"id": item_ids, "title": titles, "label": [str(movies.get(raw, raw)) for raw in ids]})
 
 
 def find_items(items: pd.DataFrame, text: str) -> list[int]:
-    """Return the numbers of the items of a raw id or a title, which two may share.
+    """Return the numbers of the items of a raw id or a title.
 
-    Raises UsageError if there is none.
+    Two items may share a title. Raises UsageError if there is none.
     """
     matches = np.flatnonzero((items["id"].astype(str) == text) | (items["title"] == text)).tolist()
     if not matches:
@@ -117,9 +120,10 @@ def choose_case(
 
 
 def list_cases(task: Task, length: int, users: list[int], targets: list[int], seen: list[int]) -> Iterator[Case]:
-    """Yield the instances that fit, the best fit first: what is held out before what was learned from.
+    """Yield the instances that fit, the best fit first.
 
-    An empty list allows any user or target. With `seen`, instances with one of these items in the context come first.
+    Held-out instances come before those of training. An empty list allows any user or target. With `seen`, instances
+    with one of these items in the context come first.
     """
     sides = {"test": task.test, "validation": task.training.validation, "training": task.training.instances}
     for required in [seen, []] if seen else [[]]:
@@ -156,7 +160,7 @@ def build_frame(case: Case, weights: NDArray[np.float64], user_ids: NDArray[Any]
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Draw a grid of weights, hops from left to right, context items from the earliest to the latest."""
+    """Draw a grid of weights: a column a hop, a row a context item."""
     hops = frame["hop"].max()
     labels = frame["label"][frame["hop"] == 1].tolist()
     weights = frame["attention"].to_numpy().reshape(hops, len(labels)).T  # [items, hops]

@@ -41,13 +41,16 @@ class FigureOptions(RunOptions):
 
     @property
     def settings_note(self) -> str:
-        """Say at the end of the line under a figure how its runs differ from the default ones."""
+        """Describe how the runs differ from the default ones, for the line under the figure."""
         changes = ["tuned settings"] * (self.settings == "tuned") + self.overrides
         return f"; made with {', '.join(changes)}" if changes else ""
 
 
 def check_options(options: FigureOptions, figure: ModuleType) -> None:
-    """Raise UsageError for an option that the figure does not have, or an override that would belie its labels."""
+    """Raise UsageError for an option or an override that does not fit the figure.
+
+    An override must not belie the labels.
+    """
     for key in options.model_fields_set.difference(SHARED, figure.OPTIONS):
         raise UsageError(f"{key}=...: {options.name} has no such option; it has {', '.join(figure.OPTIONS)}")
     for override in options.overrides:

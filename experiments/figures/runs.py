@@ -26,7 +26,7 @@ BATCH_SIZE = 1024  # instances
 
 
 def find_runs(options: FigureOptions, planned: Sequence[PlannedRun], train: bool) -> dict[PlannedRun, FoundRun]:
-    """Return the planned runs that have a record, in the order planned, and report the others.
+    """Return the planned runs that have a record, in order, and report the others.
 
     Raises UsageError for settings that no run can have.
     """
@@ -82,7 +82,7 @@ def load_model(run: FoundRun) -> tuple[SDM, Task]:
 
 
 def compute_attention(model: SDM, users: IntArray, contexts: IntArray, targets: IntArray) -> NDArray[np.float64]:
-    """Return [H, n, s]: the weights of every hop over the contexts [n, s], each for one target [n]."""
+    """Return [H, n, s], each hop's weights over contexts [n, s] for targets [n]."""
     inputs = [torch.from_numpy(ids).to(model.device).split(BATCH_SIZE) for ids in (users, contexts, targets[:, None])]
     with torch.inference_mode():
         batches = [model.attention(*batch)[:, :, 0] for batch in zip(*inputs, strict=True)]
@@ -90,7 +90,10 @@ def compute_attention(model: SDM, users: IntArray, contexts: IntArray, targets: 
 
 
 def load_ids(run: FoundRun) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the raw ids of users and items; data that come with their split have numbers only."""
+    """Return the raw ids of users and items.
+
+    Data that come with their split have numbers only.
+    """
     settings = dict(run.record.config["dataset"])
     data = get_method(settings.pop("_target_"))(**settings)
     if isinstance(data, Interactions):
