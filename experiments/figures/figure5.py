@@ -118,10 +118,9 @@ def correlate(pairs: pd.DataFrame, weights: Weights, paper: Mapping[int, float])
         for hop, column in enumerate(attention, start=1):
             low, high = correlation_interval(pairs["user"].to_numpy(), pmi, column)
             values = {"r": correlation(pmi, column), "low": low, "high": high}
-            rows.append({"hops": hops, "hop": hop, "seed": seed, **values, "paper": paper.get(hops)})
-    frame = pd.DataFrame(rows)
-    frame.loc[frame["hop"] < frame["hops"], "paper"] = None
-    return frame
+            known = paper.get(hops) if hop == hops else None
+            rows.append({"hops": hops, "hop": hop, "seed": seed, **values, "paper": known})
+    return pd.DataFrame(rows)
 
 
 def draw(hops: Sequence[int], pairs: pd.DataFrame, weights: Weights, correlations: pd.DataFrame) -> Figure:

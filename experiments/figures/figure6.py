@@ -5,7 +5,6 @@ runs of the tables where the settings agree. The runs of a model are made seed b
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -66,27 +65,19 @@ def plan_points(
 ) -> dict[PlannedRun, Point]:
     """Plan the runs of the grid, seed by seed. Without context lengths, each data set has its own."""
     points = {}
-    contexts: list[tuple[str, ...]] = [(f"context_length={length}",) for length in axes.get("context_length", [])] or [
-        ()
-    ]
+    contexts = [[f"context_length={length}"] for length in axes.get("context_length", [])] or [[]]
     for seed, dataset, model, context in product(range(options.seeds), datasets, models, contexts):
         fixed = (*context, *options.overrides)
-        length = _get_context_length((f"model={model}", f"dataset={dataset}", *fixed))
+        settings = compose_config([f"model={model}", f"dataset={dataset}", *fixed]).settings
+        length = settings["model"].get("context_length")  # how many context items the model reads
         for hops, dim in product(axes["hops"], axes["dim"]):
             part = "" if length is None else f"-s{length}"
             name = f"{model}-hops{hops}-d{dim}{part}-{seed}"
             folder = None if options.overrides else published_folder(Path(options.results), "figure6", dataset, name)
-            settings = (f"model.hops={hops}", f"{DIM_SETTINGS[model]}={dim}", *fixed)
+            overrides = (f"model.hops={hops}", f"{DIM_SETTINGS[model]}={dim}", *fixed)
             point = {"dataset": dataset, "model": model, "hops": hops, "dim": dim, "context_length": length}
-            points[PlannedRun(model, dataset, seed, settings, folder)] = point | {"seed": seed}
+            points[PlannedRun(model, dataset, seed, overrides, folder)] = point | {"seed": seed}
     return points
-
-
-@cache
-def _get_context_length(overrides: tuple[str, ...]) -> int | None:
-    """Return how many context items a model with these settings reads."""
-    length: int | None = compose_config(overrides).settings["model"].get("context_length")
-    return length
 
 
 def build_frame(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
