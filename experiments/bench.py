@@ -21,8 +21,7 @@ from pydantic import Field
 
 from sdmr.experiments.benchmark.cases import GROUPS, TINY, Scale, measure_groups
 from sdmr.experiments.benchmark.curves import draw_curves
-from sdmr.experiments.benchmark.optimizers import MODEL_NAMES, compare_optimizers
-from sdmr.experiments.benchmark.smoke import DATASETS, run_smoke
+from sdmr.experiments.benchmark.suites import DATASETS, MODEL_NAMES, compare_optimizers, run_smoke
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import CORES, Names, RunOptions, UsageError
 from sdmr.experiments.core.plan import check_overrides

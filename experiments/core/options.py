@@ -10,14 +10,14 @@ from typing import Annotated, Any, TypeVar, get_args
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from joblib import cpu_count
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
 from pydantic.fields import FieldInfo
 
 CORES = cpu_count()  # that this process may use; a scheduler or a container may leave it fewer than there are
 
 # A list on the command line: `models=[sdp,sdm]`, or `models=sdm` for one.
 Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
-Numbers = Annotated[list[int], BeforeValidator(lambda value: [value] if isinstance(value, int) else value)]
+Numbers = Annotated[list[PositiveInt], BeforeValidator(lambda value: [value] if isinstance(value, int) else value)]
 
 
 class UsageError(ValueError):
