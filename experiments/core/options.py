@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, TypeVar, get_args
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from joblib import cpu_count
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 CORES = cpu_count()  # that this process may use; a scheduler or a container may leave it fewer than there are
 
 # A list on the command line: `models=[sdp,sdm]`, or `models=sdm` for one.
-Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
-Numbers = Annotated[list[int], BeforeValidator(lambda value: [value] if isinstance(value, int) else value)]
+NotEmpty = Field(min_length=1)
+Names = Annotated[list[str], NotEmpty, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+Numbers = Annotated[list[int], NotEmpty, BeforeValidator(lambda value: [value] if isinstance(value, int) else value)]
+
+
+def _check_name(name: str) -> str:
+    if name in ("", "..") or Path(name).name != name or "\\" in name:
+        raise PydanticCustomError("name", "expected a name, not a path")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_check_name)]  # of files in the folder of a command, which it cannot leave
 
 
 class UsageError(ValueError):
@@ -91,6 +103,14 @@ def parse_value(argument: str) -> Any:
         return override.value()
     except HydraException as error:
         raise UsageError(f"{argument}: {' '.join(str(error).split())}") from error
+
+
+def check_used(options: CommandOptions, names: Sequence[str], subject: str) -> None:
+    """Raise UsageError for an option that was typed and is none of these names: the subject has no use for it."""
+    for key in sorted(options.model_fields_set.difference(names)):
+        typed = options.model_dump()["overrides"][0] if key == "overrides" else f"{key}=..."
+        allowed = ", ".join(name for name in names if name != "overrides")
+        raise UsageError(f"{typed}: {subject} has no such option; it has {allowed}")
 
 
 def explain_validation_error(error: ValidationError, key: str = "") -> str:
