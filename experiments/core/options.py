@@ -86,7 +86,7 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
             keys.add(key)
             values.setdefault("overrides", []).append(argument)
         else:
-            raise UsageError(f"{argument}: there is no option {key!r}; there are {', '.join(_list_names(cls))}")
+            raise UsageError(f"{argument}: there is no option {key!r}; there are {', '.join(list_names(cls))}")
     try:
         return cls.model_validate_json(json.dumps(values))
     except ValidationError as error:
@@ -156,5 +156,6 @@ def format_value(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _list_names(cls: type[CommandOptions]) -> list[str]:
+def list_names(cls: type[CommandOptions]) -> list[str]:
+    """Return the names of a command's options."""
     return [name for name in cls.model_fields if name not in ("overrides", "flags")]
