@@ -16,8 +16,6 @@ Users and items are numbered from 0. Times are no seconds: they only sort a user
 `NAME.test.inter`, numbered from 0; `sdmr score` reads scores by these numbers.
 """
 
-from __future__ import annotations
-
 import io
 import sys
 from pathlib import Path
@@ -29,6 +27,7 @@ from pydantic import Field
 from sdmr.datasets.files import write_atomic
 from sdmr.datasets.task import HeldOut, Task
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.options import FileName
 from sdmr.experiments.core.task import TaskOptions, compose_task
 from sdmr.harness.evaluation import check_not_empty
 
@@ -37,7 +36,7 @@ ATOMIC = {"user": "user_id:token", "item": "item_id:token", "time": "timestamp:f
 
 class Options(TaskOptions):
     to: str = Field(description="folder to write into")
-    name: str | None = Field(None, description="name of the files, by default the data set's")
+    name: FileName | None = Field(None, description="name of the files, by default the data set's")
 
 
 def main(options: Options) -> int:
