@@ -13,7 +13,7 @@ from pydantic import Field
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import check_config, compose_config
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.options import UsageError, check_choices
 from sdmr.experiments.core.plan import check_overrides, find_or_train, report_missing
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import RECORD
@@ -51,10 +51,9 @@ def main(options: Options) -> int:
 
 
 def check_options(options: Options) -> None:
-    """Raise UsageError for a name that does not exist, and for settings that the rows or the captions contradict."""
+    """Raise UsageError for unknown names, and for settings that the rows or captions contradict."""
     for key, names in {"factors": FACTOR_NAMES, "models": MODELS, "order_models": MODELS}.items():
-        if unknown := [name for name in getattr(options, key) if name not in names]:
-            raise UsageError(f"{key}={unknown[0]}: there is no such name; there are {', '.join(names)}")
+        check_choices(key, getattr(options, key), names)
     if "order_models" in options.model_fields_set and not {order.name for order in ORDERS} & set(options.factors):
         raise UsageError("order_models=...: these are models of the factors file and random, which are not asked for")
     check_overrides(options.overrides)

@@ -10,7 +10,6 @@ results/smoke.md and .csv, `suite=optimizers` results/optimizers.md and .csv. Ea
 
 import os
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -23,7 +22,7 @@ from sdmr.experiments.benchmark.curves import draw_curves
 from sdmr.experiments.benchmark.optimizers import MODEL_NAMES, compare_optimizers
 from sdmr.experiments.benchmark.smoke import DATASETS, run_smoke
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import CORES, Names, RunOptions, UsageError, check_used
+from sdmr.experiments.core.options import CORES, Names, RunOptions, check_choices, check_used
 from sdmr.experiments.core.plan import check_overrides
 from sdmr.experiments.core.registry import MODELS
 from sdmr.harness.files import save_json
@@ -63,20 +62,15 @@ def main(options: Options) -> int:
     if options.suite == "smoke":
         succeeded = run_smoke(options.datasets, models, options.overrides, workers=options.workers, **folders)
     else:
-        _check_choices("models", models, MODEL_NAMES)
+        check_choices("models", models, MODEL_NAMES)
         succeeded = compare_optimizers(models, options.seeds, options.overrides, workers=options.workers, **folders)
     return 0 if succeeded else cli.FAILED
-
-
-def _check_choices(name: str, values: list[str], allowed: Iterable[str]) -> None:
-    if unknown := [value for value in values if value not in allowed]:
-        raise UsageError(f"{name}={unknown[0]}: must be among {', '.join(allowed)}")
 
 
 def measure_speed(options: Options) -> None:
     """Time the cases; write results/bench.json and the growth curves, unless only some groups are measured."""
     groups = options.only or list(GROUPS)
-    _check_choices("only", groups, GROUPS)
+    check_choices("only", groups, GROUPS)
     os.environ["TQDM_DISABLE"] = "1"
     torch.set_num_threads(options.threads)
     environment = collect_environment()
@@ -86,9 +80,8 @@ def measure_speed(options: Options) -> None:
     if options.only:
         return
     rows = [asdict(entry) | {"ratio": entry.ratio, "machine": machine, "commit": commit} for entry in entries]
-    path = Path(options.results) / "bench.json"
-    save_json(rows, path)
-    print(path)
+    save_json(rows, Path(options.results) / "bench.json")
+    print(f"{options.results}/bench.json")
     draw_curves(rows, Path(options.plots), machine)
 
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli, store
-from sdmr.experiments.core.options import UsageError, list_names
+from sdmr.experiments.core.options import UsageError, check_choices, list_names
 from sdmr.experiments.core.plan import Findings, FoundRun, PlannedRun, find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS
@@ -61,9 +61,8 @@ def main(options: Options) -> int:
 
 def _check_options(options: Options, datasets: Sequence[str], models: Sequence[str]) -> None:
     """Raise UsageError for what a published table has not."""
-    for key, values, allowed in (("models", models, tuple(MODELS)), ("datasets", datasets, DATASETS[options.number])):
-        if unknown := [value for value in values if value not in allowed]:
-            raise UsageError(f"{key}=[{','.join(unknown)}]: Table {options.number} has {', '.join(allowed)}")
+    check_choices("models", models, MODELS)
+    check_choices("datasets", datasets, DATASETS[options.number])
     for override in options.overrides:
         if not override.lstrip("+").startswith(DATA_KEYS):
             names = ", ".join([*list_names(Options), "dataset.*", "protocol.*", "split_seed"])
@@ -109,7 +108,7 @@ def _publish_dataset(options: Options, dataset: str, complete: dict[str, list[Fo
 
 
 def get_candidate_key(record: Record) -> tuple[Any, ...]:
-    """Return what tells a record's test instances and candidates from others, whose users cannot be paired with."""
+    """Return what tells the record's test instances and candidates from others."""
     deviations = {key: value for key, value in record.deviations.items() if key in CANDIDATE_DEVIATIONS}
     return record.data, record.config.get("split_seed", 0), tuple(sorted(deviations.items()))
 

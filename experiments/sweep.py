@@ -104,7 +104,7 @@ def _make_row(search: Search, point: Point) -> dict[str, Any]:
 
 
 def save_tuned_settings(search: Search, point: Point, replace: bool) -> None:
-    """Write the settings of a point as the tuned ones, unless those of before are better founded."""
+    """Write the settings of a point as the tuned ones, or keep better ones."""
     dataset, name, tuning = search.options.dataset, search.space.name, describe_origin(search, point)
     try:
         before = read_tuned(dataset, name)["tuning"]

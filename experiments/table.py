@@ -54,7 +54,7 @@ def _make_statistics(options: Options) -> int:
 
 
 def _make_accuracy(options: Options) -> int:
-    """Find or make the runs, then print a table and its comparisons for each data set."""
+    """Find or make the runs, and print table and comparisons of each data set."""
     start, tie_policy = time.perf_counter(), read_tie_policy(options.overrides)
     datasets, models = options.datasets or DEFAULT_DATASETS[options.number], options.models or list(MODELS)
     results, name = Path(options.results), f"table{options.number}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, TypeVar, get_args
@@ -111,6 +111,12 @@ def check_used(options: CommandOptions, names: Sequence[str], subject: str) -> N
         typed = options.model_dump()["overrides"][0] if key == "overrides" else f"{key}=..."
         allowed = ", ".join(name for name in names if name != "overrides")
         raise UsageError(f"{typed}: {subject} has no such option; it has {allowed}")
+
+
+def check_choices(key: str, values: Iterable[str], allowed: Collection[str]) -> None:
+    """Raise UsageError for a value that is none of those allowed."""
+    if unknown := [value for value in values if value not in allowed]:
+        raise UsageError(f"{key}={unknown[0]}: there is none of this name; there are {', '.join(allowed)}")
 
 
 def explain_validation_error(error: ValidationError, key: str = "") -> str:

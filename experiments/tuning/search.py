@@ -61,6 +61,8 @@ class Search:
         _check_options(options)
         self.options, self.space = options, Space.load(name)
         self.runs, self.results = Path(options.runs), Path(options.results)
+        default_budget = inf if options.search == "grid" else DEFAULT_BUDGET
+        self.budget = default_budget if options.budget is None else options.budget  # single-thread minutes
         self.points: dict[Path, Point] = {}
         self.overrides = dict(map(parse_override, options.overrides))
         self.overridden = {*self.overrides, *map(get_model_key, self.overrides)}
@@ -76,13 +78,6 @@ class Search:
         if options.source is not None:
             best = self.space.read_best_settings(self.results, options.source, options.top)
             self.transferred = [self.space.drop_impossible(settings, has_baskets) for settings in best]
-
-    @property
-    def budget(self) -> float:
-        """Return the single-thread minutes after which no further run starts."""
-        if self.options.budget is not None:
-            return self.options.budget
-        return inf if self.options.search == "grid" else DEFAULT_BUDGET
 
     @property
     def best(self) -> Point | None:
@@ -154,12 +149,12 @@ class Search:
             yield point.overrides
 
     def get_tuned_settings(self, point: Point) -> Settings:
-        """Return the settings that make the point's model, without those of the data set and of this machine."""
+        """Return the settings that make the point's model, on whatever data and machine."""
         overrides = {k: v for k, v in self.overrides.items() if k.startswith("model.") or k in SHARED_SETTINGS}
         return self._drop_overridden(self.fixed | point.settings) | overrides
 
     def get_varied_settings(self, point: Point) -> Settings:
-        """Return the point's settings without what all points share, with the overrides that replace some of them."""
+        """Return the settings that the point does not share, and overrides in the place of others."""
         settings = self._drop_overridden(point.settings)
         for key, value in self.overrides.items():
             if key.startswith("model.") or get_model_key(key) in point.settings:
@@ -171,7 +166,7 @@ class Search:
         return " ".join(format_overrides(self._drop_overridden(point.settings))) or "default settings"
 
     def describe(self, point: Point) -> str:
-        """Return a point in one line: its settings, and its score or why there is none."""
+        """Return a point in one line: its settings, and its score or fate."""
         result = f"FAILED, {point.error}" if point.error else "left out"
         if point.record is not None:
             result = f"validation {METRIC} {point.score:.4f}"
@@ -189,7 +184,10 @@ class Search:
         return {key: value for key, value in settings.items() if key not in self.overridden}
 
     def _cross(self, stage: int, axes: Axes) -> list[Point]:
-        """Return the points of a stage, those nearest to the best so far (at first, to the default settings) first."""
+        """Return the points of a stage, the nearest to the best so far first.
+
+        At the first stage, that is the nearest to the default settings.
+        """
         start = self.best.settings if self.best else {}
         center = flatten(self.default.config) | start
 
@@ -205,7 +203,7 @@ class Search:
 
 
 def _check_options(options: SearchOptions) -> None:
-    """Raise UsageError for options that do not go together, and for overrides that a search does not allow."""
+    """Raise UsageError for options that make no search, and for overrides it does not allow."""
     is_transferred = options.search == "transferred"
     if is_transferred != (options.source is not None) or ("top" in options.model_fields_set and not is_transferred):
         raise UsageError("source=DATASET goes with search=transferred, which needs it; top=... goes with both")

@@ -55,17 +55,16 @@ class Space(BaseModel):
         return [stage for stage in stages if stage] or [{}]
 
     def drop_impossible(self, settings: Settings, has_baskets: bool) -> Settings:
-        """Return settings from another data set without those that do not exist on a data set with baskets."""
+        """Return settings of another data set, without those that do not exist here."""
         allowed = self.basket_values if has_baskets else {}
         return {key: value for key, value in settings.items() if key not in allowed or value in allowed[key]}
 
     def read_part_settings(self, dataset: str, data: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-        """Return the tuned settings of the model's parts as settings of the model, and a note on each untuned part.
+        """Return the tuned settings of the parts, and a note on each untuned part.
 
-        `data` is the configuration of the data set.
+        They are keyed as settings of the model. `data` is the configuration of the data set.
         """
-        settings: Settings = {}
-        notes = []
+        settings, notes = {}, []
         for part, name in self.parts.items():
             try:
                 tuned = read_tuned(dataset, name)

@@ -241,8 +241,11 @@ def test_models_that_ranked_other_candidates_are_not_published_beside(
         ),
         (["foo=1"], "runs, results, dataset.*, protocol.*, split_seed; other settings are not published"),
         (["models=[]"], "models=[]: list should have at least 1 item"),
-        (["models=[sdm,my_models.Net]"], "models=[my_models.Net]: Table 3 has popularity, item-knn"),
-        (["datasets=[ml-100k,ta-feng]"], "datasets=[ta-feng]: Table 3 has ml-100k"),
+        (
+            ["models=[sdm,my_models.Net]"],
+            "models=my_models.Net: there is none of this name; there are popularity, item-knn",
+        ),
+        (["datasets=[ml-100k,ta-feng]"], "datasets=ta-feng: there is none of this name; there are ml-100k"),
         (["protocol.tie_policy=optimistic"], "published ties count with their expected value"),
         (["number=1"], "number=1: must be 3 or 4"),
         (["settings=chosen"], "settings=chosen: must be 'default' or 'tuned'"),
