@@ -42,9 +42,7 @@ class Options(RunOptions):
     tiny: bool = Field(False, description="speed: so little that the numbers say nothing, to see whether it runs")
     plots: str = Field("plots", description="speed: folder of the figure")
     datasets: Names = Field(list(DATASETS), description="smoke: data sets")
-    models: Names | None = Field(
-        None, description=f"smoke: models, all by default; optimizers: of {', '.join(MODEL_NAMES)}"
-    )
+    models: Names | None = Field(None, description=f"smoke: all by default; optimizers: {', '.join(MODEL_NAMES)}")
     seeds: int = Field(2, ge=1, description="optimizers: seeds from 0")
 
 

@@ -34,6 +34,7 @@ from sdmr.harness.metrics import count_ranks, count_ties, summarize
 from sdmr.harness.records import collect_environment, compute_run_key, get_peak_memory
 
 COLUMNS: dict[str, type[int] | type[float] | type[str]] = {"instance": int, "candidate": int, "score": float}
+PARQUET_KINDS = {"instance": "iu", "candidate": "iu", "score": "f"}  # of any width
 
 
 class Options(TaskOptions):
@@ -101,8 +102,8 @@ def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
     if cells.isna().any():
         row = int(cells.isna().argmax())
         raise DataError(
-            f"{path}, line {row + first_line}: item {table['candidate'][row]} is no candidate of instance "
-            f"{table['instance'][row]}, expected one of the {number} of an instance from 0 to {len(instances) - 1}"
+            f"{path}, line {row + first_line}: item {table['candidate'].iloc[row]} is no candidate of instance "
+            f"{table['instance'].iloc[row]}, expected one of the {number} of an instance from 0 to {len(instances) - 1}"
         )
     check_no_duplicates(path, table, ["instance", "candidate"], first_line)
     scores = table["score"].to_numpy()
@@ -135,11 +136,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    for name, dtype in COLUMNS.items():
-        is_type = pd.api.types.is_integer_dtype if dtype is int else pd.api.types.is_float_dtype
-        if name not in table or not is_type(table[name]):
-            columns = ", ".join(f"{column} ({dtype})" for column, dtype in table.dtypes.items())
-            raise DataError(f"{path}: found columns {columns}, expected instance, candidate (int) and score (float)")
+    if any(name not in table or table[name].dtype.kind not in kinds for name, kinds in PARQUET_KINDS.items()):
+        columns = ", ".join(f"{name} ({dtype})" for name, dtype in table.dtypes.items())
+        raise DataError(f"{path}: found columns {columns}, expected instance, candidate (int) and score (float)")
     return table[list(COLUMNS)]
 
 
