@@ -46,7 +46,8 @@ def main(options: Options) -> int:
     findings = find_or_train(planned, Path(options.runs), workers=1, train=False, use_published=False)
     for dataset in datasets:
         rows = {model: [one for one in planned if (one.dataset, one.model) == (dataset, model)] for model in models}
-        _publish_dataset(options, dataset, {model: _get_complete(options, rows[model], findings) for model in models})
+        complete = {model: runs for model in models if (runs := _get_complete(options, rows[model], findings))}
+        _publish_dataset(options, dataset, complete)
     table = collect_published(options.number, results)
     if not table.cells:
         print(f"nothing to publish: no complete runs in {options.runs}/", file=sys.stderr)
@@ -95,16 +96,16 @@ def _get_complete(options: Options, planned: Sequence[PlannedRun], findings: Fin
 def _publish_dataset(options: Options, dataset: str, complete: dict[str, list[FoundRun]]) -> None:
     """Copy the runs of each model, unless other published models have ranked other candidates."""
     experiment = (Path(options.results), f"table{options.number}", dataset)
-    kept = [store.published_seeds(*experiment, model) for model in MODELS if not complete.get(model)]
+    kept = [store.published_seeds(*experiment, model) for model in MODELS if model not in complete]
     keys = {get_candidate_key(load_record(folder / store.RECORD)) for folders in kept for folder in folders}
     for model, runs in complete.items():
-        if runs and keys - {get_candidate_key(run.record) for run in runs}:
+        if keys - {get_candidate_key(run.record) for run in runs}:
             name = f"{MODELS[model].name} on {dataset}"
             print(f"{name} is left out: the other published models have ranked other candidates")
-        elif runs:
-            store.publish_settings(*experiment, model, options.settings)
-            for seed, run in enumerate(runs):
-                store.publish_run(run, store.published_folder(*experiment, f"{model}-{seed}"))
+            continue
+        store.publish_settings(*experiment, model, options.settings)
+        for seed, run in enumerate(runs):
+            store.publish_run(run, store.published_folder(*experiment, f"{model}-{seed}"))
 
 
 def get_candidate_key(record: Record) -> tuple[Any, ...]:

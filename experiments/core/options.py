@@ -126,6 +126,8 @@ def explain_validation_error(error: ValidationError, key: str = "") -> str:
     expected = fault["msg"][0].lower() + fault["msg"][1:]
     if fault["type"] == "missing":
         return f"{name}=... is missing"
+    if fault["type"] == "too_short":
+        return f"{name}=[]: expected at least one value"
     return f"{name}={fault['input']}: {expected.replace('input should be', 'must be')}"
 
 

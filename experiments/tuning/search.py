@@ -206,7 +206,7 @@ def _check_options(options: SearchOptions) -> None:
     """Raise UsageError for options that make no search, and for overrides it does not allow."""
     is_transferred = options.search == "transferred"
     if is_transferred != (options.source is not None) or ("top" in options.model_fields_set and not is_transferred):
-        raise UsageError("source=DATASET goes with search=transferred, which needs it; top=... goes with both")
+        raise UsageError("source=DATASET and top=N are options of search=transferred, which needs a source")
     check_overrides(options.overrides, fixed=("settings",))
     for override in options.overrides:
         key = override.partition("=")[0].lstrip("+")

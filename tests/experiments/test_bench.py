@@ -76,7 +76,7 @@ def test_some_groups_of_the_speed_suite_write_no_file(
         (["suite=optimizers", "datasets=ml-1m"], "datasets=...: suite=optimizers has no such option"),
         (["suite=speed", "only=parts", "plots=there"], "plots=...: suite=speed has no such option; it has suite, thr"),
         (["suite=smoke", "only=parts"], "only=...: suite=smoke has no such option"),
-        (["suite=smoke", "models=[]"], "models=[]: list should have at least 1 item"),
+        (["suite=smoke", "models=[]"], "models=[]: expected at least one value"),
         (["suite=speed", "only=[parts,hops]"], "only=hops: there is none of this name; there are models, large, parts"),
         (["suite=speed", "threads=0"], "threads=0: "),
         (

@@ -240,7 +240,7 @@ def test_models_that_ranked_other_candidates_are_not_published_beside(
             "epochs=2: there is no such option; there are datasets, models, seeds, settings, ",
         ),
         (["foo=1"], "runs, results, dataset.*, protocol.*, split_seed; other settings are not published"),
-        (["models=[]"], "models=[]: list should have at least 1 item"),
+        (["models=[]"], "models=[]: expected at least one value"),
         (
             ["models=[sdm,my_models.Net]"],
             "models=my_models.Net: there is none of this name; there are popularity, item-knn",
