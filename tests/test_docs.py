@@ -182,7 +182,7 @@ def test_a_table_with_a_users_model_runs(capfd: pytest.CaptureFixture[str]) -> N
         (["publish", "number=3"], r"SDMR"),
         (["sweep", "model=item-knn", "budget=1", "workers=1"], "item-knn"),
         (["status", "model=item-knn", "budget=1"], "pending"),
-        (["audit", "factors=default", "models=popularity", "order_models=popularity", "train=false"], "SDP"),
+        (["audit", "factors=default", "models=popularity", "train=false"], "SDP"),
         (["figure", "name=curves", "models=[sdp,sdm]"], r"curves"),
         (["bench", "suite=smoke", "datasets=ml-100k", "models=[popularity,prme]", "workers=1"], "PRME"),
     ],

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sdmr.experiments.core.options import Names, Numbers, RunOptions, UsageError
+from sdmr.experiments.core.options import FileName, Names, Numbers, RunOptions, UsageError
 from sdmr.experiments.core.plan import check_overrides
 
 SHARED = ("name", "output", "runs", "results", "plots", "overrides")  # options of every figure
@@ -16,8 +16,8 @@ Text = Annotated[str, Field(strict=False)]  # a number, too
 class FigureOptions(RunOptions):
     """Every option of every figure. Null stands for the figure's default."""
 
-    name: Literal["figure5", "figure6", "figure7", "curves", "speed"] = Field(description="the figure")
-    output: str | None = Field(None, description="name of the files; null: the figure's name")
+    name: Literal["figure5", "figure6", "figure7", "curves", "speed", "published"] = Field(description="the figure")
+    output: FileName | None = Field(None, description="name of the files; null: the figure's name")
     dataset: str = Field("ml-100k", description="data set of a figure that shows one")
     datasets: Names | None = Field(None, description="data sets, one panel each; null: ml-100k")
     models: Names | None = Field(None, description="models; null: sdm in figure 6, else all")

@@ -227,8 +227,8 @@ def test_scores_of_another_protocol_name_its_deviations(
         (["scores=none.csv", "epochs=3"], cli.WRONG_USE, "epochs has no effect here"),
         (["scores=none.csv", "test=false"], cli.WRONG_USE, "test has no effect here"),
         (["scores=none.csv", "protocol.select_on=test"], cli.WRONG_USE, "protocol.select_on has no effect here"),
-        (["scores=none.csv", "name=../x"], cli.WRONG_USE, "expected the name of a model, not a path"),
-        (["scores=none.csv", "name=.."], cli.WRONG_USE, "expected the name of a model, not a path"),
+        (["scores=none.csv", "name=../x"], cli.WRONG_USE, "expected a name, not a path"),
+        (["scores=none.csv", "name=.."], cli.WRONG_USE, "expected a name, not a path"),
     ],
 )
 def test_a_wrong_option_of_score_is_one_line(

@@ -173,6 +173,8 @@ def test_setting_that_is_not_for_the_tables_runs_is_an_error(setting: str, reaso
         ("number=5", "must be 1, 2, 3 or 4"),
         ("seeds=0", "greater than or equal to 1"),
         ("models=[sdm,sdn]", "model=sdn: there is none of this name"),
+        ("models=[]", r"models=\[\]: expected at least one value"),
+        ("datasets=[]", r"datasets=\[\]: expected at least one value"),
         ("datasets=movies", "dataset=movies: there is none of this name"),
     ],
 )

@@ -116,8 +116,12 @@ def test_command_writes_a_table_of_absent_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["number=1", "seeds=2"], "seeds=...: Table 1 is made of data sets alone"),
-        (["number=2", "epochs=2"], "Table 2 is made of data sets alone"),
+        (["number=1", "seeds=2"], "seeds=...: Table 1 has no such option; it has number, months, results"),
+        (["number=2", "epochs=2"], "epochs=2: Table 2 has no such option; it has number, months, results"),
+        (
+            ["number=1", "months=true", "results=there"],
+            "results=...: Table 1 has no such option; it has number, months",
+        ),
         (["number=2", "months=true"], "Table 2 has no months; use number=1"),
         (["number=3", "months=true"], "Table 3 has no months; use number=1"),
     ],
