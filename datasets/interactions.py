@@ -1,9 +1,7 @@
 """Interactions: who took what, in which order, in which basket."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -29,15 +27,23 @@ class Interactions:
 
     @property
     def n_users(self) -> int:
+        """Count the users."""
         return len(self.user_ids)
 
     @property
     def n_items(self) -> int:
+        """Count the items."""
         return len(self.item_ids)
 
     @property
     def n_baskets(self) -> int:
+        """Count the baskets."""
         return 0 if self.baskets is None else int(self.baskets.max(initial=-1)) + 1
+
+    @property
+    def sequences(self) -> IntArray:
+        """Get the number of each row's sequence [n]: its basket, or its user without baskets."""
+        return self.users if self.baskets is None else self.baskets
 
     def __len__(self) -> int:
         return len(self.users)
@@ -49,7 +55,7 @@ class Interactions:
         items: NDArray[Any],
         times: NDArray[Any] | None = None,
         baskets: NDArray[Any] | None = None,
-    ) -> Interactions:
+    ) -> Self:
         """Build interactions from raw ids, numbered in sorted order.
 
         Ids sort as numbers if all of them are numbers, else as text. Times that are not integers keep their order only.
@@ -62,23 +68,20 @@ class Interactions:
         """
         user_ids, user_numbers = _encode_ids(users)
         item_ids, item_numbers = _encode_ids(items)
-        return cls(
-            users=user_numbers,
-            items=item_numbers,
-            user_ids=user_ids,
-            item_ids=item_ids,
-            times=None if times is None else _encode_times(np.asarray(times)),
-            baskets=None if baskets is None else _encode_ids(baskets)[1],
-        )
+        encoded_times = None if times is None else _encode_times(np.asarray(times))
+        encoded_baskets = None if baskets is None else _encode_ids(baskets)[1]
+        return cls(user_numbers, item_numbers, user_ids, item_ids, encoded_times, encoded_baskets)
 
-    def keep(self, mask: NDArray[np.bool_]) -> Interactions:
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
+        """Select rows by number or by mask, without renumbering."""
+        times = None if self.times is None else self.times[rows]
+        baskets = None if self.baskets is None else self.baskets[rows]
+        return replace(self, users=self.users[rows], items=self.items[rows], times=times, baskets=baskets)
+
+    def keep(self, mask: NDArray[np.bool_]) -> Self:
         """Keep the rows of a boolean mask [n], and renumber users, items and baskets."""
-        return Interactions.from_raw(
-            self.user_ids[self.users[mask]],
-            self.item_ids[self.items[mask]],
-            None if self.times is None else self.times[mask],
-            None if self.baskets is None else self.baskets[mask],
-        )
+        rows = self.take(mask)
+        return self.from_raw(self.user_ids[rows.users], self.item_ids[rows.items], rows.times, rows.baskets)
 
 
 def _encode_times(times: NDArray[Any]) -> IntArray:
@@ -93,12 +96,11 @@ def _encode_times(times: NDArray[Any]) -> IntArray:
 
 def _encode_ids(raw: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
     """Return the sorted distinct ids, and the index of each row's id among them."""
-    raw = np.asarray(raw)
-    if raw.dtype.kind not in "iu":
-        text = raw.astype(str)
+    ids = np.asarray(raw)
+    if ids.dtype.kind not in "iu":
+        ids = ids.astype(str)
         # "007" and "7" are two ids: as numbers they would become one.
-        is_ascii = text.reshape(-1).view(np.uint32).max(initial=0) < 128  # other scripts have other digits
-        is_number = is_ascii & np.char.isdigit(text) & ((np.char.str_len(text) == 1) | ~np.char.startswith(text, "0"))
-        raw = text.astype(np.int64) if len(text) and is_number.all() and np.char.str_len(text).max() < 19 else text
-    ids, numbers = np.unique(raw, return_inverse=True)
-    return ids, numbers.astype(np.int64)
+        if len(ids) and pd.Series(ids).str.fullmatch("0|[1-9][0-9]{0,17}").all():
+            ids = ids.astype(np.int64)
+    distinct, numbers = np.unique(ids, return_inverse=True)
+    return distinct, numbers.astype(np.int64)

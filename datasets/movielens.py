@@ -1,17 +1,15 @@
 """MovieLens 100K and 1M (Harper & Konstan, ACM TiiS 2015): ratings, and titles with genres."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import compress
-from pathlib import Path
 
-from sdmr.datasets.download import Download, RawFile, Wheel, fetch, verify_checksum
-from sdmr.datasets.errors import DataError
+import pandas as pd
+
+from sdmr.datasets.download import Download, RawFile, Wheel, fetch
 from sdmr.datasets.filters import use_file_order
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import Layout, check_no_duplicates, check_totals, open_raw, read_columns, to_interactions
+from sdmr.datasets.parsing import Layout, read_columns, read_published, to_interactions
 
 _TERMS = (
     "MovieLens data: for research, not for commercial use, not to be redistributed; cite Harper & Konstan, "
@@ -19,6 +17,7 @@ _TERMS = (
 )
 _ML_100K_ZIP = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 _ML_1M_ZIP = "https://files.grouplens.org/datasets/movielens/ml-1m.zip"
+_ML_1M_ZIP_SHA256 = "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20"
 _RECBOLE = "recbole==1.2.1"
 
 ML_100K = RawFile(
@@ -34,13 +33,7 @@ ML_100K = RawFile(
 ML_1M = RawFile(
     name="ml-1m/ratings.dat",
     sha256=None,
-    routes=(
-        Download(
-            _ML_1M_ZIP,
-            "ml-1m/ratings.dat",
-            sha256="a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
-        ),
-    ),
+    routes=(Download(_ML_1M_ZIP, "ml-1m/ratings.dat", _ML_1M_ZIP_SHA256),),
     terms=_TERMS,
 )
 # Every pair of ratings.dat without its time: users ascending, each user's rows in chronological order.
@@ -49,9 +42,7 @@ ML_1M_PAIRS = RawFile(
     sha256="91a81f350fc93ba6f2d9b8083f472f21c333aaaa492f0a421f50b7e5533f82a3",
 )
 
-_U_DATA_LAYOUT = Layout({"user": int, "item": int, "rating": int, "time": int})
-_RATINGS_LAYOUT = Layout({"user": int, "item": int, "rating": int, "time": int}, separator="::")
-_PAIRS_LAYOUT = Layout({"user": int, "item": int})
+_RATING = {"user": int, "item": int, "rating": int, "time": int}
 
 # Files of titles and genres. No result depends on them, so their checksums are optional.
 U_ITEM = RawFile(name="ml-100k/u.item", sha256=None, routes=(Download(_ML_100K_ZIP, "ml-100k/u.item"),))
@@ -69,6 +60,16 @@ GENRES = (  # in the order of the last fields of u.item
 )
 
 
+_U_ITEM_LAYOUT = Layout(
+    {"item": int, "title": str, "release": str, "video release": str, "url": str} | dict.fromkeys(GENRES, int),
+    separator="|",
+    optional=("release", "video release", "url"),
+    encoding="iso-8859-1",
+)
+_ML_100K_ITEM_LAYOUT = Layout({"item": int, "title": str, "year": str, "genres": str}, header=True, optional=("year",))
+_MOVIES_DAT_LAYOUT = Layout({"item": int, "title": str, "genres": str}, separator="::", encoding="iso-8859-1")
+
+
 def load_ml_100k() -> Interactions:
     """Load MovieLens 100K: 943 users, 1,682 items, 100,000 interactions.
 
@@ -77,12 +78,7 @@ def load_ml_100k() -> Interactions:
     Raises:
         DataError: The file cannot be found, or is not the published one.
     """
-    path = fetch(ML_100K)
-    table = read_columns(path, _U_DATA_LAYOUT, ["user", "item", "time"])
-    check_no_duplicates(path, table, ["user", "item"])
-    check_totals(path, table, users=943, items=1682, rows=100_000)
-    verify_checksum(path, ML_100K)
-    return to_interactions(table)
+    return to_interactions(read_published({ML_100K: Layout(_RATING)}, totals=(943, 1682, 100_000)))
 
 
 def load_ml_1m() -> Interactions:
@@ -94,15 +90,10 @@ def load_ml_1m() -> Interactions:
     Raises:
         DataError: No file can be found, or it is not the published one.
     """
-    path = fetch(ML_1M, ML_1M_PAIRS)
-    is_derived = path.name == Path(ML_1M_PAIRS.name).name
-    layout = _PAIRS_LAYOUT if is_derived else _RATINGS_LAYOUT
-    table = read_columns(path, layout, [name for name in layout.columns if name != "rating"])
-    check_no_duplicates(path, table, ["user", "item"])
-    check_totals(path, table, users=6040, items=3706, rows=1_000_209)
-    verify_checksum(path, ML_1M_PAIRS if is_derived else ML_1M)
+    layouts = {ML_1M: Layout(_RATING, separator="::"), ML_1M_PAIRS: Layout({"user": int, "item": int})}
+    table = read_published(layouts, totals=(6040, 3706, 1_000_209))
     interactions = to_interactions(table)
-    return use_file_order(interactions) if is_derived else interactions
+    return interactions if "time" in table else use_file_order(interactions)
 
 
 @dataclass(frozen=True)
@@ -122,10 +113,14 @@ def load_ml_100k_movies() -> dict[int, Movie]:
     Raises:
         DataError: The file cannot be found, or a line does not fit.
     """
-    path = fetch(U_ITEM, ML_100K_ITEM)
-    if path.name == Path(ML_100K_ITEM.name).name:
-        return _read_movies(path, "\t", 4, lambda f: Movie(f"{f[1]} ({f[2]})", tuple(f[3].split())), "utf-8", True)
-    return _read_movies(path, "|", 24, lambda f: Movie(f[1], tuple(compress(GENRES, (flag == "1" for flag in f[5:])))))
+    path, file = fetch(U_ITEM, ML_100K_ITEM)
+    if file is ML_100K_ITEM:
+        table = read_columns(path, _ML_100K_ITEM_LAYOUT, ["item", "title", "year", "genres"])
+        titles = table["title"] + " (" + table["year"].fillna("") + ")"
+        return _collect_movies(table["item"], titles, table["genres"].str.split())
+    table = read_columns(path, _U_ITEM_LAYOUT, ["item", "title", *GENRES])
+    genres = (compress(GENRES, flags) for flags in table[list(GENRES)].to_numpy())
+    return _collect_movies(table["item"], table["title"], genres)
 
 
 def load_ml_1m_movies() -> dict[int, Movie]:
@@ -134,24 +129,11 @@ def load_ml_1m_movies() -> dict[int, Movie]:
     Raises:
         DataError: The file cannot be found, or a line does not fit.
     """
-    return _read_movies(fetch(MOVIES_DAT), "::", 3, lambda f: Movie(f[1], tuple(f[2].split("|"))))
+    path, _ = fetch(MOVIES_DAT)
+    table = read_columns(path, _MOVIES_DAT_LAYOUT, ["item", "title", "genres"])
+    return _collect_movies(table["item"], table["title"], table["genres"].str.split("|"))
 
 
-def _read_movies(
-    path: Path,
-    separator: str,
-    n_fields: int,
-    parse: Callable[[list[str]], Movie],
-    encoding: str = "iso-8859-1",
-    header: bool = False,
-) -> dict[int, Movie]:
-    """Parse each line into a movie; its first field is the item id."""
-    movies = {}
-    with open_raw(path) as raw:
-        lines = raw.read().splitlines()  # split bytes, since text has other line ends than \n and \r
-    for number, line in enumerate(lines[header:], start=1 + header):
-        fields = line.decode(encoding).split(separator)
-        if len(fields) != n_fields or not fields[0].isdigit():
-            raise DataError(f"{path}, line {number}: expected an item id and {n_fields - 1} fields after it")
-        movies[int(fields[0])] = parse(fields)
-    return movies
+def _collect_movies(items: pd.Series, titles: pd.Series, genres: Iterable[Iterable[str]]) -> dict[int, Movie]:
+    """Collect the movie of each item id."""
+    return {item: Movie(title, tuple(names)) for item, title, names in zip(items.tolist(), titles, genres, strict=True)}

@@ -1,7 +1,5 @@
 """Fast parsing of raw files, with errors that name the wrong line."""
 
-from __future__ import annotations
-
 import bz2
 import csv
 import gzip
@@ -19,12 +17,14 @@ from typing import IO, cast
 import numpy as np
 import pandas as pd
 
+from sdmr.datasets.download import RawFile, fetch, verify_checksum
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions
 
 log = logging.getLogger(__name__)
 
 CHUNK_ROWS = 1_000_000  # rows of a large file that are in memory at once
+DESCRIPTIONS = {int: "a whole number", float: "a number", str: "text in UTF-8, not empty"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Layout:
     header: bool = False  # True if the first line names the columns
     quoted: bool = False  # True if fields may be in double quotes
     optional: tuple[str, ...] = ()  # columns whose fields may be empty
+    encoding: str = "utf-8-sig"
 
     def describe(self) -> str:
         """Describe an expected line, for error messages."""
@@ -63,27 +64,32 @@ def record_read(path: Path) -> None:
         files.add(path)
 
 
-def open_raw(path: Path) -> IO[bytes]:
+@contextmanager
+def open_raw(path: Path) -> Iterator[IO[bytes]]:
     """Open a raw file, unpacked if its name ends in .gz, .bz2 or .zip.
 
     Raises:
-        DataError: The file does not exist, is no such archive, or is a zip archive of several files.
+        DataError: The file cannot be read, or is a zip archive of several files.
     """
     record_read(path)
     try:
-        if path.suffix == ".gz":
-            return cast(IO[bytes], gzip.open(path))
-        if path.suffix == ".bz2":
-            return cast(IO[bytes], bz2.open(path))
-        if path.suffix == ".zip":
-            archive = zipfile.ZipFile(path)
-            members = archive.namelist()
-            if len(members) != 1:
-                raise DataError(f"{path}: expected an archive of one file, found {len(members)}")
-            return archive.open(members[0])
-        return path.open("rb")
-    except (OSError, zipfile.BadZipFile) as error:
+        with _open_unpacked(path) as raw:
+            yield raw
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # bz2 raises OSError for a damaged archive
         raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def _open_unpacked(path: Path) -> IO[bytes]:
+    if path.suffix == ".gz":
+        return cast(IO[bytes], gzip.open(path))
+    if path.suffix == ".bz2":
+        return cast(IO[bytes], bz2.open(path))
+    if path.suffix == ".zip":
+        archive = zipfile.ZipFile(path)
+        if len(members := archive.namelist()) != 1:
+            raise DataError(f"{path}: expected an archive of one file, found {len(members)}")
+        return archive.open(members[0])
+    return path.open("rb")
 
 
 def read_columns(path: Path, layout: Layout, columns: list[str]) -> pd.DataFrame:
@@ -103,52 +109,42 @@ def read_chunks(path: Path, layout: Layout, columns: list[str]) -> Iterator[pd.D
     """
     names = list(layout.columns)
     required = [name for name in names if name not in layout.optional]
-    try:
-        if names[-1] in layout.optional:
-            _check_lines(path, layout)  # because pandas does not distinguish an empty last field from a missing one
-        with open_raw(path) as raw:
-            chunks = pd.read_csv(
-                _shorten_separator(raw, layout),
-                sep=layout.separator[0],
+    if names[-1] in layout.optional:
+        _check_lines(path, layout)  # because pandas does not distinguish an empty last field from a missing one
+    with open_raw(path) as raw:
+        separator = layout.separator
+        if len(separator) > 1:  # pandas reads one character fast
+            raw, separator = io.BytesIO(raw.read().replace(separator.encode(), b"\x1f")), "\x1f"
+        try:
+            for chunk in pd.read_csv(
+                raw,
+                sep=separator,
                 header=None,
                 names=names,
-                skiprows=1 if layout.header else 0,
-                dtype={name: layout.columns[name] for name in names},
+                skiprows=int(layout.header),
+                dtype=layout.columns,
                 keep_default_na=False,
                 na_values=[""],
                 skip_blank_lines=False,
                 quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
-                encoding="utf-8-sig",
+                encoding=layout.encoding,
                 chunksize=CHUNK_ROWS,
-            )
-            for chunk in chunks:
+            ):
                 # pandas reads extra fields of a first line as row labels, and fills missing fields with NaN.
                 has_row_labels = not isinstance(chunk.index, pd.RangeIndex)
                 if has_row_labels or chunk[required].isna().to_numpy().any() or chunk.empty:
                     raise ValueError("a line does not fit")
                 yield chunk[columns]
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # bz2 raises OSError for a damaged archive
-        raise DataError(f"{path} cannot be read: {error}") from error
-    except DataError:
-        raise
-    except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
-        _check_lines(path, layout)
-        raise DataError(f"{path}: {error}; expected {layout.describe()}") from error
-
-
-def _shorten_separator(raw: IO[bytes], layout: Layout) -> IO[bytes]:
-    """Shorten a separator such as "::" to one character, which pandas reads fast."""
-    if len(layout.separator) == 1:
-        return raw
-    separator = layout.separator.encode()
-    return io.BytesIO(raw.read().replace(separator, separator[:1]))
+        except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
+            _check_lines(path, layout)
+            raise DataError(f"{path}: {error}; expected {layout.describe()}") from error
 
 
 def _check_lines(path: Path, layout: Layout) -> None:
     """Raise DataError at the first line that does not fit the layout."""
     number = 0
     with open_raw(path) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        text = io.TextIOWrapper(raw, encoding=layout.encoding, errors="surrogateescape", newline="")
         rows: Iterable[list[str]] = (line.rstrip("\r\n").split(layout.separator) for line in text)
         if layout.quoted:
             rows = csv.reader(text, delimiter=layout.separator)
@@ -167,17 +163,39 @@ def _find_fault(fields: list[str], layout: Layout) -> str:
     if len(fields) != len(layout.columns):
         return f"found {len(fields)} fields, expected {layout.describe()}"
     for field, (name, dtype) in zip(fields, layout.columns.items(), strict=True):
-        if not field and name in layout.optional:
-            continue
-        if not field.isascii() and not field.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in field):
-            return f"{name} is {field!r}, expected text in UTF-8"
         try:
+            field.encode()  # fails for a byte that is no text
             np.dtype(dtype).type(field)
+            is_valid = field != ""
         except (ValueError, OverflowError):
-            return f"{name} is {field!r}, expected {'a whole number' if dtype is int else 'a number'}"
-        if not field:
-            return f"{name} is empty, expected {layout.describe()}"
+            is_valid = False
+        if not is_valid and (field or name not in layout.optional):
+            return f"{name} is {field!r}, expected {DESCRIPTIONS[dtype]}"
     return ""
+
+
+def read_published(
+    layouts: dict[RawFile, Layout], totals: tuple[int, int, int] | None = None, drops_repeats: bool = False
+) -> pd.DataFrame:
+    """Read a published file of interactions: columns user, item and, if it has them, time.
+
+    Args:
+        layouts: Equivalent files, each with its layout.
+        totals: Expected numbers of users, items and rows.
+        drops_repeats: Drop rows that repeat a pair of user and item, instead of raising an error.
+
+    Raises:
+        DataError: No file can be found, or it is not the published one.
+    """
+    path, file = fetch(*layouts)
+    table = read_columns(path, layouts[file], [name for name in layouts[file].columns if name != "rating"])
+    if drops_repeats:
+        table = drop_duplicates(path, table, ["user", "item"])
+    check_no_duplicates(path, table, ["user", "item"])
+    if totals is not None:
+        check_totals(path, table, *totals)
+    verify_checksum(path, file.sha256)
+    return table
 
 
 def to_interactions(table: pd.DataFrame) -> Interactions:
@@ -186,30 +204,38 @@ def to_interactions(table: pd.DataFrame) -> Interactions:
     return Interactions.from_raw(**{f"{name}s": table[name].to_numpy() for name in columns})
 
 
-def check_no_duplicates(path: Path, table: pd.DataFrame, key: list[str], first_line: int = 1) -> None:
-    """Raise DataError if two rows agree in the columns `key`.
+def check_values(path: Path, values: pd.Series, is_valid: pd.Series, expected: str, first_line: int = 1) -> None:
+    """Raise DataError at the first value of a column that is not valid.
 
     Args:
-        first_line: Line number of the table's first row, for the error message.
+        first_line: Line number of the column's first row, for the error message.
     """
+    if not is_valid.all():
+        row = int(is_valid.to_numpy().argmin())
+        raise DataError(
+            f"{path}, line {row + first_line}: the {values.name} is {values.iloc[row]!r}, expected {expected}"
+        )
+
+
+def check_no_duplicates(path: Path, table: pd.DataFrame, key: list[str], first_line: int = 1) -> None:
+    """Raise DataError if two rows agree in the columns `key`; `first_line` as in `check_values`."""
     is_duplicate = table.duplicated(key).to_numpy()
     if is_duplicate.any():
         row = int(is_duplicate.argmax())
-        is_equal = (table[key] == table[key].iloc[row]).all(axis=1).to_numpy()
+        first_row = int((table[key] == table[key].iloc[row]).all(axis=1).to_numpy().argmax())
         values = ", ".join(f"{name} {table[name].iloc[row]}" for name in key)
         raise DataError(
-            f"{path}, line {row + first_line}: {values} is already in line {int(is_equal.argmax()) + first_line}, "
+            f"{path}, line {row + first_line}: {values} is already in line {first_row + first_line}, "
             "expected no duplicates"
         )
 
 
 def drop_duplicates(path: Path, table: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     """Drop rows that repeat an earlier `key`, and log how many."""
-    is_duplicate = table.duplicated(key).to_numpy()
-    if is_duplicate.any():
-        n_dropped = is_duplicate.sum()
+    distinct = table.drop_duplicates(key)
+    if n_dropped := len(table) - len(distinct):
         log.warning("%s: dropped %d duplicate rows of %d (same %s)", path, n_dropped, len(table), ", ".join(key))
-    return table[~is_duplicate]
+    return distinct
 
 
 def check_totals(path: Path, table: pd.DataFrame, users: int, items: int, rows: int) -> None:

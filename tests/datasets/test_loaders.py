@@ -23,7 +23,7 @@ from sdmr.datasets.ijcai_15 import load_ijcai_15
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.movielens import load_ml_1m
 from sdmr.datasets.netflix import load_netflix_sample
-from sdmr.datasets.prepare import fingerprint
+from sdmr.datasets.prepare import compute_fingerprint
 from sdmr.datasets.split import split
 from sdmr.datasets.ta_feng import load_ta_feng
 from sdmr.datasets.tabular import load_csv
@@ -72,7 +72,7 @@ def test_ml_1m_ratings_and_chronological_pairs_give_the_same_task(folder: Path) 
     file.unlink()
     ordered = sorted(ratings, key=lambda row: (row[0], row[2]))  # stable, as the split sorts
     write_file(folder / "ml-1m/interactions_chronological.tsv.gz", "".join(f"{row[0]}\t{row[1]}\n" for row in ordered))
-    assert fingerprint(split(load_ml_1m())) == fingerprint(split(expected))
+    assert compute_fingerprint(split(load_ml_1m())) == compute_fingerprint(split(expected))
 
 
 def test_ml_1m_with_duplicates_is_an_error(folder: Path) -> None:

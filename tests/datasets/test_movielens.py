@@ -20,7 +20,7 @@ from sdmr.datasets.movielens import (
     load_ml_100k,
     load_ml_100k_movies,
 )
-from sdmr.datasets.prepare import fingerprint
+from sdmr.datasets.prepare import compute_fingerprint
 from sdmr.datasets.split import split
 
 
@@ -80,7 +80,7 @@ def test_split_of_the_published_ml_100k_equals_the_golden_one() -> None:
     assert data.user_ids.tolist() == list(range(1, 944))
     task = split(data)
     assert hashlib.sha256(task.test.targets.astype("<i8").tobytes()).hexdigest() == GOLDEN_TEST_TARGETS
-    assert fingerprint(task) == GOLDEN_TASK
+    assert compute_fingerprint(task) == GOLDEN_TASK
     # Find the last items by a loop that equals a stable sort on time.
     assert data.times is not None
     last: dict[int, tuple[int, int]] = {}

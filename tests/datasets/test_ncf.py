@@ -7,7 +7,7 @@ import pytest
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.ncf import load_ncf
-from sdmr.datasets.prepare import fingerprint
+from sdmr.datasets.prepare import compute_fingerprint
 
 # User 1's rows are not in the order of time. User 2 has one training row. Item 39 occurs only as a negative.
 TRAIN = [
@@ -103,8 +103,8 @@ def test_error_names_a_missing_file(files: Path, suffix: str) -> None:
 
 
 def test_equal_seeds_give_equal_tasks_and_other_seeds_other_tasks(files: Path) -> None:
-    assert fingerprint(load_ncf(str(files), 1)) == fingerprint(load_ncf(str(files), 1))
-    assert len({fingerprint(load_ncf(str(files), seed)) for seed in range(4)}) > 1
+    assert compute_fingerprint(load_ncf(str(files), 1)) == compute_fingerprint(load_ncf(str(files), 1))
+    assert len({compute_fingerprint(load_ncf(str(files), seed)) for seed in range(4)}) > 1
 
 
 @pytest.mark.parametrize(
