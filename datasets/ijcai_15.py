@@ -7,16 +7,8 @@ import pandas as pd
 
 from sdmr.datasets.download import RawFile, fetch, verify_checksum
 from sdmr.datasets.errors import check_choice
-from sdmr.datasets.filters import Order, filter_basket_sizes, shuffle
-from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import Layout, check_values, drop_duplicates, read_chunks, read_columns, to_interactions
-
-_LOG = RawFile(name="ijcai-15/user_log_format1.csv", sha256=None)
-# The purchases of 17,616 users after April 2015 in sessions of at least two, as prepared for SHAN (Ying et al. 2018).
-_SESSIONS = RawFile(
-    name="ijcai-15/tallM_dataset.csv.gz",
-    sha256="5aa9f03ba08ab84ca5de080c2a1a1c3fc0885f2d2f1ed83aea068f52ece111f7",
-)
+from sdmr.datasets.interactions import Interactions, Order, filter_basket_sizes, shuffle
+from sdmr.datasets.parsing import Layout, check_values, drop_duplicates, read_chunks, read_columns
 
 # The day is MMDD. Actions are 0 click, 1 add to cart, 2 purchase, 3 add to favorites.
 _LOG_LAYOUT = Layout(
@@ -25,7 +17,13 @@ _LOG_LAYOUT = Layout(
     header=True,
     optional=("brand",),
 )
-_SESSIONS_LAYOUT = Layout({"user": int, "sessions": str}, separator=",", header=True)  # the header holds totals
+_LOG = RawFile("ijcai-15/user_log_format1.csv", None, _LOG_LAYOUT)
+# The purchases of 17,616 users after April 2015 in sessions of at least two, as prepared for SHAN (Ying et al. 2018).
+_SESSIONS = RawFile(
+    "ijcai-15/tallM_dataset.csv.gz",
+    "5aa9f03ba08ab84ca5de080c2a1a1c3fc0885f2d2f1ed83aea068f52ece111f7",
+    Layout({"user": int, "sessions": str}, separator=",", header=True),  # the header holds totals
+)
 
 
 def load_ijcai_15(
@@ -55,7 +53,7 @@ def load_ijcai_15(
     rows = _read_log(path) if file is _LOG else _read_sessions(path)
     verify_checksum(path, file.sha256)
     rows = drop_duplicates(path, sample_baskets(rows, sample, split_seed), ["basket", "item"])
-    interactions = filter_basket_sizes(to_interactions(rows), min_basket, max_basket)
+    interactions = filter_basket_sizes(Interactions.from_table(rows), min_basket, max_basket)
     return shuffle(interactions, split_seed) if order == "random" else interactions
 
 
@@ -68,7 +66,7 @@ def sample_baskets(rows: pd.DataFrame, n_samples: int, seed: int) -> pd.DataFram
 
 def _read_log(path: Path) -> pd.DataFrame:
     """Read the log; 32-bit integers hold its 55 million rows."""
-    chunks = read_chunks(path, _LOG_LAYOUT, ["user", "item", "day"])
+    chunks = read_chunks(path, _LOG.layout, ["user", "item", "day"])
     rows = pd.concat([chunk.astype(np.int32) for chunk in chunks])
     rows["basket"] = rows["user"].astype(np.int64) * 10_000 + rows["day"]
     return rows
@@ -76,7 +74,7 @@ def _read_log(path: Path) -> pd.DataFrame:
 
 def _read_sessions(path: Path) -> pd.DataFrame:
     """Read lines of `user,item:item@item:item`, in which @ separates a user's sessions, the baskets."""
-    table = read_columns(path, _SESSIONS_LAYOUT, ["user", "sessions"])
+    table = read_columns(path, _SESSIONS.layout)
     is_valid = table["sessions"].str.fullmatch(r"\d{1,18}([:@]\d{1,18})*")
     check_values(path, table["sessions"], is_valid, "item:item@item:item of whole numbers", first_line=2)
     table["item"] = table.pop("sessions").str.split("@")

@@ -1,13 +1,15 @@
-"""Interactions: who took what, in which order, in which basket."""
+"""Interactions: who took what, in which order, in which basket; and their filters."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
+RawArray = NDArray[Any]  # integers or strings, as in a raw file
+Order = Literal["random", "file"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +22,8 @@ class Interactions:
 
     users: IntArray  # [n]
     items: IntArray  # [n]
-    user_ids: NDArray[Any]  # [n_users] raw id of each user, sorted
-    item_ids: NDArray[Any]  # [n_items] raw id of each item, sorted
+    user_ids: RawArray  # [n_users] raw id of each user, sorted
+    item_ids: RawArray  # [n_items] raw id of each item, sorted
     times: IntArray | None = None  # [n] in any unit that sorts; None if the data has no times
     baskets: IntArray | None = None  # [n] each basket belongs to one user; None if the data has no baskets
 
@@ -50,11 +52,7 @@ class Interactions:
 
     @classmethod
     def from_raw(
-        cls,
-        users: NDArray[Any],
-        items: NDArray[Any],
-        times: NDArray[Any] | None = None,
-        baskets: NDArray[Any] | None = None,
+        cls, users: RawArray, items: RawArray, times: RawArray | None = None, baskets: RawArray | None = None
     ) -> Self:
         """Build interactions from raw ids, numbered in sorted order.
 
@@ -72,7 +70,13 @@ class Interactions:
         encoded_baskets = None if baskets is None else _encode_ids(baskets)[1]
         return cls(user_numbers, item_numbers, user_ids, item_ids, encoded_times, encoded_baskets)
 
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
+    @classmethod
+    def from_table(cls, table: pd.DataFrame) -> Self:
+        """Build interactions from the columns user, item and, if there, time and basket."""
+        columns = [name for name in ("user", "item", "time", "basket") if name in table]
+        return cls.from_raw(**{f"{name}s": table[name].to_numpy() for name in columns})
+
+    def take(self, rows: IntArray | NDArray[np.bool_]) -> Self:
         """Select rows by number or by mask, without renumbering."""
         times = None if self.times is None else self.times[rows]
         baskets = None if self.baskets is None else self.baskets[rows]
@@ -84,17 +88,17 @@ class Interactions:
         return self.from_raw(self.user_ids[rows.users], self.item_ids[rows.items], rows.times, rows.baskets)
 
 
-def _encode_times(times: NDArray[Any]) -> IntArray:
+def _encode_times(times: RawArray) -> IntArray:
     """Convert times to integers with the same order and the same ties."""
     if times.dtype.kind in "iUS":
         return times.astype(np.int64)
-    is_missing = pd.isna(times)
-    if is_missing.any():
-        raise ValueError(f"the time of row {int(is_missing.argmax())} (from 0) is missing")
-    return np.unique(times, return_inverse=True)[1].astype(np.int64)
+    ranks = pd.factorize(times, sort=True)[0]  # -1 for a missing time
+    if ranks.min(initial=0) < 0:
+        raise ValueError(f"the time of row {ranks.argmin()} (from 0) is missing")
+    return ranks
 
 
-def _encode_ids(raw: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
+def _encode_ids(raw: RawArray) -> tuple[RawArray, IntArray]:
     """Return the sorted distinct ids, and the index of each row's id among them."""
     ids = np.asarray(raw)
     if ids.dtype.kind not in "iu":
@@ -104,3 +108,43 @@ def _encode_ids(raw: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
             ids = ids.astype(np.int64)
     distinct, numbers = np.unique(ids, return_inverse=True)
     return distinct, numbers.astype(np.int64)
+
+
+def k_core(interactions: Interactions, min_count: int, iterative: bool = False) -> Interactions:
+    """Drop users and items with fewer than `min_count` interactions.
+
+    By default one pass drops both at once: all counts are taken before any row is dropped. Users and items with fewer
+    interactions may remain. This pass gives the paper's Epinions (Table 1).
+
+    Args:
+        iterative: Repeat the pass until it drops nothing. This is the k-core of the literature.
+    """
+    while True:
+        users, items = interactions.users, interactions.items
+        mask = (np.bincount(users)[users] >= min_count) & (np.bincount(items)[items] >= min_count)
+        if mask.all():
+            return interactions
+        interactions = interactions.keep(mask)
+        if not iterative:
+            return interactions
+
+
+def filter_basket_sizes(interactions: Interactions, min_basket: int, max_basket: int) -> Interactions:
+    """Keep the baskets of `min_basket` to `max_basket` items."""
+    if interactions.baskets is None:
+        raise ValueError("these interactions have no baskets")
+    size = np.bincount(interactions.baskets)[interactions.baskets]
+    return interactions.keep((min_basket <= size) & (size <= max_basket))
+
+
+def use_file_order(interactions: Interactions) -> Interactions:
+    """Take the row numbers as times, as if the file were in chronological order."""
+    return replace(interactions, times=np.arange(len(interactions)))
+
+
+def shuffle(interactions: Interactions, seed: int) -> Interactions:
+    """Shuffle the rows.
+
+    With baskets, the last item of each basket, its test item, becomes a random one.
+    """
+    return interactions.take(np.random.default_rng(seed).permutation(len(interactions)))

@@ -39,8 +39,7 @@ def load_ncf(path: str, split_seed: int = 0) -> Task:
         Path(f"{path}{suffix}") for suffix in (".train.rating", ".test.rating", ".test.negative")
     )
     train, test = _read_ratings(train_path), _read_ratings(test_path)
-    if test["user"].duplicated().any():
-        raise DataError(f"{test_path}: expected one test item of each user, found several of one")
+    check_no_duplicates(test_path, test, ["user"])
     for user, item in test.merge(train, on=["user", "item"])[["user", "item"]].to_numpy():
         raise DataError(f"{test_path}: user {user} has item {item} in {train_path} as well, expected it once")
     raw_candidates = np.column_stack([test["item"], _read_negatives(negative_path, test)])
@@ -78,10 +77,8 @@ def _read_ratings(path: Path) -> pd.DataFrame:
     """Read the columns user, item and time; without times, the row numbers."""
     with open_raw(path) as raw:
         n_fields = raw.readline().count(b"\t") + 1
-    if not 2 <= n_fields <= len(_FIELDS):
-        raise DataError(f"{path}, line 1: found {n_fields} fields separated by tabs, expected 2 to {len(_FIELDS)}")
-    layout = Layout(dict(list(_FIELDS.items())[:n_fields]))
-    table = read_columns(path, layout, list(layout.columns))
+    layout = Layout(dict(list(_FIELDS.items())[: max(n_fields, 2)]))
+    table = read_columns(path, layout)
     check_no_duplicates(path, table, ["user", "item"])
     return table if "time" in table else table.assign(time=np.arange(len(table)))
 
@@ -90,20 +87,18 @@ def _read_negatives(path: Path, test: pd.DataFrame) -> IntArray:
     """Read the items to rank each test item among: [n_test, n_negatives]."""
     with open_raw(path) as raw:
         lines = raw.read().decode("utf-8", errors="replace").splitlines()
-    rows: list[list[int]] = []
-    for number, (line, user, item) in enumerate(zip(lines, test["user"], test["item"], strict=False), start=1):
-        where = f"{path}, line {number}"
-        pair, *fields = line.split("\t")
-        if pair.replace(" ", "") != f"({user},{item})":
-            raise DataError(f"{where}: found {pair!r}, expected ({user},{item})")
-        if not fields or not all(field.isdecimal() for field in fields):
-            raise DataError(f"{where}: expected whole numbers separated by tabs after the pair")
-        row = [int(field) for field in fields]
-        if len(set(row)) < len(row) or item in row:
-            raise DataError(f"{where}: expected distinct items other than the test item")
-        rows.append(row)
-        if len(row) != len(rows[0]):
-            raise DataError(f"{where}: found {len(row)} items, expected {len(rows[0])} as in line 1")
     if len(lines) != len(test):
         raise DataError(f"{path}: found {len(lines)} lines, expected {len(test)}, as many as the test file has")
+    n_negatives = max(lines[0].count("\t"), 1)
+    rows = []
+    for number, (line, user, item) in enumerate(zip(lines, test["user"], test["item"], strict=True), start=1):
+        pair, *fields = line.split("\t")
+        row = [int(field) for field in fields if field.isdecimal()]
+        is_complete = len(fields) == n_negatives and len({item, *row}) == 1 + n_negatives
+        if not is_complete or pair.replace(" ", "") != f"({user},{item})":
+            raise DataError(
+                f"{path}, line {number}: found {line!r}, expected ({user},{item}) and {n_negatives} distinct other "
+                "items, separated by tabs"
+            )
+        rows.append(row)
     return np.array(rows, dtype=np.int64)

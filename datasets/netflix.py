@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 
 from sdmr.datasets import parsing
-from sdmr.datasets.download import RawFile, get_data_folder
+from sdmr.datasets.download import RawFile, get_data_folder, read_published
 from sdmr.datasets.errors import DataError, check_choice
-from sdmr.datasets.filters import Order, k_core, use_file_order
-from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import Layout, open_raw, read_published, record_read, to_interactions
+from sdmr.datasets.interactions import Interactions, Order, k_core, use_file_order
+from sdmr.datasets.parsing import Layout, open_raw, record_read
 
 _PATTERNS = ("netflix/training_set/mv_*.txt", "netflix/combined_data_*.txt")
 _SAMPLE = RawFile(
-    name="netflix/subset_3000x3000_user_item_rating.csv.gz",
-    sha256="e1682a5e04137ea8749fb4b26e570d723aed0a20e6974d313d656fed42fcbd98",
+    "netflix/subset_3000x3000_user_item_rating.csv.gz",
+    "e1682a5e04137ea8749fb4b26e570d723aed0a20e6974d313d656fed42fcbd98",
+    Layout({"user": int, "item": int, "rating": int}, separator=","),
 )
 
 
@@ -33,7 +33,7 @@ def load_netflix(month: str, min_count: int = 5, iterative: bool = True) -> Inte
 
     Args:
         month: Such as "2005-12".
-        min_count, iterative: See `sdmr.datasets.filters.k_core`.
+        min_count, iterative: See `sdmr.datasets.interactions.k_core`.
 
     Raises:
         DataError: The files cannot be found, a line does not fit, or the month has no ratings.
@@ -48,7 +48,7 @@ def load_netflix(month: str, min_count: int = 5, iterative: bool = True) -> Inte
     if rows.duplicated(["user", "item"]).any():
         raise DataError(f"netflix: a user rated a movie twice in {month}, expected no duplicates")
     rows["time"] = rows["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    return k_core(to_interactions(rows), min_count, iterative)
+    return k_core(Interactions.from_table(rows), min_count, iterative)
 
 
 def load_netflix_sample(min_count: int = 5, iterative: bool = True, order: Order = "random") -> Interactions:
@@ -58,7 +58,7 @@ def load_netflix_sample(min_count: int = 5, iterative: bool = True, order: Order
     items and 99,272 interactions.
 
     Args:
-        min_count, iterative: See `sdmr.datasets.filters.k_core`.
+        min_count, iterative: See `sdmr.datasets.interactions.k_core`.
         order: The data has no times. "random" shuffles each history. "file" takes the order of the file as the order of
             time.
 
@@ -67,8 +67,7 @@ def load_netflix_sample(min_count: int = 5, iterative: bool = True, order: Order
         ValueError: The order is unknown.
     """
     check_choice("order", order, "random", "file")
-    table = read_published({_SAMPLE: Layout({"user": int, "item": int, "rating": int}, separator=",")})
-    interactions = k_core(to_interactions(table), min_count, iterative)
+    interactions = k_core(Interactions.from_table(read_published(_SAMPLE)), min_count, iterative)
     return use_file_order(interactions) if order == "file" else interactions
 
 
@@ -105,8 +104,8 @@ def _read_ratings_file(path: Path) -> Iterator[pd.DataFrame]:
                 rows = pd.DataFrame({"user": users, "item": movies, "date": dates})
                 is_wrong = ~is_movie & (rows.isna().any(axis=1) | ~lines["rating"].isin(list("12345")))
                 if is_wrong.any():
-                    where = f"{path}, line {is_wrong.idxmax() + 1}"
-                    raise DataError(f"{where}: expected user,rating,date under a movie's number")
+                    line = lines.index.to_numpy()[is_wrong.argmax()] + 1
+                    raise DataError(f"{path}, line {line}: expected user,rating,date under a movie's number")
                 yield rows[~is_movie].astype({"user": np.int64, "item": np.int64})
         except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
             raise DataError(f"{path}: {error}, expected user,rating,date under a movie's number") from error

@@ -7,7 +7,7 @@ import io
 import logging
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,9 +17,7 @@ from typing import IO, cast
 import numpy as np
 import pandas as pd
 
-from sdmr.datasets.download import RawFile, fetch, verify_checksum
 from sdmr.datasets.errors import DataError
-from sdmr.datasets.interactions import Interactions
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +29,7 @@ DESCRIPTIONS = {int: "a whole number", float: "a number", str: "text in UTF-8, n
 class Layout:
     """Describe the lines of a file."""
 
-    columns: dict[str, type[int] | type[float] | type[str]]  # name and type of every field of a line, in order
+    columns: Mapping[str, type[int] | type[float] | type[str]]  # name and type of every field of a line, in order
     separator: str = "\t"
     header: bool = False  # True if the first line names the columns
     quoted: bool = False  # True if fields may be in double quotes
@@ -44,24 +42,23 @@ class Layout:
         return f"{len(self.columns)} fields separated by {self.separator!r}: {fields}"
 
 
-_tracked_reads: ContextVar[set[Path] | None] = ContextVar("tracked_reads", default=None)
+_reads: ContextVar[set[Path]] = ContextVar("reads")
 
 
 @contextmanager
 def track_reads() -> Iterator[set[Path]]:
     """Collect in a set every raw file that is opened within the context (see `open_raw`)."""
     files: set[Path] = set()
-    token = _tracked_reads.set(files)
+    token = _reads.set(files)
     try:
         yield files
     finally:
-        _tracked_reads.reset(token)
+        _reads.reset(token)
 
 
 def record_read(path: Path) -> None:
     """Record that the data depends on this file, or on the contents of this folder."""
-    if (files := _tracked_reads.get()) is not None:
-        files.add(path)
+    _reads.get(set()).add(path)
 
 
 @contextmanager
@@ -80,6 +77,7 @@ def open_raw(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _open_unpacked(path: Path) -> IO[bytes]:
+    """Open a file, or the content of an archive."""
     if path.suffix == ".gz":
         return cast(IO[bytes], gzip.open(path))
     if path.suffix == ".bz2":
@@ -92,13 +90,13 @@ def _open_unpacked(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def read_columns(path: Path, layout: Layout, columns: list[str]) -> pd.DataFrame:
-    """Read some columns of a file, each as int64, float64 or str.
+def read_columns(path: Path, layout: Layout, columns: Iterable[str] | None = None) -> pd.DataFrame:
+    """Read some columns of a file, by default all, each as int64, float64 or str.
 
     Raises:
         DataError: A line does not fit the layout. The message names file, line and what was expected.
     """
-    return pd.concat(list(read_chunks(path, layout, columns)))
+    return pd.concat(list(read_chunks(path, layout, list(columns or layout.columns))))
 
 
 def read_chunks(path: Path, layout: Layout, columns: list[str]) -> Iterator[pd.DataFrame]:
@@ -174,36 +172,6 @@ def _find_fault(fields: list[str], layout: Layout) -> str:
     return ""
 
 
-def read_published(
-    layouts: dict[RawFile, Layout], totals: tuple[int, int, int] | None = None, drops_repeats: bool = False
-) -> pd.DataFrame:
-    """Read a published file of interactions: columns user, item and, if it has them, time.
-
-    Args:
-        layouts: Equivalent files, each with its layout.
-        totals: Expected numbers of users, items and rows.
-        drops_repeats: Drop rows that repeat a pair of user and item, instead of raising an error.
-
-    Raises:
-        DataError: No file can be found, or it is not the published one.
-    """
-    path, file = fetch(*layouts)
-    table = read_columns(path, layouts[file], [name for name in layouts[file].columns if name != "rating"])
-    if drops_repeats:
-        table = drop_duplicates(path, table, ["user", "item"])
-    check_no_duplicates(path, table, ["user", "item"])
-    if totals is not None:
-        check_totals(path, table, *totals)
-    verify_checksum(path, file.sha256)
-    return table
-
-
-def to_interactions(table: pd.DataFrame) -> Interactions:
-    """Convert a table with columns user, item and optionally time and basket."""
-    columns = [name for name in ("user", "item", "time", "basket") if name in table]
-    return Interactions.from_raw(**{f"{name}s": table[name].to_numpy() for name in columns})
-
-
 def check_values(path: Path, values: pd.Series, is_valid: pd.Series, expected: str, first_line: int = 1) -> None:
     """Raise DataError at the first value of a column that is not valid.
 
@@ -212,9 +180,8 @@ def check_values(path: Path, values: pd.Series, is_valid: pd.Series, expected: s
     """
     if not is_valid.all():
         row = int(is_valid.to_numpy().argmin())
-        raise DataError(
-            f"{path}, line {row + first_line}: the {values.name} is {values.iloc[row]!r}, expected {expected}"
-        )
+        value = values.iloc[row]
+        raise DataError(f"{path}, line {row + first_line}: {values.name} is {value!r}, expected {expected}")
 
 
 def check_no_duplicates(path: Path, table: pd.DataFrame, key: list[str], first_line: int = 1) -> None:
@@ -238,11 +205,9 @@ def drop_duplicates(path: Path, table: pd.DataFrame, key: list[str]) -> pd.DataF
     return distinct
 
 
-def check_totals(path: Path, table: pd.DataFrame, users: int, items: int, rows: int) -> None:
+def check_totals(path: Path, table: pd.DataFrame, totals: tuple[int, int, int]) -> None:
     """Raise DataError unless the table has these numbers of users, items and rows."""
-    actual = (table["user"].nunique(), table["item"].nunique(), len(table))
-    if actual != (users, items, rows):
-        raise DataError(
-            f"{path}: found {actual[0]:,} users, {actual[1]:,} items and {actual[2]:,} rows, "
-            f"expected {users:,}, {items:,} and {rows:,}"
-        )
+    actual = table["user"].nunique(), table["item"].nunique(), len(table)
+    if actual != totals:
+        describe = "{:,} users, {:,} items and {:,} rows".format
+        raise DataError(f"{path}: found {describe(*actual)}, expected {describe(*totals)}")

@@ -42,16 +42,19 @@ def prepare(load: Callable[[], Interactions | Task], split_seed: int = 0, **spli
     """
     call = functools.partial(load)
     name = f"{call.func.__module__}.{call.func.__qualname__}"
-    if "<" in name:
-        return _create_task(load, split_seed, split_options)
     settings = [name, call.args, call.keywords, split_seed, split_options, get_data_folder()]
     key = _hash_text(json.dumps(settings, sort_keys=True, default=str))
     path = get_cache_folder() / "tasks" / f"{call.func.__name__}-{key[:16]}.npz"
-    code = _hash_code(call.func)
-    task = _load_task(path, code)
-    if task is None:
-        with track_reads() as files:
-            task = _create_task(load, split_seed, split_options)
+    is_cacheable = "<" not in name
+    code = _hash_code(call.func) if is_cacheable else ""
+    if is_cacheable and (cached := _load_task(path, code)) is not None:
+        return cached
+    with track_reads() as files:
+        data = load()
+    if isinstance(data, Task) and split_options:
+        raise ValueError(f"this data comes with its split: {', '.join(split_options)} cannot be chosen")
+    task = data if isinstance(data, Task) else split(data, split_seed, **split_options)
+    if is_cacheable:
         _save_task(task, path, code, files)
     return task
 
@@ -63,16 +66,6 @@ def compute_fingerprint(task: Task) -> str:
         digest.update(f"{label} {array.shape} ".encode())
         digest.update(np.ascontiguousarray(array, dtype="<i8").data)
     return digest.hexdigest()
-
-
-def _create_task(load: Callable[[], Interactions | Task], split_seed: int, split_options: dict[str, Any]) -> Task:
-    """Load and split the data, without the cache."""
-    data = load()
-    if not isinstance(data, Task):
-        return split(data, split_seed, **split_options)
-    if split_options:
-        raise ValueError(f"this data comes with its split: {', '.join(split_options)} cannot be chosen")
-    return data
 
 
 def _collect_arrays(task: Task) -> dict[str, IntArray]:
@@ -146,4 +139,5 @@ def _hash_path(path: Path) -> str:
 
 
 def _hash_text(text: str) -> str:
+    """Compute the sha256 of a text, in hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()

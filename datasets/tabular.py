@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from sdmr.datasets.errors import DataError, check_choice
-from sdmr.datasets.filters import Order, k_core, use_file_order
-from sdmr.datasets.interactions import IntArray, Interactions
-from sdmr.datasets.parsing import Layout, check_values, drop_duplicates, open_raw, read_columns, to_interactions
+from sdmr.datasets.interactions import IntArray, Interactions, Order, k_core, use_file_order
+from sdmr.datasets.parsing import Layout, check_values, drop_duplicates, open_raw, read_columns
 
 
 def load_csv(
@@ -37,7 +36,7 @@ def load_csv(
         separator: One character, or `\\t`.
         order: Without times, "random" shuffles each history, and "file" takes the order of the file as the order of
             time.
-        min_count, iterative: See `sdmr.datasets.filters.k_core`.
+        min_count, iterative: See `sdmr.datasets.interactions.k_core`.
 
     Raises:
         DataError: The file cannot be read, or a line does not fit.
@@ -65,7 +64,7 @@ def load_csv(
     if basket is not None:
         rows["basket"] = rows.groupby(["user", "basket"]).ngroup()
     rows = drop_duplicates(file, rows, ["user" if basket is None else "basket", "item"])
-    interactions = k_core(to_interactions(rows), min_count, iterative)
+    interactions = k_core(Interactions.from_table(rows), min_count, iterative)
     return use_file_order(interactions) if order == "file" else interactions
 
 
@@ -74,9 +73,10 @@ def load_inter(path: str, order: Order = "random", min_count: int = 1, iterative
 
     Its columns are user_id:token, item_id:token and optionally timestamp:float. Arguments and errors as in `load_csv`.
     """
-    has_times = "timestamp:float" in _read_header(Path(path), "\t")
-    columns = {"user": "user_id:token", "item": "item_id:token", "time": "timestamp:float" if has_times else None}
-    return load_csv(path, **columns, separator="\t", order=order, min_count=min_count, iterative=iterative)
+    time = "timestamp:float" if "timestamp:float" in _read_header(Path(path), "\t") else None
+    return load_csv(
+        path, "user_id:token", "item_id:token", time, None, "\t", order, min_count=min_count, iterative=iterative
+    )
 
 
 def _read_header(path: Path, separator: str) -> list[str]:

@@ -29,7 +29,7 @@ def files(tmp_path: Path) -> Path:
     prefix = tmp_path / "set"
     write_lines(prefix, ".train.rating", ["\t".join(map(str, row)) for row in TRAIN])
     write_lines(prefix, ".test.rating", ["\t".join(map(str, row)) for row in TEST])
-    write_lines(prefix, ".test.negative", [format_negatives(row[0], row[1]) for row in TEST])
+    write_lines(prefix, ".test.negative", NEGATIVE_LINES)
     return prefix
 
 
@@ -41,6 +41,7 @@ def format_negatives(user: int, item: int) -> str:
     return "\t".join([f"({user},{item})", *map(str, NEGATIVE[user])])
 
 
+NEGATIVE_LINES = [format_negatives(row[0], row[1]) for row in TEST]
 ITEM_IDS = np.array(sorted({row[1] for row in TRAIN + TEST} | {item for items in NEGATIVE.values() for item in items}))
 
 
@@ -110,28 +111,15 @@ def test_equal_seeds_give_equal_tasks_and_other_seeds_other_tasks(files: Path) -
 @pytest.mark.parametrize(
     ("suffix", "content", "message"),
     [
-        (
-            ".train.rating",
-            ["0\t5\t3\t30\t7"],
-            "train.rating, line 1: found 5 fields separated by tabs, expected 2 to 4",
-        ),
+        (".train.rating", ["0\t5\t3\t30\t7"], "train.rating, line 1: found 5 fields, expected 4 fields"),
+        (".train.rating", ["0"], "train.rating, line 1: found 1 fields, expected 2 fields"),
         (".train.rating", ["0\t5\t3\t30", "0\t6\t3"], "train.rating, line 2: found 3 fields, expected 4"),
         (".train.rating", ["0\t5\t3\t1", "0\t5\t3\t2"], "line 2: user 0, item 5 is already in line 1"),
-        (".test.rating", ["1\t10", "1\t11", "2\t12"], "test.rating: expected one test item of each user"),
+        (".test.rating", ["1\t10", "1\t11", "2\t12"], "test.rating, line 2: user 1 is already in line 1"),
         (".test.rating", ["1\t10", "0\t8", "2\t12"], "user 0 has item 8 in .*train.rating as well, expected it once"),
-        (".test.negative", [format_negatives(1, 10), format_negatives(0, 11)], "negative: found 2 lines, expected 3"),
-        (
-            ".test.negative",
-            [format_negatives(1, 10), format_negatives(0, 11), format_negatives(2, 12), format_negatives(2, 12)],
-            "line 4: expected 3 lines",
-        ),
-        (".test.negative", [format_negatives(0, 11)], r"line 1: found '\(0,11\)', expected \(1,10\)"),
-        (".test.negative", ["1,10\t5"], r"line 1: found '1,10', expected \(1,10\)"),
-        (".test.negative", ["(1,10)\t20\tx\t21"], "line 1: expected whole numbers"),
-        (".test.negative", ["(1,10)"], "line 1: expected whole numbers"),
-        (".test.negative", ["(1,10)\t20\t20\t21"], "line 1: expected distinct items"),
-        (".test.negative", ["(1,10)\t20\t10\t21"], "line 1: expected distinct items other than the test item"),
-        (".test.negative", [format_negatives(1, 10), "(0,11)\t22"], "line 2: found 1 items, expected 3"),
+        (".test.negative", NEGATIVE_LINES[:2], "negative: found 2 lines, expected 3"),
+        (".test.negative", [*NEGATIVE_LINES, NEGATIVE_LINES[2]], "negative: found 4 lines, expected 3"),
+        (".test.negative", [], "negative: found 0 lines, expected 3"),
     ],
 )
 def test_error_names_file_line_and_fault(files: Path, suffix: str, content: list[str], message: str) -> None:
@@ -147,3 +135,29 @@ def test_error_names_the_raw_id_of_a_user_with_too_few_unseen_items(tmp_path: Pa
     write_lines(prefix, ".test.negative", ["(7,3)\t1\t2"])
     with pytest.raises(ValueError, match="user 7 has 0 unseen items, 2"):
         load_ncf(str(prefix))
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (1, "(0,11)\t20\t39\t21"),
+        (1, "1,10\t20\t39\t21"),
+        (1, "(1,10)\t20\tx\t21"),
+        (1, "(1,10)\t20\t20\t21"),
+        (1, "(1,10)\t20\t10\t21"),
+        (1, "(1,10)"),
+        (2, "(0,11)\t22"),
+        (2, "(0,11)\t22\t23\t24\t25"),
+    ],
+)
+def test_error_names_the_wrong_line_of_candidates_and_what_is_expected(files: Path, number: int, line: str) -> None:
+    write_lines(files, ".test.negative", [*NEGATIVE_LINES[: number - 1], line, *NEGATIVE_LINES[number:]])
+    pair, count = (r"\(1,10\)", max(line.count("\t"), 1)) if number == 1 else (r"\(0,11\)", 3)
+    with pytest.raises(DataError, match=f"line {number}: .* expected {pair} and {count} distinct other items"):
+        load_ncf(str(files))
+
+
+def test_a_space_within_the_pair_is_accepted(files: Path) -> None:
+    expected = compute_fingerprint(load_ncf(str(files)))
+    write_lines(files, ".test.negative", [line.replace(",", ", ") for line in NEGATIVE_LINES])
+    assert compute_fingerprint(load_ncf(str(files))) == expected
