@@ -118,13 +118,12 @@ def fetch(*files: RawFile) -> tuple[Path, RawFile]:
             return folder / file.name, file
         problem = f"no file {folder}/" if folder else "not set; set it to a folder that holds "
         attempts.append(f"SDMR_DATA: {problem}{file.name}")
-    downloadable = [file for file in files if file.routes]
-    for file in downloadable:
+    for file in files:
         cached = _get_cached_path(file)
         if cached.is_file() and file.sha256 in (None, compute_sha256(cached)):
             return cached, file
         attempts.append(f"cache: {'damaged' if cached.is_file() else 'no'} file {cached}")
-    for file in downloadable:
+    for file in files:
         for route in file.routes:
             try:
                 return _download_to_cache(file, route), file

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray, Interactions
-from sdmr.datasets.parsing import Layout, check_no_duplicates, open_raw, read_columns
+from sdmr.datasets.parsing import Layout, check_no_duplicates, check_values, open_raw, read_columns
 from sdmr.datasets.sampling import NegativeSampler, build_seen_matrix
 from sdmr.datasets.split import MIN_SEQUENCE_LENGTH, assemble_task
 from sdmr.datasets.task import Task
@@ -75,9 +75,7 @@ def load_ncf(path: str, split_seed: int = 0) -> Task:
 
 def _read_ratings(path: Path) -> pd.DataFrame:
     """Read the columns user, item and time; without times, the row numbers."""
-    with open_raw(path) as raw:
-        n_fields = raw.readline().count(b"\t") + 1
-    layout = Layout(dict(list(_FIELDS.items())[: max(n_fields, 2)]))
+    layout = Layout(dict(list(_FIELDS.items())[: max(_count_fields(path), 2)]))
     table = read_columns(path, layout)
     check_no_duplicates(path, table, ["user", "item"])
     return table if "time" in table else table.assign(time=np.arange(len(table)))
@@ -85,20 +83,20 @@ def _read_ratings(path: Path) -> pd.DataFrame:
 
 def _read_negatives(path: Path, test: pd.DataFrame) -> IntArray:
     """Read the items to rank each test item among: [n_test, n_negatives]."""
+    names = [f"item {number}" for number in range(1, max(_count_fields(path), 2))]
+    table = read_columns(path, Layout({"pair": str} | dict.fromkeys(names, int)))
+    if len(table) != len(test):
+        raise DataError(f"{path}: found {len(table)} lines, expected {len(test)}, as many as the test file has")
+    pairs = "(" + test["user"].astype(str) + "," + test["item"].astype(str) + ")"
+    is_same = table["pair"].str.replace(" ", "") == pairs
+    check_values(path, table["pair"], is_same, f"{pairs[is_same.argmin()]} as in the test file")
+    candidates = np.sort(np.column_stack([test["item"], table[names]]))
+    is_distinct = pd.Series((np.diff(candidates) > 0).all(axis=1))
+    check_values(path, table["pair"], is_distinct, "distinct other items after it")
+    return table[names].to_numpy()
+
+
+def _count_fields(path: Path) -> int:
+    """Count the fields of the first line."""
     with open_raw(path) as raw:
-        lines = raw.read().decode("utf-8", errors="replace").splitlines()
-    if len(lines) != len(test):
-        raise DataError(f"{path}: found {len(lines)} lines, expected {len(test)}, as many as the test file has")
-    n_negatives = max(lines[0].count("\t"), 1)
-    rows = []
-    for number, (line, user, item) in enumerate(zip(lines, test["user"], test["item"], strict=True), start=1):
-        pair, *fields = line.split("\t")
-        row = [int(field) for field in fields if field.isdecimal()]
-        is_complete = len(fields) == n_negatives and len({item, *row}) == 1 + n_negatives
-        if not is_complete or pair.replace(" ", "") != f"({user},{item})":
-            raise DataError(
-                f"{path}, line {number}: found {line!r}, expected ({user},{item}) and {n_negatives} distinct other "
-                "items, separated by tabs"
-            )
-        rows.append(row)
-    return np.array(rows, dtype=np.int64)
+        return raw.readline().count(b"\t") + 1

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sdmr.datasets import parsing
 from sdmr.datasets.download import RawFile, get_data_folder, read_published
 from sdmr.datasets.errors import DataError, check_choice
 from sdmr.datasets.interactions import Interactions, Order, k_core, use_file_order
 from sdmr.datasets.parsing import Layout, open_raw, record_read
 
+CHUNK_ROWS = 1_000_000  # rows of a file that are in memory at once
 _PATTERNS = ("netflix/training_set/mv_*.txt", "netflix/combined_data_*.txt")
 _SAMPLE = RawFile(
     "netflix/subset_3000x3000_user_item_rating.csv.gz",
@@ -95,7 +95,7 @@ def _read_ratings_file(path: Path) -> Iterator[pd.DataFrame]:
     names, movie = ["user", "rating", "date"], np.nan
     with open_raw(path) as raw:
         try:
-            for lines in pd.read_csv(raw, header=None, names=names, dtype=str, chunksize=parsing.CHUNK_ROWS):
+            for lines in pd.read_csv(raw, header=None, names=names, dtype=str, chunksize=CHUNK_ROWS):
                 is_movie = lines["user"].str.fullmatch(r"\d+:") & lines["rating"].isna() & lines["date"].isna()
                 movies = pd.to_numeric(lines["user"].where(is_movie).str.removesuffix(":")).ffill().fillna(movie)
                 movie = movies.iloc[-1]

@@ -1,10 +1,10 @@
 """Fast parsing of raw files, with errors that name the wrong line."""
 
 import bz2
-import csv
 import gzip
 import io
 import logging
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,13 +16,17 @@ from typing import IO, cast
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
 
 from sdmr.datasets.errors import DataError
 
 log = logging.getLogger(__name__)
 
-CHUNK_ROWS = 1_000_000  # rows of a large file that are in memory at once
-DESCRIPTIONS = {int: "a whole number", float: "a number", str: "text in UTF-8, not empty"}
+CHUNK_BYTES = 1 << 25  # of a large file that are in memory at once
+
+
+_TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Layout:
     header: bool = False  # True if the first line names the columns
     quoted: bool = False  # True if fields may be in double quotes
     optional: tuple[str, ...] = ()  # columns whose fields may be empty
-    encoding: str = "utf-8-sig"
+    encoding: str = "utf8"
 
     def describe(self) -> str:
         """Describe an expected line, for error messages."""
@@ -96,80 +100,44 @@ def read_columns(path: Path, layout: Layout, columns: Iterable[str] | None = Non
     Raises:
         DataError: A line does not fit the layout. The message names file, line and what was expected.
     """
-    return pd.concat(list(read_chunks(path, layout, list(columns or layout.columns))))
+    return pd.concat(list(read_chunks(path, layout, list(columns or layout.columns))), ignore_index=True)
 
 
 def read_chunks(path: Path, layout: Layout, columns: list[str]) -> Iterator[pd.DataFrame]:
-    """Read some columns in chunks of `CHUNK_ROWS` rows, for files too large for the memory.
+    """Read some columns in chunks of some `CHUNK_BYTES`, for files too large for the memory.
 
     Raises:
         DataError: A line does not fit the layout, as in `read_columns`.
     """
     names = list(layout.columns)
+    types = {name: _TYPES[dtype] for name, dtype in layout.columns.items()}
     required = [name for name in names if name not in layout.optional]
-    if names[-1] in layout.optional:
-        _check_lines(path, layout)  # because pandas does not distinguish an empty last field from a missing one
+    first_line = 1 + layout.header
+    separator = layout.separator if len(layout.separator) == 1 else "\x1f"  # pyarrow splits at one character
+    quote = '"' if layout.quoted else False
+    lines = csv.ReadOptions(use_threads=False, block_size=CHUNK_BYTES, column_names=names, encoding=layout.encoding)
+    lines.skip_rows = int(layout.header)
+    fields = csv.ParseOptions(delimiter=separator, quote_char=quote, newlines_in_values=layout.quoted)
+    fields.ignore_empty_lines = False
+    values = csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
     with open_raw(path) as raw:
-        separator = layout.separator
-        if len(separator) > 1:  # pandas reads one character fast
-            raw, separator = io.BytesIO(raw.read().replace(separator.encode(), b"\x1f")), "\x1f"
+        if separator != layout.separator:
+            raw = io.BytesIO(raw.read().replace(layout.separator.encode(), separator.encode()))
         try:
-            for chunk in pd.read_csv(
-                raw,
-                sep=separator,
-                header=None,
-                names=names,
-                skiprows=int(layout.header),
-                dtype=layout.columns,
-                keep_default_na=False,
-                na_values=[""],
-                skip_blank_lines=False,
-                quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
-                encoding=layout.encoding,
-                chunksize=CHUNK_ROWS,
-            ):
-                # pandas reads extra fields of a first line as row labels, and fills missing fields with NaN.
-                has_row_labels = not isinstance(chunk.index, pd.RangeIndex)
-                if has_row_labels or chunk[required].isna().to_numpy().any() or chunk.empty:
-                    raise ValueError("a line does not fit")
+            for batch in csv.open_csv(raw, lines, fields, values):
+                chunk = batch.to_pandas()
+                is_missing = chunk[required].isna().to_numpy()
+                if is_missing.any():
+                    row, column = np.argwhere(is_missing)[0]
+                    raise ValueError(f"column {required[column]}: line {first_line + row}: the field is empty")
                 yield chunk[columns]
-        except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
-            _check_lines(path, layout)
-            raise DataError(f"{path}: {error}; expected {layout.describe()}") from error
-
-
-def _check_lines(path: Path, layout: Layout) -> None:
-    """Raise DataError at the first line that does not fit the layout."""
-    number = 0
-    with open_raw(path) as raw:
-        text = io.TextIOWrapper(raw, encoding=layout.encoding, errors="surrogateescape", newline="")
-        rows: Iterable[list[str]] = (line.rstrip("\r\n").split(layout.separator) for line in text)
-        if layout.quoted:
-            rows = csv.reader(text, delimiter=layout.separator)
-        try:
-            for number, fields in enumerate(rows, start=1):
-                if number > layout.header and (fault := _find_fault(fields, layout)):
-                    raise DataError(f"{path}, line {number}: {fault}")
-        except csv.Error as error:
-            raise DataError(f"{path}, line {number + 1}: {error}, expected {layout.describe()}") from error
-    if number <= layout.header:
-        raise DataError(f"{path} is empty, expected lines of {layout.describe()}")
-
-
-def _find_fault(fields: list[str], layout: Layout) -> str:
-    """Describe what is wrong with a line's fields; return "" if nothing is."""
-    if len(fields) != len(layout.columns):
-        return f"found {len(fields)} fields, expected {layout.describe()}"
-    for field, (name, dtype) in zip(fields, layout.columns.items(), strict=True):
-        try:
-            field.encode()  # fails for a byte that is no text
-            np.dtype(dtype).type(field)
-            is_valid = field != ""
-        except (ValueError, OverflowError):
-            is_valid = False
-        if not is_valid and (field or name not in layout.optional):
-            return f"{name} is {field!r}, expected {DESCRIPTIONS[dtype]}"
-    return ""
+                first_line += len(chunk)
+            if first_line == 1 + layout.header:
+                raise ValueError("the file is empty")
+        except ValueError as error:  # pyarrow's errors are, and name the line
+            fault = re.sub(r"In CSV column #(\d+)", lambda match: f"column {names[int(match[1])]}", str(error))
+            fault = fault.replace("Row #", "line ").replace(separator, layout.separator)
+            raise DataError(f"{path}: {fault:.300}; expected {layout.describe()}") from error
 
 
 def check_values(path: Path, values: pd.Series, is_valid: pd.Series, expected: str, first_line: int = 1) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdmr.datasets import download, ijcai_15, netflix, parsing, ta_feng
+from sdmr.datasets import download, ijcai_15, netflix, ta_feng
 from sdmr.datasets.download import get_cache_folder, get_data_folder
 from sdmr.datasets.epinions import load_epinions
 from sdmr.datasets.errors import DataError
@@ -163,7 +163,7 @@ MOVIE_2 = "2:\n10,5,2005-12-01\n12,1,2005-12-02\n"
 def test_netflix_reads_both_layouts(
     folder: Path, files: dict[str, str], chunk_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parsing, "CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr(netflix, "CHUNK_ROWS", chunk_rows)
     for name, content in files.items():
         write_file(folder / "netflix" / name, content)
     data = netflix.load_netflix("2005-12", min_count=1)

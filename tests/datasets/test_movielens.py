@@ -57,8 +57,8 @@ def test_every_rating_of_ml_100k_is_an_interaction(u_data: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "line", "message"),
     [
-        (99, "5\t6\t3\n", "line 100: found 3 fields, expected 4 fields"),
-        (99, "5\t6\tgood\t7\n", "line 100: rating is 'good', expected a whole number"),
+        (99, "5\t6\t3\n", "line 100: Expected 4 columns, got 3"),
+        (99, "5\t6\tgood\t7\n", "column rating: line 100: .* invalid value 'good'"),
         (99, "1\t1\t3\t7\n", "line 100: user 1, item 1 is already in line 1, expected no duplicates"),
         (99, "", "found 943 users, 1,682 items and 99,999 rows, expected 943 users, 1,682 items and 100,000 rows"),
         (0, "944\t1\t3\t7\n", "found 944 users, 1,682 items and 100,000 rows"),
@@ -131,7 +131,7 @@ def test_ml_1m_movies_are_read_in_their_layout_and_encoding(data_folder: Path) -
 
 def test_movie_file_error_names_the_damaged_line(data_folder: Path) -> None:
     (data_folder / "ml-1m" / "movies.dat").write_text("1::Toy Story (1995)::Animation\n2::Jumanji (1995)\n")
-    with pytest.raises(DataError, match=r"movies.dat, line 2: found 2 fields, expected 3 fields .* item \(int\)"):
+    with pytest.raises(DataError, match=r"movies.dat: .*line 2: Expected 3 columns, got 2: 2::Jumanji .* item \(int\)"):
         load_ml_1m_movies()
 
 

@@ -64,7 +64,7 @@ def test_an_escaped_tab_is_a_separator(tmp_path: Path) -> None:
 def test_error_names_the_line_of_invalid_utf_8(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_bytes(b"user,item,note\n" + b"".join(b"%d,1,\n" % n for n in range(50)) + b"Ren\xe9,2,\n")
-    with pytest.raises(DataError, match=r"mine\.csv, line 52: user is 'Ren\\udce9', expected text in UTF-8"):
+    with pytest.raises(DataError, match=r"mine\.csv: column user: line 52: .* invalid UTF8 data"):
         load_csv(str(path))
     path.write_text("user,item\nRené,2\nこ,3\n", encoding="utf-8")
     assert get_rows(load_csv(str(path))) == [("René", 2), ("こ", 3)]
@@ -134,9 +134,9 @@ def test_order_and_min_count_are_applied(tmp_path: Path) -> None:
         ("user,user\n1,2\n", r"line 1: found \['user', 'user'\], expected the columns' names, each once"),
         ("", r"line 1: found \[\], expected the columns' names"),
         ("user,item\n", "is empty"),
-        ("user,item,note\n1,2,x\n3,4\n", "line 3: found 2 fields, expected 3"),
-        ("user,item,note\n1,2,x\n3,4,\n5,,x\n", "line 4: item is '', expected text"),
-        ("user,item\n1,2\n3,4,5\n", "line 3: found 3 fields, expected 2"),
+        ("user,item,note\n1,2,x\n3,4\n", "line 3: Expected 3 columns, got 2"),
+        ("user,item,note\n1,2,x\n3,4,\n5,,x\n", "column item: line 4: the field is empty"),
+        ("user,item\n1,2\n3,4,5\n", "line 3: Expected 2 columns, got 3"),
     ],
 )
 def test_error_names_file_line_and_fault(tmp_path: Path, content: str, message: str) -> None:
