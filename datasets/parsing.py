@@ -1,7 +1,5 @@
 """Fast parsing of raw files, with errors that name the wrong line."""
 
-import bz2
-import gzip
 import io
 import logging
 import re
@@ -12,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -76,22 +74,18 @@ def open_raw(path: Path) -> Iterator[IO[bytes]]:
     try:
         with _open_unpacked(path) as raw:
             yield raw
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # bz2 raises OSError for a damaged archive
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def _open_unpacked(path: Path) -> IO[bytes]:
     """Open a file, or the content of an archive."""
-    if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path))
-    if path.suffix == ".bz2":
-        return cast(IO[bytes], bz2.open(path))
-    if path.suffix == ".zip":
-        archive = zipfile.ZipFile(path)
-        if len(members := archive.namelist()) != 1:
-            raise DataError(f"{path}: expected an archive of one file, found {len(members)}")
-        return archive.open(members[0])
-    return path.open("rb")
+    if path.suffix != ".zip":
+        return io.BufferedReader(pa.input_stream(path))  # unpacks .gz and .bz2
+    archive = zipfile.ZipFile(path)
+    if len(members := archive.namelist()) != 1:
+        raise DataError(f"{path}: expected an archive of one file, found {len(members)}")
+    return archive.open(members[0])
 
 
 def read_columns(path: Path, layout: Layout, columns: Iterable[str] | None = None) -> pd.DataFrame:
