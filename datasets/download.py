@@ -102,11 +102,12 @@ def get_data_folder() -> Path | None:
 def fetch(*files: RawFile) -> tuple[Path, RawFile]:
     """Find or download one of several equivalent raw files.
 
-    Returns its path, and which of the files it is.
-
     The search order is SDMR_DATA, the cache, then each file's routes. Cached and downloaded files have the right
     checksum, where one is known. Check a file from SDMR_DATA with `verify_checksum` after parsing, since a parser can
     name the wrong line and a checksum cannot.
+
+    Returns:
+        The path, and which of the files it is.
 
     Raises:
         DataError: No file is available. The message lists every attempt and why it failed.

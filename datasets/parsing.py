@@ -22,8 +22,6 @@ from sdmr.datasets.errors import DataError
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 25  # of a large file that are in memory at once
-
-
 _TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
@@ -98,7 +96,7 @@ def read_columns(path: Path, layout: Layout, columns: Iterable[str] | None = Non
 
 
 def read_chunks(path: Path, layout: Layout, columns: list[str]) -> Iterator[pd.DataFrame]:
-    """Read some columns in chunks of some `CHUNK_BYTES`, for files too large for the memory.
+    """Read some columns in chunks of about `CHUNK_BYTES`, for files too large for the memory.
 
     Raises:
         DataError: A line does not fit the layout, as in `read_columns`.
@@ -123,12 +121,12 @@ def read_chunks(path: Path, layout: Layout, columns: list[str]) -> Iterator[pd.D
                 is_missing = chunk[required].isna().to_numpy()
                 if is_missing.any():
                     row, column = np.argwhere(is_missing)[0]
-                    raise ValueError(f"column {required[column]}: line {first_line + row}: the field is empty")
+                    raise ValueError(f"column {required[column]}: line {first_line + row}: no value")
                 yield chunk[columns]
                 first_line += len(chunk)
             if first_line == 1 + layout.header:
                 raise ValueError("the file is empty")
-        except ValueError as error:  # pyarrow's errors are, and name the line
+        except ValueError as error:  # pyarrow's errors are ValueErrors that name column and line
             fault = re.sub(r"In CSV column #(\d+)", lambda match: f"column {names[int(match[1])]}", str(error))
             fault = fault.replace("Row #", "line ").replace(separator, layout.separator)
             raise DataError(f"{path}: {fault:.300}; expected {layout.describe()}") from error

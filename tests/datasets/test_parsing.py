@@ -15,6 +15,7 @@ from sdmr.datasets.parsing import (
     Layout,
     check_no_duplicates,
     check_totals,
+    check_values,
     drop_duplicates,
     open_raw,
     read_columns,
@@ -58,6 +59,12 @@ def test_separator_of_two_characters_is_read(tmp_path: Path) -> None:
         read_columns(write_file(tmp_path, b"1::2\n3;4\n"), layout, ["user"])
 
 
+def test_a_field_may_hold_a_part_of_the_separator(tmp_path: Path) -> None:
+    layout = Layout({"item": int, "title": str}, separator="::", encoding="iso-8859-1")
+    path = write_file(tmp_path, "1::Star Wars: Épisode V\n".encode("iso-8859-1"))
+    assert read_columns(path, layout).to_numpy().tolist() == [[1, "Star Wars: Épisode V"]]
+
+
 def test_byte_order_mark_header_and_quotes_are_removed(tmp_path: Path) -> None:
     path = write_file(tmp_path, b'\xef\xbb\xbf"USER","PRICE"\r\n"007","1.5"\r\n"a,b","2"\r\n')
     assert read_columns(path, QUOTED, ["user", "price"]).to_numpy().tolist() == [["007", 1.5], ["a,b", 2.0]]
@@ -84,10 +91,10 @@ def test_compressed_files_are_read_as_their_content(tmp_path: Path) -> None:
     [
         (b"2\t20", r"line 2: Expected 3 columns, got 2: 2\t20; expected 3 fields"),
         (b"2\t20\t4\t9", "line 2: Expected 3 columns, got 4"),
-        (b"", "column user: line 2: the field is empty"),
+        (b"", "column user: line 2: no value"),
         (b"2\tx\t4", r"column item: line 2: .* invalid value 'x'; expected .* item \(int\)"),
         (b"2\t2.5\t4", "column item: line 2: .* invalid value '2.5'"),
-        (b"2\t\t4", "column item: line 2: the field is empty"),
+        (b"2\t\t4", "column item: line 2: no value"),
         (b"2\t20\tfour", r"column rating: line 2: .* invalid value 'four'; expected .* rating \(float\)"),
         (b"99999999999999999999\t20\t4", "column user: line 2: .* invalid value '9+'"),
         (b"2\t20\t\xff", "column rating: line 2: .* invalid value"),
@@ -107,7 +114,7 @@ def test_error_names_a_wrong_first_line(tmp_path: Path, line: bytes, number: int
 
 
 def test_error_names_an_empty_text_field(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="column user: line 3: the field is empty"):
+    with pytest.raises(DataError, match="column user: line 3: no value"):
         read_columns(write_file(tmp_path, b'user,price\n"a",1\n"",2\n'), QUOTED, ["user"])
 
 
@@ -142,6 +149,19 @@ def test_an_archive_of_two_files_is_an_error(tmp_path: Path) -> None:
         archive.writestr("two", SOUND)
     with pytest.raises(DataError, match="expected an archive of one file, found 2"):
         read_columns(tmp_path / "raw.zip", RATINGS, ["user"])
+
+
+def test_error_names_the_first_value_that_is_not_valid() -> None:
+    ages = pd.Series([3, -1, -2], name="age")
+    check_values(Path("f.csv"), ages, ages < 9, "a positive number")
+    with pytest.raises(DataError, match=r"f.csv, line 3: age is .*-1.*, expected a positive number"):
+        check_values(Path("f.csv"), ages, ages > 0, "a positive number", first_line=2)
+
+
+def test_packed_files_of_several_parts_are_read_whole(tmp_path: Path) -> None:
+    for name, pack in (("raw.gz", gzip.compress), ("raw.bz2", bz2.compress)):
+        path = write_file(tmp_path, pack(SOUND) + pack(SOUND), name)
+        assert len(read_columns(path, RATINGS)) == 6
 
 
 def test_duplicate_error_names_both_lines() -> None:

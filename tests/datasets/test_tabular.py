@@ -135,7 +135,7 @@ def test_order_and_min_count_are_applied(tmp_path: Path) -> None:
         ("", r"line 1: found \[\], expected the columns' names"),
         ("user,item\n", "is empty"),
         ("user,item,note\n1,2,x\n3,4\n", "line 3: Expected 3 columns, got 2"),
-        ("user,item,note\n1,2,x\n3,4,\n5,,x\n", "column item: line 4: the field is empty"),
+        ("user,item,note\n1,2,x\n3,4,\n5,,x\n", "column item: line 4: no value"),
         ("user,item\n1,2\n3,4,5\n", "line 3: Expected 2 columns, got 3"),
     ],
 )
