@@ -128,7 +128,7 @@ def read_chunks(path: Path, layout: Layout, columns: list[str]) -> Iterator[pd.D
                 raise ValueError("the file is empty")
         except ValueError as error:  # pyarrow's errors are ValueErrors that name column and line
             fault = re.sub(r"In CSV column #(\d+)", lambda match: f"column {names[int(match[1])]}", str(error))
-            fault = fault.replace("Row #", "line ").replace(separator, layout.separator)
+            fault = fault.replace("Row #", "line ").replace(separator, layout.separator).replace("\n", " ")
             raise DataError(f"{path}: {fault:.300}; expected {layout.describe()}") from error
 
 

@@ -119,7 +119,7 @@ def test_error_names_an_empty_text_field(tmp_path: Path) -> None:
 
 
 def test_an_unclosed_quote_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"(?s)raw.txt: .*line 3: .{,300} expected 2 fields"):
+    with pytest.raises(DataError, match=r"raw.txt: .*line 3: .{,300} expected 2 fields"):
         read_columns(write_file(tmp_path, b'user,price\n"a",1\n"b,2\n' + b"c,3\n" * 50_000), QUOTED, ["user"])
 
 
