@@ -10,10 +10,8 @@ from hydra.utils import get_method
 from tqdm import tqdm
 
 from sdmr.datasets.errors import DataError
-from sdmr.datasets.filters import k_core
-from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.interactions import Interactions, k_core
 from sdmr.datasets.netflix import read_ratings
-from sdmr.datasets.parsing import to_interactions
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.report.frames import PAPER
 from sdmr.experiments.report.writers import NOTHING, make_markdown
@@ -127,7 +125,7 @@ def rank_netflix_months(min_count: int = 5) -> pd.DataFrame:
             chunks[f"{year}-{month:02}"].append(rows[["user", "item"]].astype(np.int32))
     months = []
     for month in sorted(chunks):
-        interactions = to_interactions(pd.concat(chunks.pop(month)))
+        interactions = Interactions.from_table(pd.concat(chunks.pop(month)))
         for iterative in (False, True):
             core = k_core(interactions, min_count, iterative)
             counts = [core.n_users, core.n_items, len(core)]

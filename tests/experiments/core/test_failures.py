@@ -34,7 +34,9 @@ def test_damaged_data_are_one_line_and_exit_1(data: Path, tmp_path: Path, sdmr: 
     arguments = ["model=popularity", "dataset=csv", f"dataset.path={path}", "dataset.time=time"]
     answer = sdmr("run", *arguments, f"runs={tmp_path}")
     assert answer.status == 1
-    assert re.fullmatch(r"sdmr run: .*damaged\.csv, line 402: found 2 fields, expected 3 fields .*", answer.error)
+    assert re.fullmatch(
+        r"sdmr run: .*damaged\.csv: .*line 402: Expected 3 columns, got 2: .*; expected 3 fields .*", answer.error
+    )
 
 
 @pytest.mark.parametrize(
