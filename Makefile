@@ -11,15 +11,40 @@ SEEDS ?= 1
 CONFIG ?= default
 TABLE ?= 3
 
+# The variables of each target. Any other on the command line is an error.
+COMMON := PYTHON VENV
+VARIABLES_test := JOBS
+VARIABLES_table3 := DATASETS MODELS SEEDS CONFIG JOBS
+VARIABLES_table4 := $(VARIABLES_table3)
+VARIABLES_publish := TABLE DATASETS MODELS SEEDS CONFIG REPLACE
+VARIABLES_audit := FACTORS MODELS SEEDS TRAIN JOBS
+VARIABLES_figure5 := NAME DATASET DIM HOPS SEEDS TRAIN JOBS
+VARIABLES_figure6 := NAME DATASETS MODELS DIMS HOPS LENGTHS SEEDS TRAIN JOBS
+VARIABLES_figure7 := NAME DATASET DIM HOPS FOR TARGET TRAIN JOBS
+VARIABLES_curves := NAME DATASET MODELS SEEDS CONFIG
+VARIABLES_speed := $(VARIABLES_curves)
+VARIABLES_status := MODEL DATASET SEARCH FROM BUDGET JOBS OVERRIDES
+VARIABLES_sweep := $(VARIABLES_status) REPLACE
+VARIABLES_smoke := DATASETS MODELS JOBS
+
+TYPED := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+USED := $(foreach target,$(MAKECMDGOALS),$(VARIABLES_$(target)))
+ifneq ($(filter-out $(COMMON) $(USED),$(TYPED)),)
+$(error $(or $(MAKECMDGOALS),venv) does not use $(filter-out $(COMMON) $(USED),$(TYPED)); \
+its variables are: $(or $(strip $(USED)),none))
+endif
+
 comma := ,
 space := $() $()
 list = [$(subst $(space),$(comma),$(strip $(1)))]
 option = $(if $(2),'$(1)=$(2)')
 text = $(if $(2),'$(1)="$(subst ','\'',$(subst ",\",$(2)))"')
 options = $(if $(strip $(2)),'$(1)=$(call list,$(2))')
+switch = $(if $(2),$(1)=$(subst yes,true,$(subst no,false,$(2))))
 
 WORKERS = $(call option,workers,$(JOBS))
-TRAINING = $(if $(filter no,$(TRAIN)),train=false)
+TRAINING = $(call switch,train,$(TRAIN))
+REPLACEMENT = $(call switch,replace,$(REPLACE))
 ROWS = seeds=$(SEEDS) settings=$(CONFIG) $(call options,datasets,$(DATASETS)) $(call options,models,$(MODELS))
 FIGURE = $(call option,output,$(NAME)) $(TRAINING) $(WORKERS)
 SEARCH_OPTIONS = $(call options,model,$(MODEL)) $(call option,dataset,$(DATASET)) $(call option,search,$(SEARCH)) \
@@ -57,7 +82,7 @@ table3 table4: table%: $(READY)
 	$(SDMR) table number=$* $(ROWS) $(WORKERS)
 
 publish: $(READY)
-	$(SDMR) publish number=$(TABLE) $(ROWS)
+	$(SDMR) publish number=$(TABLE) $(ROWS) $(REPLACEMENT)
 
 audit: $(READY)
 	$(SDMR) audit seeds=$(SEEDS) $(call options,factors,$(FACTORS)) $(call options,models,$(MODELS)) $(TRAINING) $(WORKERS)
@@ -79,19 +104,11 @@ curves speed: $(READY)
 		$(call options,models,$(MODELS)) $(call option,output,$(NAME))
 
 # All published figures, from existing runs and records: nothing is trained.
-figures: SEEDS = 3
 figures: $(READY)
-	$(SDMR) figure name=figure5 train=false
-	$(SDMR) figure name=figure6 train=false seeds=$(SEEDS)
-	$(SDMR) figure name=figure6 train=false output=figure6-cmn models=cmn
-	$(SDMR) figure name=figure6 train=false output=figure6-context dims=64 hops=3 'lengths=[5,10,20]' seeds=$(SEEDS)
-	$(SDMR) figure name=figure6 train=false output=figure6-ta-feng datasets=ta-feng 'dims=[16,64]'
-	$(SDMR) figure name=figure7 train=false
-	$(SDMR) figure name=curves seeds=$(SEEDS) settings=$(CONFIG)
-	$(SDMR) figure name=speed seeds=$(SEEDS) settings=$(CONFIG)
+	$(SDMR) figure name=published
 
 sweep status: $(READY)
-	$(SDMR) $@ $(SEARCH_OPTIONS)
+	$(SDMR) $@ $(SEARCH_OPTIONS) $(REPLACEMENT)
 
 smoke: $(READY)
 	$(SDMR) bench suite=smoke $(call options,datasets,$(DATASETS)) $(call options,models,$(MODELS)) $(WORKERS)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from sdmr.harness.kernels import threads as threads_module
+from sdmr.harness import kernels
 
 torch.set_num_threads(1)
 
@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Set PyTorch's number of threads; compiled loops share even the least work among them."""
     before = torch.get_num_threads()
-    monkeypatch.setattr(threads_module, "_MIN_WORK_TO_SHARE", 1)
+    monkeypatch.setattr(kernels, "_MIN_WORK_TO_SHARE", 1)
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)

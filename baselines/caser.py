@@ -8,10 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
-from sdmr.harness.training.layers import Dropout
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
+from sdmr.harness.training import Dropout, Embedding, OptimizationConfig, TorchRecommender
 
 
 class Caser(TorchRecommender):
@@ -31,13 +29,14 @@ class Caser(TorchRecommender):
     convolutions and the layer W.
     """
 
+    @check_arguments
     def __init__(
         self,
-        dim: int = 64,
-        context_length: int = 5,
-        horizontal: int = 16,
-        vertical: int = 4,
-        dropout: float = 0.5,
+        dim: PositiveInt = 64,
+        context_length: PositiveInt = 5,
+        horizontal: PositiveInt = 16,
+        vertical: PositiveInt = 4,
+        dropout: Fraction = 0.5,
         dropout_at_test: Literal["off", "on"] = "off",
         optimization: OptimizationConfig = OptimizationConfig(),
     ) -> None:
@@ -45,18 +44,13 @@ class Caser(TorchRecommender):
 
         Args:
             dim: d, the embedding size.
-            context_length: L ≥ 1.
-            horizontal: n_h ≥ 1, the filters of each height.
-            vertical: n_v ≥ 1.
+            context_length: L.
+            horizontal: n_h, the filters of each height.
+            vertical: n_v, the vertical filters.
             dropout: The probability with which training drops an entry of [õ; o].
             dropout_at_test: Whether scoring drops entries, too.
         """
         super().__init__(optimization.validate_for_log_loss())
-        if min(context_length, horizontal, vertical) < 1:
-            raise ValueError(
-                "Caser needs context_length, horizontal and vertical ≥ 1, "
-                f"not {context_length}, {horizontal} and {vertical}"
-            )
         self.dim, self.context_length, self.dropout = dim, context_length, Dropout(dropout, dropout_at_test)
         self.n_horizontal, self.n_vertical = horizontal, vertical
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.bounds import PositiveInt, check_arguments
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 
 
 class CML(TorchRecommender):
@@ -19,8 +18,9 @@ class CML(TorchRecommender):
     start as normal with standard deviation 0.01.
     """
 
+    @check_arguments
     def __init__(
-        self, dim: int = 64, optimization: OptimizationConfig = OptimizationConfig(negatives="hardest")
+        self, dim: PositiveInt = 64, optimization: OptimizationConfig = OptimizationConfig(negatives="hardest")
     ) -> None:
         """Set the options; `dim` is d, the embedding size."""
         super().__init__(optimization)

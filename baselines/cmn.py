@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from sdmr.baselines.cmn_attention import Neighborhoods, attend, find_neighborhoods
 from sdmr.baselines.neumf import GMF
 from sdmr.datasets.task import Training
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.bounds import PositiveInt, check_arguments
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 from sdmr.harness.training.layers import init_he_normal
-from sdmr.harness.training.optimizer import OptimizationConfig
 
 MAX_ENTRIES = 1 << 20  # (user, item, neighbor) triples scored at a time
 
@@ -42,10 +41,11 @@ class CMN(TorchRecommender):
       gradient.
     """
 
+    @check_arguments
     def __init__(
         self,
         gmf: GMF,
-        hops: int = 2,
+        hops: PositiveInt = 2,
         keep_self: bool = False,
         optimization: OptimizationConfig = OptimizationConfig(regularization=0.01, negatives="hardest"),
     ) -> None:
@@ -53,12 +53,10 @@ class CMN(TorchRecommender):
 
         Args:
             gmf: The start of m and e; its size is d, and it is trained by BPR, as in the source.
-            hops: H ≥ 1.
+            hops: H.
             keep_self: Whether u stays in N(j), as in the source.
         """
         super().__init__(optimization)
-        if hops < 1:
-            raise ValueError(f"CMN needs hops ≥ 1, not {hops}")
         if gmf.objective != "bpr":
             raise ValueError(f'CMN starts from a GMF with objective "bpr", not {gmf.objective!r}')
         self.gmf, self.hops, self.keep_self = gmf, hops, keep_self
@@ -106,7 +104,7 @@ class CMN(TorchRecommender):
         scores = [self._hops(*block)[0] for block in self._blocks(users, candidates)]
         return torch.cat(scores).view_as(candidates)
 
-    def attention(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+    def compute_attention(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         """Compute p of every hop: [H, B, C, n_users], zero outside N(j).
 
         The result is dense, and so meant for few pairs.
@@ -132,7 +130,9 @@ class CMN(TorchRecommender):
 
     def _hops(self, users: Tensor, items: Tensor) -> tuple[Tensor, list[Tensor], Neighborhoods]:
         """Compute the scores [P] of pairs, every hop's attention [E], and the neighborhoods."""
-        neighborhoods = self._find_neighborhoods(users, items)
+        excluded = torch.full_like(users, -1) if self.keep_self else users
+        n_users = self.memory.num_embeddings
+        neighborhoods = find_neighborhoods(excluded, items, self.item_users, self.item_offsets, n_users)
         memory, external = self.memory(neighborhoods.users), self.external(neighborhoods.users)
         user, item = self.memory(users), self.items(items)  # [P, d]
         z = user + item
@@ -144,9 +144,3 @@ class CMN(TorchRecommender):
             attention.append(p)
         hidden = torch.relu(self.hidden(torch.cat([user * item, o], dim=1)))
         return self.output(hidden).squeeze(1), attention, neighborhoods
-
-    def _find_neighborhoods(self, users: Tensor, items: Tensor) -> Neighborhoods:
-        """Find N(j) for each of P pairs, without u unless `keep_self`."""
-        excluded = torch.full_like(users, -1) if self.keep_self else users
-        n_users = self.memory.num_embeddings
-        return find_neighborhoods(excluded, items, self.item_users, self.item_offsets, n_users)

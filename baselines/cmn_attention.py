@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sdmr.harness.kernels.threads import compiled, run_loop
+from sdmr.harness.kernels import compiled, run_loop
 
 
 @dataclass(frozen=True, eq=False)
 class Neighborhoods:
-    """Hold the neighbors of P pairs (user, item): E entries, pair after pair, by ascending user."""
+    """The neighbors of P pairs (user, item): E entries, pair after pair, by ascending user."""
 
     offsets: Tensor  # [P + 1] where a pair's entries begin
     row: Tensor  # [E] the neighbor, as an index into `users`
@@ -61,8 +61,7 @@ def attend(z: Tensor, memory: Tensor, external: Tensor, neighborhoods: Neighborh
     """
     if z.device.type != "cpu":
         return _attend_in_torch(z, memory, external, neighborhoods)
-    o, p = _Attend.apply(z, memory, external, neighborhoods.offsets, neighborhoods.row)
-    return o, p
+    return _Attend.apply(z, memory, external, neighborhoods.offsets, neighborhoods.row)
 
 
 def _attend_in_torch(
@@ -126,28 +125,28 @@ def _attend(z, starts, ends, row, memory, external):  # type: ignore[no-untyped-
     block, zero = max(_BLOCK // dim, 1), z.dtype.type(0)
     shift = starts[0] if n else 0
     o, p = np.zeros_like(z), np.empty(ends[-1] - shift if n else 0, z.dtype)
-    at = starts.copy()
+    cursor = starts.copy()
     for end in range(block, len(memory) + block, block):
         for i in range(n):
-            while at[i] < ends[i] and row[at[i]] < end:
-                q, v = zero, row[at[i]]
+            while cursor[i] < ends[i] and row[cursor[i]] < end:
+                q, v = zero, row[cursor[i]]
                 for d in range(dim):
                     q += z[i, d] * memory[v, d]
-                p[at[i] - shift] = q
-                at[i] += 1
+                p[cursor[i] - shift] = q
+                cursor[i] += 1
     for i in range(n):
         weights = p[starts[i] - shift : ends[i] - shift]
         if len(weights):
             weights[:] = np.exp(weights - weights.max())
             weights /= weights.sum()
-    at[:] = starts
+    cursor[:] = starts
     for end in range(block, len(memory) + block, block):
         for i in range(n):
-            while at[i] < ends[i] and row[at[i]] < end:
-                weight, v = p[at[i] - shift], row[at[i]]
+            while cursor[i] < ends[i] and row[cursor[i]] < end:
+                weight, v = p[cursor[i] - shift], row[cursor[i]]
                 for d in range(dim):
                     o[i, d] += weight * external[v, d]
-                at[i] += 1
+                cursor[i] += 1
     return o, p
 
 
@@ -161,18 +160,18 @@ def _attend_backward(grad_o, z, o, starts, ends, row, p, memory, external):  # t
     n, dim = z.shape
     block, zero = max(_BLOCK // dim, 1), z.dtype.type(0)
     grad_z, grad_memory, grad_external = np.zeros_like(z), np.zeros_like(memory), np.zeros_like(external)
-    mean, at = np.zeros(n, z.dtype), starts.copy()
+    mean, cursor = np.zeros(n, z.dtype), starts.copy()
     for i in range(n):
         has_gradient = False
         for d in range(dim):
             mean[i] += grad_o[i, d] * o[i, d]
             has_gradient |= grad_o[i, d] != 0  # NaN included
         if not has_gradient:
-            at[i] = ends[i]
+            cursor[i] = ends[i]
     for end in range(block, len(memory) + block, block):
         for i in range(n):
-            while at[i] < ends[i] and row[at[i]] < end:
-                grad_p, v, weight = zero, row[at[i]], p[at[i]]
+            while cursor[i] < ends[i] and row[cursor[i]] < end:
+                grad_p, v, weight = zero, row[cursor[i]], p[cursor[i]]
                 for d in range(dim):
                     grad_p += grad_o[i, d] * external[v, d]
                 grad_q = weight * (grad_p - mean[i])
@@ -180,5 +179,5 @@ def _attend_backward(grad_o, z, o, starts, ends, row, p, memory, external):  # t
                     grad_z[i, d] += grad_q * memory[v, d]
                     grad_memory[v, d] += grad_q * z[i, d]
                     grad_external[v, d] += weight * grad_o[i, d]
-                at[i] += 1
+                cursor[i] += 1
     return grad_z, grad_memory, grad_external

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from sdmr.baselines._neighbors import sum_over_history
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
+from sdmr.harness.bounds import PositiveInt, check_arguments
 
 
 class ItemKNN:
@@ -34,17 +35,14 @@ class ItemKNN:
 
     context_length = 0
 
-    def __init__(self, neighbors: int = 50, weighting: Literal["cosine", "bm25"] = "bm25") -> None:
+    @check_arguments
+    def __init__(self, neighbors: PositiveInt = 50, weighting: Literal["cosine", "bm25"] = "bm25") -> None:
         """Set the options.
 
         Args:
-            neighbors: K ≥ 1, the number of neighbors kept for each candidate.
+            neighbors: K, the number of neighbors kept for each candidate.
             weighting: The weights of the training matrix before the inner product.
         """
-        if neighbors < 1:
-            raise ValueError(f"ItemKNN needs neighbors ≥ 1, not {neighbors}")
-        if weighting not in ("cosine", "bm25"):
-            raise ValueError(f'weighting must be "cosine" or "bm25", not {weighting!r}')
         self.neighbors, self.weighting = neighbors, weighting
 
     def fit(self, training: Training) -> None:

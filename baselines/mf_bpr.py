@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.bounds import PositiveInt, check_arguments
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 
 
 class MFBPR(TorchRecommender):
@@ -19,9 +18,10 @@ class MFBPR(TorchRecommender):
     with standard deviation 0.01.
     """
 
+    @check_arguments
     def __init__(
         self,
-        dim: int = 64,
+        dim: PositiveInt = 64,
         item_bias: bool = False,
         optimization: OptimizationConfig = OptimizationConfig(regularization=0.01, negatives="hardest"),
     ) -> None:

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.bounds import PositiveInt, check_arguments
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 from sdmr.harness.training.layers import init_lecun_uniform
-from sdmr.harness.training.optimizer import OptimizationConfig
 
 
 class GMF(TorchRecommender):
@@ -25,9 +24,10 @@ class GMF(TorchRecommender):
     Departures from the source: the loss is a sum and λ acts on the batch's distinct rows, as for every model here.
     """
 
+    @check_arguments
     def __init__(
         self,
-        dim: int = 64,
+        dim: PositiveInt = 64,
         objective: Literal["log", "bpr"] = "log",
         optimization: OptimizationConfig = OptimizationConfig(regularization=0.01),
     ) -> None:
@@ -39,8 +39,6 @@ class GMF(TorchRecommender):
             optimization: How to train.
         """
         super().__init__(optimization.validate_for_log_loss() if objective == "log" else optimization)
-        if objective not in ("log", "bpr"):
-            raise ValueError(f'objective must be "log" or "bpr", not {objective!r}')
         self.dim, self.objective = dim, objective
 
     def build(self, n_users: int, n_items: int) -> None:
@@ -63,19 +61,21 @@ class MLP(TorchRecommender):
     Departures from the source: as for GMF.
     """
 
+    @check_arguments
     def __init__(
-        self, dim: int = 64, layers: int = 2, optimization: OptimizationConfig = OptimizationConfig(regularization=0.01)
+        self,
+        dim: PositiveInt = 64,
+        layers: PositiveInt = 2,
+        optimization: OptimizationConfig = OptimizationConfig(regularization=0.01),
     ) -> None:
         """Set the options.
 
         Args:
             dim: d, the size of the last hidden layer.
-            layers: X ≥ 1, of sizes d·2^(X−1) … 2d, d; the embeddings are as large as the first one.
+            layers: X, of sizes d·2^(X−1) … 2d, d; the embeddings are as large as the first one.
             optimization: How to train.
         """
         super().__init__(optimization.validate_for_log_loss())
-        if layers < 1:
-            raise ValueError(f"MLP needs layers ≥ 1, not {layers}")
         self.dim, self.layers = dim, layers
 
     def build(self, n_users: int, n_items: int) -> None:

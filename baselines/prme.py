@@ -7,9 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 
 
 class PRME(TorchRecommender):
@@ -28,11 +27,12 @@ class PRME(TorchRecommender):
     deviation 0.01.
     """
 
+    @check_arguments
     def __init__(
         self,
-        dim: int = 64,
-        alpha: float = 0.5,
-        context_length: int = 1,
+        dim: PositiveInt = 64,
+        alpha: Fraction = 0.5,
+        context_length: PositiveInt = 1,
         spaces: Literal[1, 2] = 2,
         optimization: OptimizationConfig = OptimizationConfig(negatives="hardest"),
     ) -> None:
@@ -40,16 +40,11 @@ class PRME(TorchRecommender):
 
         Args:
             dim: d, the embedding size.
-            alpha: α in [0, 1].
-            context_length: s ≥ 1; 1 for PRME.
+            alpha: α.
+            context_length: s; 1 for PRME.
             spaces: The number of item tables.
         """
         super().__init__(optimization)
-        if not 0 <= alpha <= 1 or context_length < 1 or spaces not in (1, 2):
-            raise ValueError(
-                "PRME needs 0 ≤ alpha ≤ 1, context_length ≥ 1 and spaces 1 or 2, "
-                f"not {alpha}, {context_length} and {spaces}"
-            )
         self.dim, self.alpha, self.context_length, self.spaces = dim, alpha, context_length, spaces
 
     def build(self, n_users: int, n_items: int) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sdmr.baselines._neighbors import sum_over_history
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
+from sdmr.harness.bounds import NonNegativeFloat, PositiveFloat, check_arguments
 
 
 class SLIM:
@@ -28,12 +29,13 @@ class SLIM:
 
     context_length = 0
 
-    def __init__(self, l1: float = 1.0, l2: float = 100.0, tolerance: float = 1e-3) -> None:
+    @check_arguments
+    def __init__(self, l1: PositiveFloat = 1.0, l2: NonNegativeFloat = 100.0, tolerance: PositiveFloat = 1e-3) -> None:
         """Set the options.
 
         Args:
-            l1: λ > 0.
-            l2: β ≥ 0.
+            l1: λ.
+            l2: β.
             tolerance: The largest move of a weight at the end; weights are of the order of 0.01 to 1.
         """
         self.l1, self.l2, self.tolerance = l1, l2, tolerance

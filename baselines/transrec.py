@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.bounds import PositiveInt, check_arguments
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 
 
 class TransRec(TorchRecommender):
@@ -24,9 +23,10 @@ class TransRec(TorchRecommender):
 
     context_length = 1
 
+    @check_arguments
     def __init__(
         self,
-        dim: int = 64,
+        dim: PositiveInt = 64,
         squared: bool = True,
         optimization: OptimizationConfig = OptimizationConfig(negatives="hardest"),
     ) -> None:

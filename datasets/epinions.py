@@ -1,29 +1,27 @@
 """Epinions, the "downloaded" set of trustlet.org (Massa & Avesani, RecSys 2007)."""
 
-from __future__ import annotations
-
-from sdmr.datasets.download import Download, RawFile, fetch, verify_checksum
-from sdmr.datasets.filters import Order, check_order, k_core, use_file_order
-from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import Layout, check_totals, drop_duplicates, read_columns, to_interactions
+from sdmr.datasets.download import Download, RawFile, read_published
+from sdmr.datasets.errors import check_choice
+from sdmr.datasets.interactions import Interactions, Order, k_core, use_file_order
+from sdmr.datasets.parsing import Layout
 
 _TERMS = "Epinions: its page asks to cite Massa & Avesani, Trust-aware Recommender Systems, RecSys 2007."
 
-_RATINGS = RawFile(name="epinions/ratings_data.txt", sha256=None)
+_RATINGS_LAYOUT = Layout({"user": int, "item": int, "rating": int}, separator=" ")
+_RATINGS = RawFile("epinions/ratings_data.txt", None, _RATINGS_LAYOUT)
 _RATINGS_BZ2 = RawFile(
-    name="epinions/ratings_data.txt.bz2",
-    sha256=None,
+    "epinions/ratings_data.txt.bz2",
+    None,
+    _RATINGS_LAYOUT,
     routes=(Download("http://www.trustlet.org/datasets/downloaded_epinions/ratings_data.txt.bz2"),),
     terms=_TERMS,
 )
 # The distinct pairs of ratings_data.txt in the same order; users are numbered in the order of their ids.
 _PAIRS = RawFile(
-    name="epinions/ratings_data_pairs.tsv.gz",
-    sha256="7a3f3a5780e364f8e147bf217bc9d5e90a23639b01576889097182c275f70db4",
+    "epinions/ratings_data_pairs.tsv.gz",
+    "7a3f3a5780e364f8e147bf217bc9d5e90a23639b01576889097182c275f70db4",
+    Layout({"user": int, "item": int}),
 )
-
-_RATINGS_LAYOUT = Layout({"user": int, "item": int, "rating": int}, separator=" ")
-_PAIRS_LAYOUT = Layout({"user": int, "item": int})
 
 
 def load_epinions(min_count: int = 5, iterative: bool = False, order: Order = "random") -> Interactions:
@@ -33,7 +31,7 @@ def load_epinions(min_count: int = 5, iterative: bool = False, order: Order = "r
     users, 21,901 items and 446,891 interactions remain.
 
     Args:
-        min_count, iterative: See `sdmr.datasets.filters.k_core`.
+        min_count, iterative: See `sdmr.datasets.interactions.k_core`.
         order: The data has no times. "random" shuffles each history. "file" takes the order of the file as the order of
             time, as the authors did. The file sorts each user's items by their ids as strings, so a model can guess the
             last item from its id. Use "file" to show this artifact only.
@@ -42,13 +40,7 @@ def load_epinions(min_count: int = 5, iterative: bool = False, order: Order = "r
         DataError: The file cannot be found, or is not the published one.
         ValueError: The order is unknown.
     """
-    check_order(order)
-    path = fetch(_RATINGS, _RATINGS_BZ2, _PAIRS)
-    is_derived = path.name.endswith(".tsv.gz")
-    table = read_columns(path, _PAIRS_LAYOUT if is_derived else _RATINGS_LAYOUT, ["user", "item"])
-    table = drop_duplicates(path, table, ["user", "item"])
-    check_totals(path, table, users=40_163, items=139_738, rows=664_823)
-    if is_derived:
-        verify_checksum(path, _PAIRS)
-    interactions = k_core(to_interactions(table), min_count, iterative)
+    check_choice("order", order, "random", "file")
+    table = read_published(_RATINGS, _RATINGS_BZ2, _PAIRS, totals=(40_163, 139_738, 664_823), deduplicate=True)
+    interactions = k_core(Interactions.from_table(table), min_count, iterative)
     return use_file_order(interactions) if order == "file" else interactions

@@ -1,7 +1,5 @@
 """Atomic writes and checksums of files."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import uuid

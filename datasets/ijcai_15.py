@@ -1,38 +1,28 @@
 """IJCAI-15, shopping logs of Tmall (Tianchi, Repeat Buyers Prediction)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from sdmr.datasets.download import RawFile, fetch, verify_checksum
-from sdmr.datasets.errors import DataError
-from sdmr.datasets.filters import Order, check_order, filter_basket_sizes, sample_baskets, sample_indices, shuffle
-from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import Layout, drop_duplicates, open_raw, read_chunks, to_interactions
+from sdmr.datasets.errors import check_choice
+from sdmr.datasets.interactions import Interactions, Order, filter_basket_sizes, shuffle
+from sdmr.datasets.parsing import Layout, check_values, drop_duplicates, read_chunks, read_columns
 
-_LOG = RawFile(name="ijcai-15/user_log_format1.csv", sha256=None)
-# The purchases of 17,616 users after April 2015 in sessions of at least two, as prepared for SHAN (Ying et al. 2018).
-_SESSIONS = RawFile(
-    name="ijcai-15/tallM_dataset.csv.gz",
-    sha256="5aa9f03ba08ab84ca5de080c2a1a1c3fc0885f2d2f1ed83aea068f52ece111f7",
-)
-
+# The day is MMDD. Actions are 0 click, 1 add to cart, 2 purchase, 3 add to favorites.
 _LOG_LAYOUT = Layout(
-    {
-        "user": int,
-        "item": int,
-        "category": int,
-        "seller": int,
-        "brand": float,
-        "day": int,  # MMDD
-        "action": int,  # 0 click, 1 add to cart, 2 purchase, 3 add to favorites
-    },
+    {"user": int, "item": int, "category": int, "seller": int, "brand": float, "day": int, "action": int},
     separator=",",
     header=True,
     optional=("brand",),
+)
+_LOG = RawFile("ijcai-15/user_log_format1.csv", None, _LOG_LAYOUT)
+# The purchases of 17,616 users after April 2015 in sessions of at least two, as prepared for SHAN (Ying et al. 2018).
+_SESSIONS = RawFile(
+    "ijcai-15/tallM_dataset.csv.gz",
+    "5aa9f03ba08ab84ca5de080c2a1a1c3fc0885f2d2f1ed83aea068f52ece111f7",
+    Layout({"user": int, "sessions": str}, separator=",", header=True),  # the header holds totals
 )
 
 
@@ -58,46 +48,36 @@ def load_ijcai_15(
         DataError: No file can be found, or a line does not fit.
         ValueError: The order is unknown.
     """
-    check_order(order)
-    path = fetch(_LOG, _SESSIONS)
-    read_sample = _sample_log if path.suffix == ".csv" else _sample_sessions
-    interactions = filter_basket_sizes(read_sample(path, sample, split_seed), min_basket, max_basket)
+    check_choice("order", order, "random", "file")
+    path, file = fetch(_LOG, _SESSIONS)
+    rows = _read_log(path) if file is _LOG else _read_sessions(path)
+    verify_checksum(path, file.sha256)
+    rows = drop_duplicates(path, sample_baskets(rows, sample, split_seed), ["basket", "item"])
+    interactions = filter_basket_sizes(Interactions.from_table(rows), min_basket, max_basket)
     return shuffle(interactions, split_seed) if order == "random" else interactions
 
 
-def _sample_log(path: Path, n_samples: int, seed: int) -> Interactions:
-    """Read the log and sample baskets; 32-bit integers hold its 55 million rows."""
-    chunks = read_chunks(path, _LOG_LAYOUT, ["user", "item", "day"])
+def sample_baskets(rows: pd.DataFrame, n_samples: int, seed: int) -> pd.DataFrame:
+    """Keep a uniform sample of `n_samples` baskets, or all if there are fewer."""
+    baskets = np.unique(rows["basket"])
+    sampled = np.random.default_rng(seed).choice(baskets, size=min(n_samples, len(baskets)), replace=False)
+    return rows[np.isin(rows["basket"], sampled)]
+
+
+def _read_log(path: Path) -> pd.DataFrame:
+    """Read the log; 32-bit integers hold its 55 million rows."""
+    chunks = read_chunks(path, _LOG.layout, ["user", "item", "day"])
     rows = pd.concat([chunk.astype(np.int32) for chunk in chunks])
-    basket = rows["user"].to_numpy(dtype=np.int64) * 10_000 + rows["day"].to_numpy()
-    available = np.unique(basket)
-    rows["basket"] = basket
-    rows = rows[np.isin(basket, available[sample_indices(len(available), n_samples, seed)])]
-    return to_interactions(drop_duplicates(path, rows, ["basket", "item"]))
+    rows["basket"] = rows["user"].astype(np.int64) * 10_000 + rows["day"]
+    return rows
 
 
-def _sample_sessions(path: Path, n_samples: int, seed: int) -> Interactions:
-    """Read lines of `user,item:item@item:item` below a line of totals, and sample baskets.
-
-    The sign @ separates a user's sessions. Each session is a basket.
-    """
-    users: list[int] = []
-    items: list[int] = []
-    baskets: list[int] = []
-    n_baskets = 0
-    with open_raw(path) as raw:
-        raw.readline()
-        for number, line in enumerate(raw, start=2):
-            try:
-                user, _, sessions = line.decode().partition(",")
-                for session in sessions.split("@"):
-                    basket = [int(item) for item in session.split(":")]
-                    users += [int(user)] * len(basket)
-                    items += basket
-                    baskets += [n_baskets] * len(basket)
-                    n_baskets += 1
-            except ValueError:
-                raise DataError(f"{path}, line {number}: expected user,item:item@item:item of whole numbers") from None
-    verify_checksum(path, _SESSIONS)
-    rows = pd.DataFrame({"user": users, "item": items, "basket": baskets})
-    return sample_baskets(to_interactions(drop_duplicates(path, rows, ["basket", "item"])), n_samples, seed)
+def _read_sessions(path: Path) -> pd.DataFrame:
+    """Read lines of `user,item:item@item:item`, in which @ separates a user's sessions, the baskets."""
+    table = read_columns(path, _SESSIONS.layout)
+    is_valid = table["sessions"].str.fullmatch(r"\d{1,18}([:@]\d{1,18})*")
+    check_values(path, table["sessions"], is_valid, "item:item@item:item of whole numbers", first_line=2)
+    table["item"] = table.pop("sessions").str.split("@")
+    baskets = table.explode("item", ignore_index=True)
+    baskets["item"] = baskets["item"].str.split(":")
+    return baskets.explode("item").astype({"item": np.int64}).rename_axis("basket").reset_index()

@@ -3,17 +3,15 @@
 The split comes with the data. SDMR's authors use this layout too.
 """
 
-from __future__ import annotations
-
-import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray, Interactions
-from sdmr.datasets.parsing import Layout, check_no_duplicates, open_raw, read_columns
-from sdmr.datasets.split import MIN_SEQUENCE_LENGTH, Rows, assemble_task, build_untested_sampler
+from sdmr.datasets.parsing import Layout, check_no_duplicates, check_values, open_raw, read_columns
+from sdmr.datasets.split import MIN_SEQUENCE_LENGTH, assemble_task, build_sampler
 from sdmr.datasets.task import Task
 
 _FIELDS = {"user": int, "item": int, "rating": float, "time": int}
@@ -39,83 +37,65 @@ def load_ncf(path: str, split_seed: int = 0) -> Task:
     train_path, test_path, negative_path = (
         Path(f"{path}{suffix}") for suffix in (".train.rating", ".test.rating", ".test.negative")
     )
-    train_users, train_items, train_times = _read_ratings(train_path)
-    test_users, test_items, _ = _read_ratings(test_path)
-    if len(np.unique(test_users)) < len(test_users):
-        raise DataError(f"{test_path}: expected one test item of each user, found several of one")
-    repeated = set(zip(train_users.tolist(), train_items.tolist(), strict=True)) & set(
-        zip(test_users.tolist(), test_items.tolist(), strict=True)
-    )
-    if repeated:
-        user, item = min(repeated)
+    train, test = _read_ratings(train_path), _read_ratings(test_path)
+    check_no_duplicates(test_path, test, ["user"])
+    for user, item in test.merge(train, on=["user", "item"])[["user", "item"]].to_numpy():
         raise DataError(f"{test_path}: user {user} has item {item} in {train_path} as well, expected it once")
-    negatives = _read_negatives(negative_path, test_users, test_items)
+    raw_candidates = np.column_stack([test["item"], _read_negatives(negative_path, test)])
 
     # Number the ids of all three files in sorted order.
+    n_train, n_candidates = len(train), raw_candidates.shape[1]
     ids = Interactions.from_raw(
-        np.concatenate([train_users, test_users, test_users.repeat(negatives.shape[1])]),
-        np.concatenate([train_items, test_items, negatives.ravel()]),
+        np.concatenate([train["user"], test["user"].repeat(n_candidates)]),
+        np.concatenate([train["item"], raw_candidates.ravel()]),
     )
-    n_train, n_test = len(train_users), len(test_users)
-    n_positives = n_train + n_test
-    users, items = ids.users[:n_positives], ids.items[:n_positives]
-    candidates = np.column_stack([items[n_train:], ids.items[n_positives:].reshape(negatives.shape)])
+    candidates = ids.items[n_train:].reshape(raw_candidates.shape)
 
-    # One sequence per user, with the test item at its end.
-    is_test = np.arange(n_positives) >= n_train
-    times = np.concatenate([train_times, np.zeros(n_test, dtype=np.int64)])
-    order = np.lexsort((times, is_test, users))
-    users, items, is_test = users[order], items[order], is_test[order]
-    test_rows = np.flatnonzero(is_test)
+    # One sequence per user, with the test item, the first of the candidates, at its end.
+    positives = ids.take(np.append(np.arange(n_train), np.arange(n_train, len(ids), n_candidates)))
+    is_test = np.arange(len(positives)) >= n_train
+    order = np.lexsort((np.append(train["time"], test["time"]), is_test, positives.users))
+    ordered = positives.take(order)
+    users, test_rows = ordered.users, np.flatnonzero(is_test[order])
 
     validation_rng, candidate_rng = np.random.default_rng(split_seed).spawn(2)
     size = np.bincount(users)
     last_rows = test_rows[size[users[test_rows]] >= MIN_SEQUENCE_LENGTH]
     validation_rows = last_rows - 1 - validation_rng.integers(size[users[last_rows]] - 1)
-    sampler = build_untested_sampler(users, items, test_rows, ids)
-    validation_negatives = sampler.sample_distinct(users[validation_rows], negatives.shape[1], candidate_rng)
-    user_order = np.argsort(ids.users[n_train:n_positives])  # test.rating may list the users in any order
+    sampler = build_sampler(ordered, excluded_rows=test_rows)
+    negatives = sampler.sample_distinct(users[validation_rows], n_candidates - 1, candidate_rng)
+    user_order = np.argsort(positives.users[n_train:])  # test.rating may list the users in any order
     return assemble_task(
-        Rows(users, items, users, has_baskets=False),
-        (ids.n_users, ids.n_items),
-        (validation_rows, np.column_stack([items[validation_rows], validation_negatives])),
+        ordered,
+        (validation_rows, np.column_stack([ordered.items[validation_rows], negatives])),
         (test_rows, candidates[user_order]),
     )
 
 
-def _read_ratings(path: Path) -> tuple[IntArray, IntArray, IntArray]:
-    """Read users, items and times ([n] each); without times, the row numbers."""
-    with open_raw(path) as raw:
-        n_fields = raw.readline().count(b"\t") + 1
-    if not 2 <= n_fields <= len(_FIELDS):
-        raise DataError(f"{path}, line 1: found {n_fields} fields separated by tabs, expected 2 to {len(_FIELDS)}")
-    layout = Layout(dict(list(_FIELDS.items())[:n_fields]))
-    table = read_columns(path, layout, [name for name in layout.columns if name != "rating"])
+def _read_ratings(path: Path) -> pd.DataFrame:
+    """Read the columns user, item and time; without times, the row numbers."""
+    layout = Layout(dict(list(_FIELDS.items())[: max(_count_fields(path), 2)]))
+    table = read_columns(path, layout)
     check_no_duplicates(path, table, ["user", "item"])
-    times = table["time"].to_numpy() if "time" in table else np.arange(len(table))
-    return table["user"].to_numpy(), table["item"].to_numpy(), times
+    return table if "time" in table else table.assign(time=np.arange(len(table)))
 
 
-def _read_negatives(path: Path, users: IntArray, items: IntArray) -> IntArray:
+def _read_negatives(path: Path, test: pd.DataFrame) -> IntArray:
     """Read the items to rank each test item among: [n_test, n_negatives]."""
-    rows: list[list[int]] = []
+    names = [f"item {number}" for number in range(1, max(_count_fields(path), 2))]
+    table = read_columns(path, Layout({"pair": str} | dict.fromkeys(names, int)))
+    if len(table) != len(test):
+        raise DataError(f"{path}: found {len(table)} lines, expected {len(test)}, as many as the test file has")
+    pairs = "(" + test["user"].astype(str) + "," + test["item"].astype(str) + ")"
+    is_same = table["pair"].str.replace(" ", "") == pairs
+    check_values(path, table["pair"], is_same, f"{pairs[is_same.argmin()]} as in the test file")
+    candidates = np.sort(np.column_stack([test["item"], table[names]]))
+    is_distinct = pd.Series((np.diff(candidates) > 0).all(axis=1))
+    check_values(path, table["pair"], is_distinct, "distinct other items after it")
+    return table[names].to_numpy()
+
+
+def _count_fields(path: Path) -> int:
+    """Count the fields of the first line."""
     with open_raw(path) as raw:
-        for number, line in enumerate(raw, start=1):
-            head, *fields = line.decode("utf-8", errors="replace").rstrip("\r\n").split("\t")
-            where = f"{path}, line {number}"
-            if number > len(users):
-                raise DataError(f"{where}: expected {len(users)} lines, as many as the test file has")
-            pair = re.fullmatch(r"\((\d+), ?(\d+)\)", head)
-            if pair is None or (int(pair[1]), int(pair[2])) != (users[number - 1], items[number - 1]):
-                raise DataError(f"{where}: found {head!r}, expected ({users[number - 1]},{items[number - 1]})")
-            if not fields or not all(field.isdecimal() for field in fields):
-                raise DataError(f"{where}: expected whole numbers separated by tabs after the pair")
-            row = [int(field) for field in fields]
-            if len(set(row)) < len(row) or items[number - 1] in row:
-                raise DataError(f"{where}: expected distinct items other than the test item")
-            if rows and len(row) != len(rows[0]):
-                raise DataError(f"{where}: found {len(row)} items, expected {len(rows[0])} as in line 1")
-            rows.append(row)
-    if len(rows) != len(users):
-        raise DataError(f"{path}: found {len(rows)} lines, expected {len(users)}, as many as the test file has")
-    return np.array(rows, dtype=np.int64)
+        return raw.readline().count(b"\t") + 1

@@ -1,7 +1,5 @@
 """The Netflix Prize's training set, and a sample of it without dates."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,19 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sdmr.datasets import parsing
-from sdmr.datasets.download import RawFile, fetch, get_data_folder, verify_checksum
-from sdmr.datasets.errors import DataError
-from sdmr.datasets.filters import Order, check_order, k_core, use_file_order
-from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import Layout, check_no_duplicates, open_raw, read_columns, record_read, to_interactions
+from sdmr.datasets.download import RawFile, get_data_folder, read_published
+from sdmr.datasets.errors import DataError, check_choice
+from sdmr.datasets.interactions import Interactions, Order, k_core, use_file_order
+from sdmr.datasets.parsing import Layout, open_raw, record_read
 
+CHUNK_ROWS = 1_000_000  # rows of a file that are in memory at once
 _PATTERNS = ("netflix/training_set/mv_*.txt", "netflix/combined_data_*.txt")
 _SAMPLE = RawFile(
-    name="netflix/subset_3000x3000_user_item_rating.csv.gz",
-    sha256="e1682a5e04137ea8749fb4b26e570d723aed0a20e6974d313d656fed42fcbd98",
+    "netflix/subset_3000x3000_user_item_rating.csv.gz",
+    "e1682a5e04137ea8749fb4b26e570d723aed0a20e6974d313d656fed42fcbd98",
+    Layout({"user": int, "item": int, "rating": int}, separator=","),
 )
-_SAMPLE_LAYOUT = Layout({"user": int, "item": int, "rating": int}, separator=",")
 
 
 def load_netflix(month: str, min_count: int = 5, iterative: bool = True) -> Interactions:
@@ -36,7 +33,7 @@ def load_netflix(month: str, min_count: int = 5, iterative: bool = True) -> Inte
 
     Args:
         month: Such as "2005-12".
-        min_count, iterative: See `sdmr.datasets.filters.k_core`.
+        min_count, iterative: See `sdmr.datasets.interactions.k_core`.
 
     Raises:
         DataError: The files cannot be found, a line does not fit, or the month has no ratings.
@@ -51,7 +48,7 @@ def load_netflix(month: str, min_count: int = 5, iterative: bool = True) -> Inte
     if rows.duplicated(["user", "item"]).any():
         raise DataError(f"netflix: a user rated a movie twice in {month}, expected no duplicates")
     rows["time"] = rows["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    return k_core(to_interactions(rows), min_count, iterative)
+    return k_core(Interactions.from_table(rows), min_count, iterative)
 
 
 def load_netflix_sample(min_count: int = 5, iterative: bool = True, order: Order = "random") -> Interactions:
@@ -61,7 +58,7 @@ def load_netflix_sample(min_count: int = 5, iterative: bool = True, order: Order
     items and 99,272 interactions.
 
     Args:
-        min_count, iterative: See `sdmr.datasets.filters.k_core`.
+        min_count, iterative: See `sdmr.datasets.interactions.k_core`.
         order: The data has no times. "random" shuffles each history. "file" takes the order of the file as the order of
             time.
 
@@ -69,12 +66,8 @@ def load_netflix_sample(min_count: int = 5, iterative: bool = True, order: Order
         DataError: The file cannot be found, or is not the published one.
         ValueError: The order is unknown.
     """
-    check_order(order)
-    path = fetch(_SAMPLE)
-    rows = read_columns(path, _SAMPLE_LAYOUT, ["user", "item"])
-    check_no_duplicates(path, rows, ["user", "item"])
-    verify_checksum(path, _SAMPLE)
-    interactions = k_core(to_interactions(rows), min_count, iterative)
+    check_choice("order", order, "random", "file")
+    interactions = k_core(Interactions.from_table(read_published(_SAMPLE)), min_count, iterative)
     return use_file_order(interactions) if order == "file" else interactions
 
 
@@ -86,8 +79,8 @@ def read_ratings() -> Iterator[pd.DataFrame]:
     """
     folder = get_data_folder()
     matches = [sorted(folder.glob(pattern)) for pattern in _PATTERNS] if folder is not None else []
-    files = next((paths for paths in matches if paths), [])
-    if not files:
+    files = next(filter(None, matches), None)
+    if files is None:
         raise DataError(
             f"the Netflix Prize's files cannot be found: expected {' or '.join(_PATTERNS)} in the folder that "
             f"SDMR_DATA names ({folder or 'not set'}); they cannot be downloaded"
@@ -99,26 +92,20 @@ def read_ratings() -> Iterator[pd.DataFrame]:
 
 def _read_ratings_file(path: Path) -> Iterator[pd.DataFrame]:
     """Read lines of `user,rating,YYYY-MM-DD`, grouped below lines of `movie:`."""
-    movie = np.nan
+    names, movie = ["user", "rating", "date"], np.nan
     with open_raw(path) as raw:
         try:
-            for chunk in pd.read_csv(
-                raw, header=None, names=["user", "rating", "date"], dtype=str, chunksize=parsing.CHUNK_ROWS
-            ):
-                is_movie = chunk["user"].str.fullmatch(r"\d+:") & chunk["rating"].isna() & chunk["date"].isna()
-                movies = pd.to_numeric(chunk["user"].where(is_movie).str.removesuffix(":")).ffill().fillna(movie)
-                rows = pd.DataFrame(
-                    {
-                        "user": pd.to_numeric(chunk["user"], errors="coerce"),
-                        "item": movies,
-                        "date": pd.to_datetime(chunk["date"], format="%Y-%m-%d", errors="coerce"),
-                    }
-                )[~is_movie]
-                is_faulty = rows.isna().any(axis=1) | ~chunk["rating"][~is_movie].isin(list("12345"))
-                if is_faulty.any():
-                    line = rows.index.to_numpy()[is_faulty.to_numpy().argmax()] + 1
-                    raise DataError(f"{path}, line {line}: expected user,rating,date under a movie's number")
+            for lines in pd.read_csv(raw, header=None, names=names, dtype=str, chunksize=CHUNK_ROWS):
+                is_movie = lines["user"].str.fullmatch(r"\d+:") & lines["rating"].isna() & lines["date"].isna()
+                movies = pd.to_numeric(lines["user"].where(is_movie).str.removesuffix(":")).ffill().fillna(movie)
                 movie = movies.iloc[-1]
-                yield rows.astype({"user": np.int64, "item": np.int64})
+                users = pd.to_numeric(lines["user"], errors="coerce")
+                dates = pd.to_datetime(lines["date"], format="%Y-%m-%d", errors="coerce")
+                rows = pd.DataFrame({"user": users, "item": movies, "date": dates})
+                is_wrong = ~is_movie & (rows.isna().any(axis=1) | ~lines["rating"].isin(list("12345")))
+                if is_wrong.any():
+                    line = lines.index.to_numpy()[is_wrong.argmax()] + 1
+                    raise DataError(f"{path}, line {line}: expected user,rating,date under a movie's number")
+                yield rows[~is_movie].astype({"user": np.int64, "item": np.int64})
         except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
             raise DataError(f"{path}: {error}, expected user,rating,date under a movie's number") from error

@@ -1,41 +1,40 @@
 """Fast parsing of raw files, with errors that name the wrong line."""
 
-from __future__ import annotations
-
-import bz2
-import csv
-import gzip
 import io
 import logging
+import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
 
 from sdmr.datasets.errors import DataError
-from sdmr.datasets.interactions import Interactions
 
 log = logging.getLogger(__name__)
 
-CHUNK_ROWS = 1_000_000  # rows of a large file that are in memory at once
+CHUNK_BYTES = 1 << 25  # of a large file that are in memory at once
+_TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
 @dataclass(frozen=True)
 class Layout:
     """Describe the lines of a file."""
 
-    columns: dict[str, type[int] | type[float] | type[str]]  # name and type of every field of a line, in order
+    columns: Mapping[str, type[int] | type[float] | type[str]]  # name and type of every field of a line, in order
     separator: str = "\t"
     header: bool = False  # True if the first line names the columns
     quoted: bool = False  # True if fields may be in double quotes
     optional: tuple[str, ...] = ()  # columns whose fields may be empty
+    encoding: str = "utf8"
 
     def describe(self) -> str:
         """Describe an expected line, for error messages."""
@@ -43,180 +42,132 @@ class Layout:
         return f"{len(self.columns)} fields separated by {self.separator!r}: {fields}"
 
 
-_tracked_reads: ContextVar[set[Path] | None] = ContextVar("tracked_reads", default=None)
+_reads: ContextVar[set[Path]] = ContextVar("reads")
 
 
 @contextmanager
 def track_reads() -> Iterator[set[Path]]:
     """Collect in a set every raw file that is opened within the context (see `open_raw`)."""
     files: set[Path] = set()
-    token = _tracked_reads.set(files)
+    token = _reads.set(files)
     try:
         yield files
     finally:
-        _tracked_reads.reset(token)
+        _reads.reset(token)
 
 
 def record_read(path: Path) -> None:
     """Record that the data depends on this file, or on the contents of this folder."""
-    if (files := _tracked_reads.get()) is not None:
-        files.add(path)
+    _reads.get(set()).add(path)
 
 
-def open_raw(path: Path) -> IO[bytes]:
+@contextmanager
+def open_raw(path: Path) -> Iterator[IO[bytes]]:
     """Open a raw file, unpacked if its name ends in .gz, .bz2 or .zip.
 
     Raises:
-        DataError: The file does not exist, is no such archive, or is a zip archive of several files.
+        DataError: The file cannot be read, or is a zip archive of several files.
     """
     record_read(path)
     try:
-        if path.suffix == ".gz":
-            return cast(IO[bytes], gzip.open(path))
-        if path.suffix == ".bz2":
-            return cast(IO[bytes], bz2.open(path))
-        if path.suffix == ".zip":
-            archive = zipfile.ZipFile(path)
-            members = archive.namelist()
-            if len(members) != 1:
-                raise DataError(f"{path}: expected an archive of one file, found {len(members)}")
-            return archive.open(members[0])
-        return path.open("rb")
-    except (OSError, zipfile.BadZipFile) as error:
+        with _open_unpacked(path) as raw:
+            yield raw
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
-def read_columns(path: Path, layout: Layout, columns: list[str]) -> pd.DataFrame:
-    """Read some columns of a file, each as int64, float64 or str.
+def _open_unpacked(path: Path) -> IO[bytes]:
+    """Open a file, or the content of an archive."""
+    if path.suffix != ".zip":
+        return io.BufferedReader(pa.input_stream(path))  # unpacks .gz and .bz2
+    archive = zipfile.ZipFile(path)
+    if len(members := archive.namelist()) != 1:
+        raise DataError(f"{path}: expected an archive of one file, found {len(members)}")
+    return archive.open(members[0])
+
+
+def read_columns(path: Path, layout: Layout, columns: Iterable[str] | None = None) -> pd.DataFrame:
+    """Read some columns of a file, by default all, each as int64, float64 or str.
 
     Raises:
         DataError: A line does not fit the layout. The message names file, line and what was expected.
     """
-    return pd.concat(list(read_chunks(path, layout, columns)))
+    return pd.concat(list(read_chunks(path, layout, list(columns or layout.columns))), ignore_index=True)
 
 
 def read_chunks(path: Path, layout: Layout, columns: list[str]) -> Iterator[pd.DataFrame]:
-    """Read some columns in chunks of `CHUNK_ROWS` rows, for files too large for the memory.
+    """Read some columns in chunks of about `CHUNK_BYTES`, for files too large for the memory.
 
     Raises:
         DataError: A line does not fit the layout, as in `read_columns`.
     """
     names = list(layout.columns)
+    types = {name: _TYPES[dtype] for name, dtype in layout.columns.items()}
     required = [name for name in names if name not in layout.optional]
-    try:
-        if names[-1] in layout.optional:
-            _check_lines(path, layout)  # because pandas does not distinguish an empty last field from a missing one
-        with open_raw(path) as raw:
-            chunks = pd.read_csv(
-                _shorten_separator(raw, layout),
-                sep=layout.separator[0],
-                header=None,
-                names=names,
-                skiprows=1 if layout.header else 0,
-                dtype={name: layout.columns[name] for name in names},
-                keep_default_na=False,
-                na_values=[""],
-                skip_blank_lines=False,
-                quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
-                encoding="utf-8-sig",
-                chunksize=CHUNK_ROWS,
-            )
-            for chunk in chunks:
-                # pandas reads extra fields of a first line as row labels, and fills missing fields with NaN.
-                has_row_labels = not isinstance(chunk.index, pd.RangeIndex)
-                if has_row_labels or chunk[required].isna().to_numpy().any() or chunk.empty:
-                    raise ValueError("a line does not fit")
-                yield chunk[columns]
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # bz2 raises OSError for a damaged archive
-        raise DataError(f"{path} cannot be read: {error}") from error
-    except DataError:
-        raise
-    except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
-        _check_lines(path, layout)
-        raise DataError(f"{path}: {error}; expected {layout.describe()}") from error
-
-
-def _shorten_separator(raw: IO[bytes], layout: Layout) -> IO[bytes]:
-    """Shorten a separator such as "::" to one character, which pandas reads fast."""
-    if len(layout.separator) == 1:
-        return raw
-    separator = layout.separator.encode()
-    return io.BytesIO(raw.read().replace(separator, separator[:1]))
-
-
-def _check_lines(path: Path, layout: Layout) -> None:
-    """Raise DataError at the first line that does not fit the layout."""
-    number = 0
+    first_line = 1 + layout.header
+    separator = layout.separator if len(layout.separator) == 1 else "\x1f"  # pyarrow splits at one character
+    quote = '"' if layout.quoted else False
+    lines = csv.ReadOptions(use_threads=False, block_size=CHUNK_BYTES, column_names=names, encoding=layout.encoding)
+    lines.skip_rows = int(layout.header)
+    fields = csv.ParseOptions(delimiter=separator, quote_char=quote, newlines_in_values=layout.quoted)
+    fields.ignore_empty_lines = False
+    values = csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
     with open_raw(path) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        rows: Iterable[list[str]] = (line.rstrip("\r\n").split(layout.separator) for line in text)
-        if layout.quoted:
-            rows = csv.reader(text, delimiter=layout.separator)
+        if separator != layout.separator:
+            raw = io.BytesIO(raw.read().replace(layout.separator.encode(), separator.encode()))
         try:
-            for number, fields in enumerate(rows, start=1):
-                if number > layout.header and (fault := _find_fault(fields, layout)):
-                    raise DataError(f"{path}, line {number}: {fault}")
-        except csv.Error as error:
-            raise DataError(f"{path}, line {number + 1}: {error}, expected {layout.describe()}") from error
-    if number <= layout.header:
-        raise DataError(f"{path} is empty, expected lines of {layout.describe()}")
+            for batch in csv.open_csv(raw, lines, fields, values):
+                chunk = batch.to_pandas()
+                is_missing = chunk[required].isna().to_numpy()
+                if is_missing.any():
+                    row, column = np.argwhere(is_missing)[0]
+                    raise ValueError(f"column {required[column]}: line {first_line + row}: no value")
+                yield chunk[columns]
+                first_line += len(chunk)
+            if first_line == 1 + layout.header:
+                raise ValueError("the file is empty")
+        except ValueError as error:  # pyarrow's errors are ValueErrors that name column and line
+            fault = re.sub(r"In CSV column #(\d+)", lambda match: f"column {names[int(match[1])]}", str(error))
+            fault = fault.replace("Row #", "line ").replace(separator, layout.separator).replace("\n", " ")
+            raise DataError(f"{path}: {fault:.300}; expected {layout.describe()}") from error
 
 
-def _find_fault(fields: list[str], layout: Layout) -> str:
-    """Describe what is wrong with a line's fields; return "" if nothing is."""
-    if len(fields) != len(layout.columns):
-        return f"found {len(fields)} fields, expected {layout.describe()}"
-    for field, (name, dtype) in zip(fields, layout.columns.items(), strict=True):
-        if not field and name in layout.optional:
-            continue
-        if not field.isascii() and not field.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in field):
-            return f"{name} is {field!r}, expected text in UTF-8"
-        try:
-            np.dtype(dtype).type(field)
-        except (ValueError, OverflowError):
-            return f"{name} is {field!r}, expected {'a whole number' if dtype is int else 'a number'}"
-        if not field:
-            return f"{name} is empty, expected {layout.describe()}"
-    return ""
+def check_values(path: Path, values: pd.Series, is_valid: pd.Series, expected: str, first_line: int = 1) -> None:
+    """Raise DataError at the first value of a column that is not valid.
 
-
-def to_interactions(table: pd.DataFrame) -> Interactions:
-    """Convert a table with columns user, item and optionally time and basket."""
-    columns = [name for name in ("user", "item", "time", "basket") if name in table]
-    return Interactions.from_raw(**{f"{name}s": table[name].to_numpy() for name in columns})
+    Args:
+        first_line: Line number of the column's first row, for the error message.
+    """
+    if not is_valid.all():
+        row = int(is_valid.to_numpy().argmin())
+        value = values.iloc[row]
+        raise DataError(f"{path}, line {row + first_line}: {values.name} is {value!r}, expected {expected}")
 
 
 def check_no_duplicates(path: Path, table: pd.DataFrame, key: list[str], first_line: int = 1) -> None:
-    """Raise DataError if two rows agree in the columns `key`.
-
-    Args:
-        first_line: Line number of the table's first row, for the error message.
-    """
+    """Raise DataError if two rows agree in the columns `key`; `first_line` as in `check_values`."""
     is_duplicate = table.duplicated(key).to_numpy()
     if is_duplicate.any():
         row = int(is_duplicate.argmax())
-        is_equal = (table[key] == table[key].iloc[row]).all(axis=1).to_numpy()
+        first_row = int((table[key] == table[key].iloc[row]).all(axis=1).to_numpy().argmax())
         values = ", ".join(f"{name} {table[name].iloc[row]}" for name in key)
         raise DataError(
-            f"{path}, line {row + first_line}: {values} is already in line {int(is_equal.argmax()) + first_line}, "
+            f"{path}, line {row + first_line}: {values} is already in line {first_row + first_line}, "
             "expected no duplicates"
         )
 
 
 def drop_duplicates(path: Path, table: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     """Drop rows that repeat an earlier `key`, and log how many."""
-    is_duplicate = table.duplicated(key).to_numpy()
-    if is_duplicate.any():
-        n_dropped = is_duplicate.sum()
+    distinct = table.drop_duplicates(key)
+    if n_dropped := len(table) - len(distinct):
         log.warning("%s: dropped %d duplicate rows of %d (same %s)", path, n_dropped, len(table), ", ".join(key))
-    return table[~is_duplicate]
+    return distinct
 
 
-def check_totals(path: Path, table: pd.DataFrame, users: int, items: int, rows: int) -> None:
+def check_totals(path: Path, table: pd.DataFrame, totals: tuple[int, int, int]) -> None:
     """Raise DataError unless the table has these numbers of users, items and rows."""
-    actual = (table["user"].nunique(), table["item"].nunique(), len(table))
-    if actual != (users, items, rows):
-        raise DataError(
-            f"{path}: found {actual[0]:,} users, {actual[1]:,} items and {actual[2]:,} rows, "
-            f"expected {users:,}, {items:,} and {rows:,}"
-        )
+    actual = table["user"].nunique(), table["item"].nunique(), len(table)
+    if actual != totals:
+        describe = "{:,} users, {:,} items and {:,} rows".format
+        raise DataError(f"{path}: found {describe(*actual)}, expected {describe(*totals)}")

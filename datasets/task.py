@@ -1,15 +1,15 @@
 """The task of a recommender: training data, and held-out instances to rank."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.sampling import build_seen_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +46,11 @@ class Contexts:
         context[is_item] = self.items[index[is_item]]
         return context
 
-    def take(self, rows: IntArray) -> Contexts:
+    def take(self, rows: IntArray) -> Self:
         """Select the contexts of some instances."""
-        return replace(
-            self,
-            start=self.start[rows],
-            length=self.length[rows],
-            position=self.position[rows],
-            count=self.count[rows],
-        )
+        fields = (self.start, self.length, self.position, self.count)
+        start, length, position, count = (field[rows] for field in fields)
+        return replace(self, start=start, length=length, position=position, count=count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +96,9 @@ class HeldOut(Instances):
             )
         return is_target.argmax(axis=1)
 
-    def take(self, rows: IntArray) -> HeldOut:
+    def take(self, rows: IntArray) -> Self:
         """Select some of the instances."""
-        return HeldOut(self.users[rows], self.targets[rows], self.contexts.take(rows), self.candidates[rows])
+        return type(self)(self.users[rows], self.targets[rows], self.contexts.take(rows), self.candidates[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,14 +118,9 @@ class Training:
     @cached_property
     def matrix(self) -> csr_matrix:
         """Build the binary float32 matrix [n_users, n_items] of all training pairs."""
-        ones = np.ones(len(self.instances), dtype=np.float32)
-        matrix = csr_matrix((ones, (self.instances.users, self.instances.targets)), shape=(self.n_users, self.n_items))
-        matrix.sum_duplicates()
-        matrix.sort_indices()
-        matrix.data[:] = 1
-        return matrix
+        return build_seen_matrix(self.instances.users, self.instances.targets, self.n_users, self.n_items)
 
-    def drop_checkpoint(self) -> Training:
+    def drop_checkpoint(self) -> Self:
         """Return a copy without checkpoint, for a fit that saves no progress."""
         return replace(self, checkpoint=None)
 

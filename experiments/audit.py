@@ -5,8 +5,6 @@ first. `publish=true` copies their records to `results/records/audit/`, and writ
 `results/audit.md`. Example: `sdmr audit factors=[default,released] models=[sdp,sdm]`.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
@@ -14,14 +12,14 @@ from pydantic import Field
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.config import check_config, compose_config
+from sdmr.experiments.core.options import UsageError, check_choices
 from sdmr.experiments.core.plan import check_overrides, find_or_train, report_missing
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.report.audit import format_report, format_summary
 from sdmr.experiments.report.audit_runs import AuditOptions, load_audit, plan_audit
-from sdmr.experiments.report.factors import FACTOR_NAMES
+from sdmr.experiments.report.factors import FACTOR_NAMES, ORDERS
 from sdmr.experiments.report.writers import write_csv
 
 
@@ -35,6 +33,8 @@ def main(options: Options) -> int:
     check_options(options)
     results, plan = Path(options.results), plan_audit(options)
     planned = [run.planned for run in plan]
+    for model in dict.fromkeys(one.model for one in planned):
+        check_config(compose_config([f"model={model}", *options.overrides]).settings)
     findings = find_or_train(planned, Path(options.runs), options.workers, options.train)
     report_missing(planned, findings)
     records = load_audit(plan, findings.runs)
@@ -51,13 +51,12 @@ def main(options: Options) -> int:
 
 
 def check_options(options: Options) -> None:
-    """Raise UsageError for a name that does not exist, and for settings that the rows or the captions contradict."""
-    allowed = {"factors": FACTOR_NAMES, "models": tuple(MODELS), "order_models": tuple(MODELS)}
-    for key, names in allowed.items():
-        if unknown := [name for name in getattr(options, key) if name not in names]:
-            raise UsageError(f"{key}={unknown[0]}: there is no such name; there are {', '.join(names)}")
+    """Raise UsageError for unknown names, and for settings that the rows or captions contradict."""
+    for key, names in {"factors": FACTOR_NAMES, "models": MODELS, "order_models": MODELS}.items():
+        check_choices(key, getattr(options, key), names)
+    if "order_models" in options.model_fields_set and not {order.name for order in ORDERS} & set(options.factors):
+        raise UsageError("order_models=...: these are models of the factors file and random, which are not asked for")
     check_overrides(options.overrides)
-    compose_config(["model=popularity", *(o for o in options.overrides if not o.startswith("model."))])
     for override in options.overrides:
         if override.lstrip("+").startswith("protocol."):
             raise UsageError(f"{override}: the rows differ in this; choose rows with factors=[...]")

@@ -8,8 +8,6 @@ results/smoke.md and .csv, `suite=optimizers` results/optimizers.md and .csv. Ea
     sdmr bench suite=smoke datasets=ml-100k
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from dataclasses import asdict
@@ -21,10 +19,9 @@ from pydantic import Field
 
 from sdmr.experiments.benchmark.cases import GROUPS, TINY, Scale, measure_groups
 from sdmr.experiments.benchmark.curves import draw_curves
-from sdmr.experiments.benchmark.optimizers import MODEL_NAMES, compare_optimizers
-from sdmr.experiments.benchmark.smoke import DATASETS, run_smoke
+from sdmr.experiments.benchmark.suites import DATASETS, MODEL_NAMES, compare_optimizers, run_smoke
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import CORES, Names, RunOptions, UsageError
+from sdmr.experiments.core.options import CORES, Names, RunOptions, check_choices, check_used
 from sdmr.experiments.core.plan import check_overrides
 from sdmr.experiments.core.registry import MODELS
 from sdmr.harness.files import save_json
@@ -44,58 +41,44 @@ class Options(RunOptions):
     tiny: bool = Field(False, description="speed: so little that the numbers say nothing, to see whether it runs")
     plots: str = Field("plots", description="speed: folder of the figure")
     datasets: Names = Field(list(DATASETS), description="smoke: data sets")
-    models: Names | None = Field(
-        None, description=f"smoke: models, all by default; optimizers: of {', '.join(MODEL_NAMES)}"
-    )
+    models: Names | None = Field(None, description=f"smoke: all by default; optimizers: {', '.join(MODEL_NAMES)}")
     seeds: int = Field(2, ge=1, description="optimizers: seeds from 0")
 
 
 def main(options: Options) -> int:
-    check_suite_options(options)
+    names = SUITE_OPTIONS[options.suite]
+    if options.suite == "speed" and options.only:
+        names = ("threads", "only", "tiny")
+    check_used(options, ("suite", *names), f"suite={options.suite}")
     check_overrides(options.overrides)
-    folders = {"runs": Path(options.runs), "results": Path(options.results)}
     if options.suite == "speed":
         measure_speed(options)
         return 0
+    folders = {"runs": Path(options.runs), "results": Path(options.results)}
+    models = options.models or list(MODELS if options.suite == "smoke" else MODEL_NAMES)
     if options.suite == "smoke":
-        models = options.models or list(MODELS)
         succeeded = run_smoke(options.datasets, models, options.overrides, workers=options.workers, **folders)
     else:
-        models = options.models or list(MODEL_NAMES)
-        _check_choices("models", models, MODEL_NAMES)
+        check_choices("models", models, MODEL_NAMES)
         succeeded = compare_optimizers(models, options.seeds, options.overrides, workers=options.workers, **folders)
     return 0 if succeeded else cli.FAILED
 
 
-def check_suite_options(options: Options) -> None:
-    """Raise UsageError for an option that the suite does not have."""
-    allowed = SUITE_OPTIONS[options.suite]
-    for name in sorted(options.model_fields_set - {"suite", *allowed}):
-        text = f"{options.overrides[0].partition('=')[0]} is" if name == "overrides" else f"{name} is"
-        names = ", ".join(option for option in allowed if option != "overrides")
-        raise UsageError(f"{text} no option of suite={options.suite}, which has {names}")
-
-
-def _check_choices(name: str, values: list[str], allowed: tuple[str, ...]) -> None:
-    if unknown := [value for value in values if value not in allowed]:
-        raise UsageError(f"{name}={unknown[0]}: must be among {', '.join(allowed)}")
-
-
 def measure_speed(options: Options) -> None:
     """Time the cases; write results/bench.json and the growth curves, unless only some groups are measured."""
-    _check_choices("only", options.only or [], tuple(GROUPS))
+    groups = options.only or list(GROUPS)
+    check_choices("only", groups, GROUPS)
     os.environ["TQDM_DISABLE"] = "1"
     torch.set_num_threads(options.threads)
     environment = collect_environment()
     machine, commit = f"{environment['processor']}, {environment['cores']} cores", environment["commit"]
     print(f"{machine}; {options.threads} threads; commit {commit}; ratio: times faster than the oracle")
-    entries = measure_groups(TINY if options.tiny else Scale(), options.only or list(GROUPS))
+    entries = measure_groups(TINY if options.tiny else Scale(), groups)
     if options.only:
         return
     rows = [asdict(entry) | {"ratio": entry.ratio, "machine": machine, "commit": commit} for entry in entries]
-    path = Path(options.results) / "bench.json"
-    save_json(rows, path)
-    print(path)
+    save_json(rows, Path(options.results) / "bench.json")
+    print(f"{options.results}/bench.json")
     draw_curves(rows, Path(options.plots), machine)
 
 

@@ -16,9 +16,6 @@ Users and items are numbered from 0. Times are no seconds: they only sort a user
 `NAME.test.inter`, numbered from 0; `sdmr score` reads scores by these numbers.
 """
 
-from __future__ import annotations
-
-import io
 import sys
 from pathlib import Path
 
@@ -29,6 +26,7 @@ from pydantic import Field
 from sdmr.datasets.files import write_atomic
 from sdmr.datasets.task import HeldOut, Task
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.options import FileName
 from sdmr.experiments.core.task import TaskOptions, compose_task
 from sdmr.harness.evaluation import check_not_empty
 
@@ -37,7 +35,7 @@ ATOMIC = {"user": "user_id:token", "item": "item_id:token", "time": "timestamp:f
 
 class Options(TaskOptions):
     to: str = Field(description="folder to write into")
-    name: str | None = Field(None, description="name of the files, by default the data set's")
+    name: FileName | None = Field(None, description="name of the files, by default the data set's")
 
 
 def main(options: Options) -> int:
@@ -54,29 +52,31 @@ def export_task(task: Task, name: str, folder: Path) -> list[Path]:
     files: dict[str, bytes] = {}
     for part, table in rows.groupby("part", sort=False):
         if "basket" not in rows:
-            files[f"{name}.{part}.rating"] = _format_tsv(
-                table.assign(rating=1)[["user", "item", "rating", "time"]], False
-            )
+            ratings = table.assign(rating=1)[["user", "item", "rating", "time"]]
+            files[f"{name}.{part}.rating"] = _format_tsv(ratings, False)
         files[f"{name}.{part}.inter"] = _format_tsv(table.drop(columns="part").rename(columns=ATOMIC), True)
     if "basket" not in rows:
         files |= {f"{name}.{part}.negative": _format_negatives(side) for part, side in held_out.items()}
     candidates = pd.concat([_tabulate_candidates(part, side) for part, side in held_out.items()])
-    files |= {"interactions.parquet": _format_parquet(rows), "candidates.parquet": _format_parquet(candidates)}
+    files |= {
+        "interactions.parquet": rows.to_parquet(index=False),
+        "candidates.parquet": candidates.to_parquet(index=False),
+    }
     for file, content in files.items():
         write_atomic(folder / name / file, content)
     return [folder / name / file for file in files]
 
 
 def _tabulate_interactions(task: Task) -> pd.DataFrame:
-    """Return every row of the data: part, user, item, time and, if there are any, basket.
+    """Return every row of the data: part, user, item, time and, if any, basket.
 
     The rows of a part are in the order of its instances.
     """
-    tables = []
+    training, tables = task.training, []
     # A held-out item comes before the training item of its position, the validation item before the test item.
     for part, side, delay in (
-        ("train", task.training.instances, 2),
-        ("valid", task.training.validation, 0),
+        ("train", training.instances, 2),
+        ("valid", training.validation, 0),
         ("test", task.test, 1),
     ):
         columns = {"user": side.users, "item": side.targets, "time": 3 * side.contexts.position + delay}
@@ -106,12 +106,6 @@ def _format_negatives(side: HeldOut) -> bytes:
 
 def _format_tsv(table: pd.DataFrame, header: bool) -> bytes:
     return table.to_csv(None, sep="\t", header=header, index=False, lineterminator="\n").encode()
-
-
-def _format_parquet(table: pd.DataFrame) -> bytes:
-    content = io.BytesIO()
-    table.to_parquet(content, index=False)
-    return content.getvalue()
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
 Missing runs of figures 5 to 7 are made first; with train=false, the figure shows the existing ones. A published record
 stands in for a missing run where its settings agree. The figure is written as PNG and PDF, its numbers as CSV.
-A title is quoted: `sdmr figure name=figure7 user=13 'target="Titanic (1997)"'`.
+A title is quoted: `sdmr figure name=figure7 user=13 'target="Titanic (1997)"'`. `name=published` draws all figures as
+they are published.
 """
-
-from __future__ import annotations
 
 import importlib
 import sys
@@ -14,23 +13,45 @@ from types import ModuleType
 from typing import get_args
 
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.options import check_used, parse_options
 from sdmr.experiments.figures.options import FigureOptions as Options
 from sdmr.experiments.figures.options import check_options
+
+# The options of each published figure. They are drawn from existing runs and records: nothing is trained.
+PUBLISHED = (
+    "name=figure5 train=false",
+    "name=figure6 train=false seeds=3",
+    "name=figure6 train=false output=figure6-cmn models=cmn",
+    "name=figure6 train=false output=figure6-context dims=64 hops=3 lengths=[5,10,20] seeds=3",
+    "name=figure6 train=false output=figure6-ta-feng datasets=ta-feng dims=[16,64]",
+    "name=figure7 train=false",
+    "name=curves seeds=3",
+    "name=speed seeds=3",
+)
 
 
 def describe_more(arguments: Sequence[str]) -> str:
     """Return which figure has which options."""
     lines = ["figures, and which of the options they have beside name, output and the folders:"]
     for name in get_args(Options.model_fields["name"].annotation):
-        figure = _import_figure(name)
-        lines += [
-            f"  {name:8} {(figure.__doc__ or '').partition(chr(10))[0]}",
-            f"           {', '.join(figure.OPTIONS)}",
-        ]
-    return "\n".join(lines)
+        if name != "published":
+            figure = _import_figure(name)
+            lines.append(f"  {name:8} {(figure.__doc__ or '').partition(chr(10))[0]}")
+            lines.append(f"           {', '.join(figure.OPTIONS)}")
+    lines.append("  published, which draws all of them without further options:")
+    return "\n".join([*lines, *(f"           {part}" for part in PUBLISHED)])
 
 
 def main(options: Options) -> int:
+    if options.name != "published":
+        return draw(options)
+    folders = {"runs": options.runs, "results": options.results, "plots": options.plots}
+    check_used(options, ("name", *folders), "name=published")
+    return max(draw(parse_options(Options, part.split()).model_copy(update=folders)) for part in PUBLISHED)
+
+
+def draw(options: Options) -> int:
+    """Draw one figure. Returns the exit status."""
     figure = _import_figure(options.name)
     check_options(options, figure)
     return int(figure.main(options))

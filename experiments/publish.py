@@ -4,8 +4,6 @@ Nothing is trained. The records of models whose runs are complete are copied to 
 from all that is published there. A cell without such runs keeps its published records, and their commit.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -15,12 +13,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from sdmr.datasets.files import write_atomic
-from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import UsageError
-from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train, plan_runs, read_tie_policy
+from sdmr.experiments.core import cli, store
+from sdmr.experiments.core.options import UsageError, check_choices, list_names
+from sdmr.experiments.core.plan import Findings, FoundRun, PlannedRun, find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS
-from sdmr.experiments.core.store import RECORD, publish_run, publish_settings, published_folder, published_seeds
 from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, collect_published
 from sdmr.experiments.report.documents import format_csv, format_latex, format_markdown
 from sdmr.experiments.report.frames import DATASETS
@@ -35,11 +32,10 @@ CANDIDATE_DEVIATIONS |= {"split_seed", "order"}
 
 class Options(AccuracyOptions):
     number: Literal[3, 4] = Field(3, description="the paper's table")
+    replace: bool = Field(False, description="replace published rows with tuned settings by rows with default ones")
     runs: str = Field("runs", description="folder of this machine's records")
     results: str = Field("results", description="folder of the published records and tables")
-    overrides: list[str] = Field(
-        default_factory=list, description="settings of every run: dataset.*, protocol.*, split_seed"
-    )
+    overrides: list[str] = Field([], description="settings of every run: dataset.*, protocol.*, split_seed")
 
 
 def main(options: Options) -> int:
@@ -49,15 +45,11 @@ def main(options: Options) -> int:
     planned = plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
     findings = find_or_train(planned, Path(options.runs), workers=1, train=False, use_published=False)
     for dataset in datasets:
-        complete: dict[str, list[FoundRun]] = {}
-        for model in models:
-            planned_runs = [one for one in planned if (one.dataset, one.model) == (dataset, model)]
-            found_runs = [findings.runs[one] for one in planned_runs if one in findings.runs]
-            if not findings.failures.keys() & planned_runs and _is_complete(options, planned_runs, found_runs):
-                complete[model] = found_runs
+        rows = {model: [one for one in planned if (one.dataset, one.model) == (dataset, model)] for model in models}
+        complete = {model: runs for model in models if (runs := _get_complete(options, rows[model], findings))}
         _publish_dataset(options, dataset, complete)
     table = collect_published(options.number, results)
-    if not table.cells:
+    if table is None:
         print(f"nothing to publish: no complete runs in {options.runs}/", file=sys.stderr)
         return 1
     path, text = results / f"table{options.number}.md", format_markdown(table, results)
@@ -69,54 +61,55 @@ def main(options: Options) -> int:
 
 
 def _check_options(options: Options, datasets: Sequence[str], models: Sequence[str]) -> None:
-    if unknown := [model for model in models if model not in MODELS]:
-        raise UsageError(f"models=[{','.join(unknown)}]: only models of this suite are published: {', '.join(MODELS)}")
-    if others := [o for o in options.overrides if not o.lstrip("+").startswith(DATA_KEYS)]:
-        raise UsageError(f"{others[0]}: what is published has the default settings, or the tuned ones")
-    if strange := [dataset for dataset in datasets if dataset not in DATASETS[options.number]]:
-        allowed = ", ".join(DATASETS[options.number])
-        raise UsageError(f"datasets=[{','.join(strange)}]: Table {options.number} has {allowed}")
+    """Raise UsageError for what a published table has not."""
+    check_choices("models", models, MODELS)
+    check_choices("datasets", datasets, DATASETS[options.number])
+    for override in options.overrides:
+        if not override.lstrip("+").startswith(DATA_KEYS):
+            names = ", ".join([*list_names(Options), "dataset.*", "protocol.*", "split_seed"])
+            raise UsageError(
+                f"{override}: there is no such option; there are {names}; other settings are not published"
+            )
     if read_tie_policy(options.overrides) != "expected":
         raise UsageError("protocol.tie_policy: published ties count with their expected value, bounds stand beside it")
 
 
-def _is_complete(options: Options, planned: Sequence[PlannedRun], runs: Sequence[FoundRun]) -> bool:
-    """Return whether a model's runs may be published; say why, if not."""
-    if not planned:
-        return False  # without tuned settings
-    model, dataset = planned[0].model, planned[0].dataset
-    name = f"{MODELS[model].name} on {dataset}"
-    published = published_seeds(Path(options.results), f"table{options.number}", dataset, model)
-    if len(published) > len(planned):
-        print(f"{name} keeps its {len(published)} published seeds: {len(planned)} are fewer")
-        return False
-    if len(runs) < len(planned):
-        print(f"{name}: not all of {len(planned)} runs are in {options.runs}/")
-    return len(runs) == len(planned)
+def _get_complete(options: Options, planned: Sequence[PlannedRun], findings: Findings) -> list[FoundRun]:
+    """Return a model's runs if they may be published, else nothing; print why not."""
+    if not planned or findings.failures.keys() & set(planned):
+        return []  # without tuned settings, or failed, which is printed already
+    row = (Path(options.results), f"table{options.number}", planned[0].dataset, planned[0].model)
+    published = len(store.published_seeds(*row))
+    runs = [findings.runs[one] for one in planned if one in findings.runs]
+    if published > len(planned):
+        reason = f" keeps its {published} published seeds: {len(planned)} are fewer"
+    elif len(runs) < len(planned):
+        reason = f": not all of {len(planned)} runs are in {options.runs}/"
+    elif options.settings == "default" and store.published_settings(*row) == "tuned" and not options.replace:
+        reason = " keeps its published tuned settings; replace=true replaces them by the default ones"
+    else:
+        return runs
+    print(f"{MODELS[planned[0].model].name} on {planned[0].dataset}{reason}")
+    return []
 
 
 def _publish_dataset(options: Options, dataset: str, complete: dict[str, list[FoundRun]]) -> None:
     """Copy the runs of each model, unless other published models have ranked other candidates."""
-    results, experiment = Path(options.results), f"table{options.number}"
-    kept = [
-        load_record(folder / RECORD)
-        for model in MODELS
-        if model not in complete
-        for folder in published_seeds(results, experiment, dataset, model)
-    ]
-    keys = {candidate_set_key(record) for record in kept}
+    experiment = (Path(options.results), f"table{options.number}", dataset)
+    kept = [store.published_seeds(*experiment, model) for model in MODELS if model not in complete]
+    keys = {get_candidate_key(load_record(folder / store.RECORD)) for folders in kept for folder in folders}
     for model, runs in complete.items():
-        if keys - {candidate_set_key(run.record) for run in runs}:
+        if keys - {get_candidate_key(run.record) for run in runs}:
             name = f"{MODELS[model].name} on {dataset}"
             print(f"{name} is left out: the other published models have ranked other candidates")
             continue
-        publish_settings(results, experiment, dataset, model, options.settings)
+        store.publish_settings(*experiment, model, options.settings)
         for seed, run in enumerate(runs):
-            publish_run(run, published_folder(results, experiment, dataset, f"{model}-{seed}"))
+            store.publish_run(run, store.published_folder(*experiment, f"{model}-{seed}"))
 
 
-def candidate_set_key(record: Record) -> tuple[Any, ...]:
-    """Return what tells a record's test instances and candidates from others, whose users cannot be paired with."""
+def get_candidate_key(record: Record) -> tuple[Any, ...]:
+    """Return what tells the record's test instances and candidates from others."""
     deviations = {key: value for key, value in record.deviations.items() if key in CANDIDATE_DEVIATIONS}
     return record.data, record.config.get("split_seed", 0), tuple(sorted(deviations.items()))
 

@@ -5,8 +5,6 @@ candidate of an export's `candidates.parquet`, in any order; a higher score is b
 bounds included. Without `name` the file's name names it.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from pathlib import Path
@@ -23,7 +21,7 @@ from sdmr.datasets.task import HeldOut
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.deviations import list_deviations
 from sdmr.experiments.core.execute import metrics_by_novelty
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.options import FileName, UsageError
 from sdmr.experiments.core.plan import read_tie_policy
 from sdmr.experiments.core.record import Environment, Record, TieCounts, save_record
 from sdmr.experiments.core.run import Run
@@ -36,17 +34,18 @@ from sdmr.harness.metrics import count_ranks, count_ties, summarize
 from sdmr.harness.records import collect_environment, compute_run_key, get_peak_memory
 
 COLUMNS: dict[str, type[int] | type[float] | type[str]] = {"instance": int, "candidate": int, "score": float}
+PARQUET_KINDS = {"instance": "iu", "candidate": "iu", "score": "f"}  # of any width
 
 
 class Options(TaskOptions):
     scores: str = Field(description="file of scores, parquet or csv")
-    name: str | None = Field(None, description="name of the model, by default that of the file")
+    name: FileName | None = Field(None, description="name of the model, by default that of the file")
     runs: str = Field("runs", description="folder of this machine's records")
 
 
 def main(options: Options) -> int:
     path = Path(options.scores)
-    name = path.name.partition(".")[0] if options.name is None else options.name
+    name = options.name or path.name.partition(".")[0] or path.name
     record, folder = score(path, compose_task(options.dataset, options.overrides, Path(options.runs)), name)
     print(describe_result(record, folder, read_tie_policy(options.overrides)))
     for metric, values in record.metrics().items():
@@ -57,11 +56,9 @@ def main(options: Options) -> int:
 def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
     """Rank by the scores in a file, on the task of a run. Returns the record, which is written, and its folder.
 
-    Raises UsageError for a name that is a path, and for a protocol that ranks other candidates than the split's.
+    Raises UsageError for a protocol that ranks other candidates than the split's.
     """
     start = time.perf_counter()
-    if Path(name).name != name or name in ("", ".."):
-        raise UsageError(f"name={name}: expected the name of a model, not a path")
     if run.protocol.candidates == "all":
         raise UsageError("protocol.candidates=all: only the candidates of the split can be scored, 100 or 99")
     task = run.load_task()
@@ -99,41 +96,31 @@ def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
     """
     check_not_empty(instances)
     table, first_line = _read_table(path)
-    instance, candidate, scores = (table[name].to_numpy() for name in COLUMNS)
-    n_candidates = instances.candidates.shape[1]
-    # Rows of candidates are sorted, and so are the keys, row after row.
-    n_items = 1 + int(instances.candidates.max())
-    keys = (np.arange(len(instances))[:, None] * n_items + instances.candidates).ravel()
-    is_unknown = (instance < 0) | (instance >= len(instances)) | (candidate < 0) | (candidate >= n_items)
-    rows, columns = (np.where(is_unknown, 0, values).astype(np.int64) for values in (instance, candidate))
-    key = rows * n_items + columns
-    index = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
-    is_unknown |= keys[index] != key
-    if is_unknown.any():
-        row = int(is_unknown.argmax())
+    number, candidates = instances.candidates.shape[1], instances.candidates.ravel()
+    expected = pd.DataFrame({"instance": np.arange(len(candidates)) // number, "candidate": candidates})
+    cells = table.merge(expected.reset_index(names="cell"), "left", ["instance", "candidate"])["cell"]
+    if cells.isna().any():
+        row = int(cells.isna().argmax())
         raise DataError(
-            f"{path}, line {row + first_line}: item {candidate[row]} is no candidate of instance {instance[row]}, "
-            f"expected one of the {n_candidates} of an instance from 0 to {len(instances) - 1}"
+            f"{path}, line {row + first_line}: item {table['candidate'].iloc[row]} is no candidate of instance "
+            f"{table['instance'].iloc[row]}, expected one of the {number} of an instance from 0 to {len(instances) - 1}"
         )
     check_no_duplicates(path, table, ["instance", "candidate"], first_line)
+    scores = table["score"].to_numpy()
     if not np.isfinite(scores).all():
         row = int((~np.isfinite(scores)).argmax())
         raise DataError(f"{path}, line {row + first_line}: the score is {scores[row]}, expected a finite number")
-    if len(table) < len(keys):
-        is_missing = np.ones(len(keys), dtype=bool)
-        is_missing[index] = False
-        number, column = divmod(int(is_missing.argmax()), n_candidates)
+    if len(table) < len(expected):
+        instance, candidate = expected.drop(cells).iloc[0]
         raise DataError(
-            f"{path}: found {len(table)} rows, expected {len(keys)}; the first missing one is instance {number}, "
-            f"candidate {instances.candidates[number, column]}"
+            f"{path}: found {len(table)} rows, expected {len(expected)}; the first missing one is instance {instance}, "
+            f"candidate {candidate}"
         )
-    ordered = np.empty(len(keys), dtype=scores.dtype)
-    ordered[index] = scores
-    return ordered.reshape(instances.candidates.shape)
+    return scores[np.argsort(cells.to_numpy())].reshape(instances.candidates.shape)
 
 
 def _read_table(path: Path) -> tuple[pd.DataFrame, int]:
-    """Return the file's three columns, and the line number of its first row; parquet has no lines and counts from 1."""
+    """Return the file's three columns, and the line of its first row: 1 in a parquet file."""
     if path.suffix == ".parquet":
         return _read_parquet(path), 1
     with open_raw(path) as raw:
@@ -149,11 +136,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    for name, dtype in COLUMNS.items():
-        is_type = pd.api.types.is_integer_dtype if dtype is int else pd.api.types.is_float_dtype
-        if name not in table or not is_type(table[name]):
-            columns = ", ".join(f"{column} ({dtype})" for column, dtype in table.dtypes.items())
-            raise DataError(f"{path}: found columns {columns}, expected instance, candidate (int) and score (float)")
+    if any(name not in table or table[name].dtype.kind not in kinds for name, kinds in PARQUET_KINDS.items()):
+        columns = ", ".join(f"{name} ({dtype})" for name, dtype in table.dtypes.items())
+        raise DataError(f"{path}: found columns {columns}, expected instance, candidate (int) and score (float)")
     return table[list(COLUMNS)]
 
 

@@ -62,8 +62,8 @@ def describe_search(search: Search) -> Iterator[str]:
     """Yield lines on the progress of a search. Later stages depend on the one under way."""
     yield f"{search.space.name} on {search.options.dataset}:"
     remaining = 0
-    for stage, points in enumerate(search.stages(), 1):
-        first, *more = describe_runs({search.label(point): point.run for point in points})
+    for stage, points in enumerate(search.plan_stages(), 1):
+        first, *more = describe_runs({search.format_settings(point): point.run for point in points})
         yield f"stage {stage}, {first}"
         yield from more
         if any(get_state(point.run) not in ("done", "failed") for point in points):

@@ -5,8 +5,6 @@ values side by side. Tables 1 and 2 are the statistics of the data sets; they ar
 `sdmr table number=1 months=true` lists the months of the Netflix Prize by their distance to Table 1.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from dataclasses import replace
@@ -17,20 +15,14 @@ from pydantic import Field
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import RunOptions, UsageError
-from sdmr.experiments.core.plan import PlannedRun, find_or_train, plan_runs, read_tie_policy
+from sdmr.experiments.core.options import RunOptions, UsageError, check_used
+from sdmr.experiments.core.plan import find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import published_folder
-from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, format_table, read_published_cells
+from sdmr.experiments.report import dataset_statistics
+from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, format_table
 from sdmr.experiments.report.comparisons import describe_comparisons
 from sdmr.experiments.report.documents import describe_deviations
-from sdmr.experiments.report.frames import make_cells
-from sdmr.experiments.report.statistics import (
-    collect_statistics,
-    format_statistics,
-    keep_published,
-    rank_netflix_months,
-)
 from sdmr.experiments.report.writers import write_csv
 
 
@@ -40,24 +32,20 @@ class Options(RunOptions, AccuracyOptions):
 
 
 def main(options: Options) -> int:
-    if options.number in (1, 2):
-        return _make_statistics(options)
-    if options.months:
+    if options.months and options.number != 1:
         raise UsageError(f"months=true: Table {options.number} has no months; use number=1")
-    return _make_accuracy(options)
+    return _make_statistics(options) if options.number in (1, 2) else _make_accuracy(options)
 
 
 def _make_statistics(options: Options) -> int:
-    if unused := options.model_fields_set - {"number", "months", "results"}:
-        raise UsageError(f"{min(unused)}=...: Table {options.number} is made of data sets alone, without runs")
-    if options.months and options.number == 2:
-        raise UsageError("months=true: Table 2 has no months; use number=1")
+    names = ("number", "months") if options.months else ("number", "months", "results")
+    check_used(options, names, f"Table {options.number}")
     if options.months:
-        print(rank_netflix_months().to_string(index=False))
+        print(dataset_statistics.rank_netflix_months().to_string(index=False))
         return 0
     path = Path(options.results) / f"table{options.number}.csv"
-    cells = keep_published(path, collect_statistics(options.number))
-    text = format_statistics(options.number, cells)
+    cells = dataset_statistics.keep_published(path, dataset_statistics.collect_statistics(options.number))
+    text = dataset_statistics.format_statistics(options.number, cells)
     write_csv(path, cells)
     write_atomic(path.with_suffix(".md"), text.encode())
     print(text)
@@ -65,30 +53,25 @@ def _make_statistics(options: Options) -> int:
 
 
 def _make_accuracy(options: Options) -> int:
-    """Find or make the runs, then print a table and its comparisons for each data set."""
+    """Find or make the runs, and print table and comparisons of each data set."""
     start, tie_policy = time.perf_counter(), read_tie_policy(options.overrides)
     datasets, models = options.datasets or DEFAULT_DATASETS[options.number], options.models or list(MODELS)
-    planned = plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
-    planned = [replace(one, published=_get_published(one, options)) for one in planned]
+    results, name = Path(options.results), f"table{options.number}"
+    planned = [
+        replace(one, published=published_folder(results, name, one.dataset, f"{one.model}-{one.seed}"))
+        for one in plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
+    ]
     findings = find_or_train(planned, Path(options.runs), options.workers, use_published=False)
     conditions = ", ".join([f"{options.settings} settings", *options.overrides])
-    published = read_published_cells(Path(options.results) / f"table{options.number}.csv")
     for dataset in datasets:
-        folders: dict[str, list[Path]] = {model: [] for model in models}
-        for one, run in findings.runs.items():
-            if one.dataset == dataset:
-                folders[one.model].append(run.folder)
-        cells = [c for m, paths in folders.items() for c in make_cells(options.number, dataset, m, paths, tie_policy)]
-        print(f"\n{format_table(options.number, dataset, cells, published, conditions)}\n")
-        records = [run.record for one, run in findings.runs.items() if one.dataset == dataset]
+        runs = {one: run for one, run in findings.runs.items() if one.dataset == dataset}
+        folders = {model: [run.folder for one, run in runs.items() if one.model == model] for model in models}
+        print(f"\n{format_table(dataset, folders, results, options.number, conditions, tie_policy)}\n")
+        records = [run.record for run in runs.values()]
         for line in (*describe_deviations(records), *describe_comparisons(dataset, folders, tie_policy)):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {options.runs}/")
     return 1 if findings.failures else 0
-
-
-def _get_published(one: PlannedRun, options: Options) -> Path:
-    return published_folder(Path(options.results), f"table{options.number}", one.dataset, f"{one.model}-{one.seed}")
 
 
 if __name__ == "__main__":

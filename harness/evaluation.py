@@ -70,15 +70,14 @@ def rank_among_all(
         rows = slice(start, start + batch_size)
         users, targets = instances.users[rows], instances.targets[rows]
         contexts = instances.contexts.last_n(length, rows)
-        blocks = [
-            np.tile(np.arange(left, min(left + width, n_items)), (len(users), 1)) for left in range(0, n_items, width)
-        ]
+        items = np.tile(np.arange(n_items), (len(users), 1))
+        blocks = np.split(items, range(width, n_items, width), axis=1)
         scores = np.column_stack([_score(recommender, users, contexts, block) for block in blocks])
         is_candidate = seen[users].toarray() == 0
         np.put_along_axis(is_candidate, targets[:, None], True, axis=1)
-        batches.append(count_ranks(np.where(is_candidate, scores, -np.inf), targets, keep_sort_position))
-    names = ("above", "tied", "sort_position") if keep_sort_position else ("above", "tied")
-    return Ranks(*(np.concatenate([getattr(ranks, name) for ranks in batches]) for name in names))
+        ranks = count_ranks(np.where(is_candidate, scores, -np.inf), targets, keep_sort_position)
+        batches.append(ranks.to_arrays())
+    return Ranks(**{name: np.concatenate([arrays[name] for arrays in batches]) for name in batches[0]})
 
 
 def check_not_empty(instances: HeldOut) -> None:

@@ -31,20 +31,18 @@ class Ranks:
 
     def take(self, rows: NDArray[np.bool_]) -> Ranks:
         """Return the ranks of some instances ([n], boolean)."""
-        position = None if self.sort_position is None else self.sort_position[rows]
-        return Ranks(self.above[rows], self.tied[rows], position)
+        return Ranks(**{name: array[rows] for name, array in self.to_arrays().items()})
 
     def to_arrays(self) -> dict[str, IntArray]:
         """Return the arrays by name, for a file."""
-        counts = {"above": self.above, "tied": self.tied}
-        return counts if self.sort_position is None else {**counts, "sort_position": self.sort_position}
+        return {name: array for name, array in vars(self).items() if array is not None}
 
     def hit(self, k: int, tie_policy: TiePolicy = "expected") -> NDArray[np.float64]:
         """Return hit@k [n]: 1 if the target is among the first k."""
         return self._average_gain(np.ones(k), tie_policy)
 
     def ndcg(self, k: int, tie_policy: TiePolicy = "expected") -> NDArray[np.float64]:
-        """Return NDCG@k [n]: 1 / log2(rank + 1) of the one relevant item, up to rank k."""
+        """Return NDCG@k [n]: 1 / log2(rank + 1) up to rank k, then 0."""
         return self._average_gain(1 / np.log2(np.arange(2, k + 2)), tie_policy)
 
     def _average_gain(self, gains: NDArray[np.float64], tie_policy: TiePolicy) -> NDArray[np.float64]:

@@ -1,46 +1,40 @@
 """Choose how models are ranked and how their epochs are selected."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
+from sdmr.harness.bounds import check_values
 from sdmr.harness.metrics import TiePolicy
+
+
+def _describe(default: Any, description: str) -> Any:
+    """Return a field with a default, and what it means."""
+    return field(default=default, metadata={"description": description})
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Hold one choice each; records and captions name every deviation from the defaults."""
+    """One choice each; records and captions name every deviation from the defaults."""
 
     # On the test items as the authors did; as many of them as `validation_instances` says.
-    select_on: Literal["validation", "test"] = field(
-        default="validation", metadata={"description": "the held-out items that choose the epoch"}
-    )
+    select_on: Literal["validation", "test"] = _describe("validation", "the held-out items that choose the epoch")
     # `argsort-target-last` is the position that NumPy's default sort gives the target when it comes last, as in the
     # authors' evaluator. It depends on NumPy's version and the processor.
-    tie_policy: TiePolicy = field(
-        default="expected", metadata={"description": "how the tables count candidates that tie with the target"}
+    tie_policy: TiePolicy = _describe(  # noqa: RUF009
+        "expected", "how the tables count candidates that tie with the target"
     )
-    candidates: Literal[100, 99, "all"] = field(
-        default=100, metadata={"description": "unseen items that a test target is ranked among"}
-    )
+    candidates: Literal[100, 99, "all"] = _describe(100, "unseen items that a test target is ranked among")
     # These three are arguments of `sdmr.datasets.split.split`.
-    test_item: Literal["last", "random"] = field(
-        default="last", metadata={"description": "the item of a user, or of a basket, that is the test item"}
+    test_item: Literal["last", "random"] = _describe(
+        "last", "the item of a user, or of a basket, that is the test item"
     )
-    validation_item: Literal["random", "next-to-last"] = field(
-        default="random", metadata={"description": "the one of the others that is validated on"}
+    validation_item: Literal["random", "next-to-last"] = _describe(
+        "random", "the one of the others that is validated on"
     )
-    equal_times: Literal["file", "item-id"] = field(
-        default="file", metadata={"description": "what orders interactions at the same time"}
-    )
+    equal_times: Literal["file", "item-id"] = _describe("file", "what orders interactions at the same time")
 
     def __post_init__(self) -> None:
-        for name, annotation in get_type_hints(type(self)).items():
-            choices = get_args(annotation) or (annotation,)
-            allowed = [value for choice in choices for value in (get_args(choice) or (choice,))]
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"protocol.{name} must be one of {allowed}, not {getattr(self, name)!r}")
+        check_values(type(self), vars(self), "protocol.")
 
     @property
     def deviations(self) -> dict[str, Any]:
@@ -60,7 +54,7 @@ class Protocol:
         return self.tie_policy == "argsort-target-last"
 
     @property
-    def training_protocol(self) -> Protocol:
+    def training_protocol(self) -> "Protocol":
         """Return the protocol of the run that trains the model this one only ranks differently."""
         candidates = 100 if self.candidates == "all" else self.candidates
         return replace(self, tie_policy="expected", candidates=candidates)

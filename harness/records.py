@@ -30,6 +30,7 @@ from sdmr.harness.schema1 import RANKS, translate_record
 LAYERS = ("sdmr.datasets", "sdmr.harness", "sdmr.models", "sdmr.baselines")
 _FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")
 _ROOT = Path(__file__).parent.parent
+_Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def compute_run_key(configuration: dict[str, Any], data: str, source: str) -> str:
@@ -77,14 +78,8 @@ def compute_source_digest(*modules: str) -> str:
 
 def _remove_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
+        if isinstance(node, _Documented) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
     return tree
 
 
@@ -98,13 +93,10 @@ def _find_layer_imports(tree: ast.Module, module: str, is_package: bool) -> set[
         elif isinstance(node, ast.ImportFrom):
             source = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
             # `from sdmr.datasets import parsing` names a module, or what __init__.py defines.
-            paths = [f"{source}.{alias.name}" for alias in node.names]
-            names |= {source, *(path for path in paths if _is_in_layers(path) and _is_module(path))}
-    return {name for name in names if _is_in_layers(name)}
-
-
-def _is_in_layers(name: str) -> bool:
-    return any(f"{name}.".startswith(f"{layer}.") for layer in LAYERS)
+            names |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
+    return {
+        name for name in names if f"{name}.".startswith(tuple(f"{layer}." for layer in LAYERS)) and _is_module(name)
+    }
 
 
 def _is_module(name: str) -> bool:
@@ -143,7 +135,7 @@ def collect_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages},
         "platform": f"{platform.system()} {platform.machine()}",
-        "processor": _get_processor(),
+        "processor": _read_proc("cpuinfo", "model name") or platform.processor(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -153,11 +145,8 @@ def collect_environment() -> dict[str, Any]:
 def get_peak_memory() -> float:
     """Return the largest resident size of this process so far, in MiB."""
     # On Linux ru_maxrss includes what the parent held when it started this process; VmHWM does not.
-    status = Path("/proc/self/status")
-    lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
-    for line in lines:
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 2**10
+    if peak_in_kib := _read_proc("self/status", "VmHWM"):
+        return int(peak_in_kib.split()[0]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
@@ -165,9 +154,8 @@ def get_peak_memory() -> float:
 @cache
 def _get_commit() -> str | None:
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        command = ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         paths = (*_FOLDERS, ":!experiments/conf/settings")  # a record holds the tuned settings itself
@@ -177,11 +165,8 @@ def _get_commit() -> str | None:
         return None  # not a checkout
 
 
-@cache
-def _get_processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
+def _read_proc(file: str, field: str) -> str | None:
+    """Return the first value of a field of a file in /proc, or None."""
+    path = Path("/proc") / file
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), None)

@@ -6,15 +6,16 @@ the paper's value, and the paper's `optimization`, a model is the paper's to the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.training.layers import Dropout, init_he_normal, init_torch_bias
-from sdmr.harness.training.optimizer import OptimizationConfig
-from sdmr.models.choices import check_choices
+from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
+from sdmr.harness.training import Dropout, OptimizationConfig
+from sdmr.harness.training.layers import init_he_normal, init_torch_bias
 from sdmr.models.sdm import SDM
 from sdmr.models.sdmr import SDMR
 from sdmr.models.sdp import SDP
@@ -34,6 +35,7 @@ PAPER_TRAINING = {
     "optimization.halve_learning_rate_every": 0,
     "optimization.selection_metric": "NDCG@10",
 }
+NO_DROPOUT = {"dropout": 0.0, "dropout_at_test": "off"}
 OnOff = Literal["off", "on"]
 Initialization = Literal["he", "torch"]
 
@@ -41,20 +43,15 @@ Initialization = Literal["he", "torch"]
 class ReleasedSDP(SDP):
     """Score as SDP does in the released code."""
 
-    PAPER_CHOICES: ClassVar[dict[str, Any]] = {
-        "distance": "square",
-        "dropout": 0.0,
-        "dropout_at_test": "off",
-        "initialization": "he",
-        **PAPER_TRAINING,
-    }
+    PAPER_CHOICES: Mapping[str, Any] = {"distance": "square", **NO_DROPOUT, "initialization": "he", **PAPER_TRAINING}
 
+    @check_arguments
     def __init__(
         self,
-        dim: int = 64,
-        layers: int = 1,
+        dim: PositiveInt = 64,
+        layers: PositiveInt = 1,
         distance: Literal["square", "absolute"] = "absolute",
-        dropout: float = 0.2,
+        dropout: Fraction = 0.2,
         dropout_at_test: OnOff = "off",
         initialization: Initialization = "torch",
         optimization: OptimizationConfig = RELEASED_TRAINING,
@@ -69,7 +66,6 @@ class ReleasedSDP(SDP):
             optimization: How to train.
         """
         super().__init__(dim, layers, dropout, optimization)
-        check_choices(ReleasedSDP, distance=distance, initialization=initialization)
         self.distance, self.initialization = distance, initialization
         self.dropout = Dropout(dropout, dropout_at_test)
 
@@ -94,9 +90,8 @@ class ReleasedSDM(SDM):
     From 30 September 2019 on (commit b8c296a), the code pads short contexts, as `short_context: padded` does.
     """
 
-    PAPER_CHOICES: ClassVar[dict[str, Any]] = {
-        "dropout": 0.0,
-        "dropout_at_test": "off",
+    PAPER_CHOICES: Mapping[str, Any] = {
+        **NO_DROPOUT,
         "value_layer": "nothing",
         "gate_update": "distance",
         "padding": "excluded",
@@ -105,12 +100,13 @@ class ReleasedSDM(SDM):
         **PAPER_TRAINING,
     }
 
+    @check_arguments
     def __init__(
         self,
-        dim: int = 64,
-        hops: int = 3,
-        context_length: int = 5,
-        dropout: float = 0.2,
+        dim: PositiveInt = 64,
+        hops: PositiveInt = 3,
+        context_length: PositiveInt = 5,
+        dropout: Fraction = 0.2,
         dropout_at_test: OnOff = "on",
         value_layer: Literal["nothing", "layer"] = "layer",
         gate_update: Literal["distance", "negated"] = "negated",
@@ -136,14 +132,6 @@ class ReleasedSDM(SDM):
             optimization: How to train.
         """
         super().__init__(dim, hops, context_length, dropout, optimization)
-        check_choices(
-            ReleasedSDM,
-            value_layer=value_layer,
-            gate_update=gate_update,
-            padding=padding,
-            short_context=short_context,
-            initialization=initialization,
-        )
         self.value_layer, self.gate_update, self.padding = value_layer, gate_update, padding
         self.short_context, self.initialization = short_context, initialization
         self.query_dropout = Dropout(dropout, dropout_at_test)
@@ -194,21 +182,17 @@ class ReleasedSDM(SDM):
 class ReleasedSDMR(SDMR):
     """Combine a released SDP and a released SDM as the released code does."""
 
-    PAPER_CHOICES: ClassVar[dict[str, Any]] = {
-        "dropout": 0.0,
-        "dropout_at_test": "off",
-        "part_mode": "evaluation",
-        **PAPER_TRAINING,
-    }
+    PAPER_CHOICES: Mapping[str, Any] = {**NO_DROPOUT, "part_mode": "evaluation", **PAPER_TRAINING}
 
+    @check_arguments
     def __init__(
         self,
         sdp: ReleasedSDP,
         sdm: ReleasedSDM,
         combine: Literal["learned", "sum"] = "learned",
         activation: Literal["relu", "identity"] = "relu",
-        beta: float = 0.5,
-        dropout: float = 0.2,
+        beta: Fraction = 0.5,
+        dropout: Fraction = 0.2,
         dropout_at_test: OnOff = "off",
         part_mode: Literal["evaluation", "training"] = "training",
         optimization: OptimizationConfig = replace(RELEASED_TRAINING, regularization=1e-6, epochs=20, patience=20),
@@ -222,11 +206,9 @@ class ReleasedSDMR(SDMR):
             optimization: How to train w_u and b_u; the released λ is 1e-6, for 20 epochs.
         """
         super().__init__(sdp, sdm, combine, activation, beta, optimization)
-        check_choices(ReleasedSDMR, part_mode=part_mode)
         if combine == "sum" and (dropout or part_mode == "training"):
             raise ValueError(
-                "dropout and part_mode have no effect with combine=sum, which learns nothing: "
-                "set dropout=0 and part_mode=evaluation"
+                "dropout and part_mode have no effect with combine=sum: set dropout=0 and part_mode=evaluation"
             )
         self.dropout, self.part_mode = Dropout(dropout, dropout_at_test), part_mode
 
@@ -242,7 +224,7 @@ class ReleasedSDMR(SDMR):
 
 
 def fill_left_over(contexts: Tensor, padding: int) -> Tensor:
-    """Fill the padding of contexts [B, s], but for the last entry, from the instances before."""
+    """Fill padding from the instances before; the last entry of contexts [B, s] stays."""
     rows = torch.arange(len(contexts), device=contexts.device)[:, None]
     last_real = torch.where(contexts == padding, 0, rows).cummax(dim=0).values
     return torch.cat([contexts.gather(0, last_real)[:, :-1], contexts[:, -1:]], dim=1)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.kernels.rows import gather
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
-from sdmr.harness.training.layers import Dropout, init_he_normal, init_lecun_uniform
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
+from sdmr.harness.kernels import gather
+from sdmr.harness.training import Dropout, Embedding, OptimizationConfig, TorchRecommender
+from sdmr.harness.training.layers import init_he_normal, init_lecun_uniform
 from sdmr.models.kernels.autograd import compute_hops, tanh
 
 
@@ -30,27 +29,26 @@ class SDM(TorchRecommender):
     for W_g and the biases. `sdmr.models.released` has the other differences of their code.
     """
 
+    @check_arguments
     def __init__(
         self,
-        dim: int = 64,
-        hops: int = 3,
-        context_length: int = 5,
-        dropout: float = 0.0,
+        dim: PositiveInt = 64,
+        hops: PositiveInt = 3,
+        context_length: PositiveInt = 5,
+        dropout: Fraction = 0.0,
         optimization: OptimizationConfig = OptimizationConfig(negatives="hardest"),
     ) -> None:
         """Set the options.
 
         Args:
             dim: d, the embedding size.
-            hops: H ≥ 1.
-            context_length: s ≥ 1, the context items to attend to.
+            hops: H.
+            context_length: s, the context items to attend to.
             dropout: The probability of dropout on both queries (on p anew at each hop), and after tanh in Eq. 9 and
                 13, in training; 0 in the paper.
             optimization: How to train.
         """
         super().__init__(optimization)
-        if hops < 1 or context_length < 1:
-            raise ValueError(f"SDM needs hops ≥ 1 and context_length ≥ 1, not {hops} and {context_length}")
         self.dim, self.hops, self.context_length = dim, hops, context_length
         self.query_dropout, self.dropout = Dropout(dropout), Dropout(dropout)
 
@@ -73,11 +71,11 @@ class SDM(TorchRecommender):
         # BPR cancels b_e. Its gradient would be rounding noise, which Adam amplifies.
         self.output.bias.requires_grad_(False)
 
-    def distances(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+    def compute_distances(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         """Compute e^H of Eq. 18: [B, C, d]."""
         return self._hops(users, contexts, candidates)[0]
 
-    def attention(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+    def compute_attention(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         """Compute a^h of Eq. 16 for every hop: [H, B, C, s].
 
         It is zero on padding; an empty context attends to its last entry.
@@ -85,7 +83,7 @@ class SDM(TorchRecommender):
         return self._hops(users, contexts, candidates)[1]
 
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
-        return -self.output(self.distances(users, contexts, candidates)).squeeze(-1)
+        return -self.output(self.compute_distances(users, contexts, candidates)).squeeze(-1)
 
     def _hops(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """Compute e^H [B, C, d] and the attention of every hop [H, B, C, s]."""
@@ -98,7 +96,7 @@ class SDM(TorchRecommender):
         if self._uses_kernel:  # the same in less time
             weights = self.c_query.weight, self.d_query.weight, self.gate.weight, self.gate.bias
             inputs, outputs = (a_user, a_item, keys), (b_user, b_item, values)
-            return compute_hops(self.hops, item_index, context_index, is_padding, inputs, outputs, *weights)
+            return compute_hops(self.hops, item_index, context_index, is_padding, inputs, outputs, weights)
         q = tanh(a_user[:, None] + gather(a_item, item_index))  # [B, C, d]
         p = tanh(b_user[:, None] + gather(b_item, item_index))
         keys, values = gather(keys, context_index), gather(values, context_index)  # [B, s, d]

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sdmr.datasets.task import HeldOut
+from sdmr.harness.bounds import Fraction, check_arguments
 from sdmr.harness.evaluation import score_candidates
 from sdmr.harness.metrics import count_ranks, count_ties, summarize
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.optimizer import OptimizationConfig
-from sdmr.models.choices import check_choices
+from sdmr.harness.training import OptimizationConfig, TorchRecommender
 from sdmr.models.sdm import SDM
 from sdmr.models.sdp import SDP
 
@@ -32,13 +31,14 @@ class SDMR(TorchRecommender):
     whose distance is exactly 0 (`zero_share`), the share of tied instances, and the metrics under every tie policy.
     """
 
+    @check_arguments
     def __init__(
         self,
         sdp: SDP,
         sdm: SDM,
         combine: Literal["learned", "sum"] = "learned",
         activation: Literal["relu", "identity"] = "relu",
-        beta: float = 0.5,
+        beta: Fraction = 0.5,
         optimization: OptimizationConfig = OptimizationConfig(learning_rate=0.01, negatives="hardest"),
     ) -> None:
         """Set the options.
@@ -55,7 +55,6 @@ class SDMR(TorchRecommender):
             optimization: How to train w_u and b_u.
         """
         super().__init__(optimization)
-        check_choices(SDMR, combine=combine, activation=activation)
         if combine == "learned" and beta != 0.5:
             raise ValueError(f"beta={beta} has no effect with combine=learned: it is the weight of combine=sum")
         if combine == "sum" and activation != "relu":
@@ -78,8 +77,9 @@ class SDMR(TorchRecommender):
             parts = self.sdp(users, contexts, candidates), self.sdm(users, contexts, candidates)
             return self.beta * parts[0] + (1 - self.beta) * parts[1]
         with torch.no_grad():  # both parts are frozen
-            e = torch.cat([self.sdp.distances(users, candidates), self.sdm.distances(users, contexts, candidates)], -1)
-        o = self._combine(e)
+            e_sdp = self.sdp.compute_distances(users, candidates)
+            e_sdm = self.sdm.compute_distances(users, contexts, candidates)
+        o = self._combine(torch.cat([e_sdp, e_sdm], dim=-1))
         return -(torch.relu(o) if self.activation == "relu" else o)
 
     def _combine(self, e: Tensor) -> Tensor:
@@ -89,9 +89,7 @@ class SDMR(TorchRecommender):
     def epoch_metrics(self, validation: HeldOut, scores: NDArray[np.floating] | None) -> dict[str, float]:
         scores = score_candidates(self, validation) if scores is None else scores
         ranks = count_ranks(scores, validation.target_columns)
-        readings = {
-            f"{metric} {ties}": float(value)
-            for metric, values in summarize(ranks, ks=(10,)).items()
-            for ties, value in values.items()
-        }
-        return {"zero_share": float((scores == 0).mean()), **count_ties(ranks), **readings}
+        entry = {"zero_share": float((scores == 0).mean()), **count_ties(ranks)}
+        for metric, values in summarize(ranks, ks=(10,)).items():
+            entry |= {f"{metric} {tie_policy}": value for tie_policy, value in values.items()}
+        return entry

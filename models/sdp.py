@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.kernels.rows import gather
-from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
-from sdmr.harness.training.layers import Dropout, init_he_normal, init_lecun_uniform
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
+from sdmr.harness.kernels import gather
+from sdmr.harness.training import Dropout, Embedding, OptimizationConfig, TorchRecommender
+from sdmr.harness.training.layers import init_he_normal, init_lecun_uniform
 from sdmr.models.kernels.autograd import compute_squared_distances, tanh
 
 
@@ -29,24 +28,25 @@ class SDP(TorchRecommender):
     differences of their code.
     """
 
+    @check_arguments
     def __init__(
         self,
-        dim: int = 64,
-        layers: int = 1,
-        dropout: float = 0.0,
+        dim: PositiveInt = 64,
+        layers: PositiveInt = 1,
+        dropout: Fraction = 0.0,
         optimization: OptimizationConfig = OptimizationConfig(regularization=0.01, negatives="hardest"),
     ) -> None:
         """Set the options.
 
         Args:
             dim: d, the embedding size.
-            layers: L ≥ 1; d must be divisible by 2^(L − 1).
+            layers: L; d must be divisible by 2^(L − 1).
             dropout: The probability of dropout after the first layer, in training; 0 in the paper.
             optimization: How to train.
         """
         super().__init__(optimization)
-        if layers < 1 or dim % 2 ** (layers - 1):
-            raise ValueError(f"SDP needs layers ≥ 1 and a dim divisible by 2^(layers − 1), not {layers} and {dim}")
+        if dim % 2 ** (layers - 1):
+            raise ValueError(f"SDP needs a dim divisible by 2^(layers − 1), not dim={dim} with layers={layers}")
         self.dim, self.layers, self.dropout = dim, layers, Dropout(dropout)
 
     def build(self, n_users: int, n_items: int) -> None:
@@ -68,7 +68,7 @@ class SDP(TorchRecommender):
         # BPR cancels b_o. Its gradient would be rounding noise, which Adam amplifies.
         self.output.bias.requires_grad_(False)
 
-    def distances(self, users: Tensor, candidates: Tensor) -> Tensor:
+    def compute_distances(self, users: Tensor, candidates: Tensor) -> Tensor:
         """Compute e^(L+1) of Eq. 5: [B, C, d / 2^(L−1)]."""
         user, item, item_index = self._first_layer(users, candidates)
         e = self.dropout(tanh(user[:, None] + gather(item, item_index)))
@@ -80,7 +80,7 @@ class SDP(TorchRecommender):
         if self._uses_kernel:  # the same in less time
             distances = compute_squared_distances(*self._first_layer(users, candidates), self.output.weight[0])
             return -distances - self.output.bias
-        return -self.output(self.distances(users, candidates)).squeeze(-1)
+        return -self.output(self.compute_distances(users, candidates)).squeeze(-1)
 
     def _first_layer(self, users: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the two summands of W¹e⁰ + b¹ in Eq. 2.

@@ -92,10 +92,10 @@ class RecommenderBehavior:
 
     def test_users_and_items_with_one_interaction_score_finitely(self, fitted: Recommender) -> None:
         training = small().training
-        per_user, per_item = np.diff(training.matrix.indptr), np.bincount(training.matrix.indices)
-        assert per_user.min() == 1
-        assert per_item.min() <= 1
-        users = np.flatnonzero(per_user == 1)
+        user_counts, item_counts = np.diff(training.matrix.indptr), np.bincount(training.matrix.indices)
+        assert user_counts.min() == 1
+        assert item_counts.min() <= 1
+        users = np.flatnonzero(user_counts == 1)
         contexts = np.full((len(users), get_context_length(fitted)), training.n_items)
         every_item = np.tile(np.arange(training.n_items), (len(users), 1))
         assert np.isfinite(fitted.score(users, contexts, every_item)).all()

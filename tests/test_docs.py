@@ -1,7 +1,5 @@
 """README and documentation are true: every command is accepted, and each kind of command runs, on small data."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import runpy
@@ -9,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -147,9 +146,9 @@ def test_the_options_of_a_make_target_exist(page: str, command: str) -> None:
 def test_a_run_runs(page: str, command: str, capfd: pytest.CaptureFixture[str]) -> None:
     """On small data; of the axes of a multirun the first two values."""
     arguments = [re.sub(r"=([^,]*,[^,]*),.*", r"=\1", argument) for argument in shlex.split(command)[1:]]
-    short = [a for a in arguments if not a.startswith(("epochs=", "model.optimization.epochs="))]
+    arguments = [a for a in arguments if not a.startswith(("epochs=", "model.optimization.epochs="))]
     dim = ["model.dim=8"] if re.search("model=sd[pm]", command) and "model.dim=" not in command else []
-    assert run_sdmr(*short, "epochs=1", *dim) == 0
+    assert run_sdmr(*arguments, "epochs=1", *dim) == 0
     assert "hit@10" in capfd.readouterr().out
 
 
@@ -183,7 +182,7 @@ def test_a_table_with_a_users_model_runs(capfd: pytest.CaptureFixture[str]) -> N
         (["publish", "number=3"], r"SDMR"),
         (["sweep", "model=item-knn", "budget=1", "workers=1"], "item-knn"),
         (["status", "model=item-knn", "budget=1"], "pending"),
-        (["audit", "factors=default", "models=popularity", "order_models=popularity", "train=false"], "SDP"),
+        (["audit", "factors=default", "models=popularity", "train=false"], "SDP"),
         (["figure", "name=curves", "models=[sdp,sdm]"], r"curves"),
         (["bench", "suite=smoke", "datasets=ml-100k", "models=[popularity,prme]", "workers=1"], "PRME"),
     ],
@@ -193,6 +192,94 @@ def test_each_kind_of_command_runs(command: list[str], expected: str, capfd: pyt
     printed = capfd.readouterr()
     assert re.search(expected, printed.out), printed
     assert "Traceback" not in printed.err
+
+
+def read_options(printed: str) -> dict[str, str]:
+    """Return the options and their defaults that `--help` has printed, in indented lines key=default."""
+    return {key: default.removesuffix(":") for key, default in re.findall(r"^  ([a-z_]+)=(\S+)", printed, re.M)}
+
+
+def read_documented_options(command: str) -> dict[str, str]:
+    """Return the options and defaults of a command's section of docs/commands.md, and the shared ones."""
+    options = (CHECKOUT / "docs" / "commands.md").read_text(encoding="utf-8").partition("\n## Options\n")[2]
+    shared, *sections = re.split(r"^### ", options.partition("\n## ")[0], flags=re.M)
+    (section,) = [text for text in sections if f"`{command}`" in text.partition("\n")[0]]
+    return dict(re.findall(r"^\| `([a-z_]+)` \| ([^|]*) \|", shared + section, re.M))
+
+
+@pytest.mark.parametrize("command", cli.list_commands())
+def test_every_option_is_documented_with_its_default(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list of the help is the names in backticks; the number of cores is a phrase."""
+    assert run_sdmr(command, "--help") == 0
+    options, documented = read_options(capsys.readouterr().out), read_documented_options(command)
+    assert options
+    assert options.keys() <= documented.keys()
+    for key, default in options.items():
+        names = re.findall("`([^`]+)`", documented[key])
+        if default == "...":
+            assert documented[key] == "required", key
+        elif default.startswith("["):
+            assert names == default.strip("[]").split(","), key
+        elif key in ("workers", "threads") and command != "run":
+            assert documented[key] == "the available cores"
+        elif default != "NAME":
+            assert names == [default], key
+
+
+def test_no_other_option_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in cli.list_commands():
+        assert run_sdmr(command, "--help") == 0
+    options = read_options(capsys.readouterr().out)
+    documented = {key for command in cli.list_commands() for key in read_documented_options(command)}
+    assert documented == options.keys()
+
+
+def test_every_documented_make_variable_changes_what_its_target_runs() -> None:
+    page = (CHECKOUT / "docs" / "commands.md").read_text(encoding="utf-8").partition("\n## Make targets\n")[2]
+    pairs = [
+        (target, variable)
+        for targets, variables in re.findall(r"^\| (`[a-z].*?) \| (.*?) \|$", page, re.M)
+        for target in re.findall("`([^`]+)`", targets)
+        if target != "test"  # runs pytest
+        for variable in re.findall("`([A-Z]+)`", variables)
+    ]
+    assert ("table3", "MODELS") in pairs
+    ineffective = [
+        (target, variable)
+        for target, variable in pairs
+        if expand_make(f"make {target} {variable}={'no' if variable == 'TRAIN' else 'other'}")
+        == expand_make(f"make {target}")
+    ]
+    assert ineffective == []
+
+
+def test_files_that_the_pages_name_exist() -> None:
+    """Files of the suite in backticks; capitals and patterns stand for names."""
+    folders = "baselines|datasets|docs|experiments|harness|models|plots|results|tests"
+    missing = [
+        f"{page.name}: {path}"
+        for page in PAGES
+        if page.name != "changes.md"  # lists old paths
+        for path in re.findall(rf"`((?:{folders})/[a-z0-9_./-]+)`", page.read_text(encoding="utf-8"))
+        if not (CHECKOUT / path).exists()
+    ]
+    assert missing == []
+
+
+def test_the_map_of_the_architecture_lists_the_modules() -> None:
+    """A line of the map holds a folder, its modules or a subfolder, and a description, two spaces apart."""
+    page = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    block = page.partition("## Map\n\n```text\n")[2].partition("```")[0]
+    modules: dict[str, set[str]] = defaultdict(set)
+    top = ""
+    for line in block.splitlines():
+        first, *fields = re.split(r"\s{2,}", line)
+        top = first or top
+        folder = top + fields.pop(0) if fields[0].endswith("/") else top
+        modules[folder.rstrip("/")].update(fields[0].split())
+    for folder in ("datasets", "harness", "harness/training", "harness/kernels", "models", "baselines", "experiments"):
+        paths = (CHECKOUT / folder).glob("*.py")
+        assert modules[folder] == {path.stem for path in paths if not path.stem.startswith("_")}, folder
 
 
 def test_embedded_pictures_exist() -> None:

@@ -14,7 +14,7 @@ from sdmr.datasets.task import Task
 from tests.golden import subjects
 
 GOLDEN = Path(__file__).parent / "golden"
-PAIRS = [*((name, "general") for name in subjects.TRAINED), *((name, "baskets") for name in subjects.IN_BASKETS)]
+PAIRS = [*((name, "general") for name in subjects.TRAINED), *((name, "baskets") for name in subjects.BASKET_MODELS)]
 
 
 def load(name: str) -> dict[str, NDArray]:

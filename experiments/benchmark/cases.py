@@ -4,11 +4,10 @@ A training step takes 256 positives with four negatives each: it draws them, gat
 backward, and updates the parameters. Settings are the defaults of `sdmr run`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from timeit import timeit
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,9 @@ import torch
 
 from sdmr.datasets.sampling import NegativeSampler
 from sdmr.datasets.task import Task, Training
-from sdmr.experiments.benchmark.models import OPTIMIZER, ORACLES, load_oracles, make_model, make_with_oracle
+from sdmr.experiments.benchmark import timing
 from sdmr.experiments.benchmark.synthetic import draw_excerpt, make_task
-from sdmr.experiments.benchmark.timing import Entry, best_of, run_in_subprocess, time_call, time_training_step
+from sdmr.experiments.benchmark.timing import Entry, best_of, make_model, make_with_oracle, time_training_step
 from sdmr.experiments.core.registry import MODELS
 from sdmr.harness.evaluation import rank
 from sdmr.harness.metrics import count_ranks
@@ -30,7 +29,7 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Scale:
-    """Say how much is measured."""
+    """The amount of work that is measured."""
 
     shape: tuple[int, int, int] = (943, 1_682, 100_000)  # users, items and interactions of ML-100k
     n_candidates: int = 100
@@ -74,8 +73,7 @@ TINY = Scale(
 
 def measure_models(scale: Scale) -> Iterator[Entry]:
     """Measure every model: a training step, and ranking the test items."""
-    task = scale.make_task()
-    training = draw_excerpt(task.training, scale.steps * BATCH)
+    task, training = scale.make_task(), scale.make_training(scale.steps)
     for name in scale.models:
         models = make_with_oracle(name)
         if isinstance(models[0], TorchRecommender):
@@ -90,16 +88,18 @@ def measure_models(scale: Scale) -> Iterator[Entry]:
 def _measure_steps(
     name: str, setting: dict[str, Any], training: Training, models: Sequence[TorchRecommender], repeats: int
 ) -> Entry:
-    """Measure a training step of a model and, if it is the second, of its oracle."""
+    """Measure a training step of a model and, if there is one, of its oracle."""
     count = {"count": min(BATCH, len(training.instances)), "of": "interactions"}
-    return Entry(name, count | setting, *best_of(repeats, *(time_training_step(model, training) for model in models)))
+    measures = [partial(time_training_step, model, training) for model in models]
+    return Entry(name, count | setting, *best_of(repeats, *measures))
 
 
 def _measure_calls(
     name: str, count: int, unit: str, calls: Sequence[Callable[[], object]], repeats: int, **setting: Any
 ) -> Entry:
-    """Measure a call that does `count` units of work and, if there is a second, the oracle's."""
-    return Entry(name, {"count": count, "of": unit, **setting}, *best_of(repeats, *map(time_call, calls)))
+    """Measure a call that does `count` units of work and, if any, the oracle's."""
+    measures = [partial(timeit, call, number=1) for call in calls]
+    return Entry(name, {"count": count, "of": unit, **setting}, *best_of(repeats, *measures))
 
 
 def measure_large(scale: Scale) -> Iterator[Entry]:
@@ -110,26 +110,25 @@ def measure_large(scale: Scale) -> Iterator[Entry]:
 
 
 def _shorten_keys(overrides: Sequence[str]) -> dict[str, str]:
-    pairs = (override.partition("=") for override in overrides)
-    return {key.rpartition(".")[2]: value for key, _, value in pairs}
+    return dict(override.rpartition(".")[2].split("=") for override in overrides)
 
 
 def measure_parts(scale: Scale) -> Iterator[Entry]:
     """Measure the sampler, contexts and counting of ranks, each alone."""
     task, rng = scale.make_task(), np.random.default_rng(0)
-    contexts, number, repeats = task.training.instances.contexts, scale.n_negatives, scale.repeats
-    small = NegativeSampler(task.training.matrix)
-    draw = partial(small.sample, rng.choice(task.training.instances.users, number // 4), 4, rng)
-    yield _measure_calls("negatives", number, "negatives", [draw], repeats)
-    n_items = max(scale.catalogs)
-    large = NegativeSampler(make_task(1_000, n_items, 20_000, 1).training.matrix)
-    draw = partial(large.sample, rng.integers(1_000, size=number // 4), 4, rng)
-    yield _measure_calls("negatives", number, "negatives", [draw], repeats, items=n_items)
-    gather = partial(contexts.last_n, 20)
-    yield _measure_calls("contexts", len(task.training.instances), "contexts", [gather], repeats, context_length=20)
+    instances, number = task.training.instances, scale.n_negatives
+    large = make_task(1_000, max(scale.catalogs), 20_000, 1).training
+    for matrix, users, setting in (
+        (task.training.matrix, rng.choice(instances.users, number // 4), {}),
+        (large.matrix, rng.integers(1_000, size=number // 4), {"items": large.n_items}),
+    ):
+        draw = partial(NegativeSampler(matrix).sample, users, 4, rng)
+        yield _measure_calls("negatives", number, "negatives", [draw], scale.repeats, **setting)
+    gather = partial(instances.contexts.last_n, 20)
+    yield _measure_calls("contexts", len(instances), "contexts", [gather], scale.repeats, context_length=20)
     scores = rng.random(task.test.candidates.shape, dtype=np.float32)
     count = partial(count_ranks, scores, task.test.target_columns)
-    yield _measure_calls("count ranks", scores.size, "scores", [count], repeats)
+    yield _measure_calls("count ranks", scores.size, "scores", [count], scale.repeats)
 
 
 def measure_items(scale: Scale) -> Iterator[Entry]:
@@ -142,15 +141,20 @@ def measure_items(scale: Scale) -> Iterator[Entry]:
         few, many = (draw_excerpt(training, steps * BATCH) for steps in (scale.few_steps, scale.many_steps))
         for name in ("mf-bpr", "sdm"):
             setting = {"count": BATCH, "of": "interactions", "model": name, "items": n_items}
-            rowwise, dense = (make_model(name, f"{OPTIMIZER}={optimizer}") for optimizer in ("rowwise", "dense"))
-            steps = time_training_step(rowwise, many), time_training_step(dense, few)
-            seconds = best_of(scale.repeats, *steps)
-            yield Entry("growth items", setting | {"optimizer": "rowwise", "oracle": "dense"}, *seconds)
-            yield Entry("growth items", setting | {"optimizer": "dense"}, seconds[1])
+            measures = [
+                partial(time_training_step, make_model(name, f"{timing.OPTIMIZER}={optimizer}"), data)
+                for optimizer, data in (("rowwise", many), ("dense", few))
+            ]
+            rowwise, dense = best_of(scale.repeats, *measures)
+            yield Entry("growth items", setting | {"optimizer": "rowwise", "oracle": "dense"}, rowwise, dense)
+            yield Entry("growth items", setting | {"optimizer": "dense"}, dense)
 
 
 def measure_sizes(scale: Scale) -> Iterator[Entry]:
-    """Measure a training step of SDM as d, s or the hops grow; the others stay at 64, 5 and 3."""
+    """Measure a training step of SDM as d, s or the hops grow.
+
+    The others stay at 64, 5 and 3.
+    """
     training = scale.make_training(scale.few_steps)
     axes = {"model.dim": scale.dims, "context_length": scale.lengths, "model.hops": scale.hops}
     for axis, values in axes.items():
@@ -164,23 +168,23 @@ def measure_memory(scale: Scale) -> Iterator[Entry]:
     """Measure training steps in a new process, and the largest resident size of that process."""
     for name, overrides in (("mf-bpr", ()), ("sdp", ()), ("sdm", ()), ("sdm", scale.large)):
         numbers = range(len(make_with_oracle(name)))
-        results = [run_in_subprocess(_train_for_memory, scale, name, overrides, number) for number in numbers]
+        results = [timing.run_in_subprocess(_train_for_memory, scale, name, overrides, number) for number in numbers]
         peaks = {key: round(peak) for key, (_, peak) in zip(("peak_mib", "oracle_peak_mib"), results, strict=False)}
         yield Entry("memory", {"model": name, **_shorten_keys(overrides), **peaks}, *(one[0] for one in results))
 
 
 def _train_for_memory(scale: Scale, name: str, overrides: Sequence[str], number: int) -> tuple[float, float]:
-    """Return the seconds of a step, and the peak memory, of a model (0) or its oracle (1)."""
+    """Return a step's seconds and the peak memory of model 0 or oracle 1."""
     model = make_with_oracle(name, *overrides)[number]
-    return time_training_step(model, scale.make_training(scale.few_steps))(), get_peak_memory()
+    return time_training_step(model, scale.make_training(scale.few_steps)), get_peak_memory()
 
 
 def measure_side_by_side(scale: Scale) -> Iterator[Entry]:
     """Measure runs at once, one on each thread, against one after another on all threads."""
     threads = torch.get_num_threads()
     for name in ("mf-bpr", "sdm"):
-        together = run_in_subprocess(_train_on_threads, scale, name, 1, copies=threads)
-        sequential = threads * run_in_subprocess(_train_on_threads, scale, name, threads)
+        together = timing.run_in_subprocess(_train_on_threads, scale, name, 1, copies=threads)
+        sequential = threads * timing.run_in_subprocess(_train_on_threads, scale, name, threads)
         setting = {"model": name, "runs": threads, "oracle": f"one after another, {threads} threads each"}
         yield Entry("side by side", setting, together, sequential)
 
@@ -205,8 +209,8 @@ GROUPS: dict[str, Callable[[Scale], Iterator[Entry]]] = {
 
 def measure_groups(scale: Scale, groups: Sequence[str]) -> list[Entry]:
     """Measure groups of cases, and print each measurement as it is made."""
-    if not load_oracles():
-        print(f"no ratios to the literal oracles: they are in a checkout's tests, and {ORACLES} does not exist")
+    if not timing.load_oracles():
+        print(f"no ratios to the literal oracles: they are in a checkout's tests, and {timing.ORACLES} does not exist")
     entries = []
     for name in groups:
         for entry in GROUPS[name](scale):

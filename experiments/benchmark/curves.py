@@ -1,15 +1,14 @@
 """Draw the growth curves of the speed benchmark: seconds of a training step over the catalog, d, s and the hops."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from sdmr.experiments.core.registry import MODELS
-from sdmr.experiments.figures.style import add_note, create_figure, get_line_style, save_figure
+from sdmr.experiments.figures.style import add_note, get_line_style, save_figure
 
 AXES = {"items": "items", "dim": "embedding size d", "context_length": "context items s", "hops": "hops"}
 
@@ -18,7 +17,7 @@ def draw_curves(entries: Sequence[Mapping[str, Any]], folder: Path, machine: str
     """Write bench.png, .pdf and .csv from the entries of bench.json."""
     growth = [entry for entry in entries if entry["name"].startswith("growth ")]
     points = pd.DataFrame([point for entry in growth for point in _list_points(entry)])
-    figure = create_figure(12.0, 3.2)
+    figure = Figure(figsize=(12.0, 3.2))
     for axes, (axis, label) in zip(figure.subplots(1, len(AXES)), AXES.items(), strict=True):
         panel = points[points["axis"] == axis]
         for number, (line, rows) in enumerate(panel.groupby("line", sort=False)):
@@ -36,7 +35,7 @@ def draw_curves(entries: Sequence[Mapping[str, Any]], folder: Path, machine: str
 
 
 def _list_points(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a point for the program, and one for its oracle if that is no line by itself."""
+    """Return a point for the program, and one for an oracle without its own line."""
     setting, axis = entry["setting"], entry["name"].removeprefix("growth ")
     line = " ".join([MODELS[setting["model"]].name, *([setting["optimizer"]] if "optimizer" in setting else [])])
     point = {"axis": axis, "line": line, "value": setting[axis], "seconds": entry["seconds"]}

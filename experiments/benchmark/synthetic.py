@@ -1,7 +1,5 @@
 """Make random data of a chosen shape, so that a benchmark needs no data set and times no download."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -1,25 +1,33 @@
-"""Time calls and training steps. What is compared takes turns, and the best of several rounds counts."""
+"""Time models and the literal oracles that they are compared with.
 
-from __future__ import annotations
+What is compared takes turns, and the best of several rounds counts.
+"""
 
-import time
+import math
+import runpy
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing import get_context
 from typing import Any
 
 import torch
+from hydra.utils import instantiate
 
 from sdmr.datasets.task import Training
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.registry import CHECKOUT
 from sdmr.harness.training.base import TorchRecommender
 
+ORACLES = CHECKOUT / "tests" / "oracles" / "batched.py"  # which a wheel does not have
+OPTIMIZER = "model.optimization.optimizer"
 Measure = Callable[[], float]  # does some work, and returns the seconds it took
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Hold one measurement: the seconds of the program, and those of what it is compared with, if anything."""
+    """A measurement: the seconds of the program and, if there is one, of its oracle."""
 
     name: str
     setting: dict[str, Any]
@@ -41,6 +49,28 @@ class Entry:
         return f"{ratio:>9}  {self.name:21} {self.seconds:9.4g} s  {oracle:>9}  {rate:>26}  {setting}"
 
 
+@cache
+def load_oracles() -> dict[str, type]:
+    """Return the literal oracles by model, which only a checkout has."""
+    if not ORACLES.is_file():
+        return {}
+    classes = runpy.run_path(str(ORACLES))
+    return {"sdp": classes["LiteralSDP"], "sdm": classes["LiteralSDM"]}
+
+
+def make_with_oracle(name: str, *overrides: str) -> list[Any]:
+    """Make a model of three epochs as `sdmr run` does, and its oracle, if any."""
+    config = compose_config([f"model={name}", "epochs=3", *overrides]).settings["model"]
+    constructor = instantiate(config | {"_partial_": True})
+    classes = (constructor.func, load_oracles().get(name))
+    return [cls(**constructor.keywords) for cls in classes if cls is not None]
+
+
+def make_model(name: str, *overrides: str) -> Any:
+    """Make a model alone."""
+    return make_with_oracle(name, *overrides)[0]
+
+
 def best_of(repeats: int, *measures: Measure) -> list[float]:
     """Return the least seconds of each measure.
 
@@ -50,30 +80,14 @@ def best_of(repeats: int, *measures: Measure) -> list[float]:
     return [min(column) for column in zip(*times, strict=True)]
 
 
-def time_call(work: Callable[[], object]) -> Measure:
-    """Return a measure of a call's seconds."""
+def time_training_step(model: TorchRecommender, training: Training) -> float:
+    """Return the seconds of a training step.
 
-    def measure() -> float:
-        start = time.perf_counter()
-        work()
-        return time.perf_counter() - start
-
-    return measure
-
-
-def time_training_step(model: TorchRecommender, training: Training) -> Measure:
-    """Return a measure of a training step's seconds.
-
-    A step is one of the training loop that every model is run by. The first epoch, in which memory is first touched,
-    does not count.
+    It runs in the training loop of every model. The first epoch, in which memory is first touched, does not count.
     """
-
-    def measure() -> float:
-        model.fit(training)
-        steps = -(-len(training.instances) // model.optimization.batch_size)
-        return min(entry["fit_seconds"] for entry in model.history[2:]) / steps
-
-    return measure
+    model.fit(training)
+    steps = math.ceil(len(training.instances) / model.optimization.batch_size)
+    return min(entry["fit_seconds"] for entry in model.history[2:]) / steps
 
 
 def run_in_subprocess(work: Callable[..., Any], *arguments: Any, copies: int = 1) -> Any:

@@ -52,7 +52,11 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
         if any(argument in ("--help", "-h") for argument in arguments):
             print(describe_options(name, module, arguments))
             return 0
-        return int(module.main(parse_options(module.Options, arguments)))
+        options = parse_options(module.Options, arguments)
+        # Where runs in other processes look for tuned settings, if the suite is installed without its checkout.
+        if results := getattr(options, "results", ""):
+            os.environ["SDMR_RESULTS"] = results
+        return int(module.main(options))
     except UsageError as error:
         message = explain_old_word(arguments, str(error)) or str(error)
         hint = "" if "--help" in message else f" (`sdmr {name} --help` lists the options)"

@@ -5,6 +5,7 @@ A model is chosen by its name (`model=sdm`) or, if it is a user's own, by its cl
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,6 +31,7 @@ from sdmr.harness.protocol import Protocol
 
 UNSET = "none"  # the choice of a model, until one is made
 CONF = Path(__file__).parents[1] / "conf"
+IS_CHECKOUT = (CONF.parents[1] / "setup.cfg").is_file()
 
 
 class RunSettings(BaseModel):
@@ -53,6 +58,22 @@ class RunConfig(NamedTuple):
 
     settings: dict[str, Any]
     dataset: str
+
+
+def list_user_folders() -> list[Path]:
+    """Return the folder of a user's own configuration: the results; none in the checkout, which holds it itself."""
+    return [] if IS_CHECKOUT else [Path(os.environ.get("SDMR_RESULTS", "results")).resolve()]
+
+
+class UserConfiguration(SearchPathPlugin):
+    """Hydra's search path with a user's own configuration first, such as `settings/tuned/DATASET/MODEL.yaml`."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder in list_user_folders():
+            search_path.prepend("results", f"file://{folder}")
+
+
+Plugins.instance().register(UserConfiguration)
 
 
 def compose_config(overrides: Sequence[str]) -> RunConfig:

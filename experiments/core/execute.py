@@ -16,7 +16,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from scipy.sparse import csr_matrix
 
-from sdmr.datasets.split import build_seen_matrix
+from sdmr.datasets.sampling import build_seen_matrix
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.deviations import list_deviations
 from sdmr.experiments.core.options import ConfigError

@@ -16,6 +16,7 @@ OLD_WORDS = {
     "settings=chosen": "settings=tuned",
     "settings=plain": "settings=default",
     "search=carried": "search=transferred",
+    "factors=honest": "factors=default",
     "config": "settings",
     "jobs": "workers",
     "from": "source",
@@ -33,7 +34,7 @@ def explain_old_word(arguments: Sequence[str], message: str) -> str:
         parts = key.split(".")
         for old, new in OLD_WORDS.items():
             word, has_value, old_value = old.partition("=")
-            is_used = word == parts[-1] and value == old_value if has_value else word in parts
+            is_used = word == parts[-1] and old_value in value.strip("[]").split(",") if has_value else word in parts
             if is_used and re.search(rf"\b{old_value or word}\b", message):
                 return f"{old} is now {new}" if has_value else f"{argument}: {old} is now {new}"
     return ""

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, TypeVar, get_args
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from joblib import cpu_count
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 CORES = cpu_count()  # that this process may use; a scheduler or a container may leave it fewer than there are
 
 # A list on the command line: `models=[sdp,sdm]`, or `models=sdm` for one.
-Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
-Numbers = Annotated[list[int], BeforeValidator(lambda value: [value] if isinstance(value, int) else value)]
+NotEmpty = Field(min_length=1)
+Names = Annotated[list[str], NotEmpty, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+Numbers = Annotated[
+    list[PositiveInt], NotEmpty, BeforeValidator(lambda value: [value] if isinstance(value, int) else value)
+]
+
+
+def _check_name(name: str) -> str:
+    if name in ("", "..") or Path(name).name != name or "\\" in name:
+        raise PydanticCustomError("name", "expected a name, not a path")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_check_name)]  # of files in the folder of a command, which it cannot leave
 
 
 class UsageError(ValueError):
@@ -74,7 +88,7 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
             keys.add(key)
             values.setdefault("overrides", []).append(argument)
         else:
-            raise UsageError(f"{argument}: there is no option {key!r}; there are {', '.join(_list_names(cls))}")
+            raise UsageError(f"{argument}: there is no option {key!r}; there are {', '.join(list_names(cls))}")
     try:
         return cls.model_validate_json(json.dumps(values))
     except ValidationError as error:
@@ -93,6 +107,20 @@ def parse_value(argument: str) -> Any:
         raise UsageError(f"{argument}: {' '.join(str(error).split())}") from error
 
 
+def check_used(options: CommandOptions, names: Sequence[str], subject: str) -> None:
+    """Raise UsageError for an option that was typed and is none of these names: the subject has no use for it."""
+    for key in sorted(options.model_fields_set.difference(names)):
+        typed = options.model_dump()["overrides"][0] if key == "overrides" else f"{key}=..."
+        allowed = ", ".join(name for name in names if name != "overrides")
+        raise UsageError(f"{typed}: {subject} has no such option; it has {allowed}")
+
+
+def check_choices(key: str, values: Iterable[str], allowed: Collection[str]) -> None:
+    """Raise UsageError for a value that is none of those allowed."""
+    if unknown := [value for value in values if value not in allowed]:
+        raise UsageError(f"{key}={unknown[0]}: there is none of this name; there are {', '.join(allowed)}")
+
+
 def explain_validation_error(error: ValidationError, key: str = "") -> str:
     """Return pydantic's first fault in one line: the setting, its value, and what is allowed."""
     fault = error.errors()[0]
@@ -100,6 +128,8 @@ def explain_validation_error(error: ValidationError, key: str = "") -> str:
     expected = fault["msg"][0].lower() + fault["msg"][1:]
     if fault["type"] == "missing":
         return f"{name}=... is missing"
+    if fault["type"] == "too_short":
+        return f"{name}=[]: expected at least one value"
     return f"{name}={fault['input']}: {expected.replace('input should be', 'must be')}"
 
 
@@ -136,5 +166,6 @@ def format_value(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _list_names(cls: type[CommandOptions]) -> list[str]:
+def list_names(cls: type[CommandOptions]) -> list[str]:
+    """Return the names of a command's options."""
     return [name for name in cls.model_fields if name not in ("overrides", "flags")]

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from hydra.utils import get_method
 
 from sdmr.datasets.errors import DataError
-from sdmr.datasets.prepare import fingerprint, prepare
+from sdmr.datasets.prepare import compute_fingerprint, prepare
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.config import check_config, compose_config
 from sdmr.experiments.core.options import ConfigError
@@ -137,7 +137,7 @@ def _load_task(dataset: str, split_seed: int, split_options: str) -> tuple[Task,
         raise
     except ValueError as error:  # a setting that the data set or the split does not allow
         raise ConfigError(str(error)) from error
-    return task, fingerprint(task), time.perf_counter() - start
+    return task, compute_fingerprint(task), time.perf_counter() - start
 
 
 def longest_context(task: Task) -> int:

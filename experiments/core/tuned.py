@@ -9,16 +9,26 @@ from typing import Any
 import yaml
 
 from sdmr.datasets.files import write_atomic
-from sdmr.experiments.core.config import CONF
+from sdmr.experiments.core.config import CONF, list_user_folders
 from sdmr.experiments.core.options import NotTunedError
 
 FOLDER = CONF / "settings" / "tuned"
 USER_DATASETS = ("csv", "inter", "ncf", "netflix")  # a name alone does not say which data these are
 
 
+def list_tuned_paths(dataset: str, model: str) -> list[Path]:
+    """Return where a model's tuned settings may be: they are written to the first, and read from the first there is.
+
+    That is beside the results (`results/settings/tuned/`), or in the checkout, if the suite is one.
+    """
+    folders = [*(folder / "settings" / "tuned" for folder in list_user_folders()), FOLDER]
+    return [folder / dataset / f"{model}.yaml" for folder in folders]
+
+
 def tuned_path(dataset: str, model: str) -> Path:
     """Return the file of a model's tuned settings, whether it exists or not."""
-    return FOLDER / dataset / f"{model}.yaml"
+    paths = list_tuned_paths(dataset, model)
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 def read_tuned(dataset: str, model: str) -> dict[str, Any]:
@@ -35,7 +45,7 @@ def read_tuned(dataset: str, model: str) -> dict[str, Any]:
 
 def write_tuned(dataset: str, model: str, settings: Mapping[str, Any], tuning: Mapping[str, Any]) -> Path:
     """Write a model's tuned settings, nested as in a run's configuration, and their origin."""
-    path = tuned_path(dataset, model)
+    path = list_tuned_paths(dataset, model)[0]
     text = yaml.safe_dump({**settings, "tuning": dict(tuning)}, sort_keys=False, allow_unicode=True, width=120)
     write_atomic(path, f"# @package _global_\n{text}".encode())
     return path

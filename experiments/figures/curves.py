@@ -1,10 +1,8 @@
 """Learning curves of every trained model: validation NDCG@10 and training loss by epoch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.figures.options import FigureOptions
-from sdmr.experiments.figures.runs import find_runs, missing_note, plan_table_runs
-from sdmr.experiments.figures.style import add_note, create_figure, get_line_style, save_figure
+from sdmr.experiments.figures.runs import find_table_runs
+from sdmr.experiments.figures.style import add_note, get_line_style, save_figure
 
 OPTIONS = ("dataset", "models", "seeds", "settings")
 COLUMNS = 4
@@ -23,20 +21,19 @@ COLUMNS = 4
 
 def main(options: FigureOptions) -> int:
     """Draw the figure. Returns the exit status."""
-    planned = plan_table_runs(options)
-    runs = find_runs(options, planned, train=False)
+    runs, missing = find_table_runs(options)
     frame = build_frame(runs)
     if not frame.empty:
         figure = draw(frame)
         text = f"{options.dataset}; mark: the epoch that is kept, the best by validation NDCG@10"
-        add_note(figure, text + missing_note(planned, runs) + options.settings_note)
-        save_figure(figure, options.plot_folder, options.file_name, frame)
+        add_note(figure, text + missing + options.settings_note)
+        save_figure(figure, Path(options.plots), options.file_name, frame)
     return 0
 
 
 def build_frame(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
     """Return a row for every epoch of every model that was trained by epochs."""
-    rows: list[dict[str, Any]] = []
+    rows = []
     for planned, run in runs.items():
         record = run.record
         for entry in (record.history or [])[1:]:
@@ -47,11 +44,14 @@ def build_frame(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Draw two panels a model, one above the other; a line a seed, with a mark at the epoch that is kept."""
+    """Draw two panels a model, one above the other.
+
+    A line is a seed. Its mark is the epoch that is kept.
+    """
     models = frame["model"].unique()
     columns = min(COLUMNS, len(models))
     lines = math.ceil(len(models) / columns)
-    figure = create_figure(1.0 + 2.4 * columns, 0.6 + 2.8 * lines)
+    figure = Figure(figsize=(1.0 + 2.4 * columns, 0.6 + 2.8 * lines))
     grid = figure.add_gridspec(2 * lines, columns)
     above: Axes | None = None
     for number, model in enumerate(models):
@@ -60,11 +60,10 @@ def draw(frame: pd.DataFrame) -> Figure:
         below = figure.add_subplot(grid[2 * line + 1, column], sharex=above)
         for seed, curve in frame[frame["model"] == model].groupby("seed", sort=False):
             look = {"markevery": curve["is_best"].tolist(), "label": f"seed {seed}", **get_line_style(int(seed))}
-            above.plot(curve["epoch"], curve["validation"], **look)
-            below.plot(curve["epoch"], curve["loss"], **look)
+            for axes, value in ((above, "validation"), (below, "loss")):
+                axes.plot(curve["epoch"], curve[value], **look)
+                axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         below.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
-        for axes in (above, below):
-            axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         above.set_title(get_model(model).name)
         above.tick_params(labelbottom=False)
         if column == 0:
@@ -72,6 +71,6 @@ def draw(frame: pd.DataFrame) -> Figure:
             below.set_ylabel("loss per\npositive")
         if number + columns >= len(models):
             below.set_xlabel("epoch")
-    if above is not None:
-        figure.legend(*above.get_legend_handles_labels(), loc="outside upper center", ncols=8)
+    assert above is not None
+    figure.legend(*above.get_legend_handles_labels(), loc="outside upper center", ncols=8)
     return figure

@@ -2,13 +2,11 @@
 
 A pair is a test target j and one of its context items k. Its weight is that of the last hop of SDM-h, which is what the
 model's output reads (the paper: the scores that SDM-h assigns); the correlations of the hops before it stand in
-OUTPUT-correlations.csv. PMI (Eq. 22) is taken from the training matrix: see `Cooccurrence`.
+OUTPUT-correlations.csv. PMI (Eq. 22) is taken from the training matrix: see `compute_pmi`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,68 +21,17 @@ from scipy.sparse import csr_matrix
 
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Instances
-from sdmr.experiments.figures.attention import compute_attention, load_ids, load_model, plan_sdm_runs
 from sdmr.experiments.figures.options import FigureOptions
-from sdmr.experiments.figures.runs import find_runs
-from sdmr.experiments.figures.style import add_note, create_figure, mark_missing, save_figure
+from sdmr.experiments.figures.runs import compute_attention, find_runs, load_ids, load_model, plan_sdm_runs
+from sdmr.experiments.figures.style import add_note, mark_missing, save_figure
 from sdmr.experiments.report.frames import PAPER
-from sdmr.experiments.report.stats import correlation, correlation_interval
+from sdmr.experiments.report.uncertainty import bootstrap_correlation, compute_correlation
 from sdmr.experiments.report.writers import write_csv
 
 OPTIONS = ("dataset", "dim", "hops", "seeds", "train", "workers")
 MAX_POINTS = 1000  # more are shown by their density
 GRAYS = ListedColormap(colormaps["Greys"](np.linspace(0.2, 1, 256)))  # of which the lightest is not yet white
-
-
-class Cooccurrence:
-    """How often two items were taken by the same user, in a binary matrix [n_users, n_items].
-
-    D of Eq. 22 holds an ordered pair (j, k), j ≠ k, for every user who took both. #(j, k) is the number of times that
-    the pair is in D, #(j) that of the pairs whose first item is j, so that P(j, k) and P(j) each sum to one.
-    """
-
-    def __init__(self, matrix: csr_matrix) -> None:
-        together = (matrix.T @ matrix).tocsr()
-        together.setdiag(0)
-        together.eliminate_zeros()
-        self.pair_counts = together
-        self.item_counts = np.asarray(together.sum(axis=1)).ravel().astype(np.float64)
-        self.total = float(self.item_counts.sum())
-
-    def compute_pmi(self, j: IntArray, k: IntArray) -> NDArray[np.float64]:
-        """Return [n] log (P(j, k) / (P(j) P(k))), natural; −∞ for items that nobody took together."""
-        count = np.asarray(self.pair_counts[j, k], dtype=np.float64).ravel()
-        expected = self.item_counts[j] * self.item_counts[k] / self.total
-        pmi = np.full(len(count), -np.inf)
-        np.log(count, out=pmi, where=count > 0)
-        np.subtract(pmi, np.log(expected, where=count > 0, out=np.zeros_like(pmi)), out=pmi)
-        return pmi
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Every context item of every instance, with the instance's target."""
-
-    row: IntArray  # [n] the instance
-    column: IntArray  # [n] the item's position in the context
-    user: IntArray  # [n]
-    target: IntArray  # [n]
-    item: IntArray  # [n]
-    pmi: NDArray[np.float64]  # [n] finite
-    dropped: int  # pairs that nobody took together, which have no PMI and are left out
-
-    @property
-    def dropped_share(self) -> float:
-        return self.dropped / (len(self.pmi) + self.dropped)
-
-
-@dataclass(frozen=True, eq=False)
-class Weights:
-    """The attention that a model gives to pairs."""
-
-    hops: int  # of the model
-    seed: int
-    attention: NDArray[np.float64]  # [hops, n]
+Weights = dict[tuple[int, int], NDArray[np.float64]]  # by hops and seed of a model: [hops, n] of n pairs
 
 
 def main(options: FigureOptions) -> int:
@@ -94,105 +41,129 @@ def main(options: FigureOptions) -> int:
     runs = find_runs(options, planned, options.train)
     if not runs:
         return int(options.train)
-    models = {one: load_model(run) for one, run in runs.items()}
-    model, task = next(iter(models.values()))
+    models = [(one.seed, *load_model(run)) for one, run in runs.items()]
+    _, model, task = models[0]
     pairs = list_pairs(task.test, model.context_length, task.training.matrix)
+    is_dropped = ~np.isfinite(pairs["pmi"])
+    pairs = pairs[~is_dropped]
     instances = (task.test.users, task.test.contexts.last_n(model.context_length), task.test.targets)
-    weights = [
-        Weights(model.hops, one.seed, compute_attention(model, *instances)[:, pairs.row, pairs.column])
-        for one, (model, _) in models.items()
-    ]
-    frame = correlate(pairs, weights, read_paper_values(options.dataset))
+    weights = {
+        (model.hops, seed): compute_attention(model, *instances)[:, pairs["row"], pairs["column"]]
+        for seed, model, _ in models
+    }
+    paper = read_paper_values(options.dataset)
+    correlations = correlate(pairs, weights, paper).assign(pairs=len(pairs), dropped_share=is_dropped.mean())
     text = (
-        f"{options.dataset}, d = {options.dim}: {len(pairs.pmi):,} pairs of a test target and a context item; "
-        f"{pairs.dropped:,} ({100 * pairs.dropped_share:.1f} %) that no user took together are left out"
+        f"{options.dataset}, d = {options.dim}: {len(pairs):,} pairs of a test target and a context item; "
+        f"{is_dropped.sum():,} ({100 * is_dropped.mean():.1f} %) that no user took together are left out"
     )
     print(text)
-    for row in _list_rows(frame):
-        paper = "" if pd.isna(row.paper) else f", paper {row.paper:.3f}"
-        print(f"SDM-{row.hops}, hop {row.hop}, seed {row.seed}: {_format_correlation(row)}{paper}")
-    write_csv(options.plot_folder / f"{options.file_name}-correlations.csv", frame)
-    figure = draw(hops, pairs, weights, frame)
+    for row in _list_rows(correlations):
+        note = "" if pd.isna(row.paper) else f", paper {row.paper:.3f}"
+        print(f"SDM-{row.hops}, hop {row.hop}, seed {row.seed}: {_format_correlation(row)}{note}")
+    write_csv(Path(options.plots) / f"{options.file_name}-correlations.csv", correlations)
+    figure = draw(hops, pairs, weights, correlations)
     add_note(figure, f"{text}. Intervals: 95 %, users resampled{options.settings_note}.")
-    points = build_frame(pairs, weights, *load_ids(next(iter(runs.values()))))
-    save_figure(figure, options.plot_folder, options.file_name, points)
+    user_ids, item_ids = load_ids(next(iter(runs.values())))
+    columns = {f"attention_hops{number}_seed{seed}": one[-1] for (number, seed), one in weights.items()}
+    ids = {"user": user_ids[pairs["user"]], "target": item_ids[pairs["target"]], "item": item_ids[pairs["item"]]}
+    save_figure(figure, Path(options.plots), options.file_name, pd.DataFrame({**ids, "pmi": pairs["pmi"], **columns}))
     return int(options.train and len(runs) < len(planned))
 
 
-def list_pairs(instances: Instances, length: int, matrix: csr_matrix) -> Pairs:
-    """Return the pairs of the instances and their `length` latest context items."""
+def list_pairs(instances: Instances, length: int, matrix: csr_matrix) -> pd.DataFrame:
+    """Return a row for each of the `length` latest context items of each instance.
+
+    Returns:
+        The instance (`row`), the position in its context (`column`), user, target, item, and their PMI.
+    """
     contexts = instances.contexts.last_n(length)
     row, column = np.nonzero(contexts != instances.contexts.padding)
-    pmi = Cooccurrence(matrix).compute_pmi(instances.targets[row], contexts[row, column])
-    kept = np.isfinite(pmi)
-    row, column = row[kept], column[kept]
-    ids = (instances.users[row], instances.targets[row], contexts[row, column])
-    return Pairs(row, column, *ids, pmi[kept], dropped=int((~kept).sum()))
+    target, item = instances.targets[row], contexts[row, column]
+    ids = {"row": row, "column": column, "user": instances.users[row], "target": target, "item": item}
+    return pd.DataFrame({**ids, "pmi": compute_pmi(matrix, target, item)})
+
+
+def compute_pmi(matrix: csr_matrix, j: IntArray, k: IntArray) -> NDArray[np.float64]:
+    """Return [n] ln (P(j, k) / (P(j) P(k))), −∞ where nobody took both.
+
+    D of Eq. 22 holds an ordered pair (j, k), j ≠ k, for every user who took both. #(j, k) counts the pair in D, #(j)
+    the pairs whose first item is j. So P(j, k) and P(j) each sum to one.
+
+    Args:
+        matrix: Binary [n_users, n_items]: who took what.
+        j: First items [n].
+        k: Second items [n].
+    """
+    pair_counts = (matrix.T @ matrix).tocsr()
+    pair_counts.setdiag(0)
+    item_counts = np.asarray(pair_counts.sum(axis=1)).ravel().astype(np.float64)
+    count = np.asarray(pair_counts[j, k], dtype=np.float64).ravel()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pmi = np.log(count) - np.log(item_counts[j] * item_counts[k] / item_counts.sum())
+    return np.where(count > 0, pmi, -np.inf)
 
 
 def read_paper_values(dataset: str) -> dict[int, float]:
     """Return the paper's correlation by number of hops, which it gives for ML-100k alone."""
     if dataset != "ml-100k":
         return {}
-    rows = _list_rows(pd.read_csv(PAPER / "figure5.csv", dtype=str))
-    return {int(row.hops): float(row.pearson_pmi_attention) for row in rows}
+    return dict(pd.read_csv(PAPER / "figure5.csv", index_col="hops")["pearson_pmi_attention"])
 
 
-def correlate(pairs: Pairs, weights: Sequence[Weights], paper: Mapping[int, float]) -> pd.DataFrame:
+def correlate(pairs: pd.DataFrame, weights: Weights, paper: Mapping[int, float]) -> pd.DataFrame:
     """Return a row for every hop of every model. The paper's value stands beside the last hop."""
-    rows: list[dict[str, Any]] = []
-    for one in weights:
-        for hop, attention in enumerate(one.attention, start=1):
-            low, high = correlation_interval(pairs.user, pairs.pmi, attention)
-            r = correlation(pairs.pmi, attention)
-            row = {"hops": one.hops, "hop": hop, "seed": one.seed, "r": r, "low": low, "high": high}
-            known = paper.get(one.hops) if hop == one.hops else None
-            rows.append({**row, "paper": known, "pairs": len(pairs.pmi), "dropped_share": pairs.dropped_share})
+    pmi, rows = pairs["pmi"].to_numpy(), []
+    for (hops, seed), attention in weights.items():
+        for hop, column in enumerate(attention, start=1):
+            low, high = bootstrap_correlation(pairs["user"].to_numpy(), pmi, column)
+            values = {"r": compute_correlation(pmi, column), "low": low, "high": high}
+            known = paper.get(hops) if hop == hops else None
+            rows.append({"hops": hops, "hop": hop, "seed": seed, **values, "paper": known})
     return pd.DataFrame(rows)
 
 
-def draw(hops: Sequence[int], pairs: Pairs, weights: Sequence[Weights], frame: pd.DataFrame) -> Figure:
-    """Draw a panel for each number of hops: the pairs of the first seed, their linear trend, and r of every seed."""
-    figure = create_figure(1.2 + 2.6 * len(hops), 3.4)
+def draw(hops: Sequence[int], pairs: pd.DataFrame, weights: Weights, correlations: pd.DataFrame) -> Figure:
+    """Draw a panel for each number of hops.
+
+    It shows the pairs of the first seed, their linear trend, and r of every seed.
+    """
+    figure = Figure(figsize=(1.2 + 2.6 * len(hops), 3.4))
     panels = figure.subplots(1, len(hops), squeeze=False, sharex=True, sharey=True)[0]
     density, shades = None, LogNorm(1, 2)
     for number, axes in zip(hops, panels, strict=True):
         axes.set_xlabel("PMI (nats)")
-        models = [one for one in weights if one.hops == number]
-        if not models:
+        rows = _list_rows(correlations.query("hops == hop == @number"))
+        if not rows:
             axes.set_title(f"SDM-{number}", fontsize=8)
-            mark_missing(axes, "not run")
+            mark_missing(axes)
             continue
-        density = _draw_pairs(axes, pairs, models[0].attention[-1], shades) or density
-        axes.set_title(_describe_panel(frame[(frame["hops"] == number) & (frame["hop"] == number)]), fontsize=8)
+        density = _draw_pairs(axes, pairs["pmi"].to_numpy(), weights[number, rows[0].seed][-1], shades) or density
+        lines = [f"SDM-{number}: {_format_correlation(rows[0])}"]
+        lines += [] if pd.isna(rows[0].paper) else [f"paper {rows[0].paper:.3f}"]
+        lines += ["further seeds " + ", ".join(f"{row.r:.3f}" for row in rows[1:])] * (len(rows) > 1)
+        axes.set_title("\n".join(lines), fontsize=8)
     panels[0].set_ylabel("attention weight, last hop")
     if density is not None:
         figure.colorbar(density, ax=panels, label="pairs", pad=0.01)
     return figure
 
 
-def _draw_pairs(axes: Axes, pairs: Pairs, attention: NDArray[np.float64], shades: LogNorm) -> PolyCollection | None:
+def _draw_pairs(
+    axes: Axes, pmi: NDArray[np.float64], attention: NDArray[np.float64], shades: LogNorm
+) -> PolyCollection | None:
     """Draw the pairs and their trend. Returns the shades of the pairs' density, if there are too many pairs."""
     density = None
-    if len(pairs.pmi) > MAX_POINTS:
+    if len(pmi) > MAX_POINTS:
         axes.grid(False)
-        density = axes.hexbin(pairs.pmi, attention, gridsize=(36, 18), mincnt=1, norm=shades, cmap=GRAYS)
+        density = axes.hexbin(pmi, attention, gridsize=(36, 18), mincnt=1, norm=shades, cmap=GRAYS)
         shades.vmax = max(shades.vmax or 2, float(np.asarray(density.get_array()).max()))
     else:
-        axes.scatter(pairs.pmi, attention, s=6, color="0.35", linewidths=0)
-    slope, intercept = np.polyfit(pairs.pmi, attention, 1)
-    ends = np.array([pairs.pmi.min(), pairs.pmi.max()])
+        axes.scatter(pmi, attention, s=6, color="0.35", linewidths=0)
+    slope, intercept = np.polyfit(pmi, attention, 1)
+    ends = np.array([pmi.min(), pmi.max()])
     axes.plot(ends, slope * ends + intercept, color="#D55E00", linewidth=2)
     return density
-
-
-def _describe_panel(rows: pd.DataFrame) -> str:
-    """Return the title of a panel: r of its seeds, and the paper's."""
-    first, *others = _list_rows(rows)
-    lines = [f"SDM-{first.hops}: {_format_correlation(first)}"]
-    lines += [] if pd.isna(first.paper) else [f"paper {first.paper:.3f}"]
-    lines += ["further seeds " + ", ".join(f"{row.r:.3f}" for row in others)] if others else []
-    return "\n".join(lines)
 
 
 def _list_rows(frame: pd.DataFrame) -> list[Any]:
@@ -201,12 +172,3 @@ def _list_rows(frame: pd.DataFrame) -> list[Any]:
 
 def _format_correlation(row: Any) -> str:
     return f"r = {row.r:.3f} ({row.low:.3f} … {row.high:.3f})"
-
-
-def build_frame(
-    pairs: Pairs, weights: Sequence[Weights], user_ids: NDArray[Any], item_ids: NDArray[Any]
-) -> pd.DataFrame:
-    """Return a row a pair, with raw ids and the weight that the last hop of each model gives it."""
-    ids = {"user": user_ids[pairs.user], "target": item_ids[pairs.target], "item": item_ids[pairs.item]}
-    columns = {f"attention_hops{one.hops}_seed{one.seed}": one.attention[-1] for one in weights}
-    return pd.DataFrame({**ids, "pmi": pairs.pmi, **columns})

@@ -4,11 +4,7 @@ Every value of an axis is shown, and nothing is chosen by these runs, so that th
 runs of the tables where the settings agree. The runs of a model are made seed by seed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,32 +19,18 @@ from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.core.store import publish_run, published_folder
 from sdmr.experiments.figures.options import FigureOptions
-from sdmr.experiments.figures.runs import find_runs, missing_note
-from sdmr.experiments.figures.style import add_note, create_figure, get_line_style, mark_missing, save_figure
+from sdmr.experiments.figures.runs import describe_missing, find_runs
+from sdmr.experiments.figures.style import add_note, get_line_style, mark_missing, save_figure
 from sdmr.experiments.report.frames import METRICS
 
 OPTIONS = ("datasets", "models", "seeds", "hops", "dims", "lengths", "train", "publish", "workers")
 DIM_SETTINGS = {"sdm": "model.dim", "cmn": "model.gmf.dim"}  # the setting that is d, of the models that have hops
-AXES = {"dim": "embedding size d", "hops": "hops h", "context_length": "context items s"}
+LABELS = {"dim": "embedding size d", "hops": "hops h", "context_length": "context items s"}  # of the axes
+LETTERS = {axis: label[-1] for axis, label in LABELS.items()}  # as in the paper
 MIN_RANGE = 0.06  # of a panel: about the 95 % interval of a mean over ML-100k's users
-
-
-@dataclass(frozen=True)
-class Point:
-    """The values on the axes of one run."""
-
-    dataset: str
-    model: str
-    hops: int
-    dim: int
-    context_length: int | None  # None for a model that reads no context
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """The name of the published record."""
-        context = "" if self.context_length is None else f"-s{self.context_length}"
-        return f"{self.model}-hops{self.hops}-d{self.dim}{context}-{self.seed}"
+Point = dict[
+    str, Any
+]  # data set, model, hops, dim, context_length (None for a model without context) and seed of a run
 
 
 def main(options: FigureOptions) -> int:
@@ -68,13 +50,13 @@ def main(options: FigureOptions) -> int:
     runs = find_runs(options, list(points), options.train)
     if runs:
         frame = build_frame(points, runs)
-        panels = list(product(datasets, models))
-        figure = draw(panels, axes, frame)
-        fixed = [f"{get_letter(axis)} = {values[0]}; " for axis, values in axes.items() if len(values) == 1]
+        figure = draw(list(product(datasets, models)), axes, frame)
+        fixed = [f"{LETTERS[axis]} = {values[0]}; " for axis, values in axes.items() if len(values) == 1]
         add_note(figure, "".join(fixed) + describe_runs(points, runs) + options.settings_note)
-        save_figure(figure, options.plot_folder, options.file_name, frame)
-    if options.publish:
-        publish_records(runs)
+        save_figure(figure, Path(options.plots), options.file_name, frame)
+    for planned, run in runs.items():
+        if options.publish and planned.published and not run.is_published:
+            publish_run(run, planned.published)
     return int(options.train and len(runs) < len(points))
 
 
@@ -83,47 +65,43 @@ def plan_points(
 ) -> dict[PlannedRun, Point]:
     """Plan the runs of the grid, seed by seed. Without context lengths, each data set has its own."""
     points = {}
-    for seed, dataset, model in product(range(options.seeds), datasets, models):
-        for context in [[f"context_length={s}"] for s in axes.get("context_length", [])] or [[]]:
-            more = (*context, *options.overrides)
-            length = _get_context_length((f"model={model}", f"dataset={dataset}", *more))
-            for hops, dim in product(axes["hops"], axes["dim"]):
-                point = Point(dataset, model, hops, dim, length, seed)
-                folder = published_folder(Path(options.results), "figure6", dataset, point.name)
-                settings = (f"model.hops={hops}", f"{DIM_SETTINGS[model]}={dim}", *more)
-                run = PlannedRun(model, dataset, seed, settings, None if options.overrides else folder)
-                points[run] = point
+    contexts = [[f"context_length={length}"] for length in axes.get("context_length", [])] or [[]]
+    for seed, dataset, model, context in product(range(options.seeds), datasets, models, contexts):
+        fixed = (*context, *options.overrides)
+        settings = compose_config([f"model={model}", f"dataset={dataset}", *fixed]).settings
+        length = settings["model"].get("context_length")  # how many context items the model reads
+        for hops, dim in product(axes["hops"], axes["dim"]):
+            part = "" if length is None else f"-s{length}"
+            name = f"{model}-hops{hops}-d{dim}{part}-{seed}"
+            folder = None if options.overrides else published_folder(Path(options.results), "figure6", dataset, name)
+            overrides = (f"model.hops={hops}", f"{DIM_SETTINGS[model]}={dim}", *fixed)
+            point = {"dataset": dataset, "model": model, "hops": hops, "dim": dim, "context_length": length}
+            points[PlannedRun(model, dataset, seed, overrides, folder)] = point | {"seed": seed}
     return points
-
-
-@cache
-def _get_context_length(overrides: tuple[str, ...]) -> int | None:
-    """Return how many context items a model with these settings reads."""
-    length: int | None = compose_config(overrides).settings["model"].get("context_length")
-    return length
 
 
 def build_frame(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
     """Return the numbers behind the figure, one row a record."""
-    rows: list[dict[str, Any]] = []
+    rows = []
     for planned, run in runs.items():
         record = run.record
-        metrics = record.metrics()
-        values = {metric: metrics[metric]["expected"] for metric in METRICS}
+        values = {metric: record.metrics()[metric]["expected"] for metric in METRICS}
         origin = {"best_epoch": record.best_epoch, "commit": record.environment.commit}
-        rows.append({**asdict(points[planned]), **values, **origin})
+        rows.append(points[planned] | values | origin)
     return pd.DataFrame(rows).astype({"context_length": "Int64"})
 
 
 def describe_runs(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, FoundRun]) -> str:
-    """Return in words which seeds the figure shows, and how many of their runs are missing."""
-    seeds = sorted({points[planned].seed for planned in runs})
+    """Describe which seeds the figure shows, and how many of their runs are missing."""
+    seeds = sorted({planned.seed for planned in runs})
     spread = "mean over seeds, bars: their standard deviation" if len(seeds) > 1 else f"seed {seeds[0]} alone"
-    return spread + missing_note([planned for planned, point in points.items() if point.seed in seeds], runs)
+    return spread + describe_missing([planned for planned in points if planned.seed in seeds], runs)
 
 
 def draw(panels: Sequence[tuple[str, str]], axes: Mapping[str, Sequence[int]], frame: pd.DataFrame) -> Figure:
-    """Draw a column a data set and model, a row a metric: mean over seeds, bars their sample standard deviation.
+    """Draw a column of panels a data set and model, a row a metric.
+
+    Points are means over seeds, bars their sample standard deviation.
 
     Args:
         panels: data set and model of each column.
@@ -131,64 +109,45 @@ def draw(panels: Sequence[tuple[str, str]], axes: Mapping[str, Sequence[int]], f
         frame: the numbers, a row a run.
     """
     x = max(axes, key=lambda axis: len(axes[axis]))
-    figure = create_figure(1.2 + 3.4 * len(panels), 5.6)
+    figure = Figure(figsize=(1.2 + 3.4 * len(panels), 5.6))
     grid = figure.subplots(len(METRICS), len(panels), squeeze=False, sharex="col")
     for (dataset, model), column in zip(panels, grid.T, strict=True):
         rows = frame[(frame["dataset"] == dataset) & (frame["model"] == model)]
         for metric, panel in zip(METRICS, column, strict=True):
             _draw_panel(panel, rows, metric, axes, x)
         column[0].set_title(f"{get_model(model).name} on {dataset}")
-        column[-1].set_xlabel(AXES[x])
-    for metric, panel in zip(METRICS, grid[:, 0], strict=True):
-        panel.set_ylabel(f"test {metric}")
+        column[-1].set_xlabel(LABELS[x])
     handles: dict[str, Any] = {}  # each label once
-    for panel in grid.flat:
-        _widen(panel)
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
+    for metric, row in zip(METRICS, grid, strict=True):
+        row[0].set_ylabel(f"test {metric}")
+        for panel in row:
+            for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+                handles.setdefault(label, handle)
     if handles:
         figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(len(handles), 5))
     return figure
 
 
 def _draw_panel(panel: Axes, rows: pd.DataFrame, metric: str, axes: Mapping[str, Sequence[int]], x: str) -> None:
-    """Draw the lines of a panel, a little apart so that bars do not cover each other."""
+    """Draw the lines of a panel, a little apart so that bars stay visible."""
     if rows.empty:
-        mark_missing(panel, "not run")
+        mark_missing(panel)
     ticks = list(dict.fromkeys(axes[x]))
-    others = {axis: values for axis, values in axes.items() if axis != x}
-    lines = list(product(*others.values()))
+    others = [axis for axis in axes if axis != x]
+    lines = list(product(*(axes[axis] for axis in others)))
     for number, line in enumerate(lines):
-        setting = dict(zip(others, line, strict=True))
-        is_line = (rows[list(setting)] == pd.Series(setting)).all(axis=1)
-        groups = rows[is_line].groupby(x)[metric].agg(["mean", "std"])
-        groups = groups.reindex([tick for tick in ticks if tick in groups.index])
+        is_line = (rows[others] == list(line)).all(axis=1)
+        groups = rows[is_line].groupby(x)[metric].agg(["mean", "std"]).reindex(ticks).dropna(subset="mean")
         if groups.empty:
             continue
         shift = 0.08 * (number - (len(lines) - 1) / 2)
         bars = groups["std"].fillna(0)
-        names = [f"{get_letter(axis)} = {value}" for axis, value in setting.items() if len(axes[axis]) > 1]
+        names = [f"{LETTERS[axis]} = {n}" for axis, n in zip(others, line, strict=True) if len(axes[axis]) > 1]
         look = {"capsize": 2, "label": ", ".join(names), **get_line_style(number)}
         positions = [ticks.index(tick) + shift for tick in groups.index]
         panel.errorbar(positions, groups["mean"], yerr=bars if bars.any() else None, **look)
     panel.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
     panel.set_xlim(-0.5, len(ticks) - 0.5)
-
-
-def _widen(panel: Axes) -> None:
-    """Widen the range of y, so that noise over users does not fill a panel."""
     low, high = panel.get_ylim()
-    half = max(high - low, MIN_RANGE) / 2
+    half = max(high - low, MIN_RANGE) / 2  # so that noise over users does not fill the panel
     panel.set_ylim((low + high) / 2 - half, (low + high) / 2 + half)
-
-
-def get_letter(axis: str) -> str:
-    """Return the letter of an axis in the paper."""
-    return AXES[axis].split()[-1]
-
-
-def publish_records(runs: Mapping[PlannedRun, FoundRun]) -> None:
-    """Copy this machine's records to the published ones."""
-    for planned, run in runs.items():
-        if planned.published is not None and not run.is_published:
-            publish_run(run, planned.published)

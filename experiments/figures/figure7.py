@@ -1,11 +1,14 @@
 """Figure 7: the attention of each hop of SDM over the context of one user and target.
 
-Users are named by raw id, items by raw id or title. By default it is the paper's case, a user who saw Money Talks
-(1997) and the target Fire Down Below (1997), or what comes nearest to it in the split.
+Users are named by raw id, items by raw id or title. By default it is the paper's case, or the nearest in the
+split: a user who saw Money Talks (1997), and the target Fire Down Below (1997).
 """
 
-from __future__ import annotations
-
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +16,28 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.movielens import Movie, load_ml_1m_movies, load_ml_100k_movies
+from sdmr.datasets.task import Task
 from sdmr.experiments.core.options import UsageError
-from sdmr.experiments.figures.attention import compute_attention, load_model, plan_sdm_runs
-from sdmr.experiments.figures.cases import Case, Names, choose_case, load_names
 from sdmr.experiments.figures.options import FigureOptions
-from sdmr.experiments.figures.runs import find_runs
-from sdmr.experiments.figures.style import add_note, create_figure, save_figure
+from sdmr.experiments.figures.runs import compute_attention, find_runs, load_ids, load_model, plan_sdm_runs
+from sdmr.experiments.figures.style import add_note, save_figure
 
 OPTIONS = ("dataset", "dim", "hops", "seed", "user", "target", "train", "workers")
+MOVIES: dict[str, Callable[[], dict[int, Movie]]] = {"ml-100k": load_ml_100k_movies, "ml-1m": load_ml_1m_movies}
+PAPER_TARGET, PAPER_SEEN = "Fire Down Below (1997)", "Money Talks (1997)"
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A user, a target and the user's context, as numbers of the task."""
+
+    user: int
+    target: int
+    context: IntArray  # [s]
+    origin: str  # what it is in the split, such as "a test instance"
 
 
 def main(options: FigureOptions) -> int:
@@ -33,38 +50,121 @@ def main(options: FigureOptions) -> int:
         return int(options.train)
     run = next(iter(runs.values()))
     model, task = load_model(run)
-    names = load_names(run)
-    case, origin = choose_case(task, model.context_length, names, options.user, options.target)
+    user_ids, item_ids = load_ids(run)
+    items = name_items(item_ids, load_movies(options.dataset))
+    case, origin = choose_case(task, model.context_length, user_ids, items, options.user, options.target)
     print(origin)
     weights = compute_attention(model, np.array([case.user]), case.context[None], np.array([case.target]))[:, 0]
-    frame = build_frame(case, weights, names, task.training.n_items)
-    figure = draw(frame, f"user {names.users[case.user]}, target {names.get_label(case.target)}")
-    model_text = f"SDM, {hops[0]} hops, d = {options.dim}, {options.dataset}"
-    add_note(figure, f"{model_text}: {origin}{options.settings_note}")
-    save_figure(figure, options.plot_folder, options.file_name, frame)
+    frame = build_frame(case, weights, user_ids, items)
+    figure = draw(frame)
+    text = f"SDM, {hops[0]} hops, d = {options.dim}, {options.dataset}: {origin}{options.settings_note}"
+    add_note(figure, text)
+    save_figure(figure, Path(options.plots), options.file_name, frame)
     return 0
 
 
-def build_frame(case: Case, weights: NDArray[np.floating], names: Names, padding: int) -> pd.DataFrame:
+def load_movies(dataset: str) -> dict[int, Movie]:
+    """Return the movies of a data set by raw id, if they can be read."""
+    try:
+        return MOVIES[dataset]() if dataset in MOVIES else {}
+    except DataError as error:
+        print(f"items are named by their ids: {error}", file=sys.stderr)
+        return {}
+
+
+def name_items(item_ids: NDArray[Any], movies: Mapping[int, Movie]) -> pd.DataFrame:
+    """Return raw id, title and label of each item.
+
+    Only a movie has a title. Its label holds title and genres; other labels are raw ids.
+    """
+    ids = item_ids.tolist()
+    titles = [movies[raw].title if raw in movies else None for raw in ids]
+    return pd.DataFrame({"id": item_ids, "title": titles, "label": [str(movies.get(raw, raw)) for raw in ids]})
+
+
+def find_items(items: pd.DataFrame, text: str) -> list[int]:
+    """Return the numbers of the items of a raw id or a title.
+
+    Two items may share a title. Raises UsageError if there is none.
+    """
+    matches = np.flatnonzero((items["id"].astype(str) == text) | (items["title"] == text)).tolist()
+    if not matches:
+        near = get_close_matches(text, items["title"].dropna(), n=3)
+        hint = f"titles like it: {', '.join(near)}" if near else "items are named by raw id or title"
+        raise UsageError(f"there is no item {text!r}; {hint}")
+    return matches
+
+
+def choose_case(
+    task: Task, length: int, user_ids: NDArray[Any], items: pd.DataFrame, user: str | None, target: str | None
+) -> tuple[Case, str]:
+    """Return the case to show, and in words where it comes from. Raises UsageError if nothing fits."""
+    users = np.flatnonzero(user_ids.astype(str) == user).tolist()
+    if user is not None and not users:
+        raise UsageError(f"user={user}: there is no such user; users are named by raw id")
+    is_paper = user is None and target is None and items["title"].notna().any()
+    title = PAPER_TARGET if is_paper else target
+    targets = [] if title is None else find_items(items, title)
+    seen = find_items(items, PAPER_SEEN) if is_paper else []
+    case = next(list_cases(task, length, users, targets, seen), None)
+    if case is None:
+        raise UsageError(f"user={user} target={target}: no instance of this split has them")
+    origin = f"{case.origin} of user {user_ids[case.user]}"
+    if not is_paper:
+        return case, origin
+    has_seen = bool(np.isin(case.context, seen).any())
+    if has_seen and case.origin == "a test instance":
+        return case, f"the paper's case: {origin}"
+    lack = "" if has_seen else f", without {PAPER_SEEN} among the {length} latest items"
+    return case, f"the paper's case is no test instance of this split; the nearest is {origin}{lack}"
+
+
+def list_cases(task: Task, length: int, users: list[int], targets: list[int], seen: list[int]) -> Iterator[Case]:
+    """Yield the instances that fit, the best fit first.
+
+    Held-out instances come before those of training. An empty list allows any user or target. With `seen`, instances
+    with one of these items in the context come first.
+    """
+    sides = {"test": task.test, "validation": task.training.validation, "training": task.training.instances}
+    for required in [seen, []] if seen else [[]]:
+        for side, instances in sides.items():
+            is_fit = np.isin(instances.users, users) | (not users)
+            rows = np.flatnonzero(is_fit & (np.isin(instances.targets, targets) | (not targets)))
+            contexts = instances.contexts.last_n(length, rows)
+            has_context = (contexts != instances.contexts.padding).any(axis=1)
+            if required:
+                has_context &= np.isin(contexts, required).any(axis=1)
+            for row, context in zip(rows[has_context], contexts[has_context], strict=True):
+                yield Case(int(instances.users[row]), int(instances.targets[row]), context, f"a {side} instance")
+    rows = np.flatnonzero(np.isin(task.test.users, users))[:1]
+    for context in task.test.contexts.last_n(length, rows):
+        for target in targets:
+            yield Case(users[0], target, context, "a test context, with another target,")
+
+
+def build_frame(case: Case, weights: NDArray[np.float64], user_ids: NDArray[Any], items: pd.DataFrame) -> pd.DataFrame:
     """Return a row for every hop and context item, the latest last. `weights` [hops, s] are those of the context."""
-    ids = {"user": names.users[case.user], "target": names.items[case.target]}
-    rows: list[dict[str, Any]] = []
-    for hop, row in enumerate(weights, start=1):
-        for position, (item, weight) in enumerate(zip(case.context.tolist(), row.tolist(), strict=True)):
-            if item == padding:
-                continue
-            values = {"hop": hop, "latest": len(case.context) - position, "item": names.items[item]}
-            labels = {"label": names.get_label(item), "label_of_target": names.get_label(case.target)}
-            rows.append({**ids, **values, "attention": weight, **labels})
-    return pd.DataFrame(rows)
+    hop, position = np.nonzero(np.broadcast_to(case.context < len(items), weights.shape))  # without padding
+    target, shown = items.iloc[case.target], items.iloc[case.context[position]].reset_index(drop=True)
+    columns = {
+        "user": user_ids[case.user],
+        "target": target["id"],
+        "hop": hop + 1,
+        "latest": len(case.context) - position,
+        "item": shown["id"],
+        "attention": weights[hop, position],
+        "label": shown["label"],
+        "label_of_target": target["label"],
+    }
+    return pd.DataFrame(columns)
 
 
-def draw(frame: pd.DataFrame, title: str) -> Figure:
-    """Draw a grid of weights, hops from left to right, context items from the earliest to the latest."""
+def draw(frame: pd.DataFrame) -> Figure:
+    """Draw a grid of weights: a column a hop, a row a context item."""
     hops = frame["hop"].max()
     labels = frame["label"][frame["hop"] == 1].tolist()
     weights = frame["attention"].to_numpy().reshape(hops, len(labels)).T  # [items, hops]
-    figure = create_figure(5.0 + 0.7 * hops, 1.6 + 0.3 * len(labels))
+    figure = Figure(figsize=(5.0 + 0.7 * hops, 1.6 + 0.3 * len(labels)))
     axes = figure.subplots()
     shades = axes.imshow(weights, cmap="Greys", vmin=0, vmax=max(1e-9, weights.max()), aspect="auto")
     for (row, column), weight in np.ndenumerate(weights):
@@ -75,6 +175,6 @@ def draw(frame: pd.DataFrame, title: str) -> Figure:
     axes.set_xlabel("hop")
     axes.set_ylabel("context, the latest last")
     axes.grid(False)
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle("user {user}, target {label_of_target}".format(**frame.iloc[0]), fontsize=9)
     figure.colorbar(shades, ax=axes, label="attention weight")
     return figure

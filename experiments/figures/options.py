@@ -1,26 +1,23 @@
 """The options of `sdmr figure`: those that all figures share, and which figure has which of the others."""
 
-from __future__ import annotations
-
-from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from sdmr.experiments.core.options import Names, Numbers, RunOptions, UsageError
+from sdmr.experiments.core.options import FileName, Names, Numbers, RunOptions, UsageError
 from sdmr.experiments.core.plan import check_overrides
 
 SHARED = ("name", "output", "runs", "results", "plots", "overrides")  # options of every figure
 LABELED = ("model.hops", "model.dim", "model.gmf.dim")  # settings that are options of the figures with hops
-Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+Text = Annotated[str, Field(strict=False)]  # a number, too
 
 
 class FigureOptions(RunOptions):
     """Every option of every figure. Null stands for the figure's default."""
 
-    name: Literal["figure5", "figure6", "figure7", "curves", "speed"] = Field(description="the figure")
-    output: str | None = Field(None, description="name of the files; null: the figure's name")
+    name: Literal["figure5", "figure6", "figure7", "curves", "speed", "published"] = Field(description="the figure")
+    output: FileName | None = Field(None, description="name of the files; null: the figure's name")
     dataset: str = Field("ml-100k", description="data set of a figure that shows one")
     datasets: Names | None = Field(None, description="data sets, one panel each; null: ml-100k")
     models: Names | None = Field(None, description="models; null: sdm in figure 6, else all")
@@ -38,22 +35,22 @@ class FigureOptions(RunOptions):
     plots: str = Field("plots", description="folder of OUTPUT.png, OUTPUT.pdf and OUTPUT.csv")
 
     @property
-    def plot_folder(self) -> Path:
-        return Path(self.plots)
-
-    @property
     def file_name(self) -> str:
+        """Return the name of the files, without the suffix."""
         return self.output or self.name
 
     @property
     def settings_note(self) -> str:
-        """The end of the line under a figure: how its runs differ from the default ones."""
+        """Describe how the runs differ from the default ones, for the line under the figure."""
         changes = ["tuned settings"] * (self.settings == "tuned") + self.overrides
         return f"; made with {', '.join(changes)}" if changes else ""
 
 
 def check_options(options: FigureOptions, figure: ModuleType) -> None:
-    """Raise UsageError for an option that the figure does not have, or an override that would belie its labels."""
+    """Raise UsageError for an option or an override that does not fit the figure.
+
+    An override must not belie the labels.
+    """
     for key in options.model_fields_set.difference(SHARED, figure.OPTIONS):
         raise UsageError(f"{key}=...: {options.name} has no such option; it has {', '.join(figure.OPTIONS)}")
     for override in options.overrides:

@@ -1,21 +1,32 @@
-"""The runs that a figure shows: found, made if they are missing, or reported."""
+"""The runs that a figure shows, and the attention of their saved models."""
 
-from __future__ import annotations
-
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from hydra.utils import get_method, instantiate
+from numpy.typing import NDArray
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.interactions import IntArray, Interactions
+from sdmr.datasets.task import Task
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train, plan_runs, report_missing
 from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.run import load_task
 from sdmr.experiments.core.store import published_folder, published_settings
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.report.frames import DATASETS
+from sdmr.models.sdm import SDM
+
+BATCH_SIZE = 1024  # instances
 
 
 def find_runs(options: FigureOptions, planned: Sequence[PlannedRun], train: bool) -> dict[PlannedRun, FoundRun]:
-    """Return the planned runs that have a record, in the order planned, and report the others.
+    """Return the planned runs that have a record, in order, and report the others.
 
     Raises UsageError for settings that no run can have.
     """
@@ -28,25 +39,63 @@ def find_runs(options: FigureOptions, planned: Sequence[PlannedRun], train: bool
     return findings.runs
 
 
-def missing_note(planned: Collection[PlannedRun], runs: Collection[PlannedRun]) -> str:
+def find_table_runs(options: FigureOptions) -> tuple[dict[PlannedRun, FoundRun], str]:
+    """Find the runs behind Table 3 or 4 without making any. Also returns the words on how many are missing."""
+    models, results = options.models or list(MODELS), Path(options.results)
+    experiment = "table4" if options.dataset in DATASETS[4] else "table3"
+    planned = plan_runs(models, [options.dataset], options.seeds, options.settings, options.overrides)
+    for index, run in enumerate(planned):
+        settings = published_settings(results, experiment, run.dataset, run.model)
+        if settings == options.settings and not options.overrides:
+            folder = published_folder(results, experiment, run.dataset, f"{run.model}-{run.seed}")
+            planned[index] = replace(run, published=folder)
+    runs = find_runs(options, planned, train=False)
+    return runs, describe_missing(planned, runs)
+
+
+def describe_missing(planned: Sized, runs: Sized) -> str:
     """Return the words under a figure on how many of its runs are missing."""
     count = len(planned) - len(runs)
     return f"; {count} of {len(planned)} runs are missing" if count else ""
 
 
-def plan_table_runs(options: FigureOptions) -> list[PlannedRun]:
-    """Plan the runs behind Table 3 or 4, for the figures that show all models."""
-    planned = plan_runs(
-        options.models or list(MODELS), [options.dataset], options.seeds, options.settings, options.overrides
-    )
-    return [replace(one, published=_find_published(options, one)) for one in planned]
+def plan_sdm_runs(options: FigureOptions, hops: Iterable[int], seeds: Iterable[int]) -> list[PlannedRun]:
+    """Plan runs of SDM by number of hops. Models are not published: only this machine has them."""
+    size = f"model.dim={options.dim}"
+    return [
+        PlannedRun("sdm", options.dataset, seed, (f"model.hops={number}", size, *options.overrides))
+        for seed in seeds
+        for number in hops
+    ]
 
 
-def _find_published(options: FigureOptions, planned: PlannedRun) -> Path | None:
-    """Return the folder of a run's published record; None if its settings are others."""
-    results = Path(options.results)
-    experiment = "table4" if planned.dataset in DATASETS[4] else "table3"
-    settings = published_settings(results, experiment, planned.dataset, planned.model)
-    if options.overrides or settings != options.settings:
-        return None
-    return published_folder(results, experiment, planned.dataset, f"{planned.model}-{planned.seed}")
+def load_model(run: FoundRun) -> tuple[SDM, Task]:
+    """Load the trained model of a finished run, and the run's task. Raises DataError if the model is lost."""
+    record = run.record
+    path = run.folder.parent / (record.trained or run.folder.name) / "model.pt"
+    if not path.exists():
+        raise DataError(f"{path} is missing; `sdmr run ... force=true` makes the run again")
+    task = load_task(record.config)[0]
+    model: SDM = instantiate(record.config["model"])
+    model.load(path, task.training.n_users, task.training.n_items)
+    return model, task
+
+
+def compute_attention(model: SDM, users: IntArray, contexts: IntArray, targets: IntArray) -> NDArray[np.float64]:
+    """Return [H, n, s], each hop's weights over contexts [n, s] for targets [n]."""
+    inputs = [torch.from_numpy(ids).to(model.device).split(BATCH_SIZE) for ids in (users, contexts, targets[:, None])]
+    with torch.inference_mode():
+        batches = [model.compute_attention(*batch)[:, :, 0] for batch in zip(*inputs, strict=True)]
+    return torch.cat(batches, dim=1).double().cpu().numpy()
+
+
+def load_ids(run: FoundRun) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the raw ids of users and items.
+
+    Data that come with their split have numbers only.
+    """
+    settings = dict(run.record.config["dataset"])
+    data = get_method(settings.pop("_target_"))(**settings)
+    if isinstance(data, Interactions):
+        return data.user_ids, data.item_ids
+    return np.arange(data.training.n_users), np.arange(data.training.n_items)

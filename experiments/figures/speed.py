@@ -1,9 +1,7 @@
 """Speed against quality: test NDCG@10 over the seconds that training took, one mark a model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +13,8 @@ from matplotlib.transforms import Bbox
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.figures.options import FigureOptions
-from sdmr.experiments.figures.runs import find_runs, missing_note, plan_table_runs
-from sdmr.experiments.figures.style import add_note, create_figure, get_line_style, save_figure
+from sdmr.experiments.figures.runs import find_table_runs
+from sdmr.experiments.figures.style import add_note, get_line_style, save_figure
 from sdmr.experiments.report.frames import read_groups
 
 OPTIONS = ("dataset", "models", "seeds", "settings")
@@ -24,32 +22,16 @@ FONT_SIZE = 8
 PAPER_MODELS = ("SDP", "SDM", "SDMR")
 
 
-@dataclass(frozen=True)
-class Mark:
-    """A model's mean over seeds, and the sample standard deviation both ways."""
-
-    name: str
-    x: float
-    y: float
-    dx: float
-    dy: float
-
-
 def main(options: FigureOptions) -> int:
     """Draw the figure. Returns the exit status."""
-    planned = plan_table_runs(options)
-    runs = find_runs(options, planned, train=False)
+    runs, missing = find_table_runs(options)
     frame = build_frame(runs)
     if not frame.empty:
-        machines = [
-            f"{processor}, {threads} thread" + "s" * (threads != 1)
-            for processor, threads in sorted(set(zip(frame["processor"], frame["threads"], strict=True)), key=str)
-        ]
-        text = (
-            f"{options.dataset}; {'; '.join(machines)}; seconds include the choice of the epoch and pre-trained parts"
-        )
-        figure = draw(frame, text + missing_note(planned, runs) + options.settings_note)
-        save_figure(figure, options.plot_folder, options.file_name, frame)
+        machines = sorted(set(zip(frame["processor"], frame["threads"], strict=True)), key=str)
+        names = [f"{processor}, {threads} thread{'s' * (threads != 1)}" for processor, threads in machines]
+        text = f"{options.dataset}; {'; '.join(names)}; seconds include the choice of the epoch and pre-trained parts"
+        figure = draw(frame, text + missing + options.settings_note)
+        save_figure(figure, Path(options.plots), options.file_name, frame)
     return 0
 
 
@@ -72,22 +54,24 @@ def build_frame(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
 
 def get_group(name: str) -> str:
     """Return the group of a model, by its printed name, as the paper has it."""
-    group = read_groups(3).get(name)
-    return "SDP, SDM, SDMR" if name in PAPER_MODELS else f"{group} baseline" if group else "not in the paper"
+    if name in PAPER_MODELS:
+        return "SDP, SDM, SDMR"
+    group = read_groups().get(name)
+    return f"{group} baseline" if group else "not in the paper"
 
 
 def draw(frame: pd.DataFrame, text: str) -> Figure:
     """Draw a mark a model: means over seeds, bars their sample standard deviation both ways."""
-    figure = create_figure(6.4, 4.4)
+    columns = {"x": ("seconds", "mean"), "dx": ("seconds", "std"), "y": ("NDCG@10", "mean"), "dy": ("NDCG@10", "std")}
+    means = frame.groupby("model", sort=False).agg(**columns).fillna(0)
+    means["name"] = [get_model(model).name for model in means.index]
+    means["group"] = means["name"].map(get_group)
+    marks: list[Any] = list(means.itertuples())
+    figure = Figure(figsize=(6.4, 4.4))
     axes = figure.subplots()
-    marks = []
-    for model, rows in frame.groupby("model", sort=False):
-        values = rows[["seconds", "NDCG@10"]]
-        marks.append(Mark(get_model(str(model)).name, *values.mean(), *values.std().fillna(0)))
-    labels = sorted({get_group(mark.name) for mark in marks})
+    groups = sorted(means["group"].unique())
     for mark in marks:
-        label = get_group(mark.name)
-        look = get_line_style(labels.index(label)) | {"linestyle": "none", "capsize": 2, "label": label}
+        look = get_line_style(groups.index(mark.group)) | {"linestyle": "none", "capsize": 2, "label": mark.group}
         axes.errorbar(mark.x, mark.y, xerr=mark.dx or None, yerr=mark.dy or None, **look)
     axes.set_xscale("log")
     axes.margins(0.12)
@@ -101,16 +85,21 @@ def draw(frame: pd.DataFrame, text: str) -> Figure:
     return figure
 
 
-def label_marks(axes: Axes, marks: Sequence[Mark]) -> None:
+def label_marks(axes: Axes, marks: Sequence[Any]) -> None:
     """Write each name beside its mark, at the first free position of some.
 
     The axes must have their final size: what is free is found in pixels.
+
+    Args:
+        axes: The axes of the marks.
+        marks: `name`, `x`, `y` and the lengths `dx` and `dy` of the bars of each mark, in data coordinates.
     """
     pixels = axes.figure.dpi / 72  # a point
     taken = []
     for mark in marks:
-        taken.append(_get_box(axes, (max(mark.x - mark.dx, mark.x / 10), mark.y), (mark.x + mark.dx, mark.y)))
-        taken.append(_get_box(axes, (mark.x, mark.y - mark.dy), (mark.x, mark.y + mark.dy)))
+        across = [(max(mark.x - mark.dx, mark.x / 10), mark.y), (mark.x + mark.dx, mark.y)]
+        upright = [(mark.x, mark.y - mark.dy), (mark.x, mark.y + mark.dy)]
+        taken += [Bbox(axes.transData.transform(ends)).padded(4 * pixels) for ends in (across, upright)]
     angles = np.deg2rad([0, 180, 90, 270, 45, 135, 225, 315])
     offsets = [(radius * np.cos(a), radius * np.sin(a)) for radius in (8, 14, 20, 28, 36) for a in angles]
     for mark in marks:
@@ -126,10 +115,3 @@ def label_marks(axes: Axes, marks: Sequence[Mark]) -> None:
         line: dict[str, Any] = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkB": 4}
         text: dict[str, Any] = {"textcoords": "offset points", "ha": side, "va": "center", "fontsize": FONT_SIZE}
         axes.annotate(mark.name, (mark.x, mark.y), (x, y), arrowprops=line, **text)
-
-
-def _get_box(axes: Axes, low: tuple[float, float], high: tuple[float, float]) -> Bbox:
-    """Return the box in pixels around a bar from `low` to `high`, in data coordinates."""
-    margin = 4 * axes.figure.dpi / 72
-    ends = axes.transData.transform([low, high])
-    return Bbox([ends[0] - margin, ends[1] + margin])

@@ -1,7 +1,5 @@
 """The look of all figures, and their files: PNG, PDF and the numbers as CSV, the same bytes every time."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ matplotlib.rcParams.update(
         "axes.axisbelow": True,
         "axes.spines.top": False,
         "axes.spines.right": False,
+        "figure.constrained_layout.use": True,
         "grid.color": "0.9",
         "grid.linewidth": 0.6,
         "legend.frameon": False,
@@ -38,31 +37,25 @@ matplotlib.rcParams.update(
 
 def get_line_style(number: int) -> dict[str, Any]:
     """Return color, marker and dashes of the line of that number."""
-    return {
-        "color": COLORS[number % len(COLORS)],
-        "marker": MARKERS[number % len(MARKERS)],
-        "linestyle": DASHES[number % len(DASHES)],
-    }
-
-
-def create_figure(width: float, height: float) -> Figure:
-    """Create an empty figure of that size in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+    index = number % len(COLORS)
+    return {"color": COLORS[index], "marker": MARKERS[index], "linestyle": DASHES[index]}
 
 
 def add_note(figure: Figure, text: str) -> None:
     """Write a line under the figure."""
-    if text:
-        figure.supxlabel(text, fontsize=7, x=0.01, ha="left", color="0.3")
+    figure.supxlabel(text, fontsize=7, x=0.01, ha="left", color="0.3")
 
 
-def mark_missing(axes: Axes, text: str) -> None:
-    """Write into an empty panel what it lacks."""
-    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="0.4")
+def mark_missing(axes: Axes) -> None:
+    """Write into an empty panel that its runs are missing."""
+    axes.text(0.5, 0.5, "not run", ha="center", va="center", transform=axes.transAxes, color="0.4")
 
 
 def save_figure(figure: Figure, folder: Path, name: str, frame: pd.DataFrame) -> None:
-    """Write NAME.png, NAME.pdf and, from the frame, NAME.csv. They hold no date, so equal figures are equal files."""
+    """Write NAME.png, NAME.pdf and, from the frame, NAME.csv.
+
+    They hold no date, so that equal figures are equal files.
+    """
     for suffix, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         content = io.BytesIO()
         figure.savefig(content, format=suffix, dpi=150, metadata=metadata)

@@ -1,8 +1,5 @@
 """Tables 3 and 4 on the terminal, and from the published records."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,10 +10,12 @@ from pydantic import Field
 from sdmr.experiments.core.options import CommandOptions, Names
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS
-from sdmr.experiments.core.store import RECORD, published_seeds, published_settings
-from sdmr.experiments.report.comparisons import Comparison, Folders, compare_paper_models, mark_cells
-from sdmr.experiments.report.frames import DATASETS, METRICS, Cell, make_cells
+from sdmr.experiments.core.store import RECORD, published_settings
+from sdmr.experiments.report import frames
+from sdmr.experiments.report.comparisons import Folders, compare_paper_models, mark_cells
+from sdmr.experiments.report.frames import DATASETS, METRICS, TABLES, average_seeds, list_published
 from sdmr.experiments.report.writers import format_mean, format_metric
+from sdmr.harness.metrics import TiePolicy
 
 DEFAULT_DATASETS = {3: ["ml-100k"], 4: ["ta-feng"]}
 
@@ -35,70 +34,60 @@ class AccuracyTable:
     """Table 3 or 4, as it is published."""
 
     number: int
-    cells: list[Cell]
-    folders: Mapping[str, Folders]  # of the published records, by data set
-    comparisons: list[Comparison]
+    cells: pd.DataFrame  # the rows of `make_cells` with marks
+    comparisons: pd.DataFrame  # the rows of `compare_paper_models`
+    records: dict[str, dict[str, list[Record]]]  # by data set and model
 
-    @property
-    def records(self) -> list[Record]:
-        return [record for dataset in self.folders for model in MODELS for record in self.load_records(dataset, model)]
-
-    def load_records(self, dataset: str, model: str) -> list[Record]:
-        """Return a model's published records, by seed."""
-        return [load_record(folder / RECORD) for folder in self.folders[dataset][model]]
+    def list_records(self) -> list[Record]:
+        """Return all records of the table."""
+        return [one for models in self.records.values() for records in models.values() for one in records]
 
 
-def collect_published(number: int, results: Path) -> AccuracyTable:
-    """Return Table 3 or 4 as its published records make it: every model on each data set that has a record."""
-    experiment = f"table{number}"
-    folders = {
-        dataset: {model: published_seeds(results, experiment, dataset, model) for model in MODELS}
-        for dataset in DATASETS[number]
-    }
-    folders = {dataset: models for dataset, models in folders.items() if any(models.values())}
-    comparisons = [one for dataset, models in folders.items() for one in compare_paper_models(dataset, models)]
-    cells = [
-        cell
-        for dataset, models in folders.items()
-        for model, paths in models.items()
-        for cell in make_cells(
-            number, dataset, model, paths, settings=published_settings(results, experiment, dataset, model)
-        )
-    ]
-    return AccuracyTable(number, mark_cells(cells, comparisons), folders, comparisons)
-
-
-def read_published_cells(path: Path) -> pd.DataFrame:
-    """Read the published table's cells with a value, indexed by data set, model and metric."""
-    columns = ["dataset", "model", "metric", "ours", "settings"]
-    frame = pd.read_csv(path, usecols=columns) if path.exists() else pd.DataFrame(columns=columns)
-    return frame.dropna(subset=["ours"]).set_index(columns[:3])
-
-
-def format_table(number: int, dataset: str, cells: Sequence[Cell], published: pd.DataFrame, conditions: str) -> str:
-    """Return a line for each model: for each metric the paper's value, the published one, and this machine's.
+def format_table(dataset: str, folders: Folders, results: Path, number: int, conditions: str, policy: TiePolicy) -> str:
+    """Return a line for each model: the paper's, the published and this machine's values.
 
     Args:
-        number: The table's number.
         dataset: The data set's name.
-        cells: This machine's cells on the data set.
-        published: What `read_published_cells` returns.
+        folders: This machine's runs.
+        results: Folder of the published records.
+        number: The table's number, for the caption.
         conditions: How this machine's runs were made, for the caption.
+        policy: How this machine's values read a tie.
     """
-    is_here = published.index.get_level_values("dataset") == dataset
-    settings = ", ".join(sorted(published["settings"][is_here].dropna().unique()))
+    published = {model: list_published(results, dataset, model) for model in folders}
+    names = {
+        published_settings(results, f"table{TABLES[dataset]}", dataset, model) for model in folders if published[model]
+    }
+    settings = f" ({', '.join(sorted(names))} settings)" if names else ""
+    width = max(12, *(len(model) + 2 for model in folders))
     lines = [
-        f"Table {number}, {dataset}: paper | published{settings and f' ({settings} settings)'} "
-        f"| this machine ({conditions}; ± over seeds)"
+        f"Table {number}, {dataset}: paper | published{settings} | this machine ({conditions}; ± over seeds)",
+        " " * width + "".join(f"{metric:^32}" for metric in METRICS),
     ]
-    width = max(12, *(len(cell.model) + 2 for cell in cells))
-    lines.append(" " * width + "".join(f"{metric:^32}" for metric in METRICS))
-    values = published["ours"].to_dict()
-    for model in dict.fromkeys(cell.model for cell in cells):
-        line = f"{model:{width}}"
-        for cell in (cell for cell in cells if cell.model == model):
-            known = format_metric(values.get((dataset, model, cell.metric)))
+    for model, paths in folders.items():
+        cells = average_seeds(dataset, model, paths, policy)
+        cells["published"] = average_seeds(dataset, model, published[model])["ours"]
+        line = f"{cells['model'].iloc[0]:{width}}"
+        for cell in frames.list_rows(cells):
             ours = format_mean(cell.ours, cell.spread, " ±")
-            line += f"{format_metric(cell.paper):>6} | {known:>5} | {ours:<14}"
+            line += f"{format_metric(cell.paper):>6} | {format_metric(cell.published):>5} | {ours:<14}"
         lines.append(line.rstrip())
     return "\n".join(lines)
+
+
+def collect_published(number: int, results: Path) -> AccuracyTable | None:
+    """Make Table 3 or 4 of its published records: every model on each data set."""
+    cells, comparisons, records = [], [], {}
+    for dataset in DATASETS[number]:
+        folders = {model: list_published(results, dataset, model) for model in MODELS}
+        if not any(folders.values()):
+            continue
+        comparisons.append(compare_paper_models(dataset, folders))
+        for model, paths in folders.items():
+            settings = published_settings(results, f"table{number}", dataset, model)
+            cells.append(frames.make_cells(dataset, model, paths, settings))
+        records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
+    if not cells:
+        return None
+    tests = pd.concat(comparisons, ignore_index=True)
+    return AccuracyTable(number, mark_cells(pd.concat(cells, ignore_index=True), tests), tests, records)

@@ -1,7 +1,6 @@
 """The runs of the audit: planned factor by factor, and their records."""
 
-from __future__ import annotations
-
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,25 +16,16 @@ from sdmr.experiments.core.record import Record, TieCounts
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.store import RANKS, RECORD, published_folder, published_settings
-from sdmr.experiments.report.factors import (
-    ALL_ITEMS,
-    DATASET,
-    DEFAULT,
-    FACTOR_NAMES,
-    FACTORS,
-    ORDER_DATASET,
-    ORDERS,
-    SHORT_TRAINING,
-    TIES,
-    Factor,
-    Variant,
-)
+from sdmr.experiments.report import factors
+from sdmr.experiments.report.factors import DATASET, DEFAULT, Factor
 from sdmr.experiments.report.frames import METRICS
 from sdmr.experiments.report.id_order import RULES
 from sdmr.harness.metrics import count_ties
 from sdmr.harness.records import read_ranks
 
 CELL = ["dataset", "factor", "model", "metric", "tie_policy"]
+# By data set, factor and model: a name of MODELS, also where a variant of it was run, or a rule of IdOrder.
+Records = Mapping[tuple[str, str, str], Sequence[Record]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,7 @@ class AuditOptions(RunOptions):
     """What the audit is asked for."""
 
     seeds: int = Field(1, ge=1, description="seeds 0 to n - 1 of each stochastic model")
-    factors: Names = Field(list(FACTOR_NAMES), description="rows")
+    factors: Names = Field(list(factors.FACTOR_NAMES), description="rows")
     models: Names = Field(["sdp", "sdm", "sdmr", "item-knn", "popularity", "mf-bpr"], description="columns")
     order_models: Names = Field(
         ["popularity", "item-knn", "mf-bpr", "prme", "sdp", "sdm"], description="models of the factors file and random"
@@ -64,10 +54,10 @@ class AuditOptions(RunOptions):
 
 def plan_audit(options: AuditOptions) -> list[AuditRun]:
     """Plan the runs, factor by factor and seed by seed."""
-    runs = [run for factor in FACTORS if factor.name in options.factors for run in _plan_factor(options, factor)]
+    runs = [run for one in factors.FACTORS if one.name in options.factors for run in _plan_factor(options, one)]
     if "released" in options.factors and "sdmr" in options.models:
-        runs += [_plan(options, factor, "sdmr", dataset) for dataset, factor in TIES.items() if dataset != DATASET]
-    return runs + [run for order in ORDERS if order.name in options.factors for run in _plan_order(options, order)]
+        runs += [_plan(options, one, "sdmr", dataset) for dataset, one in factors.TIES.items() if dataset != DATASET]
+    return runs + [run for one in factors.ORDERS if one.name in options.factors for run in _plan_order(options, one)]
 
 
 def _plan_factor(options: AuditOptions, factor: Factor) -> Iterator[AuditRun]:
@@ -77,96 +67,77 @@ def _plan_factor(options: AuditOptions, factor: Factor) -> Iterator[AuditRun]:
             if model not in (factor.models or MODELS) or (seed and not is_stochastic(model)):
                 continue
             run = _plan(options, factor, model, seed=seed)
-            if model in options.models or (factor in (DEFAULT, ALL_ITEMS) and _is_trained(options, run)):
+            if model in options.models or (factor in (DEFAULT, factors.ALL_ITEMS) and _is_trained(options, run)):
                 yield run
 
 
 def _plan_order(options: AuditOptions, order: Factor) -> list[AuditRun]:
     """Plan an order of Epinions: the rules, and models that are trained shortly."""
-    short = {model: Variant(model, SHORT_TRAINING) for model in options.order_models if is_stochastic(model)}
-    order = replace(order, variants={**order.variants, **short})
-    return [_plan(options, order, model, ORDER_DATASET) for model in (*RULES, *options.order_models)]
+    brief = {m: factors.Variant(m, factors.SHORT_TRAINING) for m in options.order_models if is_stochastic(m)}
+    order = replace(order, variants={**order.variants, **brief})
+    return [_plan(options, order, model, factors.ORDER_DATASET) for model in (*RULES, *options.order_models)]
 
 
 def _plan(options: AuditOptions, factor: Factor, model: str, dataset: str = DATASET, seed: int = 0) -> AuditRun:
-    """Plan one run, with the settings of every run and the folder of its published record."""
-    planned = factor.plan(model, dataset, seed)
-    run = AuditRun(model, replace(planned, settings=(*planned.settings, *options.overrides)))
+    """Plan one run, and locate its published record.
+
+    That is the audit's or, of the default row, else Table 3's.
+    """
+    planned = factor.plan(model, dataset, seed, options.overrides)
     if options.overrides:
-        return run
-    return AuditRun(model, replace(planned, published=_find_published(Path(options.results), run)))
-
-
-def _find_published(results: Path, run: AuditRun) -> Path:
-    """Return the folder of a run's published record: the audit's or, of the default row, else Table 3's."""
-    dataset, folder = run.planned.dataset, run.locate(results)
-    table = published_folder(results, "table3", dataset, f"{run.model}-{run.planned.seed}")
-    is_default = published_settings(results, "table3", dataset, run.model) == "default"
-    stands_in = run.planned.group == DEFAULT.name and is_default and (table / RECORD).exists()
-    return table if stands_in and not (folder / RECORD).exists() else folder
+        return AuditRun(model, planned)
+    results = Path(options.results)
+    folder = AuditRun(model, planned).locate(results)
+    table = published_folder(results, "table3", dataset, f"{model}-{seed}")
+    is_default = factor == DEFAULT and published_settings(results, "table3", dataset, model) == "default"
+    stands_in = is_default and (table / RECORD).exists() and not (folder / RECORD).exists()
+    return AuditRun(model, replace(planned, published=table if stands_in else folder))
 
 
 def _is_trained(options: AuditOptions, run: AuditRun) -> bool:
-    """Return whether the run has a published record, or this machine has its model's default run."""
+    """Return whether the run is published, or this machine has its model's default run."""
     if run.planned.published and (run.planned.published / RECORD).exists():
         return True
-    default = DEFAULT.plan(run.model, DATASET, run.planned.seed)
+    default = DEFAULT.plan(run.model, DATASET, run.planned.seed, options.overrides)
     try:
-        return compose_run((*default.overrides, *options.overrides), Path(options.runs)).record is not None
+        return compose_run(default.overrides, Path(options.runs)).record is not None
     except (UsageError, DataError):
         return False
 
 
-@dataclass(frozen=True)
-class AuditRecord:
-    """The record of a run, and its place in the tables."""
-
-    dataset: str
-    factor: str
-    model: str
-    record: Record
-
-
-def load_audit(runs: Sequence[AuditRun], found: Mapping[PlannedRun, FoundRun]) -> list[AuditRecord]:
-    """Read the records that were found, by seed."""
-    ready = [run for run in runs if run.planned in found]
-    return [
-        AuditRecord(run.planned.dataset, run.planned.group, run.model, _load_counted(found[run.planned]))
-        for run in sorted(ready, key=lambda run: run.planned.seed)
-    ]
+def load_audit(plan: Sequence[AuditRun], runs: Mapping[PlannedRun, FoundRun]) -> Records:
+    """Read the records of the runs that exist, by seed. Early ones lack counts of ties, which are made here."""
+    records = defaultdict(list)
+    for one in sorted((one for one in plan if one.planned in runs), key=lambda one: one.planned.seed):
+        run = runs[one.planned]
+        record = run.record
+        if record.ties is None:
+            counts = count_ties(read_ranks(run.folder / RANKS)[1])
+            record = record.model_copy(update={"ties": TieCounts.model_validate(counts)})
+        records[one.planned.dataset, one.planned.group, one.model].append(record)
+    return dict(records)
 
 
-def _load_counted(found: FoundRun) -> Record:
-    """Return a record with its counts of ties, which early ones lack."""
-    record = found.record
-    if record.ties is None:
-        counts = count_ties(read_ranks(found.folder / RANKS)[1])
-        record = record.model_copy(update={"ties": TieCounts.model_validate(counts)})
-    return record
-
-
-def select_records(records: Sequence[AuditRecord], dataset: str, factor: str, model: str) -> list[Record]:
-    """Return the records of one cell, by seed."""
-    cell = (dataset, factor, model)
-    return [one.record for one in records if (one.dataset, one.factor, one.model) == cell]
-
-
-def build_frame(records: Sequence[AuditRecord]) -> pd.DataFrame:
+def build_frame(records: Records) -> pd.DataFrame:
     """Return a row for each run, metric and tie policy."""
-    rows = [
-        (
-            *(one.dataset, one.factor, one.model, one.record.config["seed"], metric, policy, value),
-            *(format_deviations(one.record.deviations), one.record.environment.commit or ""),
-        )
-        for one in records
-        for metric in METRICS
-        for policy, value in one.record.metrics()[metric].items()
-    ]
+    rows = []
+    for cell, runs in records.items():
+        for record in runs:
+            texts = (format_deviations(record.deviations), record.environment.commit or "")
+            for metric in METRICS:
+                values = record.metrics()[metric].items()
+                rows += [(*cell, record.config["seed"], metric, policy, value, *texts) for policy, value in values]
     return pd.DataFrame(rows, columns=[*CELL[:3], "seed", *CELL[3:], "value", "deviations", "commit"])
 
 
 def summarize_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return mean, sample standard deviation and number of seeds of each cell, which is the index."""
+    """Return mean, sample standard deviation and number of seeds, indexed by cell."""
     values = {"mean": ("value", "mean"), "spread": ("value", "std"), "seeds": ("value", "count")}
     texts = {"deviations": ("deviations", "first"), "commit": ("commit", lambda one: ", ".join(sorted(set(one))))}
     return frame.groupby(CELL, sort=False).agg(**values, **texts)
+
+
+def average_history(records: Sequence[Record]) -> pd.DataFrame:
+    """Return the mean history over the epochs that all seeds have, by epoch."""
+    history = pd.concat([pd.DataFrame(record.history) for record in records]).groupby("epoch")
+    return history.mean(numeric_only=True)[history.size() == len(records)]

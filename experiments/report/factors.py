@@ -1,8 +1,6 @@
 """What the audit compares: the default protocol, and one other choice at a time."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sdmr.experiments.core.plan import PlannedRun
@@ -32,7 +30,7 @@ class Variant:
 
 
 def make_released(model: str, epochs: Mapping[str, int]) -> Variant:
-    """Return the released variant of one of the paper's models, with the epochs of `model` or of its parts."""
+    """Return the released variant of a model, with epochs of `model` or its parts."""
     settings = (f"{path}.optimization.epochs={number}" for path, number in epochs.items())
     return Variant(f"{model}-released", tuple(settings))
 
@@ -43,7 +41,7 @@ RELEASED["sdmr"] = make_released("sdmr", {f"model.{part}": epochs for part, epoc
 
 @dataclass(frozen=True)
 class Factor:
-    """A row of the audit: the choices that its runs make in another way, and how it reads ties."""
+    """A row of the audit: its deviating choices, and how it reads ties."""
 
     name: str
     label: str
@@ -53,14 +51,15 @@ class Factor:
     further_policies: tuple[TiePolicy, ...] = ()  # by which rows below it read the same runs
     models: tuple[str, ...] = ()  # the only ones that it concerns; none: all
 
-    def plan(self, model: str, dataset: str, seed: int) -> PlannedRun:
-        """Plan the run of a model under this factor."""
+    def plan(self, model: str, dataset: str, seed: int, overrides: Sequence[str] = ()) -> PlannedRun:
+        """Plan the run of a model under this factor, with further overrides."""
         variant = self.variants.get(model, Variant(model))
-        return PlannedRun(variant.model, dataset, seed, (*variant.settings, *self.overrides), group=self.name)
+        settings = (*variant.settings, *self.overrides, *overrides)
+        return PlannedRun(variant.model, dataset, seed, settings, group=self.name)
 
     @property
     def rows(self) -> dict[str, TiePolicy]:
-        """The label of each row of its runs, and the tie policy that the row reads."""
+        """Return the label of each row, and the tie policy that it reads."""
         label = self.label.partition(",")[0]
         return {self.label: self.tie_policy} | {f"{label}, tie_policy: {one}": one for one in self.further_policies}
 

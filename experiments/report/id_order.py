@@ -1,7 +1,7 @@
 """Rules that read the order of Epinions' file: `sdmr run model=sdmr.experiments.report.id_order.IdOrder`.
 
 Epinions' file lists each user's items in the order of their ids *as strings*. If that order is taken for time, the test
-item is easy to guess: its id comes after those of all other items of its user.
+item is easy to guess: its id comes after those of its user's other items.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class IdOrder:
         self.first = first
 
     def fit(self, training: Training) -> None:
+        """Order the items by id, and count their training users."""
         ids = load_epinions().item_ids.astype(str)
         if len(ids) != training.n_items:
             raise ValueError(f"IdOrder knows Epinions' {len(ids):,} items, which are not these {training.n_items:,}")
@@ -42,6 +43,7 @@ class IdOrder:
         self.users = np.asarray(training.matrix.sum(axis=0)).ravel().astype(np.float64)
 
     def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.float64]:
+        """Return scores that put later ids first."""
         steps = self.id_rank[candidates] - self.id_rank[contexts[:, -1:]]  # never 0: the previous item is no candidate
         if self.first == "nearest":
             return -np.where(steps > 0, steps, steps + len(self.id_rank)).astype(np.float64)

@@ -1,44 +1,47 @@
-"""Write numbers, Markdown tables and CSV files, in one way everywhere."""
-
-from __future__ import annotations
+"""Write numbers, Markdown tables and CSV files, in one way everywhere. A missing number is NaN."""
 
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from sdmr.datasets.files import write_atomic
-from sdmr.experiments.report.stats import PairedTest
 
 NOTHING = "–"
 
 
-def format_metric(value: float | None) -> str:
-    """Return three decimals, a dash for None."""
-    return NOTHING if value is None else f"{value:.3f}"
+def format_metric(value: float) -> str:
+    """Return three decimals, a dash for NaN."""
+    return NOTHING if pd.isna(value) else f"{value:.3f}"
 
 
-def format_mean(mean: float | None, spread: float | None, plus_minus: str = " ± ") -> str:
+def format_metrics(values: Iterable[float]) -> str:
+    """Return hit@10 / NDCG@10."""
+    return " / ".join(map(format_metric, values))
+
+
+def format_mean(mean: float, spread: float, plus_minus: str = " ± ") -> str:
     """Return a mean and, if it is known, its spread over seeds."""
-    return format_metric(mean) + ("" if spread is None else f"{plus_minus}{spread:.3f}")
+    return format_metric(mean) + ("" if pd.isna(spread) else f"{plus_minus}{spread:.3f}")
 
 
-def format_percent(value: float | None) -> str:
-    """Return a gain in percent, a dash for None."""
-    return NOTHING if value is None else f"{value:+.1f} %"
+def format_percent(value: float) -> str:
+    """Return a gain in percent, a dash for NaN."""
+    return NOTHING if pd.isna(value) else f"{value:+.1f} %"
 
 
 def format_p_value(p: float, equals: str = "") -> str:
-    """Return two digits after `equals`, or a bound for what is too small to tell from 0."""
+    """Return two digits after `equals`, or a bound for p = 0."""
     return f"{equals}{p:.2g}" if p else "< 1e-300"
 
 
-def format_difference(test: PairedTest) -> str:
-    """Return a difference of two models and its 95 % interval."""
+def format_difference(test: Any) -> str:
+    """Return the difference and interval of a `PairedTest`, or of a row with its fields."""
     return f"{test.difference:+.3f} ({test.low:+.3f} … {test.high:+.3f})"
 
 
-def markdown_table(rows: pd.DataFrame | Iterable[Mapping[str, object]], right: Container[str] = ()) -> str:
+def make_markdown(rows: pd.DataFrame | Iterable[Mapping[str, object]], right: Container[str] = ()) -> str:
     """Return rows as a Markdown table.
 
     Args:

@@ -1,14 +1,12 @@
 """A search for a model's best settings: its points, stage by stage, within a budget of single-thread minutes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import inf, prod
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -20,17 +18,7 @@ from sdmr.experiments.core.plan import check_overrides
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.run import Run, compose_run
 from sdmr.experiments.core.tuned import USER_DATASETS
-from sdmr.experiments.tuning.space import (
-    METRIC,
-    Axes,
-    Settings,
-    format_overrides,
-    get_model_key,
-    load_space,
-    parse_override,
-    read_best_settings,
-    read_part_settings,
-)
+from sdmr.experiments.tuning.space import METRIC, Axes, Settings, Space, format_overrides, get_model_key, parse_override
 
 DEFAULT_BUDGET = 30.0
 
@@ -38,7 +26,7 @@ DEFAULT_BUDGET = 30.0
 class SearchOptions(RunOptions):
     """The options of a search."""
 
-    model: Names = Field(min_length=1, description="models to tune, one after the other")
+    model: Names = Field(description="models to tune, one after the other")
     dataset: str = Field("ml-100k", description="data set")
     search: Literal["staged", "grid", "transferred"] = Field("staged", description="how points are found")
     source: str | None = Field(None, description="data set whose best settings are tried by search=transferred")
@@ -71,25 +59,25 @@ class Search:
 
     def __init__(self, name: str, options: SearchOptions) -> None:
         _check_options(options)
-        self.options, self.space = options, load_space(name)
+        self.options, self.space = options, Space.load(name)
         self.runs, self.results = Path(options.runs), Path(options.results)
+        default_budget = inf if options.search == "grid" else DEFAULT_BUDGET
+        self.budget = default_budget if options.budget is None else options.budget  # single-thread minutes
         self.points: dict[Path, Point] = {}
         self.overrides = dict(map(parse_override, options.overrides))
         self.overridden = {*self.overrides, *map(get_model_key, self.overrides)}
         self.fixed = self.space.fixed
-        parts, self.notes = read_part_settings(self.space, options.dataset, self._compose({}).config["dataset"])
+        parts, self.notes = self.space.read_part_settings(options.dataset, self._compose({}).config["dataset"])
         self.fixed = self.space.fixed | parts
         self.default = self._compose({})
-        self.has_baskets = self.default.load_task().training.instances.has_baskets
-        self.axes = self._select_axes()
-        self.transferred = self._read_transferred()
-
-    @property
-    def budget(self) -> float:
-        """Return the single-thread minutes after which no further run starts."""
-        if self.options.budget is not None:
-            return self.options.budget
-        return inf if self.options.search == "grid" else DEFAULT_BUDGET
+        has_baskets = self.default.load_task().training.instances.has_baskets
+        self.axes = self.space.select_axes(has_baskets, self.overridden)
+        if options.search == "grid":
+            self.axes = [{axis: values for stage in self.axes for axis, values in stage.items()}]
+        self.transferred: list[Settings] = []
+        if options.source is not None:
+            best = self.space.read_best_settings(self.results, options.source, options.top)
+            self.transferred = [self.space.drop_impossible(settings, has_baskets) for settings in best]
 
     @property
     def best(self) -> Point | None:
@@ -112,9 +100,9 @@ class Search:
         """Return the single-thread minutes of all runs of the search, parts included."""
         return total_runtime(self.records, self.runs) / 60
 
-    def stages(self) -> Iterator[list[Point]]:
+    def plan_stages(self) -> Iterator[list[Point]]:
         """Yield the points of each stage. A stage depends on the runs of the stages before it."""
-        if self.options.search == "transferred":
+        if self.transferred:
             points = [self.add_point(1, settings) for settings in self.transferred]
             yield list({point.run.folder: point for point in points}.values())
         else:
@@ -128,10 +116,9 @@ class Search:
     def add_point(self, stage: int, settings: Settings) -> Point:
         """Return the point of these settings: a known one, or a new one."""
         run = self._compose(settings)
-        point = self.points.get(run.folder)
-        if point is None:
-            point = Point(stage, settings, self._list_overrides(settings), run, run.record)
-            self.points[run.folder] = point
+        if run.folder not in self.points:
+            self.points[run.folder] = Point(stage, settings, self._list_overrides(settings), run, run.record)
+        point = self.points[run.folder]
         point.settings |= settings  # an axis whose default value is the point's may be new to it
         return point
 
@@ -162,27 +149,28 @@ class Search:
             yield point.overrides
 
     def get_tuned_settings(self, point: Point) -> Settings:
-        """Return the settings that make the point's model, without those of the data set and of this machine."""
+        """Return the settings that make the point's model, on whatever data and machine."""
         overrides = {k: v for k, v in self.overrides.items() if k.startswith("model.") or k in SHARED_SETTINGS}
         return self._drop_overridden(self.fixed | point.settings) | overrides
 
     def get_varied_settings(self, point: Point) -> Settings:
-        """Return the point's settings without what all points share, with the overrides that replace some of them."""
+        """Return the settings that the point does not share, and overrides in the place of others."""
         settings = self._drop_overridden(point.settings)
         for key, value in self.overrides.items():
             if key.startswith("model.") or get_model_key(key) in point.settings:
                 settings[get_model_key(key)] = value
         return settings
 
-    def label(self, point: Point) -> str:
+    def format_settings(self, point: Point) -> str:
         """Return the point's settings without what all points share."""
         return " ".join(format_overrides(self._drop_overridden(point.settings))) or "default settings"
 
     def describe(self, point: Point) -> str:
-        """Return a point in one line: its settings, and its score or why there is none."""
-        if point.record is None:
-            return f"{self.label(point)}: {f'FAILED, {point.error}' if point.error else 'left out'}"
-        return f"{self.label(point)}: validation {METRIC} {point.score:.4f}"
+        """Return a point in one line: its settings, and its score or fate."""
+        result = f"FAILED, {point.error}" if point.error else "left out"
+        if point.record is not None:
+            result = f"validation {METRIC} {point.score:.4f}"
+        return f"{self.format_settings(point)}: {result}"
 
     def _compose(self, settings: Settings) -> Run:
         return compose_run(self._list_overrides(settings), self.runs)
@@ -195,39 +183,30 @@ class Search:
     def _drop_overridden(self, settings: Settings) -> Settings:
         return {key: value for key, value in settings.items() if key not in self.overridden}
 
-    def _select_axes(self) -> list[Axes]:
-        stages = self.space.select_axes(self.has_baskets, self.overridden)
-        if self.options.search == "grid":
-            return [{axis: values for stage in stages for axis, values in stage.items()}]
-        return stages
-
-    def _read_transferred(self) -> list[Settings]:
-        if self.options.source is None:
-            return []
-        best = read_best_settings(self.results, self.options.source, self.space.name, self.options.top)
-        return [self.space.drop_impossible(settings, self.has_baskets) for settings in best]
-
     def _cross(self, stage: int, axes: Axes) -> list[Point]:
-        """Return the points of a stage, those nearest to the best so far (at first, to the default settings) first."""
-        start = self.best.settings if self.best else {}
-        default = flatten(self.default.config)
-        center = {axis: start.get(axis, default.get(axis)) for axis in axes}
+        """Return the points of a stage, the nearest to the best so far first.
 
-        def distance(combination: Sequence[Any]) -> int:
+        At the first stage, that is the nearest to the default settings.
+        """
+        start = self.best.settings if self.best else {}
+        center = flatten(self.default.config) | start
+
+        def measure_distance(settings: Settings) -> int:
             return sum(
-                abs(values.index(value) - values.index(center[axis]))
-                for (axis, values), value in zip(axes.items(), combination, strict=True)
-                if center[axis] in values
+                abs(values.index(settings[axis]) - values.index(center[axis]))
+                for axis, values in axes.items()
+                if center.get(axis) in values
             )
 
-        combinations = sorted(product(*axes.values()), key=distance)
-        return [self.add_point(stage, start | dict(zip(axes, values, strict=True))) for values in combinations]
+        points = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+        return [self.add_point(stage, start | settings) for settings in sorted(points, key=measure_distance)]
 
 
 def _check_options(options: SearchOptions) -> None:
-    """Raise UsageError for options that do not go together, and for overrides that a search does not allow."""
-    if (options.search == "transferred") != (options.source is not None):
-        raise UsageError("source=DATASET goes with search=transferred: give both or none")
+    """Raise UsageError for options that make no search, and for overrides it does not allow."""
+    is_transferred = options.search == "transferred"
+    if is_transferred != (options.source is not None) or ("top" in options.model_fields_set and not is_transferred):
+        raise UsageError("source=DATASET and top=N are options of search=transferred, which needs a source")
     check_overrides(options.overrides, fixed=("settings",))
     for override in options.overrides:
         key = override.partition("=")[0].lstrip("+")

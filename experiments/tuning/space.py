@@ -1,10 +1,8 @@
 """The space of a search: which settings vary, and which of them are known from other searches."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 import yaml
@@ -37,6 +35,18 @@ class Space(BaseModel):
     fixed: Settings = {}
     basket_values: Axes = {}  # values of axes on data sets with baskets; an empty list: the axis does not exist there
 
+    @classmethod
+    def load(cls, name: str) -> Self:
+        """Read the space of a model. Raises UsageError if it has none."""
+        path = SPACES / f"{name}.yaml"
+        if not path.exists():
+            names = ", ".join(sorted(path.stem for path in SPACES.glob("*.yaml")))
+            raise UsageError(f"model={name}: there is no search space {path}; there are {names}")
+        try:
+            return cls(name=name, **yaml.safe_load(path.read_text(encoding="utf-8")))
+        except ValidationError as error:
+            raise UsageError(f"{path}: {explain_validation_error(error)}") from error
+
     def select_axes(self, has_baskets: bool, overridden: Collection[str]) -> list[Axes]:
         """Return the axes of each stage, without the overridden ones."""
         changed = self.basket_values if has_baskets else {}
@@ -45,58 +55,43 @@ class Space(BaseModel):
         return [stage for stage in stages if stage] or [{}]
 
     def drop_impossible(self, settings: Settings, has_baskets: bool) -> Settings:
-        """Return settings from another data set without those that do not exist on a data set with baskets."""
+        """Return settings of another data set, without those that do not exist here."""
         allowed = self.basket_values if has_baskets else {}
         return {key: value for key, value in settings.items() if key not in allowed or value in allowed[key]}
 
+    def read_part_settings(self, dataset: str, data: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+        """Return the tuned settings of the parts, and a note on each untuned part.
 
-def load_space(name: str) -> Space:
-    """Read the space of a model. Raises UsageError if it has none."""
-    path = SPACES / f"{name}.yaml"
-    if not path.exists():
-        names = ", ".join(sorted(path.stem for path in SPACES.glob("*.yaml")))
-        raise UsageError(f"model={name}: there is no search space {path}; there are {names}")
-    try:
-        return Space(name=name, **yaml.safe_load(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        raise UsageError(f"{path}: {explain_validation_error(error)}") from error
+        They are keyed as settings of the model. `data` is the configuration of the data set.
+        """
+        settings, notes = {}, []
+        for part, name in self.parts.items():
+            try:
+                tuned = read_tuned(dataset, name)
+                check_tuned_data(name, tuned.pop("tuning", {}), data)
+            except NotTunedError as error:
+                notes.append(f"{part} has default settings: {error}")
+                continue
+            for key, value in flatten(tuned).items():
+                settings[f"model.{part}.{get_model_key(key).removeprefix('model.')}"] = value
+        return settings, notes
 
+    def read_best_settings(self, results: Path, dataset: str, top: int) -> list[Settings]:
+        """Return the settings with the best scores in a published search, best first.
 
-def read_part_settings(space: Space, dataset: str, data: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-    """Return the tuned settings of the model's parts as settings of the model, and a note on each untuned part.
-
-    `data` is the configuration of the data set.
-    """
-    settings: Settings = {}
-    notes = []
-    for part, name in space.parts.items():
-        try:
-            tuned = read_tuned(dataset, name)
-            check_tuned_data(name, tuned.pop("tuning", {}), data)
-        except NotTunedError as error:
-            notes.append(f"{part} has default settings: {error}")
-            continue
-        for key, value in flatten(tuned).items():
-            settings[f"model.{part}.{get_model_key(key).removeprefix('model.')}"] = value
-    return settings, notes
-
-
-def read_best_settings(results: Path, dataset: str, name: str, top: int) -> list[Settings]:
-    """Return the settings with the best scores in a published search, best first. Raises UsageError if it has none."""
-    path = points_path(results, dataset, name)
-    if not path.exists():
-        raise UsageError(f"source={dataset}: there was no search of {name}, as there is no {path}")
-    points = pd.read_csv(path, usecols=["settings", METRIC]).dropna(subset=[METRIC])
-    if points.empty:
-        raise UsageError(f"source={dataset}: there are no settings to transfer; no run in {path} has a score")
-    best = points.sort_values(METRIC, ascending=False, kind="stable").head(top)
-    return [
-        dict(parse_override(translate_override(override)) for override in text.split())
-        for text in best["settings"].fillna("")
-    ]
+        Raises UsageError if it has none.
+        """
+        path = locate_points(results, dataset, self.name)
+        if not path.exists():
+            raise UsageError(f"source={dataset}: there was no search of {self.name}, as there is no {path}")
+        points = pd.read_csv(path, usecols=["settings", METRIC]).dropna(subset=[METRIC]).fillna("")
+        if points.empty:
+            raise UsageError(f"source={dataset}: there are no settings to transfer; no run in {path} has a score")
+        best = points.sort_values(METRIC, ascending=False, kind="stable").head(top)
+        return [dict(parse_override(translate_override(one)) for one in text.split()) for text in best["settings"]]
 
 
-def points_path(results: Path, dataset: str, name: str) -> Path:
+def locate_points(results: Path, dataset: str, name: str) -> Path:
     """Return the published file of all points of a search, whether it exists or not."""
     return results / "sweeps" / dataset / f"{name}.csv"
 

@@ -1,1 +1,7 @@
-"""Train recommenders by gradient."""
+"""What a model trained by gradient is made from."""
+
+from sdmr.harness.training.base import TorchRecommender
+from sdmr.harness.training.layers import Dropout, Embedding
+from sdmr.harness.training.optimizer import OptimizationConfig
+
+__all__ = ["Dropout", "Embedding", "OptimizationConfig", "TorchRecommender"]

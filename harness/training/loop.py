@@ -31,10 +31,7 @@ def train(model: TorchRecommender, training: Training) -> None:
     """
     options = model.optimization
     if not len(training.validation):
-        raise DataError(
-            f"{type(model).__name__} cannot choose its epoch: there are no validation instances, "
-            "and at least one is needed"
-        )
+        raise DataError(f"{type(model).__name__} cannot choose its epoch: there are no validation instances")
     optimizer = Optimizer(model, options)
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     validation = _sample(training.validation, options.validation_instances)

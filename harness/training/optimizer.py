@@ -1,72 +1,48 @@
 """Update parameters by Adam (or plain SGD) with the λ term of Eq. 21."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+import numba
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.kernels.adam import adam_step
-from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, check_values
+from sdmr.harness.kernels import get_pool
+from sdmr.harness.training.layers import Embedding
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # as Kingma & Ba (2015) propose them
+_MIN_NUMBERS_TO_SHARE = 1 << 20  # numbers to move
 
 
 @dataclass(frozen=True)
 class OptimizationConfig:
     """Configure how a gradient-trained model is fitted."""
 
-    learning_rate: float = 0.001
-    regularization: float = 0.001  # λ of Eq. 21
-    batch_size: int = 256  # positives a batch
-    n_negatives: int = 4  # drawn anew for every positive in every epoch
+    learning_rate: PositiveFloat = 0.001
+    regularization: NonNegativeFloat = 0.001  # λ of Eq. 21
+    batch_size: PositiveInt = 256  # positives a batch
+    n_negatives: PositiveInt = 4  # drawn anew for every positive in every epoch
     negatives: Literal["all", "hardest"] = "all"  # which of them enter a BPR loss: each, or the highest-scored one
     regularization_scope: Literal["batch", "all"] = "batch"  # what λ acts on; all: as Adam's weight decay
     optimizer: Literal["dense", "rowwise", "sgd"] = "dense"  # Adam as written, or on the batch's rows; or plain SGD
-    halve_learning_rate_every: int = 0  # epochs, again and again; 0: never
-    epochs: int = 100  # at most
-    patience: int = 10  # epochs without a better one before stopping
+    halve_learning_rate_every: NonNegativeInt = 0  # epochs, again and again; 0: never
+    epochs: PositiveInt = 100  # at most
+    patience: PositiveInt = 10  # epochs without a better one before stopping
     selection_metric: Literal["NDCG@10", "hit@10"] = "NDCG@10"  # of validation; with hit@10, NDCG@10 decides ties
-    validation_instances: int | Literal["all"] = "all"  # or at most so many, fixed and random, choose the epoch
+    validation_instances: PositiveInt | Literal["all"] = "all"  # or at most so many, fixed and random, choose the epoch
     device: str = "auto"  # "auto": a GPU if there is one
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be more than 0, not {self.learning_rate}")
-        if not self.regularization >= 0:
-            raise ValueError(f"regularization must be 0 or more, not {self.regularization}")
-        if self.negatives not in ("all", "hardest"):
-            raise ValueError(f'negatives must be "all" or "hardest", not {self.negatives!r}')
-        if self.optimizer not in ("dense", "rowwise", "sgd"):
-            raise ValueError(f'optimizer must be "dense", "rowwise" or "sgd", not {self.optimizer!r}')
-        if self.regularization_scope not in ("batch", "all"):
-            raise ValueError(f'regularization_scope must be "batch" or "all", not {self.regularization_scope!r}')
+        check_values(type(self), vars(self), "optimization.")
         if self.regularization_scope == "all" and self.optimizer != "dense":
-            raise ValueError(
-                f"regularization_scope=all moves every row at every step, which optimizer={self.optimizer} does not: "
-                "set optimizer=dense, or regularization_scope=batch"
-            )
-        if self.selection_metric not in ("NDCG@10", "hit@10"):
-            raise ValueError(f'selection_metric must be "NDCG@10" or "hit@10", not {self.selection_metric!r}')
-        if isinstance(self.validation_instances, str) and self.validation_instances != "all":
-            raise ValueError(f'validation_instances must be a number or "all", not {self.validation_instances!r}')
-        if self.halve_learning_rate_every < 0:
-            raise ValueError(
-                f"halve_learning_rate_every must be a number of epochs, or 0 for never, "
-                f"not {self.halve_learning_rate_every}"
-            )
-        for name in ("epochs", "patience", "batch_size", "n_negatives", "validation_instances"):
-            value = getattr(self, name)
-            if value != "all" and value < 1:
-                raise ValueError(f"{name} must be 1 or more, not {value}")
+            raise ValueError(f"regularization_scope=all moves every row: set optimizer=dense, not {self.optimizer}")
 
-    def validate_for_log_loss(self) -> OptimizationConfig:
+    def validate_for_log_loss(self) -> Self:
         """Return this configuration; raise ValueError for an option that only BPR uses."""
         if self.negatives != "all":
-            raise ValueError(
-                f"negatives={self.negatives} has no effect on a log loss, into which all of them enter: "
-                "set negatives=all"
-            )
+            raise ValueError(f"negatives={self.negatives} has no effect on a log loss: set negatives=all")
         return self
 
 
@@ -122,7 +98,7 @@ class Optimizer:
 
 
 class _Parameter:
-    """Hold a table, or another parameter as a table with one row, with its moments."""
+    """A table, or another parameter as a table with one row, and its moments."""
 
     def __init__(self, name: str, tensor: nn.Parameter, table: Embedding | None, options: OptimizationConfig) -> None:
         self.tensor, self.table, self.optimizer = tensor, table, options.optimizer
@@ -131,9 +107,8 @@ class _Parameter:
         else:
             self.l2, self.l2_inactive = 0.0 if "bias" in name else 2 * options.regularization, 0.0
         rows = self._view_rows()
-        self.moments: tuple[Tensor, ...] = (
-            () if self.optimizer == "sgd" else (torch.zeros_like(rows), torch.zeros_like(rows))
-        )
+        n_moments = 0 if self.optimizer == "sgd" else 2
+        self.moments = [torch.zeros_like(rows) for _ in range(n_moments)]
         self._every_row = torch.arange(len(rows), device=rows.device)
 
     def _view_rows(self) -> Tensor:
@@ -158,3 +133,76 @@ class _Parameter:
             adam_step(weight, first, second, rows, positions, sums, self.l2, self.l2_inactive, learning_rate, step)
         if self.table:
             self.table.clip_rows(rows)
+
+
+def adam_step(
+    weight: Tensor,
+    first_moment: Tensor,
+    second_moment: Tensor,
+    rows: Tensor,
+    positions: Tensor,
+    sums: Tensor,
+    l2: float,
+    l2_inactive: float,
+    learning_rate: float,
+    step: int,
+) -> None:
+    """Update rows of a table and of its two moments.
+
+    Args:
+        weight: [N, dim] the table.
+        first_moment: [N, dim].
+        second_moment: [N, dim].
+        rows: [n] the rows to move.
+        positions: [n] where `sums` has the gradient of each row; −1 for an inactive row, whose gradient is 0.
+        sums: [m, dim] gradients.
+        l2: The gradient of an active row gains `l2` × the row.
+        l2_inactive: The gradient of an inactive row is `l2_inactive` × the row.
+        learning_rate: Adam's α.
+        step: The number of this step, from 1.
+    """
+    rate, scale = learning_rate / (1 - BETA_1**step), 1 / (1 - BETA_2**step) ** 0.5  # correct the moments' bias
+    if weight.device.type != "cpu":
+        _adam_step_in_torch(weight, first_moment, second_moment, rows, positions, sums, l2, l2_inactive, rate, scale)
+        return
+    table = weight.numpy(), first_moment.numpy(), second_moment.numpy()
+    dtype = table[0].dtype.type
+    factors = l2, l2_inactive, rate, scale, BETA_1, 1 - BETA_1, BETA_2, 1 - BETA_2, EPSILON
+    indices, gradient = (rows.numpy(), positions.numpy()), (sums.contiguous().numpy(), *map(dtype, factors))
+    threads = torch.get_num_threads()
+    if threads == 1 or len(rows) * weight.shape[1] < _MIN_NUMBERS_TO_SHARE:
+        _adam_step(*table, *indices, *gradient)
+        return
+    blocks = zip(*(np.array_split(array, threads) for array in indices), strict=True)
+    list(get_pool(threads).map(lambda block: _adam_step(*table, block[0], block[1], *gradient), blocks))
+
+
+def _adam_step_in_torch(weight: Tensor, first_moment: Tensor, second_moment: Tensor, *rest: Any) -> None:
+    """Do the work of the loop below in PyTorch's operations, for a GPU."""
+    rows, positions, sums, l2, l2_inactive, rate, scale = rest
+    values = weight[rows]
+    gradient = torch.where((positions >= 0)[:, None], sums[positions] + l2 * values, l2_inactive * values)
+    m = first_moment[rows].lerp_(gradient, 1 - BETA_1)
+    v = second_moment[rows].mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
+    first_moment.index_copy_(0, rows, m)
+    second_moment.index_copy_(0, rows, v)
+    weight.index_copy_(0, rows, values - rate * m / (v.sqrt() * scale + EPSILON))
+
+
+@numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=True)
+def _adam_step(  # type: ignore[no-untyped-def]
+    weight, first, second, rows, positions, sums, l2, l2_inactive, rate, scale, beta_1, rest_1, beta_2, rest_2, epsilon
+):
+    """Loop over rows; `rest_1` and `rest_2` are 1 − β₁ and 1 − β₂."""
+    zero, tiny = weight.dtype.type(0), weight.dtype.type(1e-30)  # far below what epsilon lets count
+    for n in range(len(rows)):
+        row, position = rows[n], positions[n]
+        for k in range(weight.shape[1]):
+            w = weight[row, k]
+            g = sums[position, k] + l2 * w if position >= 0 else l2_inactive * w
+            m = beta_1 * first[row, k] + rest_1 * g
+            v = beta_2 * second[row, k] + rest_2 * g * g
+            # The moments of a row that stays inactive decay to subnormal numbers, which take ten times as long.
+            m, v = zero if abs(m) < tiny else m, zero if v < tiny else v
+            first[row, k], second[row, k] = m, v
+            weight[row, k] = w - rate * m / (np.sqrt(v) * scale + epsilon)

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from sdmr.harness.kernels.rows import scatter_sum
-from sdmr.harness.kernels.threads import run_loop
+from sdmr.harness.kernels import run_loop, scatter_sum
 from sdmr.models.kernels import loops
 
 
@@ -27,8 +26,7 @@ def tanh(x: Tensor) -> Tensor:
 
     The absolute error in float32 is below 3e-7.
     """
-    result: Tensor = _Tanh.apply(x)
-    return result
+    return _Tanh.apply(x)
 
 
 def compute_hops(
@@ -38,10 +36,7 @@ def compute_hops(
     is_padding: Tensor,
     inputs: tuple[Tensor, Tensor, Tensor],
     outputs: tuple[Tensor, Tensor, Tensor],
-    c_query: Tensor,
-    d_query: Tensor,
-    gate: Tensor,
-    gate_bias: Tensor,
+    weights: tuple[Tensor, Tensor, Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Compute all hops of `sdmr.models.sdm.SDM` as in the paper.
 
@@ -53,17 +48,12 @@ def compute_hops(
         inputs: W_a's part for the users [B, d], W_a's for the distinct candidates [n, d], and W_c's for the distinct
             context items [m, d].
         outputs: The same of W_b, W_b and W_d.
-        c_query: W_c's half for the query, [d, d].
-        d_query: W_d's half for the query, [d, d].
-        gate: W_g, [d, d].
-        gate_bias: b_g, [d].
+        weights: The halves of W_c and W_d for the query [d, d], W_g [d, d] and b_g [d].
 
     Returns:
         e^H [B, C, d], and a^h of each hop [H, B, C, s], which is not differentiable.
     """
-    weights = c_query, d_query, gate, gate_bias
-    e, attention = _Hops.apply(n_hops, item_index, context_index, is_padding, *inputs, *outputs, *weights)
-    return e, attention
+    return _Hops.apply(n_hops, item_index, context_index, is_padding, *inputs, *outputs, *weights)
 
 
 def compute_squared_distances(user: Tensor, item: Tensor, item_index: Tensor, weight: Tensor) -> Tensor:
@@ -78,8 +68,7 @@ def compute_squared_distances(user: Tensor, item: Tensor, item_index: Tensor, we
     Returns:
         [B, C].
     """
-    distances: Tensor = _SquaredDistances.apply(user, item, item_index, weight)
-    return distances
+    return _SquaredDistances.apply(user, item, item_index, weight)
 
 
 class _Tanh(torch.autograd.Function):
@@ -165,16 +154,8 @@ class _Hops(torch.autograd.Function):
         grad_keys, grad_values = (scatter_sum(context_index, x, ctx.n_keys) for x in (grad_keys, grad_values))
         # A single hop does not use the gate.
         grad_gates = (grad_gate, grad_gate_bias) if len(ctx.saved_hops) > 1 else (None, None)
-        return (
-            *(None,) * 4,
-            *grad_in,
-            grad_keys,
-            *grad_out,
-            grad_values,
-            grad_c_query,
-            grad_d_query,
-            *grad_gates,
-        )
+        grad_inputs = *grad_in, grad_keys, *grad_out, grad_values
+        return None, None, None, None, *grad_inputs, grad_c_query, grad_d_query, *grad_gates
 
 
 def _find_active(gradient: Tensor) -> Tensor:
@@ -186,7 +167,7 @@ def _find_active(gradient: Tensor) -> Tensor:
     Returns:
         [B, K] indices of K distinct candidates of each instance; K is the largest number that an instance needs.
     """
-    (is_active,) = run_loop(loops.is_nonzero, 0, gradient)
+    is_active = gradient.ne(0).any(2).to(torch.uint8)  # NaN included; PyTorch sorts it faster than bool
     n_active = max(1, int(is_active.sum(1).max()))
     return is_active.topk(n_active, dim=1, sorted=False).indices
 

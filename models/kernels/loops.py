@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdmr.harness.kernels.threads import compiled
+from sdmr.harness.kernels import compiled
 
 
 @compiled
@@ -156,19 +156,6 @@ def attend_backward(  # type: ignore[no-untyped-def]
                     grad_query[b, k, i] += g
                     grad_keys[b, j, i] += g
     return (grad_query,)
-
-
-@compiled
-def is_nonzero(gradient):  # type: ignore[no-untyped-def]
-    """Find the rows of a gradient [B, C, d] that are not zero: [B, C]."""
-    is_active = np.zeros(gradient.shape[:2], np.uint8)  # PyTorch sorts it faster than bool
-    for b in range(gradient.shape[0]):
-        for c in range(gradient.shape[1]):
-            for i in range(gradient.shape[2]):
-                if gradient[b, c, i] != 0:  # NaN included
-                    is_active[b, c] = 1
-                    break
-    return (is_active,)
 
 
 @compiled

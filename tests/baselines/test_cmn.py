@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from sdmr.baselines import cmn
 from sdmr.baselines.cmn import CMN
-from sdmr.baselines.cmn_attention import Neighborhoods
+from sdmr.baselines.cmn_attention import Neighborhoods, find_neighborhoods
 from sdmr.baselines.neumf import GMF
 from sdmr.datasets.task import Training
 from sdmr.harness.training.optimizer import OptimizationConfig
@@ -81,7 +82,7 @@ def test_scores_attention_and_gradients_follow_the_equations(hops: int, keep_sel
     model, training = shaken(hops, keep_self), small().training
     users, candidates = pairs_with_every_case(training)
     contexts = torch.zeros(len(users), 0, dtype=torch.long)
-    scores, attention = model(users, contexts, candidates), model.attention(users, contexts, candidates)
+    scores, attention = model(users, contexts, candidates), model.compute_attention(users, contexts, candidates)
     expected = torch.zeros_like(scores)
     for row, user in enumerate(users.tolist()):
         for column, item in enumerate(candidates[row].tolist()):
@@ -104,14 +105,16 @@ def test_scores_attention_and_gradients_follow_the_equations(hops: int, keep_sel
         torch.testing.assert_close(one, other, msg=lambda message, name=name: f"{name}: {message}")
 
 
-def test_attention_sums_to_one_over_the_neighbourhood_and_no_user_attends_to_itself() -> None:
+def test_attention_sums_to_one_over_the_neighborhood_and_no_user_attends_to_itself() -> None:
     training = small().training
     taken = torch.tensor(training.matrix.toarray()) > 0
     users = torch.arange(training.n_users)
     candidates = torch.arange(training.n_items).expand(len(users), -1)
     contexts = torch.zeros(len(users), 0, dtype=torch.long)
     for keep_self in (False, True):
-        attention = shaken(hops=2, keep_self=keep_self).attention(users, contexts, candidates)  # [H, B, C, n_users]
+        attention = shaken(hops=2, keep_self=keep_self).compute_attention(
+            users, contexts, candidates
+        )  # [H, B, C, n_users]
         is_neighbor = taken.T.expand(len(users), -1, -1).clone()
         if not keep_self:
             is_neighbor[users, :, users] = False
@@ -154,22 +157,21 @@ def test_an_item_without_neighbors_is_scored_without_memory() -> None:
 def test_blocks_bound_memory_and_change_no_score(max_entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, test = shaken(hops=2), small().test
     inputs = torch.tensor(test.users), torch.zeros(len(test), 0, dtype=torch.long), torch.tensor(test.candidates)
-    together, attention = model(*inputs), model.attention(*inputs)
+    together, attention = model(*inputs), model.compute_attention(*inputs)
     sizes = []
-    find_neighborhoods = model._find_neighborhoods
     monkeypatch.setattr(cmn, "MAX_ENTRIES", max_entries)
 
-    def record_size(*pairs: torch.Tensor) -> Neighborhoods:
-        neighborhoods = find_neighborhoods(*pairs)
+    def record_size(*pairs_and_index: Any) -> Neighborhoods:
+        neighborhoods = find_neighborhoods(*pairs_and_index)
         sizes.append(len(neighborhoods.row))
         return neighborhoods
 
-    monkeypatch.setattr(model, "_find_neighborhoods", record_size)
+    monkeypatch.setattr(cmn, "find_neighborhoods", record_size)
     torch.testing.assert_close(model(*inputs), together)
     max_neighbors = np.bincount(small().training.matrix.indices).max()
     assert len(sizes) > 1
     assert max(sizes) <= max_entries + max_neighbors
-    torch.testing.assert_close(model.attention(*inputs), attention)
+    torch.testing.assert_close(model.compute_attention(*inputs), attention)
 
 
 def test_large_queries_do_not_overflow() -> None:

@@ -86,8 +86,8 @@ def test_items_that_tie_with_themselves_still_have_exactly_k_neighbors() -> None
 @pytest.mark.parametrize(
     ("neighbors", "weighting", "message"),
     [
-        (0, "cosine", "ItemKNN needs neighbors ≥ 1, not 0"),
-        (5, "tfidf", 'weighting must be "cosine" or "bm25", not \'tfidf\''),
+        (0, "cosine", "ItemKNN: neighbors must be ≥ 1, not 0"),
+        (5, "tfidf", "ItemKNN: weighting must be 'cosine' or 'bm25', not 'tfidf'"),
     ],
 )
 def test_unknown_settings_are_an_error(neighbors: int, weighting: str, message: str) -> None:

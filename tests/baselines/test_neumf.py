@@ -198,9 +198,9 @@ def test_sgd_fine_tunes() -> None:
 
 
 def test_wrong_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="objective"):
+    with pytest.raises(ValueError, match="objective must be 'log' or 'bpr'"):
         GMF(objective="hinge")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="layers"):
+    with pytest.raises(ValueError, match="layers must be ≥ 1"):
         MLP(layers=0)
     with pytest.raises(ValueError, match='objective "log"'):
         NeuMF(GMF(objective="bpr"), MLP())

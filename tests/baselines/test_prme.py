@@ -80,7 +80,7 @@ def test_scores_and_gradients_are_those_of_the_formula(context_length: int, spac
         torch.testing.assert_close(gradient, gradients[1][name], msg=name)
 
 
-@pytest.mark.parametrize(("alpha", "context_length", "spaces"), [(1.2, 1, 2), (0.5, 0, 2), (0.5, 1, 3)])
-def test_unknown_settings_are_an_error(alpha: float, context_length: int, spaces: int) -> None:
-    with pytest.raises(ValueError, match="PRME needs"):
-        PRME(alpha=alpha, context_length=context_length, spaces=spaces)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("name", "value"), [("alpha", 1.2), ("context_length", 0), ("spaces", 3)])
+def test_unknown_settings_are_an_error(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"^PRME: {name} must be .*, not {value}$"):
+        PRME(**{name: value})  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ from sdmr.datasets.download import Download, RawFile, Wheel, fetch, get_cache_fo
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import compute_sha256
 from sdmr.datasets.movielens import ML_100K
+from sdmr.datasets.parsing import Layout
 
 CONTENT = b"1\t2\t3\n" * 1000
+LAYOUT = Layout({"user": int, "item": int, "rating": int})
 CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -75,7 +78,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def make_raw_file(*routes: Download | Wheel, checksum: str | None = CHECKSUM) -> RawFile:
-    return RawFile("set/raw.tsv", checksum, routes, terms="Be kind.")
+    return RawFile("set/raw.tsv", checksum, LAYOUT, routes, terms="Be kind.")
 
 
 def list_files(cache: Path) -> list[str]:
@@ -86,15 +89,17 @@ def test_data_folder_is_searched_before_the_cache(tmp_path: Path, monkeypatch: p
     for folder in (tmp_path / "mine", cache / "raw"):
         (folder / "set").mkdir(parents=True)
         (folder / "set" / "raw.tsv").write_bytes(CONTENT)
-    assert fetch(make_raw_file(Download("http://127.0.0.1:1/x.zip", "x"))) == cache / "raw" / "set" / "raw.tsv"
+    file = make_raw_file(Download("http://127.0.0.1:1/x.zip", "x"))
+    assert fetch(file) == (cache / "raw" / "set" / "raw.tsv", file)
     monkeypatch.setenv("SDMR_DATA", str(tmp_path / "mine"))
-    assert fetch(make_raw_file(Download("http://127.0.0.1:1/x.zip", "x"))) == tmp_path / "mine" / "set" / "raw.tsv"
+    assert fetch(file) == (tmp_path / "mine" / "set" / "raw.tsv", file)
 
 
 def test_fetch_returns_the_equivalent_file_that_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "derived.gz").write_bytes(b"")
     monkeypatch.setenv("SDMR_DATA", str(tmp_path))
-    assert fetch(RawFile("original.dat", None), RawFile("derived.gz", None)) == tmp_path / "derived.gz"
+    derived = RawFile("derived.gz", None, LAYOUT)
+    assert fetch(RawFile("original.dat", None, LAYOUT), derived) == (tmp_path / "derived.gz", derived)
 
 
 def test_archive_is_downloaded_once_and_its_terms_are_printed_once(
@@ -103,19 +108,19 @@ def test_archive_is_downloaded_once_and_its_terms_are_printed_once(
     folder, address = web
     (folder / "data.zip").write_bytes(make_zip("in/raw.tsv"))
     file = make_raw_file(Download(f"{address}/data.zip", "in/raw.tsv"))
-    path = fetch(file)
+    path, _ = fetch(file)
     assert path.read_bytes() == CONTENT
     assert list_files(cache) == ["raw.tsv"]
     assert capsys.readouterr().err.count("Be kind.") == 1
     (folder / "data.zip").unlink()
-    assert fetch(file) == path
+    assert fetch(file) == (path, file)
     assert "Be kind." not in capsys.readouterr().err
 
 
 def test_wheel_is_the_second_route_and_gives_the_same_bytes(web: tuple[Path, str], index: Path, cache: Path) -> None:
     (index / "carrier-1.0-py3-none-any.whl").write_bytes(make_zip("carrier/raw.inter", b"a:token\tb:token\n" + CONTENT))
     wheel = Wheel("carrier==1.0", "carrier/raw.inter", header=True)
-    path = fetch(make_raw_file(Download(f"{web[1]}/absent.zip", "in/raw.tsv"), wheel))
+    path, _ = fetch(make_raw_file(Download(f"{web[1]}/absent.zip", "in/raw.tsv"), wheel))
     assert path == cache / "raw" / "set" / "raw.tsv"
     assert path.read_bytes() == CONTENT
 
@@ -127,7 +132,7 @@ def test_wheel_is_the_second_route_and_gives_the_same_bytes(web: tuple[Path, str
         (b"no archive at all", "not a zip file"),
         (make_zip("in/raw.tsv")[:-40], "not a zip file"),
         (make_zip("in/raw.tsv", CONTENT[:-1]), f"expected {CHECKSUM}"),
-        (make_zip("elsewhere/raw.tsv"), "the archive holds no in/raw.tsv"),
+        (make_zip("elsewhere/raw.tsv"), "no item named 'in/raw.tsv' in the archive"),
         (make_zip("in/raw.tsv").replace(b"1\t2\t3", b"1\t2\t4", 1), "Bad CRC-32"),
     ],
 )
@@ -180,28 +185,28 @@ def test_an_archive_with_another_checksum_is_an_error(web: tuple[Path, str]) -> 
     folder, address = web
     packed = make_zip("in/raw.tsv")
     (folder / "data.zip").write_bytes(packed)
-    with pytest.raises(DataError, match=f"the archive has sha256 {hashlib.sha256(packed).hexdigest()}"):
+    with pytest.raises(DataError, match=f"its sha256 is {hashlib.sha256(packed).hexdigest()}"):
         fetch(make_raw_file(Download(f"{address}/data.zip", "in/raw.tsv", sha256="0" * 64), checksum=None))
     sound = Download(f"{address}/data.zip", "in/raw.tsv", sha256=hashlib.sha256(packed).hexdigest())
-    assert fetch(make_raw_file(sound, checksum=None)).read_bytes() == CONTENT
+    assert fetch(make_raw_file(sound, checksum=None))[0].read_bytes() == CONTENT
 
 
 def test_a_damaged_cache_file_is_downloaded_again(web: tuple[Path, str]) -> None:
     folder, address = web
     (folder / "data.zip").write_bytes(make_zip("in/raw.tsv"))
     file = make_raw_file(Download(f"{address}/data.zip", "in/raw.tsv"))
-    fetch(file).write_bytes(CONTENT[:50])
-    assert fetch(file).read_bytes() == CONTENT
+    fetch(file)[0].write_bytes(CONTENT[:50])
+    assert fetch(file)[0].read_bytes() == CONTENT
 
 
 def test_checksum_error_names_the_file_and_both_checksums(tmp_path: Path) -> None:
     path = tmp_path / "raw.tsv"
     path.write_bytes(CONTENT)
-    verify_checksum(path, make_raw_file())
-    verify_checksum(path, make_raw_file(checksum=None))
+    verify_checksum(path, CHECKSUM)
+    verify_checksum(path, None)
     path.write_bytes(b"")
     with pytest.raises(DataError, match=f"{path}: its sha256 is {compute_sha256(path)}, expected {CHECKSUM}"):
-        verify_checksum(path, make_raw_file())
+        verify_checksum(path, CHECKSUM)
 
 
 def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,5 +222,5 @@ def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.slow
 def test_the_real_wheel_holds_the_published_file() -> None:
-    file = RawFile(ML_100K.name, ML_100K.sha256, tuple(route for route in ML_100K.routes if isinstance(route, Wheel)))
-    assert compute_sha256(fetch(file)) == ML_100K.sha256
+    file = replace(ML_100K, routes=tuple(route for route in ML_100K.routes if isinstance(route, Wheel)))
+    assert compute_sha256(fetch(file)[0]) == ML_100K.sha256

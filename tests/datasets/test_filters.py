@@ -3,13 +3,14 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from sdmr.datasets.filters import filter_basket_sizes, k_core, sample_baskets, sample_indices, shuffle, use_file_order
-from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.ijcai_15 import sample_baskets
+from sdmr.datasets.interactions import Interactions, filter_basket_sizes, k_core, shuffle, use_file_order
 
 pairs = st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=35).map(sorted)
 
@@ -64,20 +65,22 @@ def test_filter_drops_baskets_of_other_sizes_and_keeps_the_rest_complete(
 
 
 def test_sampled_baskets_are_complete_and_of_the_requested_number() -> None:
-    rows = [(basket, item, basket) for basket in range(10) for item in range(basket + 1)]
-    data = make_interactions(rows)
-    result = sample_baskets(data, 4, seed=0)
-    assert result.n_baskets == 4
-    for user in result.user_ids[np.unique(result.users)].tolist():
-        assert get_raw_pairs(result).count((user, 0)) == 1
-        assert sum(owner == user for owner, _ in get_raw_pairs(result)) == user + 1
-    assert get_raw_pairs(sample_baskets(data, 4, seed=0)) == get_raw_pairs(result)
-    assert get_raw_pairs(sample_baskets(data, 4, seed=1)) != get_raw_pairs(result)
-    assert get_raw_pairs(sample_baskets(data, 11, seed=0)) == get_raw_pairs(data)
+    rows = pd.DataFrame([(item, 7 * basket) for basket in range(10) for item in range(basket + 1)])
+    rows.columns = ["item", "basket"]
+    result = sample_baskets(rows, 4, seed=0)
+    assert result["basket"].nunique() == 4
+    for basket, items in result.groupby("basket")["item"]:
+        assert items.tolist() == list(range(basket // 7 + 1))
+    assert sample_baskets(rows, 4, seed=0).equals(result)
+    assert not sample_baskets(rows, 4, seed=1).equals(result)
+    assert sample_baskets(rows, 11, seed=0).equals(rows)
 
 
-def test_every_index_is_sampled_equally_often() -> None:
-    counts = np.bincount(np.concatenate([sample_indices(12, 3, seed) for seed in range(2000)]), minlength=12)
+def test_every_basket_is_sampled_equally_often() -> None:
+    rows = pd.DataFrame({"basket": np.arange(12)})
+    counts = np.bincount(
+        np.concatenate([sample_baskets(rows, 3, seed)["basket"] for seed in range(2000)]), minlength=12
+    )
     assert chisquare(counts).pvalue > 0.001
 
 

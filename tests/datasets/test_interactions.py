@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,3 +65,21 @@ def test_keep_equals_building_from_the_kept_rows(rows: list[tuple[int, int, int]
     expected = Interactions.from_raw(users[mask], items[mask], times[mask], baskets[mask])
     for field in ("users", "items", "user_ids", "item_ids", "times", "baskets"):
         assert getattr(result, field).tolist() == getattr(expected, field).tolist()
+
+
+def test_taken_rows_keep_their_numbers() -> None:
+    data = Interactions.from_raw(np.array([30, 4, 8]), np.array([7, 7, 100]), baskets=np.array([2, 1, 3]))
+    taken = data.take(np.array([2, 0]))
+    assert taken.users.tolist() == [1, 2]
+    assert taken.items.tolist() == [1, 0]
+    assert taken.times is None
+    assert taken.sequences.tolist() == [2, 1]
+    assert taken.user_ids.tolist() == [4, 8, 30]
+    assert Interactions.from_raw(np.array([30, 4]), np.array([7, 7])).sequences.tolist() == [1, 0]
+
+
+def test_a_table_without_times_and_baskets_gives_none_of_them() -> None:
+    table = pd.DataFrame({"user": [2, 1], "item": [5, 6], "rating": [1, 1]})
+    data = Interactions.from_table(table)
+    assert (data.users.tolist(), data.items.tolist(), data.times, data.baskets) == ([1, 0], [0, 1], None, None)
+    assert Interactions.from_table(table.assign(time=[7, 3], basket=[9, 8])).times is not None

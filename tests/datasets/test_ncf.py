@@ -7,7 +7,7 @@ import pytest
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.ncf import load_ncf
-from sdmr.datasets.prepare import fingerprint
+from sdmr.datasets.prepare import compute_fingerprint
 
 # User 1's rows are not in the order of time. User 2 has one training row. Item 39 occurs only as a negative.
 TRAIN = [
@@ -29,7 +29,7 @@ def files(tmp_path: Path) -> Path:
     prefix = tmp_path / "set"
     write_lines(prefix, ".train.rating", ["\t".join(map(str, row)) for row in TRAIN])
     write_lines(prefix, ".test.rating", ["\t".join(map(str, row)) for row in TEST])
-    write_lines(prefix, ".test.negative", [format_negatives(row[0], row[1]) for row in TEST])
+    write_lines(prefix, ".test.negative", NEGATIVE_LINES)
     return prefix
 
 
@@ -41,6 +41,7 @@ def format_negatives(user: int, item: int) -> str:
     return "\t".join([f"({user},{item})", *map(str, NEGATIVE[user])])
 
 
+NEGATIVE_LINES = [format_negatives(row[0], row[1]) for row in TEST]
 ITEM_IDS = np.array(sorted({row[1] for row in TRAIN + TEST} | {item for items in NEGATIVE.values() for item in items}))
 
 
@@ -103,35 +104,22 @@ def test_error_names_a_missing_file(files: Path, suffix: str) -> None:
 
 
 def test_equal_seeds_give_equal_tasks_and_other_seeds_other_tasks(files: Path) -> None:
-    assert fingerprint(load_ncf(str(files), 1)) == fingerprint(load_ncf(str(files), 1))
-    assert len({fingerprint(load_ncf(str(files), seed)) for seed in range(4)}) > 1
+    assert compute_fingerprint(load_ncf(str(files), 1)) == compute_fingerprint(load_ncf(str(files), 1))
+    assert len({compute_fingerprint(load_ncf(str(files), seed)) for seed in range(4)}) > 1
 
 
 @pytest.mark.parametrize(
     ("suffix", "content", "message"),
     [
-        (
-            ".train.rating",
-            ["0\t5\t3\t30\t7"],
-            "train.rating, line 1: found 5 fields separated by tabs, expected 2 to 4",
-        ),
-        (".train.rating", ["0\t5\t3\t30", "0\t6\t3"], "train.rating, line 2: found 3 fields, expected 4"),
+        (".train.rating", ["0\t5\t3\t30\t7"], "train.rating: .*line 1: Expected 4 columns, got 5"),
+        (".train.rating", ["0"], "train.rating: .*line 1: Expected 2 columns, got 1"),
+        (".train.rating", ["0\t5\t3\t30", "0\t6\t3"], "train.rating: .*line 2: Expected 4 columns, got 3"),
         (".train.rating", ["0\t5\t3\t1", "0\t5\t3\t2"], "line 2: user 0, item 5 is already in line 1"),
-        (".test.rating", ["1\t10", "1\t11", "2\t12"], "test.rating: expected one test item of each user"),
+        (".test.rating", ["1\t10", "1\t11", "2\t12"], "test.rating, line 2: user 1 is already in line 1"),
         (".test.rating", ["1\t10", "0\t8", "2\t12"], "user 0 has item 8 in .*train.rating as well, expected it once"),
-        (".test.negative", [format_negatives(1, 10), format_negatives(0, 11)], "negative: found 2 lines, expected 3"),
-        (
-            ".test.negative",
-            [format_negatives(1, 10), format_negatives(0, 11), format_negatives(2, 12), format_negatives(2, 12)],
-            "line 4: expected 3 lines",
-        ),
-        (".test.negative", [format_negatives(0, 11)], r"line 1: found '\(0,11\)', expected \(1,10\)"),
-        (".test.negative", ["1,10\t5"], r"line 1: found '1,10', expected \(1,10\)"),
-        (".test.negative", ["(1,10)\t20\tx\t21"], "line 1: expected whole numbers"),
-        (".test.negative", ["(1,10)"], "line 1: expected whole numbers"),
-        (".test.negative", ["(1,10)\t20\t20\t21"], "line 1: expected distinct items"),
-        (".test.negative", ["(1,10)\t20\t10\t21"], "line 1: expected distinct items other than the test item"),
-        (".test.negative", [format_negatives(1, 10), "(0,11)\t22"], "line 2: found 1 items, expected 3"),
+        (".test.negative", NEGATIVE_LINES[:2], "negative: found 2 lines, expected 3"),
+        (".test.negative", [*NEGATIVE_LINES, NEGATIVE_LINES[2]], "negative: found 4 lines, expected 3"),
+        (".test.negative", [], "negative: Empty CSV file"),
     ],
 )
 def test_error_names_file_line_and_fault(files: Path, suffix: str, content: list[str], message: str) -> None:
@@ -147,3 +135,28 @@ def test_error_names_the_raw_id_of_a_user_with_too_few_unseen_items(tmp_path: Pa
     write_lines(prefix, ".test.negative", ["(7,3)\t1\t2"])
     with pytest.raises(ValueError, match="user 7 has 1 unseen items, 2"):
         load_ncf(str(prefix))
+
+
+@pytest.mark.parametrize(
+    ("number", "line", "message"),
+    [
+        (1, "(0,11)\t20\t39\t21", r"line 1: pair is '\(0,11\)', expected \(1,10\)"),
+        (1, "1,10\t20\t39\t21", r"line 1: pair is '1,10', expected \(1,10\)"),
+        (1, "(1,10)\t20\tx\t21", "line 1: .* invalid value 'x'"),
+        (1, "(1,10)\t20\t20\t21", r"line 1: pair is '\(1,10\)', expected distinct other items"),
+        (1, "(1,10)\t20\t10\t21", r"line 1: pair is '\(1,10\)', expected distinct other items"),
+        (1, "(1,10)", "line 1: Expected 2 columns, got 1"),
+        (2, "(0,11)\t22", "line 2: Expected 4 columns, got 2"),
+        (2, "(0,11)\t22\t23\t24\t25", "line 2: Expected 4 columns, got 5"),
+    ],
+)
+def test_error_names_the_wrong_line_of_candidates(files: Path, number: int, line: str, message: str) -> None:
+    write_lines(files, ".test.negative", [*NEGATIVE_LINES[: number - 1], line, *NEGATIVE_LINES[number:]])
+    with pytest.raises(DataError, match=f"set.test.negative.*{message}"):
+        load_ncf(str(files))
+
+
+def test_a_space_within_the_pair_is_accepted(files: Path) -> None:
+    expected = compute_fingerprint(load_ncf(str(files)))
+    write_lines(files, ".test.negative", [line.replace(",", ", ") for line in NEGATIVE_LINES])
+    assert compute_fingerprint(load_ncf(str(files))) == expected

@@ -15,6 +15,7 @@ from sdmr.datasets.parsing import (
     Layout,
     check_no_duplicates,
     check_totals,
+    check_values,
     drop_duplicates,
     open_raw,
     read_columns,
@@ -42,9 +43,9 @@ def test_reading_in_chunks_gives_the_same_rows_and_the_same_error_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = read_columns(write_file(tmp_path, SOUND), RATINGS, ["user", "rating"])
-    monkeypatch.setattr(parsing, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(parsing, "CHUNK_BYTES", 24)
     pd.testing.assert_frame_equal(read_columns(write_file(tmp_path, SOUND), RATINGS, ["user", "rating"]), expected)
-    with pytest.raises(DataError, match="line 5: found 2 fields"):
+    with pytest.raises(DataError, match="line 5: Expected 3 columns, got 2"):
         read_columns(write_file(tmp_path, SOUND + b"1\t2\t3\n1\t2\n"), RATINGS, ["user"])
 
 
@@ -54,8 +55,14 @@ def test_separator_of_two_characters_is_read(tmp_path: Path) -> None:
         [1, 2],
         [3, 4],
     ]
-    with pytest.raises(DataError, match="line 2: found 1 fields, expected 2 fields separated by '::'"):
+    with pytest.raises(DataError, match="line 2: Expected 2 columns, got 1: 3;4; expected 2 fields separated by '::'"):
         read_columns(write_file(tmp_path, b"1::2\n3;4\n"), layout, ["user"])
+
+
+def test_a_field_may_hold_a_part_of_the_separator(tmp_path: Path) -> None:
+    layout = Layout({"item": int, "title": str}, separator="::", encoding="iso-8859-1")
+    path = write_file(tmp_path, "1::Star Wars: Épisode V\n".encode("iso-8859-1"))
+    assert read_columns(path, layout).to_numpy().tolist() == [[1, "Star Wars: Épisode V"]]
 
 
 def test_byte_order_mark_header_and_quotes_are_removed(tmp_path: Path) -> None:
@@ -82,43 +89,43 @@ def test_compressed_files_are_read_as_their_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b"2\t20", "line 2: found 2 fields, expected 3 fields"),
-        (b"2\t20\t4\t9", "line 2: found 4 fields, expected 3 fields"),
-        (b"", "line 2: found 1 fields, expected 3 fields"),
-        (b"2\tx\t4", "line 2: item is 'x', expected a whole number"),
-        (b"2\t2.5\t4", "line 2: item is '2.5', expected a whole number"),
-        (b"2\t\t4", "line 2: item is '', expected a whole number"),
-        (b"2\t20\tfour", "line 2: rating is 'four', expected a number"),
-        (b"99999999999999999999\t20\t4", "line 2: user is '9+', expected a whole number"),
-        (b"2\t20\t\xff", r"line 2: rating is .\\udcff., expected text in UTF-8"),
+        (b"2\t20", r"line 2: Expected 3 columns, got 2: 2\t20; expected 3 fields"),
+        (b"2\t20\t4\t9", "line 2: Expected 3 columns, got 4"),
+        (b"", "column user: line 2: no value"),
+        (b"2\tx\t4", r"column item: line 2: .* invalid value 'x'; expected .* item \(int\)"),
+        (b"2\t2.5\t4", "column item: line 2: .* invalid value '2.5'"),
+        (b"2\t\t4", "column item: line 2: no value"),
+        (b"2\t20\tfour", r"column rating: line 2: .* invalid value 'four'; expected .* rating \(float\)"),
+        (b"99999999999999999999\t20\t4", "column user: line 2: .* invalid value '9+'"),
+        (b"2\t20\t\xff", "column rating: line 2: .* invalid value"),
     ],
 )
 def test_error_names_the_wrong_line_and_its_fault(tmp_path: Path, line: bytes, message: str) -> None:
     path = write_file(tmp_path, b"1\t10\t3.5\n" + line + b"\n1\t30\t5\n")
-    with pytest.raises(DataError, match=f"raw.txt, {message}"):
+    with pytest.raises(DataError, match=f"raw.txt: .*{message}"):
         read_columns(path, RATINGS, ["user"])
 
 
 @pytest.mark.parametrize(("line", "number"), [(b"1\t2\t3\t4\n", 4), (b"1\t2\n", 2)])
 def test_error_names_a_wrong_first_line(tmp_path: Path, line: bytes, number: int) -> None:
     for content in (line + SOUND, line * 3):
-        with pytest.raises(DataError, match=f"line 1: found {number} fields, expected 3"):
+        with pytest.raises(DataError, match=f"line 1: Expected 3 columns, got {number}"):
             read_columns(write_file(tmp_path, content), RATINGS, ["user"])
 
 
 def test_error_names_an_empty_text_field(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="line 3: user is empty"):
+    with pytest.raises(DataError, match="column user: line 3: no value"):
         read_columns(write_file(tmp_path, b'user,price\n"a",1\n"",2\n'), QUOTED, ["user"])
 
 
 def test_an_unclosed_quote_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"raw.txt, line 3: .* expected 2 fields"):
+    with pytest.raises(DataError, match=r"raw.txt: .*line 3: .{,300} expected 2 fields"):
         read_columns(write_file(tmp_path, b'user,price\n"a",1\n"b,2\n' + b"c,3\n" * 50_000), QUOTED, ["user"])
 
 
 @pytest.mark.parametrize(("layout", "content"), [(RATINGS, b""), (QUOTED, b""), (QUOTED, b"user,price\n")])
 def test_an_empty_file_is_an_error(tmp_path: Path, layout: Layout, content: bytes) -> None:
-    with pytest.raises(DataError, match=r"raw.txt is empty, expected lines of \d fields"):
+    with pytest.raises(DataError, match=r"raw.txt: (the file is empty|Empty CSV file); expected \d fields"):
         read_columns(write_file(tmp_path, content), layout, ["user"])
 
 
@@ -144,6 +151,19 @@ def test_an_archive_of_two_files_is_an_error(tmp_path: Path) -> None:
         read_columns(tmp_path / "raw.zip", RATINGS, ["user"])
 
 
+def test_error_names_the_first_value_that_is_not_valid() -> None:
+    ages = pd.Series([3, -1, -2], name="age")
+    check_values(Path("f.csv"), ages, ages < 9, "a positive number")
+    with pytest.raises(DataError, match=r"f.csv, line 3: age is .*-1.*, expected a positive number"):
+        check_values(Path("f.csv"), ages, ages > 0, "a positive number", first_line=2)
+
+
+def test_packed_files_of_several_parts_are_read_whole(tmp_path: Path) -> None:
+    for name, pack in (("raw.gz", gzip.compress), ("raw.bz2", bz2.compress)):
+        path = write_file(tmp_path, pack(SOUND) + pack(SOUND), name)
+        assert len(read_columns(path, RATINGS)) == 6
+
+
 def test_duplicate_error_names_both_lines() -> None:
     table = pd.DataFrame({"user": [1, 1, 2, 1], "item": [5, 6, 5, 6]})
     with pytest.raises(DataError, match=r"f.csv, line 5: user 1, item 6 is already in line 3, expected no dup"):
@@ -160,9 +180,9 @@ def test_dropped_duplicates_are_counted_in_the_log(caplog: pytest.LogCaptureFixt
 
 def test_wrong_totals_are_an_error() -> None:
     table = pd.DataFrame({"user": [1, 1, 2], "item": [5, 6, 5]})
-    check_totals(Path("f.csv"), table, users=2, items=2, rows=3)
-    with pytest.raises(DataError, match="found 2 users, 2 items and 3 rows, expected 2, 2 and 1,000"):
-        check_totals(Path("f.csv"), table, users=2, items=2, rows=1000)
+    check_totals(Path("f.csv"), table, (2, 2, 3))
+    with pytest.raises(DataError, match="found 2 users, 2 items and 3 rows, expected 2 users, 2 items and 1,000 rows"):
+        check_totals(Path("f.csv"), table, (2, 2, 1000))
 
 
 def test_only_reads_within_the_context_are_tracked(tmp_path: Path) -> None:

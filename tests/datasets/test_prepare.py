@@ -12,7 +12,7 @@ import pytest
 from sdmr.datasets.download import get_cache_folder, get_data_folder
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.parsing import Layout, read_columns
-from sdmr.datasets.prepare import fingerprint, prepare
+from sdmr.datasets.prepare import compute_fingerprint, prepare
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
 
@@ -49,14 +49,14 @@ def count_loads(load: functools.partial[Interactions] | functools.partial[Task],
     """Count the loads that the task needs, and return its fingerprint."""
     old = n_loads
     task = prepare(load, **settings)
-    return n_loads - old, fingerprint(task)
+    return n_loads - old, compute_fingerprint(task)
 
 
 def test_a_task_is_loaded_and_split_once(raw: Path) -> None:
     load = functools.partial(load_from_file, raw)
     expected = split(load_from_file(raw))
-    assert count_loads(load) == (1, fingerprint(expected))
-    assert count_loads(load) == (0, fingerprint(expected))
+    assert count_loads(load) == (1, compute_fingerprint(expected))
+    assert count_loads(load) == (0, compute_fingerprint(expected))
     task = prepare(load)
     assert task.test.candidates.dtype == expected.test.candidates.dtype == np.int64
     assert task.test.contexts.last_n(4).tolist() == expected.test.contexts.last_n(4).tolist()
@@ -110,7 +110,7 @@ def test_a_damaged_cache_file_is_created_again(raw: Path, damage: str, caplog: p
 
 def test_a_split_that_comes_with_the_data_is_used_unchanged(raw: Path) -> None:
     load = functools.partial(load_ready_task, raw)
-    expected = fingerprint(load_ready_task(raw))
+    expected = compute_fingerprint(load_ready_task(raw))
     assert count_loads(load) == (1, expected)
     assert count_loads(load) == (0, expected)
 
@@ -122,7 +122,9 @@ def test_split_options_for_data_with_its_split_are_an_error(raw: Path) -> None:
 
 def test_a_lambda_is_not_cached(raw: Path) -> None:
     old = n_loads
-    assert fingerprint(prepare(lambda: load_from_file(raw))) == fingerprint(prepare(lambda: load_from_file(raw, 0)))
+    assert compute_fingerprint(prepare(lambda: load_from_file(raw))) == compute_fingerprint(
+        prepare(lambda: load_from_file(raw, 0))
+    )
     assert n_loads - old == 2
     assert not (raw.parent / "cache").exists()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.prepare import fingerprint
+from sdmr.datasets.prepare import compute_fingerprint
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Instances, Task
 
@@ -233,7 +233,7 @@ def test_a_test_item_is_a_validation_candidate_as_often_as_any_unseen_item() -> 
 
 @given(st.one_of(histories(), baskets()))
 def test_equal_seeds_give_equal_tasks(data: Interactions) -> None:
-    assert fingerprint(split(data, 5, N_CANDIDATES)) == fingerprint(split(data, 5, N_CANDIDATES))
+    assert compute_fingerprint(split(data, 5, N_CANDIDATES)) == compute_fingerprint(split(data, 5, N_CANDIDATES))
 
 
 @given(histories(), st.integers(0, 3))
@@ -320,7 +320,7 @@ def test_an_unknown_option_or_one_without_effect_is_an_error() -> None:
 
 def test_another_seed_gives_another_task() -> None:
     data = make_users(50, timed=True)
-    assert fingerprint(split(data, 0, N_CANDIDATES)) != fingerprint(split(data, 1, N_CANDIDATES))
+    assert compute_fingerprint(split(data, 0, N_CANDIDATES)) != compute_fingerprint(split(data, 1, N_CANDIDATES))
 
 
 def test_too_few_unseen_items_is_an_error() -> None:

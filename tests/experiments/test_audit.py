@@ -69,8 +69,15 @@ def test_the_command_makes_missing_runs_and_publishes_what_it_shows(
     [
         ("protocol.candidates=99", "the rows differ in this; choose rows with factors=[...]"),
         ("++protocol.select_on=test", "the rows differ in this; choose rows with factors=[...]"),
-        ("factors=honest", "factors=honest: there is no such name; there are default, released"),
-        ("models=[sdm,nothing]", "models=nothing: there is no such name"),
+        ("factors=honest", "factors=honest is now factors=default"),
+        ("factors=[released,honest]", "factors=honest is now factors=default"),
+        ("factors=none", "factors=none: there is none of this name; there are default, released"),
+        ("factors=[]", "factors=[]: expected at least one value"),
+        ("models=[]", "models=[]: expected at least one value"),
+        ("order_models=[]", "order_models=[]: expected at least one value"),
+        ("model.foo=1", "model.foo: "),
+        ("epochs=x", "epochs=x: "),
+        ("models=[sdm,nothing]", "models=nothing: there is none of this name"),
         ("dataset=ml-1m", "dataset=ml-1m"),
         ("foo=1", "foo: there is no such setting"),
         ("seeds=0", "seeds=0: must be greater than or equal to 1"),
@@ -83,6 +90,27 @@ def test_an_argument_that_the_tables_contradict_is_one_error(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("small_ml_100k")
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [("model.foo=1", "has no argument 'foo'"), ("model.dim=8", "Popularity has no argument 'dim'")],
+)
+def test_a_setting_that_one_of_the_models_does_not_have_is_one_error_before_any_run(
+    argument: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [f"runs={tmp_path / 'runs'}", f"results={tmp_path / 'results'}"]
+    assert cli.main(["audit", "models=[mf-bpr,popularity]", "factors=default", argument, *folders]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert (printed.err.count("\n"), printed.out) == (1, "")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_models_of_orders_without_an_order_are_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["audit", "factors=default", "order_models=sdm"]) == 2
+    assert "order_models=...: these are models of the factors file and random" in capsys.readouterr().err
 
 
 def test_runs_with_other_settings_are_not_published(capsys: pytest.CaptureFixture[str]) -> None:

@@ -168,3 +168,15 @@ def test_a_wrong_option_of_export_is_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["../x", "..", ".", "a/b", "/x", "''"])
+def test_a_name_of_files_that_leaves_the_folder_is_one_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = make_small_dataset(tmp_path, monkeypatch)
+    assert cli.main(["export", "to=out/there", f"name={name}", *overrides]) == cli.WRONG_USE
+    error = capsys.readouterr().err
+    assert "expected a name, not a path" in error
+    assert len(error.splitlines()) == 1
+    assert not Path("out").exists()

@@ -89,10 +89,30 @@ def test_published_settings_are_those_of_the_runs(tmp_path: Path, runs: Path, mo
     text = (tmp_path / "results" / "table3.md").read_text()
     assert "tuned on validation items: 2 runs, 2 single-thread minutes" in text
     assert "% ml-100k, tuned settings: SDM" in (tmp_path / "results" / "table3.tex").read_text()
-    assert call(publish, tmp_path, "models=sdm") == 0
+    assert call(publish, tmp_path, "models=sdm", "replace=true") == 0
     assert read_cells(tmp_path / "results" / "table3.csv")["ml-100k", "SDM", "hit@10"]["settings"] == "default"
     assert not copy.exists()
     assert "single-thread minutes" not in (tmp_path / "results" / "table3.md").read_text()  # no row is a tuned one
+
+
+def test_rows_with_tuned_settings_are_replaced_by_default_ones_only_if_asked_for(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tuned = tmp_path / "tuned.yaml"
+    tuned.write_text("model: {hops: 3}\n")
+    monkeypatch.setattr(store, "tuned_path", lambda dataset, model: tuned)
+    write_random_run(runs / "ml-100k" / "sdm-0", "sdm", 0, 0.6)
+    assert call(publish, tmp_path, "settings=tuned", "models=sdm") == 0
+    before = (tmp_path / "results" / "table3.csv").read_text()
+    write_random_run(runs / "ml-100k" / "sdm-0", "sdm", 1, 0.3)
+    capsys.readouterr()
+    assert call(publish, tmp_path, "models=sdm") == 0
+    assert (tmp_path / "results" / "table3.csv").read_text() == before
+    assert "SDM on ml-100k keeps its published tuned settings; replace=true replaces them" in capsys.readouterr().out
+    assert call(publish, tmp_path, "models=sdm", "replace=true") == 0
+    assert read_cells(tmp_path / "results" / "table3.csv")["ml-100k", "SDM", "hit@10"]["settings"] == "default"
+    assert call(publish, tmp_path, "settings=tuned", "models=sdm") == 0  # the other way round it needs no asking
+    assert read_cells(tmp_path / "results" / "table3.csv")["ml-100k", "SDM", "hit@10"]["settings"] == "tuned"
 
 
 def split_row(line: str) -> list[str]:
@@ -215,9 +235,17 @@ def test_models_that_ranked_other_candidates_are_not_published_beside(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["epochs=2"], "epochs=2: what is published has the default settings"),
-        (["models=[sdm,my_models.Net]"], "models=[my_models.Net]: only models of this suite are published"),
-        (["datasets=[ml-100k,ta-feng]"], "datasets=[ta-feng]: Table 3 has ml-100k"),
+        (
+            ["epochs=2"],
+            "epochs=2: there is no such option; there are datasets, models, seeds, settings, ",
+        ),
+        (["foo=1"], "runs, results, dataset.*, protocol.*, split_seed; other settings are not published"),
+        (["models=[]"], "models=[]: expected at least one value"),
+        (
+            ["models=[sdm,my_models.Net]"],
+            "models=my_models.Net: there is none of this name; there are popularity, item-knn",
+        ),
+        (["datasets=[ml-100k,ta-feng]"], "datasets=ta-feng: there is none of this name; there are ml-100k"),
         (["protocol.tie_policy=optimistic"], "published ties count with their expected value"),
         (["number=1"], "number=1: must be 3 or 4"),
         (["settings=chosen"], "settings=chosen: must be 'default' or 'tuned'"),

@@ -122,9 +122,9 @@ def test_a_missing_score_is_an_error_that_names_its_pair(tmp_path: Path) -> None
     ("text", "message"),
     [
         ("instance,item,score\n0,1,2.0\n", "line 1: found columns instance, item, score, expected instance, candidate"),
-        ("instance,candidate,score\n0,1,2.0\n0,x,1\n", "line 3: candidate is 'x', expected a whole number"),
-        ("instance,candidate,score\n0,1,2.0\n0,5,\n", "line 3: score is '', expected a number"),
-        ("instance,candidate,score\n0,1\n", "line 2: found 2 fields"),
+        ("instance,candidate,score\n0,1,2.0\n0,x,1\n", "column candidate: line 3: .* invalid value 'x'"),
+        ("instance,candidate,score\n0,1,2.0\n0,5,\n", "column score: line 3: no value"),
+        ("instance,candidate,score\n0,1\n", "line 2: Expected 3 columns, got 2"),
         ("instance,candidate,score\n", "is empty"),
     ],
 )
@@ -227,8 +227,8 @@ def test_scores_of_another_protocol_name_its_deviations(
         (["scores=none.csv", "epochs=3"], cli.WRONG_USE, "epochs has no effect here"),
         (["scores=none.csv", "test=false"], cli.WRONG_USE, "test has no effect here"),
         (["scores=none.csv", "protocol.select_on=test"], cli.WRONG_USE, "protocol.select_on has no effect here"),
-        (["scores=none.csv", "name=../x"], cli.WRONG_USE, "expected the name of a model, not a path"),
-        (["scores=none.csv", "name=.."], cli.WRONG_USE, "expected the name of a model, not a path"),
+        (["scores=none.csv", "name=../x"], cli.WRONG_USE, "expected a name, not a path"),
+        (["scores=none.csv", "name=.."], cli.WRONG_USE, "expected a name, not a path"),
     ],
 )
 def test_a_wrong_option_of_score_is_one_line(

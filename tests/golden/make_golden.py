@@ -36,7 +36,7 @@ def main() -> None:
     _save("splits.npz", {name: _to_int16(array) for name, array in (arrays | splits | ranks).items()})
 
     floats = {"slim on general": subjects.compute_slim_scores(tasks["general"]).astype(np.float32)}
-    pairs = [*((name, "general") for name in subjects.TRAINED), *((name, "baskets") for name in subjects.IN_BASKETS)]
+    pairs = [*((name, "general") for name in subjects.TRAINED), *((name, "baskets") for name in subjects.BASKET_MODELS)]
     for name, data in pairs:
         parameters = subjects.train_parameters(name, tasks[data])
         floats |= {f"{name} on {data}: {number:02}": array for number, array in enumerate(parameters)}

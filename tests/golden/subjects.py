@@ -59,9 +59,9 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
 CANDIDATES = 20  # by default: few, so that the files stay small
 CONTEXT = 6  # items of every context that are kept
 RANKED = ("popularity", "item-knn")
-IN_BASKETS = ("prme-s", "sdm")  # models that are also trained on baskets
+BASKET_MODELS = ("prme-s", "sdm")  # models that are also trained on baskets
 # A parameter that BPR cancels: its gradient is rounding error, of which Adam makes other steps on each processor.
-CANCELLED = {"gmf bpr": "output.bias", "gmf bpr hardest": "output.bias", "cmn": "gmf.output.bias"}
+CANCELED = {"gmf bpr": "output.bias", "gmf bpr hardest": "output.bias", "cmn": "gmf.output.bias"}
 
 
 def make_interactions(name: str, arrays: Arrays) -> Interactions:
@@ -141,14 +141,14 @@ def train_parameters(name: str, task: Task) -> list[NDArray[np.float32]]:
     """Return the parameters of a recommender of `TRAINED` after two epochs, in order, with those of its parts.
 
     They are those of the last epoch, since rounding might select the better one; a part is frozen at its better epoch.
-    The parameter that is `CANCELLED` is left out.
+    The parameter that is `CANCELED` is left out.
     """
     model: TorchRecommender = TRAINED[name]()
     after_epoch = []
     epoch_metrics = model.epoch_metrics
 
     def keep_parameters(*arguments: Any) -> dict[str, float]:
-        compared = (parameter for key, parameter in model.named_parameters() if key != CANCELLED.get(name))
+        compared = (parameter for key, parameter in model.named_parameters() if key != CANCELED.get(name))
         after_epoch.append([parameter.detach().clone().numpy() for parameter in compared])
         return epoch_metrics(*arguments)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sdmr.baselines.mf_bpr import MFBPR
 from sdmr.datasets.task import Training
 from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training.layers import Embedding
 from sdmr.harness.training.optimizer import OptimizationConfig
 
 CONFIG = OptimizationConfig(learning_rate=0.02, regularization=0.001, batch_size=48, epochs=4, patience=4, device="cpu")

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.kernels.rows import gather
-from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.kernels import gather
+from sdmr.harness.training.layers import Embedding
 from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
 from sdmr.models.sdm import SDM
 from sdmr.models.sdp import SDP

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training.layers import Embedding
 from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
 
 N_USERS, N_ITEMS, DIM, STEPS = 7, 11, 3, 12

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdmr.harness.kernels.rows import UniqueIndex, gather, scatter_sum
-from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.kernels import UniqueIndex, gather, scatter_sum
+from sdmr.harness.training.layers import Embedding
 
 
 def test_unique_ids_are_those_of_pytorch_call_after_call() -> None:

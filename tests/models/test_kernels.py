@@ -64,7 +64,7 @@ def random_bias(dtype: torch.dtype, scale: float) -> Tensor:
 
 
 def fast_hops(n_hops: int, *inputs: Tensor) -> Any:
-    return compute_hops(n_hops, ITEM_INDEX, CONTEXT_INDEX, padding(), inputs[:3], inputs[3:6], *inputs[6:])  # type: ignore[arg-type]
+    return compute_hops(n_hops, ITEM_INDEX, CONTEXT_INDEX, padding(), inputs[:3], inputs[3:6], inputs[6:])  # type: ignore[arg-type]
 
 
 SHAPES = (

@@ -115,10 +115,10 @@ def test_sdps_distance_is_the_literal_one(layers: int, distance: Literal["square
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"distance": "cube"}, "ReleasedSDP: distance must be one of square, absolute, not 'cube'"),
-        ({"initialization": "zero"}, "ReleasedSDP: initialization must be one of he, torch, not 'zero'"),
+        ({"distance": "cube"}, "ReleasedSDP: distance must be 'square' or 'absolute', not 'cube'"),
+        ({"initialization": "zero"}, "ReleasedSDP: initialization must be 'he' or 'torch', not 'zero'"),
         ({"dropout": 0, "dropout_at_test": "on"}, "dropout_at_test=on has no effect"),
-        ({"dropout_at_test": "yes"}, 'dropout_at_test must be "off" or "on"'),
+        ({"dropout_at_test": "yes"}, "dropout_at_test must be 'off' or 'on', not 'yes'"),
     ],
 )
 def test_sdp_refuses_an_unknown_choice_or_one_without_effect(wrong: dict[str, Any], message: str) -> None:
@@ -207,7 +207,7 @@ def test_at_test_sdm_drops_the_queries_alone_and_only_if_asked(at_test: Literal[
 
 @pytest.mark.parametrize("name", ["value_layer", "gate_update", "padding", "short_context", "initialization"])
 def test_sdm_refuses_an_unknown_choice(name: str) -> None:
-    with pytest.raises(ValueError, match=f"ReleasedSDM: {name} must be one of .*, not 'else'"):
+    with pytest.raises(ValueError, match=f"ReleasedSDM: {name} must be .* or .*, not 'else'"):
         ReleasedSDM(**{name: "else"})  # type: ignore[arg-type]
 
 
@@ -270,7 +270,7 @@ def sdmr(part_dropout: float = 0.0, **choices: Any) -> ReleasedSDMR:
 
 
 def test_sdmr_refuses_an_unknown_choice() -> None:
-    with pytest.raises(ValueError, match="ReleasedSDMR: part_mode must be one of evaluation, training, not 'test'"):
+    with pytest.raises(ValueError, match="ReleasedSDMR: part_mode must be 'evaluation' or 'training', not 'test'"):
         sdmr(part_mode="test")
 
 

@@ -52,7 +52,10 @@ def arguments(model: SDMR, inputs: Inputs) -> np.ndarray:
     """Compute w_uᵀ [e_SDP; e_SDM] + b_u of Eq. 20 by loops: [B, C]."""
     users, contexts, candidates = map(torch.from_numpy, inputs)
     with torch.no_grad():
-        e_sdp, e_sdm = model.sdp.distances(users, candidates), model.sdm.distances(users, contexts, candidates)
+        e_sdp, e_sdm = (
+            model.sdp.compute_distances(users, candidates),
+            model.sdm.compute_distances(users, contexts, candidates),
+        )
     weights, bias = model.output.weight.detach().numpy()[0].astype(float), model.output.bias.item()
     values = np.empty(candidates.shape)
     for b, c in np.ndindex(values.shape):
@@ -165,9 +168,9 @@ def test_clamped_candidates_tie_at_the_top(shift: float) -> None:
 
 
 def test_an_unknown_combination_is_an_error() -> None:
-    with pytest.raises(ValueError, match="SDMR: combine must be one of learned, sum, not 'product'"):
+    with pytest.raises(ValueError, match="SDMR: combine must be 'learned' or 'sum', not 'product'"):
         sdmr(combine="product")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="SDMR: activation must be one of relu, identity, not 'tanh'"):
+    with pytest.raises(ValueError, match="SDMR: activation must be 'relu' or 'identity', not 'tanh'"):
         sdmr(activation="tanh")  # type: ignore[arg-type]
 
 

@@ -66,7 +66,12 @@ def test_the_initialization_is_the_released_one() -> None:
     assert abs(uniform.mean().item()) < 5 * bound / math.sqrt(3 * len(uniform))
 
 
-@pytest.mark.parametrize(("dim", "layers"), [(8, 0), (6, 3), (7, 2)])
+@pytest.mark.parametrize(("dim", "layers"), [(6, 3), (7, 2)])
 def test_layers_that_do_not_halve_are_an_error(dim: int, layers: int) -> None:
-    with pytest.raises(ValueError, match=rf"^SDP needs .* not {layers} and {dim}"):
+    with pytest.raises(ValueError, match=rf"^SDP needs .* not dim={dim} with layers={layers}"):
         SDP(dim=dim, layers=layers)
+
+
+def test_no_layer_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"^SDP: layers must be ≥ 1, not 0$"):
+        SDP(layers=0)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdmr.experiments.benchmark import cases, models
+from sdmr.experiments.benchmark import timing
 from sdmr.experiments.benchmark.cases import GROUPS, TINY, Scale, measure_groups
-from sdmr.experiments.benchmark.models import make_with_oracle
+from sdmr.experiments.benchmark.timing import make_with_oracle
 from sdmr.harness.evaluation import rank
 
 
@@ -37,11 +37,10 @@ def test_a_model_without_oracle_is_made_alone() -> None:
 def test_without_a_checkout_models_are_measured_alone_and_one_line_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for module in (cases, models):
-        monkeypatch.setattr(module, "ORACLES", tmp_path / "batched.py")
-    models.load_oracles.cache_clear()
+    monkeypatch.setattr(timing, "ORACLES", tmp_path / "batched.py")
+    timing.load_oracles.cache_clear()
     entries = measure_groups(TINY, ["large"])
-    models.load_oracles.cache_clear()
+    timing.load_oracles.cache_clear()
     assert [entry.ratio for entry in entries] == [None]
     assert capsys.readouterr().out.splitlines()[0].startswith("no ratios to the literal oracles")
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from sdmr.experiments.benchmark.cases import TINY
-from sdmr.experiments.benchmark.models import make_model
 from sdmr.experiments.benchmark.synthetic import draw_excerpt
-from sdmr.experiments.benchmark.timing import Entry, Measure, best_of, time_training_step
+from sdmr.experiments.benchmark.timing import Entry, Measure, best_of, make_model, time_training_step
 
 
 def test_compared_measures_take_turns_and_the_least_seconds_count() -> None:
@@ -32,7 +31,7 @@ def test_a_ratio_says_how_many_times_faster_than_the_oracle() -> None:
 
 def test_a_training_step_is_timed_without_the_first_epoch() -> None:
     model, training = make_model("mf-bpr"), draw_excerpt(TINY.make_task().training, 512)
-    measured = time_training_step(model, training)()
+    measured = time_training_step(model, training)
     seconds = [entry["fit_seconds"] for entry in model.history[1:]]
     assert len(seconds) == 3
     assert measured == min(seconds[1:]) / 2  # 512 instances are two batches

@@ -34,7 +34,9 @@ def test_damaged_data_are_one_line_and_exit_1(data: Path, tmp_path: Path, sdmr: 
     arguments = ["model=popularity", "dataset=csv", f"dataset.path={path}", "dataset.time=time"]
     answer = sdmr("run", *arguments, f"runs={tmp_path}")
     assert answer.status == 1
-    assert re.fullmatch(r"sdmr run: .*damaged\.csv, line 402: found 2 fields, expected 3 fields .*", answer.error)
+    assert re.fullmatch(
+        r"sdmr run: .*damaged\.csv: .*line 402: Expected 3 columns, got 2: .*; expected 3 fields .*", answer.error
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def test_damaged_data_are_one_line_and_exit_1(data: Path, tmp_path: Path, sdmr: 
         ("epochs=ten", "epochs=ten: must be a valid integer"),
         ("dataset.iterative=no", "dataset.iterative=no: must be a valid boolean"),
         ("dataset.min_count=two", "dataset.min_count=two: must be a valid integer"),
-        ("protocol.candidates=50", "protocol.candidates must be one of"),
+        ("protocol.candidates=50", "protocol.candidates must be 100 or 99 or 'all', not 50"),
     ],
 )
 def test_setting_of_another_type_is_one_line_exit_2_and_no_run(

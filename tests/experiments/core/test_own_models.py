@@ -24,7 +24,7 @@ CHECKOUT = Path(execute_module.__file__).parents[2]
 MODULE = '''
 import numpy as np
 from torch import Tensor
-from sdmr.harness.training.embedding import Embedding
+from sdmr.harness.training import Embedding
 from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.models.sdp import SDP

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from sdmr.experiments.core import cli, config
 from sdmr.experiments.core import tuned as tuned_module
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import NotTunedError
@@ -35,3 +37,32 @@ def test_every_tuned_file_composes_with_its_values(path: Path) -> None:
     for key, value in content.get("model", {}).items():
         if not isinstance(value, dict):
             assert settings["model"][key] == value
+
+
+def test_without_the_checkout_settings_are_written_beside_the_results_and_read_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = ["model=sdm", "dataset=ml-100k", "settings=tuned"]
+    before = compose_config(overrides).settings["model"]["hops"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config, "IS_CHECKOUT", False)
+    monkeypatch.delenv("SDMR_RESULTS", raising=False)
+    assert compose_config(overrides).settings["model"]["hops"] == before  # those of the suite
+    path = write_tuned("ml-100k", "sdm", {"model": {"hops": before + 1}}, {"search": "grid"})
+    assert path == tmp_path / "results" / "settings" / "tuned" / "ml-100k" / "sdm.yaml"
+    assert tuned_path("ml-100k", "sdm") == path
+    assert tuned_path("ml-100k", "sdp").is_relative_to(tuned_module.FOLDER)
+    settings = compose_config(overrides).settings
+    assert (settings["model"]["hops"], settings["tuning"]) == (before + 1, {"search": "grid"})
+    monkeypatch.setenv("SDMR_RESULTS", "elsewhere")  # as the option results=elsewhere does
+    assert compose_config(overrides).settings["model"]["hops"] == before
+    write_tuned("csv", "sdm", {"model": {"hops": 1}}, {})
+    assert (tmp_path / "elsewhere" / "settings" / "tuned" / "csv" / "sdm.yaml").exists()
+
+
+def test_the_results_of_a_command_are_where_its_runs_look_for_tuned_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SDMR_RESULTS", "before")
+    assert cli.main(["publish", f"results={tmp_path}", f"runs={tmp_path}", "models=popularity"]) == 1
+    assert os.environ["SDMR_RESULTS"] == str(tmp_path)

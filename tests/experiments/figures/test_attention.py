@@ -10,7 +10,7 @@ import torch
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.plan import FoundRun
-from sdmr.experiments.figures.attention import compute_attention, load_model
+from sdmr.experiments.figures.runs import compute_attention, load_model
 from sdmr.models.sdm import SDM
 from tests.experiments.figures.records import write_record
 

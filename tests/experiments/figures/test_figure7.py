@@ -11,7 +11,7 @@ import pytest
 from sdmr.datasets.movielens import Movie
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.options import UsageError
-from sdmr.experiments.figures.cases import Names, choose_case
+from sdmr.experiments.figures.figure7 import choose_case, name_items
 from tests.experiments.figures.records import is_drawn, read_rows
 from tests.experiments.figures.tasks import split_histories
 
@@ -48,7 +48,8 @@ def choose(
     task: Task, movies: dict[int, Movie] = MOVIES, user: str | None = None, target: str | None = None
 ) -> tuple[int, int, list[int], str]:
     """Return user, target and context of the case, and where it comes from."""
-    case, origin = choose_case(task, 4, Names(np.arange(10), np.arange(130), movies), user, target)
+    items = name_items(np.arange(130), movies)
+    case, origin = choose_case(task, 4, np.arange(10), items, user, target)
     return case.user, case.target, case.context.tolist(), origin
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from sdmr.experiments.core import cli
+from sdmr.experiments import figure
+from sdmr.experiments.core import cli, registry
 from sdmr.experiments.core.options import UsageError, parse_options
-from sdmr.experiments.figures.options import FigureOptions
+from sdmr.experiments.figures.options import FigureOptions, check_options
 
 Command = Callable[..., int]
 
@@ -23,6 +26,9 @@ Command = Callable[..., int]
         ("figure6", "protocol.tie_policy=optimistic", "figures count ties with their expected value"),
         ("curves", "protocol.tie_policy=optimistic", "figures count ties with their expected value"),
         ("figure6", "seeds=0", "seeds=0: must be greater than or equal to 1"),
+        ("figure6", "dims=0", "dims.0=0: must be greater than 0"),
+        ("figure6", "lengths=[5,0]", "lengths.1=0: must be greater than 0"),
+        ("figure5", "hops=0", "hops.0=0: must be greater than 0"),
         ("figure6", "workers=-1", "workers=-1: must be greater than or equal to 1"),
         ("figure6", "test=false", "test=false: test is the same in every run of this command"),
         ("figure5", "threads=2", "threads=2 has no effect here"),
@@ -31,7 +37,15 @@ Command = Callable[..., int]
         ("figure7", "seeds=2", "seeds=...: figure7 has no such option"),
         ("curves", "train=true", "train=...: curves has no such option"),
         ("speed", "workers=2", "workers=...: speed has no such option"),
-        ("figure8", "dim=8", "name=figure8: must be 'figure5', 'figure6', 'figure7', 'curves' or 'speed'"),
+        ("figure8", "dim=8", "name=figure8: must be 'figure5', 'figure6', 'figure7', 'curves', 'speed' or 'published'"),
+        ("figure6", "output=../x", "output=../x: expected a name, not a path"),
+        ("figure6", "output=..", "output=..: expected a name, not a path"),
+        ("figure6", "output=/x", "output=/x: expected a name, not a path"),
+        ("figure6", "models=[]", "models=[]: expected at least one value"),
+        ("figure6", "hops=[]", "hops=[]: expected at least one value"),
+        ("published", "output=x", "output=...: name=published has no such option; it has name, runs, results, plots"),
+        ("published", "seeds=2", "seeds=...: name=published has no such option"),
+        ("published", "epochs=2", "epochs=2: name=published has no such option"),
     ],
 )
 def test_options_and_overrides_that_a_figure_would_not_show_are_refused(
@@ -58,3 +72,24 @@ def test_help_lists_the_options_of_each_figure(capsys: pytest.CaptureFixture[str
     out = capsys.readouterr().out
     assert "  figure7  Figure 7: the attention of each hop" in out
     assert "dataset, dim, hops, seed, user, target, train, workers" in out
+
+
+def test_published_figures_are_drawn_one_after_the_other_by_one_command(
+    draw: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[FigureOptions] = []
+    monkeypatch.setattr(figure, "draw", lambda options: drawn.append(options) or len(drawn) % 2)
+    assert draw("name=published") == 1  # a figure that fails does not stop the others
+    assert len(drawn) == len(figure.PUBLISHED)
+    assert {options.plots for options in drawn} == {str(tmp_path / "plots")}
+    files = {options.file_name for options in drawn}
+    published = {path.stem for path in (registry.CHECKOUT / "plots").glob("*.png")}
+    assert published <= files | {"bench"}
+
+
+@pytest.mark.parametrize("part", figure.PUBLISHED)
+def test_a_published_figure_has_options_of_its_own_and_trains_nothing(part: str) -> None:
+    options = parse_options(FigureOptions, part.split())
+    module = importlib.import_module(f"sdmr.experiments.figures.{options.name}")
+    check_options(options, module)
+    assert not options.train or "train" not in module.OPTIONS

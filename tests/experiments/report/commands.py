@@ -1,4 +1,4 @@
-"""Call commands in this process, on runs that stand under their model's name and seed: nothing is trained."""
+"""Call commands in this process, on prepared runs: nothing is trained."""
 
 from __future__ import annotations
 

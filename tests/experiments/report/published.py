@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from sdmr.experiments.core.record import Record, save_record
-from sdmr.experiments.report.audit_runs import AuditRecord
+from sdmr.experiments.report.audit_runs import Records
 from sdmr.harness.metrics import Ranks, count_ties, summarize
 
 
 def make_ranks(share: float, users: int = 100, ties: int = 0) -> Ranks:
-    """Return ranks that put this share of the targets, the first ones, on top, each tied with so many candidates."""
+    """Return ranks with this share of the targets on top, each with so many ties."""
     above = np.where(np.arange(users) < round(users * share), 0, 60)
     return Ranks(above, np.full(users, ties), above)
 
@@ -38,9 +38,12 @@ def make_record(share: float = 0.5, ties: int = 0, **fields: Any) -> Record:
     return Record.model_validate(values | fields)
 
 
-def make_audit(*cells: tuple[str, str, str, Record]) -> list[AuditRecord]:
+def make_audit(*cells: tuple[str, str, str, Record]) -> Records:
     """Return records of the audit: data set, factor, model and record of each."""
-    return [AuditRecord(*cell) for cell in cells]
+    records: dict[tuple[str, str, str], list[Record]] = {}
+    for dataset, factor, model, record in cells:
+        records.setdefault((dataset, factor, model), []).append(record)
+    return records
 
 
 def make_history(*epochs: dict[str, float]) -> list[dict[str, float]]:
@@ -55,7 +58,7 @@ def make_history(*epochs: dict[str, float]) -> list[dict[str, float]]:
 
 
 def publish_model(folder: Path, model: str, share: float, seeds: int = 2, users: int = 300, ties: int = 0) -> None:
-    """Write published records of a model, and their ranks, below the folder of a data set."""
+    """Write published records and ranks of a model into a data set's folder."""
     ranks = make_ranks(share, users, ties)
     for seed in range(seeds):
         run = folder / f"{model}-{seed}"

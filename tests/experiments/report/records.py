@@ -42,7 +42,7 @@ def write_run(folder: Path, model: str, seed: int, users: np.ndarray, ranks: Ran
 def write_random_run(
     folder: Path, model: str, seed: int, quality: float = 0.5, ties: int = 0, validation: float = 0.5
 ) -> Path:
-    """Write a run of 200 users; `quality` is the share of targets that are on top."""
+    """Write a run of 200 users; `quality` is the share of targets on top."""
     rng = np.random.default_rng([seed, int(1000 * quality)])
     ranks = Ranks(np.where(rng.random(200) < quality, 0, 60), np.full(200, ties))
     return write_run(folder, model, seed, np.arange(200), ranks, validation)

@@ -11,7 +11,7 @@ import pytest
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.record import load_record, save_record
 from sdmr.experiments.report import audit_runs
-from sdmr.experiments.report.audit_runs import AuditOptions, AuditRun, load_audit, select_records
+from sdmr.experiments.report.audit_runs import AuditOptions, AuditRun, load_audit
 from sdmr.experiments.report.factors import RELEASED_PROTOCOL
 from tests.experiments.report.published import publish_model
 
@@ -119,6 +119,6 @@ def test_ties_of_a_record_without_them_are_counted_from_its_ranks(tmp_path: Path
     folder = tmp_path / "sdm-1"
     save_record(load_record(folder / "record.json").model_copy(update={"ties": None}), folder / "record.json")
     run = AuditRun("sdm", PlannedRun("sdm", "ml-100k", 1, group="default"))
-    (record,) = select_records(load_audit([run], {run.planned: FoundRun(folder)}), "ml-100k", "default", "sdm")
+    (record,) = load_audit([run], {run.planned: FoundRun(folder)})["ml-100k", "default", "sdm"]
     assert record.ties is not None
     assert record.ties.model_dump() == {"tied_share": 1.0, "mean_tied": 9.0}

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from sdmr.experiments.core.record import save_record
-from sdmr.experiments.report import claims, claims_models
-from sdmr.experiments.report.claims_findings import Claim, Status
-from sdmr.experiments.report.stats import PairedTest
+from sdmr.experiments.report import claims, claims_evidence
+from sdmr.experiments.report.claims import Claim
+from sdmr.experiments.report.claims_evidence import Status
+from sdmr.experiments.report.uncertainty import PairedTest
 from tests.experiments.report.published import make_audit, make_history, make_record, publish_model
 
 ITEM_KNN_VALUES = "Item-KNN's values, on ML-100k .166 / .073"
@@ -22,11 +23,11 @@ def get_statuses(judged: list[Claim]) -> dict[str, dict[str, str]]:
 
 
 def judge(folder: Path) -> dict[str, dict[str, str]]:
-    return get_statuses(claims.judge_claims(folder, folder, []))
+    return get_statuses(claims.judge_claims(folder, folder, {}))
 
 
 def test_without_records_nothing_is_tested(tmp_path: Path) -> None:
-    judged = claims.judge_claims(tmp_path, tmp_path, [])
+    judged = claims.judge_claims(tmp_path, tmp_path, {})
     assert {status for statuses in get_statuses(judged).values() for status in statuses.values()} == {Status.NOT_TESTED}
     assert len(judged) == 13
     (line,) = (
@@ -39,11 +40,11 @@ def test_a_model_is_judged_against_all_that_it_is_compared_with(tmp_path: Path) 
     folder = tmp_path / "records" / "table3" / "ml-100k"
     for model, share in {"sdp": 0.6, "mf-bpr": 0.4, "cml": 0.6, "sdm": 0.7, "cmn": 0.5, "neumf": 0.8}.items():
         publish_model(folder, model, share)
-    judged = claims.judge_claims(tmp_path, tmp_path, [])
+    judged = claims.judge_claims(tmp_path, tmp_path, {})
     statuses = get_statuses(judged)
     assert statuses["SDP is better than MF-BPR"]["ml-100k"] == Status.REPRODUCED
     assert statuses["SDP is better than CML"]["ml-100k"] == Status.NOT_REPRODUCED
-    assert statuses["SDM is better than CMN++ and NeuMF++"]["ml-100k"] == Status.IN_PART
+    assert statuses["SDM is better than CMN++ and NeuMF++"]["ml-100k"] == Status.PARTLY_REPRODUCED
     assert statuses["SDM is better than the neighborhood models"]["ml-100k"] == Status.NOT_TESTED
     assert {statuses["SDP is better than CML"][dataset] for dataset in ("ml-1m", "netflix", "epinions")} == {
         Status.NOT_TESTED
@@ -57,14 +58,14 @@ def test_a_missing_model_leaves_a_claim_reproduced_in_part(tmp_path: Path) -> No
     folder = tmp_path / "records" / "table3" / "ml-100k"
     publish_model(folder, "sdm", 0.7)
     publish_model(folder, "slim", 0.5)
-    assert judge(tmp_path)["SDM is better than the neighborhood models"]["ml-100k"] == Status.IN_PART
+    assert judge(tmp_path)["SDM is better than the neighborhood models"]["ml-100k"] == Status.PARTLY_REPRODUCED
 
 
 def test_printed_values_are_judged_by_our_intervals(tmp_path: Path) -> None:
     folder = tmp_path / "records" / "table3" / "ml-100k"
     publish_model(folder, "popularity", 0.4)
     assert judge(tmp_path)[ITEM_KNN_VALUES]["ml-100k"] == Status.NOT_TESTED
-    for share, status in ((0.6, Status.NOT_REPRODUCED), (0.166, Status.IN_PART)):  # .166 / .073 is printed
+    for share, status in ((0.6, Status.NOT_REPRODUCED), (0.166, Status.PARTLY_REPRODUCED)):  # .166 / .073 is printed
         publish_model(folder, "item-knn", share)
         assert judge(tmp_path)[ITEM_KNN_VALUES]["ml-100k"] == status
 
@@ -74,7 +75,7 @@ def test_what_the_paper_prints_the_other_way_round_is_not_counted(tmp_path: Path
     folder = tmp_path / "records" / "table3" / "ml-1m"
     for model, share in {"sdm": 0.7, "sdmr": 0.9, "prme": 0.5, "prme-s": 0.5, "transrec": 0.5, "caser": 0.8}.items():
         publish_model(folder, model, share)
-    judged = claims.judge_claims(tmp_path, tmp_path, [])
+    judged = claims.judge_claims(tmp_path, tmp_path, {})
     assert get_statuses(judged)["SDM and SDMR are better than the sequential models"]["ml-1m"] == Status.REPRODUCED
     assert "paper -0.010, not counted" in claims.format_claims(judged)
 
@@ -120,7 +121,7 @@ def test_the_order_of_ids_explains_epinions_if_a_rule_beats_it_there_alone(
 def test_sdm_on_epinions_in_random_order_decides_before_the_rules_do(tmp_path: Path) -> None:
     shares = {"file": 0.8, "random": 0.1}
     records = make_audit(*(("epinions", order, "popular", make_record(share)) for order, share in shares.items()))
-    for share, status in ((0.575, Status.IN_PART), (0.8, Status.ORDER_ARTIFACT)):  # .575 / .390 is printed
+    for share, status in ((0.575, Status.PARTLY_REPRODUCED), (0.8, Status.ORDER_ARTIFACT)):  # .575 / .390 is printed
         publish_model(tmp_path / "records" / "table3" / "epinions", "sdm", share)
         judged = claims.judge_claims(tmp_path, tmp_path, records)
         assert get_statuses(judged)["SDM gets .575 / .390 on Epinions"] == {"epinions": status}
@@ -131,7 +132,7 @@ def test_a_status_that_rests_on_one_seed_of_a_stochastic_model_says_so(tmp_path:
     for model, share, seeds in (("sdm", 0.7, 2), ("item-knn", 0.5, 1), ("slim", 0.5, 1), ("sdp", 0.6, 1)):
         publish_model(folder, model, share, seeds)
     publish_model(folder, "mf-bpr", 0.4)
-    results = {claim.text: list(claim.results) for claim in claims.judge_claims(tmp_path, tmp_path, [])}
+    results = {claim.text: list(claim.results) for claim in claims.judge_claims(tmp_path, tmp_path, {})}
     assert results["SDM is better than the neighborhood models"][0] == "ml-100k: reproduced"
     assert results["SDP is better than MF-BPR"][0] == "ml-100k: reproduced (one seed)"
 
@@ -145,8 +146,8 @@ def test_a_difference_that_may_be_zero_or_the_printed_one_is_undecided(
 ) -> None:
     for model in ("sdp", "cml"):
         publish_model(tmp_path / "records" / "table3" / "ml-100k", model, 0.6)
-    monkeypatch.setattr(claims_models, "paired_test", lambda *_: PairedTest(0.0, low, high, 1.0))
-    judged = claims.judge_claims(tmp_path, tmp_path, [])  # printed +0.020 and +0.023
+    monkeypatch.setattr(claims_evidence, "compare_pairs", lambda *_: PairedTest(0.0, low, high, 1.0))
+    judged = claims.judge_claims(tmp_path, tmp_path, {})  # printed +0.020 and +0.023
     assert get_statuses(judged)["SDP is better than CML"]["ml-100k"] == status
     assert ("`?`, paper +0.020" in claims.format_claims(judged)) == (status == Status.UNDECIDED)
 
@@ -179,7 +180,7 @@ def test_hops_do_not_help_only_where_an_interval_excludes_a_gain(
 
 
 @pytest.mark.parametrize(
-    ("r", "status"), [((0.1, 0.2, 0.3, 0.4), Status.REPRODUCED), ((0.1, 0.3, 0.2, 0.4), Status.IN_PART)]
+    ("r", "status"), [((0.1, 0.2, 0.3, 0.4), Status.REPRODUCED), ((0.1, 0.3, 0.2, 0.4), Status.PARTLY_REPRODUCED)]
 )
 def test_attention_is_judged_by_the_last_hops_of_figure_5(r: tuple[float, ...], status: str, tmp_path: Path) -> None:
     lines = ["hops,hop,seed,r,low,high,paper,pairs,dropped_share"]

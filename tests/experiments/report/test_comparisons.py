@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.report.comparisons import (
-    Comparison,
-    Gain,
     compare_paper_models,
     compute_gains,
     describe_comparisons,
     mark_cells,
 )
-from sdmr.experiments.report.frames import METRICS, Cell, get_paper_value
-from sdmr.experiments.report.stats import PairedTest, paired_test
+from sdmr.experiments.report.frames import METRICS, get_paper_value, list_rows
+from sdmr.experiments.report.uncertainty import compare_pairs
 from sdmr.harness.metrics import Ranks, TiePolicy
 from tests.experiments.report.records import write_random_run, write_run
 
@@ -27,7 +27,7 @@ from tests.experiments.report.records import write_random_run, write_run
 
 
 def test_paper_models_are_compared_with_each_groups_best_on_validation(tmp_path: Path) -> None:
-    """The best on validation, not on test; each user once, the mean over seeds; Popularity is in no group."""
+    """Test values, seeds' order and Popularity do not matter."""
 
     def write_runs(model: str, validation: float, quality: float, seeds: int = 2) -> list[Path]:
         return [
@@ -44,7 +44,7 @@ def test_paper_models_are_compared_with_each_groups_best_on_validation(tmp_path:
         "sdm": write_runs("sdm", 0.5, 0.52),
         "sdmr": [],
     }
-    general, sequential = compare_paper_models("ml-100k", folders)
+    general, sequential = list_rows(compare_paper_models("ml-100k", folders))
     assert (general.model, general.group, general.baseline) == ("SDM", "general", "SLIM")
     assert (sequential.group, sequential.baseline) == ("sequential", "PRME")
 
@@ -57,69 +57,77 @@ def test_paper_models_are_compared_with_each_groups_best_on_validation(tmp_path:
 
     for comparison in (general, sequential):
         other = ndcg("slim" if comparison is general else "prme")
-        assert comparison.test.difference == pytest.approx((ndcg("sdm") - other).mean())
-        assert comparison.test.p == pytest.approx(ttest_rel(ndcg("sdm"), other).pvalue)
-    assert general.corrected == pytest.approx(2 * general.test.p)
+        assert comparison.difference == pytest.approx((ndcg("sdm") - other).mean())
+        assert comparison.p == pytest.approx(ttest_rel(ndcg("sdm"), other).pvalue)
+    assert general.corrected == pytest.approx(2 * general.p)
     assert (general.mark, sequential.mark) == ("g+", "")
 
 
 def test_marks_are_those_of_significant_differences_on_ndcg() -> None:
-    comparisons = [
-        Comparison("ml-100k", "SDM", "general", "SLIM", PairedTest(0.1, 0.05, 0.15, 0.001), 0.002),
-        Comparison("ml-100k", "SDM", "sequential", "PRME", PairedTest(-0.1, -0.15, -0.05, 0.001), 0.002),
-        Comparison("ml-100k", "SDP", "general", "SLIM", PairedTest(0.1, -0.1, 0.3, 0.04), 0.08),
-    ]
-    cells = [Cell("ml-100k", model, metric) for model in ("SDM", "SDP") for metric in METRICS]
-    assert [cell.marks for cell in mark_cells(cells, comparisons)] == ["", "g+ s−", "", ""]
+    comparisons = pd.DataFrame(
+        [("ml-100k", "SDM", "g+"), ("ml-100k", "SDM", "s−"), ("ml-100k", "SDP", "")],
+        columns=["dataset", "model", "mark"],
+    )
+    cells = pd.DataFrame(product(["ml-100k"], ["SDM", "SDP"], METRICS), columns=["dataset", "model", "metric"])
+    assert list(mark_cells(cells, comparisons)["marks"]) == ["", "g+ s−", "", ""]
+    assert list(mark_cells(cells, comparisons[:0])["marks"]) == [""] * 4
+
+
+def test_mark_is_the_sign_of_a_difference_that_is_significant_after_correction(tmp_path: Path) -> None:
+    qualities = {"slim": 0.3, "prme": 0.9, "sdp": 0.34, "sdm": 0.6}
+    folders = {m: [write_random_run(tmp_path / m, m, 0, quality)] for m, quality in qualities.items()}
+    comparisons = list_rows(compare_paper_models("ml-100k", folders))
+    marks = {(one.model, one.baseline): one.mark for one in comparisons}
+    assert marks == {("SDP", "SLIM"): "", ("SDP", "PRME"): "s−", ("SDM", "SLIM"): "g+", ("SDM", "PRME"): "s−"}
 
 
 # --- gains ---
 
 
-def make_paper_cells(table: int, dataset: str) -> list[Cell]:
-    """Return the paper's values, as if we had measured them."""
-    printed = [
-        (model.name, metric, get_paper_value(table, dataset, model.name, metric))
-        for model in MODELS.values()
-        for metric in METRICS
-    ]
-    return [Cell(dataset, name, metric, value, value, seeds=int(value is not None)) for name, metric, value in printed]
+def make_cells(rows: Iterable[tuple[str, str, float, float]]) -> pd.DataFrame:
+    """Return cells of ML-100k from model, metric, the paper's value and ours."""
+    return pd.DataFrame(rows, columns=["model", "metric", "paper", "ours"]).assign(dataset="ml-100k")
 
 
 def test_papers_gains_follow_from_its_values() -> None:
-    """As printed under Table 3 for ML-100k, from values with more digits than the three that are printed."""
+    """As printed for ML-100k, from values with more digits than three."""
     printed = {
-        ("general", "SDM"): (14.54, 26.51),
-        ("general", "SDMR"): (11.65, 63.44),
-        ("sequential", "SDM"): (4.24, 8.21),
-        ("sequential", "SDMR"): (1.61, 39.80),
+        "SDM over the best general baseline": (14.54, 26.51),
+        "SDMR over the best general baseline": (11.65, 63.44),
+        "SDM over the best sequential baseline": (4.24, 8.21),
+        "SDMR over the best sequential baseline": (1.61, 39.80),
     }
-    gains = compute_gains(3, make_paper_cells(3, "ml-100k"))
+    values = {(m, metric): get_paper_value("ml-100k", m, metric) for m, metric in product(MODELS, METRICS)}
+    gains = compute_gains(make_cells((MODELS[m].name, metric, x, x) for (m, metric), x in values.items()))
+    assert list(gains["model"].unique()) == list(printed)
     assert len(gains) == 8
-    for gain in gains:
+    for gain in list_rows(gains):
         assert gain.dataset == "ml-100k"
-        assert gain.paper == pytest.approx(printed[gain.group, gain.model][METRICS.index(gain.metric)], abs=0.1)
+        assert gain.paper == pytest.approx(printed[gain.model][METRICS.index(gain.metric)], abs=0.1)
         assert gain.ours == gain.paper
 
 
 def test_gain_is_over_the_best_baseline_of_the_group_on_each_side() -> None:
-    def cell(model: str, paper: float | None, ours: float | None) -> Cell:
-        return Cell("ml-100k", model, "hit@10", paper, ours)
-
-    cells = [
-        cell("Popularity", None, 0.9),  # in no group of the paper's
-        cell("SLIM", 0.5, 0.4),
-        cell("CML", 0.4, 0.5),
-        cell("PRME", 0.8, None),
-        cell("SDP", 0.1, 0.95),  # no baseline
-        cell("SDM", 0.6, 0.45),
-    ]
-    (general, sequential) = compute_gains(3, cells)
-    assert isinstance(general, Gain)
-    assert (general.dataset, general.metric, general.model, general.group) == ("ml-100k", "hit@10", "SDM", "general")
+    values = {
+        "Popularity": (np.nan, 0.9),  # in no group of the paper's
+        "SLIM": (0.5, 0.4),
+        "CML": (0.4, 0.5),
+        "PRME": (0.8, np.nan),
+        "SDP": (0.1, 0.95),  # no baseline
+        "SDM": (0.6, 0.45),
+    }
+    cells = make_cells((model, "hit@10", paper, ours) for model, (paper, ours) in values.items())
+    general, sequential = list_rows(compute_gains(cells))
+    assert (general.dataset, general.metric) == ("ml-100k", "hit@10")
+    assert general.model == "SDM over the best general baseline"
     assert (general.paper, general.ours) == pytest.approx((20, -10))
     assert sequential.paper == pytest.approx(-25)
-    assert sequential.ours is None
+    assert np.isnan(sequential.ours)
+
+
+def test_there_is_no_gain_over_baselines_that_the_paper_does_not_print() -> None:
+    cells = make_cells([("SLIM", "hit@10", np.nan, 0.4), ("PRME", "hit@10", 0.5, 0.4), ("SDM", "hit@10", 0.6, 0.5)])
+    assert list(compute_gains(cells)["model"]) == ["SDM over the best sequential baseline"]
 
 
 # --- a user's class ---
@@ -149,10 +157,10 @@ def test_user_class_is_compared_with_the_baseline_that_is_best_on_validation(tmp
         "ml-100k, SDM − PRME, the best sequential baseline by validation",
     ]
     assert line.startswith("ml-100k, my_models.Random − SLIM, the best baseline by validation: hit@10 +0.625 (")
-    p = paired_test(np.array([1, 0.5, 0.5, 0.5]), np.zeros(4)).p
+    p = compare_pairs(np.array([1, 0.5, 0.5, 0.5]), np.zeros(4)).p
     assert f"p = {p:.2g};" in line
-    without = {"sdm": folders["sdm"], "my_models.Random": folders["my_models.Random"]}
-    assert list(describe_comparisons("ml-100k", without, "expected")) == []
+    others = {"sdm": folders["sdm"], "my_models.Random": folders["my_models.Random"]}
+    assert list(describe_comparisons("ml-100k", others, "expected")) == []
 
 
 @pytest.mark.parametrize(
@@ -160,7 +168,7 @@ def test_user_class_is_compared_with_the_baseline_that_is_best_on_validation(tmp
     [("optimistic", "hit@10 +0.500"), ("expected", "hit@10 -0.401"), ("pessimistic", "hit@10 -0.500")],
 )
 def test_comparison_reads_ties_as_the_table_does(tie_policy: TiePolicy, difference: str, tmp_path: Path) -> None:
-    """A class whose every score is the same hits for sure if ties are for the target, and never if against it."""
+    """Equal scores hit for sure if ties favor the target, and never if not."""
     users, none = np.arange(20), np.zeros(20, dtype=int)
     folders = {
         "popularity": [write_run(tmp_path / "a", "popularity", 0, users, Ranks(99 * (users % 2), none), 0.9)],

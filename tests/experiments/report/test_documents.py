@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
+
 from sdmr.experiments.report.documents import format_csv
-from sdmr.experiments.report.frames import Cell
 from tests.experiments.test_table import COLUMNS
 
 
 def test_csv_has_a_row_for_each_cell() -> None:
-    sdm = Cell("ml-100k", "SDM", "hit@10", 0.713, 0.55, 0.0707, 2, 0.61, 0.49, 0.5, 0.625, "paper higher", "tuned")
-    cells = [
-        sdm,
-        Cell("ml-100k", "Popularity", "NDCG@10", None, 0.25, None, 1, 0.26, 0.24, settings="default"),
-        Cell("ml-100k", "SDM", "NDCG@10", 0.435, 0.5, None, 1, 0.5, 0.5, settings="default", marks="g+ s−"),
-        Cell("ml-100k", "CML", "hit@10", 0.596),
+    nan = np.nan
+    rows = [
+        ("ml-100k", "SDM", "hit@10", 0.713, 0.55, 0.0707, 2, 0.61, 0.49, 0.5, 0.625, "paper higher", "tuned", ""),
+        ("ml-100k", "Popularity", "NDCG@10", nan, 0.25, nan, 1, 0.26, 0.24, nan, nan, "", "default", ""),
+        ("ml-100k", "SDM", "NDCG@10", 0.435, 0.5, nan, 1, 0.5, 0.5, nan, nan, "", "default", "g+ s−"),
+        ("ml-100k", "CML", "hit@10", 0.596, nan, nan, 0, nan, nan, nan, nan, "", "", ""),
     ]
+    cells = pd.DataFrame(rows, columns=COLUMNS.split(",")).assign(commit="c0ffee")
     assert format_csv(cells).to_csv(index=False).splitlines() == [
         COLUMNS,
         "ml-100k,SDM,hit@10,0.713,0.5500,0.071,2,0.6100,0.4900,0.5000,0.6250,paper higher,tuned,",

@@ -1,20 +1,30 @@
-"""Cells of Tables 3 and 4: what records of several seeds amount to, beside the paper's values."""
+"""Cells of Tables 3 and 4: means over seeds beside the paper's values."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from pathlib import Path
 
 import pytest
 
 from sdmr.experiments.core.registry import MODELS, get_model
-from sdmr.experiments.report.frames import METRICS, Cell, get_paper_value, make_cells, read_groups, read_paper_values
+from sdmr.experiments.report.frames import (
+    METRICS,
+    average_seeds,
+    get_paper_value,
+    list_published,
+    list_rows,
+    make_cells,
+    read_groups,
+    read_paper_values,
+)
 from tests.experiments.report.records import read_values, write_random_run
 
 
 def test_cell_has_the_mean_and_the_sample_spread_over_seeds(tmp_path: Path) -> None:
     folders = [write_random_run(tmp_path / str(seed), "sdm", seed, 0.6, ties=9) for seed in range(3)]
-    hit, ndcg = make_cells(3, "ml-100k", "sdm", folders, settings="tuned")
+    hit, ndcg = list_rows(make_cells("ml-100k", "sdm", folders, settings="tuned"))
     assert (hit.metric, ndcg.metric) == METRICS
     assert (hit.paper, ndcg.paper) == (0.713, 0.435)
     for cell in (hit, ndcg):
@@ -26,20 +36,18 @@ def test_cell_has_the_mean_and_the_sample_spread_over_seeds(tmp_path: Path) -> N
         assert cell.optimistic == pytest.approx(statistics.mean(read_values(folders, cell.metric, "optimistic")))
         assert cell.pessimistic == pytest.approx(statistics.mean(read_values(folders, cell.metric, "pessimistic")))
         assert (cell.seeds, cell.settings, cell.commit) == (3, "tuned", "c0ffee0, c0ffee1, c0ffee2")
-    assert ndcg.pessimistic is not None
-    assert ndcg.ours is not None
-    assert ndcg.optimistic is not None
     assert ndcg.pessimistic < ndcg.ours < ndcg.optimistic
 
 
 def test_spread_of_one_seed_is_unknown(tmp_path: Path) -> None:
-    cells = make_cells(3, "ml-100k", "sdm", [write_random_run(tmp_path, "sdm", 0)])
-    assert [(cell.seeds, cell.spread) for cell in cells] == [(1, None)] * 2
+    cells = make_cells("ml-100k", "sdm", [write_random_run(tmp_path, "sdm", 0)])
+    assert list(cells["seeds"]) == [1, 1]
+    assert cells["spread"].isna().all()
 
 
 def test_untrained_model_counts_once(tmp_path: Path) -> None:
     folders = [write_random_run(tmp_path / str(seed), "slim", seed) for seed in range(3)]
-    for cell in make_cells(3, "ml-100k", "slim", folders):
+    for cell in list_rows(make_cells("ml-100k", "slim", folders)):
         assert [cell.ours] == read_values(folders[:1], cell.metric)
         assert (cell.seeds, cell.commit) == (1, "c0ffee0")
 
@@ -47,49 +55,45 @@ def test_untrained_model_counts_once(tmp_path: Path) -> None:
 def test_untrained_class_of_a_user_counts_every_seed(tmp_path: Path) -> None:
     """It may draw random numbers all the same. Its row has its dotted path, and no value of the paper."""
     folders = [write_random_run(tmp_path / str(seed), "slim", seed) for seed in range(2)]
-    (hit, _) = make_cells(3, "ml-100k", "my_models.SLIM", folders)
-    assert (hit.model, hit.paper, hit.seeds, hit.verdict) == ("my_models.SLIM", None, 2, "")
+    (hit, _) = list_rows(make_cells("ml-100k", "my_models.SLIM", folders))
+    assert (hit.model, hit.seeds, hit.verdict) == ("my_models.SLIM", 2, "")
+    assert math.isnan(hit.paper)
 
 
 def test_class_of_a_known_name_is_another_model() -> None:
-    known = {model.name for model in MODELS.values()} | set(read_groups(3))
+    known = {model.name for model in MODELS.values()} | set(read_groups())
     assert not known & {get_model(f"{module}.SLIM").name for module in ("mine", "theirs")}
     assert get_model("mine.SLIM").name != get_model("theirs.SLIM").name
 
 
 def test_cell_without_records_has_the_papers_value_alone() -> None:
-    assert make_cells(4, "ta-feng", "sdmr", []) == [
-        Cell("ta-feng", "SDMR", "hit@10", 0.627),
-        Cell("ta-feng", "SDMR", "NDCG@10", 0.559),
-    ]
+    cells = make_cells("ta-feng", "sdmr", [])
+    assert list(cells["paper"]) == [0.627, 0.559]
+    assert list(cells["seeds"]) == [0, 0]
+    assert cells[["ours", "spread", "optimistic", "pessimistic", "low", "high"]].isna().all(axis=None)
+    assert (cells[["verdict", "settings", "commit"]] == "").all(axis=None)
 
 
-@pytest.mark.parametrize(
-    ("quality", "verdict", "is_outside"),
-    [(0.2, "paper higher", True), (0.713, "inside", False), (0.95, "paper lower", True)],
-)
-def test_verdict_says_where_the_papers_value_lies(
-    quality: float, verdict: str, is_outside: bool, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("quality", "verdict"), [(0.2, "paper higher"), (0.713, "inside"), (0.95, "paper lower")])
+def test_verdict_says_where_the_papers_value_lies(quality: float, verdict: str, tmp_path: Path) -> None:
     folders = [write_random_run(tmp_path / str(seed), "sdm", seed, quality) for seed in range(2)]
-    (hit, _) = make_cells(3, "ml-100k", "sdm", folders)
-    assert (hit.verdict, hit.is_paper_outside) == (verdict, is_outside)
+    (hit, _) = list_rows(make_cells("ml-100k", "sdm", folders))
+    assert hit.verdict == verdict
 
 
 def test_verdict_is_empty_where_the_paper_prints_nothing(tmp_path: Path) -> None:
-    (hit, _) = make_cells(3, "ml-100k", "popularity", [write_random_run(tmp_path, "popularity", 0)])
-    assert (hit.paper, hit.verdict, hit.is_paper_outside) == (None, "", False)
+    (hit, _) = list_rows(make_cells("ml-100k", "popularity", [write_random_run(tmp_path, "popularity", 0)]))
+    assert math.isnan(hit.paper)
+    assert hit.verdict == ""
 
 
 def test_values_read_ties_by_the_policy(tmp_path: Path) -> None:
     folders = [write_random_run(tmp_path, "sdm", 0, ties=9)]
     optimistic, expected = (
-        make_cells(3, "ml-100k", "sdm", folders, policy)[1] for policy in ("optimistic", "expected")
+        average_seeds("ml-100k", "sdm", folders, policy)["ours"][1] for policy in ("optimistic", "expected")
     )
-    assert optimistic.ours == read_values(folders, "NDCG@10", "optimistic")[0]
-    assert expected.ours is not None
-    assert optimistic.ours > expected.ours
-    assert (optimistic.low, optimistic.verdict) == (expected.low, expected.verdict)
+    assert optimistic == read_values(folders, "NDCG@10", "optimistic")[0]
+    assert optimistic > expected
 
 
 def test_paper_prints_every_model_but_popularity_in_table_3_and_no_general_one_in_table_4() -> None:
@@ -98,7 +102,12 @@ def test_paper_prints_every_model_but_popularity_in_table_3_and_no_general_one_i
         *("Item-KNN", "SLIM", "MF-BPR", "CML", "NeuMF++", "CMN++", "PRME", "PRME_s", "TransRec", "Caser"),
         *("SDP", "SDM", "SDMR"),
     ]
-    printed = {name for dataset, name, _ in read_paper_values(4).index if dataset == "ta-feng"}
+    printed = {name for dataset, name, _ in read_paper_values().index if dataset == "ta-feng"}
     assert printed == {"PRME", "PRME_s", "TransRec", "Caser", "SDP", "SDM", "SDMR"}
-    assert set(read_groups(3)) == {model.name for model in MODELS.values()} - {"Popularity"}
-    assert get_paper_value(3, "ml-100k", "Popularity", "hit@10") is None
+    assert set(read_groups()) == {model.name for model in MODELS.values()} - {"Popularity"}
+    assert math.isnan(get_paper_value("ml-100k", "popularity", "hit@10"))
+
+
+def test_other_data_set_has_neither_values_of_the_paper_nor_published_records(tmp_path: Path) -> None:
+    assert math.isnan(get_paper_value("netflix-sample", "sdm", "hit@10"))
+    assert list_published(tmp_path, "netflix-sample", "sdm") == []

@@ -13,10 +13,10 @@ class Ids:
     item_ids = np.arange(small().training.n_items)
 
 
-ORDER = sorted(range(len(Ids.item_ids)), key=str)
-PREVIOUS = ORDER[len(ORDER) // 2]
-AFTER = ORDER[len(ORDER) // 2 + 1 :]
-CANDIDATES = np.array([item for item in ORDER if item != PREVIOUS])
+SORTED_ITEMS = sorted(range(len(Ids.item_ids)), key=str)
+PREVIOUS = SORTED_ITEMS[len(SORTED_ITEMS) // 2]
+LATER_ITEMS = SORTED_ITEMS[len(SORTED_ITEMS) // 2 + 1 :]
+CANDIDATES = np.array([item for item in SORTED_ITEMS if item != PREVIOUS])
 
 
 @pytest.fixture(autouse=True)
@@ -31,12 +31,12 @@ def score(rule: id_order.IdOrder) -> np.ndarray:
 
 def test_the_nearest_id_as_a_string_after_the_previous_one_comes_first() -> None:
     ranked = [int(item) for item in CANDIDATES[np.argsort(-score(id_order.IdOrder()))]]
-    assert ranked == [*AFTER, *ORDER[: len(ORDER) // 2]]
+    assert ranked == [*LATER_ITEMS, *SORTED_ITEMS[: len(SORTED_ITEMS) // 2]]
 
 
 def test_the_popular_rule_puts_later_ids_first_and_orders_them_by_training_users() -> None:
     scores = score(id_order.IdOrder("popular"))
-    is_after = np.isin(CANDIDATES, AFTER)
+    is_after = np.isin(CANDIDATES, LATER_ITEMS)
     assert scores[is_after].min() > scores[~is_after].max()
     users = np.asarray(small().training.matrix.sum(axis=0)).ravel()[CANDIDATES[is_after]]
     assert (np.diff(users[np.argsort(-scores[is_after], kind="stable")]) <= 0).all()

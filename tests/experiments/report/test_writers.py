@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from sdmr.experiments.report.stats import PairedTest
+from sdmr.experiments.report.uncertainty import PairedTest
 from sdmr.experiments.report.writers import (
     format_difference,
     format_mean,
     format_metric,
     format_p_value,
-    markdown_table,
+    make_markdown,
     write_csv,
 )
 
@@ -33,7 +33,7 @@ def test_difference_has_signs_and_its_interval() -> None:
 
 
 def test_markdown_table_escapes_bars_and_leaves_missing_cells_empty() -> None:
-    lines = markdown_table([{"name": "a|b", "count": 1}, {"name": None}], right=("count",)).splitlines()
+    lines = make_markdown([{"name": "a|b", "count": 1}, {"name": None}], right=("count",)).splitlines()
     assert lines[1].count(":") == 2
     assert lines[1].endswith("-:|")
     assert [

@@ -12,7 +12,6 @@ from sdmr.experiments.core import cli
 from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.core.tuned import read_tuned
-from sdmr.experiments.tuning.outcome import COLUMNS
 from sdmr.experiments.tuning.search import Search, SearchOptions
 
 COMMANDS = {"sweep": sweep, "status": status}
@@ -35,7 +34,7 @@ def write_points(name: str, *rows: str) -> None:
     """Write the table of a search on ML-100k, without its records: each row its stage, settings and score."""
     path = Path("results", "sweeps", "ml-100k", f"{name}.csv")
     path.parent.mkdir(parents=True)
-    path.write_text("".join(f"{line}\n" for line in (",".join(COLUMNS), *(f"{row},,,,,," for row in rows))))
+    path.write_text("".join(f"{line}\n" for line in (",".join(sweep.COLUMNS), *(f"{row},,,,,," for row in rows))))
 
 
 def read_settings(name: str = "mf-bpr") -> dict[str, Any]:

@@ -127,7 +127,7 @@ def test_the_next_run_is_not_expected_to_need_its_parts_again(small: tuple[str, 
     """Two minutes of parts and a quarter of one's own: four runs are three minutes, and not four times two."""
     (spaces / "sdmr.yaml").write_text("stages: [{model.optimization.regularization: [0.1, 0.01, 0.001, 0.0001, 0]}]")
     search, started = make_search("sdmr", "budget=3", *small), []
-    (points,) = search.stages()
+    (points,) = search.plan_stages()
     for overrides in search.select_affordable(points):
         (point,) = (point for point in points if point.overrides == overrides)
         seconds = {"fit": 15.0, "parts": 120.0}
@@ -144,7 +144,7 @@ def test_a_run_of_another_process_comes_last(
     small: tuple[str, ...], spaces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = make_search("mf-bpr", *small)
-    points = next(search.stages())
+    points = next(search.plan_stages())
     busy = points[0].run.folder
     monkeypatch.setattr("sdmr.experiments.core.run.Run.is_running", property(lambda run: run.folder == busy))
     assert list(search.select_affordable(points)) == [point.overrides for point in (*points[1:], points[0])]
@@ -183,10 +183,11 @@ def test_an_override_of_the_data_sets_default_is_no_axis_of_the_model(small: tup
         ("+protocol.equal_times=item-id", r"\+protocol.equal_times=item-id: tuned settings are for"),
         ("split_seed=1", "split_seed=1: tuned settings are for the default protocol"),
         ("search=carried", "search=carried: must be 'staged', 'grid' or 'transferred'"),
-        ("search=transferred", "source=DATASET goes with search=transferred"),
-        ("source=ml-100k", "source=DATASET goes with search=transferred"),
+        ("search=transferred", "source=DATASET and top=N are options of search=transferred"),
+        ("source=ml-100k", "source=DATASET and top=N are options of search=transferred"),
         ("workers=0", "workers=0: must be greater than or equal to 1"),
         ("workers=x", "workers=x: must be a valid integer"),
+        ("top=5", "source=DATASET and top=N are options of search=transferred"),
         ("top=0", "top=0: must be greater than or equal to 1"),
         ("budget=-1", "budget=-1: must be greater than or equal to 0"),
     ],
@@ -313,9 +314,11 @@ def test_parts_have_their_tuned_settings(small: tuple[str, ...], spaces: Path, m
     parts = {"model.sdp.dim": 2, "model.sdm.dim": 4, "model.sdm.context_length": 3}
     assert parts.items() <= read_settings("sdmr").items()
     search = make_search("sdmr", *small)
-    for points in search.stages():
+    for points in search.plan_stages():
         assert all(point.record for point in points)
-        assert {search.label(point) for point in points} == {  # what the points differ in, without their parts
+        assert {
+            search.format_settings(point) for point in points
+        } == {  # what the points differ in, without their parts
             "model.optimization.regularization=0.1",
             "model.optimization.regularization=0.01",
         }
@@ -328,13 +331,20 @@ def test_parts_have_their_tuned_settings(small: tuple[str, ...], spaces: Path, m
 
 
 @pytest.mark.parametrize(
-    ("replaced", "is_same_data", "is_noted"),
-    [(0.9, True, True), (0.0001, True, False), (0.9, False, False), (None, True, False)],
+    ("score", "runs", "path", "is_kept"),
+    [
+        (0.9, 1, None, True),  # a better score
+        (0.0001, 2, None, True),  # of more runs
+        (0.0001, 1, None, False),
+        (None, 1, None, False),  # the same score, rounded as it is in the file
+        (0.9, 2, "/elsewhere.csv", False),  # of other data
+    ],
 )
-def test_settings_that_replace_better_ones_are_noted(
-    replaced: float | None,
-    is_same_data: bool,
-    is_noted: bool,
+def test_settings_of_a_better_or_larger_search_are_replaced_only_if_asked_for(
+    score: float | None,
+    runs: int,
+    path: str | None,
+    is_kept: bool,
     small: tuple[str, ...],
     spaces: Path,
     made: Made,
@@ -342,15 +352,21 @@ def test_settings_that_replace_better_ones_are_noted(
 ) -> None:
     (spaces / "mf-bpr.yaml").write_text("stages: []")
     call("model=mf-bpr", *small)
-    origin = read_tuned("csv", "mf-bpr")["tuning"]
-    if replaced is not None:  # else the same score, rounded as it is in the file
-        origin["validation"]["NDCG@10"] = replaced
-    if not is_same_data:
-        origin["dataset"]["path"] = "/elsewhere.csv"
-    write_tuned("csv", "mf-bpr", {"model": {"dim": 2}}, origin)
+    origin = read_tuned("csv", "mf-bpr")["tuning"] | {"runs": runs}
+    if score is not None:
+        origin["validation"]["NDCG@10"] = score
+    if path is not None:
+        origin["dataset"]["path"] = path
+    file = write_tuned("csv", "mf-bpr", {"model": {"dim": 2}}, origin)
+    capsys.readouterr()
     assert call("model=mf-bpr", *small) == 0
+    text = f"settings of before, validation NDCG@10 {score or 0:.4f}, the best of {runs} runs"
     error = capsys.readouterr().err
-    assert ("these settings replace better ones, validation NDCG@10 0.9000" in error) is is_noted
+    assert (read_settings() == {"model.dim": 2}) is is_kept
+    assert error == (f"  {file} keeps the {text}; replace=true replaces them\n" if is_kept else "")
+    assert call("model=mf-bpr", "replace=true", *small) == 0
+    assert read_settings() != {"model.dim": 2}
+    assert capsys.readouterr().err == (f"  these settings replace the {text}\n" if is_kept else "")
 
 
 def test_settings_tuned_on_one_file_are_not_used_for_another(
@@ -376,6 +392,6 @@ def test_settings_tuned_on_one_file_are_not_used_for_another(
 
 def test_a_point_without_a_record_is_never_the_best(small: tuple[str, ...], spaces: Path) -> None:
     search = make_search("mf-bpr", *small)
-    points = next(search.stages())
+    points = next(search.plan_stages())
     assert search.best is None
     assert all(isinstance(point, Point) and point.score == -1 for point in points)

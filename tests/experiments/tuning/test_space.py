@@ -12,25 +12,25 @@ from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.tuned import write_tuned
-from sdmr.experiments.tuning.space import SPACES, format_overrides, load_space, nest, parse_override, read_best_settings
+from sdmr.experiments.tuning.space import SPACES, Space, format_overrides, nest, parse_override
 from tests.experiments.tuning.helpers import make_search, write_points
 
 NAMES = sorted(path.stem for path in SPACES.glob("*.yaml"))
 
 
 def list_axes(name: str) -> dict[str, list[Any]]:
-    return {axis: values for stage in load_space(name).stages for axis, values in stage.items()}
+    return {axis: values for stage in Space.load(name).stages for axis, values in stage.items()}
 
 
 def test_every_model_and_every_part_has_a_space() -> None:
     assert set(MODELS) <= set(NAMES)
-    assert {part for name in NAMES for part in load_space(name).parts.values()} <= set(NAMES)
+    assert {part for name in NAMES for part in Space.load(name).parts.values()} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_space_names_settings_of_the_model_and_values_of_their_type(name: str) -> None:
     """A value of another type, 1 for 1.0 say, would be another run than the default one."""
-    space = load_space(name)
+    space = Space.load(name)
     config = compose_config([f"model={space.model or name}", *format_overrides(space.fixed)]).settings
     assert all("_target_" in config["model"][part] for part in space.parts)
     axes, defaults = list_axes(name), flatten(config)
@@ -47,19 +47,19 @@ def test_the_papers_values_are_in_the_spaces() -> None:
         assert axes["model.dim"] == [8, 16, 32, 64, 128]
         assert axes["model.optimization.regularization"] == [0.1, 0.01, 0.001, 0.0001, 0.00001]
     for name in ("sdm", "cmn"):
-        assert {"model.hops": [1, 2, 3, 4]} in load_space(name).stages
-    assert {"model.layers": [1, 2, 3]} in load_space("mlp").stages
+        assert {"model.hops": [1, 2, 3, 4]} in Space.load(name).stages
+    assert {"model.layers": [1, 2, 3]} in Space.load("mlp").stages
 
 
 def test_a_model_without_a_space_is_an_error_that_names_those_with_one() -> None:
     with pytest.raises(UsageError, match=r"model=svd: there is no search space .*svd\.yaml; there are caser, cml, "):
-        load_space("svd")
+        Space.load("svd")
 
 
 def test_an_unknown_key_of_a_space_is_an_error_that_names_the_file(spaces: Path) -> None:
     (spaces / "sdp.yaml").write_text("stages: []\nsteps: []")
     with pytest.raises(UsageError, match=r"sdp\.yaml: steps="):
-        load_space("sdp")
+        Space.load("sdp")
 
 
 @pytest.mark.parametrize("text", ["model.dim=2", "model.squared=true", "model.l2=1e-05", "context_length=null"])
@@ -81,7 +81,7 @@ def test_with_baskets_an_axis_has_other_values_or_does_not_exist(small: tuple[st
 
 def test_settings_that_baskets_rule_out_are_not_transferred() -> None:
     settings = {"model.dim": 4, "model.context_length": 5}
-    sdm, caser = load_space("sdm"), load_space("caser")
+    sdm, caser = Space.load("sdm"), Space.load("caser")
     assert sdm.drop_impossible(settings, has_baskets=False) == settings
     assert sdm.drop_impossible(settings, has_baskets=True) == {"model.dim": 4}  # the whole basket
     assert caser.drop_impossible(settings, has_baskets=True) == settings
@@ -97,8 +97,8 @@ def test_the_best_settings_of_a_published_search_are_read_in_todays_names(conf: 
     )
     write_points("transrec", *rows)
     best = [{}, {"model.dim": 8}, {"model.optimization.regularization": 1e-05, "model.squared": True}]
-    assert read_best_settings(Path("results"), "ml-100k", "transrec", 5) == best
-    assert read_best_settings(Path("results"), "ml-100k", "transrec", 1) == best[:1]
+    assert Space.load("transrec").read_best_settings(Path("results"), "ml-100k", 5) == best
+    assert Space.load("transrec").read_best_settings(Path("results"), "ml-100k", 1) == best[:1]
 
 
 def test_tuned_settings_of_a_part_stay_with_the_part(spaces: Path, small: tuple[str, ...]) -> None:

@@ -1,7 +1,5 @@
 """Tables 1 and 2: the statistics of the data sets as loaded, beside the paper's."""
 
-from __future__ import annotations
-
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -12,13 +10,11 @@ from hydra.utils import get_method
 from tqdm import tqdm
 
 from sdmr.datasets.errors import DataError
-from sdmr.datasets.filters import k_core
-from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.interactions import Interactions, k_core
 from sdmr.datasets.netflix import read_ratings
-from sdmr.datasets.parsing import to_interactions
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.report.frames import PAPER
-from sdmr.experiments.report.writers import NOTHING, markdown_table
+from sdmr.experiments.report.writers import NOTHING, make_markdown
 
 KEY = ["dataset", "statistic"]
 SIDES = ["paper", "ours", "difference"]
@@ -34,31 +30,21 @@ REASONS = {
         "else from a published extract of purchases in sessions of two items or more, which holds larger baskets."
     ),
 }
-LABELS = {
-    "users": "users",
-    "items": "items",
-    "interactions": "interactions",
-    "avg_items_per_transaction": "items per transaction",
-    "instances": "instances",
-    "density_percent": "density (%)",
-}
+LABELS = {"avg_items_per_transaction": "items per transaction", "density_percent": "density (%)"}
 
 
 def compute_statistics(data: Interactions) -> dict[str, float]:
     """Return the statistics that the paper prints. An instance is an item with the rest of its basket."""
     rows = len(data)
-    statistics = {
-        "users": data.n_users,
-        "items": data.n_items,
-        "interactions": rows,
-        "instances": rows,
-        "density_percent": 100 * rows / (data.n_users * data.n_items),
-    }
-    return statistics | {"avg_items_per_transaction": rows / data.n_baskets} if data.baskets is not None else statistics
+    statistics = {"users": data.n_users, "items": data.n_items, "interactions": rows, "instances": rows}
+    densities = {"density_percent": 100 * rows / (data.n_users * data.n_items)}
+    if data.baskets is not None:
+        densities["avg_items_per_transaction"] = rows / data.n_baskets
+    return statistics | densities
 
 
 def load_statistics(dataset: str) -> dict[str, float] | None:
-    """Return the statistics of a data set; None, with a message why, if it cannot be read."""
+    """Return the statistics of a data set; print why and return None without data."""
     settings = compose_config([f"dataset={dataset}", "model=popularity"]).settings["dataset"]
     read = get_method(settings.pop("_target_"))  # not `instantiate`, which hides the error behind its own
     try:
@@ -69,18 +55,16 @@ def load_statistics(dataset: str) -> dict[str, float] | None:
 
 
 def collect_statistics(number: int) -> pd.DataFrame:
-    """Return Table 1 or 2 with the columns dataset, statistic, paper, ours and their difference, as text.
+    """Return Table 1 or 2 as text: dataset, statistic, paper, ours and their difference.
 
     Ours has the paper's decimals; it is empty for a data set that cannot be read.
     """
-    paper = pd.read_csv(PAPER / f"table{number}.csv", dtype=str)
-    cells = paper.melt("dataset", var_name="statistic", value_name="paper", ignore_index=False)
-    cells = cells.sort_index(kind="stable").reset_index(drop=True)
-    statistics = {name: load_statistics(STAND_INS.get(name, name)) for name in paper["dataset"]}
-    names = zip(cells["dataset"], cells["statistic"], strict=True)
-    values = [(statistics[dataset] or {}).get(statistic) for dataset, statistic in names]
-    sides = [_compare_with_paper(value, paper) for value, paper in zip(values, cells["paper"], strict=True)]
-    return cells.assign(ours=[ours for ours, _ in sides], difference=[difference for _, difference in sides])
+    rows = []
+    for dataset, printed in pd.read_csv(PAPER / f"table{number}.csv", dtype=str, index_col="dataset").iterrows():
+        ours = load_statistics(STAND_INS.get(str(dataset), str(dataset))) or {}
+        for statistic, paper in printed.items():
+            rows.append((dataset, statistic, paper, *_compare_with_paper(ours.get(str(statistic)), paper)))
+    return pd.DataFrame(rows, columns=[*KEY, *SIDES])
 
 
 def _compare_with_paper(value: float | None, paper: str) -> tuple[str, str]:
@@ -94,7 +78,7 @@ def _compare_with_paper(value: float | None, paper: str) -> tuple[str, str]:
 
 
 def keep_published(path: Path, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells; those of a data set that cannot be read here are the published ones."""
+    """Return the cells, with the published ones of data sets that cannot be read."""
     if not path.exists():
         return cells
     published = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(KEY)
@@ -108,17 +92,16 @@ def format_statistics(number: int, cells: pd.DataFrame) -> str:
     """Return the table for reading: three rows a data set, then why they differ."""
     rows, notes = [], []
     for dataset, block in cells.groupby("dataset", sort=False):
+        labels = block["statistic"].replace(LABELS)
         for side in SIDES:
-            values = {
-                LABELS[name]: _group_digits(cell) for name, cell in zip(block["statistic"], block[side], strict=True)
-            }
+            values = dict(zip(labels, block[side].map(_group_digits), strict=True))
             rows.append({"data set": dataset if side == "paper" else "", "": side, **values})
         if (block["ours"] == "").any():
             notes.append(f"- {dataset}: not found on the machine that made this table.")
         elif (block["difference"] != "0").any():
             notes.append(f"- {dataset}: {REASONS.get(str(dataset), 'differs from the paper.')}")
-    blocks = [f"# Table {number}: statistics of the data sets", markdown_table(rows, right=list(LABELS.values()))]
-    return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])]) + "\n"
+    blocks = [f"# Table {number}: statistics of the data sets", make_markdown(rows, right=list(rows[0])[2:])]
+    return "\n\n".join([*blocks, "\n".join(notes)] if notes else blocks) + "\n"
 
 
 def _group_digits(number: str) -> str:
@@ -129,7 +112,7 @@ def _group_digits(number: str) -> str:
 
 
 def rank_netflix_months(min_count: int = 5) -> pd.DataFrame:
-    """Return each month's users, items and interactions after the 5-core, in one pass and iterated.
+    """Return each month's counts after the 5-core, in one pass and iterated.
 
     The nearest month comes first. The distance to the paper's counts is the sum of the three |log(ours / paper)|.
     Raises DataError if the Prize's files cannot be found (see `sdmr.datasets.netflix`).
@@ -142,7 +125,7 @@ def rank_netflix_months(min_count: int = 5) -> pd.DataFrame:
             chunks[f"{year}-{month:02}"].append(rows[["user", "item"]].astype(np.int32))
     months = []
     for month in sorted(chunks):
-        interactions = to_interactions(pd.concat(chunks.pop(month)))
+        interactions = Interactions.from_table(pd.concat(chunks.pop(month)))
         for iterative in (False, True):
             core = k_core(interactions, min_count, iterative)
             counts = [core.n_users, core.n_items, len(core)]

@@ -1,4 +1,4 @@
-"""Tables 1 and 2: statistics of data sets beside the paper's, and the months of the Netflix Prize."""
+"""Tables 1 and 2: statistics of data sets, and the months of the Netflix Prize."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions
 from sdmr.experiments import table
 from sdmr.experiments.core.options import UsageError, parse_options
-from sdmr.experiments.report import statistics as module
-from sdmr.experiments.report.statistics import (
+from sdmr.experiments.report import dataset_statistics as module
+from sdmr.experiments.report.dataset_statistics import (
     collect_statistics,
     compute_statistics,
     format_statistics,
@@ -42,7 +42,7 @@ def test_statistics_of_histories_and_of_baskets_are_counts() -> None:
 
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Load ML-100k as the paper has it and another size of the Netflix sample; ML-1M cannot be read."""
+    """Load ML-100k as printed and another Netflix sample, but no ML-1M."""
     known = {
         "ml-100k": {"users": 943, "items": 1682, "interactions": 100_000, "density_percent": 6.3047},
         "netflix-sample": {"users": 2000, "items": 3724, "interactions": 103_254, "density_percent": 1.44},
@@ -97,7 +97,7 @@ def test_readable_statistics_say_why_they_differ() -> None:
 
 
 def test_command_writes_a_table_of_absent_data(tmp_path: Path) -> None:
-    """IJCAI-15 has no route but the data folder, which is empty; Ta-Feng's route finds no package index."""
+    """IJCAI-15's data folder is empty, and Ta-Feng's route finds no package index."""
     environment = {"SDMR_DATA": str(tmp_path), "SDMR_CACHE": str(tmp_path / "cache")}
     environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
     command = [sys.executable, "-m", "sdmr.experiments.table", "number=2", f"results={tmp_path / 'results'}"]
@@ -116,8 +116,12 @@ def test_command_writes_a_table_of_absent_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["number=1", "seeds=2"], "seeds=...: Table 1 is made of data sets alone"),
-        (["number=2", "epochs=2"], "Table 2 is made of data sets alone"),
+        (["number=1", "seeds=2"], "seeds=...: Table 1 has no such option; it has number, months, results"),
+        (["number=2", "epochs=2"], "epochs=2: Table 2 has no such option; it has number, months, results"),
+        (
+            ["number=1", "months=true", "results=there"],
+            "results=...: Table 1 has no such option; it has number, months",
+        ),
         (["number=2", "months=true"], "Table 2 has no months; use number=1"),
         (["number=3", "months=true"], "Table 3 has no months; use number=1"),
     ],

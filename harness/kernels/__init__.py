@@ -1,1 +1,0 @@
-"""Compute the harness's inner loops, compiled by Numba for the CPU."""

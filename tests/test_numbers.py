@@ -1,0 +1,370 @@
+"""Numbers in the README and in docs/ agree with the published results that they copy, to the printed digits."""
+
+import json
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+RESULTS, PLOTS, SWEEPS = CHECKOUT / "results", CHECKOUT / "plots", CHECKOUT / "results" / "sweeps"
+NAMES = {"ML-100k": "ml-100k", "ML-1M": "ml-1m", "Epinions": "epinions", "Ta-Feng": "ta-feng"}
+GENERAL = {"Popularity", "Item-KNN", "SLIM", "MF-BPR", "CML", "NeuMF++", "CMN++"}
+SEQUENTIAL = {"PRME", "PRME_s", "TransRec", "Caser"}
+WORDS = {1: "one seed", 3: "three seeds"}
+CELL_SEPARATOR = re.compile(r"(?<!\\)\|")
+Row = list[str]
+
+
+def read_page(name: str) -> str:
+    return (CHECKOUT / name).read_text(encoding="utf-8")
+
+
+def read_tables(name: str) -> dict[str, list[Row]]:
+    """Return the rows of each Markdown table of a page by its first line, after the heading above it."""
+    tables: dict[str, list[Row]] = {}
+    heading, title = "", ""
+    for line in read_page(name).splitlines():
+        if line.startswith("#"):
+            heading = line.strip("# ")
+        if not line.startswith("|"):
+            title = ""
+        elif not title:
+            cells = [cell.strip() for cell in CELL_SEPARATOR.split(line)[1:-1]]
+            title = f"{heading}: {' | '.join(cells)}"
+            tables[title] = []
+        elif not set(line) <= set("|:- "):
+            tables[title].append([cell.strip() for cell in CELL_SEPARATOR.split(line)[1:-1]])
+    return tables
+
+
+def find_table(name: str, title: str) -> list[Row]:
+    """Return the rows of the one table of a page whose heading and first line contain the title."""
+    (rows,) = [rows for key, rows in read_tables(name).items() if title in key]
+    assert rows
+    return rows
+
+
+def read_prose(name: str) -> str:
+    """Return a page with single spaces between its words."""
+    return " ".join(read_page(name).split())
+
+
+def read_results(name: str) -> pd.DataFrame:
+    return pd.read_csv(RESULTS / name, dtype=str, keep_default_na=False)
+
+
+ACCURACY = pd.concat([read_results("table3.csv"), read_results("table4.csv")]).set_index(["dataset", "model", "metric"])
+AUDIT = read_results("audit.csv").set_index(["dataset", "factor", "model", "metric", "tie_policy"])
+
+
+def get_cell(dataset: str, model: str, metric: str) -> Any:
+    return ACCURACY.loc[(dataset, model, metric)]
+
+
+def get_ours(dataset: str, model: str, metric: str = "NDCG@10") -> float:
+    return float(get_cell(dataset, model, metric)["ours"])
+
+
+def agrees(shown: str, published: str | float) -> bool:
+    """Return whether the shown digits are those of the number, which may be rounded itself."""
+    shown = shown.replace("−", "-")
+    digits = max(0, -int(Decimal(shown).as_tuple().exponent))
+    published_digits = max(0, -int(Decimal(str(published)).as_tuple().exponent))
+    slack = 0.0 if digits >= published_digits else 0.5 * 10.0**-digits + 0.5 * 10.0**-published_digits
+    return abs(float(shown) - float(published)) <= slack + 1e-9
+
+
+def check_accuracy(dataset: str, model: str, metric: str, paper: str, ours: str, difference: str | None = None) -> None:
+    """Fail unless the shown values are the published ones, and Δ is their difference with its mark."""
+    cell = get_cell(dataset, model, metric)
+    where = f"{dataset}, {model}, {metric}: {paper} {ours} {difference}, published {cell['paper']} {cell['ours']}"
+    assert paper == (cell["paper"] or "–"), where
+    assert agrees(ours, cell["ours"]), where
+    if difference is not None and not cell["paper"]:
+        assert difference == "–", where
+    elif difference is not None:
+        number, _, mark = difference.partition(" ")
+        assert Decimal(number.replace("−", "-")) == Decimal(ours) - Decimal(paper), where
+        assert number[0] in "+−" or Decimal(number) == 0, where
+        assert (mark == "°") == (cell["verdict"] != "inside"), where
+
+
+ACCURACY_TABLES = {
+    "README.md: What was found": "ml-100k",
+    "docs/results.md: Table 3, ML-100k, three seeds": "ml-100k",
+    "docs/results.md: Table 3, ML-1M, one seed": "ml-1m",
+    "docs/results.md: Table 3, Epinions, one seed": "epinions",
+    "docs/results.md: Table 4, Ta-Feng, three seeds": "ta-feng",
+}
+
+
+@pytest.mark.parametrize("table", ACCURACY_TABLES)
+def test_a_table_of_accuracy_is_the_published_one(table: str) -> None:
+    page, heading = table.split(": ")
+    dataset = ACCURACY_TABLES[table]
+    rows = find_table(page, f"{heading}: model | hit@10: paper")
+    for model, *cells in rows:
+        check_accuracy(dataset, model, "hit@10", *cells[:3])
+        check_accuracy(dataset, model, "NDCG@10", *cells[3:])
+    published = ACCURACY.loc[dataset]
+    assert [row[0] for row in rows] == list(published[published["ours"] != ""].index.unique("model"))
+    if "seed" in heading:
+        assert heading.endswith(WORDS[int(published["seeds"].max())])
+
+
+def test_the_table_of_the_front_page_is_the_published_one() -> None:
+    for model, *cells in find_table("docs/index.md", "model | hit@10: paper"):
+        check_accuracy("ml-100k", model.partition(",")[0], "hit@10", *cells[:2])
+        check_accuracy("ml-100k", model.partition(",")[0], "NDCG@10", *cells[2:])
+
+
+def test_the_printed_table_of_the_readme_has_the_published_values() -> None:
+    rows = re.findall(r"^(\S+) +(\S+) \| (\S+) \| \S+ +(\S+) \| (\S+) \| \S+$", read_page("README.md"), re.MULTILINE)
+    assert len(rows) == 5
+    for model, paper, ours, paper_ndcg, ours_ndcg in rows:
+        check_accuracy("ml-100k", model, "hit@10", paper, ours)
+        check_accuracy("ml-100k", model, "NDCG@10", paper_ndcg, ours_ndcg)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (
+            r"On ML-100k, SDM reaches (\S+) hit@10 and (\S+) NDCG@10; the printed (\S+) and (\S+) lie inside",
+            [
+                ("SDM", "hit@10", "ours"),
+                ("SDM", "NDCG@10", "ours"),
+                ("SDM", "hit@10", "paper"),
+                ("SDM", "NDCG@10", "paper"),
+            ],
+        ),
+        (r"PRME_s reaches (\S+) and (\S+)\. ", [("PRME_s", "hit@10", "ours"), ("PRME_s", "NDCG@10", "ours")]),
+        (
+            r"SDMR's printed NDCG@10 of (\S+) is not reproduced: we get (\S+)\. ",
+            [("SDMR", "NDCG@10", "paper"), ("SDMR", "NDCG@10", "ours")],
+        ),
+    ],
+)
+def test_the_findings_print_published_values(text: str, values: list[tuple[str, str, str]]) -> None:
+    match = re.search(text, read_prose("README.md"))
+    assert match
+    for shown, (model, metric, column) in zip(match.groups(), values, strict=True):
+        assert agrees(shown, get_cell("ml-100k", model, metric)[column]), (shown, model, metric)
+
+
+def test_the_findings_follow_from_the_published_values() -> None:
+    """The sentences of the README, one after the other."""
+    for metric in ("hit@10", "NDCG@10"):
+        assert get_cell("ml-100k", "SDM", metric)["verdict"] == "inside"
+        for dataset in ("ml-100k", "ml-1m"):
+            assert all(
+                get_ours(dataset, "SDM", metric) > get_ours(dataset, model, metric)
+                for model in ("Item-KNN", "SLIM", "NeuMF++", "CMN++")
+            )
+        for model in SEQUENTIAL:
+            assert get_ours("ml-100k", model, metric) > get_ours("ml-100k", "SDM", metric)
+        for dataset in ("ml-100k", "ml-1m", "epinions"):
+            assert get_ours(dataset, "SDP", metric) < get_ours(dataset, "MF-BPR", metric)
+        models = GENERAL | SEQUENTIAL | {"SDP", "SDM", "SDMR"}
+        assert set(rank_models("epinions", metric)[:2]) == {"MF-BPR", "CML"}
+        assert len(rank_models("epinions", metric)) == len(models)
+    for dataset in ("ml-100k", "ml-1m", "ta-feng"):
+        assert "PRME_s" in rank_models(dataset, "NDCG@10")[:2]
+
+
+def rank_models(dataset: str, metric: str) -> list[str]:
+    """Return the models of a data set that have a published value, the best first."""
+    values = ACCURACY.xs((dataset, metric), level=("dataset", "metric"))["ours"]
+    return list(values[values != ""].astype(float).sort_values(ascending=False, kind="stable").index)
+
+
+def count_settings(dataset: str) -> pd.Series:
+    """Return how many settings the search of each model has run; those that the budget left out do not count."""
+    paths = sorted((SWEEPS / dataset).glob("*.csv"))
+    return pd.Series({path.stem: int(pd.read_csv(path)["NDCG@10"].notna().sum()) for path in paths})
+
+
+@pytest.mark.parametrize(("name", "dataset"), NAMES.items())
+def test_the_number_of_searched_settings_is_that_of_the_sweeps(name: str, dataset: str) -> None:
+    """The range holds for all models that are not among the exceptions."""
+    counts = count_settings(dataset)
+    runs = counts.sum()
+    rows = find_table("docs/results.md", "data set | settings | except")
+    (spread, exceptions, minutes) = next(cells for first, *cells in rows if first == name)
+    for exception in exceptions.split(", "):
+        model, _, number = exception.partition(" ")
+        assert counts.pop(model.strip("`")) == int(number), exception
+    low, _, high = spread.partition(" to ")
+    assert (counts.min(), counts.max()) == (int(low), int(high or low)), counts.to_dict()
+    report = read_page("results/table4.md" if dataset == "ta-feng" else "results/table3.md")
+    assert f"Settings on {dataset} were tuned on validation items: {runs} runs, {minutes} single-thread" in report
+
+
+@pytest.mark.parametrize(("model", "bounds"), [("Item-KNN", ".212 to .702"), ("SLIM", ".314 to .631")])
+def test_the_tie_bounds_on_epinions_are_published(model: str, bounds: str) -> None:
+    cell = get_cell("epinions", model, "NDCG@10")
+    low, _, high = bounds.partition(" to ")
+    assert agrees(low, cell["pessimistic"])
+    assert agrees(high, cell["optimistic"])
+    assert f"{bounds} for {model}" in read_prose("docs/results.md")
+
+
+def test_the_searches_that_the_results_name_have_these_scores() -> None:
+    scores = {name: pd.read_csv(SWEEPS / "ml-1m" / f"{name}.csv")["NDCG@10"] for name in ("cmn", "gmf-bpr")}
+    settings = pd.read_csv(SWEEPS / "ml-1m" / "sdp.csv").set_index("settings")["NDCG@10"]
+    gain = settings["model.dropout=0.2 model.dim=64"] - settings["model.dropout=0.0 model.dim=64"]
+    prose = read_prose("docs/results.md")
+    for start, shown in (
+        ("ends below the GMF that it starts from: validation NDCG@10 ", f"{scores['cmn'].max():.3f}"),
+        ("against ", f"{scores['gmf-bpr'].max():.3f}"),
+        ("raises SDP's validation NDCG@10 by ", f"{gain:.3f}"),
+    ):
+        assert start + shown.removeprefix("0") in prose
+
+
+# The claims of docs/audit.md by their names in results/audit.md, and its words for their statuses.
+CLAIMS = {
+    "SDP is better than MF-BPR": "SDP is better than MF-BPR",
+    "SDP is better than CML": "SDP is better than CML",
+    "SDM is better than Item-KNN and SLIM": "SDM is better than the neighborhood models",
+    "SDM is better than CMN++ and NeuMF++": "SDM is better than CMN++ and NeuMF++",
+    "SDMR is better than SDM on NDCG@10": "SDMR is better than SDM on NDCG@10",
+    "SDM and SDMR beat the sequential models": "SDM and SDMR are better than the sequential models",
+    "Item-KNN is last of the general models": "Item-KNN is last of the general models",
+    "Item-KNN has its printed values": "Item-KNN's values, on ML-100k .166 / .073",
+    "more hops help SDM, except on Ta-Feng": "More hops help SDM, except on Ta-Feng",
+    "attention follows PMI more with more hops": "SDM's attention follows PMI more with more hops",
+}
+STATUSES = {
+    "reproduced": "yes",
+    "reproduced in part": "in part",
+    "not reproduced": "no",
+    "not reproduced (undecided)": "undecided",
+    "not tested": "–",
+}
+
+
+def test_the_statuses_of_the_claims_are_those_of_the_audit() -> None:
+    published = {}
+    for claim, statuses in find_table("results/audit.md", "The claims: claim | status"):
+        for part in statuses.split("; "):
+            datasets, _, status = part.partition(": ")
+            for dataset in datasets.split(", "):
+                published[claim, dataset] = STATUSES.get(status.removesuffix(" (one seed)"), status)
+    rows = find_table("docs/audit.md", "The claims: claim | ML-100k")
+    assert [row[0] for row in rows] == list(CLAIMS)
+    for claim, *cells in rows:
+        for dataset, cell in zip(NAMES.values(), cells, strict=True):
+            assert cell == published.get((CLAIMS[claim], dataset), "–"), (claim, dataset)
+
+
+def format_audit(dataset: str, factor: str, model: str, metric: str, tie_policy: str) -> tuple[str, str]:
+    cell = AUDIT.loc[(dataset, factor, model, metric, tie_policy)]
+    return cell["mean"], cell["spread"]
+
+
+def test_the_released_choices_have_the_values_of_the_audit() -> None:
+    rows = find_table("docs/audit.md", "All released choices together")
+    factors = {"next-to-last": "released-next-to-last", "random": "released"}
+    columns = [("sdp", "hit@10"), ("sdp", "NDCG@10"), ("sdm", "hit@10"), ("sdm", "NDCG@10")]
+    for program, held_out, *cells in rows:
+        for cell, (model, metric) in zip(cells, columns, strict=True):
+            if program == "released models":
+                shown = cell.split(" ± ")
+                published = format_audit("ml-100k", factors[held_out], model, metric, "argsort-target-last")
+                assert all(agrees(*pair) for pair in zip(shown, published, strict=True)), (held_out, model, metric)
+    (theirs,) = [row for row in find_table("results/audit.md", "ML-100k: one choice") if "authors' own" in row[0]]
+    assert [float(cell) for cell in rows[0][2:]] == [float(n) for cell in theirs[4:6] for n in cell.split(" / ")]
+
+
+def test_the_tie_policies_have_the_values_of_the_audit() -> None:
+    for name, printed, *cells in find_table("docs/audit.md", "Ties decide SDMR's number: NDCG@10"):
+        dataset = NAMES[name.partition(",")[0]]
+        assert agrees(printed, get_cell(dataset, "SDMR", "NDCG@10")["paper"])
+        for policy, cell in zip(("optimistic", "expected", "pessimistic"), cells, strict=True):
+            assert agrees(cell, format_audit(dataset, "released", "sdmr", "NDCG@10", policy)[0]), (dataset, policy)
+
+
+def test_the_order_of_epinions_has_the_values_of_the_audit() -> None:
+    popular, nearest, paper = find_table("docs/audit.md", "The order of Epinions")
+    for model, row in (("popular", popular), ("nearest", nearest)):
+        for order, cell in zip(("file", "random"), row[1:], strict=True):
+            for metric, shown in zip(("hit@10", "NDCG@10"), cell.split(" / "), strict=True):
+                assert agrees(shown, format_audit("epinions", order, model, metric, "expected")[0]), (model, order)
+    for metric, shown in zip(("hit@10", "NDCG@10"), paper[1].split(" / "), strict=True):
+        assert agrees(shown, get_cell("epinions", "SDM", metric)["paper"])
+
+
+def test_the_optimizers_have_the_published_means() -> None:
+    runs = pd.read_csv(RESULTS / "optimizers.csv")
+    means = runs.groupby(["model", "optimizer"])["validation_ndcg@10"].mean()
+    for model, *cells in find_table("docs/performance.md", "Large catalogs:  | dense"):
+        for optimizer, cell in zip(("dense", "rowwise"), cells, strict=True):
+            assert agrees(cell, means[model.lower(), optimizer]), (model, optimizer)
+
+
+def find_measurement(name: str, **setting: Any) -> dict[str, Any]:
+    """Return the one entry of the speed benchmark with this name and these settings, and no size but these."""
+    entries = [
+        entry
+        for entry in json.loads(read_page("results/bench.json"))
+        if entry["name"] == name
+        and setting.items() <= entry["setting"].items()
+        and ("size" in setting) == ("size" in entry["setting"])
+        and ("items" in setting) == ("items" in entry["setting"])
+    ]
+    (entry,) = entries
+    return entry
+
+
+def test_the_speeds_are_those_of_the_benchmark() -> None:
+    """Each row has a ratio to the literal implementation or to SDP, and the seconds of one call."""
+    rows = find_table("docs/performance.md", "Models: what | ratio | seconds")
+    sdp, sdm = (find_measurement("train", model=model) for model in ("sdp", "sdm"))
+    large = find_measurement("train", model="sdm", size="large")
+    others = [find_measurement("train", model=model) for model in ("mf-bpr", "transrec", "neumf")]
+    draws = find_measurement("negatives", count=400_000)
+    ranking_sdm, ranking_sdp = (find_measurement("rank", model=model) for model in ("sdm", "sdp"))
+    entries = [sdm, large, ranking_sdm, sdp, ranking_sdp, *others, draws]
+    steps = 98_114 / 256  # of an epoch of ML-100k
+    ratios = [entry["ratio"] or entry["seconds"] / sdp["seconds"] for entry in entries]
+    ratios[-1] = draws["seconds"] / (sdp["seconds"] * steps)
+    for (what, ratio, seconds), entry, expected in zip(rows, entries, ratios, strict=True):
+        assert agrees(ratio.split(" ")[0], expected), what
+        first, _, epoch = seconds.partition("; ")
+        assert agrees(first, entry["seconds"]), what
+        if epoch:
+            assert agrees(epoch.split(" ")[0], entry["seconds"] * steps), what
+        if "literal: " in epoch:
+            assert agrees(epoch.split("literal: ")[1].rstrip(")"), entry["oracle_seconds"] * steps), what
+
+
+def test_the_steps_on_large_catalogs_are_those_of_the_benchmark() -> None:
+    shorter, faster = find_table("docs/performance.md", "Large catalogs: a step with a million items")
+    for column, model in enumerate(("sdm", "mf-bpr"), start=1):
+        million, less = (
+            find_measurement("growth items", model=model, items=items, optimizer="rowwise") for items in (10**6, 10**4)
+        )
+        assert agrees(shorter[column].split(" ")[0], million["seconds"] / less["seconds"]), model
+        assert agrees(faster[column].split(" ")[0], million["ratio"]), model
+
+
+def test_the_figures_have_the_numbers_of_their_files() -> None:
+    context = pd.read_csv(PLOTS / "figure6-context.csv")
+    ((_, *cells),) = find_table("docs/figures.md", "context items s | 5 | 10 | 20")
+    assert all(agrees(*pair) for pair in zip(cells, context["hit@10"], strict=True))
+    correlations = pd.read_csv(PLOTS / "figure5-correlations.csv").query("hop == hops")
+    ours, paper = find_table("docs/figures.md", "hops | 1 | 2 | 3 | 4")
+    assert all(agrees(*pair) for pair in zip(ours[1:], correlations["r"], strict=True))
+    assert all(agrees(*pair) for pair in zip(paper[1:], correlations["paper"], strict=True))
+    dropped = 100 * correlations["dropped_share"].iloc[0]
+    assert f"{dropped:.1f} % on ML-100k" in read_prose("docs/figures.md")
+
+
+def test_the_curves_name_the_commits_of_their_records() -> None:
+    commits = pd.read_csv(PLOTS / "speed.csv")["commit"].unique()
+    assert all(commit[:7] in read_page("docs/figures.md") for commit in commits), commits
