@@ -4,8 +4,6 @@
 `sdmr status -m model=sdm test=false model.dim=8,16,32`.
 """
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,7 +15,7 @@ from pydantic import Field
 
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import expand_sweep, prepare_overrides
-from sdmr.experiments.core.execute import total_runtime
+from sdmr.experiments.core.execute import compute_runtime
 from sdmr.experiments.core.options import CommandOptions, UsageError, describe_fields, parse_options
 from sdmr.experiments.core.run import Run, compose_run
 from sdmr.experiments.tuning.search import Search, SearchOptions
@@ -107,7 +105,7 @@ def estimate_remaining(runs: Sequence[Run], budget: float = inf, remaining: int 
         return "nothing to run"
     if not records:
         return f"{number} runs to make; the first that is done tells how long one takes"
-    minutes, each = total_runtime(records, runs[0].folder.parent.parent) / 60, fmean(r.runtime for r in records) / 60
+    minutes, each = compute_runtime(records, runs[0].folder.parent.parent) / 60, fmean(r.runtime for r in records) / 60
     if not running and minutes + each > budget:
         return f"{minutes:.1f} single-thread minutes spent; the budget has no room for one more run"
     left, workers = min(number * each, max(budget - minutes, 0)), max(1, running)

@@ -4,23 +4,35 @@ A command is a module directly in `experiments/`. It has a class `Options` and a
 the exit status. PyTorch is imported by the commands that need it, so that `sdmr --help` answers at once.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
 
-if TYPE_CHECKING:
-    from types import ModuleType
+from sdmr.harness.schema1 import ARGUMENTS, PROTOCOL
 
 COMMANDS_FOLDER = Path(__file__).parents[1]
 WRONG_USE, FAILED, INTERRUPTED = 2, 1, 128 + signal.SIGINT  # exit statuses
+# A key (or a part of a dotted one), or an option with its value -> what is written today. `docs/changes` repeats it.
+OLD_WORDS = {
+    **ARGUMENTS,
+    **PROTOCOL,
+    "variant": "model=sdp-released, model=sdm-released or model=sdmr-released",
+    "select_on=dev": "select_on=validation",
+    "settings=chosen": "settings=tuned",
+    "settings=plain": "settings=default",
+    "search=carried": "search=transferred",
+    "config": "settings",
+    "jobs": "workers",
+    "from": "source",
+    "most": "top",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name, *rest = arguments
     if name not in list_commands():
-        print(f"sdmr {name}: no such command; there are {', '.join(list_commands())}", file=sys.stderr)
+        from sdmr.experiments.core.options import list_choices
+
+        print(f"sdmr {name}: no such command; {list_choices(name, list_commands())}", file=sys.stderr)
         return WRONG_USE
     order_import_path()
     # Large pages, where the system has them: a step on a few rows of a large table then finds its memory faster.
@@ -45,7 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
     """Run a command's module. A user's mistake becomes one line: exit 2 for what was typed, 1 for what failed."""
     from sdmr.datasets.errors import DataError
-    from sdmr.experiments.core.old_words import explain_old_word
     from sdmr.experiments.core.options import UsageError, describe_options, parse_options
 
     try:
@@ -55,6 +68,8 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
         return int(module.main(parse_options(module.Options, arguments)))
     except UsageError as error:
         message = explain_old_word(arguments, str(error)) or str(error)
+        if "did you mean" not in message:
+            message += suggest_option(arguments, module)
         hint = "" if "--help" in message else f" (`sdmr {name} --help` lists the options)"
         print(f"sdmr {name}: {' '.join(message.split())}{hint}", file=sys.stderr)
         return WRONG_USE
@@ -64,6 +79,33 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the last finished epoch", file=sys.stderr)
         return INTERRUPTED
+
+
+def explain_old_word(arguments: Sequence[str], message: str) -> str:
+    """Return a line that names the new word, if an old one among the arguments caused the message; else ''.
+
+    Old words are looked for after an error only: a user's class may have arguments of these names.
+    """
+    for argument in arguments:
+        key, _, value = argument.lstrip("+").partition("=")
+        parts = key.split(".")
+        for old, new in OLD_WORDS.items():
+            word, has_value, old_value = old.partition("=")
+            is_used = word == parts[-1] and value == old_value if has_value else word in parts
+            if is_used and re.search(rf"\b{old_value or word}\b", message):
+                return f"{old} is now {new}" if has_value else f"{argument}: {old} is now {new}"
+    return ""
+
+
+def suggest_option(arguments: Sequence[str], module: ModuleType) -> str:
+    """Return "; did you mean OPTION?", if an argument is neither an option of the command nor a setting of runs."""
+    from sdmr.experiments.core.config import list_settings
+    from sdmr.experiments.core.options import suggest
+
+    settings = list_settings()
+    keys = [argument.lstrip("+").partition("=")[0] for argument in arguments]
+    hints = [suggest(key, list(module.Options.model_fields)) for key in keys if key not in settings]
+    return next(filter(None, hints), "")
 
 
 def list_commands() -> list[str]:

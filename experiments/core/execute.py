@@ -1,7 +1,5 @@
 """Make a run: prepare, fit, rank, record. A run whose record exists is not made again."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,16 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from scipy.sparse import csr_matrix
 
 from sdmr.datasets.split import build_seen_matrix
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.deviations import list_deviations
-from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
-from sdmr.experiments.core.run import Run, load_task, training_protocol
+from sdmr.experiments.core.run import Run, load_task, make_recommender
 from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all
 from sdmr.harness.files import save_arrays, save_json
 from sdmr.harness.metrics import Ranks, count_ties, summarize
@@ -59,10 +53,9 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
     """Fit and rank; write the ranks and the parameters."""
     task, _, prepare_seconds = load_task(run.config)
     recommender, parts = _make_recommender(run, task, threads)
-    trained = _load_training_run(run, recommender, task, threads, force)
-    searched = None if trained or force else _load_search_run(run, recommender, task)
+    source = _load_trained(run, recommender, task, threads, force)
     start = time.perf_counter()
-    if not (trained or searched):
+    if source is None:
         training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint)
         selects_on_test = run.protocol.select_on == "test"
         recommender.fit(replace(training, validation=task.test) if selects_on_test else training)
@@ -72,19 +65,18 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
     fields: dict[str, Any] = {"validation": summarize(rank(recommender, task.training.validation))}
     if run.config["test"]:
         ranks = _rank_test_items(run, recommender, task)
-        fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **metrics_by_novelty(task, ranks)}
+        fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **compute_novelty_metrics(task, ranks)}
         save_arrays(run.folder / "ranks.npz", users=task.test.users, **ranks.to_arrays())
     seconds = {"prepare": prepare_seconds, "fit": fitted - start, "rank": time.perf_counter() - fitted}
     if parts:
         records = [part.record for part in parts.values()]
-        seconds["parts"] = sum(_fit_and_rank_seconds(record) for record in records if record)
+        seconds["parts"] = sum(_sum_seconds(record) for record in records if record)
     if isinstance(recommender, TorchRecommender):
         fields |= _describe_training(recommender)
-        if trained is None:
+        if not run.is_ranking_only:
             recommender.save(run.folder / "model.pt")
             # Of every epoch, those before an interruption included.
             seconds["fit"] = sum(entry["fit_seconds"] + entry["rank_seconds"] for entry in recommender.history[1:])
-    source = trained or searched
     return Record(
         run=run.folder.name,
         model=run.config["model"]["_target_"],
@@ -104,12 +96,15 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
 
 def _rank_test_items(run: Run, recommender: Any, task: Task) -> Ranks:
     protocol = run.protocol
-    if protocol.candidates == "all":
-        return rank_among_all(recommender, task.test, _seen_matrix(task), protocol.keeps_sort_position)
-    return rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
+    if protocol.candidates != "all":
+        return rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
+    sides = (task.training.instances, task.training.validation, task.test)  # all items that each user has
+    users, items = (np.concatenate([getattr(side, name) for side in sides]) for name in ("users", "targets"))
+    seen = build_seen_matrix(users, items, task.training.n_users, task.training.n_items)
+    return rank_among_all(recommender, task.test, seen, protocol.keeps_sort_position)
 
 
-def metrics_by_novelty(task: Task, ranks: Ranks) -> dict[str, Any]:
+def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:
     """Return the metrics of new and of repeated targets apart, where users may take an item again.
 
     A target is repeated if the user has it in the training matrix, by another basket: what a model can know. The
@@ -122,7 +117,7 @@ def metrics_by_novelty(task: Task, ranks: Ranks) -> dict[str, Any]:
     return {name: {"instances": int(rows.sum()), **summarize(ranks.take(rows))} for name, rows in sides.items()}
 
 
-def total_runtime(records: Iterable[Record], runs: Path | None = None) -> float:
+def compute_runtime(records: Iterable[Record], runs: Path | None = None) -> float:
     """Return what runs took with their parts, each of which counts once; `runs` may hold the parts' records."""
     known = {record.run: record for record in records}
     with_parts = [record for record in known.values() if record.parts]
@@ -133,8 +128,9 @@ def total_runtime(records: Iterable[Record], runs: Path | None = None) -> float:
                 known[name] = load_record(path)
     unknown = {}
     for record in with_parts:
-        if missing := frozenset(record.parts.values()).difference(known):
-            read = sum(known[name].runtime for name in record.parts.values() if name in known)
+        names = frozenset(record.parts.values())
+        if missing := names.difference(known):
+            read = sum(known[name].runtime for name in names & known.keys())
             # The oldest published records do not tell what their parts took.
             unknown[missing] = max(0.0, record.seconds.get("parts", 0.0) - read)
     return sum(record.runtime for record in known.values()) + sum(unknown.values())
@@ -165,7 +161,7 @@ def save_failure(run: Run, error: str) -> None:
     save_json({"error": error, "config": run.config, "environment": collect_environment()}, run.folder / "failure.json")
 
 
-def _fit_and_rank_seconds(record: Record) -> float:
+def _sum_seconds(record: Record) -> float:
     return sum(seconds for phase, seconds in record.seconds.items() if phase != "prepare")
 
 
@@ -175,48 +171,33 @@ def _describe_training(recommender: TorchRecommender) -> dict[str, Any]:
     return {"best_epoch": best, "best_among_last_5_allowed": is_late, "history": recommender.history}
 
 
-def _load_training_run(run: Run, recommender: Any, task: Task, threads: int, force: bool) -> Run | None:
-    """Make and load the run that trains what this one only ranks in another way; None if this one trains."""
-    if run.protocol == run.protocol.training_protocol or not isinstance(recommender, TorchRecommender):
+def _load_trained(run: Run, recommender: Any, task: Task, threads: int, force: bool) -> Run | None:
+    """Load the parameters of the run that trains, or has trained, the same; None if this one trains.
+
+    A finished search run has the same parameters to the last bit, since ranking test items changes nothing in training.
+    """
+    if not isinstance(recommender, TorchRecommender):
         return None
-    trained = run.derive(protocol=training_protocol(run))
-    execute(trained, threads, force or trained.is_checkpoint_missing)
+    if run.is_ranking_only:
+        trained = run.derive(protocol=run.training_protocol)
+        execute(trained, threads, force or trained.is_checkpoint_missing)
+    elif force or not run.config["test"] or run.protocol.select_on == "test":
+        return None
+    else:
+        trained = run.derive(test=False)
+        if trained.record is None or trained.is_checkpoint_missing:
+            return None
     recommender.load(trained.folder / "model.pt", task.training.n_users, task.training.n_items)
     return trained
 
 
-def _load_search_run(run: Run, recommender: Any, task: Task) -> Run | None:
-    """Load the finished run that trained the same and ranked no test item; None if there is none.
-
-    Whether test items are ranked changes nothing in training, so that the parameters are the same to the last bit.
-    """
-    selects_on_test = run.protocol.select_on == "test"
-    if not run.config["test"] or selects_on_test or not isinstance(recommender, TorchRecommender):
-        return None
-    searched = run.derive(test=False)
-    if searched.record is None or searched.is_checkpoint_missing:
-        return None
-    recommender.load(searched.folder / "model.pt", task.training.n_users, task.training.n_items)
-    return searched
-
-
-def _seen_matrix(task: Task) -> csr_matrix:
-    """Return [n_users, n_items]: all items that each user has, in any part of the split."""
-    sides = (task.training.instances, task.training.validation, task.test)
-    users, items = (np.concatenate([getattr(side, name) for side in sides]) for name in ("users", "targets"))
-    return build_seen_matrix(users, items, task.training.n_users, task.training.n_items)
-
-
 def _make_recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, Run]]:
     """Return the recommender with its parts fitted, and the runs that fitted them."""
-    try:
-        recommender = instantiate(run.config["model"])
-    except InstantiationException as error:  # values that the constructor does not allow
-        raise ConfigError(f"{run.config['model']['_target_']}: {error.__cause__ or error}") from error
+    recommender = make_recommender(run.config["model"])
     parts = recommender.parts if isinstance(recommender, TorchRecommender) else {}
     part_runs = {}
     for name, part in parts.items():
-        part_run = run.derive(model=run.config["model"][name], protocol=training_protocol(run))
+        part_run = run.derive(model=run.config["model"][name], protocol=run.training_protocol)
         execute(part_run, threads, part_run.is_checkpoint_missing)
         part.load(part_run.folder / "model.pt", task.training.n_users, task.training.n_items)
         part_runs[name] = part_run

@@ -1,7 +1,5 @@
 """Runs side by side: one process each, so that a run's peak memory and a crash are its own."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

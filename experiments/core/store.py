@@ -4,8 +4,6 @@ NAME is the model and the seed, such as `sdm-0`, with what an experiment varies 
 model stand beside its records, in `MODEL.yaml` (of schema 1: in `MODEL-chosen.txt`).
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

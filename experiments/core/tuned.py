@@ -1,7 +1,5 @@
 """Tuned settings: one YAML file a data set and model, written by `sdmr sweep`, read as `settings=tuned`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +7,8 @@ from typing import Any
 import yaml
 
 from sdmr.datasets.files import write_atomic
-from sdmr.experiments.core.config import CONF
 from sdmr.experiments.core.options import NotTunedError
+from sdmr.experiments.core.registry import CONF
 
 FOLDER = CONF / "settings" / "tuned"
 USER_DATASETS = ("csv", "inter", "ncf", "netflix")  # a name alone does not say which data these are
@@ -39,3 +37,15 @@ def write_tuned(dataset: str, model: str, settings: Mapping[str, Any], tuning: M
     text = yaml.safe_dump({**settings, "tuning": dict(tuning)}, sort_keys=False, allow_unicode=True, width=120)
     write_atomic(path, f"# @package _global_\n{text}".encode())
     return path
+
+
+def describe_data(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a data set's configuration with its file by the whole path, which tells a user's files apart."""
+    return {**dataset, "path": str(Path(dataset["path"]).resolve())} if "path" in dataset else dict(dataset)
+
+
+def check_tuned_data(model: str, tuning: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
+    """Raise NotTunedError if a user's data set is not the one that the model was tuned on."""
+    tuned_on, data = tuning.get("dataset"), describe_data(dataset)
+    if tuned_on not in (None, data):
+        raise NotTunedError(f"{model} was tuned on other data: {tuned_on}, not {data}")

@@ -10,10 +10,9 @@ from typing import Any
 import pandas as pd
 
 from sdmr.datasets.files import write_atomic
-from sdmr.experiments.core.config import describe_data
 from sdmr.experiments.core.options import NotTunedError, format_value
 from sdmr.experiments.core.store import publish_run
-from sdmr.experiments.core.tuned import USER_DATASETS, read_tuned, write_tuned
+from sdmr.experiments.core.tuned import USER_DATASETS, describe_data, read_tuned, write_tuned
 from sdmr.experiments.tuning.search import Point, Search
 from sdmr.experiments.tuning.space import METRIC, format_overrides, nest, points_path
 

@@ -19,7 +19,7 @@ from sdmr.baselines.popularity import Popularity
 from sdmr.datasets.task import HeldOut, Training
 from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core import run as run_module
-from sdmr.experiments.core.execute import execute, total_runtime
+from sdmr.experiments.core.execute import compute_runtime, execute
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
 from sdmr.harness.metrics import Ranks, summarize
 from sdmr.models.sdm import SDM
@@ -139,8 +139,12 @@ def test_command_prints_the_metrics_of_a_finished_run_and_does_not_fit(
         with monkeypatch.context() as patch:
             forbid(patch, MFBPR)
             answer = sdmr("run", *arguments, f"runs={tmp_path}")
+        deviations = "optimization.epochs=3, optimization.patience=3"
         values = f"hit@10 {metrics['hit@10']['expected']:.3f}, NDCG@10 {metrics['NDCG@10']['expected']:.3f}"
-        assert answer.out == f"sdmr.baselines.mf_bpr.MFBPR on csv, {side}: {values} ({run.folder}/record.json)\n"
+        assert (
+            answer.out
+            == f"sdmr.baselines.mf_bpr.MFBPR on csv, {side}, {deviations}: {values} ({run.folder}/record.json)\n"
+        )
 
 
 @pytest.mark.parametrize("model", ["mf-bpr", "sdmr"])
@@ -253,7 +257,7 @@ def test_epoch_is_selected_on_the_test_items_only_when_asked_for(
     task = default.load_task()
     assert handed[0] is task.training.validation
     assert handed[1] is task.test
-    assert other.deviations == {"select_on": "test"}
+    assert other.deviations == {"select_on": "test", **execute(default).deviations}
     curve = [entry["validation"] for entry in other.history[1:]]
     assert other.test["NDCG@10"]["expected"] == pytest.approx(max(curve))
     assert data == other.data
@@ -270,7 +274,7 @@ def test_ranking_among_all_items_reuses_the_trained_model(
         forbid(monkeypatch, trained)
     run = run_of(tmp_path, *arguments, "protocol.candidates=all")
     record = execute(run)
-    assert record.deviations == {"candidates": "all"}
+    assert record.deviations == {"candidates": "all", **sampled.deviations}
     assert record.validation == sampled.validation
     assert record.history == sampled.history
     task = run.load_task()
@@ -434,9 +438,9 @@ def test_total_runtime_counts_a_part_once_wherever_its_record_is(tmp_path: Path)
     part = make_record("SDM", {}, {"fit": 100.0, "rank": 1.0})
     first = make_record("SDMR", {"sdm": part.run}, {"fit": 10.0, "parts": 101.0})
     second = make_record("OtherSDMR", {"sdm": part.run}, {"fit": 20.0, "parts": 101.0})
-    assert total_runtime([part, first, second]) == 131.0
-    assert total_runtime([first, second]) == 131.0  # the part's record is missing
+    assert compute_runtime([part, first, second]) == 131.0
+    assert compute_runtime([first, second]) == 131.0  # the part's record is missing
     save_record(part, tmp_path / "csv" / "SDM-0" / "record.json")
-    assert total_runtime([first, second], tmp_path) == 131.0
-    assert total_runtime([make_record("OldSDMR", {"sdm": part.run}, {"fit": 20.0})]) == 20.0
-    assert total_runtime([make_record("OldSDMR", {"sdm": part.run}, {"fit": 20.0})], tmp_path) == 121.0
+    assert compute_runtime([first, second], tmp_path) == 131.0
+    assert compute_runtime([make_record("OldSDMR", {"sdm": part.run}, {"fit": 20.0})]) == 20.0
+    assert compute_runtime([make_record("OldSDMR", {"sdm": part.run}, {"fit": 20.0})], tmp_path) == 121.0

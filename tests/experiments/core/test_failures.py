@@ -1,4 +1,4 @@
-"""Runs that fail, and runs side by side: what is told of them, what is kept, and which others go on."""
+"""Runs that fail, and runs side by side: what is reported and kept of them, and which others go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anyone's own class, named on the command line: its settings, what is told of one that does not fit, its row."""
+"""Anyone's own class, named on the command line: its settings, the error of one that does not fit, its row."""
 
 from __future__ import annotations
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sdmr.experiments.core.arguments import import_class
 from sdmr.experiments.core.options import UsageError
-from sdmr.experiments.core.registry import MODELS, get_model, import_class
+from sdmr.experiments.core.registry import MODELS, get_model
 
 
 def test_models_are_in_the_order_of_table_3() -> None:
