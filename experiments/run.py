@@ -65,7 +65,7 @@ class Options(CommandOptions):
 
 
 def describe_more(arguments: Sequence[str]) -> str:
-    """Return the flags and the settings of a run, with those of the models and data sets that the arguments name."""
+    """Return help on flags, settings, and the models and data sets in the arguments."""
     lines = ["flags:", *(f"  {flag:34} {meaning}" for flag, meaning in FLAG_MEANINGS.items())]
     lines += ["", "settings:", describe_fields(RunSettings.model_fields)]
     lines.append(f"  {'dataset=' + DEFAULT_DATASET:34} data set ({', '.join(list_datasets())})")
@@ -104,7 +104,7 @@ def _execute(config: RunConfig) -> str:
 
 
 def _run_hydra(options: Options) -> int:
-    """Run as Hydra's flags ask, such as every job of a multirun, which goes on after one that fails."""
+    """Run as Hydra's flags ask. A multirun goes on after a job that fails."""
     flags = _check_flags(options.flags)
     overrides = prepare_overrides(options.overrides)
     if "--cfg" in flags:

@@ -41,10 +41,11 @@ def import_class(target: str) -> Any:
     """Import the class, or the function, that a dotted path names. Raises UsageError that says what is missing."""
     module, _, name = target.rpartition(".")
     if not module:
-        raise UsageError(f"model={target}: there is no model of this name; {list_models(target)}")
+        raise UsageError(f"model={target}: there is none of this name; {list_models(target)}")
     top = module.partition(".")[0]
-    if top in LAYERS and _is_hidden(top):
-        hint = f"the class of this suite is sdmr.{target}" if _is_module(f"sdmr.{module}") else list_models()
+    if top in LAYERS and _is_only_of_suite(top):
+        is_suites = (CHECKOUT / module.replace(".", "/")).with_suffix(".py").exists()
+        hint = f"the class of this suite is sdmr.{target}" if is_suites else list_models()
         raise UsageError(f"model={target}: no such class can be imported; {hint}")
     try:
         return getattr(importlib.import_module(module), name)
@@ -57,7 +58,7 @@ def import_class(target: str) -> Any:
 
 
 def check_recommender(target: str, cls: Any) -> None:
-    """Raise UsageError if the class lacks a method that the harness calls, or one with its arguments."""
+    """Raise UsageError if a class lacks a method that the harness calls, or its arguments."""
     if not inspect.isclass(cls):
         raise UsageError(f"model={target}: this is no class; {list_models()}")
     methods = {"fit": ("training",), "score": ("users", "contexts", "candidates")}
@@ -74,19 +75,13 @@ def check_recommender(target: str, cls: Any) -> None:
             raise UsageError(f"{expected}, and has {name}{inspect.signature(method)}") from error
 
 
-def _is_hidden(top: str) -> bool:
-    """Return whether a name of one of the suite's folders is that of no package, or of the folder in the checkout."""
-    spec = find_spec(top)
-    return spec is None or (spec.origin is not None and Path(spec.origin).is_relative_to(CHECKOUT))
+def _is_only_of_suite(folder: str) -> bool:
+    """Tell whether no package but the folder in the checkout has a name."""
+    spec = find_spec(folder)
+    return spec is None or Path(spec.origin or "").is_relative_to(CHECKOUT)
 
 
-def _is_module(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except ModuleNotFoundError:  # nor is its parent
-        return False
-
-
+@cache
 def get_model_config(name: str) -> dict[str, Any]:
     """Return a config of a model's constructor arguments and their defaults.
 
@@ -122,7 +117,7 @@ def _build_config(target: str) -> Any:
 
 
 def _read_fields(config: Any) -> dict[str, Any]:
-    """Return the defaults of a dataclass, those of nested ones included; `???` where there is none."""
+    """Return the defaults of a dataclass and of nested ones; `???` for a missing one."""
     values = {}
     for field in fields(config):
         default = "???" if field.default is MISSING else field.default
@@ -184,7 +179,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def read_meanings(target: str) -> dict[str, str]:
-    """Return what the docstrings of a function, or of a class and its bases, say on each argument."""
+    """Return what the docstrings of a function, or of a class, say on each argument."""
     called = import_class(target)
     meanings: dict[str, str] = {}
     for owner in reversed(getattr(called, "__mro__", [called])):
@@ -196,7 +191,7 @@ def read_meanings(target: str) -> dict[str, str]:
 
 
 def describe_arguments(config: Mapping[str, Any], path: str) -> list[str]:
-    """Return a help line for each argument of what `_target_` names, those of its parts included."""
+    """Return a help line for each argument of a class or function, parts included."""
     meanings, lines = read_meanings(config["_target_"]), []
     for key, value in config.items():
         if isinstance(value, Mapping) and "_target_" in value:

@@ -6,7 +6,6 @@ the exit status. PyTorch is imported by the commands that need it, so that `sdmr
 
 import ast
 import importlib
-import os
 import re
 import signal
 import sys
@@ -51,8 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sdmr {name}: no such command; {list_choices(name, list_commands())}", file=sys.stderr)
         return WRONG_USE
     order_import_path()
-    # Large pages, where the system has them: a step on a few rows of a large table then finds its memory faster.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     return run_command(importlib.import_module(f"sdmr.experiments.{name}"), name, rest)
 
 
@@ -82,7 +79,7 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
 
 
 def explain_old_word(arguments: Sequence[str], message: str) -> str:
-    """Return a line that names the new word, if an old one among the arguments caused the message; else ''.
+    """Return the new word for an old one that caused the message, or nothing.
 
     Old words are looked for after an error only: a user's class may have arguments of these names.
     """
@@ -98,7 +95,7 @@ def explain_old_word(arguments: Sequence[str], message: str) -> str:
 
 
 def suggest_option(arguments: Sequence[str], module: ModuleType) -> str:
-    """Return "; did you mean OPTION?", if an argument is neither an option of the command nor a setting of runs."""
+    """Return "; did you mean OPTION?" if an argument is a misspelt option, or nothing."""
     from sdmr.experiments.core.config import list_settings
     from sdmr.experiments.core.options import suggest
 
@@ -124,13 +121,10 @@ def describe_commands() -> str:
 
 
 def order_import_path() -> None:
-    """Put the current folder first on the import path; last, if it is the suite's checkout.
-
-    The checkout's folders `datasets`, `models` and so on would else hide packages of these names.
-    """
-    checkout, here = COMMANDS_FOLDER.resolve().parent, Path.cwd().resolve()
-    others = [entry for entry in sys.path if Path(entry or ".").resolve() not in (checkout, here)]
-    sys.path[:] = [*others, str(checkout)] if here == checkout else [str(here), *others]
+    """Put the current folder first on the import path, but leave the checkout last."""
+    here = Path.cwd().resolve()
+    if here != COMMANDS_FOLDER.resolve().parent:
+        sys.path[:] = [str(here), *(entry for entry in sys.path if Path(entry or ".").resolve() != here)]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The configuration of a run: composed by Hydra, read off constructors by hydra-zen, checked by pydantic.
+"""The configuration of a run, composed by Hydra and checked by pydantic.
 
 `model=sdm` names a model of the suite, `model=my_package.Net` a user's class.
 """
@@ -85,7 +85,7 @@ def compose_config(overrides: Sequence[str]) -> RunConfig:
 
 
 def resolve_config(config: DictConfig, choices: Mapping[str, Any]) -> RunConfig:
-    """Resolve and check a composed config; `choices` are the names in it, such as that of the data set.
+    """Resolve and check a composed config, in which `choices` names data set and model.
 
     Raises ConfigError for a missing setting or a wrong value, and NotTunedError if tuned settings do not exist.
     """
@@ -105,7 +105,7 @@ def resolve_config(config: DictConfig, choices: Mapping[str, Any]) -> RunConfig:
 
 
 def explain_hydra_error(error: Exception) -> str:
-    """Return Hydra's message in one line, without its search path and its advice to add keys."""
+    """Return Hydra's message in one line, without search path and advice."""
     message = " ".join(str(error).partition("Config search path")[0].split())
     if unknown := re.search(r"Could not override '([^']+)'", message):
         hint = suggest(unknown[1], list_settings())
@@ -132,7 +132,7 @@ def list_datasets() -> list[str]:
 
 
 def read_dataset(name: str) -> dict[str, Any]:
-    """Return the settings that a data set's file holds, not resolved; those of the data set as `dataset`.
+    """Return the unresolved settings in a data set's file, its own under `dataset`.
 
     Raises ConfigError if there is no data set of this name.
     """

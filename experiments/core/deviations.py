@@ -1,4 +1,4 @@
-"""What a run does in another way than the paper: named in its record and in the caption of a table."""
+"""What a run does in another way than the paper, for records and captions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ SEARCHED_IN_BASELINES = SEARCHED | {"layers", "dropout"}  # the paper's own mode
 
 
 def list_deviations(run: Run) -> dict[str, Any]:
-    """Return what differs from the default protocol and split, the data set's order, and the paper's models."""
+    """Return what differs from the default protocol, split and order, and the paper's model."""
     deviations = run.protocol.deviations
     if split_seed := run.config.get("split_seed", 0):
         deviations["split_seed"] = split_seed
@@ -45,12 +45,12 @@ def list_model_deviations(
     lengths = RunSettings().model_dump() | read_dataset(dataset)
     paper = flatten(default) | getattr(model, "PAPER_CHOICES", {})
     paper |= {f"optimization.{name}": lengths[name] for name in TRAINING_LENGTH}
-    searched = SEARCHED if target.startswith("sdmr.models.") else SEARCHED_IN_BASELINES
+    ignored = SEARCHED if target.startswith("sdmr.models.") else SEARCHED_IN_BASELINES
     parts = {k: v for k, v in config.items() if isinstance(v, Mapping) and hasattr(import_class(v["_target_"]), "fit")}
     deviations = {}
     if target.startswith("sdmr."):
         for name, value in flatten({k: v for k, v in config.items() if k not in parts}).items():
-            if name.rpartition(".")[2] not in searched and value != paper[name]:
+            if name.rpartition(".")[2] not in ignored and value != paper[name]:
                 deviations[name] = value
     for name, part in parts.items():
         inner = list_model_deviations(part, dataset, default[name])

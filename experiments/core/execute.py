@@ -27,8 +27,8 @@ from sdmr.harness.training.loop import find_best_epoch
 def execute(run: Run, threads: int = 1, force: bool = False) -> Record:
     """Return the record of the run, which is made if it does not exist.
 
-    Parts of the model (SDMR's SDP and SDM) are runs of their own, and are made or read first; so is, where the
-    protocol only ranks in another way, the run that trains the model. A second process that asks for the same run
+    Parts of the model (SDMR's SDP and SDM) are runs of their own, and are made or read first. A run that only ranks in
+    another way first makes the run that trains. A second process that asks for the same run
     waits for the first. A run that is killed continues from its last finished epoch. A finished search run
     (`test=false`, otherwise the same) is not trained again.
     """
@@ -105,7 +105,7 @@ def _rank_test_items(run: Run, recommender: Any, task: Task) -> Ranks:
 
 
 def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:
-    """Return the metrics of new and of repeated targets apart, where users may take an item again.
+    """Return separate metrics of new and of repeated targets, if there are repeated ones.
 
     A target is repeated if the user has it in the training matrix, by another basket: what a model can know. The
     validation items of other baskets do not count.
@@ -118,20 +118,18 @@ def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:
 
 
 def compute_runtime(records: Iterable[Record], runs: Path | None = None) -> float:
-    """Return what runs took with their parts, each of which counts once; `runs` may hold the parts' records."""
+    """Return the seconds of runs and their parts, whose records may be in `runs`."""
     known = {record.run: record for record in records}
-    with_parts = [record for record in known.values() if record.parts]
-    for record in with_parts:
+    for record in list(known.values()):
         for name in record.parts.values():
             path = (runs or Path()) / record.dataset / name / "record.json"
             if runs and name not in known and path.exists():
                 known[name] = load_record(path)
     unknown = {}
-    for record in with_parts:
-        names = frozenset(record.parts.values())
-        if missing := names.difference(known):
-            read = sum(known[name].runtime for name in names & known.keys())
+    for record in known.values():
+        if missing := frozenset(record.parts.values()) - known.keys():
             # The oldest published records do not tell what their parts took.
+            read = sum(known[name].runtime for name in record.parts.values() if name in known)
             unknown[missing] = max(0.0, record.seconds.get("parts", 0.0) - read)
     return sum(record.runtime for record in known.values()) + sum(unknown.values())
 
@@ -150,7 +148,7 @@ def _record_failure(run: Run) -> Iterator[None]:
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C is at the root of an error: compiled code makes a SystemError of it."""
+    """Tell whether Ctrl-C caused an error. Compiled code makes a SystemError of it."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
@@ -172,7 +170,7 @@ def _describe_training(recommender: TorchRecommender) -> dict[str, Any]:
 
 
 def _load_trained(run: Run, recommender: Any, task: Task, threads: int, force: bool) -> Run | None:
-    """Load the parameters of the run that trains, or has trained, the same; None if this one trains.
+    """Load the parameters of another run that trains the same; None if this one trains.
 
     A finished search run has the same parameters to the last bit, since ranking test items changes nothing in training.
     """

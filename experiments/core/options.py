@@ -1,4 +1,4 @@
-"""The options of a command: declared once, parsed by Hydra's grammar, checked by pydantic, listed by `--help`."""
+"""The options of a command, parsed by Hydra's grammar and checked by pydantic."""
 
 import json
 import re
@@ -26,7 +26,7 @@ class UsageError(ValueError):
 
 
 class ConfigError(UsageError):
-    """A setting that does not exist, is missing, or has a value that is not allowed."""
+    """A setting that is unknown, is missing, or has a value that is not allowed."""
 
 
 class NotTunedError(ConfigError):
@@ -103,12 +103,12 @@ def parse_value(argument: str) -> Any:
 
 
 def list_choices(word: str, names: Collection[str]) -> str:
-    """Return the end of a message on a wrong word: the names there are, and the closest of them."""
+    """Return the end of a message on a wrong word: all names, and the closest."""
     return f"there are {', '.join(names)}{suggest(word, names)}"
 
 
 def suggest(word: str, names: Collection[str]) -> str:
-    """Return "; did you mean NAME?", or nothing if no name is close to the word."""
+    """Return "; did you mean NAME?", or nothing if no name is close."""
     close = [] if word in names else get_close_matches(word, names, n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -129,7 +129,7 @@ def explain_validation_error(error: ValidationError, key: str = "") -> str:
 
 
 def describe_options(name: str, module: ModuleType, arguments: Sequence[str] = ()) -> str:
-    """Return the text of `sdmr COMMAND --help`: what it does, then every option, its default and its meaning."""
+    """Return the text of `sdmr COMMAND --help`."""
     fields: dict[str, FieldInfo] = module.Options.model_fields
     lines = [f"usage: sdmr {name} key=value ...", "", (module.__doc__ or "").strip(), "", "options:"]
     order = sorted(fields.items(), key=lambda item: (item[0] == "overrides", not item[1].is_required()))

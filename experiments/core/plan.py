@@ -1,4 +1,4 @@
-"""Planned runs: the runs that a table, a figure, the audit or a benchmark needs, and how they are found or made."""
+"""Planned runs: the runs that a command needs, and how they are found or made."""
 
 import statistics
 import sys
@@ -25,7 +25,7 @@ FIXED_KEYS = ("model", "dataset", "seed", "test")  # of a planned run, which no 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that is needed: a model on a data set with a seed, and further overrides."""
+    """A run that is needed: model, data set, seed, and further overrides."""
 
     model: str  # a name of MODELS, or a user's class
     dataset: str
@@ -65,7 +65,7 @@ class Findings:
 
 
 def check_overrides(overrides: Iterable[str], fixed: Sequence[str] = FIXED_KEYS) -> None:
-    """Raise UsageError for an override that would change what a command fixes, or that runs side by side ignore."""
+    """Raise UsageError for an override that a command fixes or that its runs ignore."""
     for override in overrides:
         key = override.partition("=")[0].lstrip("+")
         if key in fixed:
@@ -122,7 +122,7 @@ def plan_runs(
 def find_or_train(
     planned: Iterable[PlannedRun], runs: Path, workers: int, train: bool = True, use_published: bool = True
 ) -> Findings:
-    """Find the record of each planned run: this machine's, made if it is missing, else the published one.
+    """Find or make the record of each planned run; else take the published one.
 
     Prints how many runs are cached and how many are to be made, then each run as it ends. A run that fails is reported
     with its error and does not stop the others. Without `use_published`, published records serve the estimate alone.
@@ -150,7 +150,7 @@ def find_or_train(
 
 
 def report_missing(planned: Sequence[PlannedRun], findings: Findings) -> None:
-    """Print how many planned runs have no record, and the command that makes the first of them."""
+    """Print how many planned runs have no record, and the command for the first."""
     if missing := [one for one in planned if one not in findings.runs]:
         print(f"{len(missing)} of {len(planned)} runs are missing; the first is\n  sdmr run {missing[0]}")
 
@@ -158,10 +158,10 @@ def report_missing(planned: Sequence[PlannedRun], findings: Findings) -> None:
 def _compose(
     planned: Sequence[PlannedRun], runs: Path
 ) -> tuple[dict[PlannedRun, Run], dict[PlannedRun, str], dict[PlannedRun, str]]:
-    """Return the composed runs, the errors of the others, and what each error is about: a data set or a model.
+    """Return the composed runs, the errors of the others, and whose errors they are.
 
-    A data set that cannot be read is looked for once, since that may take a while. Raises UsageError if there is
-    nothing but errors in settings.
+    An error is a data set's or a model's. A data set that cannot be read is looked for once, since that may take a
+    while. Raises UsageError if every run has wrong settings.
     """
     ready: dict[PlannedRun, Run] = {}
     failures: dict[PlannedRun, str] = {}
@@ -185,7 +185,7 @@ def _compose(
 
 
 def _train(pending: Sequence[PlannedRun], runs: Path, workers: int) -> dict[PlannedRun, str]:
-    """Make the runs, print each as it ends, and return the errors of those that failed."""
+    """Make the runs, print each as it ends, and return the errors of failed ones."""
     failures = {}
     jobs = {one.overrides: one for one in pending}
     for outcome in tqdm(run_all(list(jobs), runs, workers), total=len(jobs), unit="run", disable=None):
@@ -206,7 +206,7 @@ def describe_outcome(planned: PlannedRun, record: Record) -> str:
 
 
 def estimate_time(pending: Sequence[PlannedRun], workers: int) -> str:
-    """Return how long the runs may take, by the seconds of published runs of the same models and data sets.
+    """Return how long the runs may take, by published runs of the same models.
 
     Parts that are among the planned models are runs of their own there, and are not counted twice.
     """

@@ -46,7 +46,7 @@ NAMED_MODELS = MODELS | RELEASED_MODELS
 
 
 def get_model(name: str) -> Model:
-    """Return the model of a name, or of a user's class, which its dotted path names."""
+    """Return the model of a name, or of the dotted path of a user's class."""
     return NAMED_MODELS.get(name, Model(name, name))
 
 

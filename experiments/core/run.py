@@ -65,12 +65,12 @@ class Run:
 
     @property
     def training_protocol(self) -> dict[str, Any]:
-        """Return the protocol of the run that trains the model, which this run may only rank in another way."""
+        """Return the protocol of the run that trains the model."""
         return asdict(self.protocol.training_protocol)
 
     @property
     def is_ranking_only(self) -> bool:
-        """Tell whether the run ranks in another way what another run trains."""
+        """Tell whether the run only ranks what another run trains."""
         return self.protocol != self.protocol.training_protocol
 
     @property
@@ -115,7 +115,10 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     target, reader = identity["model"]["_target_"], identity["dataset"]["_target_"]
     source = compute_source_digest(import_class(target).__module__, *RANKING_MODULES, reader.rpartition(".")[0])
     task, data, _ = load_task(identity)
-    length = compute_longest_context(task) if identity["dataset"].get("basket") else HISTORY_CONTEXT_LENGTH
+    length = HISTORY_CONTEXT_LENGTH
+    if identity["dataset"].get("basket"):  # the longest context there is, but at least 1, which models ask for
+        sides = (task.training.instances, task.training.validation, task.test)
+        length = max(int(side.contexts.count.max(initial=1)) for side in sides)
     identity["model"] = _fill_context_length(identity["model"], length)
     return Run(identity, data, source, dataset, runs / dataset / format_run_name(target, identity, data, source))
 
@@ -149,14 +152,14 @@ def make_recommender(config: dict[str, Any]) -> Any:
 
 
 def load_task(config: dict[str, Any]) -> tuple[Task, str, float]:
-    """Return the task of a configuration, its fingerprint, and the seconds that it took to make or load."""
+    """Return the task of a configuration, its fingerprint, and the seconds it took."""
     split_options = Protocol(**config["protocol"]).split_options
     return _load_task(json.dumps(config["dataset"]), config["split_seed"], json.dumps(split_options))
 
 
 @cache
 def _load_task(dataset: str, split_seed: int, split_options: str) -> tuple[Task, str, float]:
-    """Load a task once for the many runs that share it; the settings come as JSON."""
+    """Load a task once for the runs that share it; settings come as JSON."""
     start = time.perf_counter()
     settings = json.loads(dataset)
     read = partial(get_method(settings.pop("_target_")), **settings)
@@ -169,14 +172,8 @@ def _load_task(dataset: str, split_seed: int, split_options: str) -> tuple[Task,
     return task, fingerprint(task), time.perf_counter() - start
 
 
-def compute_longest_context(task: Task) -> int:
-    """Return the largest number of context items of an instance, but at least 1, which models ask for."""
-    sides = (task.training.instances, task.training.validation, task.test)
-    return max(int(side.contexts.count.max(initial=1)) for side in sides)
-
-
 def _fill_context_length(model: dict[str, Any], length: int) -> dict[str, Any]:
-    """Return the model's config with the length wherever it, or a part of it, leaves its own open (null)."""
+    """Return the model's config with the length in place of null, in its parts, too."""
     parts = {name: _fill_context_length(part, length) for name, part in model.items() if isinstance(part, dict)}
     is_open = "context_length" in model and model["context_length"] is None
     return model | parts | ({"context_length": length} if is_open else {})

@@ -1,4 +1,4 @@
-"""Tuned settings: one YAML file a data set and model, written by `sdmr sweep`, read as `settings=tuned`."""
+"""Tuned settings: a YAML file for each data set and model, written by `sdmr sweep`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,12 +40,12 @@ def write_tuned(dataset: str, model: str, settings: Mapping[str, Any], tuning: M
 
 
 def describe_data(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a data set's configuration with its file by the whole path, which tells a user's files apart."""
+    """Return a data set's configuration with the absolute path of its file."""
     return {**dataset, "path": str(Path(dataset["path"]).resolve())} if "path" in dataset else dict(dataset)
 
 
 def check_tuned_data(model: str, tuning: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
-    """Raise NotTunedError if a user's data set is not the one that the model was tuned on."""
+    """Raise NotTunedError if the model was tuned on other data of the same name."""
     tuned_on, data = tuning.get("dataset"), describe_data(dataset)
     if tuned_on not in (None, data):
         raise NotTunedError(f"{model} was tuned on other data: {tuned_on}, not {data}")

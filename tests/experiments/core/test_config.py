@@ -253,7 +253,7 @@ def test_missing_model_is_an_error_that_lists_the_models() -> None:
 def test_model_that_is_none_is_an_error_that_says_what_is_allowed(model: str) -> None:
     allowed = r"there are popularity, .*, or name a class with fit and score: package\.Class"
     with pytest.raises(
-        UsageError, match=rf"^model={model}: (there is no model|no such class|this is no class).*{allowed}"
+        UsageError, match=rf"^model={model}: (there is none|no such class|this is no class).*{allowed}"
     ):
         compose_config([f"model={model}"])
 

@@ -25,5 +25,5 @@ def test_class_of_the_suite_without_its_package_is_answered_with_the_full_name()
 
 @pytest.mark.parametrize("target", ["no_such_module.Model", "models.my.Net", "sdmr.models.sdm.SDN", "SDM"])
 def test_class_that_cannot_be_imported_is_named(target: str) -> None:
-    with pytest.raises(UsageError, match=rf"^model={target}: (no such class|there is no model)"):
+    with pytest.raises(UsageError, match=rf"^model={target}: (no such class|there is none)"):
         import_class(target)
