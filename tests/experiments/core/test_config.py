@@ -252,9 +252,7 @@ def test_missing_model_is_an_error_that_lists_the_models() -> None:
 @pytest.mark.parametrize("model", ["3", "", "os.system", "my.Missing", "models.my.Net"])
 def test_model_that_is_none_is_an_error_that_says_what_is_allowed(model: str) -> None:
     allowed = r"there are popularity, .*, or name a class with fit and score: package\.Class"
-    with pytest.raises(
-        UsageError, match=rf"^model={model}: (there is none|no such class|this is no class).*{allowed}"
-    ):
+    with pytest.raises(UsageError, match=rf"^model={model}: (there is none|no such class|this is no class).*{allowed}"):
         compose_config([f"model={model}"])
 
 
