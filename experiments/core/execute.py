@@ -127,7 +127,7 @@ def compute_runtime(records: Iterable[Record], runs: Path | None = None) -> floa
                 known[name] = load_record(path)
     unknown = {}
     for record in known.values():
-        if missing := frozenset(record.parts.values()) - known.keys():
+        if missing := frozenset(record.parts.values()).difference(known):
             # The oldest published records do not tell what their parts took.
             read = sum(known[name].runtime for name in record.parts.values() if name in known)
             unknown[missing] = max(0.0, record.seconds.get("parts", 0.0) - read)
