@@ -178,7 +178,7 @@ def _compose(
             failures[one] = absent[one.dataset] = str(error)
             subjects[one] = one.dataset
         except UsageError as error:
-            failures[one], subjects[one] = str(error), one.model
+            failures[one], subjects[one] = str(error), f"model={one.model}"
     if failures and not ready and not absent:
         raise UsageError("; ".join(dict.fromkeys(failures.values())))
     return ready, failures, subjects

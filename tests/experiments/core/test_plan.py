@@ -124,7 +124,7 @@ def test_wrong_setting_of_some_models_is_one_line_a_model_and_the_others_run(
     assert {one.model for one in findings.runs} == {"item-knn"}
     assert {one.model for one in findings.failures} == {"popularity"}
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("FAILED"))
-    assert line.startswith("FAILED popularity: model.neighbors: ")
+    assert line.startswith("FAILED model=popularity: model.neighbors: ")
 
 
 def test_planned_run_is_written_as_the_command_line_that_makes_it(tmp_path: Path, overrides: tuple[str, ...]) -> None:
