@@ -160,28 +160,13 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
             names += [name for name in value.split(",") if re.fullmatch(r"[\w.-]*", name)]  # and no function of Hydra's
             override = f"model={value}"
         prepared.append(override)
+    keys = [key for key, equals, _ in (override.partition("=") for override in prepared) if equals]
     for name in names:
-        register_model(name)
-    keys = {key: key.split(".")[1:] for key, equals, _ in (text.partition("=") for text in prepared) if equals}
-    for name in names:
-        for key, path in keys.items():
+        register_model(name, keys)
+        for key in keys:
             if key.startswith("model."):
-                check_argument_exists(name, path)
-    links = [link for name in names for link in _link_settings(name, keys)]
-    return prepared + list(dict.fromkeys(links))
-
-
-def _link_settings(name: str, keys: Collection[str]) -> list[str]:
-    """Return overrides that replace a model's training settings by those of the command line.
-
-    A released model has epochs and a patience of its own, which `epochs=1` would not change otherwise.
-    """
-    links = []
-    for argument, value in flatten(get_model_config(name), "model.").items():
-        setting = argument.rpartition(".")[2]
-        if setting in TRAINING_LENGTH and setting in keys and argument not in keys and value != f"${{{setting}}}":
-            links.append(f"{argument}=${{{setting}}}")
-    return links
+                check_argument_exists(name, key.split(".")[1:])
+    return prepared
 
 
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
@@ -225,10 +210,17 @@ def register_configs() -> None:
         register_model(name)
 
 
-@cache
-def register_model(name: str) -> None:
-    """Store the config of a model or of a user's class. Raises ConfigError if the class is no recommender."""
-    ConfigStore.instance().store(group="model", name=name, node=get_model_config(name))
+def register_model(name: str, keys: Collection[str] = ()) -> None:
+    """Store the config of a model or of a user's class. Raises UsageError if the class is no recommender.
+
+    A released model has epochs and a patience of its own. `epochs` among the keys of the command line replaces them.
+    """
+    config = OmegaConf.create(get_model_config(name))
+    for argument in flatten(get_model_config(name)):
+        setting = argument.rpartition(".")[2]
+        if setting in TRAINING_LENGTH and setting in keys:
+            OmegaConf.update(config, argument, f"${{{setting}}}")
+    ConfigStore.instance().store(group="model", name=name, node=config)
 
 
 def check_config(config: Mapping[str, Any]) -> None:

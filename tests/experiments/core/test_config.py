@@ -16,7 +16,7 @@ import pytest
 from hydra.utils import instantiate
 
 from sdmr.experiments.core.arguments import import_class
-from sdmr.experiments.core.config import compose_config, expand_sweep
+from sdmr.experiments.core.config import compose_config, expand_sweep, prepare_overrides
 from sdmr.experiments.core.options import ConfigError, NotTunedError, UsageError
 from sdmr.experiments.core.registry import CONF, MODELS, NAMED_MODELS, RELEASED_MODELS
 from sdmr.experiments.run import describe_more
@@ -140,6 +140,14 @@ def test_epochs_and_patience_replace_those_of_a_released_model_and_its_parts() -
     made = instantiate(compose_config(overrides).settings["model"])
     assert [part.optimization.epochs for part in (made.sdp, made.sdm, made)] == [4, 1, 1]
     assert {part.optimization.patience for part in (made.sdp, made.sdm, made)} == {2}
+    assert instantiate(compose_config(["model=sdmr-released"]).settings["model"]).sdp.optimization.epochs == 50
+
+
+def test_multirun_over_released_and_other_models_has_the_epochs_of_the_command_line() -> None:
+    prepared = prepare_overrides(["model=popularity,sdp-released,sdmr-released", "epochs=1"])
+    for model in expand_sweep(prepared)[0]:
+        config = compose_config([model, "epochs=1"]).settings["model"]
+        assert {part["epochs"] for part in nested(config) if "epochs" in part} <= {1}
 
 
 def test_tables_have_no_rows_of_released_models() -> None:

@@ -291,7 +291,7 @@ def test_sort_position_is_kept_when_asked_for(
     tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("model=popularity", *overrides)
-    plain = execute(run_of(tmp_path, *arguments))
+    default = execute(run_of(tmp_path, *arguments))
     asked = run_of(tmp_path, *arguments, "protocol.tie_policy=argsort-target-last")
     record, ranks = execute(asked), ranks_of(asked.folder)
     assert record.deviations == {"tie_policy": "argsort-target-last"}
@@ -301,18 +301,18 @@ def test_sort_position_is_kept_when_asked_for(
     assert (ranks["sort_position"] <= ranks["above"] + ranks["tied"]).all()
     hit = record.test["hit@10"]
     assert hit.pop("argsort-target-last") == pytest.approx((ranks["sort_position"] < 10).mean())
-    assert hit == plain.test["hit@10"]
-    assert record.ties.tied_share == pytest.approx((ranks["tied"] > 0).mean()) == plain.ties.tied_share
+    assert hit == default.test["hit@10"]
+    assert record.ties.tied_share == pytest.approx((ranks["tied"] > 0).mean()) == default.ties.tied_share
 
 
 def test_tie_policies_of_counts_share_one_run(
     tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, sdmr: Sdmr
 ) -> None:
-    plain = run_of(tmp_path, "model=popularity", *overrides)
-    record = execute(plain)
+    default = run_of(tmp_path, "model=popularity", *overrides)
+    record = execute(default)
     for tie_policy in ("optimistic", "pessimistic"):
         arguments = ["model=popularity", *overrides, f"protocol.tie_policy={tie_policy}"]
-        assert run_of(tmp_path, *arguments).folder == plain.folder
+        assert run_of(tmp_path, *arguments).folder == default.folder
         with monkeypatch.context() as patch:
             forbid(patch, Popularity)
             answer = sdmr("run", *arguments, f"runs={tmp_path}")
@@ -328,8 +328,8 @@ def test_split_options_change_the_task_and_are_deviations(change: str, tmp_path:
     rows = [f"{user},{item},{int(time) // 2}" for user, item, time in (row.split(",") for row in rows)]
     tied.write_text("\n".join([header, *rows]) + "\n")
     arguments = ("model=popularity", "dataset=csv", f"dataset.path={tied}", "dataset.time=time")
-    plain, other = run_of(tmp_path, *arguments), run_of(tmp_path, *arguments, f"protocol.{change}")
-    assert other.data != plain.data
+    default, other = run_of(tmp_path, *arguments), run_of(tmp_path, *arguments, f"protocol.{change}")
+    assert other.data != default.data
     name, _, value = change.partition("=")
     assert execute(other).deviations == {name: int(value) if value.isdigit() else value}
     task = other.load_task()
@@ -355,8 +355,8 @@ def test_parts_are_runs_of_their_own_and_are_reused(
     assert sdm.record is not None
     assert sdm.record.test
     assert record.parts == {"sdp": sdp.folder.name, "sdm": sdm.folder.name}
-    own = [part.seconds["fit"] + part.seconds["rank"] for part in (alone, sdm.record)]
-    assert record.seconds["parts"] == pytest.approx(sum(own))
+    seconds = [part.seconds["fit"] + part.seconds["rank"] for part in (alone, sdm.record)]
+    assert record.seconds["parts"] == pytest.approx(sum(seconds))
     assert record.seconds["fit"] == sum(e["fit_seconds"] + e["rank_seconds"] for e in record.history[1:])
     parameters = torch.load(sdmr.folder / "model.pt", weights_only=True)["parameters"]
     for name, part in (("sdp", sdp), ("sdm", sdm)):

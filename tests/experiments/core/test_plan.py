@@ -71,8 +71,8 @@ def test_published_record_stands_in_for_a_missing_run(tmp_path: Path, overrides:
     folder = tmp_path / "records" / "popularity-0"
     publish_run(run, folder)
     planned = plan_popularity(overrides, folder)
-    found = find_or_train([planned], tmp_path / "second", 1, train=False).runs[planned]
-    assert (found.is_published, found.folder, found.record) == (True, folder, record)
+    answer = find_or_train([planned], tmp_path / "second", 1, train=False).runs[planned]
+    assert (answer.is_published, answer.folder, answer.record) == (True, folder, record)
     assert find_or_train([planned], tmp_path / "second", 1, train=False, use_published=False).runs == {}
     assert "no estimate" not in estimate_time([planned], 1)
     assert "no estimate for 1 of them" in estimate_time([plan_popularity(overrides)], 1)
