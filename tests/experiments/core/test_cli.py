@@ -1,7 +1,5 @@
 """The command line: help, version, mistakes in one line with their exit status, and the import path."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Planned runs: which are planned, which are found, and which are made."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
