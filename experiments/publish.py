@@ -23,6 +23,7 @@ from sdmr.experiments.report.documents import format_csv, format_latex, format_m
 from sdmr.experiments.report.frames import DATASETS
 from sdmr.experiments.report.writers import write_csv
 from sdmr.harness.protocol import Protocol
+from sdmr.harness.schema1 import TASKS
 
 DATA_KEYS = ("dataset.", "protocol.", "split_seed=")  # the overrides that a published table may have
 # The deviations that change test items or candidates; the other options of the protocol only concern training.
@@ -111,7 +112,7 @@ def _publish_dataset(options: Options, dataset: str, complete: dict[str, list[Fo
 def get_candidate_key(record: Record) -> tuple[Any, ...]:
     """Return what tells the record's test instances and candidates from others."""
     deviations = {key: value for key, value in record.deviations.items() if key in CANDIDATE_DEVIATIONS}
-    return record.data, record.config.get("split_seed", 0), tuple(sorted(deviations.items()))
+    return TASKS.get(record.data, record.data), record.config.get("split_seed", 0), tuple(sorted(deviations.items()))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,22 @@ PROTOCOL_VALUES = {("select_on", "dev"): "validation"}
 HISTORY = {"development": "validation", "development_hit": "validation_hit"}
 RECORD = {"development": "validation", "departures": "deviations"}
 RANKS = {"place": "sort_position"}
+# Fingerprint of a task whose validation candidates were drawn with knowledge of the test items -> that of today's task.
+# Test items and test candidates are the same.
+TASKS = {
+    "d53ace5eacca96932d981002dc2401d03e132ac573cede6e63ff6a54a19cda2c": (
+        "5b8e8b7618bf855afe135f9a8644d27328c75c391b5dea0734ef38e6f3feee3f"  # ML-100k
+    ),
+    "7ff08ac696559ab5b318d5bf0dfcbd75705d4d46c664822762ca8ee0fdce25db": (
+        "9c18e13af5838a1c76580d9edf48806ee23cffa422560612c4b72ae20d22721d"  # ML-1M
+    ),
+    "39819c44471a3d8bd00530cbb2d04c44d6e0cd0be6640fd21aac640532628887": (
+        "1bdaa45b17bc1ab07c6c70a0d11a0f168fa2c321d634cf8717d6aabd07f7057d"  # Epinions
+    ),
+    "094c5d841252709ebef11401453511ccdf38d580701e0353f87ac17f150ae45d": (
+        "5a92a8e07d181c3aa2d7ee02ce6f686f45a9a9b28ccd9649d9a48da7139af036"  # Ta-Feng
+    ),
+}
 # One class held both the paper's model and the released one. Class -> the paper's choice of each difference; records
 # from before a difference was known lack it, and had the paper's choice.
 _NO_DROPOUT = {"dropout": 0.0, "dropout_at_test": "off"}

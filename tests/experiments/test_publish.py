@@ -14,6 +14,7 @@ from sdmr.experiments.core.options import UsageError, parse_options
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.report.frames import METRICS
+from sdmr.harness.schema1 import TASKS
 from tests.experiments.report.commands import call, compose_fake_run
 from tests.experiments.report.records import change_record, read_cells, read_values, write_random_run
 
@@ -227,6 +228,16 @@ def test_models_that_ranked_other_candidates_are_not_published_beside(
     assert "MF-BPR on ml-100k is left out" in capsys.readouterr().out
     change_record(runs / "ml-100k" / "mf-bpr-0", deviations={"model.hops": 2})  # which concerns the model alone
     assert call(publish, tmp_path, "models=mf-bpr") == 0
+    assert read_cells(tmp_path / "results" / "table3.csv")["ml-100k", "MF-BPR", "hit@10"]["ours"]
+
+
+def test_models_with_the_same_test_candidates_are_published_side_by_side_whatever_their_validation_candidates(
+    tmp_path: Path, runs: Path
+) -> None:
+    old, new = next(iter(TASKS.items()))
+    for model, data in (("sdm", old), ("mf-bpr", new)):
+        change_record(write_random_run(runs / "ml-100k" / f"{model}-0", model, 0), data=data)
+        assert call(publish, tmp_path, f"models={model}") == 0
     assert read_cells(tmp_path / "results" / "table3.csv")["ml-100k", "MF-BPR", "hit@10"]["ours"]
 
 
