@@ -23,7 +23,7 @@ from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import compose_task, is_task_override
-from sdmr.experiments.core.store import RECORD, published_folder
+from sdmr.experiments.core.store import RECORD, get_published_folder
 from sdmr.experiments.report.writers import NOTHING, make_markdown, write_csv
 
 DATASETS = ("ml-100k", "ml-1m", "netflix-sample", "epinions", "ta-feng", "ijcai-15")
@@ -44,7 +44,7 @@ def run_smoke(
         compose_config([f"model={model}"])  # raises UsageError for an unknown name
     planned = [
         PlannedRun(
-            model, dataset, 0, ("epochs=1", *overrides), published_folder(results, "smoke", dataset, f"{model}-0")
+            model, dataset, 0, ("epochs=1", *overrides), get_published_folder(results, "smoke", dataset, f"{model}-0")
         )
         for dataset in datasets
         if _is_readable(dataset, overrides, runs)
@@ -95,7 +95,7 @@ def collect_costs(results: Path) -> pd.DataFrame:
     Rows are in the order of `DATASETS` and `MODELS`; other names come last.
     """
     rows: list[dict[str, Any]] = []
-    for path in sorted(published_folder(results, "smoke", "").glob(f"*/*-0/{RECORD}")):
+    for path in sorted(get_published_folder(results, "smoke", "").glob(f"*/*-0/{RECORD}")):
         record = load_record(path)
         names = {"dataset": path.parts[-3], "model": path.parts[-2].removesuffix("-0")}
         epoch = record.history[1]["fit_seconds"] if record.history else record.seconds["fit"]

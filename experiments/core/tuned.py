@@ -37,7 +37,7 @@ def list_tuned_paths(dataset: str, model: str) -> list[Path]:
     return [folder / dataset / f"{model}.yaml" for folder in folders]
 
 
-def tuned_path(dataset: str, model: str) -> Path:
+def get_tuned_path(dataset: str, model: str) -> Path:
     """Return the file of a model's tuned settings, whether it exists or not."""
     paths = list_tuned_paths(dataset, model)
     return next((path for path in paths if path.exists()), paths[0])
@@ -48,7 +48,7 @@ def read_tuned(dataset: str, model: str) -> dict[str, Any]:
 
     Raises NotTunedError if there is none.
     """
-    path = tuned_path(dataset, model)
+    path = get_tuned_path(dataset, model)
     if not path.exists():
         raise NotTunedError(f"{model} on {dataset} has no tuned settings; `sdmr sweep model={model}` finds some")
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))

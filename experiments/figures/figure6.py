@@ -17,7 +17,7 @@ from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.core.store import publish_run, published_folder
+from sdmr.experiments.core.store import get_published_folder, publish_run
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import describe_missing, find_runs
 from sdmr.experiments.figures.style import add_note, get_line_style, mark_missing, save_figure
@@ -73,7 +73,9 @@ def plan_points(
         for hops, dim in product(axes["hops"], axes["dim"]):
             part = "" if length is None else f"-s{length}"
             name = f"{model}-hops{hops}-d{dim}{part}-{seed}"
-            folder = None if options.overrides else published_folder(Path(options.results), "figure6", dataset, name)
+            folder = (
+                None if options.overrides else get_published_folder(Path(options.results), "figure6", dataset, name)
+            )
             overrides = (f"model.hops={hops}", f"{DIM_SETTINGS[model]}={dim}", *fixed)
             point = {"dataset": dataset, "model": model, "hops": hops, "dim": dim, "context_length": length}
             points[PlannedRun(model, dataset, seed, overrides, folder)] = point | {"seed": seed}

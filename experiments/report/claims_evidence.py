@@ -14,7 +14,7 @@ from scipy.stats import ttest_1samp
 from sdmr.experiments.core.plan import is_stochastic
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS
-from sdmr.experiments.core.store import RECORD, published_folder
+from sdmr.experiments.core.store import RECORD, get_published_folder
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.audit_runs import Records, average_history
 from sdmr.experiments.report.comparisons import Folders
@@ -175,7 +175,7 @@ def _check_tie_policy(dataset: str, runs: Sequence[Record]) -> Finding:
 
 def check_hops(results: Path) -> list[Finding]:
     """Test three and four hops of SDM against one, over Figure 6's settings and seeds."""
-    return [_check_hops(dataset, published_folder(results, "figure6", dataset)) for dataset in TABLES]
+    return [_check_hops(dataset, get_published_folder(results, "figure6", dataset)) for dataset in TABLES]
 
 
 def _check_hops(dataset: str, folder: Path) -> Finding:
