@@ -1,4 +1,7 @@
-"""NeuMF++: neural collaborative filtering (He et al., WWW 2017), pre-trained and fused, with its two parts."""
+"""NeuMF++: neural collaborative filtering (He et al., WWW 2017).
+
+Its two parts, GMF and MLP, are pre-trained and then fused.
+"""
 
 import copy
 from typing import Literal

@@ -1,4 +1,7 @@
-"""PRME: personalized ranking metric embedding (Feng et al., IJCAI 2015), and PRME_s, its sequence form in the paper."""
+"""PRME: personalized ranking metric embedding (Feng et al., IJCAI 2015).
+
+PRME_s is its sequence form in the SDMR paper.
+"""
 
 from typing import Literal
 

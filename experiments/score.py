@@ -119,7 +119,10 @@ def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
 
 
 def _read_table(path: Path) -> tuple[pd.DataFrame, int]:
-    """Return the file's three columns, and the line of its first row: 1 in a parquet file."""
+    """Return the file's three columns, and the line of its first row.
+
+    That is 1 in a parquet file.
+    """
     if path.suffix == ".parquet":
         return _read_parquet(path), 1
     with open_raw(path) as raw:

@@ -1,8 +1,10 @@
-"""The suites of `sdmr bench` that make runs: one epoch of every model, and dense against row-wise Adam.
+"""The suites of `sdmr bench` that make runs.
+
+They are one epoch of every model, and dense against row-wise Adam.
 
 The metrics of one epoch say nothing, so that table shows seconds and memory alone. A data set that cannot be read is
-left out, and keeps its published records. The table of optimizers decides the default, so it shows validation metrics;
-the seconds of a training step are measured anew, in turns, on data of ML-100k's shape.
+left out, and keeps its published records. The table of optimizers decides the default, so it shows validation metrics.
+The seconds of a training step are measured anew, in turns, on data of ML-100k's shape.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,7 +65,10 @@ def run_smoke(
 def compare_optimizers(
     models: Sequence[str], seeds: int, overrides: Sequence[str], runs: Path, results: Path, workers: int
 ) -> bool:
-    """Make the missing runs, and write results/optimizers.{md,csv}. Returns whether all runs succeeded."""
+    """Make the missing runs, and write results/optimizers.{md,csv}.
+
+    Returns whether all runs succeeded.
+    """
     findings = find_or_train(plan_optimizer_runs(models, seeds, overrides), runs, workers)
     if findings.runs:
         torch.set_num_threads(1)

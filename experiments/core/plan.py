@@ -58,7 +58,7 @@ class FoundRun:
 
 @dataclass(frozen=True)
 class Findings:
-    """What became of planned runs: those with a record, and why the others have none."""
+    """The planned runs that have a record, and why the others have none."""
 
     runs: dict[PlannedRun, FoundRun]
     failures: dict[PlannedRun, str]  # those that failed; a missing run that was not to be made is in neither

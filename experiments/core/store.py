@@ -29,7 +29,7 @@ def list_published_folders(results: Path, experiment: str, dataset: str, model: 
 
 
 def get_published_settings(results: Path, experiment: str, dataset: str, model: str) -> str:
-    """Return with which settings a model's records were made: default or tuned."""
+    """Return the settings of a model's published records: default or tuned."""
     parent = get_published_folder(results, experiment, dataset)
     return "tuned" if any((parent / name).exists() for name in (f"{model}.yaml", f"{model}-chosen.txt")) else "default"
 

@@ -1,7 +1,8 @@
-"""Figure 6, an ablation: test hit@10 and NDCG@10 over hops, embedding size and context length, one panel a data set.
+"""Figure 6: test hit@10 and NDCG@10 over hops, embedding size and context length.
 
-Every value of an axis is shown, and nothing is chosen by these runs, so that they may rank the test items. They are the
-runs of the tables where the settings agree. The runs of a model are made seed by seed.
+This ablation has one panel a data set. Every value of an axis is shown, and nothing is chosen by these runs, so that
+they may rank the test items. They are the runs of the tables where the settings agree. The runs of a model are made
+seed by seed.
 """
 
 from collections.abc import Mapping, Sequence

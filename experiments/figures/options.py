@@ -1,4 +1,7 @@
-"""The options of `sdmr figure`: those that all figures share, and which figure has which of the others."""
+"""The options of `sdmr figure`.
+
+All figures share some of them. Each figure has some of the others.
+"""
 
 from types import ModuleType
 from typing import Annotated, Literal

@@ -21,7 +21,7 @@ DEFAULT_DATASETS = {3: ["ml-100k"], 4: ["ta-feng"]}
 
 
 class AccuracyOptions(CommandOptions):
-    """Which cells of Table 3 or 4 are asked for."""
+    """The choice of cells of Table 3 or 4."""
 
     datasets: Names | None = Field(None, description="default: ml-100k for Table 3, ta-feng for Table 4")
     models: Names | None = Field(None, description="default: all; names, or classes such as package.Class")

@@ -42,7 +42,7 @@ class AuditRun:
 
 
 class AuditOptions(RunOptions):
-    """What the audit is asked for."""
+    """The options of the audit."""
 
     seeds: int = Field(1, ge=1, description="seeds 0 to n - 1 of each stochastic model")
     factors: Names = Field(list(factors.FACTOR_NAMES), description="rows")

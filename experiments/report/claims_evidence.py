@@ -30,7 +30,7 @@ TOLERANCE = 0.02  # of the NDCG@10 that is printed for SDMR
 
 
 class Status(StrEnum):
-    """What becomes of a claim."""
+    """The verdict on a claim."""
 
     REPRODUCED = "reproduced"
     PARTLY_REPRODUCED = "reproduced in part"
@@ -43,7 +43,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What the evidence of one data set amounts to."""
+    """The evidence from one data set, and the status that follows."""
 
     dataset: str
     status: Status = Status.NOT_TESTED
@@ -137,7 +137,10 @@ def _test_metric(folders: Folders, metric: str, paper: float) -> tuple[str, str]
 
 
 def get_sign(low: float, high: float, is_open: bool) -> str:
-    """Return the sign of an interval: `+`, `−`, else `?` if it is open, or `0`."""
+    """Return the sign of an interval: `+`, `−` or, around zero, `?` or `0`.
+
+    It is `?` if the interval is open.
+    """
     return "+" if low > 0 else "−" if high < 0 else "?" if is_open else "0"
 
 

@@ -1,4 +1,4 @@
-"""What the audit compares: the default protocol, and one other choice at a time."""
+"""The factors of the audit: the default protocol, and one other choice at a time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

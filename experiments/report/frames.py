@@ -1,4 +1,4 @@
-"""From records to the cells of Tables 3 and 4, beside the paper's values. A missing number is NaN."""
+"""Make the cells of Tables 3 and 4 from records, beside the paper's values. A missing number is NaN."""
 
 import math
 import statistics
