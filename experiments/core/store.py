@@ -1,7 +1,7 @@
 """Published records: results/records/EXPERIMENT/DATASET/NAME/{record.json, ranks.npz}.
 
 NAME is the model and the seed, such as `sdm-0`, with what an experiment varies in front. The tuned settings of a
-model stand beside its records, in `MODEL.yaml` (of schema 1: in `MODEL-chosen.txt`).
+model are beside its records, in `MODEL.yaml` (of schema 1: in `MODEL-chosen.txt`).
 """
 
 import re
@@ -42,7 +42,7 @@ def publish_run(run: Run | FoundRun, folder: Path) -> None:
 
 
 def publish_settings(results: Path, experiment: str, dataset: str, model: str, settings: str) -> None:
-    """Put a model's tuned settings beside its published records; remove those of before."""
+    """Put a model's tuned settings beside its published records; remove earlier ones."""
     parent = get_published_folder(results, experiment, dataset)
     for name in (f"{model}.yaml", f"{model}-chosen.txt"):
         (parent / name).unlink(missing_ok=True)

@@ -112,7 +112,7 @@ def read_paper_values(dataset: str) -> dict[int, float]:
 
 
 def correlate(pairs: pd.DataFrame, weights: Weights, paper: Mapping[int, float]) -> pd.DataFrame:
-    """Return a row for every hop of every model. The paper's value stands beside the last hop."""
+    """Return a row for every hop of every model. The last hop has the paper's value, too."""
     pmi, rows = pairs["pmi"].to_numpy(), []
     for (hops, seed), attention in weights.items():
         for hop, column in enumerate(attention, start=1):

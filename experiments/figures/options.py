@@ -52,7 +52,7 @@ class FigureOptions(RunOptions):
 def check_options(options: FigureOptions, figure: ModuleType) -> None:
     """Raise UsageError for an option or an override that does not fit the figure.
 
-    An override must not belie the labels.
+    An override must not contradict the labels.
     """
     for key in options.model_fields_set.difference(SHARED, figure.OPTIONS):
         raise UsageError(f"{key}=...: {options.name} has no such option; it has {', '.join(figure.OPTIONS)}")

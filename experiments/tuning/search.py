@@ -152,7 +152,7 @@ class Search:
             yield point.overrides
 
     def get_tuned_settings(self, point: Point) -> Settings:
-        """Return the settings that make the point's model, on whatever data and machine."""
+        """Return the settings that make the point's model, on any data and machine."""
         overrides = {k: v for k, v in self.overrides.items() if k.startswith("model.") or k in SHARED_SETTINGS}
         return self._drop_overridden(self.fixed | point.settings) | overrides
 
