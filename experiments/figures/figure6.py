@@ -46,7 +46,7 @@ def main(options: FigureOptions) -> int:
         raise UsageError("lengths=...: CMN++ reads no context")
     for override in options.overrides:
         if options.lengths and "context_length" in override.partition("=")[0]:
-            raise UsageError(f"{override} would belie the figure's labels; lengths=... has been given")
+            raise UsageError(f"{override} would make the figure's labels wrong; lengths=... has been given")
     points = plan_points(options, datasets, models, axes)
     runs = find_runs(options, list(points), options.train)
     if runs:

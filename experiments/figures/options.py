@@ -59,7 +59,7 @@ def check_options(options: FigureOptions, figure: ModuleType) -> None:
     for override in options.overrides:
         key = override.partition("=")[0].lstrip("+")
         if key in LABELED and "hops" in figure.OPTIONS:
-            raise UsageError(f"{override} would belie the figure's labels; use the options of the figure instead")
+            raise UsageError(f"{override} would make the figure's labels wrong; use the options of the figure instead")
         if key == "protocol.tie_policy":
             raise UsageError(f"{override}: figures count ties with their expected value")
     check_overrides(options.overrides)
