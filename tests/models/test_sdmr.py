@@ -133,7 +133,7 @@ def test_the_share_of_zeros_and_the_ties_are_recorded_from_epoch_0() -> None:
     states = build_on_parts(SDMR(model.sdp, model.sdm)), model
     for entry, state in zip(model.history, states, strict=True):
         share = np.mean([o <= 0 for o in arguments(state, inputs).flatten()])
-        assert 0.2 < share < 0.8
+        assert 0.1 < share < 0.9  # some are clamped, others are not
         assert entry["zero_share"] == pytest.approx(share, abs=1e-12)
         ranks = rank(state, validation)
         assert entry["tied_share"] == pytest.approx((ranks.tied > 0).mean())
