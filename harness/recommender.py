@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import is_dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
+
+
+class ModelError(DataError):
+    """Report a model that breaks this interface; the message names the class and what is expected."""
 
 
 class Recommender(Protocol):
@@ -36,3 +44,22 @@ class Recommender(Protocol):
 def get_context_length(recommender: Recommender) -> int:
     """Return the number of context items that a recommender asks for."""
     return int(getattr(recommender, "context_length", 20))
+
+
+def compute_checksums(value: Any, name: str) -> dict[str, int]:
+    """Return a checksum of every array that a value's fields reach, by its dotted name."""
+    if isinstance(value, np.ndarray):
+        return {name: zlib.crc32(value.tobytes())}
+    fields = vars(value) if is_dataclass(value) or issparse(value) else {}
+    return {
+        key: number
+        for field, child in fields.items()
+        for key, number in compute_checksums(child, f"{name}.{field}").items()
+    }
+
+
+def check_unchanged(recommender: Recommender, value: Any, checksums: dict[str, int]) -> None:
+    """Raise ModelError if an array that models share differs from its checksum."""
+    for name, checksum in compute_checksums(value, "task").items():
+        if checksums.get(name, checksum) != checksum:
+            raise ModelError(f"{type(recommender).__name__} has changed {name}, which models share: write to a copy")
