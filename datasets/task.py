@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from sdmr.datasets.interactions import IntArray
@@ -82,15 +83,19 @@ class HeldOut(Instances):
     n_candidates: IntArray | None = None  # [n] of a row, filled up to C by its target; None: all rows have C
 
     @property
+    def is_candidate(self) -> NDArray[np.bool_]:
+        """Tell which columns of `candidates` hold candidates, not what fills up a row: [n, C]."""
+        n, length = self.candidates.shape
+        return np.arange(length) < (np.full(n, length) if self.n_candidates is None else self.n_candidates)[:, None]
+
+    @property
     def target_columns(self) -> IntArray:
         """Find the column of `candidates` that holds each target [n].
 
         Raises:
             ValueError: A target is missing from its candidates, or repeated.
         """
-        is_target = self.candidates == self.targets[:, None]
-        if self.n_candidates is not None:
-            is_target &= np.arange(is_target.shape[1]) < self.n_candidates[:, None]
+        is_target = (self.candidates == self.targets[:, None]) & self.is_candidate
         is_wrong = is_target.sum(axis=1) != 1
         if is_wrong.any():
             row = int(is_wrong.argmax())

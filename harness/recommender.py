@@ -43,7 +43,10 @@ class Recommender(Protocol):
 
 def get_context_length(recommender: Recommender) -> int:
     """Return the number of context items that a recommender asks for."""
-    return int(getattr(recommender, "context_length", 20))
+    length = getattr(recommender, "context_length", 20)
+    if not isinstance(length, int | np.integer) or length < 0:
+        raise ModelError(f"{type(recommender).__name__}.context_length is {length!r}, expected an integer, 0 or more")
+    return int(length)
 
 
 def compute_checksums(value: Any, name: str) -> dict[str, int]:

@@ -49,6 +49,14 @@ def test_a_recommender_gets_the_context_it_asks_for() -> None:
     np.testing.assert_array_equal(requested, [[8, 9]])
 
 
+@pytest.mark.parametrize("length", [-1, 2.5, "5", None])
+def test_a_context_length_that_is_no_number_of_items_is_an_error(length: Any) -> None:
+    recommender = Scripted(np.zeros((1, 4)))
+    recommender.context_length = length  # type: ignore[attr-defined]
+    with pytest.raises(ModelError, match=rf"^Scripted\.context_length is {length!r}, expected an integer, 0 or more$"):
+        rank(recommender, make_instances([0], 4))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("is_target", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
