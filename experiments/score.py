@@ -116,9 +116,7 @@ def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
             f"{path}: found {len(table)} rows, expected {len(expected)}; the first missing one is instance {instance}, "
             f"candidate {candidate}"
         )
-    ordered = np.full(
-        instances.candidates.shape, -np.inf, np.result_type(scores, np.float32)
-    )  # that of no candidate, see `count_ranks`
+    ordered = np.full(instances.candidates.shape, -np.inf, np.result_type(scores, np.float32))  # −∞: no candidate
     ordered.flat[cells.to_numpy(dtype=np.int64)] = scores
     return ordered
 
