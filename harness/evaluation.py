@@ -1,7 +1,5 @@
 """Score held-out instances with a recommender, check the scores, and rank the targets."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Define the one interface: what the harness asks of a recommender."""
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import is_dataclass
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """Define the base class of every recommender that is trained by gradient."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Self
 
@@ -74,7 +72,7 @@ class TorchRecommender(nn.Module):
         return bpr_loss(scores, self.optimization.negatives)
 
     @property
-    def parts(self) -> dict[str, TorchRecommender]:
+    def parts(self) -> "dict[str, TorchRecommender]":
         """Return the recommenders this one is made from, by attribute name."""
         if "optimization" not in vars(self):
             raise ModelError(f"{type(self).__name__}.__init__ must call super().__init__(optimization) first")

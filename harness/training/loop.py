@@ -1,7 +1,5 @@
 """Train a model by epochs, and keep the parameters of the best one."""
 
-from __future__ import annotations
-
 import inspect
 import math
 import time
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from sdmr.harness.training.base import TorchRecommender
 
 
-def train(model: TorchRecommender, training: Training) -> None:
+def train(model: "TorchRecommender", training: Training) -> None:
     """Train a built model, and restore the parameters of its best validation epoch.
 
     Batch order, negatives and dropout of an epoch depend on (seed, epoch) alone. An interrupted training therefore
@@ -74,7 +72,7 @@ def train(model: TorchRecommender, training: Training) -> None:
     _restore(trainable, best)
 
 
-def compute_scores(model: TorchRecommender, users: IntArray, contexts: IntArray, candidates: IntArray) -> Tensor:
+def compute_scores(model: "TorchRecommender", users: IntArray, contexts: IntArray, candidates: IntArray) -> Tensor:
     """Return what `forward` makes of arrays, in 32 bits or more; raise ModelError unless it is [B, C]."""
     scores = model(*(torch.from_numpy(ids).to(model.device) for ids in (users, contexts, candidates)))
     if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.shape != candidates.shape:
@@ -97,7 +95,7 @@ def find_best_epoch(history: list[dict[str, float]]) -> int:
 
 
 def _train_epoch(
-    model: TorchRecommender, optimizer: Optimizer, training: Training, negatives: NegativeSampler, epoch: int
+    model: "TorchRecommender", optimizer: Optimizer, training: Training, negatives: NegativeSampler, epoch: int
 ) -> float:
     """Pass once over the training instances; return the mean loss of a positive."""
     options, instances = model.optimization, training.instances
@@ -126,7 +124,7 @@ def _train_epoch(
     return total / len(order)
 
 
-def _compute_loss(model: TorchRecommender, scores: Tensor) -> Tensor:
+def _compute_loss(model: "TorchRecommender", scores: Tensor) -> Tensor:
     loss = model.loss(scores)
     if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
         returned = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
@@ -137,7 +135,7 @@ def _compute_loss(model: TorchRecommender, scores: Tensor) -> Tensor:
     return loss
 
 
-def _identify(model: TorchRecommender, training: Training) -> dict[str, Any]:
+def _identify(model: "TorchRecommender", training: Training) -> dict[str, Any]:
     """Return what a training must have in common with the one that it continues."""
     options = {name: value for name, value in asdict(model.optimization).items() if name not in ("epochs", "patience")}
     shapes = {name: list(parameter.shape) for name, parameter in model.named_parameters()}

@@ -1,7 +1,5 @@
 """The suite is the package `sdmr`: it hides no other package, and no other package hides it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Scores that are made elsewhere are read strictly, and ranked as in a run."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

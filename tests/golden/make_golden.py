@@ -4,8 +4,6 @@ Those in git are of commit d2b9968. Write them again only if numbers must change
 They hold what any processor reproduces: integers exactly, parameters after two epochs to 1e-4.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Refuse in one line what the training by gradient cannot use, and use a loss however it is set."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -10,8 +10,6 @@ It was compared line by line with theirs (github.com/thanhdtran/SDMR: MemNet, mo
 evaluator). Theirs also leaves out candidates numbered above the last training item; ML-100k has none.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """One epoch of each model on each data set that can be read; published records stay where it cannot."""
 
-from __future__ import annotations
-
 import csv
 import json
 import re

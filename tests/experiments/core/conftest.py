@@ -1,7 +1,5 @@
 """The command line in this process, for the tests of core."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

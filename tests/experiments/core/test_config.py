@@ -4,8 +4,6 @@ A model's config and a data set's meet in three settings alone: epochs, patience
 composed with one data set that gives all three, and every data set with the models that read them in every way.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 from dataclasses import asdict, fields, replace

@@ -1,7 +1,5 @@
 """Deviations: what a run does in another way than the paper, named in its record and in captions."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Runs: what a record holds, when a run is not run again, and what is left of one that is killed."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Runs that fail, and runs side by side: what is reported and kept of them, and which others go on."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Options of a command: lists, values of the wrong type, and what help prints."""
 
-from __future__ import annotations
-
 import pytest
 from pydantic import Field
 

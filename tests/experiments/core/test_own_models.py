@@ -1,7 +1,5 @@
 """Anyone's own class, named on the command line: its settings, the error of one that does not fit, its row."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Runs side by side: one process each, whose failure or death stops no other."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Models by name, and classes by their dotted path."""
 
-from __future__ import annotations
-
 import pytest
 
 from sdmr.experiments.core.arguments import import_class

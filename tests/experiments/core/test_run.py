@@ -1,7 +1,5 @@
 """Runs: what makes a run another one, and what it fills in from its data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

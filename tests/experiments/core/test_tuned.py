@@ -1,7 +1,5 @@
 """Tuned settings: files that are part of the configuration, with their origin as data."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

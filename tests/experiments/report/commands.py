@@ -1,7 +1,5 @@
 """Call commands in this process, on prepared runs: nothing is trained."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType

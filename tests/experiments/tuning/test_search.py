@@ -1,7 +1,5 @@
 """The search of a model's settings: its stages, its budget, what it reuses, and what it writes."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

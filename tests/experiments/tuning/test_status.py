@@ -1,7 +1,5 @@
 """What `sdmr status` shows of a multirun and of the time that is left."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys
