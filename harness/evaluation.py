@@ -47,7 +47,7 @@ def score_candidates(recommender: Recommender, instances: HeldOut, batch_size: i
 
 
 def hide_padding(scores: NDArray[np.floating], instances: HeldOut) -> NDArray[np.floating]:
-    """Return the scores [n, C] with −∞ for columns that only fill a row with fewer candidates."""
+    """Return scores [n, C] with −∞ where a column only fills up its row."""
     return scores if instances.n_candidates is None else np.where(instances.is_candidate, scores, -np.inf)
 
 
@@ -106,7 +106,8 @@ def check_permutation_invariance(recommender: Recommender, instances: HeldOut, n
     contexts = instances.contexts.last_n(get_context_length(recommender))
     scores = _score(recommender, users, contexts, candidates)
     again = {"came in another order": _score(recommender, users, contexts, candidates[:, ::-1])[:, ::-1]}
-    with torch.random.fork_rng():  # so that the ranks of a random recommender do not depend on this check
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices):  # so that these calls do not change the ranks of a random recommender
         halves = np.array_split(candidates, min(2, candidates.shape[1]), axis=1)
         again["came in two halves"] = np.column_stack([_score(recommender, users, contexts, half) for half in halves])
     tolerance = max(1e-4, 4 * np.finfo(scores.dtype).eps) * np.abs(scores).max(initial=0)
@@ -144,7 +145,7 @@ def _score(recommender: Recommender, users: IntArray, contexts: IntArray, candid
 
 
 def _convert(scores: Any) -> NDArray[Any]:
-    """Return a copy as an array of floating-point numbers; of another type if that would lose anything."""
+    """Return a copy as floating-point numbers, or as another type if that loses something."""
     if isinstance(scores, torch.Tensor):
         scores = scores.detach().cpu()
         scores = (scores.float() if scores.dtype == torch.bfloat16 else scores).numpy()

@@ -14,7 +14,7 @@ from sdmr.datasets.task import Training
 
 
 class ModelError(DataError):
-    """Report a model that breaks this interface; the message names the class and what is expected."""
+    """Report a model that breaks this interface; the message names its class."""
 
 
 class Recommender(Protocol):
@@ -43,7 +43,8 @@ def get_context_length(recommender: Recommender) -> int:
     """Return the number of context items that a recommender asks for."""
     length = getattr(recommender, "context_length", 20)
     if not isinstance(length, int | np.integer) or length < 0:
-        raise ModelError(f"{type(recommender).__name__}.context_length is {length!r}, expected an integer, 0 or more")
+        name = type(recommender).__name__
+        raise ModelError(f"{name}.context_length is {length!r:.80}, expected an integer, 0 or more")
     return int(length)
 
 

@@ -76,7 +76,7 @@ class Run:
 
     @property
     def is_checkpoint_missing(self) -> bool:
-        """Tell whether a finished run has lost the parameters that it trained, or has those of another run."""
+        """Tell whether a finished run lacks the parameters that it trained."""
         return (self.folder / "record.json").exists() and load_tensors_of(self.folder / "model.pt", "cpu") is None
 
     @property
@@ -159,7 +159,7 @@ def load_task(config: dict[str, Any]) -> tuple[Task, str, float]:
 
 
 def drop_tasks() -> None:
-    """Drop the tasks that runs of this process share, which a model that failed may have changed."""
+    """Drop this process's cached tasks, which a model that failed may have changed."""
     _load_task.cache_clear()
 
 

@@ -31,6 +31,8 @@ class TorchRecommender(nn.Module):
 
     def __init__(self, optimization: OptimizationConfig = OptimizationConfig()) -> None:
         super().__init__()
+        if not isinstance(optimization, OptimizationConfig):
+            raise ModelError(f"{type(self).__name__} passes optimization={optimization!r:.80}, no OptimizationConfig")
         self.optimization = optimization
         self.is_fitted = False
         self.history: list[dict[str, float]] = []  # an entry an epoch, from 0: before training

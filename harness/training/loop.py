@@ -73,7 +73,10 @@ def train(model: "TorchRecommender", training: Training) -> None:
 
 
 def compute_scores(model: "TorchRecommender", users: IntArray, contexts: IntArray, candidates: IntArray) -> Tensor:
-    """Return what `forward` makes of arrays, in 32 bits or more; raise ModelError unless it is [B, C]."""
+    """Return the scores [B, C] of `forward`, in 32 bits or more.
+
+    Raises ModelError for another shape or type.
+    """
     scores = model(*(torch.from_numpy(ids).to(model.device) for ids in (users, contexts, candidates)))
     if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.shape != candidates.shape:
         shape, expected = list(getattr(scores, "shape", [])), list(candidates.shape)

@@ -84,14 +84,14 @@ class ByAttribute(Factors):
 
 
 def test_a_loss_that_is_an_attribute_is_used() -> None:
-    by_method = fit(ByMethod(), small().training)
-    assert_same_bits(fit(ByAttribute(hinge), small().training), by_method)
+    expected = fit(ByMethod(), small().training)
+    assert_same_bits(fit(ByAttribute(hinge), small().training), expected)
     frozen = Hinge(1.0).requires_grad_(False)
-    by_module = fit(ByAttribute(frozen), small().training)
+    module_bits = fit(ByAttribute(frozen), small().training)
     assert (
-        by_module.history[-1]["loss"] == by_method.history[-1]["loss"] != fit(Factors(), small().training).history[-1]
+        module_bits.history[-1]["loss"] == expected.history[-1]["loss"] != fit(Factors(), small().training).history[-1]
     )
-    assert "loss.margin" in by_module.state_dict()
+    assert "loss.margin" in module_bits.state_dict()
     learned = fit(ByAttribute(Hinge(1.0)), small().training)
     assert learned.loss.margin != 1.0  # type: ignore[attr-defined]
 
@@ -138,6 +138,11 @@ class Uninitialized(TorchRecommender):
 def test_a_constructor_that_skips_the_base_class_is_one_line() -> None:
     with pytest.raises(ModelError, match=r"^Uninitialized\.__init__ must call super\(\)\.__init__\(optimization\)"):
         fit(Uninitialized(), small().training)
+
+
+def test_an_argument_that_is_no_optimization_is_one_line() -> None:
+    with pytest.raises(ModelError, match=r"^Factors passes optimization=64, no OptimizationConfig$"):
+        Factors(optimization=64)  # type: ignore[arg-type]
 
 
 class NoParameters(TorchRecommender):
