@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from sdmr.datasets.interactions import IntArray
@@ -80,13 +79,8 @@ class HeldOut(Instances):
     """Store held-out instances, and the candidates that each target is ranked among."""
 
     candidates: IntArray  # [n, C] target and unseen items, sorted, so that a column reveals nothing
-    n_candidates: IntArray | None = None  # [n] of a row, filled up to C by its target; None: all rows have C
-
-    @property
-    def is_candidate(self) -> NDArray[np.bool_]:
-        """Tell which columns of `candidates` hold candidates, not what fills up a row: [n, C]."""
-        n, length = self.candidates.shape
-        return np.arange(length) < (np.full(n, length) if self.n_candidates is None else self.n_candidates)[:, None]
+    # [n] valid candidates of a row, its target included; the columns after them repeat the target. None: all columns.
+    n_candidates: IntArray | None = None
 
     @property
     def target_columns(self) -> IntArray:
@@ -95,7 +89,9 @@ class HeldOut(Instances):
         Raises:
             ValueError: A target is missing from its candidates, or repeated.
         """
-        is_target = (self.candidates == self.targets[:, None]) & self.is_candidate
+        is_target = self.candidates == self.targets[:, None]
+        if self.n_candidates is not None:
+            is_target &= np.arange(self.candidates.shape[1]) < self.n_candidates[:, None]
         is_wrong = is_target.sum(axis=1) != 1
         if is_wrong.any():
             row = int(is_wrong.argmax())
@@ -107,8 +103,8 @@ class HeldOut(Instances):
     def take(self, rows: IntArray) -> Self:
         """Select some of the instances."""
         n_candidates = None if self.n_candidates is None else self.n_candidates[rows]
-        users, targets, contexts = self.users[rows], self.targets[rows], self.contexts.take(rows)
-        return type(self)(users, targets, contexts, self.candidates[rows], n_candidates)
+        contexts = self.contexts.take(rows)
+        return type(self)(self.users[rows], self.targets[rows], contexts, self.candidates[rows], n_candidates)
 
 
 @dataclass(frozen=True, eq=False)

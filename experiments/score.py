@@ -97,13 +97,12 @@ def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
     table, first_line = _read_table(path)
     number, candidates = instances.candidates.shape[1], instances.candidates.ravel()
     expected = pd.DataFrame({"instance": np.arange(len(candidates)) // number, "candidate": candidates})
-    expected = expected[instances.is_candidate.ravel()]
     cells = table.merge(expected.reset_index(names="cell"), "left", ["instance", "candidate"])["cell"]
     if cells.isna().any():
         row = int(cells.isna().argmax())
         raise DataError(
             f"{path}, line {row + first_line}: item {table['candidate'].iloc[row]} is no candidate of instance "
-            f"{table['instance'].iloc[row]}, expected one of instances 0 to {len(instances) - 1} with its candidates"
+            f"{table['instance'].iloc[row]}, expected one of the {number} of an instance from 0 to {len(instances) - 1}"
         )
     check_no_duplicates(path, table, ["instance", "candidate"], first_line)
     scores = table["score"].to_numpy()
@@ -116,9 +115,7 @@ def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
             f"{path}: found {len(table)} rows, expected {len(expected)}; the first missing one is instance {instance}, "
             f"candidate {candidate}"
         )
-    ordered = np.full(instances.candidates.shape, -np.inf, np.result_type(scores, np.float32))  # −∞: no candidate
-    ordered.flat[cells.to_numpy(dtype=np.int64)] = scores
-    return ordered
+    return scores[np.argsort(cells.to_numpy())].reshape(instances.candidates.shape)
 
 
 def _read_table(path: Path) -> tuple[pd.DataFrame, int]:

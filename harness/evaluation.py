@@ -48,7 +48,9 @@ def score_candidates(recommender: Recommender, instances: HeldOut, batch_size: i
 
 def hide_padding(scores: NDArray[np.floating], instances: HeldOut) -> NDArray[np.floating]:
     """Return scores [n, C] with −∞ where a column only fills up its row."""
-    return scores if instances.n_candidates is None else np.where(instances.is_candidate, scores, -np.inf)
+    if instances.n_candidates is None:
+        return scores
+    return np.where(np.arange(scores.shape[1]) < instances.n_candidates[:, None], scores, -np.inf)
 
 
 def rank_among_all(
