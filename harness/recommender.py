@@ -48,10 +48,11 @@ def get_context_length(recommender: Recommender) -> int:
     return int(length)
 
 
-def compute_checksums(value: Any, name: str) -> dict[str, int]:
+def compute_checksums(value: Any, name: str = "") -> dict[str, int]:
     """Return a checksum of every array that a value's fields reach, by its dotted name."""
     if isinstance(value, np.ndarray):
         return {name: zlib.crc32(value.tobytes())}
+    name = name or type(value).__name__.lower()
     fields = vars(value) if is_dataclass(value) or issparse(value) else {}
     return {
         key: number
@@ -62,6 +63,6 @@ def compute_checksums(value: Any, name: str) -> dict[str, int]:
 
 def check_unchanged(recommender: Recommender, value: Any, checksums: dict[str, int]) -> None:
     """Raise ModelError if an array that models share differs from its checksum."""
-    for name, checksum in compute_checksums(value, "task").items():
+    for name, checksum in compute_checksums(value).items():
         if checksums.get(name, checksum) != checksum:
             raise ModelError(f"{type(recommender).__name__} has changed {name}, which models share: write to a copy")

@@ -56,7 +56,8 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
     task, _, prepare_seconds = load_task(run.config)
     recommender, parts = _make_recommender(run, task, threads)
     source = _load_trained(run, recommender, task, threads, force)
-    checksums = compute_checksums(task, "task")
+    shared = task if run.config["test"] else task.training  # a search run never reads the test instances
+    checksums = compute_checksums(shared)
     start = time.perf_counter()
     if source is None:
         training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint)
@@ -64,7 +65,7 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         # A copy, so that the model may write to it: other runs of this process have the same task.
         recommender.fit(deepcopy(replace(training, validation=task.test) if selects_on_test else training))
     fitted = time.perf_counter()
-    check_unchanged(recommender, task, checksums)
+    check_unchanged(recommender, shared, checksums)
     torch.manual_seed(run.config["seed"])  # for a dropout that stays on
     check_permutation_invariance(recommender, task.training.validation)
     fields: dict[str, Any] = {"validation": summarize(rank(recommender, task.training.validation))}
@@ -73,7 +74,7 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **compute_novelty_metrics(task, ranks)}
         save_arrays(run.folder / "ranks.npz", users=task.test.users, **ranks.to_arrays())
     seconds = {"prepare": prepare_seconds, "fit": fitted - start, "rank": time.perf_counter() - fitted}
-    check_unchanged(recommender, task, checksums)
+    check_unchanged(recommender, shared, checksums)
     if parts:
         records = [part.record for part in parts.values()]
         seconds["parts"] = sum(_sum_seconds(record) for record in records if record)

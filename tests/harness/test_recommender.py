@@ -42,14 +42,14 @@ def list_arrays(training: Training) -> dict[str, NDArray]:
 @pytest.mark.parametrize("name", sorted(list_arrays(make_training())))
 def test_a_change_of_any_array_is_an_error_that_names_model_and_array(name: str) -> None:
     training = make_training()
-    checksums = compute_checksums(training, "task")
+    checksums = compute_checksums(training)
     check_unchanged(Scripted(np.zeros(1)), training, checksums)
     arrays = list_arrays(training)
     array = arrays[name].reshape(-1)
     names = "|".join(label for label, other in arrays.items() if np.shares_memory(other, array))  # some are one array
     first, other = array[0], array[np.argmax(array != array[0])] if (array != array[0]).any() else array[0] + 1
     array[0] = other
-    with pytest.raises(ModelError, match=rf"^Scripted has changed task\.(\w+\.)*({names}), which models share"):
+    with pytest.raises(ModelError, match=rf"^Scripted has changed withids\.(\w+\.)*({names}), which models share"):
         check_unchanged(Scripted(np.zeros(1)), training, checksums)
     array[0] = first
     check_unchanged(Scripted(np.zeros(1)), training, checksums)
@@ -58,6 +58,6 @@ def test_a_change_of_any_array_is_an_error_that_names_model_and_array(name: str)
 def test_an_array_that_is_made_later_is_no_change() -> None:
     training = deepcopy(small().training)
     vars(training).pop("matrix", None)
-    checksums = compute_checksums(training, "task")
+    checksums = compute_checksums(training)
     assert training.matrix.nnz
     check_unchanged(Scripted(np.zeros(1)), training, checksums)
