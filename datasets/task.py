@@ -78,7 +78,9 @@ class Instances:
 class HeldOut(Instances):
     """Store held-out instances, and the candidates that each target is ranked among."""
 
-    candidates: IntArray  # [n, n_candidates] target and unseen items, sorted, so that a column reveals nothing
+    candidates: IntArray  # [n, C] target and unseen items, sorted, so that a column reveals nothing
+    # [n] valid candidates of a row, its target included; the columns after them repeat the target. None: all columns.
+    n_candidates: IntArray | None = None
 
     @property
     def target_columns(self) -> IntArray:
@@ -88,6 +90,8 @@ class HeldOut(Instances):
             ValueError: A target is missing from its candidates, or repeated.
         """
         is_target = self.candidates == self.targets[:, None]
+        if self.n_candidates is not None:
+            is_target &= np.arange(self.candidates.shape[1]) < self.n_candidates[:, None]
         is_wrong = is_target.sum(axis=1) != 1
         if is_wrong.any():
             row = int(is_wrong.argmax())
@@ -98,7 +102,9 @@ class HeldOut(Instances):
 
     def take(self, rows: IntArray) -> Self:
         """Select some of the instances."""
-        return type(self)(self.users[rows], self.targets[rows], self.contexts.take(rows), self.candidates[rows])
+        n_candidates = None if self.n_candidates is None else self.n_candidates[rows]
+        contexts = self.contexts.take(rows)
+        return type(self)(self.users[rows], self.targets[rows], contexts, self.candidates[rows], n_candidates)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,9 @@
 """Score held-out instances with a recommender, check the scores, and rank the targets."""
 
+from typing import Any
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
@@ -9,7 +12,7 @@ from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.split import MIN_SEQUENCE_LENGTH
 from sdmr.datasets.task import HeldOut
 from sdmr.harness.metrics import Ranks, count_ranks
-from sdmr.harness.recommender import Recommender, get_context_length
+from sdmr.harness.recommender import ModelError, Recommender, get_context_length
 
 BATCH = 128  # instances ranked at a time: what a model computes for their candidates should stay in the cache
 PAIRS = BATCH * 101  # scored at a time
@@ -27,12 +30,12 @@ def rank(
 
 
 def score_candidates(recommender: Recommender, instances: HeldOut, batch_size: int = BATCH) -> NDArray[np.floating]:
-    """Return the scores [n, C] of every instance's candidates.
+    """Return the scores [n, C] of every instance's candidates; −∞ where a row has fewer.
 
     Raises:
         DataError: There are no instances.
-        ValueError: The scores cannot be ranked: their shape is wrong, they are no floating-point numbers, or they are
-            not all finite. The message names the recommender.
+        ModelError: The scores cannot be ranked: their shape is wrong, they are no numbers, or they are not all finite.
+            The message names the recommender.
     """
     check_not_empty(instances)
     length, scores = get_context_length(recommender), []
@@ -40,7 +43,14 @@ def score_candidates(recommender: Recommender, instances: HeldOut, batch_size: i
         rows = slice(start, start + batch_size)
         inputs = instances.users[rows], instances.contexts.last_n(length, rows), instances.candidates[rows]
         scores.append(_score(recommender, *inputs))
-    return np.concatenate(scores)
+    return hide_padding(np.concatenate(scores), instances)
+
+
+def hide_padding(scores: NDArray[np.floating], instances: HeldOut) -> NDArray[np.floating]:
+    """Return scores [n, C] with −∞ where a column only fills up its row."""
+    if instances.n_candidates is None:
+        return scores
+    return np.where(np.arange(scores.shape[1]) < instances.n_candidates[:, None], scores, -np.inf)
 
 
 def rank_among_all(
@@ -87,37 +97,63 @@ def check_not_empty(instances: HeldOut) -> None:
 
 
 def check_permutation_invariance(recommender: Recommender, instances: HeldOut, number: int = 16) -> None:
-    """Raise ValueError if scores of the first instances depend on the order of candidates.
+    """Raise ModelError if scores of the first instances depend on the other candidates.
 
-    The tolerance allows for rounding, which differs with a column's position. Scores that already differ from one call
-    to the next are random, and pass.
+    They may depend neither on the order of candidates, nor on which others are scored at the same time. The tolerance
+    allows for rounding, which differs with a column's position. Scores that already differ from one call to the next
+    are random, and pass.
     """
-    users, candidates = instances.users[:number], instances.candidates[:number]
-    contexts = instances.contexts.last_n(get_context_length(recommender), slice(number))
+    instances = instances.take(np.arange(min(number, len(instances))))
+    users, candidates = instances.users, instances.candidates
+    contexts = instances.contexts.last_n(get_context_length(recommender))
     scores = _score(recommender, users, contexts, candidates)
-    reversed_scores = _score(recommender, users, contexts, candidates[:, ::-1].copy())[:, ::-1]
-    differs = np.abs(scores - reversed_scores) > 1e-4 * np.abs(scores).max(initial=0)
-    if differs.any() and np.array_equal(scores, recommender.score(users, contexts, candidates)):
-        row, column = np.argwhere(differs)[0]
-        raise ValueError(
+    again = {"came in another order": _score(recommender, users, contexts, candidates[:, ::-1])[:, ::-1]}
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices):  # so that these calls do not change the ranks of a random recommender
+        halves = np.array_split(candidates, min(2, candidates.shape[1]), axis=1)
+        again["came in two halves"] = np.column_stack([_score(recommender, users, contexts, half) for half in halves])
+    tolerance = max(1e-4, 4 * np.finfo(scores.dtype).eps) * np.abs(scores).max(initial=0)
+    differs = {how: hide_padding(np.abs(scores - others), instances) > tolerance for how, others in again.items()}
+    how = max(differs, key=lambda how: differs[how].any())
+    if differs[how].any() and np.array_equal(scores, _score(recommender, users, contexts, candidates)):
+        row, column = np.argwhere(differs[how])[0]
+        raise ModelError(
             f"{type(recommender).__name__} scored user {users[row]}, item {candidates[row, column]} as "
-            f"{scores[row, column]}, and as {reversed_scores[row, column]} when the same candidates came in another "
-            "order: a score must not depend on it"
+            f"{scores[row, column]}, and as {again[how][row, column]} when the same candidates {how}: "
+            "a score must not depend on the other candidates"
         )
 
 
 def _score(recommender: Recommender, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.floating]:
-    """Return the recommender's scores [B, C]; raise ValueError if they cannot be ranked."""
-    name, scores = type(recommender).__name__, recommender.score(users, contexts, candidates)
-    if not isinstance(scores, np.ndarray) or not np.issubdtype(scores.dtype, np.floating):
-        returned = scores.dtype if isinstance(scores, np.ndarray) else type(scores).__name__
-        raise ValueError(f"{name}.score must return a NumPy array of floating-point numbers, not {returned}")
+    """Return a copy of the recommender's scores [B, C], for copies of the arguments.
+
+    Raises:
+        ModelError: The scores cannot be ranked.
+    """
+    name, returned = type(recommender).__name__, recommender.score(users.copy(), contexts.copy(), candidates.copy())
+    scores = _convert(returned)
+    if not np.issubdtype(scores.dtype, np.floating):
+        description = returned.dtype if type(returned) is np.ndarray else type(returned).__name__
+        raise ModelError(f"{name}.score must return numbers [B, C], as an array or a tensor, not {description}")
     if scores.shape != candidates.shape:
-        raise ValueError(f"{name}.score returned shape {scores.shape} for candidates of shape {candidates.shape}")
+        raise ModelError(f"{name}.score returned shape {scores.shape} for candidates of shape {candidates.shape}")
     if not np.isfinite(scores).all():
         row, column = np.argwhere(~np.isfinite(scores))[0]
-        raise ValueError(
+        raise ModelError(
             f"{name} scored user {users[row]}, item {candidates[row, column]} as {scores[row, column]}: "
             "every score must be finite"
         )
     return scores
+
+
+def _convert(scores: Any) -> NDArray[Any]:
+    """Return a copy as floating-point numbers, or as another type if that loses something."""
+    if isinstance(scores, torch.Tensor):
+        scores = scores.detach().cpu()
+        scores = (scores.float() if scores.dtype == torch.bfloat16 else scores).numpy()
+    try:
+        array = np.array(None if np.ma.is_masked(scores) else scores)
+    except (TypeError, ValueError, RuntimeError):  # what NumPy cannot convert, such as rows of several lengths
+        return np.array(None)
+    is_exact = np.issubdtype(array.dtype, np.integer) and np.abs(array.astype(np.float64)).max(initial=0) < 2**53
+    return array.astype(np.float64) if is_exact else array

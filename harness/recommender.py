@@ -1,12 +1,20 @@
 """Define the one interface: what the harness asks of a recommender."""
 
+import zlib
+from dataclasses import is_dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
+
+
+class ModelError(DataError):
+    """Report a model that breaks this interface; the message names its class."""
 
 
 class Recommender(Protocol):
@@ -33,4 +41,28 @@ class Recommender(Protocol):
 
 def get_context_length(recommender: Recommender) -> int:
     """Return the number of context items that a recommender asks for."""
-    return int(getattr(recommender, "context_length", 20))
+    length = getattr(recommender, "context_length", 20)
+    if not isinstance(length, int | np.integer) or length < 0:
+        name = type(recommender).__name__
+        raise ModelError(f"{name}.context_length is {length!r:.80}, expected an integer, 0 or more")
+    return int(length)
+
+
+def compute_checksums(value: Any, name: str = "") -> dict[str, int]:
+    """Return a checksum of every array that a value's fields reach, by its dotted name."""
+    if isinstance(value, np.ndarray):
+        return {name: zlib.crc32(value.tobytes())}
+    name = name or type(value).__name__.lower()
+    fields = vars(value) if is_dataclass(value) or issparse(value) else {}
+    return {
+        key: number
+        for field, child in fields.items()
+        for key, number in compute_checksums(child, f"{name}.{field}").items()
+    }
+
+
+def check_unchanged(recommender: Recommender, value: Any, checksums: dict[str, int]) -> None:
+    """Raise ModelError if an array that models share differs from its checksum."""
+    for name, checksum in compute_checksums(value).items():
+        if checksums.get(name, checksum) != checksum:
+            raise ModelError(f"{type(recommender).__name__} has changed {name}, which models share: write to a copy")

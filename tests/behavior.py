@@ -9,7 +9,7 @@ from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
 from sdmr.harness.evaluation import rank
-from sdmr.harness.recommender import Recommender, get_context_length
+from sdmr.harness.recommender import Recommender, check_unchanged, compute_checksums, get_context_length
 
 SIDE = 24
 
@@ -83,6 +83,15 @@ class RecommenderBehavior:
         again = self.make()
         again.fit(small().training)
         np.testing.assert_array_equal(again.score(*_inputs(again)), fitted.score(*_inputs(fitted)))
+
+    def test_neither_fit_nor_score_writes_to_what_it_gets(self) -> None:
+        before, recommender = compute_checksums(small()), self.make()
+        recommender.fit(small().training)
+        inputs = [array.copy() for array in _inputs(recommender)]
+        recommender.score(*inputs)
+        check_unchanged(recommender, small(), before)
+        for array, expected in zip(inputs, _inputs(recommender), strict=True):
+            np.testing.assert_array_equal(array, expected)
 
     def test_an_empty_context_scores_finitely(self, fitted: Recommender) -> None:
         users, contexts, candidates = _inputs(fitted)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from sdmr.datasets.sampling import build_seen_matrix
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.deviations import list_deviations
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
-from sdmr.experiments.core.run import Run, load_task, make_recommender
+from sdmr.experiments.core.run import Run, drop_tasks, load_task, make_recommender
 from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all
 from sdmr.harness.files import save_arrays, save_json
 from sdmr.harness.metrics import Ranks, count_ties, summarize
+from sdmr.harness.recommender import check_unchanged, compute_checksums
 from sdmr.harness.records import collect_environment, get_peak_memory
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.loop import find_best_epoch
@@ -54,12 +56,16 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
     task, _, prepare_seconds = load_task(run.config)
     recommender, parts = _make_recommender(run, task, threads)
     source = _load_trained(run, recommender, task, threads, force)
+    shared = task if run.config["test"] else task.training  # a search run never reads the test instances
+    checksums = compute_checksums(shared)
     start = time.perf_counter()
     if source is None:
         training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint)
         selects_on_test = run.protocol.select_on == "test"
-        recommender.fit(replace(training, validation=task.test) if selects_on_test else training)
+        # A copy, so that the model may write to it: other runs of this process have the same task.
+        recommender.fit(deepcopy(replace(training, validation=task.test) if selects_on_test else training))
     fitted = time.perf_counter()
+    check_unchanged(recommender, shared, checksums)
     torch.manual_seed(run.config["seed"])  # for a dropout that stays on
     check_permutation_invariance(recommender, task.training.validation)
     fields: dict[str, Any] = {"validation": summarize(rank(recommender, task.training.validation))}
@@ -68,6 +74,7 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **compute_novelty_metrics(task, ranks)}
         save_arrays(run.folder / "ranks.npz", users=task.test.users, **ranks.to_arrays())
     seconds = {"prepare": prepare_seconds, "fit": fitted - start, "rank": time.perf_counter() - fitted}
+    check_unchanged(recommender, shared, checksums)
     if parts:
         records = [part.record for part in parts.values()]
         seconds["parts"] = sum(_sum_seconds(record) for record in records if record)
@@ -143,6 +150,7 @@ def _record_failure(run: Run) -> Iterator[None]:
         if _is_interrupt(error):
             raise KeyboardInterrupt from error
         save_failure(run, f"{type(error).__name__}: {error}")
+        drop_tasks()
         raise
     (run.folder / "failure.json").unlink(missing_ok=True)
 

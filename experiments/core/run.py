@@ -20,6 +20,7 @@ from sdmr.experiments.core.arguments import import_class
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Record, load_record
+from sdmr.harness.files import load_tensors_of
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.records import compute_source_digest, format_run_name
 
@@ -75,8 +76,8 @@ class Run:
 
     @property
     def is_checkpoint_missing(self) -> bool:
-        """Tell whether a finished run has lost the parameters that it trained."""
-        return (self.folder / "record.json").exists() and not (self.folder / "model.pt").exists()
+        """Tell whether a finished run lacks the parameters that it trained."""
+        return (self.folder / "record.json").exists() and load_tensors_of(self.folder / "model.pt", "cpu") is None
 
     @property
     def is_running(self) -> bool:
@@ -155,6 +156,11 @@ def load_task(config: dict[str, Any]) -> tuple[Task, str, float]:
     """Return the task of a configuration, its fingerprint, and the seconds it took."""
     split_options = Protocol(**config["protocol"]).split_options
     return _load_task(json.dumps(config["dataset"]), config["split_seed"], json.dumps(split_options))
+
+
+def drop_tasks() -> None:
+    """Drop this process's cached tasks, which a model that failed may have changed."""
+    _load_task.cache_clear()
 
 
 @cache

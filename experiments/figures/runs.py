@@ -20,6 +20,7 @@ from sdmr.experiments.core.run import load_task
 from sdmr.experiments.core.store import get_published_folder, get_published_settings
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.report.frames import DATASETS
+from sdmr.harness.files import load_tensors_of
 from sdmr.models.sdm import SDM
 
 BATCH_SIZE = 1024  # instances
@@ -73,8 +74,8 @@ def load_model(run: FoundRun) -> tuple[SDM, Task]:
     """Load the trained model of a finished run, and the run's task. Raises DataError if the model is lost."""
     record = run.record
     path = run.folder.parent / (record.trained or run.folder.name) / "model.pt"
-    if not path.exists():
-        raise DataError(f"{path} is missing; `sdmr run ... force=true` makes the run again")
+    if load_tensors_of(path, "cpu") is None:
+        raise DataError(f"{path} holds no model of this run; `sdmr run ... force=true` makes the run again")
     task = load_task(record.config)[0]
     model: SDM = instantiate(record.config["model"])
     model.load(path, task.training.n_users, task.training.n_items)

@@ -1,17 +1,19 @@
 """Define the base class of every recommender that is trained by gradient."""
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import HeldOut, Training
 from sdmr.harness.files import load_tensors, save_tensors
-from sdmr.harness.training.loop import train
+from sdmr.harness.recommender import ModelError
+from sdmr.harness.training.loop import compute_scores, train
 from sdmr.harness.training.losses import bpr_loss
 from sdmr.harness.training.optimizer import OptimizationConfig
 
@@ -19,18 +21,32 @@ from sdmr.harness.training.optimizer import OptimizationConfig
 class TorchRecommender(nn.Module):
     """Train a recommender by gradient.
 
-    A subclass writes `build` (its parameters) and `forward` (its scores), and `loss` unless it is trained by BPR. A
-    recommender that a subclass holds as an attribute is a *part*. This is how models are pre-trained: `fit` fits the
-    parts first, unless they are fitted, and freezes them at their best validation epoch.
+    A subclass writes `build` (its parameters) and `forward` (its scores), and `loss` unless it is trained by BPR. The
+    loss may also be an attribute: a function or a module. A recommender that a subclass holds as an attribute is a
+    *part*. This is how models are pre-trained: `fit` fits the parts first, unless they are fitted, and freezes them at
+    their best validation epoch.
     """
 
     context_length = 0
 
     def __init__(self, optimization: OptimizationConfig = OptimizationConfig()) -> None:
         super().__init__()
+        if not isinstance(optimization, OptimizationConfig):
+            raise ModelError(f"{type(self).__name__} passes optimization={optimization!r:.80}, no OptimizationConfig")
         self.optimization = optimization
         self.is_fitted = False
         self.history: list[dict[str, float]] = []  # an entry an epoch, from 0: before training
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; refuse one that an attribute of the class would hide."""
+        default = getattr(type(self), name, None)
+        is_hidden = default is not None and isinstance(value, nn.Module) and name != "loss"
+        if is_hidden or (isinstance(default, property) and default.fset is None):
+            hint = "set optimization.device" if name == "device" else "choose another name"
+            raise ModelError(f"{type(self).__name__} sets self.{name}, which its class defines: {hint}")
+        super().__setattr__(name, value)
+        if name == "loss":  # which comes before the method of the class
+            object.__setattr__(self, name, value)
 
     def build(self, n_users: int, n_items: int) -> None:
         """Make the parameters; the parts are fitted by then."""
@@ -60,12 +76,14 @@ class TorchRecommender(nn.Module):
     @property
     def parts(self) -> "dict[str, TorchRecommender]":
         """Return the recommenders this one is made from, by attribute name."""
+        if "optimization" not in vars(self):
+            raise ModelError(f"{type(self).__name__}.__init__ must call super().__init__(optimization) first")
         return {name: child for name, child in self.named_children() if isinstance(child, TorchRecommender)}
 
     @property
     def device(self) -> torch.device:
         """Return the device of the parameters."""
-        return next(self.parameters()).device
+        return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode as in PyTorch; parts are frozen and stay in evaluation mode."""
@@ -91,8 +109,7 @@ class TorchRecommender(nn.Module):
         """Return scores [B, C] of candidates [B, C] (see `sdmr.harness.recommender.Recommender`)."""
         self.eval()
         with torch.inference_mode():
-            inputs = (torch.from_numpy(ids).to(self.device) for ids in (users, contexts, candidates))
-            return self(*inputs).cpu().numpy()
+            return compute_scores(self, users, contexts, candidates).cpu().numpy()
 
     def save(self, path: Path) -> None:
         """Write the fitted parameters, atomically."""
@@ -102,7 +119,10 @@ class TorchRecommender(nn.Module):
         """Read what `save` has written for a recommender of the same configuration."""
         saved = load_tensors(path, "cpu")
         self._build_with_parts(n_users, n_items)
-        self.load_state_dict(saved["parameters"])
+        try:
+            self.load_state_dict(saved["parameters"])
+        except (KeyError, RuntimeError) as error:
+            raise DataError(f"{path} holds no {type(self).__name__} of these settings and data") from error
         self.to(_get_device(self.optimization.device))
         self.history, self.is_fitted = saved["history"], True
         self.eval()

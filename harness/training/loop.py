@@ -1,8 +1,10 @@
 """Train a model by epochs, and keep the parameters of the best one."""
 
+import inspect
 import math
 import time
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -10,11 +12,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sdmr.datasets.errors import DataError
+from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.sampling import NegativeSampler
 from sdmr.datasets.task import HeldOut, Training
 from sdmr.harness.evaluation import score_candidates
-from sdmr.harness.files import load_tensors, save_tensors
+from sdmr.harness.files import load_tensors_of, save_tensors
 from sdmr.harness.metrics import count_ranks
+from sdmr.harness.recommender import ModelError
 from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
 
 if TYPE_CHECKING:
@@ -30,14 +34,19 @@ def train(model: "TorchRecommender", training: Training) -> None:
     options = model.optimization
     if not len(training.validation):
         raise DataError(f"{type(model).__name__} cannot choose its epoch: there are no validation instances")
+    try:
+        inspect.signature(getattr(model.loss, "forward", model.loss)).bind(None)
+    except TypeError as error:
+        raise ModelError(f"{type(model).__name__}.loss must take the scores alone: loss(scores)") from error
     optimizer = Optimizer(model, options)
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     validation = _sample(training.validation, options.validation_instances)
     negatives = NegativeSampler(training.matrix)
     best = _copy(trainable)
     model.history = [{"epoch": 0, **model.epoch_metrics(validation, None)}]
-    if training.checkpoint is not None and training.checkpoint.exists():
-        saved = load_tensors(training.checkpoint, model.device)
+    identity = _identify(model, training)
+    saved = load_tensors_of(training.checkpoint, model.device, **identity) if training.checkpoint else None
+    if saved:
         optimizer.load_state(saved["optimizer"])
         best, model.history = saved["best"], saved["history"]
         _restore(trainable, saved["parameters"])
@@ -59,8 +68,24 @@ def train(model: "TorchRecommender", training: Training) -> None:
             best = _copy(trainable)
         if training.checkpoint is not None:
             state = {"parameters": _copy(trainable), "optimizer": optimizer.get_state(), "best": best}
-            save_tensors({**state, "history": model.history}, training.checkpoint)
+            save_tensors({**state, **identity, "history": model.history}, training.checkpoint)
     _restore(trainable, best)
+
+
+def compute_scores(model: "TorchRecommender", users: IntArray, contexts: IntArray, candidates: IntArray) -> Tensor:
+    """Return the scores [B, C] of `forward`, in 32 bits or more.
+
+    Raises ModelError for another shape or type.
+    """
+    scores = model(*(torch.from_numpy(ids).to(model.device) for ids in (users, contexts, candidates)))
+    if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.shape != candidates.shape:
+        shape, expected = list(getattr(scores, "shape", [])), list(candidates.shape)
+        returned = f"a {scores.dtype} tensor {shape}" if isinstance(scores, Tensor) else type(scores).__name__
+        raise ModelError(
+            f"{type(model).__name__}.forward returned {returned}, expected a floating-point tensor {expected}: "
+            "a score for each of the candidates"
+        )
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def find_best_epoch(history: list[dict[str, float]]) -> int:
@@ -90,17 +115,34 @@ def _train_epoch(
     for n_batches, start in enumerate(bar):
         rows = order[start : start + options.batch_size]
         contexts = instances.contexts.last_n(model.context_length, rows)
-        inputs = (torch.from_numpy(ids).to(model.device) for ids in (instances.users[rows], contexts, candidates[rows]))
         optimizer.zero_grad()
-        loss = model.loss(model(*inputs))
+        loss = _compute_loss(model, compute_scores(model, instances.users[rows], contexts, candidates[rows]))
         loss.backward()
         optimizer.step()
         total += loss.item()
         if not math.isfinite(total):
-            raise FloatingPointError(f"{type(model).__name__}: the loss is {loss.item()} in epoch {epoch}")
+            raise ModelError(f"{type(model).__name__}: the loss is {loss.item()} in epoch {epoch}")
         if n_batches % 50 == 0:
             bar.set_postfix(loss=f"{loss.item() / len(rows):.4f}", refresh=False)
     return total / len(order)
+
+
+def _compute_loss(model: "TorchRecommender", scores: Tensor) -> Tensor:
+    loss = model.loss(scores)
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+        returned = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise ModelError(
+            f"{type(model).__name__}.loss returned {returned}, expected one number with a gradient: "
+            "a sum over the batch"
+        )
+    return loss
+
+
+def _identify(model: "TorchRecommender", training: Training) -> dict[str, Any]:
+    """Return what a training must have in common with the one that it continues."""
+    options = {name: value for name, value in asdict(model.optimization).items() if name not in ("epochs", "patience")}
+    shapes = {name: list(parameter.shape) for name, parameter in model.named_parameters()}
+    return {"class": type(model).__qualname__, "optimization": options, "seed": training.seed, "shapes": shapes}
 
 
 def _is_finished(history: list[dict[str, float]], options: OptimizationConfig) -> bool:

@@ -5,13 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
+from scipy.special import softmax
 
 from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all
+from sdmr.harness.recommender import ModelError, compute_checksums
 from tests.harness.scripted import PADDING, Scripted, make_instances
 
 
@@ -42,6 +45,14 @@ def test_a_recommender_gets_the_context_it_asks_for() -> None:
     default, requested = recommender.contexts
     np.testing.assert_array_equal(default, [[PADDING] * 17 + [7, 8, 9]])
     np.testing.assert_array_equal(requested, [[8, 9]])
+
+
+@pytest.mark.parametrize("length", [-1, 2.5, "5", None])
+def test_a_context_length_that_is_no_number_of_items_is_an_error(length: Any) -> None:
+    recommender = Scripted(np.zeros((1, 4)))
+    recommender.context_length = length  # type: ignore[attr-defined]
+    with pytest.raises(ModelError, match=rf"^Scripted\.context_length is {length!r}, expected an integer, 0 or more$"):
+        rank(recommender, make_instances([0], 4))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -75,18 +86,113 @@ def test_scores_of_a_wrong_shape_are_an_error(score: Callable[[np.ndarray], Any]
 @pytest.mark.parametrize(
     ("score", "type_name"),
     [
-        (lambda candidates: np.zeros(candidates.shape, dtype=np.int64), "int64"),
+        (lambda candidates: np.full(candidates.shape, 2**60), "int64"),
         (lambda candidates: np.zeros(candidates.shape, dtype=bool), "bool"),
         (lambda candidates: np.zeros(candidates.shape, dtype=complex), "complex128"),
         (lambda candidates: np.zeros(candidates.shape, dtype=object), "object"),
-        (lambda candidates: torch.zeros(candidates.shape), "Tensor"),
-        (lambda candidates: np.zeros(candidates.shape).tolist(), "list"),
+        (lambda candidates: np.full(candidates.shape, "1.5"), "<U3"),
+        (lambda candidates: torch.zeros(candidates.shape, dtype=torch.bool), "Tensor"),
+        (lambda candidates: np.ma.masked_equal(candidates * 1.0, 0), "MaskedArray"),
+        (lambda candidates: csr_matrix(candidates), "csr_matrix"),
+        (lambda candidates: pd.DataFrame({"a": ["x"] * len(candidates)}), "DataFrame"),
+        (lambda candidates: [[1.0], *candidates[1:].tolist()], "list"),
         (lambda candidates: None, "NoneType"),
     ],
 )
 def test_scores_of_a_wrong_type_are_an_error(score: Callable[[np.ndarray], Any], type_name: str) -> None:
-    with pytest.raises(ValueError, match=rf"^Scripted\.score .*{type_name}$"):
+    with pytest.raises(ModelError, match=rf"^Scripted\.score .*{type_name}$"):
         rank(Scripted(score), make_instances([0, 1, 2], 4))
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda scores: torch.from_numpy(scores),
+        lambda scores: torch.from_numpy(scores).requires_grad_(),
+        lambda scores: torch.from_numpy(scores).half(),
+        lambda scores: torch.from_numpy(scores).bfloat16(),
+        lambda scores: torch.from_numpy(scores).int(),
+        lambda scores: scores.astype(np.float16),
+        lambda scores: scores.astype(">f4"),
+        lambda scores: scores.astype(np.uint8),
+        lambda scores: scores.astype(">i8"),
+        lambda scores: np.asfortranarray(scores),
+        lambda scores: scores.view(np.matrix),
+        lambda scores: np.ma.array(scores),
+        lambda scores: pd.DataFrame(scores),
+        lambda scores: scores.tolist(),
+    ],
+)
+def test_scores_in_any_array_of_numbers_are_ranked(convert: Callable[[np.ndarray], Any]) -> None:
+    rng = np.random.default_rng(0)
+    table = rng.integers(5, size=(7, 6)).astype(np.float64)
+    instances = make_instances(rng.integers(6, size=7).tolist(), 6)
+    expected = rank(Scripted(table), instances)
+    model = Scripted(lambda candidates: convert(table[: len(candidates)]))
+    ranks = rank(model, instances)
+    np.testing.assert_array_equal(ranks.above, expected.above)
+    np.testing.assert_array_equal(ranks.tied, expected.tied)
+    check_permutation_invariance(Scripted(lambda candidates: convert(candidates * 1.0)), instances)
+
+
+class Writer(Scripted):
+    """Write into all that `score` receives."""
+
+    def score(self, users: np.ndarray, contexts: np.ndarray, candidates: np.ndarray) -> Any:
+        scores = super().score(users, contexts, candidates)
+        for received in (users, contexts, candidates):
+            received[:] = 0
+        return scores
+
+
+class OneBuffer(Scripted):
+    """Return the same array again and again."""
+
+    buffer = np.zeros(10_000)
+
+    def score(self, users: np.ndarray, contexts: np.ndarray, candidates: np.ndarray) -> Any:
+        scores = self.buffer[: candidates.size].reshape(candidates.shape)
+        scores[:] = super().score(users, contexts, candidates)
+        return scores
+
+
+@pytest.mark.parametrize("model", [Writer, OneBuffer])
+def test_ranks_do_not_depend_on_what_a_model_writes_to(model: type[Scripted]) -> None:
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(23, 90))
+    instances = make_instances(rng.integers(90, size=23).tolist(), 90)
+    seen = csr_matrix((23, 90))
+    before = compute_checksums(instances)
+    for rank_instances in (
+        lambda model: rank(model, instances, batch_size=5),
+        lambda model: rank_among_all(model, instances, seen, max_scores=10 * 90),
+        lambda model: check_permutation_invariance(model, instances),
+    ):
+        results = rank_instances(model(table)), rank_instances(Scripted(table))
+        if results[0] is not None:
+            np.testing.assert_array_equal(results[0].above, results[1].above)
+    assert compute_checksums(instances) == before
+
+
+@pytest.mark.parametrize("is_scored_in_blocks", [True, False])
+def test_rows_with_fewer_candidates_are_ranked_among_those(is_scored_in_blocks: bool) -> None:
+    rng = np.random.default_rng(0)
+    table = rng.integers(4, size=(9, 12)).astype(np.float32)  # with ties
+    instances = make_instances(rng.integers(3, size=9).tolist(), 12)
+    n_candidates = rng.integers(3, 13, size=9)
+    is_padding = np.arange(12) >= n_candidates[:, None]
+    candidates = np.where(is_padding, instances.targets[:, None], instances.candidates)
+    padded = replace(instances, candidates=candidates, n_candidates=n_candidates)
+    ranks = rank(Scripted(table), padded, 2 if is_scored_in_blocks else 100, keep_sort_position=True)
+    for user, (target, n) in enumerate(zip(instances.targets, n_candidates, strict=True)):
+        others = np.delete(table[user, :n], target)
+        assert ranks.above[user] == (others > table[user, target]).sum()
+        assert ranks.tied[user] == (others == table[user, target]).sum()
+        assert ranks.sort_position is not None
+        assert ranks.above[user] <= ranks.sort_position[user] <= ranks.above[user] + ranks.tied[user]
+    check_permutation_invariance(Scripted(table), padded)
+    full = replace(instances, n_candidates=np.full(9, 12))
+    np.testing.assert_array_equal(rank(Scripted(table), full).above, rank(Scripted(table), instances).above)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +205,32 @@ def test_scores_of_a_wrong_type_are_an_error(score: Callable[[np.ndarray], Any],
     ],
 )
 def test_scores_that_depend_on_the_order_of_candidates_are_an_error(score: Callable[[np.ndarray], Any]) -> None:
-    with pytest.raises(ValueError, match=r"^Scripted scored user 0, item \d as .* came in another order"):
+    with pytest.raises(ModelError, match=r"^Scripted scored user 0, item \d as .* came in another order"):
         check_permutation_invariance(Scripted(score), make_instances([0, 1, 2], 4))
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda candidates: softmax(candidates * 1.0, axis=1),
+        lambda candidates: candidates - candidates.mean(axis=1, keepdims=True),
+        lambda candidates: candidates / candidates.max(initial=1),
+        lambda candidates: candidates.argsort(axis=1).argsort(axis=1),
+    ],
+)
+def test_scores_that_depend_on_which_candidates_there_are_are_an_error(score: Callable[[np.ndarray], Any]) -> None:
+    with pytest.raises(ModelError, match=r"^Scripted scored user 0, item \d as .* came in two halves"):
+        check_permutation_invariance(Scripted(score), make_instances([0, 1, 2], 5))
+
+
+def test_the_check_leaves_the_random_numbers_of_the_ranking_as_two_calls_and_a_third_do() -> None:
+    instances = make_instances([0, 1, 2], 4)
+    torch.manual_seed(0)
+    check_permutation_invariance(Scripted(lambda candidates: torch.rand(candidates.shape)), instances)
+    number = torch.rand(1)
+    torch.manual_seed(0)
+    torch.rand(3, *instances.candidates.shape)
+    assert torch.rand(1) == number
 
 
 @settings(max_examples=30, deadline=None)
@@ -110,7 +240,9 @@ def test_rounding_and_random_scores_pass_the_check_of_order(seed: int, scale: fl
     values = rng.normal(scale=scale, size=4).astype(np.float32)
     noise = np.float32(1e-6) * np.abs(values).max() * np.arange(4, dtype=np.float32)
     instances = make_instances([0, 1, 2], 4)
-    check_permutation_invariance(Scripted(lambda candidates: values[candidates] + noise), instances)
+    check_permutation_invariance(
+        Scripted(lambda candidates: values[candidates] + noise[: candidates.shape[1]]), instances
+    )
     check_permutation_invariance(
         Scripted(lambda candidates: rng.normal(size=candidates.shape)), make_instances([0, 1], 4)
     )

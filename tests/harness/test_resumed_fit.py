@@ -1,5 +1,6 @@
 """Fit twice, or interrupted and resumed: the bits are the same."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from sdmr.baselines.mf_bpr import MFBPR
 from sdmr.harness.training.base import TorchRecommender
 from tests.behavior import small
 from tests.harness.factors import (
@@ -88,3 +90,51 @@ def test_a_finished_fit_is_read_from_its_checkpoint(tmp_path: Path) -> None:
     uninterrupted, resumed = fit(Factors(), training), Factors()
     assert count_calls(resumed, training) == 0
     assert_same_bits(resumed, uninterrupted)
+
+
+def flip_bit(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1 << position % 8
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
+def test_a_damaged_checkpoint_is_named_and_made_again(
+    share: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = replace(small().training, checkpoint=tmp_path / "fit.pt")
+    uninterrupted = fit(Factors(), training)
+    flip_bit(tmp_path / "fit.pt", int(share * (tmp_path / "fit.pt").stat().st_size))
+    assert_same_bits(fit(Factors(), training), uninterrupted)
+    assert f"{tmp_path}/fit.pt is damaged" in caplog.text
+    caplog.clear()
+    assert count_calls(Factors(), training) == 0  # it is whole again
+    assert not caplog.text
+
+
+class Twin(Factors):
+    """Have the parameters of another class."""
+
+
+@pytest.mark.parametrize("other", ["class", "optimization", "seed", "shapes", "folder"])
+def test_a_checkpoint_of_another_training_is_named_and_not_used(
+    other: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    makers: dict[str, Callable[[], TorchRecommender]] = {
+        "class": Twin,
+        "optimization": lambda: Factors(optimization=replace(CONFIG, learning_rate=0.03)),
+        "shapes": lambda: MFBPR(dim=3, optimization=CONFIG),
+    }
+    (tmp_path / "other").mkdir()
+    path = tmp_path / "other" / "fit.pt" if other == "folder" else tmp_path / "fit.pt"
+    fit(makers.get(other, Factors)(), replace(small().training, checkpoint=path, seed=int(other == "seed")))
+    training = replace(small().training, checkpoint=path.rename(tmp_path / "fit.pt"))
+    assert_same_bits(fit(Factors(), training), fit(Factors(), small().training))
+    assert re.search(rf"{tmp_path}/fit\.pt is of another run \(other .*{other}", caplog.text)
+
+
+def test_a_fit_continues_with_more_epochs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    training = replace(small().training, checkpoint=tmp_path / "fit.pt")
+    fit(Factors(optimization=replace(CONFIG, epochs=2)), training)
+    assert_same_bits(fit(Factors(), training), fit(Factors(), small().training))
+    assert not caplog.text

@@ -6,9 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sdmr.baselines.mf_bpr import MFBPR
+from sdmr.datasets.errors import DataError
+from sdmr.harness.files import load_tensors_of
 from sdmr.harness.training.base import TorchRecommender
 from tests.behavior import small
 from tests.harness.factors import (
+    CONFIG,
     Factors,
     Killed,
     assert_same_bits,
@@ -45,3 +49,37 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
             model.save(path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_a_saved_model_that_is_damaged_or_of_other_settings_is_one_line(tmp_path: Path) -> None:
+    training, path = small().training, tmp_path / "model.pt"
+    fit(Factors(), training).save(path)
+    for other in (MFBPR(dim=3, optimization=CONFIG), Factors()):
+        n_items = training.n_items + isinstance(other, Factors)
+        with pytest.raises(DataError, match=rf"^{path} holds no {type(other).__name__} of these settings and data$"):
+            other.load(path, training.n_users, n_items)
+    content = path.read_bytes()
+    for damaged in (
+        b"",
+        b"no model",
+        content[:100],
+        content[:-1],
+        content[:-32],
+        bytes([content[0] ^ 1]) + content[1:],
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=rf"^{path} is damaged or of an older version"):
+            Factors().load(path, training.n_users, training.n_items)
+
+
+def test_a_saved_model_is_known_by_its_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    path = tmp_path / "a" / "model.pt"
+    fit(Factors(), small().training).save(path)
+    assert load_tensors_of(path, "cpu") is not None
+    assert load_tensors_of(tmp_path / "b" / "model.pt", "cpu") is None
+    assert not caplog.text
+    path.rename(tmp_path / "b" / "model.pt")
+    assert load_tensors_of(tmp_path / "b" / "model.pt", "cpu") is None
+    assert f"{tmp_path}/b/model.pt is of another run (other folder)" in caplog.text

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sdmr.baselines.mf_bpr import MFBPR
+from sdmr.harness.recommender import ModelError
 from tests.behavior import small
 from tests.harness.factors import (
     CONFIG,
@@ -125,7 +126,7 @@ def test_a_loss_that_is_not_finite_is_an_error(bad: float, tmp_path: Path) -> No
             return super().loss(scores) * (bad if self.batch == 3 else 1)  # two batches an epoch
 
     checkpoint, model = tmp_path / "fit.pt", Diverging()
-    with pytest.raises(FloatingPointError, match=f"^Diverging: the loss is {bad} in epoch 2"):
+    with pytest.raises(ModelError, match=f"^Diverging: the loss is {bad} in epoch 2"):
         model.fit(replace(small().training, checkpoint=checkpoint))
     assert not model.is_fitted
     saved = torch.load(checkpoint, weights_only=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sdmr.experiments.core import run as run_module
 from sdmr.experiments.core.execute import compute_runtime, execute
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
 from sdmr.harness.metrics import Ranks, summarize
+from sdmr.harness.recommender import compute_checksums
 from sdmr.models.sdm import SDM
 from sdmr.models.sdmr import SDMR
 from sdmr.models.sdp import SDP
@@ -220,6 +222,7 @@ def test_search_run_never_reads_the_test_instances(
     search, run = run_of(tmp_path, *arguments, "test=false"), run_of(tmp_path, *arguments)
     load_task = run_module._load_task
 
+    @cache
     def load_without_test(*settings: Any) -> tuple[Any, ...]:
         task, *rest = load_task(*settings)
         return replace(task, test=Untouchable()), *rest  # type: ignore[arg-type]
@@ -253,8 +256,9 @@ def test_epoch_is_selected_on_the_test_items_only_when_asked_for(
     data = execute(default).data
     other = execute(run_of(tmp_path, *arguments, "protocol.select_on=test"))
     task = default.load_task()
-    assert handed[0] is task.training.validation
-    assert handed[1] is task.test
+    for received, expected in zip(handed, (task.training.validation, task.test), strict=True):
+        assert compute_checksums(received) == compute_checksums(expected)
+        assert not np.shares_memory(received.candidates, expected.candidates)
     assert other.deviations == {"select_on": "test", **execute(default).deviations}
     curve = [entry["validation"] for entry in other.history[1:]]
     assert other.test["NDCG@10"]["expected"] == pytest.approx(max(curve))

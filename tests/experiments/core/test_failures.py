@@ -10,7 +10,6 @@ from typing import Literal, Optional
 import numpy as np
 import pytest
 
-from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
 from sdmr.experiments.core import execute as execute_module
@@ -140,22 +139,38 @@ def test_damaged_record_is_made_again(tmp_path: Path, overrides: tuple[str, ...]
     assert run.failure == f"{run.folder}/failure.json is damaged"
 
 
-def test_damaged_model_or_checkpoint_is_an_error_that_names_it(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+def test_damaged_model_or_checkpoint_is_named_and_made_again(
+    tmp_path: Path, overrides: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
     arguments = ("model=mf-bpr", *overrides, *SMALL)
-    run = run_of(tmp_path, *arguments)
-    execute(run)
-    model_bytes = (run.folder / "model.pt").read_bytes()
-    for content in (b"", b"no model", bytes(99), model_bytes[:100], model_bytes[: len(model_bytes) // 2]):
-        (run.folder / "model.pt").write_bytes(content)
-        with pytest.raises(DataError, match=r"model\.pt is damaged: delete it"):
-            execute(run_of(tmp_path, *arguments, "protocol.candidates=all"))
-    other = run_of(tmp_path, *arguments, "seed=1")
-    other.folder.mkdir(parents=True)
-    (other.folder / "checkpoint.pt").write_bytes(model_bytes[:100])
-    with pytest.raises(DataError, match=r"checkpoint\.pt is damaged: delete it"):
-        execute(other)
-    (other.folder / "checkpoint.pt").unlink()
-    assert execute(other).best_epoch >= 0
+    run, ranking = run_of(tmp_path, *arguments), run_of(tmp_path, *arguments, "protocol.candidates=all")
+    metrics = execute(ranking).test
+    path = run.folder / "model.pt"
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 4
+    for damaged in (b"", b"no model", content[:100], bytes(flipped)):
+        path.write_bytes(damaged)
+        (ranking.folder / "record.json").unlink()
+        caplog.clear()
+        assert execute(ranking).test == metrics
+        assert f"{path} is damaged" in caplog.text
+        assert not run.is_checkpoint_missing
+
+
+def test_model_or_checkpoint_of_another_run_is_named_and_made_again(
+    tmp_path: Path, overrides: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    run, other = (run_of(tmp_path, "model=mf-bpr", *overrides, *SMALL, f"seed={seed}") for seed in (0, 1))
+    expected = execute(run).test
+    execute(other)
+    (other.folder / "model.pt").rename(run.folder / "model.pt")  # it has the same shapes
+    assert run.is_checkpoint_missing
+    (run.folder / "record.json").unlink()
+    (run.folder / "checkpoint.pt").write_bytes((run.folder / "model.pt").read_bytes())
+    assert execute(run).test == expected
+    for name in ("model", "checkpoint"):
+        assert f"{run.folder}/{name}.pt is of another run" in caplog.text
 
 
 class Compiled:

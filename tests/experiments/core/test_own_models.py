@@ -16,15 +16,18 @@ from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.plan import is_stochastic, plan_runs
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import compose_run
+from sdmr.harness.recommender import ModelError
 from sdmr.harness.training.optimizer import OptimizationConfig
 
 CHECKOUT = Path(execute_module.__file__).parents[2]
 MODULE = '''
+import gc
 import numpy as np
 from torch import Tensor
 from sdmr.harness.training import Embedding
 from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.harness.training.base import TorchRecommender
+from sdmr.datasets.task import Task
 from sdmr.models.sdp import SDP
 
 class Power:
@@ -48,13 +51,43 @@ class ByPosition(Random):
     def score(self, users, contexts, candidates):
         return np.tile(np.arange(candidates.shape[1], dtype=float), (len(users), 1))
 
+class Flat(Random):
+    def score(self, users, contexts, candidates):
+        return self.count[candidates].astype(float).ravel()
+
 class Integers(Random):
     def score(self, users, contexts, candidates):
         return self.count[candidates].astype(int)
 
-class Flat(Random):
+class Softmax(Random):
     def score(self, users, contexts, candidates):
-        return self.count[candidates].astype(float).ravel()
+        scores = np.exp(self.count[candidates] - self.count.max())
+        return scores / scores.sum(axis=1, keepdims=True)
+
+class Vandal(Random):
+    """Writes to all that it gets."""
+    def fit(self, training):
+        super().fit(training)
+        for side in (training.instances, training.validation):
+            for array in (side.users, side.targets, *vars(side.contexts).values()):
+                if isinstance(array, np.ndarray):
+                    array[:] = array[::-1].copy()
+        training.validation.candidates[:] = 0
+        for array in (training.matrix.data, training.matrix.indices, training.matrix.indptr):
+            array[:] = 0
+    def score(self, users, contexts, candidates):
+        scores = self.count[candidates].astype(float)
+        users[:], contexts[:], candidates[:] = 0, 0, 0
+        return scores
+
+class Thief(Random):
+    """Finds what models share, and writes to it."""
+    def fit(self, training):
+        super().fit(training)
+        for task in gc.get_objects():
+            if type(task) is Task and np.array_equal(task.training.instances.targets, training.instances.targets):
+                targets = task.training.instances.targets
+                targets[:] = targets[::-1].copy()
 
 class NotANumber(Random):
     def score(self, users, contexts, candidates):
@@ -191,16 +224,37 @@ def test_class_that_is_no_recommender_is_an_error_that_names_the_method(name: st
     ("name", "message"),
     [
         ("ByPosition", "came in another order"),
-        ("Integers", "NumPy array of floating-point numbers, not int64"),
+        ("Softmax", "came in two halves: a score must not depend on the other candidates"),
         ("Flat", r"returned shape \(1616,\) for candidates of shape \(16, 101\)"),
         ("NotANumber", "every score must be finite"),
     ],
 )
 def test_wrong_scores_are_an_error(name: str, message: str, data: list[str], tmp_path: Path) -> None:
     run = compose_run([f"model._target_=own_models.{name}", *data], tmp_path)
-    with pytest.raises(ValueError, match=rf"^{name}.*{message}"):
+    with pytest.raises(ModelError, match=rf"^{name}.*{message}"):
         execute(run)
     assert run.record is None
+
+
+@pytest.mark.parametrize("protocol", [[], ["protocol.candidates=all"]])
+@pytest.mark.parametrize("name", ["Vandal", "Integers"])
+def test_what_a_model_writes_to_is_its_own(name: str, protocol: list[str], data: list[str], tmp_path: Path) -> None:
+    settings = [*data, *protocol]
+    popularity = execute(compose_run(["model=popularity", *settings], tmp_path / "before"))
+    run = compose_run([f"model=own_models.{name}", *settings], tmp_path)
+    record = execute(run)
+    assert execute(compose_run(["model=popularity", *settings], tmp_path / "after")).test == popularity.test
+    with np.load(run.folder / "ranks.npz") as ranks:
+        np.testing.assert_array_equal(ranks["users"], run.load_task().test.users)
+    if name == "Integers":
+        assert record.test == popularity.test
+
+
+def test_change_of_what_models_share_is_an_error_that_names_the_model(data: list[str], tmp_path: Path) -> None:
+    popularity = execute(compose_run(["model=popularity", *data], tmp_path / "before"))
+    with pytest.raises(ModelError, match=r"^Thief has changed task\.training\.instances\.targets, which models share"):
+        execute(compose_run(["model=own_models.Thief", *data], tmp_path))
+    assert execute(compose_run(["model=popularity", *data], tmp_path / "after")).test == popularity.test
 
 
 def run_elsewhere(package: Path, folder: Path, data: list[str]) -> None:

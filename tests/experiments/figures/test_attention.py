@@ -31,5 +31,7 @@ def test_attention_of_every_hop_sums_to_one_and_is_zero_on_padding(hops: int) ->
 
 def test_lost_model_is_an_error_that_says_how_to_make_it(tmp_path: Path) -> None:
     write_record(tmp_path / "run")
-    with pytest.raises(DataError, match=r"model.pt is missing; `sdmr run ... force=true` makes the run again"):
+    with pytest.raises(
+        DataError, match=r"model.pt holds no model of this run; `sdmr run ... force=true` makes the run again"
+    ):
         load_model(FoundRun(tmp_path / "run"))
