@@ -1,7 +1,5 @@
 """Run every test on one thread: runs are repeatable, and two test processes do not fight for cores."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from pathlib import Path

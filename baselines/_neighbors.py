@@ -1,7 +1,5 @@
 """Score candidates by their similarity to the items of a history, for Item-KNN and SLIM."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix

@@ -1,7 +1,5 @@
 """Caser, convolutional sequence embedding (Tang & Wang, WSDM 2018)."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

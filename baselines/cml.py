@@ -1,7 +1,5 @@
 """CML: collaborative metric learning (Hsieh et al., WWW 2017)."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from sdmr.harness.bounds import PositiveInt, check_arguments

@@ -1,7 +1,5 @@
 """CMN++: the Collaborative Memory Network (Ebesu, Shen & Fang, SIGIR 2018), started from GMF."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

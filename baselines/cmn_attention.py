@@ -4,8 +4,6 @@ On the CPU no tensor of all neighbors × d is made. Only pairs with a nonzero gr
 BPR loss on the hardest of four negatives leaves two of five.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

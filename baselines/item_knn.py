@@ -1,7 +1,5 @@
 """Item-KNN: item-based collaborative filtering (Sarwar et al., WWW 2001)."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """MF-BPR: matrix factorization by Bayesian Personalized Ranking (Rendle et al., UAI 2009)."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from sdmr.harness.bounds import PositiveInt, check_arguments

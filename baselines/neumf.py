@@ -1,7 +1,5 @@
 """NeuMF++: neural collaborative filtering (He et al., WWW 2017), pre-trained and fused, with its two parts."""
 
-from __future__ import annotations
-
 import copy
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Popularity, the score that any model must exceed."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

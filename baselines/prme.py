@@ -1,7 +1,5 @@
 """PRME: personalized ranking metric embedding (Feng et al., IJCAI 2015), and PRME_s, its sequence form in the paper."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

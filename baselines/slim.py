@@ -1,7 +1,5 @@
 """SLIM: sparse linear methods (Ning and Karypis, ICDM 2011)."""
 
-from __future__ import annotations
-
 import fastslim
 import numpy as np
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """TransRec: translation-based recommendation (He, Kang and McAuley, RecSys 2017)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -12,9 +12,8 @@ def _move_checkout_last() -> None:
     hide packages of these names, such as Hugging Face's `datasets`.
     """
     checkout = Path(__file__).resolve().parent.parent
-    is_checkout = [Path(entry).resolve() == checkout for entry in sys.path]
-    if any(is_checkout):
-        others = [entry for entry, is_it in zip(sys.path, is_checkout, strict=True) if not is_it]
+    others = [entry for entry in sys.path if Path(entry).resolve() != checkout]
+    if len(others) < len(sys.path):
         sys.path[:] = [*others, str(checkout)]
 
 

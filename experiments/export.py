@@ -26,8 +26,8 @@ from pydantic import Field
 from sdmr.datasets.files import write_atomic
 from sdmr.datasets.task import HeldOut, Task
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import FileName
-from sdmr.experiments.core.task import TaskOptions, compose_task
+from sdmr.experiments.core.options import FileName, TaskOptions
+from sdmr.experiments.core.run import compose_task
 from sdmr.harness.evaluation import check_not_empty
 
 ATOMIC = {"user": "user_id:token", "item": "item_id:token", "time": "timestamp:float", "basket": "session_id:token"}

@@ -1,11 +1,9 @@
 """Train and rank one model on one data set: `sdmr run model=sdm dataset=ml-100k model.hops=3`.
 
-`settings=tuned` takes the settings that a search has chosen. A model of one's own is named by its class:
+`settings=tuned` takes tuned settings. A user's model is named by its class:
 `sdmr run model=my_package.Net model.width=3`. `-m` runs every combination of values:
 `sdmr run -m model=sdm model.hops=1,2,3 test=false`. `--cfg job` prints every setting.
 """
-
-from __future__ import annotations
 
 import os
 import sys
@@ -13,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,24 +21,27 @@ from pydantic import Field
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.arguments import describe_arguments, get_model_config
 from sdmr.experiments.core.config import (
-    CONF,
+    DEFAULT_DATASET,
     RunConfig,
     RunSettings,
-    check_config,
     compose_config,
-    describe_arguments,
     expand_sweep,
     explain_hydra_error,
+    list_datasets,
     prepare_overrides,
+    read_dataset,
     resolve_config,
 )
 from sdmr.experiments.core.deviations import format_deviations
 from sdmr.experiments.core.execute import execute
-from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, describe_fields
+from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, describe_fields, describe_setting
 from sdmr.experiments.core.record import Record
+from sdmr.experiments.core.registry import CONF, NAMED_MODELS
 from sdmr.experiments.core.run import make_run
 from sdmr.harness.metrics import TiePolicy
+from sdmr.harness.protocol import Protocol
 
 # Hydra's flags, and the values of those that have one.
 HYDRA_FLAGS: dict[str, tuple[str, ...]] = {
@@ -50,6 +52,12 @@ HYDRA_FLAGS: dict[str, tuple[str, ...]] = {
     "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
 }
 
+FLAG_MEANINGS = {
+    "-m": "run every combination of values that are separated by commas",
+    "--cfg job": "print every setting, and run nothing",
+    "--help": "print this text, with the arguments of model=NAME and dataset=NAME",
+}
+
 
 class Options(CommandOptions):
     overrides: list[str] = Field(default_factory=list, description="the settings below, in Hydra's grammar")
@@ -57,9 +65,27 @@ class Options(CommandOptions):
 
 
 def describe_more(arguments: Sequence[str]) -> str:
-    """Return the settings of a run, and of its model if the arguments name one."""
-    names = [argument.partition("=")[2] for argument in arguments if argument.startswith("model=")]
-    return "\n".join(["settings:", describe_fields(RunSettings.model_fields), describe_arguments(names)])
+    """Return help on flags, settings, and the models and data sets in the arguments."""
+    lines = ["flags:", *(f"  {flag:34} {meaning}" for flag, meaning in FLAG_MEANINGS.items())]
+    lines += ["", "settings:", describe_fields(RunSettings.model_fields)]
+    lines.append(f"  {'dataset=' + DEFAULT_DATASET:34} data set ({', '.join(list_datasets())})")
+    lines.append(f"  {'model=...':34} model ({', '.join(NAMED_MODELS)}, or package.Class)")
+    lines.append(f"  {'settings=default':34} settings of the model (default, tuned)")
+    for name, annotation in get_type_hints(Protocol).items():
+        meaning = Protocol.__dataclass_fields__[name].metadata["description"]
+        choices = ", ".join(map(str, get_args(annotation)))
+        lines.append(describe_setting(f"protocol.{name}", getattr(Protocol, name), f"{meaning} ({choices})"))
+    models = _read_values("model", arguments)
+    for name in _read_values("dataset", arguments) or (() if models else list_datasets()):
+        if settings := describe_arguments(read_dataset(name)["dataset"], "dataset"):
+            lines += ["", f"settings of dataset={name}:", *settings]
+    for name in models:
+        lines += ["", f"arguments of model={name}:", *describe_arguments(get_model_config(name), "model")]
+    return "\n".join(lines)
+
+
+def _read_values(key: str, arguments: Sequence[str]) -> list[str]:
+    return [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{key}=")]
 
 
 def main(options: Options) -> int:
@@ -78,7 +104,7 @@ def _execute(config: RunConfig) -> str:
 
 
 def _run_hydra(options: Options) -> int:
-    """Run as Hydra's flags ask, such as every job of a multirun, which goes on after one that fails."""
+    """Run as Hydra's flags ask. A multirun goes on after a job that fails."""
     flags = _check_flags(options.flags)
     overrides = prepare_overrides(options.overrides)
     if "--cfg" in flags:
@@ -87,7 +113,7 @@ def _run_hydra(options: Options) -> int:
     elif "-m" in flags or "--multirun" in flags:
         settings = [override for override in overrides if not override.startswith(("hydra/", "hydra.", "+hydra."))]
         for combination in product(*expand_sweep(settings)):
-            check_config(compose_config(combination).settings)
+            compose_config(combination)
     sys.argv = ["sdmr run", *flags, *overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what a job has raised
     try:

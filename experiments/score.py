@@ -20,13 +20,12 @@ from sdmr.datasets.parsing import Layout, check_no_duplicates, open_raw, read_co
 from sdmr.datasets.task import HeldOut
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.deviations import list_deviations
-from sdmr.experiments.core.execute import metrics_by_novelty
-from sdmr.experiments.core.options import FileName, UsageError
+from sdmr.experiments.core.execute import compute_novelty_metrics
+from sdmr.experiments.core.options import FileName, TaskOptions, UsageError
 from sdmr.experiments.core.plan import read_tie_policy
 from sdmr.experiments.core.record import Environment, Record, TieCounts, save_record
-from sdmr.experiments.core.run import Run
+from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.core.store import RANKS, RECORD
-from sdmr.experiments.core.task import TaskOptions, compose_task
 from sdmr.experiments.run import describe_result
 from sdmr.harness.evaluation import check_not_empty
 from sdmr.harness.files import save_arrays
@@ -81,7 +80,7 @@ def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
         seconds={"rank": time.perf_counter() - start},
         peak_memory_mib=get_peak_memory(),
         environment=Environment.model_validate(collect_environment()),
-        **metrics_by_novelty(task, ranks),
+        **compute_novelty_metrics(task, ranks),
     )
     save_arrays(folder / RANKS, users=task.test.users, **ranks.to_arrays())
     save_record(record, folder / RECORD)

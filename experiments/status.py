@@ -1,10 +1,8 @@
-"""Show how far a sweep is: `sdmr status model=sdm dataset=ml-100k`, with the arguments of the sweep.
+"""Show the progress of a sweep, by its arguments: `sdmr status model=sdm dataset=ml-100k`.
 
 `-m` with the settings of an `sdmr run -m ...` shows how far that one is. Nothing is run. Example:
 `sdmr status -m model=sdm test=false model.dim=8,16,32`.
 """
-
-from __future__ import annotations
 
 import sys
 from collections import Counter
@@ -17,7 +15,7 @@ from pydantic import Field
 
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import expand_sweep, prepare_overrides
-from sdmr.experiments.core.execute import total_runtime
+from sdmr.experiments.core.execute import compute_runtime
 from sdmr.experiments.core.options import CommandOptions, UsageError, describe_fields, parse_options
 from sdmr.experiments.core.run import Run, compose_run
 from sdmr.experiments.tuning.search import Search, SearchOptions
@@ -74,7 +72,7 @@ def describe_search(search: Search) -> Iterator[str]:
 
 
 def describe_runs(runs: dict[str, Run]) -> Iterator[str]:
-    """Yield how many of the labeled runs are in which state, then the running, interrupted and failed ones."""
+    """Yield the number of runs in each state, then running, interrupted and failed runs."""
     states = {label: get_state(run) for label, run in runs.items()}
     count = Counter(states.values())
     yield f"{len(runs)} runs: {', '.join(f'{count[state]} {state}' for state in STATES)}"
@@ -95,26 +93,26 @@ def get_state(run: Run) -> str:
 
 
 def estimate_remaining(runs: Sequence[Run], budget: float = inf, remaining: int = 0) -> str:
-    """Return the minutes that unfinished runs and `remaining` later ones may take, by those that are done.
+    """Return the minutes that unfinished and `remaining` later runs may take.
 
-    It is at most what the budget has left. Parts of models, which many runs share, are expected to exist by then.
+    The estimate uses the mean of finished runs, and is at most what the budget has left. Parts of models, which many
+    runs share, are expected to exist by then.
     """
     records = [run.record for run in runs if run.record is not None]
-    states = Counter(get_state(run) for run in runs)
-    running = states["running"]
-    number = running + states["interrupted"] + states["pending"] + remaining
+    states = [get_state(run) for run in runs]
+    workers = states.count("running")
+    number = workers + states.count("interrupted") + states.count("pending") + remaining
     if not number:
         return "nothing to run"
     if not records:
         return f"{number} runs to make; the first that is done tells how long one takes"
-    minutes, each = total_runtime(records, runs[0].folder.parent.parent) / 60, fmean(r.runtime for r in records) / 60
-    if not running and minutes + each > budget:
-        return f"{minutes:.1f} single-thread minutes spent; the budget has no room for one more run"
-    left, workers = min(number * each, max(budget - minutes, 0)), max(1, running)
-    return (
-        f"{minutes:.1f} single-thread minutes spent, about {left:.1f} left, "
-        f"which is {left / workers:.1f} with {workers} at work"
-    )
+    minutes = compute_runtime(records, runs[0].folder.parent.parent) / 60
+    mean = fmean(record.runtime for record in records) / 60
+    spent = f"{minutes:.1f} single-thread minutes spent"
+    if not workers and minutes + mean > budget:
+        return f"{spent}; the budget allows no further run"
+    left = min(number * mean, max(budget - minutes, 0))
+    return f"{spent}, about {left:.1f} left, which is {left / max(1, workers):.1f} with {max(1, workers)} at work"
 
 
 if __name__ == "__main__":

@@ -22,10 +22,9 @@ from pydantic import Field
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.config import describe_data
 from sdmr.experiments.core.options import NotTunedError, format_value
 from sdmr.experiments.core.store import publish_run
-from sdmr.experiments.core.tuned import USER_DATASETS, read_tuned, tuned_path, write_tuned
+from sdmr.experiments.core.tuned import USER_DATASETS, describe_data, read_tuned, tuned_path, write_tuned
 from sdmr.experiments.tuning.search import Point, Search, SearchOptions
 from sdmr.experiments.tuning.space import METRIC, format_overrides, locate_points, nest
 

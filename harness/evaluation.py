@@ -1,7 +1,5 @@
 """Score held-out instances with a recommender, check the scores, and rank the targets."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix

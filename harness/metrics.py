@@ -6,11 +6,9 @@ tie-breaking; the optimistic and the pessimistic one bound it. The position that
 request, to compare with code that leaves ties to a sort.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +27,9 @@ class Ranks:
     tied: IntArray  # [n]
     sort_position: IntArray | None = None  # [n] from 0, where NumPy's default sort puts a target that comes last
 
-    def take(self, rows: NDArray[np.bool_]) -> Ranks:
+    def take(self, rows: NDArray[np.bool_]) -> Self:
         """Return the ranks of some instances ([n], boolean)."""
-        return Ranks(**{name: array[rows] for name, array in self.to_arrays().items()})
+        return type(self)(**{name: array[rows] for name, array in self.to_arrays().items()})
 
     def to_arrays(self) -> dict[str, IntArray]:
         """Return the arrays by name, for a file."""

@@ -1,7 +1,5 @@
 """Define the one interface: what the harness asks of a recommender."""
 
-from __future__ import annotations
-
 from typing import Any, Protocol
 
 import numpy as np

@@ -4,8 +4,6 @@ A run is known by its configuration, its data, and the source that computes it. 
 A finished run is therefore reused, and results of older code never are.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import json

@@ -4,8 +4,6 @@ Each difference is an argument with two values: the paper's and the released one
 the paper's value, and the paper's `optimization`, a model is the paper's to the last bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, Self

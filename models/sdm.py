@@ -1,7 +1,5 @@
 """SDM, the Signed Distance-based Memory network (Tran et al., WWW 2019, section 4.2)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

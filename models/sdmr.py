@@ -1,7 +1,5 @@
 """SDMR, the Signed Distance-based Deep Memory Recommender (Tran et al., WWW 2019, section 4.3)."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """SDP, the Signed Distance-based Perceptron (Tran et al., WWW 2019, section 4.1)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

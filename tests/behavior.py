@@ -1,7 +1,5 @@
 """Test what any recommender must do; every model's test inherits these tests."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The numbers of this suite are those of commit d2b9968, on any processor: see tests/golden/make_golden.py."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Imports go downward only: experiments -> models, baselines -> harness -> datasets."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path

@@ -22,8 +22,8 @@ from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model
+from sdmr.experiments.core.run import compose_task, is_task_override
 from sdmr.experiments.core.store import RECORD, published_folder
-from sdmr.experiments.core.task import compose_task, is_task_override
 from sdmr.experiments.report.writers import NOTHING, make_markdown, write_csv
 
 DATASETS = ("ml-100k", "ml-1m", "netflix-sample", "epinions", "ta-feng", "ijcai-15")

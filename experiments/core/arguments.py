@@ -1,12 +1,15 @@
 """Constructor arguments as configuration: read by hydra-zen, checked by pydantic."""
 
-from __future__ import annotations
-
+import importlib
 import inspect
 import json
+import re
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from hydra_zen import builds
@@ -16,25 +19,82 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
-from sdmr.experiments.core.options import ConfigError, explain_validation_error
-from sdmr.experiments.core.registry import check_recommender, get_model, import_class
+from sdmr.experiments.core.options import (
+    ConfigError,
+    UsageError,
+    describe_setting,
+    explain_validation_error,
+    format_value,
+    suggest,
+)
+from sdmr.experiments.core.registry import CHECKOUT, get_model, list_models
+from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig
 
 # Settings of a run that are the defaults of the model's arguments of the same names.
-SHARED_SETTINGS = ("epochs", "patience", "context_length", "validation_instances")
+TRAINING_LENGTH = ("epochs", "patience", "validation_instances")
+SHARED_SETTINGS = (*TRAINING_LENGTH, "context_length")
+LAYERS = ("datasets", "harness", "models", "baselines", "experiments")
 
 
-def model_config(target: str) -> dict[str, Any]:
-    """Return a config of the class's constructor arguments and their defaults.
+def import_class(target: str) -> Any:
+    """Import the class, or the function, that a dotted path names. Raises UsageError that says what is missing."""
+    module, _, name = target.rpartition(".")
+    if not module:
+        raise UsageError(f"model={target}: there is none of this name; {list_models(target)}")
+    top = module.partition(".")[0]
+    if top in LAYERS and _is_only_of_suite(top):
+        is_suites = (CHECKOUT / module.replace(".", "/")).with_suffix(".py").exists()
+        hint = f"the class of this suite is sdmr.{target}" if is_suites else list_models()
+        raise UsageError(f"model={target}: no such class can be imported; {hint}")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"model={target}: no such class can be imported ({error}); {list_models()}") from error
+    except Exception as error:  # whatever a user's module does when it is imported
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        line = "" if isinstance(error, SyntaxError) else f", {last.filename}, line {last.lineno}"
+        raise UsageError(f"model={target} cannot be imported: {type(error).__name__}: {error}{line}") from error
+
+
+def check_recommender(target: str, cls: Any) -> None:
+    """Raise UsageError if a class lacks a method that the harness calls, or its arguments."""
+    if not inspect.isclass(cls):
+        raise UsageError(f"model={target}: this is no class; {list_models()}")
+    methods = {"fit": ("training",), "score": ("users", "contexts", "candidates")}
+    if issubclass(cls, TorchRecommender):
+        methods |= {"build": ("n_users", "n_items"), "forward": ("users", "contexts", "candidates")}
+    for name, arguments in methods.items():
+        expected = f"model={target}: the class must have a method {name}({', '.join(arguments)})"
+        method = getattr(cls, name, None)
+        if method is None or (method is getattr(TorchRecommender, name) and name in ("build", "forward")):
+            raise UsageError(f"{expected}, and has none")
+        try:
+            inspect.signature(method).bind(None, *arguments)
+        except TypeError as error:
+            raise UsageError(f"{expected}, and has {name}{inspect.signature(method)}") from error
+
+
+def _is_only_of_suite(folder: str) -> bool:
+    """Tell whether no package but the folder in the checkout has a name."""
+    spec = find_spec(folder)
+    return spec is None or Path(spec.origin or "").is_relative_to(CHECKOUT)
+
+
+@cache
+def get_model_config(name: str) -> dict[str, Any]:
+    """Return a config of a model's constructor arguments and their defaults.
 
     It is a plain dictionary, since OmegaConf's types know no `Literal`, and a default need not be of its argument's
-    type; pydantic checks the values. Raises ConfigError if the class is no recommender, or has a default that no
+    type; pydantic checks the values. Raises UsageError if the class is no recommender, or has a default that no
     command line can hold.
     """
+    model = get_model(name)
     try:
-        config: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(_read_fields(_build_config(target))))  # type: ignore[assignment]
+        defaults = OmegaConf.create(_read_fields(_build_config(model.target)))
     except (HydraZenException, OmegaConfBaseException, TypeError) as error:
-        raise ConfigError(f"model={target}: {error}") from error
+        raise ConfigError(f"model={name}: {error}") from error
+    config: dict[str, Any] = OmegaConf.to_container(OmegaConf.merge(defaults, model.settings))  # type: ignore[assignment]
     return config
 
 
@@ -57,7 +117,7 @@ def _build_config(target: str) -> Any:
 
 
 def _read_fields(config: Any) -> dict[str, Any]:
-    """Return the defaults of a dataclass, those of nested ones included; `???` where there is none."""
+    """Return the defaults of a dataclass and of nested ones; `???` for a missing one."""
     values = {}
     for field in fields(config):
         default = "???" if field.default is MISSING else field.default
@@ -94,15 +154,16 @@ def _signature(target: str) -> inspect.Signature:
 
 def check_argument_exists(name: str, keys: Sequence[str]) -> None:
     """Raise ConfigError if the model's config has no such key (a path)."""
-    config = model_config(get_model(name).target)
+    config = get_model_config(name)
     for key in keys:
         if key not in config:
-            arguments = ", ".join(argument for argument in config if argument != "_target_") or "none"
+            arguments = [argument for argument in config if argument != "_target_"]
             raise ConfigError(
-                f"model.{'.'.join(keys)}: {config['_target_']} has no argument {key!r}; its arguments are: {arguments}"
+                f"model.{'.'.join(keys)}: {config['_target_']} has no argument {key!r}; "
+                f"its arguments are: {', '.join(arguments) or 'none'}{suggest(key, arguments)}"
             )
         if not isinstance(config[key], dict):
-            return  # a path that goes on is Hydra's to refuse
+            return  # Hydra raises an error if the path continues
         config = config[key]
 
 
@@ -115,3 +176,27 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif key != "_target_":
             flat[prefix + key] = value
     return flat
+
+
+def read_meanings(target: str) -> dict[str, str]:
+    """Return what the docstrings of a function, or of a class, say on each argument."""
+    called = import_class(target)
+    meanings: dict[str, str] = {}
+    for owner in reversed(getattr(called, "__mro__", [called])):
+        text = f"{inspect.getdoc(owner)}\n\n{inspect.getdoc(owner.__init__) if inspect.isclass(owner) else ''}"
+        section = text.partition("Args:\n")[2].partition("\n\n")[0]
+        for names, text in re.findall(r"^ {4}(\w[\w, ]*): (.+(?:\n {8}.+)*)", section, re.MULTILINE):
+            meanings |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return meanings
+
+
+def describe_arguments(config: Mapping[str, Any], path: str) -> list[str]:
+    """Return a help line for each argument of a class or function, parts included."""
+    meanings, lines = read_meanings(config["_target_"]), []
+    for key, value in config.items():
+        if isinstance(value, Mapping) and "_target_" in value:
+            lines += describe_arguments(value, f"{path}.{key}")
+        elif key != "_target_":
+            default = "..." if value == "???" else format_value(value)
+            lines.append(describe_setting(f"{path}.{key}", default, meanings.get(key, "")))
+    return lines

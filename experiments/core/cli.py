@@ -4,23 +4,36 @@ A command is a module directly in `experiments/`. It has a class `Options` and a
 the exit status. PyTorch is imported by the commands that need it, so that `sdmr --help` answers at once.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
 
-if TYPE_CHECKING:
-    from types import ModuleType
+from sdmr.harness.schema1 import ARGUMENTS, PROTOCOL
 
 COMMANDS_FOLDER = Path(__file__).parents[1]
 WRONG_USE, FAILED, INTERRUPTED = 2, 1, 128 + signal.SIGINT  # exit statuses
+# A key (or a part of a dotted one), or an option with its value -> what is written today. `docs/changes` repeats it.
+OLD_WORDS = {
+    **ARGUMENTS,
+    **PROTOCOL,
+    "variant": "model=sdp-released, model=sdm-released or model=sdmr-released",
+    "select_on=dev": "select_on=validation",
+    "settings=chosen": "settings=tuned",
+    "settings=plain": "settings=default",
+    "search=carried": "search=transferred",
+    "factors=honest": "factors=default",
+    "config": "settings",
+    "jobs": "workers",
+    "from": "source",
+    "most": "top",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,18 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name, *rest = arguments
     if name not in list_commands():
-        print(f"sdmr {name}: no such command; there are {', '.join(list_commands())}", file=sys.stderr)
+        from sdmr.experiments.core.options import list_choices
+
+        print(f"sdmr {name}: no such command; {list_choices(name, list_commands())}", file=sys.stderr)
         return WRONG_USE
     order_import_path()
-    # Large pages, where the system has them: a step on a few rows of a large table then finds its memory faster.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     return run_command(importlib.import_module(f"sdmr.experiments.{name}"), name, rest)
 
 
 def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
     """Run a command's module. A user's mistake becomes one line: exit 2 for what was typed, 1 for what failed."""
     from sdmr.datasets.errors import DataError
-    from sdmr.experiments.core.old_words import explain_old_word
     from sdmr.experiments.core.options import UsageError, describe_options, parse_options
 
     try:
@@ -59,6 +71,8 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
         return int(module.main(options))
     except UsageError as error:
         message = explain_old_word(arguments, str(error)) or str(error)
+        if "did you mean" not in message:
+            message += suggest_option(arguments, module)
         hint = "" if "--help" in message else f" (`sdmr {name} --help` lists the options)"
         print(f"sdmr {name}: {' '.join(message.split())}{hint}", file=sys.stderr)
         return WRONG_USE
@@ -68,6 +82,33 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the last finished epoch", file=sys.stderr)
         return INTERRUPTED
+
+
+def explain_old_word(arguments: Sequence[str], message: str) -> str:
+    """Return the new word for an old one that caused the message, or nothing.
+
+    Old words are looked for after an error only: a user's class may have arguments of these names.
+    """
+    for argument in arguments:
+        key, _, value = argument.lstrip("+").partition("=")
+        parts = key.split(".")
+        for old, new in OLD_WORDS.items():
+            word, has_value, old_value = old.partition("=")
+            is_used = word == parts[-1] and old_value in value.strip("[]").split(",") if has_value else word in parts
+            if is_used and re.search(rf"\b{old_value or word}\b", message):
+                return f"{old} is now {new}" if has_value else f"{argument}: {old} is now {new}"
+    return ""
+
+
+def suggest_option(arguments: Sequence[str], module: ModuleType) -> str:
+    """Return "; did you mean OPTION?" if an argument is a misspelt option, or nothing."""
+    from sdmr.experiments.core.config import list_settings
+    from sdmr.experiments.core.options import suggest
+
+    settings = list_settings()
+    keys = [argument.lstrip("+").partition("=")[0] for argument in arguments]
+    hints = [suggest(key, list(module.Options.model_fields)) for key in keys if key not in settings]
+    return next(filter(None, hints), "")
 
 
 def list_commands() -> list[str]:
@@ -86,13 +127,10 @@ def describe_commands() -> str:
 
 
 def order_import_path() -> None:
-    """Put the current folder first on the import path; last, if it is the suite's checkout.
-
-    The checkout's folders `datasets`, `models` and so on would else hide packages of these names.
-    """
-    checkout, here = COMMANDS_FOLDER.resolve().parent, Path.cwd().resolve()
-    others = [entry for entry in sys.path if Path(entry or ".").resolve() not in (checkout, here)]
-    sys.path[:] = [*others, str(checkout)] if here == checkout else [str(here), *others]
+    """Put the current folder first on the import path, but leave the checkout last."""
+    here = Path.cwd().resolve()
+    if here != COMMANDS_FOLDER.resolve().parent:
+        sys.path[:] = [str(here), *(entry for entry in sys.path if Path(entry or ".").resolve() != here)]
 
 
 if __name__ == "__main__":

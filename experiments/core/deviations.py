@@ -1,55 +1,63 @@
-"""What a run does in another way than the paper: named in its record and in the caption of a table."""
-
-from __future__ import annotations
+"""What a run does in another way than the paper, for records and captions."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from sdmr.experiments.core.config import CONF
-from sdmr.experiments.core.registry import import_class
+from sdmr.experiments.core.arguments import TRAINING_LENGTH, flatten, get_model_config, import_class
+from sdmr.experiments.core.config import DEFAULT_DATASET, RunSettings, read_dataset
+from sdmr.experiments.core.options import format_value
+from sdmr.experiments.core.registry import NAMED_MODELS
 from sdmr.experiments.core.run import Run
 
-PAPER_DEFAULTS = {"dropout_at_test": "off"}  # of models that have this argument
+# Arguments that the paper searches or leaves open, and the device. Any other has the paper's value, or is a deviation.
+SEARCHED = {"dim", "hops", "context_length", "alpha", "regularization", "learning_rate", "negatives"}
+SEARCHED |= {"neighbors", "weighting", "l1", "l2", "squared", "device"}
+SEARCHED_IN_BASELINES = SEARCHED | {"layers", "dropout"}  # the paper's own models have one layer and no dropout
 
 
 def list_deviations(run: Run) -> dict[str, Any]:
-    """Return what differs from the default protocol and split, the data set's order, and the paper's models."""
+    """Return what differs from the default protocol, split and order, and the paper's model."""
     deviations = run.protocol.deviations
     if split_seed := run.config.get("split_seed", 0):
         deviations["split_seed"] = split_seed
     order = run.config["dataset"].get("order")
-    if order != _default_order(run.dataset):
+    if order != read_dataset(run.dataset)["dataset"].get("order"):
         deviations["order"] = order
-    return deviations | list_model_deviations(run.config["model"])
+    return deviations | list_model_deviations(run.config["model"], run.dataset)
 
 
-def list_model_deviations(config: Mapping[str, Any]) -> dict[str, Any]:
+def list_model_deviations(
+    config: Mapping[str, Any], dataset: str = DEFAULT_DATASET, default: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the arguments of a model, its parts included, whose values are not the paper's.
 
     An argument of a part or of training has a dotted name. The first entry is `variant: released`, if the model is one
-    of `sdmr.models.released` and any argument differs.
+    of `sdmr.models.released` and any argument differs. A user's class has deviations in its parts only.
+
+    Args:
+        config: The model's configuration.
+        dataset: The name of the data set, which sets the length of training.
+        default: The default configuration of a part in the model that it belongs to.
     """
-    choices = getattr(import_class(config["_target_"]), "PAPER_CHOICES", None)
-    deviations: dict[str, Any] = {}
-    for name, paper in (choices or PAPER_DEFAULTS).items():
-        value = OmegaConf.select(OmegaConf.create(dict(config)), name, default=paper)
-        if value != paper:
-            deviations[name] = value
-    for name, part in config.items():
-        if isinstance(part, Mapping) and "_target_" in part:
-            inner = list_model_deviations(part).items()
-            deviations |= {f"{name}.{key}": value for key, value in inner if key != "variant"}
-    return {"variant": "released"} | deviations if choices and deviations else deviations
+    target = config["_target_"]
+    model = import_class(target)
+    default = default or get_model_config(next((k for k, v in NAMED_MODELS.items() if v.target == target), target))
+    lengths = RunSettings().model_dump() | read_dataset(dataset)
+    paper = flatten(default) | getattr(model, "PAPER_CHOICES", {})
+    paper |= {f"optimization.{name}": lengths[name] for name in TRAINING_LENGTH}
+    ignored = SEARCHED if target.startswith("sdmr.models.") else SEARCHED_IN_BASELINES
+    parts = {k: v for k, v in config.items() if isinstance(v, Mapping) and hasattr(import_class(v["_target_"]), "fit")}
+    deviations = {}
+    if target.startswith("sdmr."):
+        for name, value in flatten({k: v for k, v in config.items() if k not in parts}).items():
+            if name.rpartition(".")[2] not in ignored and value != paper[name]:
+                deviations[name] = value
+    for name, part in parts.items():
+        inner = list_model_deviations(part, dataset, default[name])
+        deviations |= {f"{name}.{key}": value for key, value in inner.items() if key != "variant"}
+    return {"variant": "released"} | deviations if deviations and hasattr(model, "PAPER_CHOICES") else deviations
 
 
-def format_deviations(deviations: dict[str, Any]) -> str:
+def format_deviations(deviations: Mapping[str, Any]) -> str:
     """Return deviations as they are written on the command line."""
-    return ", ".join(f"{name}={value}" for name, value in deviations.items())
-
-
-def _default_order(dataset: str) -> str | None:
-    config = OmegaConf.load(CONF / "dataset" / f"{dataset}.yaml")
-    order: str | None = OmegaConf.select(config, "dataset.order") or OmegaConf.select(config, "order")
-    return order
+    return ", ".join(f"{name}={format_value(value)}" for name, value in deviations.items())

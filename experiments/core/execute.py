@@ -1,7 +1,5 @@
 """Make a run: prepare, fit, rank, record. A run whose record exists is not made again."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,16 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from scipy.sparse import csr_matrix
 
 from sdmr.datasets.sampling import build_seen_matrix
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.deviations import list_deviations
-from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
-from sdmr.experiments.core.run import Run, load_task, training_protocol
+from sdmr.experiments.core.run import Run, load_task, make_recommender
 from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all
 from sdmr.harness.files import save_arrays, save_json
 from sdmr.harness.metrics import Ranks, count_ties, summarize
@@ -33,8 +27,8 @@ from sdmr.harness.training.loop import find_best_epoch
 def execute(run: Run, threads: int = 1, force: bool = False) -> Record:
     """Return the record of the run, which is made if it does not exist.
 
-    Parts of the model (SDMR's SDP and SDM) are runs of their own, and are made or read first; so is, where the
-    protocol only ranks in another way, the run that trains the model. A second process that asks for the same run
+    Parts of the model (SDMR's SDP and SDM) are runs of their own, and are made or read first. A run that only ranks in
+    another way first makes the run that trains. A second process that asks for the same run
     waits for the first. A run that is killed continues from its last finished epoch. A finished search run
     (`test=false`, otherwise the same) is not trained again.
     """
@@ -59,10 +53,9 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
     """Fit and rank; write the ranks and the parameters."""
     task, _, prepare_seconds = load_task(run.config)
     recommender, parts = _make_recommender(run, task, threads)
-    trained = _load_training_run(run, recommender, task, threads, force)
-    searched = None if trained or force else _load_search_run(run, recommender, task)
+    source = _load_trained(run, recommender, task, threads, force)
     start = time.perf_counter()
-    if not (trained or searched):
+    if source is None:
         training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint)
         selects_on_test = run.protocol.select_on == "test"
         recommender.fit(replace(training, validation=task.test) if selects_on_test else training)
@@ -72,19 +65,18 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
     fields: dict[str, Any] = {"validation": summarize(rank(recommender, task.training.validation))}
     if run.config["test"]:
         ranks = _rank_test_items(run, recommender, task)
-        fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **metrics_by_novelty(task, ranks)}
+        fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **compute_novelty_metrics(task, ranks)}
         save_arrays(run.folder / "ranks.npz", users=task.test.users, **ranks.to_arrays())
     seconds = {"prepare": prepare_seconds, "fit": fitted - start, "rank": time.perf_counter() - fitted}
     if parts:
         records = [part.record for part in parts.values()]
-        seconds["parts"] = sum(_fit_and_rank_seconds(record) for record in records if record)
+        seconds["parts"] = sum(_sum_seconds(record) for record in records if record)
     if isinstance(recommender, TorchRecommender):
         fields |= _describe_training(recommender)
-        if trained is None:
+        if not run.is_ranking_only:
             recommender.save(run.folder / "model.pt")
             # Of every epoch, those before an interruption included.
             seconds["fit"] = sum(entry["fit_seconds"] + entry["rank_seconds"] for entry in recommender.history[1:])
-    source = trained or searched
     return Record(
         run=run.folder.name,
         model=run.config["model"]["_target_"],
@@ -104,13 +96,16 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
 
 def _rank_test_items(run: Run, recommender: Any, task: Task) -> Ranks:
     protocol = run.protocol
-    if protocol.candidates == "all":
-        return rank_among_all(recommender, task.test, _seen_matrix(task), protocol.keeps_sort_position)
-    return rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
+    if protocol.candidates != "all":
+        return rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
+    sides = (task.training.instances, task.training.validation, task.test)  # all items that each user has
+    users, items = (np.concatenate([getattr(side, name) for side in sides]) for name in ("users", "targets"))
+    seen = build_seen_matrix(users, items, task.training.n_users, task.training.n_items)
+    return rank_among_all(recommender, task.test, seen, protocol.keeps_sort_position)
 
 
-def metrics_by_novelty(task: Task, ranks: Ranks) -> dict[str, Any]:
-    """Return the metrics of new and of repeated targets apart, where users may take an item again.
+def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:
+    """Return separate metrics of new and of repeated targets, if there are repeated ones.
 
     A target is repeated if the user has it in the training matrix, by another basket: what a model can know. The
     validation items of other baskets do not count.
@@ -122,20 +117,19 @@ def metrics_by_novelty(task: Task, ranks: Ranks) -> dict[str, Any]:
     return {name: {"instances": int(rows.sum()), **summarize(ranks.take(rows))} for name, rows in sides.items()}
 
 
-def total_runtime(records: Iterable[Record], runs: Path | None = None) -> float:
-    """Return what runs took with their parts, each of which counts once; `runs` may hold the parts' records."""
+def compute_runtime(records: Iterable[Record], runs: Path | None = None) -> float:
+    """Return the seconds of runs and their parts, whose records may be in `runs`."""
     known = {record.run: record for record in records}
-    with_parts = [record for record in known.values() if record.parts]
-    for record in with_parts:
+    for record in list(known.values()):
         for name in record.parts.values():
             path = (runs or Path()) / record.dataset / name / "record.json"
             if runs and name not in known and path.exists():
                 known[name] = load_record(path)
     unknown = {}
-    for record in with_parts:
+    for record in known.values():
         if missing := frozenset(record.parts.values()).difference(known):
-            read = sum(known[name].runtime for name in record.parts.values() if name in known)
             # The oldest published records do not tell what their parts took.
+            read = sum(known[name].runtime for name in record.parts.values() if name in known)
             unknown[missing] = max(0.0, record.seconds.get("parts", 0.0) - read)
     return sum(record.runtime for record in known.values()) + sum(unknown.values())
 
@@ -154,7 +148,7 @@ def _record_failure(run: Run) -> Iterator[None]:
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C is at the root of an error: compiled code makes a SystemError of it."""
+    """Tell whether Ctrl-C caused an error. Compiled code makes a SystemError of it."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
@@ -165,7 +159,7 @@ def save_failure(run: Run, error: str) -> None:
     save_json({"error": error, "config": run.config, "environment": collect_environment()}, run.folder / "failure.json")
 
 
-def _fit_and_rank_seconds(record: Record) -> float:
+def _sum_seconds(record: Record) -> float:
     return sum(seconds for phase, seconds in record.seconds.items() if phase != "prepare")
 
 
@@ -175,48 +169,33 @@ def _describe_training(recommender: TorchRecommender) -> dict[str, Any]:
     return {"best_epoch": best, "best_among_last_5_allowed": is_late, "history": recommender.history}
 
 
-def _load_training_run(run: Run, recommender: Any, task: Task, threads: int, force: bool) -> Run | None:
-    """Make and load the run that trains what this one only ranks in another way; None if this one trains."""
-    if run.protocol == run.protocol.training_protocol or not isinstance(recommender, TorchRecommender):
+def _load_trained(run: Run, recommender: Any, task: Task, threads: int, force: bool) -> Run | None:
+    """Load the parameters of another run that trains the same; None if this one trains.
+
+    A finished search run has the same parameters to the last bit, since ranking test items changes nothing in training.
+    """
+    if not isinstance(recommender, TorchRecommender):
         return None
-    trained = run.derive(protocol=training_protocol(run))
-    execute(trained, threads, force or trained.is_checkpoint_missing)
+    if run.is_ranking_only:
+        trained = run.derive(protocol=run.training_protocol)
+        execute(trained, threads, force or trained.is_checkpoint_missing)
+    elif force or not run.config["test"] or run.protocol.select_on == "test":
+        return None
+    else:
+        trained = run.derive(test=False)
+        if trained.record is None or trained.is_checkpoint_missing:
+            return None
     recommender.load(trained.folder / "model.pt", task.training.n_users, task.training.n_items)
     return trained
 
 
-def _load_search_run(run: Run, recommender: Any, task: Task) -> Run | None:
-    """Load the finished run that trained the same and ranked no test item; None if there is none.
-
-    Whether test items are ranked changes nothing in training, so that the parameters are the same to the last bit.
-    """
-    selects_on_test = run.protocol.select_on == "test"
-    if not run.config["test"] or selects_on_test or not isinstance(recommender, TorchRecommender):
-        return None
-    searched = run.derive(test=False)
-    if searched.record is None or searched.is_checkpoint_missing:
-        return None
-    recommender.load(searched.folder / "model.pt", task.training.n_users, task.training.n_items)
-    return searched
-
-
-def _seen_matrix(task: Task) -> csr_matrix:
-    """Return [n_users, n_items]: all items that each user has, in any part of the split."""
-    sides = (task.training.instances, task.training.validation, task.test)
-    users, items = (np.concatenate([getattr(side, name) for side in sides]) for name in ("users", "targets"))
-    return build_seen_matrix(users, items, task.training.n_users, task.training.n_items)
-
-
 def _make_recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, Run]]:
     """Return the recommender with its parts fitted, and the runs that fitted them."""
-    try:
-        recommender = instantiate(run.config["model"])
-    except InstantiationException as error:  # values that the constructor does not allow
-        raise ConfigError(f"{run.config['model']['_target_']}: {error.__cause__ or error}") from error
+    recommender = make_recommender(run.config["model"])
     parts = recommender.parts if isinstance(recommender, TorchRecommender) else {}
     part_runs = {}
     for name, part in parts.items():
-        part_run = run.derive(model=run.config["model"][name], protocol=training_protocol(run))
+        part_run = run.derive(model=run.config["model"][name], protocol=run.training_protocol)
         execute(part_run, threads, part_run.is_checkpoint_missing)
         part.load(part_run.folder / "model.pt", task.training.n_users, task.training.n_items)
         part_runs[name] = part_run

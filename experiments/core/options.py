@@ -1,9 +1,9 @@
-"""The options of a command: declared once, parsed by Hydra's grammar, checked by pydantic, listed by `--help`."""
-
-from __future__ import annotations
+"""The options of a command, parsed by Hydra's grammar and checked by pydantic."""
 
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, TypeVar, get_args
@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 CORES = cpu_count()  # that this process may use; a scheduler or a container may leave it fewer than there are
+UNION_MEMBER = re.compile(r"int|float|bool|str|.*[\[-].*")  # how pydantic names a type of a union
 
 # A list on the command line: `models=[sdp,sdm]`, or `models=sdm` for one.
 NotEmpty = Field(min_length=1)
@@ -39,7 +40,7 @@ class UsageError(ValueError):
 
 
 class ConfigError(UsageError):
-    """A setting that does not exist, is missing, or has a value that is not allowed."""
+    """A setting that is unknown, is missing, or has a value that is not allowed."""
 
 
 class NotTunedError(ConfigError):
@@ -64,31 +65,39 @@ class RunOptions(CommandOptions):
     overrides: list[str] = Field(default_factory=list, description="settings of every run, such as epochs=2")
 
 
+class TaskOptions(CommandOptions):
+    """Options that all commands share which need a task and train no model."""
+
+    dataset: str = Field("ml-100k", description="data set")
+    overrides: list[str] = Field(
+        default_factory=list, description="settings of the task: dataset.*, protocol.*, split_seed"
+    )
+
+
 Options = TypeVar("Options", bound=CommandOptions)
 
 
 def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
     """Parse `key=value` arguments. Raises UsageError that names the argument at fault."""
+    names = list_names(cls)
     values: dict[str, Any] = {}
-    keys: set[str] = set()  # of the overrides
+    keys: set[str] = set()
     for argument in arguments:
-        key, equals, _ = argument.partition("=")
-        key = key.lstrip("+")
+        key, equals, _ = argument.lstrip("+").partition("=")
         if argument.startswith("-") or not (key and equals):
             if "flags" not in cls.model_fields or not (argument.startswith("-") or values.get("flags")):
                 raise UsageError(f"{argument}: expected key=value")
             values.setdefault("flags", []).append(argument)
-        elif key in cls.model_fields and key not in ("overrides", "flags"):
-            if key in values:
-                raise UsageError(f"{argument}: {key} is given twice")
+            continue
+        if key in keys:
+            raise UsageError(f"{argument}: {key} is given twice")
+        keys.add(key)
+        if key in names:
             values[key] = parse_value(argument)
         elif "overrides" in cls.model_fields:
-            if key in keys:
-                raise UsageError(f"{argument}: {key} is given twice")
-            keys.add(key)
             values.setdefault("overrides", []).append(argument)
         else:
-            raise UsageError(f"{argument}: there is no option {key!r}; there are {', '.join(list_names(cls))}")
+            raise UsageError(f"{argument}: there is no option {key!r}; {list_choices(key, names)}")
     try:
         return cls.model_validate_json(json.dumps(values))
     except ValidationError as error:
@@ -118,23 +127,39 @@ def check_used(options: CommandOptions, names: Sequence[str], subject: str) -> N
 def check_choices(key: str, values: Iterable[str], allowed: Collection[str]) -> None:
     """Raise UsageError for a value that is none of those allowed."""
     if unknown := [value for value in values if value not in allowed]:
-        raise UsageError(f"{key}={unknown[0]}: there is none of this name; there are {', '.join(allowed)}")
+        raise UsageError(f"{key}={unknown[0]}: there is none of this name; {list_choices(unknown[0], allowed)}")
+
+
+def list_choices(word: str, names: Collection[str]) -> str:
+    """Return the end of a message on a wrong word: all names, and the closest."""
+    return f"there are {', '.join(names)}{suggest(word, names)}"
+
+
+def suggest(word: str, names: Collection[str]) -> str:
+    """Return "; did you mean NAME?", or nothing if no name is close."""
+    close = [] if word in names else get_close_matches(word, names, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def explain_validation_error(error: ValidationError, key: str = "") -> str:
     """Return pydantic's first fault in one line: the setting, its value, and what is allowed."""
-    fault = error.errors()[0]
-    name = key or ".".join(str(part) for part in fault["loc"])
-    expected = fault["msg"][0].lower() + fault["msg"][1:]
+    fault, *others = error.errors()
+    name = key or ".".join(str(part) for part in fault["loc"] if not UNION_MEMBER.fullmatch(str(part)))
     if fault["type"] == "missing":
         return f"{name}=... is missing"
     if fault["type"] == "too_short":
         return f"{name}=[]: expected at least one value"
-    return f"{name}={fault['input']}: {expected.replace('input should be', 'must be')}"
+    expected = fault["msg"].replace("Input should be", "must be")
+    if fault["loc"] and UNION_MEMBER.fullmatch(str(fault["loc"][-1])):  # another fault for each other type of the union
+        literals = [
+            other for other in others if other["type"] == "literal_error" and other["loc"][:-1] == fault["loc"][:-1]
+        ]
+        expected += "".join(f" or {other['ctx']['expected']}" for other in literals)
+    return f"{name}={fault['input']}: {expected[0].lower()}{expected[1:]}"
 
 
 def describe_options(name: str, module: ModuleType, arguments: Sequence[str] = ()) -> str:
-    """Return the text of `sdmr COMMAND --help`: what it does, then every option, its default and its meaning."""
+    """Return the text of `sdmr COMMAND --help`."""
     fields: dict[str, FieldInfo] = module.Options.model_fields
     lines = [f"usage: sdmr {name} key=value ...", "", (module.__doc__ or "").strip(), "", "options:"]
     order = sorted(fields.items(), key=lambda item: (item[0] == "overrides", not item[1].is_required()))
@@ -144,9 +169,9 @@ def describe_options(name: str, module: ModuleType, arguments: Sequence[str] = (
     return "\n".join(lines)
 
 
-def describe_fields(fields: dict[str, FieldInfo], prefix: str = "") -> str:
+def describe_fields(fields: dict[str, FieldInfo]) -> str:
     """Return a line for each field: its key, default, meaning and allowed values."""
-    return "\n".join(_describe_field(prefix + key, field) for key, field in fields.items())
+    return "\n".join(_describe_field(key, field) for key, field in fields.items())
 
 
 def _describe_field(key: str, field: FieldInfo) -> str:
@@ -156,7 +181,12 @@ def _describe_field(key: str, field: FieldInfo) -> str:
     default = "..." if field.is_required() else format_value(field.get_default(call_default_factory=True))
     choices = [str(value) for value in get_args(field.annotation) if isinstance(value, str | int)]
     allowed = f" ({', '.join(choices)})" if choices else ""
-    return f"  {f'{key}={default}':34} {field.description}{allowed}"
+    return describe_setting(key, default, f"{field.description}{allowed}")
+
+
+def describe_setting(key: str, default: str, meaning: str) -> str:
+    """Return a line of a help text."""
+    return f"  {f'{key}={default}':34} {meaning}".rstrip()
 
 
 def format_value(value: Any) -> str:

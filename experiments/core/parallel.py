@@ -1,6 +1,4 @@
-"""Runs side by side: one process each, so that a run's peak memory and a crash are its own."""
-
-from __future__ import annotations
+"""Runs side by side. A process each keeps peak memory and crashes apart."""
 
 import os
 import signal
@@ -37,7 +35,7 @@ class Outcome:
 
 
 def run_all(tasks: Iterable[tuple[str, ...]], runs: Path, workers: int) -> Iterator[Outcome]:
-    """Make the runs of these overrides, `workers` at a time on one thread each, and yield them as they end.
+    """Yield runs as they end, `workers` at a time on one thread each.
 
     The next one is asked for when a worker is free for it, so that a generator may depend on the outcomes so far. A run
     that fails, or whose process is killed, is an outcome with its error, and does not stop the others.
@@ -59,7 +57,7 @@ def run_all(tasks: Iterable[tuple[str, ...]], runs: Path, workers: int) -> Itera
 
 
 def _run_in_subprocess(overrides: tuple[str, ...], runs: Path) -> Outcome:
-    """Fork from a server that has imported what a run needs and done nothing else, which takes seconds otherwise."""
+    """Make a run in a new process, forked from a server that has imported everything."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     receiver, sender = context.Pipe(duplex=False)

@@ -1,6 +1,4 @@
-"""Planned runs: the runs that a table, a figure, the audit or a benchmark needs, and how they are found or made."""
-
-from __future__ import annotations
+"""Planned runs: the runs that a command needs, and how they are found or made."""
 
 import statistics
 import sys
@@ -17,7 +15,7 @@ from sdmr.experiments.core.options import NotTunedError, UsageError
 from sdmr.experiments.core.parallel import run_all
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
-from sdmr.experiments.core.run import Run, compose_run
+from sdmr.experiments.core.run import Run, compose_run, make_recommender
 from sdmr.harness.metrics import TiePolicy
 
 # The longest run first; a model with parts last, since it waits for the runs of its parts.
@@ -27,7 +25,7 @@ FIXED_KEYS = ("model", "dataset", "seed", "test")  # of a planned run, which no 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that is needed: a model on a data set with a seed, and further overrides."""
+    """A run that is needed: model, data set, seed, and further overrides."""
 
     model: str  # a name of MODELS, or a user's class
     dataset: str
@@ -38,6 +36,7 @@ class PlannedRun:
 
     @property
     def overrides(self) -> tuple[str, ...]:
+        """Return the command line of the run."""
         return (f"model={self.model}", f"dataset={self.dataset}", f"seed={self.seed}", *self.settings)
 
     def __str__(self) -> str:
@@ -53,6 +52,7 @@ class FoundRun:
 
     @property
     def record(self) -> Record:
+        """Read the record."""
         return load_record(self.folder / "record.json")
 
 
@@ -65,7 +65,7 @@ class Findings:
 
 
 def check_overrides(overrides: Iterable[str], fixed: Sequence[str] = FIXED_KEYS) -> None:
-    """Raise UsageError for an override that would change what a command fixes, or that runs side by side ignore."""
+    """Raise UsageError for an override that a command fixes or that its runs ignore."""
     for override in overrides:
         key = override.partition("=")[0].lstrip("+")
         if key in fixed:
@@ -122,13 +122,14 @@ def plan_runs(
 def find_or_train(
     planned: Iterable[PlannedRun], runs: Path, workers: int, train: bool = True, use_published: bool = True
 ) -> Findings:
-    """Find the record of each planned run: this machine's, made if it is missing, else the published one.
+    """Find or make the record of each planned run; else take the published one.
 
     Prints how many runs are cached and how many are to be made, then each run as it ends. A run that fails is reported
     with its error and does not stop the others. Without `use_published`, published records serve the estimate alone.
+    Raises UsageError before any run is made, if no run has settings that are allowed.
     """
     planned = list(dict.fromkeys(planned))
-    ready, failures, absent = _compose(planned, runs)
+    ready, failures, subjects = _compose(planned, runs)
     pending = [one for one, run in ready.items() if run.record is None]
     if train:
         print(f"{len(ready) - len(pending)} cached, {len(pending)} to run, {workers} workers", flush=True)
@@ -136,57 +137,63 @@ def find_or_train(
         pending.sort(key=lambda one: PRIORITY.get(one.model.removesuffix("-released"), 2))
         print(estimate_time(pending, workers), flush=True)
         failures |= _train(pending, runs, workers)
-    found = {}
+    folders = {}
     for one in planned:
         if one in ready and ready[one].record is not None:
-            found[one] = FoundRun(ready[one].folder)
+            folders[one] = FoundRun(ready[one].folder)
         elif use_published and one.published is not None and (one.published / "record.json").exists():
-            found[one] = FoundRun(one.published, is_published=True)
-    failures = {one: error for one, error in failures.items() if one not in found}
-    names = {one: one.dataset if one.dataset in absent else str(one) for one in failures}
-    for line in dict.fromkeys(f"FAILED {names[one]}: {error}" for one, error in failures.items()):
+            folders[one] = FoundRun(one.published, is_published=True)
+    failures = {one: error for one, error in failures.items() if one not in folders}
+    for line in dict.fromkeys(f"FAILED {subjects.get(one, one)}: {error}" for one, error in failures.items()):
         print(line, file=sys.stderr)
-    return Findings(found, failures)
+    return Findings(folders, failures)
 
 
 def report_missing(planned: Sequence[PlannedRun], findings: Findings) -> None:
-    """Print how many planned runs have no record, and the command that makes the first of them."""
+    """Print how many planned runs have no record, and the command for the first."""
     if missing := [one for one in planned if one not in findings.runs]:
         print(f"{len(missing)} of {len(planned)} runs are missing; the first is\n  sdmr run {missing[0]}")
 
 
 def _compose(
     planned: Sequence[PlannedRun], runs: Path
-) -> tuple[dict[PlannedRun, Run], dict[PlannedRun, str], set[str]]:
-    """Return the composed runs, the errors of the others, and the data sets that cannot be read.
+) -> tuple[dict[PlannedRun, Run], dict[PlannedRun, str], dict[PlannedRun, str]]:
+    """Return the composed runs, the errors of the others, and whose errors they are.
 
-    Such a data set is looked for once, since that may take a while.
+    An error is a data set's or a model's. A data set that cannot be read is looked for once, since that may take a
+    while. Raises UsageError if every run has wrong settings.
     """
     ready: dict[PlannedRun, Run] = {}
     failures: dict[PlannedRun, str] = {}
+    subjects: dict[PlannedRun, str] = {}
     absent: dict[str, str] = {}
     for one in planned:
         try:
             if one.dataset in absent:
-                failures[one] = absent[one.dataset]
-            else:
-                ready[one] = compose_run(one.overrides, runs)
+                raise DataError(absent[one.dataset])
+            run = compose_run(one.overrides, runs)
+            make_recommender(run.config["model"])  # raises UsageError for what the constructor does not allow
+            ready[one] = run
         except DataError as error:
             failures[one] = absent[one.dataset] = str(error)
+            subjects[one] = one.dataset
         except UsageError as error:
-            failures[one] = str(error)
-    return ready, failures, set(absent)
+            failures[one], subjects[one] = str(error), f"model={one.model}"
+    if failures and not ready and not absent:
+        raise UsageError("; ".join(dict.fromkeys(failures.values())))
+    return ready, failures, subjects
 
 
 def _train(pending: Sequence[PlannedRun], runs: Path, workers: int) -> dict[PlannedRun, str]:
-    """Make the runs, print each as it ends, and return the errors of those that failed."""
+    """Make the runs, print each as it ends, and return the errors of failed ones."""
     failures = {}
     jobs = {one.overrides: one for one in pending}
     for outcome in tqdm(run_all(list(jobs), runs, workers), total=len(jobs), unit="run", disable=None):
+        one = jobs[outcome.overrides]
         if outcome.record is None:
-            failures[jobs[outcome.overrides]] = outcome.error
-            continue
-        tqdm.write(describe_outcome(jobs[outcome.overrides], outcome.record))
+            failures[one] = outcome.error
+        else:
+            tqdm.write(describe_outcome(one, outcome.record))
     return failures
 
 
@@ -199,7 +206,7 @@ def describe_outcome(planned: PlannedRun, record: Record) -> str:
 
 
 def estimate_time(pending: Sequence[PlannedRun], workers: int) -> str:
-    """Return how long the runs may take, by the seconds of published runs of the same models and data sets.
+    """Return how long the runs may take, by published runs of the same models.
 
     Parts that are among the planned models are runs of their own there, and are not counted twice.
     """

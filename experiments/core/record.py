@@ -1,7 +1,5 @@
 """The record of a run: one typed, versioned schema, checked when it is read. `docs/reproducing` documents it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal
 

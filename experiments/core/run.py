@@ -1,7 +1,5 @@
 """A run: one resolved configuration on one task, and its folder. `execute` makes its record."""
 
-from __future__ import annotations
-
 import json
 import logging
 import time
@@ -12,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra.utils import get_method
+from hydra.errors import InstantiationException
+from hydra.utils import get_method, instantiate
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.prepare import compute_fingerprint, prepare
 from sdmr.datasets.task import Task
-from sdmr.experiments.core.config import check_config, compose_config
+from sdmr.experiments.core.arguments import import_class
+from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import import_class
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.records import compute_source_digest, format_run_name
 
@@ -42,7 +41,7 @@ class Run:
 
     @property
     def record(self) -> Record | None:
-        """The record, if the run is finished. A damaged one counts as missing, so that the run is made again."""
+        """Return the record of a finished run. A damaged one counts as missing, so that the run is made again."""
         path = self.folder / "record.json"
         try:
             return load_record(path) if path.exists() else None
@@ -52,7 +51,7 @@ class Run:
 
     @property
     def failure(self) -> str | None:
-        """The error that ended the run, if it has failed."""
+        """Return the error that ended a failed run."""
         path = self.folder / "failure.json"
         try:
             return json.loads(path.read_text(encoding="utf-8"))["error"] if path.exists() else None
@@ -61,16 +60,27 @@ class Run:
 
     @property
     def protocol(self) -> Protocol:
+        """Return how the run is ranked."""
         return Protocol(**self.config["protocol"])
 
     @property
+    def training_protocol(self) -> dict[str, Any]:
+        """Return the protocol of the run that trains the model."""
+        return asdict(self.protocol.training_protocol)
+
+    @property
+    def is_ranking_only(self) -> bool:
+        """Tell whether the run only ranks what another run trains."""
+        return self.protocol != self.protocol.training_protocol
+
+    @property
     def is_checkpoint_missing(self) -> bool:
-        """Whether a finished run has lost the parameters that it trained."""
+        """Tell whether a finished run has lost the parameters that it trained."""
         return (self.folder / "record.json").exists() and not (self.folder / "model.pt").exists()
 
     @property
     def is_running(self) -> bool:
-        """Whether a process is at work on the run."""
+        """Tell whether a process is at work on the run."""
         if not self.folder.exists():
             return False
         try:
@@ -83,7 +93,7 @@ class Run:
         """Return the task of the run: training side, validation and test instances."""
         return load_task(self.config)[0]
 
-    def derive(self, **changes: Any) -> Run:
+    def derive(self, **changes: Any) -> "Run":
         """Return the run whose configuration differs in these settings."""
         return make_run(self.config | changes, self.dataset, self.folder.parent.parent)
 
@@ -99,35 +109,57 @@ def compose_run(overrides: Sequence[str], runs: Path | None = None) -> Run:
 
 
 def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
-    """Return the run of a resolved configuration. `dataset` is the data set's name, `runs` the folder of runs."""
-    check_config(config)
-    try:
-        protocol = Protocol(**config.get("protocol", {}))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(str(error)) from error
-    if not config["test"] and (protocol.select_on == "test" or protocol != protocol.training_protocol):
-        settings = ", ".join(f"protocol.{name}={value}" for name, value in protocol.deviations.items())
-        raise ConfigError(
-            f"test=false: a run that never ranks the test items cannot select on or rank them ({settings})"
-        )
-    identity = {name: config[name] for name in KEY_FIELDS if name != "protocol"} | {"protocol": protocol.ranking_key}
+    """Return the run of a checked configuration. `dataset` is the data set's name, `runs` the folder of runs."""
+    protocol = Protocol(**config["protocol"])
+    identity = {name: config[name] for name in KEY_FIELDS} | {"protocol": protocol.ranking_key}
     target, reader = identity["model"]["_target_"], identity["dataset"]["_target_"]
     source = compute_source_digest(import_class(target).__module__, *RANKING_MODULES, reader.rpartition(".")[0])
     task, data, _ = load_task(identity)
-    length = longest_context(task) if identity["dataset"].get("basket") else HISTORY_CONTEXT_LENGTH
+    length = HISTORY_CONTEXT_LENGTH
+    if identity["dataset"].get("basket"):  # the longest context there is, but at least 1, which models ask for
+        sides = (task.training.instances, task.training.validation, task.test)
+        length = max(int(side.contexts.count.max(initial=1)) for side in sides)
     identity["model"] = _fill_context_length(identity["model"], length)
     return Run(identity, data, source, dataset, runs / dataset / format_run_name(target, identity, data, source))
 
 
+def compose_task(dataset: str, overrides: Sequence[str], runs: Path = Path("runs")) -> Run:
+    """Return the run of the simplest model on a task.
+
+    Raises ConfigError for an override that does not change the task, DataError for a data set that cannot be read.
+    """
+    for override in overrides:
+        if not is_task_override(override):
+            key = override.lstrip("+").partition("=")[0]
+            allowed = "dataset.*, protocol.* without protocol.select_on, and split_seed"
+            raise ConfigError(f"{key} has no effect here, since no model is trained; allowed are {allowed}")
+    return compose_run(["model=popularity", f"dataset={dataset}", *overrides], runs)
+
+
+def is_task_override(override: str) -> bool:
+    """Tell whether an override may change split, candidates or ranking, whatever the model."""
+    key = override.lstrip("+").partition("=")[0]
+    is_setting = key in ("dataset", "split_seed") or key.startswith(("dataset.", "protocol."))
+    return is_setting and key != "protocol.select_on"
+
+
+def make_recommender(config: dict[str, Any]) -> Any:
+    """Return the model of a configuration, not fitted. Raises ConfigError for what its constructor does not allow."""
+    try:
+        return instantiate(config)
+    except InstantiationException as error:
+        raise ConfigError(f"{config['_target_']}: {error.__cause__ or error}") from error
+
+
 def load_task(config: dict[str, Any]) -> tuple[Task, str, float]:
-    """Return the task of a configuration, its fingerprint, and the seconds that it took to make or load."""
+    """Return the task of a configuration, its fingerprint, and the seconds it took."""
     split_options = Protocol(**config["protocol"]).split_options
     return _load_task(json.dumps(config["dataset"]), config["split_seed"], json.dumps(split_options))
 
 
 @cache
 def _load_task(dataset: str, split_seed: int, split_options: str) -> tuple[Task, str, float]:
-    """Load a task once for the many runs that share it; the settings come as JSON."""
+    """Load a task once for the runs that share it; settings come as JSON."""
     start = time.perf_counter()
     settings = json.loads(dataset)
     read = partial(get_method(settings.pop("_target_")), **settings)
@@ -140,19 +172,8 @@ def _load_task(dataset: str, split_seed: int, split_options: str) -> tuple[Task,
     return task, compute_fingerprint(task), time.perf_counter() - start
 
 
-def longest_context(task: Task) -> int:
-    """Return the largest number of context items of an instance, but at least 1, which models ask for."""
-    sides = (task.training.instances, task.training.validation, task.test)
-    return max(int(side.contexts.count.max(initial=1)) for side in sides)
-
-
 def _fill_context_length(model: dict[str, Any], length: int) -> dict[str, Any]:
-    """Return the model's config with the length wherever it, or a part of it, leaves its own open (null)."""
+    """Return the model's config with the length in place of null, in its parts, too."""
     parts = {name: _fill_context_length(part, length) for name, part in model.items() if isinstance(part, dict)}
     is_open = "context_length" in model and model["context_length"] is None
     return model | parts | ({"context_length": length} if is_open else {})
-
-
-def training_protocol(run: Run) -> dict[str, Any]:
-    """Return the protocol under which the run's model is trained, if this run only ranks in another way."""
-    return asdict(run.protocol.training_protocol)

@@ -4,8 +4,6 @@ NAME is the model and the seed, such as `sdm-0`, with what an experiment varies 
 model stand beside its records, in `MODEL.yaml` (of schema 1: in `MODEL-chosen.txt`).
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -18,7 +16,7 @@ RECORD, RANKS = "record.json", "ranks.npz"
 
 
 def published_folder(results: Path, experiment: str, dataset: str, name: str = "") -> Path:
-    """Return the folder of a published record, or that of a data set's records, whether it exists or not."""
+    """Return the folder of a published record, or of a data set's records."""
     return results / "records" / experiment / dataset / name
 
 
@@ -37,7 +35,7 @@ def published_settings(results: Path, experiment: str, dataset: str, model: str)
 
 
 def publish_run(run: Run | FoundRun, folder: Path) -> None:
-    """Copy a finished run's record, and its ranks if it has any, into a published folder."""
+    """Copy a finished run's record, and its ranks, into a published folder."""
     if (run.folder / RANKS).exists():
         write_atomic(folder / RANKS, (run.folder / RANKS).read_bytes())
     write_atomic(folder / RECORD, (run.folder / RECORD).read_bytes())

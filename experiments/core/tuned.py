@@ -1,19 +1,31 @@
-"""Tuned settings: one YAML file a data set and model, written by `sdmr sweep`, read as `settings=tuned`."""
-
-from __future__ import annotations
+"""Tuned settings: a YAML file for each data set and model, written by `sdmr sweep`."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from sdmr.datasets.files import write_atomic
-from sdmr.experiments.core.config import CONF, list_user_folders
 from sdmr.experiments.core.options import NotTunedError
+from sdmr.experiments.core.registry import CONF, list_user_folders
 
 FOLDER = CONF / "settings" / "tuned"
 USER_DATASETS = ("csv", "inter", "ncf", "netflix")  # a name alone does not say which data these are
+
+
+class UserConfiguration(SearchPathPlugin):
+    """Hydra's search path with a user's own configuration first, such as `settings/tuned/DATASET/MODEL.yaml`."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder in list_user_folders():
+            search_path.prepend("results", f"file://{folder}")
+
+
+Plugins.instance().register(UserConfiguration)
 
 
 def list_tuned_paths(dataset: str, model: str) -> list[Path]:
@@ -49,3 +61,15 @@ def write_tuned(dataset: str, model: str, settings: Mapping[str, Any], tuning: M
     text = yaml.safe_dump({**settings, "tuning": dict(tuning)}, sort_keys=False, allow_unicode=True, width=120)
     write_atomic(path, f"# @package _global_\n{text}".encode())
     return path
+
+
+def describe_data(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a data set's configuration with the absolute path of its file."""
+    return {**dataset, "path": str(Path(dataset["path"]).resolve())} if "path" in dataset else dict(dataset)
+
+
+def check_tuned_data(model: str, tuning: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
+    """Raise NotTunedError if the model was tuned on other data of the same name."""
+    tuned_on, data = tuning.get("dataset"), describe_data(dataset)
+    if tuned_on not in (None, data):
+        raise NotTunedError(f"{model} was tuned on other data: {tuned_on}, not {data}")

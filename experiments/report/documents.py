@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sdmr.experiments.core.deviations import format_deviations
-from sdmr.experiments.core.execute import total_runtime
+from sdmr.experiments.core.execute import compute_runtime
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.report import writers
@@ -133,7 +133,7 @@ def describe_origin(records: Sequence[Record]) -> str:
     """Return on which machines the records were made, and how long it took."""
     machines = sorted({f"{r.environment.processor}, {r.environment.threads} thread(s)" for r in records})
     versions = sorted({f"torch {r.environment.versions['torch']}" for r in records})
-    seconds = f"{total_runtime(records):.0f} s in all"
+    seconds = f"{compute_runtime(records):.0f} s in all"
     return f"Made from {len(records)} records on {'; '.join(machines)}; {'; '.join(versions)}; {seconds}."
 
 

@@ -4,8 +4,6 @@ Epinions' file lists each user's items in the order of their ids *as strings*. I
 item is easy to guess: its id comes after those of its user's other items.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

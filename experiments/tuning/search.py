@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
-from sdmr.experiments.core.execute import total_runtime
+from sdmr.experiments.core.execute import compute_runtime
 from sdmr.experiments.core.options import Names, RunOptions, UsageError
 from sdmr.experiments.core.parallel import run_all
 from sdmr.experiments.core.plan import check_overrides
@@ -98,7 +98,7 @@ class Search:
     @property
     def minutes(self) -> float:
         """Return the single-thread minutes of all runs of the search, parts included."""
-        return total_runtime(self.records, self.runs) / 60
+        return compute_runtime(self.records, self.runs) / 60
 
     def plan_stages(self) -> Iterator[list[Point]]:
         """Yield the points of each stage. A stage depends on the runs of the stages before it."""

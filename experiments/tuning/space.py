@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
-from sdmr.experiments.core.config import CONF, check_tuned_data
 from sdmr.experiments.core.options import NotTunedError, UsageError, explain_validation_error, format_value, parse_value
-from sdmr.experiments.core.tuned import read_tuned
+from sdmr.experiments.core.registry import CONF
+from sdmr.experiments.core.tuned import check_tuned_data, read_tuned
 from sdmr.harness.schema1 import translate_override
 from sdmr.harness.training.optimizer import OptimizationConfig
 

@@ -1,7 +1,5 @@
 """Define the base class of every recommender that is trained by gradient."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Self
 
@@ -60,7 +58,7 @@ class TorchRecommender(nn.Module):
         return bpr_loss(scores, self.optimization.negatives)
 
     @property
-    def parts(self) -> dict[str, TorchRecommender]:
+    def parts(self) -> "dict[str, TorchRecommender]":
         """Return the recommenders this one is made from, by attribute name."""
         return {name: child for name, child in self.named_children() if isinstance(child, TorchRecommender)}
 

@@ -1,7 +1,5 @@
 """Train a model by epochs, and keep the parameters of the best one."""
 
-from __future__ import annotations
-
 import math
 import time
 from typing import TYPE_CHECKING, Literal
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from sdmr.harness.training.base import TorchRecommender
 
 
-def train(model: TorchRecommender, training: Training) -> None:
+def train(model: "TorchRecommender", training: Training) -> None:
     """Train a built model, and restore the parameters of its best validation epoch.
 
     Batch order, negatives and dropout of an epoch depend on (seed, epoch) alone. An interrupted training therefore
@@ -75,7 +73,7 @@ def find_best_epoch(history: list[dict[str, float]]) -> int:
 
 
 def _train_epoch(
-    model: TorchRecommender, optimizer: Optimizer, training: Training, negatives: NegativeSampler, epoch: int
+    model: "TorchRecommender", optimizer: Optimizer, training: Training, negatives: NegativeSampler, epoch: int
 ) -> float:
     """Pass once over the training instances; return the mean loss of a positive."""
     options, instances = model.optimization, training.instances

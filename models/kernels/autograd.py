@@ -8,8 +8,6 @@ Three savings:
 - SDP's distance and all of SDM's hops are one autograd function each, in place of ten and a hundred small ones.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

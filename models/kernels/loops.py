@@ -5,8 +5,6 @@
 rows: Numba vectorizes only these.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from sdmr.harness.kernels import compiled

@@ -1,7 +1,5 @@
 """Compare CMN's compiled attention with its PyTorch form, and its neighborhoods with Python lists."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """All loaders but MovieLens 100K, on synthetic files and on real files if present."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import zipfile

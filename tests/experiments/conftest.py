@@ -1,7 +1,5 @@
 """Small data, and runs on them, for the tests of runs. A test file may have data of its own by the same name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A small data set for commands that read one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

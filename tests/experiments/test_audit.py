@@ -1,7 +1,5 @@
 """The command `sdmr audit`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

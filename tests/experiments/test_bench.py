@@ -1,7 +1,5 @@
 """`sdmr bench`: each suite has its own options, and the speed suite writes what it promises."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A task written for another program holds the split, the histories and the candidates."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Where a multirun may run: each of Hydra's launchers once, for real, where it is installed (an extra)."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

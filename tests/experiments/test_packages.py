@@ -1,7 +1,5 @@
 """The suite is the package `sdmr`: it hides no other package, and no other package hides it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -62,7 +60,7 @@ def test_project_with_folders_of_the_same_names_runs_its_own_model(project: Path
 def test_project_with_folders_of_the_same_names_runs_a_model_of_the_suite(project: Path) -> None:
     done = run_python(project, "-m", "sdmr.experiments.run", "model=mf-bpr", "epochs=1", *DATA)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("sdmr.baselines.mf_bpr.MFBPR on csv, test: hit@10 ")
+    assert done.stdout.startswith("sdmr.baselines.mf_bpr.MFBPR on csv, test, optimization.epochs=1: hit@10 ")
 
 
 def test_second_checkout_as_current_folder_does_not_mix_with_the_installed_one(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """The command `publish`: which records are copied, and the tables that are written from them."""
 
-from __future__ import annotations
-
 import re
 import statistics
 from collections.abc import Sequence

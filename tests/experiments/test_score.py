@@ -1,7 +1,5 @@
 """Scores that are made elsewhere are read strictly, and ranked as in a run."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -19,8 +17,7 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.task import Contexts, HeldOut
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.record import load_record
-from sdmr.experiments.core.run import Run
-from sdmr.experiments.core.task import compose_task
+from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.export import export_task
 from sdmr.experiments.score import read_scores, score
 from sdmr.harness.evaluation import rank

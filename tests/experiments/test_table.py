@@ -1,7 +1,5 @@
 """The command `table` for Tables 3 and 4: what is run, and what is printed."""
 
-from __future__ import annotations
-
 import re
 import statistics
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ without knowledge of the test items. Write a file again only if its numbers must
 needs. They hold what any processor reproduces: integers exactly, parameters after two epochs to 1e-4.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

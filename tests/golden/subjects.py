@@ -3,8 +3,6 @@
 Only here do `make_golden.py` and `tests/test_golden.py` name the suite's modules and arguments.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Provide small recommenders for tests of the training loop, and ways to watch and kill them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,7 +48,7 @@ class Parent(TorchRecommender):
 
     context_length = Factors.context_length
 
-    def __init__(self, part: Factors | Parent, optimization: OptimizationConfig = CONFIG) -> None:
+    def __init__(self, part: "Factors | Parent", optimization: OptimizationConfig = CONFIG) -> None:
         super().__init__(optimization)
         self.part = part
         self.part_was_fitted_at_build = False

@@ -1,7 +1,5 @@
 """Provide a recommender with known scores, and instances to rank."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

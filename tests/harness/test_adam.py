@@ -1,7 +1,5 @@
 """Hold the compiled Adam to PyTorch's operations."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Look up rows of embedding tables, and project each distinct row once."""
 
-from __future__ import annotations
-
 import math
 import pickle
 from collections.abc import Callable

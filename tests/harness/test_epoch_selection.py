@@ -1,7 +1,5 @@
 """Stop in time, and keep the epoch with the best validation metric."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

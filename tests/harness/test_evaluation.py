@@ -1,7 +1,5 @@
 """Check scores, and rank among candidates or all unseen items."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

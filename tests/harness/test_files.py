@@ -1,7 +1,5 @@
 """Write files atomically, and read them back."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

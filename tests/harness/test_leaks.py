@@ -1,7 +1,5 @@
 """Keep the test side out of reach of `fit`."""
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Iterator
 from dataclasses import replace

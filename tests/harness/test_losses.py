@@ -1,7 +1,5 @@
 """Compare BPR's loss and gradient with PyTorch's for Eq. 21."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import pytest

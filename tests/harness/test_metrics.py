@@ -1,7 +1,5 @@
 """Hold ranks and metrics to brute force: every order in which ties could be broken."""
 
-from __future__ import annotations
-
 from itertools import permutations
 
 import numpy as np

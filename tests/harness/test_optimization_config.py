@@ -1,7 +1,5 @@
 """Refuse options of training that are unknown, senseless or without effect."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Hold Adam with λ to torch.optim.Adam on the literal loss, and to a loop over a batch's rows."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

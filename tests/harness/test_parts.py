@@ -1,7 +1,5 @@
 """Fit pre-trained parts first, and leave them alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

@@ -1,7 +1,5 @@
 """Name what deviates from the default protocol, and derive what a run needs of it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

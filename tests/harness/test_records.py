@@ -1,7 +1,5 @@
 """Name runs, and record where they were made."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Fit twice, or interrupted and resumed: the bits are the same."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

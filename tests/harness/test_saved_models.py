@@ -1,7 +1,5 @@
 """Save fitted parameters, and read them back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

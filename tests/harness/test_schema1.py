@@ -1,7 +1,5 @@
 """Read records of schema 1 in today's names."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

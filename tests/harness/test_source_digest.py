@@ -1,7 +1,5 @@
 """Digest the source that computes a run: which changes count, and which do not."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Check what an epoch trains on, its negatives and its loss."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal

@@ -1,7 +1,5 @@
 """Helpers for the tests of SDMR."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from sdmr.models.sdmr import SDMR

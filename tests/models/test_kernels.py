@@ -1,7 +1,5 @@
 """Compare the fast arithmetic of SDP and SDM with the PyTorch expressions that it replaces."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The released variants: each difference from the paper's models alone, all of them, and none."""
 
-from __future__ import annotations
-
 import copy
 import math
 from dataclasses import asdict, replace

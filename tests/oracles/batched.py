@@ -5,8 +5,6 @@ context items. But every W is one matrix and is applied to a concatenation, for 
 each hop anew. Parameters, training loop and ranking are those of the models.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -10,8 +10,6 @@ It was compared line by line with theirs (github.com/thanhdtran/SDMR: MemNet, mo
 evaluator). Theirs also leaves out candidates numbered above the last training item; ML-100k has none.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Sequence
@@ -27,7 +25,7 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.task import Task
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import CommandOptions, UsageError, describe_fields, parse_options
-from sdmr.experiments.core.task import compose_task
+from sdmr.experiments.core.run import compose_task
 
 DIM, HOPS, LENGTH, NEGATIVES, BATCH, RATE, DROPOUT = 64, 3, 5, 4, 256, 0.001, 0.2
 Ids = NDArray[np.int64]

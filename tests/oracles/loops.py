@@ -4,8 +4,6 @@ Every W is applied to a concatenation, and everything is computed anew for every
 Autograd runs through the loops, so that tests can compare gradients, too.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import Any

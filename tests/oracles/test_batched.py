@@ -1,7 +1,5 @@
 """The batched oracles are the models that they are compared with."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

@@ -1,7 +1,5 @@
 """The literal program and `sdmr.models.released.ReleasedSDM` share no code, and must agree."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

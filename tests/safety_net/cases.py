@@ -3,8 +3,6 @@
 `names.TABLE` translates them, so that nothing here changes when a setting is renamed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -9,8 +9,6 @@ parameters in order. `names.TABLE` translates old names, and `names.NOT_COMPARED
 status is 1 if anything differs or fails.
 """
 
-from __future__ import annotations
-
 import argparse
 import fnmatch
 import queue

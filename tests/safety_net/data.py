@@ -1,7 +1,5 @@
 """Write tiny data sets for the cases, the same on every machine."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

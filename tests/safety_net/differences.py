@@ -1,7 +1,5 @@
 """What differs between two folders of outputs, to the last bit."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -10,8 +10,6 @@ any of that name. A leading dot ties a path to the top: `.seed`. What is below a
 Two variants of a model became two classes, which no row can say: see `variants`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

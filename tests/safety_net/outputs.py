@@ -1,7 +1,5 @@
 """Run the commands of a case on one side, and keep what the old side wrote."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform

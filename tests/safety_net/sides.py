@@ -1,7 +1,5 @@
 """The two sides, old and new: their code, how it is called, and the processes that run it."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

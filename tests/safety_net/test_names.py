@@ -1,7 +1,5 @@
 """Rows of the table of names do what they say, whatever rows it holds today."""
 
-from __future__ import annotations
-
 import names
 import pytest
 from names import Added, Dropped, File, Key, Omitted, Text, Value

@@ -1,7 +1,5 @@
 """Old commands and records of SDP, SDM and SDMR become those of today's classes."""
 
-from __future__ import annotations
-
 import pytest
 import variants
 

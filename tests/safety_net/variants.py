@@ -4,8 +4,6 @@ Commands and records come here under the old variants. `names.TABLE` renames arg
 classes a model has become, since that depends on all arguments together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

@@ -6,8 +6,6 @@ Commands come as lines of JSON on standard input, {"module", "arguments", "envir
 prints. `until` is a pattern of paths or null: the command is killed (SIGKILL, code −9) as soon as a file matches it.
 """
 
-from __future__ import annotations
-
 import glob
 import importlib
 import json

@@ -1,7 +1,5 @@
 """Cases compare equal work, and work without the oracles of a checkout."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Optimizers are compared by validation metrics of the same runs, and by steps in turns."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Synthetic data have the shape that is asked for; excerpts keep the history."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Times are the best of turns, and ratios what they say."""
 
-from __future__ import annotations
-
 from sdmr.experiments.benchmark.cases import TINY
 from sdmr.experiments.benchmark.synthetic import draw_excerpt
 from sdmr.experiments.benchmark.timing import Entry, Measure, best_of, make_model, time_training_step

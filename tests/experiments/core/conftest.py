@@ -1,7 +1,5 @@
 """The command line in this process, for the tests of core."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,7 +43,7 @@ def sdmr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return run
 
 
-OWN_MODEL = '''
+USER_MODEL = '''
 """A model from outside the checkout. It notes in its folder that a process is here, and that one has fitted it."""
 
 import os
@@ -77,14 +75,14 @@ class Nearest:
 '''
 
 
-OWN = ("model._target_=own_nearest.Nearest",)
+USER_OVERRIDES = ("model._target_=own_nearest.Nearest",)
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "own"
     folder.mkdir()
-    (folder / "own_nearest.py").write_text(OWN_MODEL)
+    (folder / "own_nearest.py").write_text(USER_MODEL)
     monkeypatch.syspath_prepend(folder)
     yield folder
     sys.modules.pop("own_nearest", None)

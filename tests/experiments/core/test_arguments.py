@@ -9,10 +9,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import pytest
 from annotated_types import Ge, Gt, Le, Lt
 
-from sdmr.experiments.core.arguments import check_arguments
+from sdmr.experiments.core.arguments import check_arguments, import_class
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import ConfigError
-from sdmr.experiments.core.registry import NAMED_MODELS, import_class
+from sdmr.experiments.core.registry import NAMED_MODELS
 from sdmr.harness.training.optimizer import OptimizationConfig
 from tests.experiments.core.conftest import Sdmr
 

@@ -1,7 +1,6 @@
 """The command line: help, version, mistakes in one line with their exit status, and the import path."""
 
-from __future__ import annotations
-
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.cli import OLD_WORDS
 from sdmr.experiments.core.config import RunSettings
-from sdmr.experiments.core.old_words import OLD_WORDS
 from tests.experiments.core.conftest import Sdmr
 
 COMMANDS = ["audit", "bench", "export", "figure", "publish", "run", "score", "status", "sweep", "table"]
@@ -52,9 +51,35 @@ def test_help_of_run_lists_every_setting_and_the_arguments_of_a_model(sdmr: Sdmr
     for name, field in RunSettings.model_fields.items():
         assert f"\n  {name}=" in out
         assert str(field.description) in out
-    for line in ("  dataset=NAME: csv, ", "  model=NAME: popularity, ", "  settings=default", "  protocol.ties"):
-        assert (f"\n{line}" in out) == (line != "  protocol.ties")
-    assert "\n  model.hops=3\n" in out
+    for line in (
+        "dataset=ml-100k +data set \\(csv, ",
+        "model=\\.\\.\\. +model \\(popularity, ",
+        "settings=default",
+        "protocol.tie_",
+    ):
+        assert re.search(f"\n  {line}", out)
+    assert re.search(r"\n  model\.hops=3 +H ≥ 1\.\n", out)
+    assert re.search(r"\n  model\.optimization\.negatives=hardest", out)
+
+
+def test_help_of_run_lists_flags_and_the_settings_of_data_sets(sdmr: Sdmr) -> None:
+    out = sdmr("run", "--help").out
+    for flag in ("-m", "--cfg job", "--help"):
+        assert re.search(rf"\n  {flag} +\w", out)
+    assert re.search(r"settings of dataset=epinions:\n  dataset\.min_count=5 ", out)
+    out = sdmr("run", "dataset=csv", "--help").out
+    assert re.search(r"\n  dataset\.path=\.\.\. +The file; ", out)
+    assert re.search(r"\n  dataset\.time=null +\w", out)
+    assert "settings of dataset=epinions" not in out
+
+
+def test_help_of_run_has_meanings_from_base_classes_and_values_as_hydra_writes_them(sdmr: Sdmr) -> None:
+    out = sdmr("run", "--help", "model=sdm-released").out
+    assert re.search(r"\n  model\.hops=3 +H ≥ 1\.\n", out)
+    assert re.search(r"\n  model\.gate_update=negated +Paper: distance\. Released: negated; ", out)
+    out = sdmr("run", "--help", "model=cmn").out
+    assert re.search(r"\n  model\.keep_self=false", out)
+    assert re.search(r"\n  model\.gmf\.objective=bpr", out)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +99,9 @@ def test_help_of_run_lists_every_setting_and_the_arguments_of_a_model(sdmr: Sdmr
         ("run sdm", "sdmr run: sdm: expected key=value"),
         ("run model=sdm =3", "sdmr run: =3: expected key=value"),
         ("run model=sdm model.hops=[1", "sdmr run: no viable alternative at input"),
-        ("run model=sdn", "sdmr run: model=sdn: there is none of this name; there are caser, "),
-        ("run --help model=sdn", "sdmr run: model=sdn: there is no model of this name; there are popularity, "),
-        ("run model=3", "sdmr run: Config group override must be a string"),
+        ("run model=sdn", "sdmr run: model=sdn: there is none of this name; there are popularity, "),
+        ("run --help model=sdn", "sdmr run: model=sdn: there is none of this name; there are popularity, "),
+        ("run model=3", "sdmr run: model=3: there is none of this name; there are popularity, "),
         ("run model=sdm,sdp", "sdmr run: model=sdm,sdp: expected one value"),
         ("run -m model=sdm,sdp hydra/launcher=nowhere", "sdmr run: hydra/launcher=nowhere: there is none of this"),
         ("run -m model=sdm model.hops=2,x", "sdmr run: model.hops=x: must be a valid integer"),
@@ -123,6 +148,13 @@ def test_old_word_is_answered_by_one_line_that_names_the_new_one(arguments: str,
     assert answer.status == 2
     assert f" is now {new}" in answer.error or f"or {new}" in answer.error or f", {new}" in answer.error
     assert not set(OLD_WORDS) & set(OLD_WORDS.values())
+
+
+@pytest.mark.parametrize(("arguments", "meant"), [("tabel number=3", "table"), ("table nubmer=3", "number")])
+def test_misspelt_command_or_option_is_answered_with_the_right_one(arguments: str, meant: str, sdmr: Sdmr) -> None:
+    answer = sdmr(*arguments.split())
+    assert answer.status == 2
+    assert f"; did you mean {meant}?" in answer.error
 
 
 def test_hydra_launcher_is_named_in_full_in_an_error(sdmr: Sdmr) -> None:

@@ -4,8 +4,6 @@ A model's config and a data set's meet in three settings alone: epochs, patience
 composed with one data set that gives all three, and every data set with the models that read them in every way.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 from dataclasses import asdict, fields, replace
@@ -15,9 +13,11 @@ from typing import Any
 import pytest
 from hydra.utils import instantiate
 
-from sdmr.experiments.core.config import CONF, compose_config, describe_arguments, expand_sweep
-from sdmr.experiments.core.options import ConfigError, NotTunedError
-from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, RELEASED_MODELS, import_class
+from sdmr.experiments.core.arguments import import_class
+from sdmr.experiments.core.config import compose_config, expand_sweep, prepare_overrides
+from sdmr.experiments.core.options import ConfigError, NotTunedError, UsageError
+from sdmr.experiments.core.registry import CONF, MODELS, NAMED_MODELS, RELEASED_MODELS
+from sdmr.experiments.run import describe_more
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig
@@ -125,9 +125,27 @@ def test_single_argument_of_a_released_model_can_be_set() -> None:
     )
     assert (made.value_layer, made.optimization.halve_learning_rate_every) == ("layer", 20)
     made = instantiate(
-        compose_config(["model=sdmr-released", "model.sdm.padding=excluded", "epochs=3"]).settings["model"]
+        compose_config(
+            ["model=sdmr-released", "model.sdm.padding=excluded", "model.sdp.optimization.epochs=3"]
+        ).settings["model"]
     )
-    assert (made.sdm.padding, made.sdm.value_layer, made.optimization.epochs) == ("excluded", "layer", 20)
+    assert (made.sdm.padding, made.sdm.value_layer) == ("excluded", "layer")
+    assert [part.optimization.epochs for part in (made.sdp, made.sdm, made)] == [3, 50, 20]
+
+
+def test_epochs_and_patience_replace_those_of_a_released_model_and_its_parts() -> None:
+    overrides = ["model=sdmr-released", "epochs=1", "+patience=2", "model.sdp.optimization.epochs=4"]
+    made = instantiate(compose_config(overrides).settings["model"])
+    assert [part.optimization.epochs for part in (made.sdp, made.sdm, made)] == [4, 1, 1]
+    assert {part.optimization.patience for part in (made.sdp, made.sdm, made)} == {2}
+    assert instantiate(compose_config(["model=sdmr-released"]).settings["model"]).sdp.optimization.epochs == 50
+
+
+def test_multirun_over_released_and_other_models_has_the_epochs_of_the_command_line() -> None:
+    prepared = prepare_overrides(["model=popularity,sdp-released,sdmr-released", "epochs=1"])
+    for model in expand_sweep(prepared)[0]:
+        config = compose_config([model, "epochs=1"]).settings["model"]
+        assert {part["epochs"] for part in nested(config) if "epochs" in part} <= {1}
 
 
 def test_tables_have_no_rows_of_released_models() -> None:
@@ -237,9 +255,45 @@ def test_missing_model_is_an_error_that_lists_the_models() -> None:
         compose_config(["dataset=ml-1m"])
 
 
-def test_choice_of_the_wrong_type_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="must be a string"):
-        compose_config(["model=3"])
+@pytest.mark.parametrize("model", ["3", "", "os.system", "my.Missing", "models.my.Net"])
+def test_model_that_is_none_is_an_error_that_says_what_is_allowed(model: str) -> None:
+    allowed = r"there are popularity, .*, or name a class with fit and score: package\.Class"
+    with pytest.raises(UsageError, match=rf"^model={model}: (there is none|no such class|this is no class).*{allowed}"):
+        compose_config([f"model={model}"])
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("model=transrek", "transrec"),
+        ("dataset=ml100k", "ml-100k"),
+        ("epoch=3", "epochs"),
+        ("model.hop=3", "hops"),
+        ("model.optimization.learning_rat=1", "learning_rate"),
+        ("protocol.tie=expected", "protocol.tie_policy"),
+        ("dataset.min_cuont=3", "dataset.min_count"),
+    ],
+)
+def test_misspelt_name_is_an_error_that_suggests_the_right_one(override: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=rf"; did you mean {re.escape(meant)}\?$"):
+        compose_config(["model=sdm", "dataset=epinions", override])
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    [
+        ("epochs=0", "greater than or equal to 1"),
+        ("patience=0", "greater than or equal to 1"),
+        ("context_length=0", "greater than or equal to 1"),
+        ("validation_instances=0", "greater than or equal to 1 or 'all'"),
+        ("validation_instances=some", "a valid integer or 'all'"),
+        ("seed=-1", "greater than or equal to 0"),
+        ("split_seed=-1", "greater than or equal to 0"),
+    ],
+)
+def test_count_out_of_bounds_is_an_error_that_says_what_is_allowed(override: str, allowed: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{override}: must be {allowed}$"):
+        compose_config(["model=sdm", override])
 
 
 def test_sweep_expands_lists_and_ranges_and_keeps_single_values() -> None:
@@ -268,7 +322,7 @@ def test_tuned_settings_that_do_not_exist_are_an_error_that_names_the_search() -
 
 
 def test_protocol_options_have_a_default_a_meaning_and_choices() -> None:
-    lines = [line for line in describe_arguments().splitlines() if line.startswith("  protocol.")]
+    lines = [line for line in describe_more([]).splitlines() if line.startswith("  protocol.")]
     assert len(lines) == len(fields(Protocol))
     for line, field in zip(lines, fields(Protocol), strict=True):
         assert re.fullmatch(rf"  protocol\.{field.name}={field.default} +\w.+ \({field.default}|.*, .*\)", line)

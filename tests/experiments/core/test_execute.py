@@ -1,7 +1,5 @@
 """Runs: what a record holds, when a run is not run again, and what is left of one that is killed."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys
@@ -19,7 +17,7 @@ from sdmr.baselines.popularity import Popularity
 from sdmr.datasets.task import HeldOut, Training
 from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core import run as run_module
-from sdmr.experiments.core.execute import execute, total_runtime
+from sdmr.experiments.core.execute import compute_runtime, execute
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
 from sdmr.harness.metrics import Ranks, summarize
 from sdmr.models.sdm import SDM
@@ -139,8 +137,12 @@ def test_command_prints_the_metrics_of_a_finished_run_and_does_not_fit(
         with monkeypatch.context() as patch:
             forbid(patch, MFBPR)
             answer = sdmr("run", *arguments, f"runs={tmp_path}")
+        deviations = "optimization.epochs=3, optimization.patience=3"
         values = f"hit@10 {metrics['hit@10']['expected']:.3f}, NDCG@10 {metrics['NDCG@10']['expected']:.3f}"
-        assert answer.out == f"sdmr.baselines.mf_bpr.MFBPR on csv, {side}: {values} ({run.folder}/record.json)\n"
+        assert (
+            answer.out
+            == f"sdmr.baselines.mf_bpr.MFBPR on csv, {side}, {deviations}: {values} ({run.folder}/record.json)\n"
+        )
 
 
 @pytest.mark.parametrize("model", ["mf-bpr", "sdmr"])
@@ -253,7 +255,7 @@ def test_epoch_is_selected_on_the_test_items_only_when_asked_for(
     task = default.load_task()
     assert handed[0] is task.training.validation
     assert handed[1] is task.test
-    assert other.deviations == {"select_on": "test"}
+    assert other.deviations == {"select_on": "test", **execute(default).deviations}
     curve = [entry["validation"] for entry in other.history[1:]]
     assert other.test["NDCG@10"]["expected"] == pytest.approx(max(curve))
     assert data == other.data
@@ -270,7 +272,7 @@ def test_ranking_among_all_items_reuses_the_trained_model(
         forbid(monkeypatch, trained)
     run = run_of(tmp_path, *arguments, "protocol.candidates=all")
     record = execute(run)
-    assert record.deviations == {"candidates": "all"}
+    assert record.deviations == {"candidates": "all", **sampled.deviations}
     assert record.validation == sampled.validation
     assert record.history == sampled.history
     task = run.load_task()
@@ -287,7 +289,7 @@ def test_sort_position_is_kept_when_asked_for(
     tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("model=popularity", *overrides)
-    plain = execute(run_of(tmp_path, *arguments))
+    default = execute(run_of(tmp_path, *arguments))
     asked = run_of(tmp_path, *arguments, "protocol.tie_policy=argsort-target-last")
     record, ranks = execute(asked), ranks_of(asked.folder)
     assert record.deviations == {"tie_policy": "argsort-target-last"}
@@ -297,18 +299,18 @@ def test_sort_position_is_kept_when_asked_for(
     assert (ranks["sort_position"] <= ranks["above"] + ranks["tied"]).all()
     hit = record.test["hit@10"]
     assert hit.pop("argsort-target-last") == pytest.approx((ranks["sort_position"] < 10).mean())
-    assert hit == plain.test["hit@10"]
-    assert record.ties.tied_share == pytest.approx((ranks["tied"] > 0).mean()) == plain.ties.tied_share
+    assert hit == default.test["hit@10"]
+    assert record.ties.tied_share == pytest.approx((ranks["tied"] > 0).mean()) == default.ties.tied_share
 
 
 def test_tie_policies_of_counts_share_one_run(
     tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, sdmr: Sdmr
 ) -> None:
-    plain = run_of(tmp_path, "model=popularity", *overrides)
-    record = execute(plain)
+    default = run_of(tmp_path, "model=popularity", *overrides)
+    record = execute(default)
     for tie_policy in ("optimistic", "pessimistic"):
         arguments = ["model=popularity", *overrides, f"protocol.tie_policy={tie_policy}"]
-        assert run_of(tmp_path, *arguments).folder == plain.folder
+        assert run_of(tmp_path, *arguments).folder == default.folder
         with monkeypatch.context() as patch:
             forbid(patch, Popularity)
             answer = sdmr("run", *arguments, f"runs={tmp_path}")
@@ -324,8 +326,8 @@ def test_split_options_change_the_task_and_are_deviations(change: str, tmp_path:
     rows = [f"{user},{item},{int(time) // 2}" for user, item, time in (row.split(",") for row in rows)]
     tied.write_text("\n".join([header, *rows]) + "\n")
     arguments = ("model=popularity", "dataset=csv", f"dataset.path={tied}", "dataset.time=time")
-    plain, other = run_of(tmp_path, *arguments), run_of(tmp_path, *arguments, f"protocol.{change}")
-    assert other.data != plain.data
+    default, other = run_of(tmp_path, *arguments), run_of(tmp_path, *arguments, f"protocol.{change}")
+    assert other.data != default.data
     name, _, value = change.partition("=")
     assert execute(other).deviations == {name: int(value) if value.isdigit() else value}
     task = other.load_task()
@@ -351,8 +353,8 @@ def test_parts_are_runs_of_their_own_and_are_reused(
     assert sdm.record is not None
     assert sdm.record.test
     assert record.parts == {"sdp": sdp.folder.name, "sdm": sdm.folder.name}
-    own = [part.seconds["fit"] + part.seconds["rank"] for part in (alone, sdm.record)]
-    assert record.seconds["parts"] == pytest.approx(sum(own))
+    seconds = [part.seconds["fit"] + part.seconds["rank"] for part in (alone, sdm.record)]
+    assert record.seconds["parts"] == pytest.approx(sum(seconds))
     assert record.seconds["fit"] == sum(e["fit_seconds"] + e["rank_seconds"] for e in record.history[1:])
     parameters = torch.load(sdmr.folder / "model.pt", weights_only=True)["parameters"]
     for name, part in (("sdp", sdp), ("sdm", sdm)):
@@ -434,9 +436,9 @@ def test_total_runtime_counts_a_part_once_wherever_its_record_is(tmp_path: Path)
     part = make_record("SDM", {}, {"fit": 100.0, "rank": 1.0})
     first = make_record("SDMR", {"sdm": part.run}, {"fit": 10.0, "parts": 101.0})
     second = make_record("OtherSDMR", {"sdm": part.run}, {"fit": 20.0, "parts": 101.0})
-    assert total_runtime([part, first, second]) == 131.0
-    assert total_runtime([first, second]) == 131.0  # the part's record is missing
+    assert compute_runtime([part, first, second]) == 131.0
+    assert compute_runtime([first, second]) == 131.0  # the part's record is missing
     save_record(part, tmp_path / "csv" / "SDM-0" / "record.json")
-    assert total_runtime([first, second], tmp_path) == 131.0
-    assert total_runtime([make_record("OldSDMR", {"sdm": part.run}, {"fit": 20.0})]) == 20.0
-    assert total_runtime([make_record("OldSDMR", {"sdm": part.run}, {"fit": 20.0})], tmp_path) == 121.0
+    assert compute_runtime([first, second], tmp_path) == 131.0
+    assert compute_runtime([make_record("OldSDMR", {"sdm": part.run}, {"fit": 20.0})]) == 20.0
+    assert compute_runtime([make_record("OldSDMR", {"sdm": part.run}, {"fit": 20.0})], tmp_path) == 121.0

@@ -1,6 +1,4 @@
-"""Runs that fail, and runs side by side: what is told of them, what is kept, and which others go on."""
-
-from __future__ import annotations
+"""Runs that fail, and runs side by side: what is reported and kept of them, and which others go on."""
 
 import os
 import re
@@ -18,7 +16,7 @@ from sdmr.datasets.task import Training
 from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core.execute import execute
 from tests.experiments.conftest import SMALL, ranks_of, run_of
-from tests.experiments.core.conftest import OWN, OWN_MODEL, Sdmr
+from tests.experiments.core.conftest import USER_MODEL, USER_OVERRIDES, Sdmr
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -73,8 +71,8 @@ def test_part_setting_of_another_type_is_an_error(override: str, tmp_path: Path,
 # --- a model of one's own, and several runs side by side ---
 
 
-def test_users_class_runs_like_any_model(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    run = run_of(tmp_path, *OWN, "model.weight=2.0", *overrides)
+def test_users_class_runs_like_any_model(user_folder: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path, *USER_OVERRIDES, "model.weight=2.0", *overrides)
     record = execute(run)
     assert run.folder.name.startswith("Nearest-")
     assert record.model == "own_nearest.Nearest"
@@ -185,32 +183,32 @@ def test_interrupt_that_arrives_as_another_error_is_one_line_and_exit_130(
     assert run.failure is None
 
 
-def test_failure_is_kept_until_the_run_succeeds(own: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    failing = run_of(tmp_path, *OWN, "model.weight=-1.0", *overrides)
+def test_failure_is_kept_until_the_run_succeeds(user_folder: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    failing = run_of(tmp_path, *USER_OVERRIDES, "model.weight=-1.0", *overrides)
     with pytest.raises(ArithmeticError):
         execute(failing)
     assert failing.failure == "ArithmeticError: a weight below 0"
-    (own / "own_nearest.py").write_text(OWN_MODEL.replace("self.weight < 0", "self.weight < -9"))
+    (user_folder / "own_nearest.py").write_text(USER_MODEL.replace("self.weight < 0", "self.weight < -9"))
     sys.modules.pop("own_nearest")
     assert execute(failing)
     assert failing.failure is None
 
 
 def test_failed_job_of_a_multirun_is_named_and_stops_no_other(
-    own: Path, tmp_path: Path, overrides: tuple[str, ...]
+    user_folder: Path, tmp_path: Path, overrides: tuple[str, ...]
 ) -> None:
-    command = [sys.executable, "-m", "sdmr.experiments.run", "-m", *OWN, "model.weight=-1.0,1.0", *overrides]
+    command = [sys.executable, "-m", "sdmr.experiments.run", "-m", *USER_OVERRIDES, "model.weight=-1.0,1.0", *overrides]
     done = subprocess.run(
         [*command, f"runs={tmp_path / 'runs'}"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(own)},
+        env={**os.environ, "PYTHONPATH": str(user_folder)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1
     assert "FAILED model=own_nearest.Nearest model.weight=-1.0" in done.stderr
     assert "ArithmeticError: a weight below 0" in done.stderr
-    assert run_of(tmp_path / "runs", *OWN, "model.weight=1.0", *overrides).record is not None
+    assert run_of(tmp_path / "runs", *USER_OVERRIDES, "model.weight=1.0", *overrides).record is not None
 
 
 def test_missing_data_of_a_job_stop_no_other_job_of_a_multirun(tmp_path: Path, data: Path) -> None:

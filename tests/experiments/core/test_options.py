@@ -1,7 +1,5 @@
 """Options of a command: lists, values of the wrong type, and what help prints."""
 
-from __future__ import annotations
-
 import pytest
 from pydantic import Field
 
@@ -32,7 +30,10 @@ def test_sweep_value_in_a_list_option_is_refused_with_the_right_form() -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("modelz=sdm", "modelz=sdm: there is no option 'modelz'; there are models, dims, train"),
+        (
+            "modelz=sdm",
+            "modelz=sdm: there is no option 'modelz'; there are models, dims, train; did you mean models\\?",
+        ),
         ("+modelz=sdm", r"\+modelz=sdm: there is no option 'modelz'"),
         ("dims=[x]", r"dims\.0=x: must be a valid integer"),
         ("train=3", "train=3: must be a valid boolean"),

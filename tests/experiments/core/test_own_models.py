@@ -1,6 +1,4 @@
-"""Anyone's own class, named on the command line: its settings, what is told of one that does not fit, its row."""
-
-from __future__ import annotations
+"""Anyone's own class, named on the command line: its settings, the error of one that does not fit, its row."""
 
 import os
 import shutil
@@ -208,9 +206,9 @@ def test_wrong_scores_are_an_error(name: str, message: str, data: list[str], tmp
 def run_elsewhere(package: Path, folder: Path, data: list[str]) -> None:
     """A run in `folder`, where its class stands, with the suite in `package`; its record is that of a run here."""
     (folder / "own_models.py").write_text(MODULE)
-    own = ["model._target_=own_models.Power", "model.power=3", *data]
+    overrides = ["model._target_=own_models.Power", "model.power=3", *data]
     process = subprocess.run(
-        [sys.executable, "-m", "sdmr.experiments.run", *own],
+        [sys.executable, "-m", "sdmr.experiments.run", *overrides],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(package)},
         capture_output=True,
@@ -219,7 +217,7 @@ def run_elsewhere(package: Path, folder: Path, data: list[str]) -> None:
     )
     assert process.stdout.startswith("own_models.Power on csv, test: hit@10 ")
     (record,) = (folder / "runs" / "csv").glob("Power-*/record.json")
-    assert compose_run(own, folder / "runs").folder == record.parent
+    assert compose_run(overrides, folder / "runs").folder == record.parent
 
 
 def test_users_class_runs_from_any_folder(data: list[str], tmp_path: Path) -> None:

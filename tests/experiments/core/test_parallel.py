@@ -1,7 +1,5 @@
 """Runs side by side: one process each, whose failure or death stops no other."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -15,27 +13,31 @@ from sdmr.datasets.task import Training
 from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core.parallel import Outcome, make_outcome, run_all
 from tests.experiments.conftest import run_of
-from tests.experiments.core.conftest import OWN
+from tests.experiments.core.conftest import USER_OVERRIDES
 
 CHECKOUT = Path(execute_module.__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture
-def outcomes(own: Path, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
+def outcomes(
+    user_folder: Path, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> list[Outcome]:
     """Of two jobs that want the same run, and one that fails, side by side."""
     names = ("TQDM_DISABLE", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
     for name in names:
         monkeypatch.setenv(name, "1")  # and undone at the end, since `run_all` sets them for good
-    same = (*OWN, "model.wait_for=3", *overrides)
-    failing = (*OWN, "model.weight=-1.0", *overrides)
+    same = (*USER_OVERRIDES, "model.wait_for=3", *overrides)
+    failing = (*USER_OVERRIDES, "model.weight=-1.0", *overrides)
     return list(run_all([same, failing, same], tmp_path / "runs", workers=3))
 
 
-def test_one_run_that_two_processes_ask_for_is_made_once(outcomes: list[Outcome], own: Path, tmp_path: Path) -> None:
+def test_one_run_that_two_processes_ask_for_is_made_once(
+    outcomes: list[Outcome], user_folder: Path, tmp_path: Path
+) -> None:
     """The run that two processes want is made once, for both; the one that fails is an outcome and stops no other."""
-    assert len(list(own.glob("here-*"))) == 3
-    assert len(list(own.glob("fitted-*"))) == 1
+    assert len(list(user_folder.glob("here-*"))) == 3
+    assert len(list(user_folder.glob("fitted-*"))) == 1
     failed = [outcome for outcome in outcomes if outcome.record is None]
     assert [outcome.error for outcome in failed] == ["ArithmeticError: a weight below 0"]
     assert "model.weight=-1.0" in failed[0].overrides
@@ -85,9 +87,9 @@ def test_default_workers_are_the_cores_of_this_process() -> None:
 
 
 def test_only_an_error_of_code_prints_its_traceback(
-    own: Path, tmp_path: Path, overrides: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+    user_folder: Path, tmp_path: Path, overrides: tuple[str, ...], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert "must be a valid integer" in make_outcome(("model=mf-bpr", "model.dim=8.5", *overrides), tmp_path).error
     assert capfd.readouterr().err == ""
-    assert "a weight below 0" in make_outcome((*OWN, "model.weight=-1.0", *overrides), tmp_path).error
+    assert "a weight below 0" in make_outcome((*USER_OVERRIDES, "model.weight=-1.0", *overrides), tmp_path).error
     assert "Traceback" in capfd.readouterr().err

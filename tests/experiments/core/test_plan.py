@@ -1,11 +1,11 @@
 """Planned runs: which are planned, which are found, and which are made."""
 
-from __future__ import annotations
-
+import re
 from pathlib import Path
 
 import pytest
 
+from sdmr.experiments.core import plan
 from sdmr.experiments.core.execute import execute
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.plan import (
@@ -69,8 +69,8 @@ def test_published_record_stands_in_for_a_missing_run(tmp_path: Path, overrides:
     folder = tmp_path / "records" / "popularity-0"
     publish_run(run, folder)
     planned = plan_popularity(overrides, folder)
-    found = find_or_train([planned], tmp_path / "second", 1, train=False).runs[planned]
-    assert (found.is_published, found.folder, found.record) == (True, folder, record)
+    answer = find_or_train([planned], tmp_path / "second", 1, train=False).runs[planned]
+    assert (answer.is_published, answer.folder, answer.record) == (True, folder, record)
     assert find_or_train([planned], tmp_path / "second", 1, train=False, use_published=False).runs == {}
     assert "no estimate" not in estimate_time([planned], 1)
     assert "no estimate for 1 of them" in estimate_time([plan_popularity(overrides)], 1)
@@ -85,6 +85,44 @@ def test_failed_run_and_missing_data_are_reported_once_with_their_error(
     assert (findings.runs, set(findings.failures)) == ({}, set(planned))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("FAILED csv: ")
+
+
+def forbid_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a run was made")
+
+    monkeypatch.setattr(plan, "run_all", refuse)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.hop=3", "model.hop: .* has no argument 'hop'"),
+        ("model.dim=8.5", "model.dim=8.5: must be a valid integer"),
+        ("model.layers=0", "sdmr.models.sdp.SDP: .*layers"),
+        ("epochs=0", "epochs=0: must be greater"),
+    ],
+)
+def test_wrong_setting_of_every_run_is_one_error_before_any_run(
+    setting: str, message: str, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid_runs(monkeypatch)
+    planned = [PlannedRun("sdp", "csv", seed, (*overrides[1:], setting)) for seed in range(3)]
+    with pytest.raises(UsageError, match=f"^{message}") as raised:
+        find_or_train(planned, tmp_path, 2)
+    assert len(re.findall(message, str(raised.value))) == 1
+
+
+def test_wrong_setting_of_some_models_is_one_line_a_model_and_the_others_run(
+    tmp_path: Path, overrides: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = (*overrides[1:], "model.neighbors=5")
+    planned = [PlannedRun(model, "csv", seed, settings) for model in ("popularity", "item-knn") for seed in range(2)]
+    findings = find_or_train(planned, tmp_path, 1)
+    assert {one.model for one in findings.runs} == {"item-knn"}
+    assert {one.model for one in findings.failures} == {"popularity"}
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("FAILED"))
+    assert line.startswith("FAILED model=popularity: model.neighbors: ")
 
 
 def test_planned_run_is_written_as_the_command_line_that_makes_it(tmp_path: Path, overrides: tuple[str, ...]) -> None:

@@ -1,7 +1,5 @@
 """The schema of a record: versioned, and checked when it is read."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

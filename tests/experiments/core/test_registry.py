@@ -1,11 +1,10 @@
 """Models by name, and classes by their dotted path."""
 
-from __future__ import annotations
-
 import pytest
 
+from sdmr.experiments.core.arguments import import_class
 from sdmr.experiments.core.options import UsageError
-from sdmr.experiments.core.registry import MODELS, get_model, import_class
+from sdmr.experiments.core.registry import MODELS, get_model
 
 
 def test_models_are_in_the_order_of_table_3() -> None:
@@ -24,5 +23,5 @@ def test_class_of_the_suite_without_its_package_is_answered_with_the_full_name()
 
 @pytest.mark.parametrize("target", ["no_such_module.Model", "models.my.Net", "sdmr.models.sdm.SDN", "SDM"])
 def test_class_that_cannot_be_imported_is_named(target: str) -> None:
-    with pytest.raises(UsageError, match=rf"^model={target}: (no such class|there is no model)"):
+    with pytest.raises(UsageError, match=rf"^model={target}: (no such class|there is none)"):
         import_class(target)

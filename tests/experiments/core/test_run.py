@@ -1,7 +1,5 @@
 """Runs: what makes a run another one, and what it fills in from its data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -20,13 +18,13 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 def test_key_changes_with_a_setting_that_changes_results(
     change: str, tmp_path: Path, overrides: tuple[str, ...]
 ) -> None:
-    plain = ("model=mf-bpr", *overrides, *SMALL)
-    assert run_of(tmp_path, *plain, change).folder != run_of(tmp_path, *plain).folder
+    default = ("model=mf-bpr", *overrides, *SMALL)
+    assert run_of(tmp_path, *default, change).folder != run_of(tmp_path, *default).folder
 
 
 def test_key_does_not_change_with_threads_force_and_folder(tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    plain = ("model=mf-bpr", *overrides, *SMALL)
-    assert run_of(tmp_path, *plain, "threads=2", "force=true", "runs=x").folder == run_of(tmp_path, *plain).folder
+    default = ("model=mf-bpr", *overrides, *SMALL)
+    assert run_of(tmp_path, *default, "threads=2", "force=true", "runs=x").folder == run_of(tmp_path, *default).folder
 
 
 def test_key_changes_with_the_content_of_a_file(tmp_path: Path, data: Path, overrides: tuple[str, ...]) -> None:
@@ -41,15 +39,19 @@ def test_key_changes_with_the_content_of_a_file(tmp_path: Path, data: Path, over
 
 
 def test_context_length_is_the_longest_basket_or_five_of_a_history(tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    rows = [f"{user},{5 * user + place},b" for user in range(30) for place in range(9 if user == 7 else 5)]
+    rows = [f"{user},{5 * user + position},b" for user in range(30) for position in range(9 if user == 7 else 5)]
     path = tmp_path / "baskets.csv"
     path.write_text("\n".join(["user,item,basket", *rows]) + "\n")
     baskets = ("dataset=csv", f"dataset.path={path}", "dataset.basket=basket")
-    for given, length in ((baskets, 7), (overrides, 5), ((*baskets, "context_length=2"), 2)):  # 7: 9 less two held out
-        model = run_of(tmp_path, "model=sdmr", *given).config["model"]
+    for arguments, length in (
+        (baskets, 7),
+        (overrides, 5),
+        ((*baskets, "context_length=2"), 2),
+    ):  # 7: 9 less two held out
+        model = run_of(tmp_path, "model=sdmr", *arguments).config["model"]
         assert model["sdm"]["context_length"] == length
-        assert execute(run_of(tmp_path, "model=prme-s", *given, *SMALL, "epochs=1")).best_epoch == 1
-        assert run_of(tmp_path, "model=prme", *given).config["model"]["context_length"] == 1
+        assert execute(run_of(tmp_path, "model=prme-s", *arguments, *SMALL, "epochs=1")).best_epoch == 1
+        assert run_of(tmp_path, "model=prme", *arguments).config["model"]["context_length"] == 1
 
 
 @pytest.mark.parametrize("change", ["select_on=test", "candidates=all", "tie_policy=argsort-target-last"])

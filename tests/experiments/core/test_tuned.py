@@ -1,13 +1,11 @@
 """Tuned settings: files that are part of the configuration, with their origin as data."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
 import pytest
 
-from sdmr.experiments.core import cli, config
+from sdmr.experiments.core import cli, registry
 from sdmr.experiments.core import tuned as tuned_module
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import NotTunedError
@@ -45,7 +43,7 @@ def test_without_the_checkout_settings_are_written_beside_the_results_and_read_f
     overrides = ["model=sdm", "dataset=ml-100k", "settings=tuned"]
     before = compose_config(overrides).settings["model"]["hops"]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(config, "IS_CHECKOUT", False)
+    monkeypatch.setattr(registry, "IS_CHECKOUT", False)
     monkeypatch.delenv("SDMR_RESULTS", raising=False)
     assert compose_config(overrides).settings["model"]["hops"] == before  # those of the suite
     path = write_tuned("ml-100k", "sdm", {"model": {"hops": before + 1}}, {"search": "grid"})

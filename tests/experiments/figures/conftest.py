@@ -1,7 +1,5 @@
 """Commands on records that the tests write, and on small data whose runs are made in this process."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

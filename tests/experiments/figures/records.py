@@ -1,7 +1,5 @@
 """Records as runs leave them, and the files of a figure."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Small tasks whose instances are known."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from sdmr.datasets.interactions import Interactions

@@ -1,7 +1,5 @@
 """Attention of saved models."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

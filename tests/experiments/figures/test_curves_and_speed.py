@@ -1,7 +1,5 @@
 """Learning curves, and speed against quality: both are drawn from the records of all models."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

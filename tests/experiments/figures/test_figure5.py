@@ -1,7 +1,5 @@
 """Figure 5: pointwise mutual information, pairs, and the weights of saved models."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Figure 6: its numbers are the records', of whatever runs exist; missing runs are reported."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Callable, Sequence
 from itertools import product

@@ -1,7 +1,5 @@
 """Figure 7: the case that it shows, and the weights of its hops."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

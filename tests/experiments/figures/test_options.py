@@ -1,7 +1,5 @@
 """Options of `sdmr figure`: each figure has its own, and no override may make its labels untrue."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from pathlib import Path

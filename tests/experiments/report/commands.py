@@ -1,7 +1,5 @@
 """Call commands in this process, on prepared runs: nothing is trained."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -20,4 +18,5 @@ def compose_fake_run(overrides: Sequence[str], runs: Path) -> Run:
     """Return a run whose folder is named by model and seed. No data are read."""
     settings = dict(override.split("=", 1) for override in overrides)
     folder = runs / settings["dataset"] / f"{settings['model']}-{settings['seed']}"
-    return Run({"seed": int(settings["seed"])}, "data", "source", settings["dataset"], folder)
+    config = {"seed": int(settings["seed"]), "model": {"_target_": "sdmr.baselines.popularity.Popularity"}}
+    return Run(config, "data", "source", settings["dataset"], folder)

@@ -1,7 +1,5 @@
 """Records for tests of reports, made without training."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

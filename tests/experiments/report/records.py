@@ -1,7 +1,5 @@
 """Records as runs leave them, and tables read back, for the tests of reports."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The audit's tables."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from sdmr.experiments.core.record import Record

@@ -1,7 +1,5 @@
 """The audit's plan, and the records that it finds."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any

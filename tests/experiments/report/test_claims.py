@@ -1,7 +1,5 @@
 """The claims: judged by nothing but records."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Comparisons with the baselines that are best on validation, and gains over the best ones."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path

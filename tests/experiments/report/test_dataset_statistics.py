@@ -1,7 +1,5 @@
 """Tables 1 and 2: statistics of data sets, and the months of the Netflix Prize."""
 
-from __future__ import annotations
-
 import csv
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The published tables as files."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

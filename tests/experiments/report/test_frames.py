@@ -1,7 +1,5 @@
 """Cells of Tables 3 and 4: means over seeds beside the paper's values."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from pathlib import Path

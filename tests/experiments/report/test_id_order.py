@@ -1,7 +1,5 @@
 """The rules that read the order of Epinions' file."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Intervals, paired tests and corrections, against SciPy and textbooks."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.stats import bootstrap, pearsonr, t

@@ -1,7 +1,5 @@
 """Numbers, Markdown tables and CSV files as they are written."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """A configuration folder, a small file and a sweep in this process, for the tests of searches."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Commands and searches as the tests call them."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable
 from pathlib import Path

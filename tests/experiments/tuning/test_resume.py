@@ -1,7 +1,5 @@
 """A sweep that is killed at any moment and continued, two sweeps at once, and their status."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

@@ -1,7 +1,5 @@
 """The search of a model's settings: its stages, its budget, what it reuses, and what it writes."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -111,7 +109,7 @@ def test_runs_made_by_the_run_command_are_reused(small: tuple[str, ...], spaces:
 def test_no_run_starts_beyond_the_budget_and_what_is_left_out_is_listed(
     small: tuple[str, ...], spaces: Path, made: Made, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(search_module, "total_runtime", lambda records, runs: 60.0 * len(records))
+    monkeypatch.setattr(search_module, "compute_runtime", lambda records, runs: 60.0 * len(records))
     assert call("model=mf-bpr", "budget=3", "workers=2", *small) == 0
     assert len(made) == 3
     out = capsys.readouterr().out
@@ -254,7 +252,7 @@ def test_a_search_whose_runs_all_fail_writes_no_tuned_settings(
 def test_a_grid_crosses_all_axes_without_a_limit(
     small: tuple[str, ...], spaces: Path, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_module, "total_runtime", lambda records, runs: 6000.0 * len(records))
+    monkeypatch.setattr(search_module, "compute_runtime", lambda records, runs: 6000.0 * len(records))
     call("model=mf-bpr", "search=grid", *small)
     assert len(made) == len({task[3:6] for task in made}) == 3 * 2 * 3
     assert "budget" not in read_tuned("csv", "mf-bpr")["tuning"]

@@ -1,7 +1,5 @@
 """The spaces of the models: which settings vary, with which values."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

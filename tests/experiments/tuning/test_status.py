@@ -1,7 +1,5 @@
 """What `sdmr status` shows of a multirun and of the time that is left."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys
@@ -41,7 +39,7 @@ def test_the_time_left_counts_parts_once_and_ends_with_the_budget(
     assert status.estimate_remaining(runs).startswith("20.2 single-thread minutes spent, about 2.0 left")
     assert "about 3.0 left" in status.estimate_remaining(runs, remaining=4)
     assert "about 0.8 left" in status.estimate_remaining(runs, budget=21)
-    spent = "20.2 single-thread minutes spent; the budget has no room for one more run"
+    spent = "20.2 single-thread minutes spent; the budget allows no further run"
     assert status.estimate_remaining(runs, budget=20.4) == spent
     assert status.estimate_remaining([done]) == "nothing to run"
     assert status.estimate_remaining(runs[1:], remaining=4).startswith("12 runs to make; ")
