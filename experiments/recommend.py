@@ -1,0 +1,71 @@
+"""List top items of users, from a trained run: `sdmr recommend run=NAME users=[1,2] k=10`.
+
+The items that a user has in training, validation or test are left out. The context is that of a test item: the user's
+last training items or, with baskets, those of the user's last basket. Of items with equal scores, the one that comes
+first in `items.csv` comes first. Users and items are raw ids. Models without saved parameters, such as Item-KNN, are
+fitted again.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import csv, parquet
+from pydantic import BeforeValidator, Field
+from tqdm import tqdm
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.files import open_atomic
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.options import CommandOptions, NotEmpty, UsageError
+from sdmr.experiments.core.trained import find_run, load_trained
+from sdmr.harness.ids import find_numbers, tabulate_users
+from sdmr.harness.top_k import recommend
+
+BLOCK = 1024  # users whose lists are in memory at a time
+WRITERS: dict[str, Any] = {".csv": csv.CSVWriter, ".parquet": parquet.ParquetWriter}
+Ids = Annotated[
+    list[int | float | str], NotEmpty, BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+]
+
+
+class Options(CommandOptions):
+    run: str = Field(description="name of a finished run, or its folder")
+    users: Ids | None = Field(None, description="raw ids of users; null: all, which needs to=FILE")
+    k: int = Field(10, ge=1, description="items in a list")
+    to: str | None = Field(None, description="file to write, .csv or .parquet; null: print")
+    runs: str = Field("runs", description="folder of this machine's records")
+
+
+def main(options: Options) -> int:
+    path = Path(options.to or "")
+    if options.to is None and options.users is None:
+        raise UsageError("to=FILE.csv or to=FILE.parquet is missing, or users=[ID,ID] to print the lists of some users")
+    if options.to is not None and path.suffix not in WRITERS:
+        raise UsageError(f"to={path}: expected a name that ends in {' or '.join(WRITERS)}")
+    model, task = load_trained(find_run(options.run, Path(options.runs)))
+    numbers = np.arange(task.training.n_users)
+    if options.users is not None:
+        try:
+            numbers = find_numbers(tabulate_users(task.training)["id"].to_numpy(), options.users)
+        except DataError as error:
+            raise UsageError(f"users=...: {error}") from error
+    blocks = np.split(numbers, range(BLOCK, len(numbers), BLOCK))
+    lists = (recommend(model, task, block, options.k) for block in tqdm(blocks, unit="block", disable=None))
+    if options.to is None:
+        print(pd.concat(lists).to_string(index=False))
+        return 0
+    first = pa.Table.from_pandas(next(lists), preserve_index=False)
+    with open_atomic(path) as file, WRITERS[path.suffix](file, first.schema) as writer:
+        writer.write_table(first)
+        for block in lists:
+            writer.write_table(pa.Table.from_pandas(block, first.schema, preserve_index=False))
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(["recommend", *sys.argv[1:]]))

@@ -1,0 +1,72 @@
+"""List the best unseen items of users."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.task import Contexts, HeldOut, Task, Training
+from sdmr.harness.evaluation import BATCH, PAIRS, score_candidates
+from sdmr.harness.ids import tabulate_items, tabulate_users
+from sdmr.harness.recommender import Recommender
+
+
+def recommend(
+    recommender: Recommender, task: Task, users: IntArray, k: int = 10, max_scores: int = 2**22
+) -> pd.DataFrame:
+    """List the k best items of each user, without the user's items.
+
+    An item that a user has in training, validation or test is left out. The context is that of a test item: the last
+    training items of the user or, with baskets, of the user's last basket. Of items with equal scores, the one with the
+    lower number comes first.
+
+    Args:
+        recommender: A fitted recommender.
+        task: The task whose training side it was fitted to.
+        users: [n] numbers of users; `sdmr.harness.ids.find_numbers` finds them by raw id.
+        k: Length of a list. A list is shorter if its user has fewer unseen items.
+        max_scores: About how many scores to hold at a time.
+
+    Returns:
+        A row for each user and item, the best first: user, rank, item, title (if the data has titles), score. Users and
+        items are raw ids.
+    """
+    n_items, contexts = task.training.n_items, build_contexts(task.training, users)
+    k, batch_size = min(k, n_items), max(1, min(BATCH, max_scores // n_items))
+    width = max(1, PAIRS // batch_size)
+    lists = []
+    for batch in np.split(np.arange(len(users)), range(batch_size, len(users), batch_size)):
+        blocks = []
+        for items in np.split(np.arange(n_items), range(width, n_items, width)):
+            candidates = np.tile(items, (len(batch), 1))
+            instances = HeldOut(users[batch], candidates[:, 0], contexts.take(batch), candidates)
+            blocks.append(score_candidates(recommender, instances))
+        scores = np.where(task.seen[users[batch]].toarray() > 0, -np.inf, np.column_stack(blocks))
+        bound = np.partition(scores, -k, axis=1)[:, [-k]]
+        row, item = np.nonzero((scores >= bound) & (scores > -np.inf))  # row by row, each by item
+        order = np.lexsort((-scores[row, item], row))  # stable
+        rank = np.arange(len(row)) - np.searchsorted(row, row) + 1
+        row, item, rank = row[rank <= k], item[order][rank <= k], rank[rank <= k]
+        columns = {"user": users[batch[row]], "rank": rank, "item": item, "score": scores[row, item]}
+        lists.append(pd.DataFrame(columns))
+    return _name(pd.concat(lists, ignore_index=True), task.training)
+
+
+def build_contexts(training: Training, users: IntArray) -> Contexts:
+    """Build the contexts that follow the last training item of each user, or of the user's last basket."""
+    instances, contexts = training.instances, training.instances.contexts
+    last = np.full(training.n_users, -1)  # a user without training items
+    last[instances.users] = np.arange(len(instances))
+    start, length = (np.append(array, 0)[last[users]] for array in (contexts.start, contexts.length))
+    return replace(contexts, start=start, length=length, position=length, count=length)
+
+
+def _name(lists: pd.DataFrame, training: Training) -> pd.DataFrame:
+    """Return the lists with raw ids in place of numbers, and with titles."""
+    items = tabulate_items(training).iloc[lists["item"]].reset_index(drop=True)
+    lists["user"] = tabulate_users(training)["id"].to_numpy()[lists["user"]]
+    lists["item"] = items["id"]
+    if "title" in items:
+        lists.insert(3, "title", items["title"])
+    return lists
