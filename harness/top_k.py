@@ -1,5 +1,6 @@
 """List the best unseen items of users."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from sdmr.harness.recommender import Recommender
 
 
 def recommend(
-    recommender: Recommender, task: Task, users: IntArray, k: int = 10, max_scores: int = 2**22
+    recommender: Recommender, task: Task, users: IntArray | Sequence[int], k: int = 10, max_scores: int = 2**22
 ) -> pd.DataFrame:
     """List the k best items of each user, without the user's items.
 
@@ -32,7 +33,8 @@ def recommend(
         A row for each user and item, the best first: user, rank, item, title (if the data has titles), score. Users and
         items are raw ids.
     """
-    n_items, contexts = task.training.n_items, build_contexts(task.training, users)
+    users, n_items = np.asarray(users), task.training.n_items
+    contexts = build_contexts(task.training, users)
     k, batch_size = min(k, n_items), max(1, min(BATCH, max_scores // n_items))
     width = max(1, PAIRS // batch_size)
     lists = []
