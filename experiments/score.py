@@ -126,7 +126,7 @@ def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
 
 
 def _read_table(path: Path) -> tuple[pd.DataFrame, int]:
-    """Return the file's three columns, and the line of its first row: 1 in a parquet file."""
+    """Return the file's three columns, and the line of its first row."""
     if path.suffix == ".parquet":
         return _read_parquet(path), 1
     with open_raw(path) as raw:

@@ -21,7 +21,10 @@ def tabulate_users(training: Training) -> pd.DataFrame:
 
 
 def tabulate_items(training: Training) -> pd.DataFrame:
-    """Return the number and the raw id of each item, and titles if there are any: columns item, id, title."""
+    """Return number, raw id and title of each item: columns item, id, title.
+
+    Data without titles have no such column.
+    """
     ids, titles = getattr(training, "item_ids", None), getattr(training, "item_titles", None)
     numbers = np.arange(training.n_items)
     table = pd.DataFrame({"item": numbers, "id": numbers if ids is None else ids})

@@ -56,7 +56,7 @@ def recommend(
 
 
 def build_contexts(training: Training, users: IntArray) -> Contexts:
-    """Build the contexts that follow the last training item of each user, or of the user's last basket."""
+    """Build the context of each user's next item: the training items of the last sequence."""
     instances, contexts = training.instances, training.instances.contexts
     last = np.full(training.n_users, -1)  # a user without training items
     last[instances.users] = np.arange(len(instances))

@@ -196,7 +196,7 @@ def test_the_cells_of_the_page_on_python_run(folder: Path) -> None:
     columns = ["visitor", "product", "rating", "when"]
     table.replace({"visitor": {1: 42}}).to_csv("u.data", sep="\t", header=False, index=False, columns=columns)
     printed = run_cells()
-    assert printed[0] == "40 users, 130 items, 40 test items\n"
+    assert printed[0] == "40 users, 108 items, 40 test items\n"
     assert len(printed) == 5
 
 
