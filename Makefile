@@ -73,7 +73,7 @@ lint: $(READY)
 
 docs: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
-	$(BIN)/sphinx-build -W -b html docs docs/_build
+	$(BIN)/python -m sphinx -W -b html docs docs/_build
 
 table1 table2: table%: $(READY)
 	$(SDMR) table number=$*

@@ -37,7 +37,7 @@ from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import FileName, TaskOptions, UsageError
 from sdmr.experiments.core.run import compose_task
 from sdmr.harness.evaluation import check_not_empty
-from sdmr.harness.ids import write_ids
+from sdmr.harness.ids import format_ids
 
 BLOCK = 4096  # instances whose candidates are written at a time
 ATOMIC = {"user": "user_id:token", "item": "item_id:token", "time": "timestamp:float", "basket": "session_id:token"}
@@ -85,7 +85,10 @@ def export_task(task: Task, name: str, folder: Path) -> list[Path]:
         for part, side in held_out.items():
             for first, block in _split_blocks(side):
                 writer.write_table(pa.Table.from_pandas(_tabulate_candidates(part, first, block), schema))
-    return paths + write_ids(task.training, folder / name)
+    for ids, content in format_ids(task.training).items():
+        with create(ids) as file:
+            file.write(content)
+    return paths
 
 
 def _split_blocks(side: HeldOut) -> Iterator[tuple[int, HeldOut]]:

@@ -41,23 +41,17 @@ def find_numbers(ids: RawArray, raw: Sequence[object]) -> IntArray:
     return numbers
 
 
-def write_ids(training: Training, folder: Path) -> list[Path]:
-    """Write users.csv and items.csv into a folder, and return their paths."""
-    files = _format_ids(training)
-    for name, content in files.items():
-        write_atomic(folder / name, content)
-    return [folder / name for name in files]
+def format_ids(training: Training) -> dict[str, bytes]:
+    """Return the content of users.csv and of items.csv."""
+    tables = {"users.csv": tabulate_users(training), "items.csv": tabulate_items(training)}
+    return {name: table.to_csv(index=False, lineterminator="\n").encode() for name, table in tables.items()}
 
 
 def save_ids(training: Training, folder: Path) -> str:
-    """Write the ids once for all runs with the same ones: into folder/ids-DIGEST. Returns that name."""
-    digest = hashlib.sha256(b"".join(_format_ids(training).values())).hexdigest()
-    target = folder / f"ids-{digest[:12]}"
-    if not all((target / name).exists() for name in ("users.csv", "items.csv")):
-        write_ids(training, target)
+    """Write the files once for all runs with these ids: into folder/ids-DIGEST. Returns that name."""
+    files = format_ids(training)
+    target = folder / f"ids-{hashlib.sha256(b''.join(files.values())).hexdigest()[:12]}"
+    for name, content in files.items():
+        if not (target / name).exists():
+            write_atomic(target / name, content)
     return target.name
-
-
-def _format_ids(training: Training) -> dict[str, bytes]:
-    tables = {"users.csv": tabulate_users(training), "items.csv": tabulate_items(training)}
-    return {name: table.to_csv(index=False, lineterminator="\n").encode() for name, table in tables.items()}

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from sdmr.datasets.interactions import IntArray
-from sdmr.datasets.task import Contexts, HeldOut, Task, Training
-from sdmr.harness.evaluation import BATCH, PAIRS, score_candidates
+from sdmr.datasets.task import Contexts, Task, Training
+from sdmr.harness.evaluation import score_all_items
 from sdmr.harness.ids import tabulate_items, tabulate_users
 from sdmr.harness.recommender import Recommender
 
@@ -34,23 +34,15 @@ def recommend(
         items are raw ids.
     """
     users, n_items = np.asarray(users), task.training.n_items
-    contexts = build_contexts(task.training, users)
-    k, batch_size = min(k, n_items), max(1, min(BATCH, max_scores // n_items))
-    width = max(1, PAIRS // batch_size)
-    lists = []
-    for batch in np.split(np.arange(len(users)), range(batch_size, len(users), batch_size)):
-        blocks = []
-        for items in np.split(np.arange(n_items), range(width, n_items, width)):
-            candidates = np.tile(items, (len(batch), 1))
-            instances = HeldOut(users[batch], candidates[:, 0], contexts.take(batch), candidates)
-            blocks.append(score_candidates(recommender, instances))
-        scores = np.where(task.seen[users[batch]].toarray() > 0, -np.inf, np.column_stack(blocks))
+    contexts, k, lists = build_contexts(task.training, users), min(k, n_items), []
+    for batch, scores in score_all_items(recommender, users, contexts, n_items, max_scores):
+        scores = np.where(task.seen[users[batch]].toarray() > 0, -np.inf, scores)
         bound = np.partition(scores, -k, axis=1)[:, [-k]]
         row, item = np.nonzero((scores >= bound) & (scores > -np.inf))  # row by row, each by item
         order = np.lexsort((-scores[row, item], row))  # stable
         rank = np.arange(len(row)) - np.searchsorted(row, row) + 1
         row, item, rank = row[rank <= k], item[order][rank <= k], rank[rank <= k]
-        columns = {"user": users[batch[row]], "rank": rank, "item": item, "score": scores[row, item]}
+        columns = {"user": users[batch][row], "rank": rank, "item": item, "score": scores[row, item]}
         lists.append(pd.DataFrame(columns))
     return _name(pd.concat(lists, ignore_index=True), task.training)
 

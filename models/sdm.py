@@ -40,7 +40,7 @@ class SDM(TorchRecommender):
 
         Args:
             dim: d, the embedding size.
-            hops: H.
+            hops: H, the number of hops.
             context_length: s, the context items to attend to.
             dropout: The probability of dropout on both queries (on p anew at each hop), and after tanh in Eq. 9 and
                 13, in training; 0 in the paper.

@@ -14,7 +14,7 @@ from sdmr.experiments import recommend as command
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.run import compose_run
-from sdmr.experiments.core.trained import load_trained
+from sdmr.experiments.recommend import load_trained
 from sdmr.harness.evaluation import score_candidates
 from sdmr.harness.ids import find_numbers, tabulate_items, tabulate_users
 from tests.experiments.small import make_small_dataset

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from sdmr.datasets.errors import DataError
-from sdmr.harness.ids import find_numbers, save_ids, tabulate_items, tabulate_users, write_ids
+from sdmr.harness.ids import find_numbers, save_ids, tabulate_items, tabulate_users
 
 
 def make_training(**fields: Any) -> Any:
@@ -38,9 +38,9 @@ def test_numbers_are_found_by_raw_id(ids: list[Any]) -> None:
 
 
 def test_files_of_ids_are_read_back(tmp_path: Path) -> None:
-    users, items = write_ids(make_training(), tmp_path)
-    assert pd.read_csv(users)["id"].tolist() == ["Ann", "Bob, jr."]
-    assert pd.read_csv(items)["id"].tolist() == [7, 12, 300]
+    folder = tmp_path / save_ids(make_training(), tmp_path)
+    assert pd.read_csv(folder / "users.csv")["id"].tolist() == ["Ann", "Bob, jr."]
+    assert pd.read_csv(folder / "items.csv")["id"].tolist() == [7, 12, 300]
 
 
 def test_ids_are_saved_once_for_runs_with_the_same_ones(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def forbid_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("model.hop=3", "model.hop: .* has no argument 'hop'"),
         ("model.dim=8.5", "model.dim=8.5: must be a valid integer"),
-        ("model.layers=0", "sdmr.models.sdp.SDP: .*layers"),
+        ("model.layers=0", "model.layers=0: must be greater than or equal to 1"),
         ("epochs=0", "epochs=0: must be greater"),
     ],
 )
