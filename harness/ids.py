@@ -34,7 +34,7 @@ def tabulate_items(training: Training) -> pd.DataFrame:
 def find_numbers(ids: RawArray, raw: Sequence[object]) -> IntArray:
     """Return the number of each raw id. Ids are compared as text. Raises DataError for an unknown one."""
     names = [str(one) for one in raw]
-    numbers = pd.Index([str(one) for one in ids]).get_indexer(names)
+    numbers = pd.Index([str(one) for one in ids]).get_indexer(pd.Index(names))
     if (numbers < 0).any():
         known = ", ".join(map(str, ids[:3]))
         raise DataError(f"there is no {names[int(numbers.argmin())]!r:.80}; expected raw ids, such as {known}")
