@@ -3,7 +3,10 @@
 import hashlib
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 def compute_sha256(path: Path) -> str:
@@ -13,7 +16,14 @@ def compute_sha256(path: Path) -> str:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, then rename it.
+    """Write a file under a temporary name, then rename it (see `open_atomic`)."""
+    with open_atomic(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def open_atomic(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file to write under a temporary name, and rename it at the end.
 
     No reader ever sees half of the file, even after a power failure.
     """
@@ -21,7 +31,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

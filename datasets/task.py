@@ -137,3 +137,10 @@ class Task:
 
     training: Training
     test: HeldOut
+
+    @cached_property
+    def seen(self) -> csr_matrix:
+        """Build the binary matrix [n_users, n_items] of all pairs, those held out included."""
+        sides = (self.training.instances, self.training.validation, self.test)
+        users, items = (np.concatenate([getattr(side, name) for side in sides]) for name in ("users", "targets"))
+        return build_seen_matrix(users, items, self.training.n_users, self.training.n_items)

@@ -11,25 +11,35 @@ DIR/NAME/ holds the split and the candidates three times. NAME is the data set's
 - `interactions.parquet` (part, user, item, time, basket) and `candidates.parquet` (part, instance, user, candidate,
   is_target).
 
-Users and items are numbered from 0. Times are no seconds: they only sort a user's history, or a basket. With
-`protocol.test_item=random` two held-out items next to each other may be in the wrong order. An instance is a row of
-`NAME.test.inter`, numbered from 0; `sdmr score` reads scores by these numbers.
+Users and items are numbered from 0; `users.csv` and `items.csv` hold their raw ids, and titles if the data has any.
+Times are no seconds: they only sort a user's history, or a basket. With `protocol.test_item=random` two held-out items
+next to each other may be in the wrong order. An instance is a row of `NAME.test.inter`, numbered from 0; `sdmr score`
+reads scores by these numbers. Users with fewer unseen items than others have fewer candidates.
 """
 
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
 from pydantic import Field
 
-from sdmr.datasets.files import write_atomic
+from sdmr.datasets.files import open_atomic
 from sdmr.datasets.task import HeldOut, Task
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import FileName, TaskOptions
+from sdmr.experiments.core.options import FileName, TaskOptions, UsageError
 from sdmr.experiments.core.run import compose_task
 from sdmr.harness.evaluation import check_not_empty
+from sdmr.harness.ids import format_ids
 
+BLOCK = 4096  # instances whose candidates are written at a time
 ATOMIC = {"user": "user_id:token", "item": "item_id:token", "time": "timestamp:float", "basket": "session_id:token"}
 
 
@@ -39,6 +49,9 @@ class Options(TaskOptions):
 
 
 def main(options: Options) -> int:
+    ignored = [one for one in options.overrides if re.match(r"\+*protocol\.(tie_policy=|candidates=\W*all)", one)]
+    if ignored:
+        raise UsageError(f"{ignored[0]} has no effect on an export, which holds the split's candidates, 100 or 99")
     task = compose_task(options.dataset, options.overrides).load_task()
     print(*export_task(task, options.name or options.dataset, Path(options.to)), sep="\n")
     return 0
@@ -49,22 +62,46 @@ def export_task(task: Task, name: str, folder: Path) -> list[Path]:
     check_not_empty(task.test)
     held_out = {"valid": task.training.validation, "test": task.test}
     rows = _tabulate_interactions(task)
-    files: dict[str, bytes] = {}
+    paths: list[Path] = []
+
+    def create(file: str) -> AbstractContextManager[IO[bytes]]:
+        paths.append(folder / name / file)
+        return open_atomic(paths[-1])
+
     for part, table in rows.groupby("part", sort=False):
         if "basket" not in rows:
-            ratings = table.assign(rating=1)[["user", "item", "rating", "time"]]
-            files[f"{name}.{part}.rating"] = _format_tsv(ratings, False)
-        files[f"{name}.{part}.inter"] = _format_tsv(table.drop(columns="part").rename(columns=ATOMIC), True)
-    if "basket" not in rows:
-        files |= {f"{name}.{part}.negative": _format_negatives(side) for part, side in held_out.items()}
-    candidates = pd.concat([_tabulate_candidates(part, side) for part, side in held_out.items()])
-    files |= {
-        "interactions.parquet": rows.to_parquet(index=False),
-        "candidates.parquet": candidates.to_parquet(index=False),
-    }
-    for file, content in files.items():
-        write_atomic(folder / name / file, content)
-    return [folder / name / file for file in files]
+            with create(f"{name}.{part}.rating") as file:
+                _write_tsv(table.assign(rating=1)[["user", "item", "rating", "time"]], file, header=False)
+        with create(f"{name}.{part}.inter") as file:
+            _write_tsv(table.drop(columns="part").rename(columns=ATOMIC), file, header=True)
+    for part, side in held_out.items() if "basket" not in rows else ():
+        with create(f"{name}.{part}.negative") as file:
+            for _, block in _split_blocks(side):
+                file.write(_format_negatives(block))
+    with create("interactions.parquet") as file:
+        rows.to_parquet(file, index=False)
+    schema = pa.Schema.from_pandas(_tabulate_candidates("", 0, task.test.take(np.arange(1))))
+    with create("candidates.parquet") as file, parquet.ParquetWriter(file, schema) as writer:
+        for part, side in held_out.items():
+            for first, block in _split_blocks(side):
+                writer.write_table(pa.Table.from_pandas(_tabulate_candidates(part, first, block), schema))
+    for ids, content in format_ids(task.training).items():
+        with create(ids) as file:
+            file.write(content)
+    return paths
+
+
+def _split_blocks(side: HeldOut) -> Iterator[tuple[int, HeldOut]]:
+    """Yield the number of the first instance of each block, and the block."""
+    for first in range(0, len(side), BLOCK):
+        yield first, side.take(np.arange(first, min(first + BLOCK, len(side))))
+
+
+def select_candidates(side: HeldOut) -> NDArray[np.bool_]:
+    """Tell which cells of `candidates` [n, C] are no padding."""
+    number = getattr(side, "n_candidates", None)
+    width = side.candidates.shape[1]
+    return np.arange(width) < (np.full(len(side), width) if number is None else number)[:, None]
 
 
 def _tabulate_interactions(task: Task) -> pd.DataFrame:
@@ -85,27 +122,24 @@ def _tabulate_interactions(task: Task) -> pd.DataFrame:
     return rows if task.training.instances.has_baskets else rows.drop(columns="basket")
 
 
-def _tabulate_candidates(part: str, side: HeldOut) -> pd.DataFrame:
-    """Return [instances × candidates] rows."""
-    number = side.candidates.shape[1]
-    columns = {
-        "instance": np.arange(len(side)).repeat(number),
-        "user": side.users.repeat(number),
-        "candidate": side.candidates.ravel(),
-        "is_target": (side.candidates == side.targets[:, None]).ravel(),
-    }
-    return pd.DataFrame({"part": part, **columns})
+def _tabulate_candidates(part: str, first: int, side: HeldOut) -> pd.DataFrame:
+    """Return a row for each instance, numbered from `first`, and candidate."""
+    row, column = np.nonzero(select_candidates(side))
+    candidates = side.candidates[row, column]
+    columns = {"part": part, "instance": row + first, "user": side.users[row], "candidate": candidates}
+    return pd.DataFrame(columns).assign(is_target=candidates == side.targets[row])
 
 
 def _format_negatives(side: HeldOut) -> bytes:
     """Return a line an instance: (user,target) and the other candidates."""
-    others = side.candidates[side.candidates != side.targets[:, None]].reshape(len(side), -1)
-    pairs = zip(side.users.tolist(), side.targets.tolist(), others.tolist(), strict=True)
+    others = select_candidates(side) & (side.candidates != side.targets[:, None])
+    rows = [row[is_other].tolist() for row, is_other in zip(side.candidates, others, strict=True)]
+    pairs = zip(side.users.tolist(), side.targets.tolist(), rows, strict=True)
     return "".join(f"({user},{target})\t" + "\t".join(map(str, row)) + "\n" for user, target, row in pairs).encode()
 
 
-def _format_tsv(table: pd.DataFrame, header: bool) -> bytes:
-    return table.to_csv(None, sep="\t", header=header, index=False, lineterminator="\n").encode()
+def _write_tsv(table: pd.DataFrame, file: IO[bytes], header: bool) -> None:
+    table.to_csv(file, sep="\t", header=header, index=False, lineterminator="\n", mode="wb")
 
 
 if __name__ == "__main__":

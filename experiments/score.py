@@ -5,6 +5,7 @@ candidate of an export's `candidates.parquet`, in any order; a higher score is b
 bounds included. Without `name` the file's name names it.
 """
 
+import csv
 import sys
 import time
 from pathlib import Path
@@ -26,14 +27,16 @@ from sdmr.experiments.core.plan import read_tie_policy
 from sdmr.experiments.core.record import Environment, Record, TieCounts, save_record
 from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.core.store import RANKS, RECORD
+from sdmr.experiments.export import select_candidates
 from sdmr.experiments.run import describe_result
 from sdmr.harness.evaluation import check_not_empty
 from sdmr.harness.files import save_arrays
+from sdmr.harness.ids import save_ids
 from sdmr.harness.metrics import count_ranks, count_ties, summarize
 from sdmr.harness.records import collect_environment, compute_run_key, get_peak_memory
 
 COLUMNS: dict[str, type[int] | type[float] | type[str]] = {"instance": int, "candidate": int, "score": float}
-PARQUET_KINDS = {"instance": "iu", "candidate": "iu", "score": "f"}  # of any width
+PARQUET_KINDS = {"instance": "iu", "candidate": "iu", "score": "iuf"}  # of any width
 
 
 class Options(TaskOptions):
@@ -75,6 +78,7 @@ def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
         source=digest,
         deviations=list_deviations(run),
         validation={},
+        ids=save_ids(task.training, run.folder.parent),
         test=summarize(ranks),
         ties=TieCounts.model_validate(count_ties(ranks)),
         seconds={"rank": time.perf_counter() - start},
@@ -88,34 +92,37 @@ def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
 
 
 def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
-    """Return the file's scores of the instances' candidates: [n, C].
+    """Return the file's scores of the instances' candidates: [n, C], −∞ for padding.
 
     Raises DataError at the first row that is unknown, a duplicate, or has no finite score. A missing row also raises
     it, and so does a lack of instances.
     """
     check_not_empty(instances)
     table, first_line = _read_table(path)
-    number, candidates = instances.candidates.shape[1], instances.candidates.ravel()
-    expected = pd.DataFrame({"instance": np.arange(len(candidates)) // number, "candidate": candidates})
+    is_candidate = select_candidates(instances)
+    expected = pd.DataFrame({"instance": np.nonzero(is_candidate)[0], "candidate": instances.candidates[is_candidate]})
     cells = table.merge(expected.reset_index(names="cell"), "left", ["instance", "candidate"])["cell"]
     if cells.isna().any():
         row = int(cells.isna().argmax())
         raise DataError(
             f"{path}, line {row + first_line}: item {table['candidate'].iloc[row]} is no candidate of instance "
-            f"{table['instance'].iloc[row]}, expected one of the {number} of an instance from 0 to {len(instances) - 1}"
+            f"{table['instance'].iloc[row]}, expected one of the {is_candidate.shape[1]} of an instance from 0 to "
+            f"{len(instances) - 1}"
         )
     check_no_duplicates(path, table, ["instance", "candidate"], first_line)
-    scores = table["score"].to_numpy()
-    if not np.isfinite(scores).all():
-        row = int((~np.isfinite(scores)).argmax())
-        raise DataError(f"{path}, line {row + first_line}: the score is {scores[row]}, expected a finite number")
+    values = table["score"].to_numpy(np.float64, na_value=np.nan)
+    if not np.isfinite(values).all():
+        row = int((~np.isfinite(values)).argmax())
+        raise DataError(f"{path}, line {row + first_line}: the score is {values[row]}, expected a finite number")
     if len(table) < len(expected):
         instance, candidate = expected.drop(cells).iloc[0]
         raise DataError(
             f"{path}: found {len(table)} rows, expected {len(expected)}; the first missing one is instance {instance}, "
             f"candidate {candidate}"
         )
-    return scores[np.argsort(cells.to_numpy())].reshape(instances.candidates.shape)
+    scores = np.full(is_candidate.shape, -np.inf)
+    scores[is_candidate] = values[np.argsort(cells.to_numpy())]
+    return scores
 
 
 def _read_table(path: Path) -> tuple[pd.DataFrame, int]:
@@ -126,10 +133,12 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, int]:
     if path.suffix == ".parquet":
         return _read_parquet(path), 1
     with open_raw(path) as raw:
-        header = raw.readline().decode("utf-8-sig", errors="replace").strip().split(",")
+        header = next(csv.reader(raw.readline(10_000).decode("utf-8-sig", errors="replace").splitlines()[:1]), [])
     if not set(COLUMNS) <= set(header) or len(set(header)) < len(header):
-        raise DataError(f"{path}, line 1: found columns {', '.join(header)}, expected {', '.join(COLUMNS)}")
-    layout = Layout({name: COLUMNS.get(name, str) for name in header}, ",", header=True)
+        raise DataError(f"{path}, line 1: found columns {', '.join(header):.80}, expected {', '.join(COLUMNS)}")
+    others = tuple(name for name in header if name not in COLUMNS)
+    types = {name: COLUMNS.get(name, str) for name in header}
+    layout = Layout(types, ",", header=True, quoted=True, optional=others)
     return read_columns(path, layout, list(COLUMNS)), 2
 
 
@@ -140,7 +149,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} cannot be read: {error}") from error
     if any(name not in table or table[name].dtype.kind not in kinds for name, kinds in PARQUET_KINDS.items()):
         columns = ", ".join(f"{name} ({dtype})" for name, dtype in table.dtypes.items())
-        raise DataError(f"{path}: found columns {columns}, expected instance, candidate (int) and score (float)")
+        raise DataError(f"{path}: found columns {columns}, expected instance, candidate (int) and score (number)")
     return table[list(COLUMNS)]
 
 

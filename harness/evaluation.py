@@ -1,5 +1,6 @@
 """Score held-out instances with a recommender, check the scores, and rank the targets."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.sparse import csr_matrix
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.split import MIN_SEQUENCE_LENGTH
-from sdmr.datasets.task import HeldOut
+from sdmr.datasets.task import Contexts, HeldOut
 from sdmr.harness.metrics import Ranks, count_ranks
 from sdmr.harness.recommender import ModelError, Recommender, get_context_length
 
@@ -70,22 +71,32 @@ def rank_among_all(
         max_scores: About how many scores to hold at a time. No more pairs are scored at a time than by `rank`.
     """
     check_not_empty(instances)
-    length, n_items = get_context_length(recommender), seen.shape[1]
-    batch_size = max(1, min(BATCH, max_scores // n_items))
-    width = max(1, PAIRS // batch_size)
     batches = []
-    for start in range(0, len(instances), batch_size):
-        rows = slice(start, start + batch_size)
+    for rows, scores in score_all_items(recommender, instances.users, instances.contexts, seen.shape[1], max_scores):
         users, targets = instances.users[rows], instances.targets[rows]
-        contexts = instances.contexts.last_n(length, rows)
-        items = np.tile(np.arange(n_items), (len(users), 1))
-        blocks = np.split(items, range(width, n_items, width), axis=1)
-        scores = np.column_stack([_score(recommender, users, contexts, block) for block in blocks])
         is_candidate = seen[users].toarray() == 0
         np.put_along_axis(is_candidate, targets[:, None], True, axis=1)
         ranks = count_ranks(np.where(is_candidate, scores, -np.inf), targets, keep_sort_position)
         batches.append(ranks.to_arrays())
     return Ranks(**{name: np.concatenate([arrays[name] for arrays in batches]) for name in batches[0]})
+
+
+def score_all_items(
+    recommender: Recommender, users: IntArray, contexts: Contexts, n_items: int, max_scores: int = 2**22
+) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+    """Yield the rows of each batch, and their scores of all items [b, n_items].
+
+    The arguments and errors are those of `rank_among_all` and `score_candidates`, for users [n] and their contexts.
+    """
+    length = get_context_length(recommender)
+    batch_size = max(1, min(BATCH, max_scores // n_items))
+    width = max(1, PAIRS // batch_size)
+    for start in range(0, len(users), batch_size):
+        rows = slice(start, start + batch_size)
+        inputs = users[rows], contexts.last_n(length, rows)
+        items = np.tile(np.arange(n_items), (len(users[rows]), 1))
+        blocks = np.split(items, range(width, n_items, width), axis=1)
+        yield rows, np.column_stack([_score(recommender, *inputs, block) for block in blocks])
 
 
 def check_not_empty(instances: HeldOut) -> None:

@@ -1,6 +1,7 @@
 """README and documentation are true: every command is accepted, and each kind of command runs, on small data."""
 
 import importlib
+import os
 import re
 import runpy
 import shlex
@@ -9,13 +10,17 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from itertools import product
 from pathlib import Path
 
 import hydra
 import numpy as np
+import pandas as pd
 import pytest
 
+from sdmr.datasets.task import Training
 from sdmr.experiments import run as run_command
 from sdmr.experiments.core import cli, config, plan, tuned
 from sdmr.experiments.core.options import parse_options
@@ -28,7 +33,12 @@ BLOCKS = [
     for page in PAGES
     for language, text in re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
 ]
-PROGRAMS = {text.partition("\n")[0].removeprefix("# "): text for _, language, text in BLOCKS if language == "python"}
+PROGRAMS = {
+    text.partition("\n")[0].removeprefix("# "): text
+    for page, language, text in BLOCKS
+    if language == "python" and page != "python.md"
+}
+CELLS = [(language, text) for page, language, text in BLOCKS if page == "python.md"]  # code, then what it prints
 COMMANDS = list(
     dict.fromkeys(
         (page, command.strip())
@@ -44,6 +54,7 @@ FOREIGN = (
     *("git ", "cd ", "pip ", "sbatch ", "ray ", "pytest ", ". ", ".ci/run", "python -m tests."),
     *("make test", "make lint", "make docs"),
 )
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 DATASETS = ("ml-100k", "ml-1m", "epinions", "ta-feng", "netflix-sample", "ijcai-15")
 SMALL = """# @package _global_
 epochs: 1
@@ -166,6 +177,41 @@ def test_an_external_program_is_scored(capfd: pytest.CaptureFixture[str]) -> Non
     score = next(c for c in commands if c.startswith("sdmr score"))
     assert run_sdmr(*shlex.split(score)[1:]) == 0
     assert "Elsewhere on ml-100k, test: hit@10" in capfd.readouterr().out
+
+
+def run_cells() -> list[str]:
+    """Return what each cell of the page on Python prints."""
+    names: dict[str, object] = {}
+    printed = []
+    for language, code in CELLS:
+        if language == "python":
+            with redirect_stdout(StringIO()) as output:
+                exec(code, names)
+            printed.append(output.getvalue())
+    return printed
+
+
+def test_the_cells_of_the_page_on_python_run(folder: Path) -> None:
+    table = pd.read_csv(folder / "mine.csv").assign(rating=5)
+    columns = ["visitor", "product", "rating", "when"]
+    table.replace({"visitor": {1: 42}}).to_csv("u.data", sep="\t", header=False, index=False, columns=columns)
+    printed = run_cells()
+    assert printed[0] == "40 users, 108 items, 40 test items\n"
+    assert len(printed) == 5
+
+
+@pytest.mark.skipif("user_ids" not in Training.__dataclass_fields__, reason="raw ids are not known yet")
+def test_the_cells_of_the_page_on_python_print_what_the_page_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words are the same; numbers may differ a little between processors."""
+    file = Path(os.environ.get("SDMR_DATA", "")) / "ml-100k" / "u.data"
+    if not file.is_file():
+        pytest.skip("needs ml-100k/u.data")
+    monkeypatch.chdir(file.parent)
+    shown = [text for language, text in CELLS if language == "text"]
+    for text, printed in zip(shown, run_cells(), strict=True):
+        assert NUMBER.sub("#", printed).split() == NUMBER.sub("#", text).split()
+        numbers = [float(number) for number in NUMBER.findall(text)]
+        assert [float(number) for number in NUMBER.findall(printed)] == pytest.approx(numbers, abs=0.02)
 
 
 def test_a_table_with_a_users_model_runs(capfd: pytest.CaptureFixture[str]) -> None:

@@ -122,7 +122,7 @@ def describe_commands() -> str:
     for name in list_commands():
         tree = ast.parse((COMMANDS_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
         summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-        lines.append(f"  {name:8} {summary}")
+        lines.append(f"  {name:9} {summary}")
     return "\n".join([*lines, "", "`sdmr COMMAND --help` lists its options, `sdmr --version` prints the version."])
 
 

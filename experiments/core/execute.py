@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from sdmr.datasets.sampling import build_seen_matrix
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.deviations import list_deviations
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
 from sdmr.experiments.core.run import Run, drop_tasks, load_task, make_recommender
 from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all
 from sdmr.harness.files import save_arrays, save_json
+from sdmr.harness.ids import save_ids
 from sdmr.harness.metrics import Ranks, count_ties, summarize
 from sdmr.harness.recommender import check_unchanged, compute_checksums
 from sdmr.harness.records import collect_environment, get_peak_memory
@@ -94,6 +94,7 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         deviations=list_deviations(run),
         parts={name: part.folder.name for name, part in parts.items()},
         trained=source.folder.name if source else None,
+        ids=save_ids(task.training, run.folder.parent),
         seconds=seconds,
         peak_memory_mib=get_peak_memory(),
         environment=Environment.model_validate(collect_environment()),
@@ -105,10 +106,7 @@ def _rank_test_items(run: Run, recommender: Any, task: Task) -> Ranks:
     protocol = run.protocol
     if protocol.candidates != "all":
         return rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
-    sides = (task.training.instances, task.training.validation, task.test)  # all items that each user has
-    users, items = (np.concatenate([getattr(side, name) for side in sides]) for name in ("users", "targets"))
-    seen = build_seen_matrix(users, items, task.training.n_users, task.training.n_items)
-    return rank_among_all(recommender, task.test, seen, protocol.keeps_sort_position)
+    return rank_among_all(recommender, task.test, task.seen, protocol.keeps_sort_position)
 
 
 def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:

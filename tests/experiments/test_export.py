@@ -1,6 +1,7 @@
 """A task written for another program holds the split, the histories and the candidates."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.ncf import load_ncf
 from sdmr.datasets.split import split
 from sdmr.datasets.tabular import load_inter
-from sdmr.datasets.task import Task
+from sdmr.datasets.task import HeldOut, Task
+from sdmr.experiments import export
 from sdmr.experiments.core import cli
 from sdmr.experiments.export import export_task
-from tests.experiments.small import make_small_dataset
+from tests.experiments.small import make_small_dataset, pad
 
 N_CANDIDATES = 12
 
@@ -130,6 +132,45 @@ def test_parquet_files_hold_every_row_and_every_candidate(make: Callable[[], Tas
             assert set(instance["user"]) == {side.users[number]}
 
 
+def test_raw_ids_and_titles_are_beside_the_files(tmp_path: Path) -> None:
+    task = make_histories()
+    object.__setattr__(task.training, "user_ids", np.array([f"u{n:02}" for n in range(30)]))
+    object.__setattr__(task.training, "item_ids", np.arange(task.training.n_items) + 1000)
+    object.__setattr__(task.training, "item_titles", np.array(["A, B", *"C" * (task.training.n_items - 1)]))
+    files = export_task(task, "set", tmp_path)
+    assert [path.name for path in files[-2:]] == ["users.csv", "items.csv"]
+    users, items = (pd.read_csv(path) for path in files[-2:])
+    assert users.iloc[29].to_dict() == {"user": 29, "id": "u29"}
+    assert items.iloc[0].to_dict() == {"item": 0, "id": 1000, "title": "A, B"}
+    assert read_inter(tmp_path, "train")["item_id:token"].max() < len(items)
+
+
+def test_an_export_in_blocks_is_that_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = export_task(make_histories(), "set", tmp_path / "one")
+    monkeypatch.setattr(export, "BLOCK", 4)
+    blocks = export_task(make_histories(), "set", tmp_path / "blocks")
+    for one, other in zip(files, blocks, strict=True):
+        if one.suffix == ".parquet":
+            pd.testing.assert_frame_equal(pd.read_parquet(one), pd.read_parquet(other))
+        else:
+            assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.skipif("n_candidates" not in HeldOut.__dataclass_fields__, reason="all rows have as many candidates")
+def test_padding_of_candidates_is_not_exported(tmp_path: Path) -> None:
+    task = make_histories()
+    test = pad(task.test)
+    export_task(replace(task, test=test), "set", tmp_path)
+    candidates = pd.read_parquet(tmp_path / "set" / "candidates.parquet").query("part == 'test'")
+    lines = (tmp_path / "set" / "set.test.negative").read_text().splitlines()
+    for row, (target, number) in enumerate(zip(test.targets, test.n_candidates, strict=True)):
+        instance = candidates[candidates["instance"] == row]
+        assert instance["candidate"].tolist() == test.candidates[row, :number].tolist()
+        assert instance["is_target"].sum() == 1
+        assert len(lines[row].split("\t")) == number
+        assert str(target) not in lines[row].split("\t")[1:]
+
+
 @pytest.fixture
 def overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Make a new current folder with a data set of 40 users with 6 of 130 items each."""
@@ -157,6 +198,9 @@ def test_without_a_name_exported_files_have_that_of_the_data_set(overrides: list
         (["to=out", "dataset.pat=x"], "dataset.pat"),
         (["to=out", "epochs=3"], "epochs has no effect here"),
         (["to=out", "protocol.select_on=test"], "protocol.select_on has no effect here"),
+        (["to=out", "protocol.candidates=all"], "protocol.candidates=all has no effect on an export"),
+        (["to=out", "+protocol.candidates='all'"], "protocol.candidates='all' has no effect on an export"),
+        (["to=out", "protocol.tie_policy=pessimistic"], "protocol.tie_policy=pessimistic has no effect on an export"),
     ],
 )
 def test_a_wrong_option_of_export_is_one_line(

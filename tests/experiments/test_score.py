@@ -1,6 +1,7 @@
 """Scores that are made elsewhere are read strictly, and ranked as in a run."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ from sdmr.harness.evaluation import rank
 from sdmr.harness.metrics import count_ranks, count_ties, summarize
 from sdmr.harness.recommender import get_context_length
 from sdmr.harness.training.optimizer import OptimizationConfig
-from tests.experiments.small import make_small_dataset
+from tests.experiments.small import make_small_dataset, pad
 
 
 def tabulate(instances: HeldOut, scores: np.ndarray) -> pd.DataFrame:
@@ -47,6 +48,9 @@ def make_instances() -> HeldOut:
     contexts = Contexts(zeros, zeros, zeros, zeros, zeros, padding=50)
     candidates = np.array([[1, 5, 6, 9], [0, 5, 7, 8], [2, 3, 4, 49]])
     return HeldOut(np.array([4, 4, 6]), np.array([5, 0, 49]), contexts, candidates)
+
+
+SCORES = np.arange(12.0).reshape(3, 4)
 
 
 @settings(max_examples=25, deadline=None)
@@ -73,7 +77,57 @@ def test_scores_are_read_whatever_the_width_of_their_columns(dtype: str, tmp_pat
     np.testing.assert_array_equal(read_scores(write(table, tmp_path / "scores.parquet"), instances), scores)
 
 
-SCORES = np.arange(12.0).reshape(3, 4)
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ('"instance","candidate","score"', "{0},{1},{2}"),  # R: write.csv(scores, row.names=FALSE)
+        ('"","instance","candidate","score"', '"{3}",{0},{1},{2}'),  # R: write.csv(scores)
+        ("\ufeffinstance,candidate,score,note", '"{0}","{1}","{2}",'),
+    ],
+)
+def test_a_csv_file_may_have_quotes_and_further_columns(header: str, row: str, tmp_path: Path) -> None:
+    rows = tabulate(make_instances(), SCORES).itertuples(name=None)
+    lines = [row.format(*values, number + 1) for number, *values in rows]
+    (tmp_path / "scores.csv").write_text("\r\n".join([header, *lines]) + "\r\n")
+    np.testing.assert_array_equal(read_scores(tmp_path / "scores.csv", make_instances()), SCORES)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "Int32", "float32", "Float64"])
+def test_scores_of_a_parquet_file_may_be_any_numbers(dtype: str, tmp_path: Path) -> None:
+    table = tabulate(make_instances(), SCORES).astype({"score": dtype})
+    np.testing.assert_array_equal(read_scores(write(table, tmp_path / "scores.parquet"), make_instances()), SCORES)
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "NA", "inf", "-Inf"])
+def test_a_score_that_is_no_number_is_an_error_with_its_line(word: str, tmp_path: Path) -> None:
+    path = write(tabulate(make_instances(), SCORES), tmp_path / "scores.csv")
+    lines = path.read_text().splitlines()
+    lines[6] = f"1,5,{word}"
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"line 7\b"):
+        read_scores(path, make_instances())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "Float64", "Int64"])
+def test_a_missing_score_in_a_parquet_file_is_an_error_with_its_row(dtype: str, tmp_path: Path) -> None:
+    table = tabulate(make_instances(), SCORES).astype({"score": dtype})
+    table.loc[5, "score"] = None
+    with pytest.raises(DataError, match="line 6: the score is nan, expected a finite number"):
+        read_scores(write(table, tmp_path / "scores.parquet"), make_instances())
+
+
+@pytest.mark.skipif("n_candidates" not in HeldOut.__dataclass_fields__, reason="all rows have as many candidates")
+def test_padding_of_candidates_needs_no_scores_and_ranks_nowhere(tmp_path: Path) -> None:
+    instances = pad(make_instances())
+    table = tabulate(instances, SCORES)
+    column = np.tile(np.arange(4), 3)
+    table = table[column < instances.n_candidates.repeat(4)].sample(frac=1, random_state=0)
+    scores = read_scores(write(table, tmp_path / "scores.csv"), instances)
+    is_padding = np.arange(4) >= instances.n_candidates[:, None]
+    assert is_padding.any()
+    np.testing.assert_array_equal(scores, np.where(is_padding, -np.inf, SCORES))
+    with pytest.raises(DataError, match="found 8 rows, expected 9"):
+        read_scores(write(table[1:], tmp_path / "scores.csv"), instances)
 
 
 @pytest.mark.parametrize(("suffix", "first"), [("csv", 2), ("parquet", 1)])
@@ -246,7 +300,7 @@ def test_data_without_a_held_out_item_are_an_error(
     Path("pairs.csv").write_text("user,item\n" + "".join(f"{user},{user + n}\n" for user in range(150) for n in (0, 1)))
     Path("scores.csv").write_text("instance,candidate,score\n0,1,2.0\n")
     assert cli.main([*arguments, "dataset=csv", "dataset.path=pairs.csv"]) == cli.FAILED
-    assert "there are no instances to rank" in capsys.readouterr().err
+    assert re.search("there are no instances to rank|none can be held out", capsys.readouterr().err)
 
 
 @pytest.mark.slow

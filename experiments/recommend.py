@@ -1,0 +1,122 @@
+"""List top items of users, from a trained run: `sdmr recommend run=NAME users=[1,2] k=10`.
+
+The items that a user has in training, validation or test are left out. The context is that of a test item: the user's
+last training items or, with baskets, those of the user's last basket. Of items with equal scores, the one that comes
+first in `items.csv` comes first. Users and items are raw ids. Models without saved parameters, such as Item-KNN, are
+fitted again.
+"""
+
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from pyarrow import csv, parquet
+from pydantic import BeforeValidator, Field
+from tqdm import tqdm
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.files import open_atomic
+from sdmr.datasets.task import Task
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.options import CommandOptions, NotEmpty, UsageError
+from sdmr.experiments.core.record import load_record
+from sdmr.experiments.core.run import make_recommender, make_run
+from sdmr.harness.ids import find_numbers, tabulate_users
+from sdmr.harness.top_k import recommend
+from sdmr.harness.training.base import TorchRecommender
+
+log = logging.getLogger(__name__)
+BLOCK = 1024  # users whose lists are in memory at a time
+WRITERS: dict[str, Any] = {".csv": csv.CSVWriter, ".parquet": parquet.ParquetWriter}
+Ids = Annotated[
+    list[int | float | str], NotEmpty, BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+]
+
+
+class Options(CommandOptions):
+    run: str = Field(description="name of a finished run, or its folder")
+    users: Ids | None = Field(None, description="raw ids of users; null: all, which needs to=FILE")
+    k: int = Field(10, ge=1, description="items in a list")
+    to: str | None = Field(None, description="file to write, .csv or .parquet; null: print")
+    runs: str = Field("runs", description="folder of this machine's records")
+
+
+def main(options: Options) -> int:
+    path = Path(options.to or "")
+    if options.to is None and options.users is None:
+        raise UsageError("to=FILE.csv or to=FILE.parquet is missing, or users=[ID,ID] to print the lists of some users")
+    if options.to is not None and path.suffix not in WRITERS:
+        raise UsageError(f"to={path}: expected a name that ends in {' or '.join(WRITERS)}")
+    model, task = load_trained(find_run(options.run, Path(options.runs)))
+    numbers = np.arange(task.training.n_users)
+    if options.users is not None:
+        try:
+            numbers = find_numbers(tabulate_users(task.training)["id"].to_numpy(), options.users)
+        except DataError as error:
+            raise UsageError(f"users=...: {error}") from error
+    blocks = np.split(numbers, range(BLOCK, len(numbers), BLOCK))
+    lists = (recommend(model, task, block, options.k) for block in tqdm(blocks, unit="block", disable=None))
+    if options.to is None:
+        print(pd.concat(lists).to_string(index=False))
+        return 0
+    first = pa.Table.from_pandas(next(lists), preserve_index=False)
+    with open_atomic(path) as file, WRITERS[path.suffix](file, first.schema) as writer:
+        writer.write_table(first)
+        for block in lists:
+            writer.write_table(pa.Table.from_pandas(block, first.schema, preserve_index=False))
+    print(path)
+    return 0
+
+
+def find_run(name: str, runs: Path) -> Path:
+    """Return the folder of a finished run. Raises UsageError if there is none.
+
+    Args:
+        name: The run's name, its folder, or the path of its record.
+        runs: The folder of runs, where a name is looked for.
+    """
+    path = Path(name)
+    folders = [path.parent if path.name == "record.json" else path, *runs.glob(f"*/{path.name}")]
+    if folder := next((folder for folder in folders if (folder / "record.json").is_file()), None):
+        return folder
+    raise UsageError(
+        f"run={name}: there is no such run in {runs}; give the folder that `sdmr run` printed, or its name"
+    )
+
+
+def load_trained(folder: Path) -> tuple[Any, Task]:
+    """Return the fitted recommender of a finished run, and its task.
+
+    A model without saved parameters is fitted again. Raises DataError if the parameters are lost, or the data have
+    changed.
+    """
+    record = load_record(folder / "record.json")
+    if "model" not in record.config:
+        raise DataError(f"{folder}: its scores were made by another program, so there is no model to ask")
+    run = make_run(record.config, record.dataset, folder.parents[1])
+    if run.data != record.data:
+        raise DataError(f"{folder}: the data have changed since this run was made; `sdmr run ...` makes another one")
+    if run.source != record.source:
+        log.warning("%s was made by other code: its model may score differently now", folder)
+    task, recommender = run.load_task(), make_recommender(record.config["model"])
+    torch.manual_seed(record.config["seed"])
+    if isinstance(recommender, TorchRecommender):
+        path = folder.parent / (record.trained or folder.name) / "model.pt"
+        if not path.exists():
+            raise DataError(f"{path} is missing; `sdmr run ... force=true` makes the run again")
+        recommender.load(path, task.training.n_users, task.training.n_items)
+    else:
+        log.warning("%s has no saved parameters: the model is fitted again", folder)
+        validation = task.test if run.protocol.select_on == "test" else task.training.validation
+        recommender.fit(replace(task.training, validation=validation, seed=record.config["seed"]))
+    return recommender, task
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(["recommend", *sys.argv[1:]]))

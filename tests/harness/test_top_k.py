@@ -1,0 +1,99 @@
+"""Top-k lists are those of a brute-force search, without what the user has."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdmr.baselines.item_knn import ItemKNN
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.split import split
+from sdmr.datasets.task import Task
+from sdmr.harness.evaluation import BATCH
+from sdmr.harness.top_k import build_contexts, recommend
+
+N_ITEMS = 40
+
+
+def make_histories() -> Task:
+    """Make more users than a batch; the last two are too short to be held out, one has all items but three."""
+    rng = np.random.default_rng(0)
+    sizes = [*rng.integers(3, 9, size=BATCH), N_ITEMS - 3, 2, 1]
+    users = np.arange(len(sizes)).repeat(sizes)
+    items = np.concatenate([rng.choice(N_ITEMS, size, replace=False) for size in sizes])
+    return split(Interactions.from_raw(users, items, rng.integers(99, size=len(users))), n_candidates=3)
+
+
+def make_baskets() -> Task:
+    """Make three baskets a user, one of them too short to be held out; users share no basket, and repeat items."""
+    rng = np.random.default_rng(1)
+    rows = [(u, i, 3 * u + b) for u in range(50) for b in range(3) for i in rng.choice(N_ITEMS, 2 + 2 * b, False)]
+    users, items, baskets = np.array(rows).T
+    return split(Interactions.from_raw(users, items, baskets=baskets), n_candidates=3)
+
+
+class Remainders:
+    """Score with many ties, by the user, the last context item and the candidate."""
+
+    context_length = 2
+
+    def fit(self, training: Any) -> None: ...
+
+    def score(self, users: np.ndarray, contexts: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        return ((candidates * 7 + users[:, None] + contexts[:, -1:]) % 5).astype(np.float32)
+
+
+def list_seen(task: Task, user: int) -> set[int]:
+    sides = (task.training.instances, task.training.validation, task.test)
+    return {int(item) for side in sides for item in side.targets[side.users == user]}
+
+
+@pytest.mark.parametrize("k", [1, 4, N_ITEMS, 1000])
+@pytest.mark.parametrize("max_scores", [2**22, 3 * N_ITEMS, 1])
+@pytest.mark.parametrize("make_task", [make_histories, make_baskets])
+def test_a_list_is_that_of_a_brute_force_search(make_task: Callable[[], Task], max_scores: int, k: int) -> None:
+    task, model = make_task(), Remainders()
+    users = np.arange(task.training.n_users)
+    lists = recommend(model, task, users, k, max_scores)
+    contexts = build_contexts(task.training, users).last_n(2)
+    scores = model.score(users, contexts, np.tile(np.arange(task.training.n_items), (len(users), 1)))
+    expected = []
+    for user in users.tolist():
+        unseen = [item for item in range(task.training.n_items) if item not in list_seen(task, user)]
+        best = sorted(unseen, key=lambda item: (-scores[user, item], item))[:k]
+        expected += [(user, rank, item, scores[user, item]) for rank, item in enumerate(best, 1)]
+    assert list(lists.itertuples(index=False, name=None)) == expected
+
+
+def test_lists_of_some_users_are_in_their_order_and_those_of_all() -> None:
+    task = make_histories()
+    model = ItemKNN()
+    model.fit(task.training)
+    users = np.array([100, 3, 3, 130])
+    every = recommend(model, task, np.arange(task.training.n_users), 5)
+    some = recommend(model, task, users, 5)
+    assert some["user"].tolist() == users.repeat(5).tolist()[:17] + [130] * (len(some) - 17)
+    for user in (100, 130):
+        np.testing.assert_array_equal(some[some["user"] == user], every[every["user"] == user])
+
+
+def test_the_context_of_a_history_is_that_of_its_test_item() -> None:
+    task = make_histories()
+    contexts = build_contexts(task.training, task.test.users)
+    np.testing.assert_array_equal(contexts.last_n(20), task.test.contexts.last_n(20))
+
+
+def test_the_context_of_baskets_is_the_last_one() -> None:
+    task = make_baskets()
+    is_last = np.append(task.test.users[1:] != task.test.users[:-1], True)
+    contexts = build_contexts(task.training, np.arange(task.training.n_users))
+    assert is_last.sum() == task.training.n_users
+    np.testing.assert_array_equal(contexts.last_n(9), task.test.contexts.last_n(9, np.flatnonzero(is_last)))
+
+
+def test_a_user_without_training_items_has_an_empty_context() -> None:
+    task = make_histories()
+    object.__setattr__(task.training, "n_users", task.training.n_users + 1)
+    context = build_contexts(task.training, np.array([task.training.n_users - 1])).last_n(3)
+    assert context.tolist() == [[N_ITEMS] * 3]
