@@ -148,7 +148,7 @@ def read_published(
     path, file = fetch(*files)
     table = read_columns(path, file.layout)
     if deduplicate:
-        table = drop_duplicates(path, table, ["user", "item"])
+        table = drop_duplicates(table, ["user", "item"])
     check_no_duplicates(path, table, ["user", "item"])
     if totals is not None:
         check_totals(path, table, totals)

@@ -10,7 +10,8 @@ import pandas as pd
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray, Interactions
-from sdmr.datasets.parsing import Layout, check_no_duplicates, check_values, open_raw, read_columns
+from sdmr.datasets.parsing import Layout, check_no_duplicates, check_values, read_columns
+from sdmr.datasets.raw import open_raw
 from sdmr.datasets.split import MIN_SEQUENCE_LENGTH, assemble_task, build_sampler
 from sdmr.datasets.task import Task
 

@@ -16,7 +16,7 @@ import numpy as np
 from sdmr.datasets.download import get_cache_folder, get_data_folder
 from sdmr.datasets.files import compute_sha256, write_atomic
 from sdmr.datasets.interactions import IntArray, Interactions
-from sdmr.datasets.parsing import track_reads
+from sdmr.datasets.raw import track_reads
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
 

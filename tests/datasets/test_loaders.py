@@ -79,12 +79,12 @@ def test_ml_1m_with_duplicates_is_an_error(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ratings_data.txt", "ratings_data.txt.bz2", "ratings_data_pairs.tsv.gz"])
-def test_epinions_reads_every_file_format(folder: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_epinions_reads_every_file_format(folder: Path, name: str) -> None:
     pairs = [(1, 100), (1, 9), (1, 100), (7, 9), (7, 100)]
     text = "".join(f"{user}\t{item}\n" if "pairs" in name else f"{user} {item} 4\n" for user, item in pairs)
     write_file(folder / "epinions" / name, text)
     assert get_rows(load_epinions(min_count=2)) == [(1, 100), (1, 9), (7, 9), (7, 100)]
-    assert f"{name}: dropped 1 duplicate rows of 5" in caplog.text
+    assert load_epinions(min_count=2).dropped == {"duplicate_rows": 1}
     assert load_epinions(min_count=2).times is None
     ordered = load_epinions(min_count=2, order="file")
     assert ordered.times is not None
@@ -182,6 +182,9 @@ def test_netflix_reads_both_layouts(
         (MOVIE_1 + "11,4\n", 4),
         (MOVIE_1 + "11,6,2005-11-30\n", 4),
         (MOVIE_1 + "x,4,2005-11-30\n", 4),
+        (MOVIE_1 + "1.5,4,2005-11-30\n", 4),
+        (MOVIE_1 + "1e300,4,2005-11-30\n", 4),
+        (MOVIE_1 + "9" * 5000 + ",4,2005-11-30\n", 4),
         (MOVIE_1 + "11,4,2005-13-30\n", 4),
         ("10,3,2005-12-31\n" + MOVIE_1, 1),
     ],
@@ -190,6 +193,13 @@ def test_netflix_error_names_the_wrong_line(folder: Path, content: str, line: in
     write_file(folder / "netflix/combined_data_1.txt", content)
     with pytest.raises(DataError, match=rf"combined_data_1.txt, line {line}: expected user,rating,date"):
         netflix.load_netflix("2005-12")
+
+
+def test_an_empty_netflix_file_is_an_error_of_one_line(folder: Path) -> None:
+    write_file(folder / "netflix/training_set/mv_0000001.txt", "")
+    with pytest.raises(DataError, match=r"mv_0000001\.txt: .*expected user,rating,date") as error:
+        netflix.load_netflix("2005-12")
+    assert "\n" not in str(error.value)
 
 
 def test_netflix_error_without_files_names_the_folder_and_the_patterns(folder: Path) -> None:

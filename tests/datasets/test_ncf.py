@@ -119,7 +119,7 @@ def test_equal_seeds_give_equal_tasks_and_other_seeds_other_tasks(files: Path) -
         (".test.rating", ["1\t10", "0\t8", "2\t12"], "user 0 has item 8 in .*train.rating as well, expected it once"),
         (".test.negative", NEGATIVE_LINES[:2], "negative: found 2 lines, expected 3"),
         (".test.negative", [*NEGATIVE_LINES, NEGATIVE_LINES[2]], "negative: found 4 lines, expected 3"),
-        (".test.negative", [], "negative: Empty CSV file"),
+        (".test.negative", [], "negative: the file is empty"),
     ],
 )
 def test_error_names_file_line_and_fault(files: Path, suffix: str, content: list[str], message: str) -> None:
@@ -160,3 +160,11 @@ def test_a_space_within_the_pair_is_accepted(files: Path) -> None:
     expected = compute_fingerprint(load_ncf(str(files)))
     write_lines(files, ".test.negative", [line.replace(",", ", ") for line in NEGATIVE_LINES])
     assert compute_fingerprint(load_ncf(str(files))) == expected
+
+
+@pytest.mark.parametrize("digits", [20, 5000])
+def test_a_number_of_too_many_digits_is_one_short_error(files: Path, digits: int) -> None:
+    write_lines(files, ".train.rating", ["0\t5", f"0\t{'9' * digits}"])
+    with pytest.raises(DataError, match=r"train\.rating: column item: line 2: .* invalid value '9{19}") as error:
+        load_ncf(str(files))
+    assert len(str(error.value)) < 800
