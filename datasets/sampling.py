@@ -63,21 +63,15 @@ class NegativeSampler:
     def sample_distinct(self, users: IntArray, n_samples: int, rng: np.random.Generator) -> IntArray:
         """Sample a uniform set of distinct unseen items: [len(users), n_samples].
 
-        Uses Floyd's method (Bentley & Floyd, CACM 1987) on all rows at once.
-
-        Raises:
-            ValueError: A user has fewer than `n_samples` unseen items.
+        Uses Floyd's method (Bentley & Floyd, CACM 1987) on all rows at once. A user with fewer unseen items gets all of
+        them, and n_items in the other columns.
         """
-        if len(users) and self.n_unseen[users].min() < n_samples:
-            user = users[self.n_unseen[users] < n_samples][0]
-            raise ValueError(
-                f"user {self._user_ids[user]} has {self.n_unseen[user]} unseen items, "
-                f"{n_samples} distinct ones are needed"
-            )
+        n_unseen = self.n_unseen[users]
         ranks = np.empty((len(users), n_samples), dtype=np.int64)
         for column in range(n_samples):
-            limit = self.n_unseen[users] - n_samples + column
-            drawn = rng.integers(limit + 1)
+            limit = n_unseen - n_samples + column
+            drawn = rng.integers(np.maximum(limit, 0) + 1)
             is_taken = (ranks[:, :column] == drawn[:, None]).any(axis=1)
             ranks[:, column] = np.where(is_taken, limit, drawn)
-        return self.get_items(users[:, None], ranks)
+        ranks[n_unseen < n_samples] = np.arange(n_samples)
+        return np.where(ranks < n_unseen[:, None], self.get_items(users[:, None], ranks), self._width - 1)

@@ -1,6 +1,7 @@
 """The task of a recommender: training data, and held-out instances to rank."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -8,7 +9,7 @@ from typing import Self
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.interactions import IntArray, RawArray
 from sdmr.datasets.sampling import build_seen_matrix
 
 
@@ -78,7 +79,9 @@ class Instances:
 class HeldOut(Instances):
     """Store held-out instances, and the candidates that each target is ranked among."""
 
-    candidates: IntArray  # [n, n_candidates] target and unseen items, sorted, so that a column reveals nothing
+    candidates: IntArray  # [n, C] target and unseen items, sorted, so that a column reveals nothing
+    # [n] valid candidates of a row, its target included; the columns after them repeat the target. None: all columns.
+    n_candidates: IntArray | None = None
 
     @property
     def target_columns(self) -> IntArray:
@@ -88,6 +91,8 @@ class HeldOut(Instances):
             ValueError: A target is missing from its candidates, or repeated.
         """
         is_target = self.candidates == self.targets[:, None]
+        if self.n_candidates is not None:
+            is_target &= np.arange(self.candidates.shape[1]) < self.n_candidates[:, None]
         is_wrong = is_target.sum(axis=1) != 1
         if is_wrong.any():
             row = int(is_wrong.argmax())
@@ -98,7 +103,9 @@ class HeldOut(Instances):
 
     def take(self, rows: IntArray) -> Self:
         """Select some of the instances."""
-        return type(self)(self.users[rows], self.targets[rows], self.contexts.take(rows), self.candidates[rows])
+        n_candidates = None if self.n_candidates is None else self.n_candidates[rows]
+        contexts = self.contexts.take(rows)
+        return type(self)(self.users[rows], self.targets[rows], contexts, self.candidates[rows], n_candidates)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +121,9 @@ class Training:
     validation: HeldOut
     seed: int = 0  # of initialization, batch order and training negatives
     checkpoint: Path | None = None  # file where a long fit may save its progress and resume from it
+    user_ids: RawArray | None = None  # [n_users] raw id of each user; None if the data has none
+    item_ids: RawArray | None = None  # [n_items] raw id of each item
+    item_titles: RawArray | None = None  # [n_items] title of each item, where the data has titles
 
     @cached_property
     def matrix(self) -> csr_matrix:
@@ -131,3 +141,4 @@ class Task:
 
     training: Training
     test: HeldOut
+    report: Mapping[str, int] = field(default_factory=dict)  # reason -> rows or users that were dropped or only train

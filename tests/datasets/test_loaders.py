@@ -72,6 +72,20 @@ def test_ml_1m_ratings_and_chronological_pairs_give_the_same_task(folder: Path) 
     assert compute_fingerprint(split(load_ml_1m())) == compute_fingerprint(split(expected))
 
 
+def test_titles_of_ml_1m_come_with_the_items_where_there_is_a_sound_file(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_file(folder / "ml-1m/ratings.dat", "1::7::3::10\n2::5::3::10\n")
+    assert load_ml_1m().item_titles is None
+    write_file(folder / "ml-1m/movies.dat", "5::Heat (1995)::Drama\n6::Sabrina (1995)::Comedy\n")
+    titles = load_ml_1m().item_titles
+    assert titles is not None
+    assert titles.tolist() == ["Heat (1995)", ""]
+    write_file(folder / "ml-1m/movies.dat", "5::Heat (1995)\n")
+    assert load_ml_1m().item_titles is None
+    assert "titles are left out" in caplog.text
+
+
 def test_ml_1m_with_duplicates_is_an_error(folder: Path) -> None:
     write_file(folder / "ml-1m/ratings.dat", "1::5::3::10\n2::5::3::10\n1::5::4::11\n")
     with pytest.raises(DataError, match=r"ratings.dat, line 3: user 1, item 5 is already in line 1"):
