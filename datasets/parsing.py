@@ -116,6 +116,8 @@ def read_blocks(path: Path, layout: Layout, member: str | None = None) -> Iterat
             cut = block.rfind(b"\n") + 1
             while layout.multiline and cut and block.count(b'"', 0, cut) % 2:  # within quotes
                 cut = block.rfind(b"\n", 0, cut - 1) + 1
+            if chunk and cut:  # blank lines wait for the next block: the last ones are left out
+                cut = block.find(b"\n", len(block[:cut].rstrip(b"\r\n"))) + 1
             if not chunk:
                 cut = len(block)
             elif not cut and len(block) > CHUNK_BYTES:

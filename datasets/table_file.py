@@ -161,14 +161,17 @@ class TableFile:
         for _, block in read_blocks(self.path, replace(layout, header=False), self.member):
             line = block.partition(b"\n")[0].decode("utf-8-sig", errors="replace").rstrip("\r")
             quote_style = csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE
-            fields = next(csv.reader([line], delimiter=layout.byte_separator, quoting=quote_style), [])
+            try:
+                fields = next(csv.reader([line], delimiter=layout.byte_separator, quoting=quote_style), [])
+            except csv.Error as error:
+                raise DataError(f"{self.path}, line 1: {error}, expected the columns' names") from error
             return fields if self.header else [str(number) for number in range(len(fields))]
         return []
 
     def _read_entries(self) -> Iterator[tuple[int, dict[str, object]]]:
         """Read the number of each line and its JSON object."""
         for first_line, block in read_blocks(self.path, Layout({}, encoding=self.encoding), self.member):
-            for line, text in enumerate(block.split(b"\n"), first_line):
+            for line, text in enumerate(block.removesuffix(b"\n").split(b"\n"), first_line):
                 try:
                     entry = json.loads(text)
                 except ValueError as error:

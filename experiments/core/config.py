@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sdmr.experiments.core.arguments import check_argument_exists, check_arguments, flatten, model_config
-from sdmr.experiments.core.options import ConfigError, NotTunedError, UsageError, explain_validation_error
+from sdmr.experiments.core.options import ConfigError, NotTunedError, UsageError, explain_validation_error, quote_value
 from sdmr.experiments.core.registry import NAMED_MODELS, get_model
 from sdmr.harness.protocol import Protocol
 
@@ -150,7 +150,7 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
     """
     register_configs()
     prepared, names = [], []
-    for override in overrides:
+    for override in map(quote_value, overrides):
         if not override.lstrip("+").startswith(("hydra.", "hydra/")):
             override = override.lstrip("+")
         key, equals, value = override.partition("=")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra.utils import get_method
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.prepare import compute_fingerprint, prepare
+from sdmr.datasets.readers import get_reader
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.config import check_config, compose_config
 from sdmr.experiments.core.options import ConfigError
@@ -130,8 +130,8 @@ def _load_task(dataset: str, split_seed: int, split_options: str) -> tuple[Task,
     """Load a task once for the many runs that share it; the settings come as JSON."""
     start = time.perf_counter()
     settings = json.loads(dataset)
-    read = partial(get_method(settings.pop("_target_")), **settings)
     try:
+        read = partial(get_reader(settings.pop("_target_")), **settings)
         task = prepare(read, split_seed, **json.loads(split_options))
     except DataError:
         raise

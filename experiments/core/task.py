@@ -27,14 +27,19 @@ def is_task_override(override: str) -> bool:
     return is_setting and key != "protocol.select_on"
 
 
-def compose_task(dataset: str, overrides: Sequence[str], runs: Path = Path("runs")) -> Run:
-    """Return the run of the simplest model on a task.
-
-    Raises ConfigError for an override that does not change the task, DataError for a data set that cannot be read.
-    """
+def check_task_overrides(overrides: Sequence[str]) -> None:
+    """Raise ConfigError for an override that does not change the task."""
     for override in overrides:
         if not is_task_override(override):
             key = override.lstrip("+").partition("=")[0]
             allowed = "dataset.*, protocol.* without protocol.select_on, and split_seed"
             raise ConfigError(f"{key} has no effect here, since no model is trained; allowed are {allowed}")
+
+
+def compose_task(dataset: str, overrides: Sequence[str], runs: Path = Path("runs")) -> Run:
+    """Return the run of the simplest model on a task.
+
+    Raises ConfigError for an override that does not change the task, DataError for a data set that cannot be read.
+    """
+    check_task_overrides(overrides)
     return compose_run(["model=popularity", f"dataset={dataset}", *overrides], runs)
