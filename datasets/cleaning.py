@@ -2,6 +2,7 @@
 
 import operator
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -74,7 +75,7 @@ class Cleaning:
         if self.filter is not None:
             Comparison.parse(self.filter)
 
-    def apply(self, path: Path | str, rows: pd.DataFrame, first_line: int = 0) -> pd.DataFrame:
+    def apply(self, path: Path, rows: pd.DataFrame, first_line: int = 0) -> pd.DataFrame:
         """Clean the columns user, item and, if there, time, basket, rating and filter.
 
         Returns:
@@ -83,12 +84,13 @@ class Cleaning:
         Raises:
             DataError: A value does not fit, or no row is left.
         """
-        n_rows, n_users, dropped = len(rows), rows["user"].nunique(), {}
+        n_rows, n_users = len(rows), rows["user"].nunique()
+        dropped: Counter[str] = Counter()
 
         def drop(mask: pd.Series | NDArray[np.bool_], reason: str) -> None:
             nonlocal rows
             if mask.any():
-                dropped[reason] = int(mask.sum())
+                dropped[reason] += int(mask.sum())
                 rows = rows[~mask]
 
         if self.filter is not None:
@@ -116,14 +118,15 @@ class Cleaning:
         if rows.empty:
             reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in dropped.items())
             raise DataError(f"{path}: no row of {n_rows} is left: {reasons}")
-        rows.attrs = dropped | {"users_left_out": n_users - rows["user"].nunique()}
+        dropped["users_left_out"] = n_users - rows["user"].nunique()
+        rows.attrs.update(dropped)
         return rows
 
-    def _compare(self, path: Path | str, values: pd.Series, first_line: int) -> NDArray[np.bool_]:
+    def _compare(self, path: Path, values: pd.Series, first_line: int) -> NDArray[np.bool_]:
         """Tell for which rows the comparison of `filter` holds."""
         _, symbol, value = Comparison.parse(self.filter or "")
         distinct, codes = values.cat.categories, values.cat.codes  # few: one comparison for each distinct value
-        numbers, number = pd.to_numeric(distinct, errors="coerce"), pd.to_numeric(value, errors="coerce")
+        numbers, number = pd.to_numeric(distinct.to_series(), errors="coerce"), pd.to_numeric(value, errors="coerce")
         if symbol not in ("==", "!="):
             is_number = np.append(np.asarray(pd.notna(numbers)), False)[codes] & pd.notna(number)
             check_values(path, values, pd.Series(is_number), f"numbers for filter={self.filter}", first_line)
@@ -144,8 +147,10 @@ class Cleaning:
         return np.asarray(rows.index.isin(surplus)) if len(surplus) else np.zeros(len(rows), dtype=bool)
 
 
-def encode_times(path: Path | str, times: pd.Series, time_format: str | None, first_line: int) -> NDArray[np.int64]:
-    """Encode times as integers: integers as they are, dates in microseconds, other numbers by their ranks.
+def encode_times(path: Path, times: pd.Series, time_format: str | None, first_line: int) -> NDArray[np.int64]:
+    """Encode times as integers with the same order.
+
+    Integers stay as they are, dates become microseconds, and other numbers their ranks.
 
     Raises:
         DataError: A time is missing, no number and no date, or fits several formats.
@@ -154,7 +159,7 @@ def encode_times(path: Path | str, times: pd.Series, time_format: str | None, fi
         return _encode_dates(path, times, (time_format,), first_line)
     if (isinstance(times.dtype, np.dtype) and times.dtype.kind == "M") or isinstance(times.dtype, pd.DatetimeTZDtype):
         check_values(path, times, times.notna(), "a time", first_line)
-        return times.astype("int64").to_numpy()
+        return times.astype("int64").to_numpy().astype(np.int64)
     try:
         return (
             pa.array(times, from_pandas=True)
@@ -173,7 +178,7 @@ def encode_times(path: Path | str, times: pd.Series, time_format: str | None, fi
     return _encode_dates(path, times, (ISO_8601, *TIME_FORMATS), first_line)
 
 
-def _encode_dates(path: Path | str, times: pd.Series, formats: tuple[str, ...], first_line: int) -> NDArray[np.int64]:
+def _encode_dates(path: Path, times: pd.Series, formats: tuple[str, ...], first_line: int) -> NDArray[np.int64]:
     """Encode dates in microseconds, by the one format that fits all of them."""
 
     def parse(values: pd.Series, time_format: str) -> pd.Series:
@@ -189,4 +194,4 @@ def _encode_dates(path: Path | str, times: pd.Series, formats: tuple[str, ...], 
         check_values(path, times, parsed[best].notna(), f"{expected} (or set time_format)", first_line)
     if any((dates != fitting[0]).any() for dates in fitting[1:]):
         raise DataError(f"{path}: times such as {times.iloc[0]} can be read as {' or '.join(likely)}; set time_format")
-    return fitting[0].astype("int64").to_numpy()
+    return fitting[0].astype("int64").to_numpy().astype(np.int64)

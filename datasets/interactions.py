@@ -96,7 +96,7 @@ class Interactions:
         return replace(self, users=self.users[rows], items=self.items[rows], times=times, baskets=baskets)
 
     def keep(self, mask: NDArray[np.bool_], reason: str = "filtered_rows") -> Self:
-        """Keep the rows of a boolean mask [n], renumber users, items and baskets, and count what is dropped."""
+        """Keep the rows of a boolean mask [n], renumber the ids, and count what is dropped."""
         rows = self.take(mask)
         users, user_ids, _ = _renumber(rows.users, self.user_ids)
         items, item_ids, kept_items = _renumber(rows.items, self.item_ids)
@@ -119,7 +119,7 @@ class Interactions:
 
 
 def _renumber(numbers: IntArray, ids: RawArray) -> tuple[IntArray, RawArray, IntArray]:
-    """Number the ids that occur; return the new numbers [n], the ids, and the old number of each."""
+    """Number the ids that occur: the new numbers [n], the ids, and their old numbers."""
     used = np.flatnonzero(np.bincount(numbers, minlength=len(ids)))
     sorted_ids, order = _encode_ids(ids[used])  # text ids that are left may all be numbers, which sort otherwise
     new_numbers = np.zeros(len(ids), dtype=np.int64)

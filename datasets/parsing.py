@@ -95,7 +95,9 @@ def read_tables(path: Path, layout: Layout, columns: list[str], member: str | No
 
 
 def read_blocks(path: Path, layout: Layout, member: str | None = None) -> Iterator[tuple[int, bytes]]:
-    """Read blocks of complete lines, as UTF-8 with a separator of one byte, without header and last blank lines.
+    """Read blocks of complete lines, without the header and blank lines at the end.
+
+    The blocks are UTF-8 with a separator of one byte.
 
     Yields:
         The number of the block's first line, and the block.

@@ -105,7 +105,7 @@ def _collect_arrays(task: Task) -> dict[str, IntArray]:
     return arrays
 
 
-def _build_task(arrays: dict[str, IntArray], ids: dict[str, RawArray], report: dict[str, int]) -> Task:
+def _build_task(arrays: dict[str, IntArray], ids: dict[str, Any], report: dict[str, int]) -> Task:
     """Build the task from the arrays of `_collect_arrays`, and what is in no fingerprint."""
     n_users, n_items = arrays["size"].tolist()
 
@@ -123,9 +123,14 @@ def _build_task(arrays: dict[str, IntArray], ids: dict[str, RawArray], report: d
 
 
 def _save_task(task: Task, path: Path, code: str, files: set[Path]) -> None:
-    """Save a task in 32-bit integers, which load twice as fast, with its origin; go on without if that fails."""
+    """Save a task in 32-bit integers, which load twice as fast; warn if that fails."""
     hashes = {str(file): _hash_path(file) for file in sorted(files)}
-    facts = {"code": code, "fingerprint": compute_fingerprint(task), "files": hashes, "report": dict(task.report)}
+    facts: dict[str, Any] = {
+        "code": code,
+        "fingerprint": compute_fingerprint(task),
+        "files": hashes,
+        "report": dict(task.report),
+    }
     ids = {name: getattr(task.training, name) for name in _ID_FIELDS}
     facts |= {name: None if values is None else values.tolist() for name, values in ids.items()}
     origin = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)

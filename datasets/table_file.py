@@ -160,9 +160,15 @@ class TableFile:
         layout = self._make_layout([])
         for _, block in read_blocks(self.path, replace(layout, header=False), self.member):
             line = block.partition(b"\n")[0].decode("utf-8-sig", errors="replace").rstrip("\r")
-            quote_style = csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE
             try:
-                fields = next(csv.reader([line], delimiter=layout.byte_separator, quoting=quote_style), [])
+                fields = next(
+                    csv.reader(
+                        [line],
+                        delimiter=layout.byte_separator,
+                        quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
+                    ),
+                    [],
+                )
             except csv.Error as error:
                 raise DataError(f"{self.path}, line 1: {error}, expected the columns' names") from error
             return fields if self.header else [str(number) for number in range(len(fields))]

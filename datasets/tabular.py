@@ -114,8 +114,11 @@ def load_frame(
     for name in roles.values():
         if name not in list(frame.columns if isinstance(frame, pd.DataFrame) else frame.column_names):
             raise DataError(f"the table has no column {name!r}")
-    table = pa.table({role: pa.array(frame[name], from_pandas=True) for role, name in roles.items()})
-    return _build_interactions("the table", _encode_ids(table).to_pandas(), 0, rules, order, min_count, iterative)
+    try:
+        table = pa.table({role: pa.array(frame[name], from_pandas=True) for role, name in roles.items()})
+    except pa.ArrowException as error:
+        raise DataError(f"the table: {error}, expected columns of one type each") from error
+    return _build_interactions(Path("the table"), _encode_ids(table).to_pandas(), 0, rules, order, min_count, iterative)
 
 
 def _list_roles(
@@ -142,7 +145,7 @@ def _list_roles(
 
 
 def _build_interactions(
-    path: Path | str,
+    path: Path,
     rows: pd.DataFrame,
     first_line: int,
     rules: Cleaning,
@@ -165,7 +168,10 @@ def _encode_ids(table: pa.Table) -> pa.Table:
 
 
 def _encode(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    try:
+        return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    except pa.ArrowException as error:
+        raise DataError(f"a column of {column.type} holds no ids, expected numbers or text") from error
 
 
 def read_rows(file: TableFile, roles: Mapping[str, Column]) -> pd.DataFrame:

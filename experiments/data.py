@@ -69,7 +69,7 @@ def main(options: Options) -> int:
 
 
 def _describe_file(settings: dict[str, Any], typed: set[str]) -> dict[str, Any]:
-    """Print columns and first rows of a file, and return guesses of settings that were not typed."""
+    """Print columns and first rows of a file; return guesses of settings not typed."""
     known = {name: settings[name] for name in FILE_SETTINGS if name in settings}
     if "format" not in known:
         known["format"] = "inter"
@@ -145,7 +145,7 @@ def _describe_data(config: dict[str, Any]) -> list[str]:
 
 
 def _describe_times(data: Interactions, task: Task) -> list[str]:
-    """Return lines on the span of the times, their ties, and test items right after the item before."""
+    """Return lines on the span of the times, their ties, and test items taken at once."""
     rows = pd.DataFrame({"user": data.users, "time": data.times}).sort_values(["user", "time"], kind="stable")
     tied = rows.duplicated(keep=False).mean()
     first, last = int(rows["time"].min()), int(rows["time"].max())

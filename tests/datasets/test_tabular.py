@@ -1,15 +1,17 @@
 import gzip
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from sdmr.datasets import parsing
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.tabular import load_csv, load_inter
+from sdmr.datasets.tabular import load_csv, load_frame, load_inter
 
 
 def write_file(folder: Path, content: str, name: str = "mine.csv") -> str:
@@ -239,3 +241,151 @@ def test_a_pipe_or_a_folder_is_an_error_and_is_not_read(tmp_path: Path) -> None:
     for name in ("pipe.csv", "folder.csv"):
         with pytest.raises(DataError, match=f"{name} is not a regular file"):
             load_csv(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("times", "time_format", "order"),
+    [
+        (["Tue May 13 16:53:20 +0000 2014", "Mon May 12 16:53:20 +0000 2014"], None, [1, 0]),
+        (["05/13/2014 16:53", "05/12/2014 16:54"], None, [1, 0]),
+        (["13/05/2014 16:53", "12/06/2014 16:54"], None, [0, 1]),
+        (["05/13/2014 04:53 PM", "05/13/2014 11:53 AM"], None, [1, 0]),
+        (["2014-05-13 16:53:20 UTC", "2014-05-13 16:53:19 UTC"], None, [1, 0]),
+        (["05/06/2014", "04/07/2014"], "%d/%m/%Y", [0, 1]),
+        (["05/06/2014", "04/07/2014"], "%m/%d/%Y", [1, 0]),
+        (["1400000000.0", "1399999999.0"], None, [1, 0]),
+    ],
+)
+def test_times_are_read_in_common_formats_and_in_a_format_that_is_set(
+    tmp_path: Path, times: list[str], time_format: str | None, order: list[int]
+) -> None:
+    path = write_file(tmp_path, "user,item,t\n" + "".join(f"1,{row},{time}\n" for row, time in enumerate(times)))
+    data = load_csv(path, time="t", time_format=time_format)
+    assert data.times is not None
+    assert np.unique(data.times, return_inverse=True)[1].tolist() == order
+
+
+def test_times_that_fit_two_formats_are_an_error(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item,t\n1,1,05/06/2014\n1,2,04/07/2014\n")
+    with pytest.raises(
+        DataError, match=r"times such as 05/06/2014 can be read as %m/%d/%Y or %d/%m/%Y; set time_format"
+    ):
+        load_csv(path, time="t")
+
+
+@pytest.mark.parametrize(
+    ("comparison", "items"),
+    [("event==buy", [1, 3]), ("event!=buy", [2, 4]), ("price>=10", [2, 3]), ("price == 9.50", [1]), ("price<9.9", [1])],
+)
+def test_rows_are_filtered_by_one_comparison_and_counted(tmp_path: Path, comparison: str, items: list[int]) -> None:
+    path = write_file(tmp_path, "user,item,event,price\n1,1,buy,9.5\n1,2,view,10\n1,3,buy,100\n1,4,,9.9\n")
+    data = load_csv(path, filter=comparison)
+    assert data.item_ids.tolist() == items
+    assert data.dropped == {"filtered_rows": 4 - len(items)}
+
+
+def test_low_ratings_are_dropped_and_counted_with_users_that_have_no_other_row(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item,stars\n1,1,4\n1,2,3.5\n2,1,1\n")
+    data = load_csv(path, rating="stars", min_rating=4)
+    assert get_rows(data) == [(1, 1)]
+    assert data.dropped == {"low_rating_rows": 2, "users_left_out": 1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"filter": "event"}, "filter=event: expected one comparison such as event==purchase"),
+        ({"filter": "item>2"}, r"no row of 2 is left: 2 filtered rows"),
+        ({"filter": "user>x"}, r"line 2: filter is '1', expected numbers for filter=user>x"),
+        ({"filter": "thing==1"}, "found no column 'thing'"),
+        ({"min_rating": 3.0}, "rating=None and min_rating=3.0 .*: set both or none"),
+        ({"time_format": "%Y"}, "time_format=%Y has no effect"),
+        ({"encoding": "latin-7b"}, "encoding=latin-7b is unknown"),
+        ({"format": "jsonl", "separator": ";"}, "separator=; has no effect"),
+        ({"member": "a"}, "member=a has no effect"),
+        ({"user": 0}, r"found no column '0', .* columns go by number in a file without header: dataset\.header=false"),
+        ({"separator": ";"}, r"found no column 'user', expected it among user,item; set dataset\.separator"),
+        ({"min_count": 3}, "no row of 2 is left with min_count=3"),
+    ],
+)
+def test_a_setting_that_cannot_have_an_effect_is_one_line(
+    tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_csv(write_file(tmp_path, "user,item\n1,1\n1,2\n"), **settings)
+
+
+def test_blank_last_lines_and_columns_named_by_numbers_are_accepted(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "0,1\nann,5\nann,6\n\n\r\n")
+    assert get_rows(load_csv(path, user=0, item="1")) == [("ann", 5), ("ann", 6)]
+    assert get_rows(load_csv(path, user=0, item=1, header=False)) == [("0", 1), ("ann", 5), ("ann", 6)]
+
+
+def test_a_path_below_the_home_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_file(tmp_path, "user,item\n1,2\n")
+    assert get_rows(load_csv("~/mine.csv")) == [(1, 2)]
+
+
+def test_only_the_columns_that_are_read_must_be_in_the_encoding(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_bytes("user,item,note\nann,1,Café\nRené,2,x\n".encode("latin-1"))
+    path = str(tmp_path / "mine.csv")
+    assert load_csv(path, user="item", item="item").item_ids.tolist() == [1, 2]
+    with pytest.raises(DataError, match=r"column user: line 3: .* in encoding=utf-8, set another one such as latin-1"):
+        load_csv(path)
+    assert load_csv(path, encoding="latin-1").user_ids.tolist() == ["René", "ann"]
+    (tmp_path / "mine.csv").write_text("user,item\nRené,2\n", encoding="utf-16")
+    assert load_csv(path, encoding="utf-16").user_ids.tolist() == ["René"]
+
+
+@pytest.mark.parametrize("is_arrow", [False, True])
+def test_a_frame_gives_what_its_file_gives(tmp_path: Path, is_arrow: bool) -> None:
+    frame = pd.DataFrame({"who": ["b", "a", "a", "a"], "what": [1.0, 2.0, 2.0, None], "stars": [5, 4, 4, 5]})
+    frame["when"] = pd.to_datetime(["2020-01-01", "2020-01-03", "2020-01-02", "2020-01-04"], utc=True)
+    settings = {
+        "user": "who",
+        "item": "what",
+        "time": "when",
+        "rating": "stars",
+        "min_rating": 4,
+        "missing_ids": "drop",
+    }
+    data = load_frame(pa.Table.from_pandas(frame) if is_arrow else frame, **settings)
+    path = tmp_path / "frame.parquet"
+    frame.to_parquet(path)
+    for one in (data, load_csv(str(path), **settings)):
+        assert get_rows(one) == [("b", 1), ("a", 2)]
+        assert one.dropped == {"missing_id_rows": 1, "duplicate_rows": 1}
+        assert one.times is not None
+        assert one.times[0] < one.times[1]
+    with pytest.raises(DataError, match="the table, line 3: item is nan, expected an id"):
+        load_frame(frame, user="who", item="what")
+    with pytest.raises(DataError, match="the table has no column 'user'"):
+        load_frame(frame)
+
+
+@pytest.mark.parametrize("ids", [[1, "a"], [[1], [2]]])
+def test_a_column_that_holds_no_ids_is_one_line(ids: list[object]) -> None:
+    with pytest.raises(DataError, match="expected (columns of one type each|numbers or text)"):
+        load_frame(pd.DataFrame({"user": ids, "item": [1, 2]}))
+
+
+def test_missing_ids_of_users_and_items_are_counted_together(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item\n1,1\n,2\n1,NA\n2,null\n")
+    assert load_csv(path, missing_ids="drop").dropped == {"missing_id_rows": 3, "users_left_out": 1}
+
+
+def test_error_names_the_line_that_is_no_json_object(tmp_path: Path) -> None:
+    for line in ("{", "[1]"):
+        path = write_file(tmp_path, '{"user": 1, "item": "a"}\n{"item": 5, "user": 2}\n' + line + "\n", "mine.jsonl")
+        with pytest.raises(DataError, match=r"mine\.jsonl, line 3: .*expected a JSON object"):
+            load_csv(path)
+    path = write_file(tmp_path, '{"user": 1, "item": "a"}\n{"item": 5, "user": 2}\n', "mine.jsonl")
+    assert get_rows(load_csv(path)) == [(1, "a"), (2, "5")]
+
+
+def test_basket_numbers_follow_the_order_of_users_and_baskets_not_of_the_file(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item,day\nb,1,z\nb,2,y\na,1,z\n")
+    data = load_csv(path, basket="day")
+    assert data.baskets is not None
+    assert data.baskets.tolist() == [2, 1, 0]

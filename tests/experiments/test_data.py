@@ -15,36 +15,57 @@ from sdmr.experiments.core.config import compose_config
 
 PAGE = Path(__file__).parents[2] / "docs" / "your-data.md"
 COMMANDS = re.findall(r"^\| .+ \| `sdmr data (path=.+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-JSON = '{"user_id": "%s", "parent_asin": "%s", "rating": 5.0, "timestamp": %s, "images": [], "text": "a \\"b\\""}'
+
+
+def make_lines(*rows: str) -> str:
+    return "".join(f"{row}\n" for row in rows)
+
+
+AMAZON = '{"user_id": "%s", "parent_asin": "%s", "rating": 5.0, "timestamp": %s, "images": [], "text": "a \\"b\\""}'
 YELP = '{"review_id": "r", "user_id": "%s", "business_id": "%s", "stars": %s, "date": "2018-07-07 22:09:%s"}'
-# Invented rows in the shape of each public file, of the users, items and times that `EXPECTED` lists.
-FILES: dict[str, str | bytes] = {
-    "ratings_Books.csv": "A1,0001,5.0,1405296000\nA1,0002,4.0,1405296001\nA1,0003,1.0,1405296002\nB2,0001,5.0,1405296003\n",
-    "Books.jsonl.gz": "\n".join(JSON % row for row in [("A1", "0001", 1), ("A1", "0002", 2), ("B2", "0001", 3)]) + "\n",
-    "lastfm.tsv": 'A1\t2009-05-04T23:08:57Z\tm1\t0001\tt\t"Song\nA1\t2009-05-04T23:09:57Z\tm2\t0002\tt\tx\nB2\t2009-05-04T23:08:57Z\tm1\t0001\tt\t"Song\n',
-    "loc-gowalla_totalCheckins.txt.gz": "A1\t2010-10-19T23:55:27Z\t30.2\t-97.7\t0001\nA1\t2010-10-19T23:56:27Z\t30.2\t-97.7\t0002\nB2\t2010-10-17T23:42:03Z\t30.2\t-97.7\t0001\n",
-    "yoochoose-clicks.dat": "A1,2014-04-07T10:51:09.277Z,0001,0\nA1,2014-04-07T10:54:09.868Z,0002,0\nB2,2014-04-07T10:54:46.998Z,0001,S\n",
-    "events.csv": "timestamp,visitorid,event,itemid,transactionid\n1433221332117,A1,transaction,0001,7\n1433221332118,A1,view,0003,\n1433221332119,A1,transaction,0002,8\n1433221332120,B2,transaction,0001,9\n",
-    "yelp_academic_dataset_review.json": "\n".join(
-        YELP % row
-        for row in [
-            ("A1", "0001", "5.0", 11),
-            ("A1", "0002", "4.0", 12),
-            ("A1", "0003", "1.0", 13),
-            ("B2", "0001", "4.0", 14),
-        ]
+# Invented rows in the shape of each public file. After the page's settings, the pairs of `EXPECTED` are left.
+CONTENTS: dict[str, str | bytes] = {
+    "ratings_Books.csv": make_lines(
+        *("A1,0001,5.0,1405296000", "A1,0002,4.0,1405296001", "A1,0003,1.0,1405296002", "B2,0001,5.0,1405296003")
+    ),
+    "Books.jsonl.gz": make_lines(*(AMAZON % row for row in [("A1", "0001", 1), ("A1", "0002", 2), ("B2", "0001", 3)])),
+    "lastfm.tsv": make_lines(
+        'A1\t2009-05-04T23:08:57Z\tm1\t0001\tt\t"Song',
+        "A1\t2009-05-04T23:09:57Z\tm2\t0002\tt\tx",
+        'B2\t2009-05-04T23:08:57Z\tm1\t0001\tt\t"Song',
+    ),
+    "loc-gowalla_totalCheckins.txt.gz": make_lines(
+        "A1\t2010-10-19T23:55:27Z\t30.2\t-97.7\t0001",
+        "A1\t2010-10-19T23:56:27Z\t30.2\t-97.7\t0002",
+        "B2\t2010-10-17T23:42:03Z\t30.2\t-97.7\t0001",
+    ),
+    "yoochoose-clicks.dat": make_lines(
+        "A1,2014-04-07T10:51:09.277Z,0001,0", "A1,2014-04-07T10:54:09.868Z,0002,0", "B2,2014-04-07T10:54:46.998Z,0001,S"
+    ),
+    "events.csv": make_lines(
+        "timestamp,visitorid,event,itemid,transactionid",
+        *("1433221332117,A1,transaction,0001,7", "1433221332118,A1,view,0003,"),
+        *("1433221332119,A1,transaction,0002,8", "1433221332120,B2,transaction,0001,9"),
+    ),
+    "yelp_academic_dataset_review.json": make_lines(
+        YELP % ("A1", "0001", 5.0, 11), YELP % ("A1", "0002", 4.0, 12), YELP % ("A1", "0003", 1.0, 13)
     )
-    + "\n",
-    "BX-Book-Ratings.csv": '"User-ID";"ISBN";"Book-Rating"\n"A1";"0001";"0"\n"A1";"0002";"5"\n"B2";"0001";"3é"\n'.encode(
-        "latin-1"
+    + make_lines(YELP % ("B2", "0001", 4.0, 14)),
+    "BX-Book-Ratings.csv": make_lines(
+        '"User-ID";"ISBN";"Book-Rating"', '"A1";"0001";"0"', '"A1";"0002";"5"', '"B2";"0001";"3é"'
+    ).encode("latin-1"),
+    "dataset_TSMC2014_NYC.txt": make_lines(
+        "A1\t0001\tc\tCafé\t40.7\t-74.0\t-240\tTue Apr 03 18:00:09 +0000 2012",
+        "A1\t0002\tc\tBar\t40.6\t-74.0\t-240\tTue Apr 03 18:00:25 +0000 2012",
+        "B2\t0001\tc\tBar\t40.7\t-73.9\t-240\tMon Apr 02 18:02:24 +0000 2012",
+    ).encode("latin-1"),
+    "ratings.dat": make_lines("A1::0001::5::838985046", "A1::0002::5::838983525", "B2::0001::3::838983392"),
+    "ml-latest-small.zip": make_lines(
+        *("userId,movieId,rating,timestamp", "A1,0001,4.0,964982703", "A1,0002,4.0,964981247", "B2,0001,4.0,964982224")
     ),
-    "dataset_TSMC2014_NYC.txt": "A1\t0001\tc\tCaf\xe9\t40.7\t-74.0\t-240\tTue Apr 03 18:00:09 +0000 2012\nA1\t0002\tc\tBar\t40.6\t-74.0\t-240\tTue Apr 03 18:00:25 +0000 2012\nB2\t0001\tc\tBar\t40.7\t-73.9\t-240\tMon Apr 02 18:02:24 +0000 2012\n".encode(
-        "latin-1"
-    ),
-    "ratings.dat": "A1::0001::5::838985046\nA1::0002::5::838983525\nB2::0001::3::838983392\n",
-    "ml-latest-small.zip": "userId,movieId,rating,timestamp\nA1,0001,4.0,964982703\nA1,0002,4.0,964981247\nB2,0001,4.0,964982224\n",
-    "Beauty.txt": "A1 0001\nA1  0002\nB2 0001\n",
-    "steam.inter": "user_id:token\titem_id:token\ttimestamp:float\nA1\t0001\t1\nA1\t0002\t2.5\nB2\t0001\t1\n",
+    "Beauty.txt": make_lines("A1 0001", "A1  0002", "B2 0001", ""),
+    "steam.inter": make_lines("user_id:token\titem_id:token\ttimestamp:float", "A1\t0001\t1", "A1\t0002\t2.5")
+    + make_lines("B2\t0001\t1"),
 }
 EXPECTED = {("A1", "0001"), ("A1", "0002"), ("B2", "0001")}
 
@@ -52,7 +73,7 @@ EXPECTED = {("A1", "0001"), ("A1", "0002"), ("B2", "0001")}
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name, content in FILES.items():
+    for name, content in CONTENTS.items():
         data = content.encode() if isinstance(content, str) else content
         if name.endswith(".zip"):
             with zipfile.ZipFile(name, "w") as archive:
@@ -78,7 +99,7 @@ def run_printed_command(output: str) -> set[tuple[str, str]]:
 
 def test_the_page_has_a_command_for_each_file() -> None:
     paths = [command.partition(" ")[0].removeprefix("path=") for command in COMMANDS]
-    assert sorted(paths) == sorted([*FILES, "interactions.parquet"])
+    assert sorted(paths) == sorted([*CONTENTS, "interactions.parquet"])
 
 
 @pytest.mark.parametrize("command", COMMANDS)

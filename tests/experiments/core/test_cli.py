@@ -13,7 +13,7 @@ from sdmr.experiments.core.config import RunSettings
 from sdmr.experiments.core.old_words import OLD_WORDS
 from tests.experiments.core.conftest import Sdmr
 
-COMMANDS = ["audit", "bench", "export", "figure", "publish", "run", "score", "status", "sweep", "table"]
+COMMANDS = ["audit", "bench", "data", "export", "figure", "publish", "run", "score", "status", "sweep", "table"]
 FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")
 pytestmark = pytest.mark.usefixtures("own_cache")
 
