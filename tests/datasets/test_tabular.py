@@ -366,7 +366,7 @@ def test_a_frame_gives_what_its_file_gives(tmp_path: Path, is_arrow: bool) -> No
 
 @pytest.mark.parametrize("ids", [[1, "a"], [[1], [2]]])
 def test_a_column_that_holds_no_ids_is_one_line(ids: list[object]) -> None:
-    with pytest.raises(DataError, match="expected (columns of one type each|numbers or text)"):
+    with pytest.raises(DataError, match=r"expected (columns of one type each|numbers or text)"):
         load_frame(pd.DataFrame({"user": ids, "item": [1, 2]}))
 
 
