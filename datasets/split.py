@@ -47,12 +47,14 @@ def split(
     generators = np.random.default_rng(split_seed).spawn(5)
     order_rng, validation_rng, candidate_rng, test_rng, validation_candidate_rng = generators
     ordered = interactions.take(_order_rows(interactions, order_rng, equal_times))
-    _check_sequences(ordered)
+    sampler = build_sampler(ordered)
+    n_pairs = ordered.n_users * ordered.n_items - int(sampler.n_unseen.sum())
+    if ordered.baskets is not None or n_pairs < len(ordered):
+        _check_sequences(ordered)
     users, items = ordered.users, ordered.items
 
     size = np.bincount(ordered.sequences)
     end = np.cumsum(size)
-    sampler = build_sampler(ordered)
     has_unseen = np.zeros(len(size), dtype=bool)
     has_unseen[ordered.sequences] = sampler.n_unseen[users] > 0
     long_sequences = np.flatnonzero((size >= MIN_SEQUENCE_LENGTH) & has_unseen)
@@ -65,7 +67,7 @@ def split(
         validation_rows = np.where(test_rows == last, last - 1, last)
 
     # This draw is not used. It leaves the generator where the candidates of every test item have always come from.
-    sampler.sample_distinct(users[validation_rows], n_candidates, candidate_rng)
+    sampler.draw(users[validation_rows], n_candidates, candidate_rng)
     test_negatives = sampler.sample_distinct(users[test_rows], n_candidates, candidate_rng)
     sampler = build_sampler(ordered, excluded_rows=test_rows)
     validation_negatives = sampler.sample_distinct(users[validation_rows], n_candidates, validation_candidate_rng)
