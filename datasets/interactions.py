@@ -96,7 +96,7 @@ class Interactions:
         return replace(self, users=self.users[rows], items=self.items[rows], times=times, baskets=baskets)
 
     def keep(self, mask: NDArray[np.bool_], reason: str = "filtered_rows") -> Self:
-        """Keep the rows of a boolean mask [n], renumber the ids, and count what is dropped."""
+        """Keep the rows of a boolean mask [n], renumber the ids, count the others."""
         rows = self.take(mask)
         users, user_ids, _ = _renumber(rows.users, self.user_ids)
         items, item_ids, kept_items = _renumber(rows.items, self.item_ids)

@@ -145,7 +145,7 @@ def _describe_data(config: dict[str, Any]) -> list[str]:
 
 
 def _describe_times(data: Interactions, task: Task) -> list[str]:
-    """Return lines on the span of the times, their ties, and test items taken at once."""
+    """Return lines on the span of the times and on items taken at once."""
     rows = pd.DataFrame({"user": data.users, "time": data.times}).sort_values(["user", "time"], kind="stable")
     tied = rows.duplicated(keep=False).mean()
     first, last = int(rows["time"].min()), int(rows["time"].max())
