@@ -249,7 +249,7 @@ def test_data_without_a_held_out_item_are_an_error(
     Path("pairs.csv").write_text("user,item\n" + "".join(f"{user},{user + n}\n" for user in range(150) for n in (0, 1)))
     Path("scores.csv").write_text("instance,candidate,score\n0,1,2.0\n")
     assert cli.main([*arguments, "dataset=csv", "dataset.path=pairs.csv"]) == cli.FAILED
-    assert "there are no instances to rank" in capsys.readouterr().err
+    assert "pairs.csv: no user has 3 interactions or more" in capsys.readouterr().err
 
 
 @pytest.mark.slow
