@@ -15,6 +15,7 @@ import pooch
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import compute_sha256, write_atomic
 from sdmr.datasets.parsing import Layout, check_no_duplicates, check_totals, drop_duplicates, read_columns
+from sdmr.datasets.raw import record_read
 
 CONNECT_SECONDS = 5  # short, so that a machine without internet soon tries the next route
 READ_SECONDS = 60  # between two packets
@@ -133,6 +134,17 @@ def fetch(*files: RawFile) -> tuple[Path, RawFile]:
     raise DataError("\n  - ".join([f"{files[0].name} cannot be found. Tried:", *attempts]))
 
 
+def find_local(*files: RawFile) -> tuple[Path, RawFile] | None:
+    """Find one of several equivalent files in SDMR_DATA or the cache; download nothing."""
+    folders = [folder for folder in (get_data_folder(), get_cache_folder() / "raw") if folder is not None]
+    for folder in folders:
+        for file in files:
+            record_read(folder / file.name)  # the data depends on whether it is there
+            if (folder / file.name).is_file():
+                return folder / file.name, file
+    return None
+
+
 def read_published(
     *files: RawFile, totals: tuple[int, int, int] | None = None, deduplicate: bool = False
 ) -> pd.DataFrame:
@@ -148,7 +160,7 @@ def read_published(
     path, file = fetch(*files)
     table = read_columns(path, file.layout)
     if deduplicate:
-        table = drop_duplicates(path, table, ["user", "item"])
+        table = drop_duplicates(table, ["user", "item"])
     check_no_duplicates(path, table, ["user", "item"])
     if totals is not None:
         check_totals(path, table, totals)

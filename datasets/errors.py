@@ -1,4 +1,4 @@
-"""The error for bad data, and the check of an option's value."""
+"""The error of bad data, and what messages need."""
 
 
 class DataError(ValueError):
@@ -13,3 +13,10 @@ def check_choice(name: str, value: str, *allowed: str) -> None:
     if value not in allowed:
         choices = " or ".join(f'"{choice}"' for choice in allowed)
         raise ValueError(f"{name} must be {choices}, not {value!r}")
+
+
+def quote(value: object, length: int = 80) -> str:
+    """Cut a value to `length` characters and escape its control characters, for a message."""
+    text = str(value)
+    text = text if len(text) <= length else f"{text[:length]}..."
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -52,7 +52,7 @@ def load_ijcai_15(
     path, file = fetch(_LOG, _SESSIONS)
     rows = _read_log(path) if file is _LOG else _read_sessions(path)
     verify_checksum(path, file.sha256)
-    rows = drop_duplicates(path, sample_baskets(rows, sample, split_seed), ["basket", "item"])
+    rows = drop_duplicates(sample_baskets(rows, sample, split_seed), ["basket", "item"])
     interactions = filter_basket_sizes(Interactions.from_table(rows), min_basket, max_basket)
     return shuffle(interactions, split_seed) if order == "random" else interactions
 

@@ -1,6 +1,7 @@
 """Interactions: who took what, in which order, in which basket; and their filters."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -26,6 +27,8 @@ class Interactions:
     item_ids: RawArray  # [n_items] raw id of each item, sorted
     times: IntArray | None = None  # [n] in any unit that sorts; None if the data has no times
     baskets: IntArray | None = None  # [n] each basket belongs to one user; None if the data has no baskets
+    item_titles: RawArray | None = None  # [n_items] a title for each item; None if the data has no titles
+    dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> number of rows or users dropped so far
 
     @property
     def n_users(self) -> int:
@@ -52,7 +55,11 @@ class Interactions:
 
     @classmethod
     def from_raw(
-        cls, users: RawArray, items: RawArray, times: RawArray | None = None, baskets: RawArray | None = None
+        cls,
+        users: RawArray | pd.Categorical,
+        items: RawArray | pd.Categorical,
+        times: RawArray | None = None,
+        baskets: RawArray | None = None,
     ) -> Self:
         """Build interactions from raw ids, numbered in sorted order.
 
@@ -62,7 +69,7 @@ class Interactions:
             users, items, times, baskets: [n] each, integers or strings.
 
         Raises:
-            ValueError: A time is missing, or a time given as text is no integer.
+            ValueError: An id or a time is missing, or a time given as text is no integer.
         """
         user_ids, user_numbers = _encode_ids(users)
         item_ids, item_numbers = _encode_ids(items)
@@ -72,9 +79,15 @@ class Interactions:
 
     @classmethod
     def from_table(cls, table: pd.DataFrame) -> Self:
-        """Build interactions from the columns user, item and, if there, time and basket."""
-        columns = [name for name in ("user", "item", "time", "basket") if name in table]
-        return cls.from_raw(**{f"{name}s": table[name].to_numpy() for name in columns})
+        """Build interactions from the columns user, item and, if there, time and basket.
+
+        The table's attributes become `dropped`.
+        """
+        names = [name for name in ("user", "item", "time", "basket") if name in table]
+        is_category = {name: isinstance(table[name].dtype, pd.CategoricalDtype) for name in names}
+        columns = {f"{name}s": table[name].array if is_category[name] else table[name].to_numpy() for name in names}
+        dropped = {str(reason): count for reason, count in table.attrs.items() if count}
+        return replace(cls.from_raw(**columns), dropped=dropped)
 
     def take(self, rows: IntArray | NDArray[np.bool_]) -> Self:
         """Select rows by number or by mask, without renumbering."""
@@ -82,10 +95,36 @@ class Interactions:
         baskets = None if self.baskets is None else self.baskets[rows]
         return replace(self, users=self.users[rows], items=self.items[rows], times=times, baskets=baskets)
 
-    def keep(self, mask: NDArray[np.bool_]) -> Self:
-        """Keep the rows of a boolean mask [n], and renumber users, items and baskets."""
+    def keep(self, mask: NDArray[np.bool_], reason: str = "filtered_rows") -> Self:
+        """Keep the rows of a boolean mask [n], renumber the ids, count the others."""
         rows = self.take(mask)
-        return self.from_raw(self.user_ids[rows.users], self.item_ids[rows.items], rows.times, rows.baskets)
+        users, user_ids, _ = _renumber(rows.users, self.user_ids)
+        items, item_ids, kept_items = _renumber(rows.items, self.item_ids)
+        titles = None if self.item_titles is None else self.item_titles[kept_items]
+        baskets = None if rows.baskets is None else _renumber(rows.baskets, np.arange(self.n_baskets))[0]
+        dropped = dict(self.dropped)
+        for name, count in ((reason, len(self) - len(rows)), ("users_left_out", self.n_users - len(user_ids))):
+            dropped |= {name: dropped.get(name, 0) + count} if count else {}
+        return replace(
+            self,
+            users=users,
+            items=items,
+            user_ids=user_ids,
+            item_ids=item_ids,
+            times=rows.times,
+            baskets=baskets,
+            item_titles=titles,
+            dropped=dropped,
+        )
+
+
+def _renumber(numbers: IntArray, ids: RawArray) -> tuple[IntArray, RawArray, IntArray]:
+    """Number the ids that occur: the new numbers [n], the ids, and their old numbers."""
+    used = np.flatnonzero(np.bincount(numbers, minlength=len(ids)))
+    sorted_ids, order = _encode_ids(ids[used])  # text ids that are left may all be numbers, which sort otherwise
+    new_numbers = np.zeros(len(ids), dtype=np.int64)
+    new_numbers[used] = order
+    return new_numbers[numbers], sorted_ids, used[np.argsort(order)]
 
 
 def _encode_times(times: RawArray) -> IntArray:
@@ -98,16 +137,30 @@ def _encode_times(times: RawArray) -> IntArray:
     return ranks
 
 
-def _encode_ids(raw: RawArray) -> tuple[RawArray, IntArray]:
+def _encode_ids(raw: RawArray | pd.Categorical) -> tuple[RawArray, IntArray]:
     """Return the sorted distinct ids, and the index of each row's id among them."""
-    ids = np.asarray(raw)
-    if ids.dtype.kind not in "iu":
-        ids = ids.astype(str)
+    if isinstance(raw, pd.Categorical):
+        numbers, used = pd.factorize(raw.codes)
+        numbers = np.where(raw.codes < 0, -1, numbers)
+        distinct = raw.categories.to_numpy()[used]
+    else:
+        ids = np.asarray(raw)
+        numbers, distinct = pd.factorize(ids.astype(str) if ids.dtype.kind == "S" else ids)
+    if len(numbers) and numbers.min() < 0:
+        raise ValueError(f"the id of row {numbers.argmin()} (from 0) is missing")
+    distinct = np.asarray(distinct)
+    if distinct.dtype.kind == "f" and (distinct == np.round(distinct)).all():  # whole numbers beside missing values
+        distinct = distinct.astype(np.int64)
+    if distinct.dtype.kind not in "iu":
+        merged, texts = pd.factorize(np.array([str(one) for one in distinct], dtype=object))
+        numbers, distinct = merged[numbers], np.asarray(texts, dtype=object)  # no fixed width: one id may be long
         # "007" and "7" are two ids: as numbers they would become one.
-        if len(ids) and pd.Series(ids).str.fullmatch("0|[1-9][0-9]{0,17}").all():
-            ids = ids.astype(np.int64)
-    distinct, numbers = np.unique(ids, return_inverse=True)
-    return distinct, numbers.astype(np.int64)
+        if len(distinct) and pd.Series(distinct).str.fullmatch("0|[1-9][0-9]{0,17}").all():
+            distinct = distinct.astype(np.int64)
+    order = np.argsort(distinct, kind="stable")
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
+    return distinct[order], ranks[numbers]
 
 
 def k_core(interactions: Interactions, min_count: int, iterative: bool = False) -> Interactions:
@@ -124,7 +177,7 @@ def k_core(interactions: Interactions, min_count: int, iterative: bool = False) 
         mask = (np.bincount(users)[users] >= min_count) & (np.bincount(items)[items] >= min_count)
         if mask.all():
             return interactions
-        interactions = interactions.keep(mask)
+        interactions = interactions.keep(mask, "rare_rows")
         if not iterative:
             return interactions
 
@@ -134,7 +187,7 @@ def filter_basket_sizes(interactions: Interactions, min_basket: int, max_basket:
     if interactions.baskets is None:
         raise ValueError("these interactions have no baskets")
     size = np.bincount(interactions.baskets)[interactions.baskets]
-    return interactions.keep((min_basket <= size) & (size <= max_basket))
+    return interactions.keep((min_basket <= size) & (size <= max_basket), "basket_size_rows")
 
 
 def use_file_order(interactions: Interactions) -> Interactions:

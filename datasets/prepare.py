@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 import logging
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,16 +15,21 @@ from typing import Any
 import numpy as np
 
 from sdmr.datasets.download import get_cache_folder, get_data_folder
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import compute_sha256, write_atomic
-from sdmr.datasets.interactions import IntArray, Interactions
-from sdmr.datasets.parsing import track_reads
-from sdmr.datasets.split import split
+from sdmr.datasets.interactions import IntArray, Interactions, RawArray
+from sdmr.datasets.raw import track_reads
+from sdmr.datasets.split import MIN_SEQUENCE_LENGTH, split
 from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
 
 log = logging.getLogger(__name__)
 
+LITTER_SECONDS = 60  # after which a temporary file in the cache has lost its writer
+_ID_FIELDS = ("user_ids", "item_ids", "item_titles")  # of a Training; no part of fingerprints
+
 # The labels of arrays in fingerprints and cache files. Published records hold such fingerprints: never change a label.
 _VALIDATION_LABEL = "development"
+_COUNT_LABEL = "candidate counts"  # only where rows have different numbers of candidates
 _CONTEXT_LABELS = {"start": "start", "length": "length", "position": "place", "count": "count"}
 
 
@@ -31,16 +37,32 @@ def prepare(load: Callable[[], Interactions | Task], split_seed: int = 0, **spli
     """Load a data set and split it, or take the task from the cache.
 
     The cached task is used while settings, raw files (by checksum) and code are the same. A damaged cache file is
-    created again. A lambda or an inner function has no unique name, so its task is not cached.
+    created again. A lambda or an inner function has no unique name, so its task is not cached. One message tells
+    what was dropped and who only trains.
 
     Args:
         load: Loads interactions, or a task if the data comes with its split. Bind its settings by `functools.partial`.
         split_options: Options of `sdmr.datasets.split.split`.
 
     Raises:
+        DataError: The data cannot be read, or has nothing to hold out.
         ValueError: Split options are set, but the data comes with its split.
     """
     call = functools.partial(load)
+    task = _prepare(call, split_seed, split_options)
+    label = call.keywords.get("path", call.func.__name__)
+    if not len(task.test):
+        raise DataError(
+            f"{label}: no user has {MIN_SEQUENCE_LENGTH} interactions or more, so that none can be held out"
+        )
+    if task.report:
+        counts = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in task.report.items()]
+        log.warning("%s: %s", label, ", ".join(counts))
+    return task
+
+
+def _prepare(call: functools.partial[Interactions | Task], split_seed: int, split_options: dict[str, Any]) -> Task:
+    """Load and split the data, or take the task from the cache."""
     name = f"{call.func.__module__}.{call.func.__qualname__}"
     settings = [name, call.args, call.keywords, split_seed, split_options, get_data_folder()]
     key = _hash_text(json.dumps(settings, sort_keys=True, default=str))
@@ -50,7 +72,7 @@ def prepare(load: Callable[[], Interactions | Task], split_seed: int = 0, **spli
     if is_cacheable and (cached := _load_task(path, code)) is not None:
         return cached
     with track_reads() as files:
-        data = load()
+        data = call()
     if isinstance(data, Task) and split_options:
         raise ValueError(f"this data comes with its split: {', '.join(split_options)} cannot be chosen")
     task = data if isinstance(data, Task) else split(data, split_seed, **split_options)
@@ -78,11 +100,13 @@ def _collect_arrays(task: Task) -> dict[str, IntArray]:
         arrays |= {f"{name} {label}": getattr(side.contexts, field) for field, label in _CONTEXT_LABELS.items()}
         if isinstance(side, HeldOut):
             arrays[f"{name} candidates"] = side.candidates
+            if side.n_candidates is not None:
+                arrays[f"{name} {_COUNT_LABEL}"] = side.n_candidates
     return arrays
 
 
-def _build_task(arrays: dict[str, IntArray]) -> Task:
-    """Build the task from the arrays of `_collect_arrays`."""
+def _build_task(arrays: dict[str, IntArray], ids: dict[str, Any], report: dict[str, int]) -> Task:
+    """Build the task from the arrays of `_collect_arrays`, and what is in no fingerprint."""
     n_users, n_items = arrays["size"].tolist()
 
     def build_instances(side: str) -> Instances:
@@ -91,30 +115,48 @@ def _build_task(arrays: dict[str, IntArray]) -> Task:
         return Instances(arrays[f"{side} users"], arrays[f"{side} targets"], contexts)
 
     def build_held_out(side: str) -> HeldOut:
-        return HeldOut(**vars(build_instances(side)), candidates=arrays[f"{side} candidates"])
+        candidates, counts = arrays[f"{side} candidates"], arrays.get(f"{side} {_COUNT_LABEL}")
+        return HeldOut(**vars(build_instances(side)), candidates=candidates, n_candidates=counts)
 
-    training = Training(n_users, n_items, build_instances("training"), build_held_out(_VALIDATION_LABEL))
-    return Task(training, build_held_out("test"))
+    training = Training(n_users, n_items, build_instances("training"), build_held_out(_VALIDATION_LABEL), **ids)
+    return Task(training, build_held_out("test"), report)
 
 
 def _save_task(task: Task, path: Path, code: str, files: set[Path]) -> None:
-    """Save a task in 32-bit integers, which load twice as fast, with its origin."""
+    """Save a task in 32-bit integers, which load twice as fast; warn if that fails."""
     hashes = {str(file): _hash_path(file) for file in sorted(files)}
-    origin = json.dumps({"code": code, "fingerprint": compute_fingerprint(task), "files": hashes})
+    facts: dict[str, Any] = {
+        "code": code,
+        "fingerprint": compute_fingerprint(task),
+        "files": hashes,
+        "report": dict(task.report),
+    }
+    ids = {name: getattr(task.training, name) for name in _ID_FIELDS}
+    facts |= {name: None if values is None else values.tolist() for name, values in ids.items()}
+    origin = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
     arrays = {label: array.astype(np.int32) for label, array in _collect_arrays(task).items()}
     content = io.BytesIO()
-    np.savez(content, origin=np.array(origin), **arrays)  # type: ignore[arg-type]
-    write_atomic(path, content.getvalue())
+    np.savez(content, origin=origin, **arrays)  # type: ignore[arg-type]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for file in path.parent.glob(".*.npz.*"):  # left by a process that was killed while it wrote
+            if file.stat().st_mtime < time.time() - LITTER_SECONDS:
+                file.unlink()
+        write_atomic(path, content.getvalue())
+    except OSError as error:
+        log.warning("%s cannot be written (%s): the task is made again next time", path, error)
 
 
 def _load_task(path: Path, code: str) -> Task | None:
     """Load a cached task; return None if it is missing, outdated or damaged."""
     try:
         with np.load(path) as cached:
-            origin = json.loads(str(cached["origin"]))
+            origin = json.loads(cached["origin"].tobytes())
             if origin["code"] != code or any(_hash_path(Path(file)) != old for file, old in origin["files"].items()):
                 return None
-            task = _build_task({label: cached[label].astype(np.int64) for label in cached.files if label != "origin"})
+            arrays = {label: cached[label].astype(np.int64) for label in cached.files if label != "origin"}
+            ids = {name: _restore_ids(origin[name]) for name in _ID_FIELDS if origin[name] is not None}
+            task = _build_task(arrays, ids, origin["report"])
         if compute_fingerprint(task) != origin["fingerprint"]:
             raise ValueError("its fingerprint differs")
     except FileNotFoundError:
@@ -123,6 +165,11 @@ def _load_task(path: Path, code: str) -> Task | None:
         log.warning("%s is damaged (%s) and is created again", path, error)
         return None
     return task
+
+
+def _restore_ids(values: list[Any]) -> RawArray:
+    """Make the array of ids that JSON holds as a list."""
+    return np.array(values, dtype=object if isinstance(values[0], str) else np.int64)
 
 
 def _hash_code(function: Callable[..., Any]) -> str:

@@ -8,6 +8,8 @@ from scipy.sparse import csr_matrix
 
 from sdmr.datasets.interactions import IntArray
 
+BLOCK_ROWS = 1024
+
 
 def build_seen_matrix(users: IntArray, items: IntArray, n_users: int, n_items: int) -> csr_matrix:
     """Build the binary float32 matrix [n_users, n_items] of all items that each user has."""
@@ -63,21 +65,23 @@ class NegativeSampler:
     def sample_distinct(self, users: IntArray, n_samples: int, rng: np.random.Generator) -> IntArray:
         """Sample a uniform set of distinct unseen items: [len(users), n_samples].
 
-        Uses Floyd's method (Bentley & Floyd, CACM 1987) on all rows at once.
-
-        Raises:
-            ValueError: A user has fewer than `n_samples` unseen items.
+        Uses Floyd's method (Bentley & Floyd, CACM 1987) on all rows at once. A user with fewer unseen items gets all of
+        them, and n_items in the other columns.
         """
-        if len(users) and self.n_unseen[users].min() < n_samples:
-            user = users[self.n_unseen[users] < n_samples][0]
-            raise ValueError(
-                f"user {self._user_ids[user]} has {self.n_unseen[user]} unseen items, "
-                f"{n_samples} distinct ones are needed"
-            )
-        ranks = np.empty((len(users), n_samples), dtype=np.int64)
-        for column in range(n_samples):
-            limit = self.n_unseen[users] - n_samples + column
-            drawn = rng.integers(limit + 1)
-            is_taken = (ranks[:, :column] == drawn[:, None]).any(axis=1)
-            ranks[:, column] = np.where(is_taken, limit, drawn)
-        return self.get_items(users[:, None], ranks)
+        n_unseen = self.n_unseen[users]
+        ranks = self.draw(users, n_samples, rng)
+        for first in range(0, len(users), BLOCK_ROWS):  # a block stays in the processor's cache
+            block = ranks[:, first : first + BLOCK_ROWS]
+            for column in range(1, n_samples):
+                limit = n_unseen[first : first + BLOCK_ROWS] - n_samples + column
+                is_taken = (block[:column] == block[column]).any(axis=0)
+                block[column] = np.where(is_taken, limit, block[column])
+        ranks = ranks.T
+        ranks[n_unseen < n_samples] = np.arange(n_samples)
+        return np.where(ranks < n_unseen[:, None], self.get_items(users[:, None], ranks), self._width - 1)
+
+    def draw(self, users: IntArray, n_samples: int, rng: np.random.Generator) -> IntArray:
+        """Draw the random numbers of `sample_distinct`: [n_samples, len(users)]."""
+        limits = self.n_unseen[users] - n_samples
+        numbers = [rng.integers(np.maximum(limits + column, 0) + 1) for column in range(n_samples)]
+        return np.array(numbers, dtype=np.int64).reshape(n_samples, len(users))

@@ -27,18 +27,19 @@ def split(
     Histories without times are shuffled. Baskets keep the order of the file. In a history, the context of a target is
     the training items before it. In a basket, it is all other training items, those after the target first (see
     `Contexts`). The candidates of a test item are itself and distinct items that the user has in no part of the split.
-    Those of a validation item may hold the user's test items, since they are drawn without knowledge of them.
+    Those of a validation item may hold the user's test items, since they are drawn without knowledge of them. A target
+    of a user with fewer unseen items is ranked among those. The sequences of a user with every item only train.
 
     Args:
         split_seed: Seed of every random draw. Nothing else depends on it.
-        n_candidates: Number of unseen items per target.
+        n_candidates: Number of unseen items per target, at most.
         test_item: The last item of a sequence, or a random one.
         validation_item: A random one of the other items, or the last of them.
         equal_times: Order of interactions at the same time: as in the file, or by item.
 
     Raises:
-        ValueError: A user has fewer than `n_candidates` unseen items. An option is unknown, or has no effect. An item
-            is in a sequence twice, or a basket belongs to two users: a held-out item would stay in the training data.
+        ValueError: An option is unknown, or has no effect. An item is in a sequence twice, or a basket belongs to two
+            users: a held-out item would stay in the training data.
     """
     check_choice("test_item", test_item, "last", "random")
     check_choice("validation_item", validation_item, "random", "next-to-last")
@@ -46,12 +47,17 @@ def split(
     generators = np.random.default_rng(split_seed).spawn(5)
     order_rng, validation_rng, candidate_rng, test_rng, validation_candidate_rng = generators
     ordered = interactions.take(_order_rows(interactions, order_rng, equal_times))
-    _check_sequences(ordered)
+    sampler = build_sampler(ordered)
+    n_pairs = ordered.n_users * ordered.n_items - int(sampler.n_unseen.sum())
+    if ordered.baskets is not None or n_pairs < len(ordered):
+        _check_sequences(ordered)
     users, items = ordered.users, ordered.items
 
     size = np.bincount(ordered.sequences)
     end = np.cumsum(size)
-    long_sequences = np.flatnonzero(size >= MIN_SEQUENCE_LENGTH)
+    has_unseen = np.zeros(len(size), dtype=bool)
+    has_unseen[ordered.sequences] = sampler.n_unseen[users] > 0
+    long_sequences = np.flatnonzero((size >= MIN_SEQUENCE_LENGTH) & has_unseen)
     start, last = end[long_sequences] - size[long_sequences], end[long_sequences] - 1
     test_rows = last if test_item == "last" else start + test_rng.integers(size[long_sequences])
     if validation_item == "random":
@@ -60,9 +66,8 @@ def split(
     else:
         validation_rows = np.where(test_rows == last, last - 1, last)
 
-    sampler = build_sampler(ordered)
     # This draw is not used. It leaves the generator where the candidates of every test item have always come from.
-    sampler.sample_distinct(users[validation_rows], n_candidates, candidate_rng)
+    sampler.draw(users[validation_rows], n_candidates, candidate_rng)
     test_negatives = sampler.sample_distinct(users[test_rows], n_candidates, candidate_rng)
     sampler = build_sampler(ordered, excluded_rows=test_rows)
     validation_negatives = sampler.sample_distinct(users[validation_rows], n_candidates, validation_candidate_rng)
@@ -127,7 +132,7 @@ def assemble_task(
     Args:
         ordered: Interactions sequence after sequence, the sequences by number, each in its order.
         validation, test: Numbers of the held-out rows [n], and the candidates of each [n, n_candidates]. The
-            candidates contain the target.
+            candidates contain the target. In a row of fewer candidates, n_items fills the other columns.
     """
     users, items, sequences = ordered.users, ordered.items, ordered.sequences
     is_training = np.ones(len(items), dtype=bool)
@@ -145,8 +150,41 @@ def assemble_task(
         return Contexts(training_items, start, length, position, count, padding=ordered.n_items)
 
     def build_held_out(rows: IntArray, candidates: IntArray) -> HeldOut:
-        return HeldOut(users[rows], items[rows], build_contexts(rows), np.sort(candidates, axis=1))
+        candidates = np.sort(candidates, axis=1)
+        is_candidate = candidates < ordered.n_items
+        n_valid = None if is_candidate.all() else is_candidate.sum(axis=1)
+        candidates = np.where(is_candidate, candidates, items[rows, None])
+        return HeldOut(users[rows], items[rows], build_contexts(rows), candidates, n_valid)
 
     instances = Instances(users[is_training], training_items, build_contexts(np.flatnonzero(is_training)))
-    training = Training(ordered.n_users, ordered.n_items, instances, build_held_out(*validation))
-    return Task(training, build_held_out(*test))
+    training = Training(
+        ordered.n_users,
+        ordered.n_items,
+        instances,
+        build_held_out(*validation),
+        user_ids=ordered.user_ids,
+        item_ids=ordered.item_ids,
+        item_titles=ordered.item_titles,
+    )
+    held_out = build_held_out(*test)
+    return Task(training, held_out, _count_exceptions(ordered, held_out))
+
+
+def _count_exceptions(ordered: Interactions, test: HeldOut) -> dict[str, int]:
+    """Count what was dropped, who only trains, and who is ranked among fewer candidates."""
+    is_short = np.zeros(len(test), dtype=bool)
+    if test.n_candidates is not None:
+        is_short = test.n_candidates < test.candidates.shape[1]
+    counts = {
+        "users_that_only_train": ordered.n_users - len(np.unique(test.users)),
+        "baskets_that_only_train": max(0, ordered.n_baskets - len(test)),
+        "users_with_every_item": _count_saturated_users(ordered),
+        "users_with_fewer_candidates": len(np.unique(test.users[is_short])),
+    }
+    return {**ordered.dropped, **{reason: count for reason, count in counts.items() if count}}
+
+
+def _count_saturated_users(ordered: Interactions) -> int:
+    """Count the users that have every item."""
+    users = np.flatnonzero(np.bincount(ordered.users) >= ordered.n_items)
+    return sum(len(np.unique(ordered.items[ordered.users == user])) == ordered.n_items for user in users)

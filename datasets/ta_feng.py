@@ -51,7 +51,7 @@ def load_ta_feng(min_basket: int = 5, max_basket: int = 20, order: Order = "file
     # Baskets are numbered customer by customer, and each customer's baskets day by day.
     day = (date - date.min()).dt.days
     table["basket"] = table["user"] * (day.max() + 1) + day
-    table = drop_duplicates(path, table, ["basket", "item"])
+    table = drop_duplicates(table, ["basket", "item"])
     check_totals(path, table, (32_266, 23_812, 817_741))
     verify_checksum(path, file.sha256)
     interactions = filter_basket_sizes(Interactions.from_table(table), min_basket, max_basket)

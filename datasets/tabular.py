@@ -1,101 +1,183 @@
-"""The user's data: tables with a header line, such as CSV or RecBole files."""
+"""The user's data: tables such as CSV, JSON lines, parquet or RecBole files."""
 
-import csv
-import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from sdmr.datasets.cleaning import Cleaning, Comparison
 from sdmr.datasets.errors import DataError, check_choice
-from sdmr.datasets.interactions import IntArray, Interactions, Order, k_core, use_file_order
-from sdmr.datasets.parsing import Layout, check_values, drop_duplicates, open_raw, read_columns
+from sdmr.datasets.interactions import Interactions, Order, k_core, use_file_order
+from sdmr.datasets.table_file import Format, Quoting, TableFile
+
+Column = str | int
 
 
 def load_csv(
     path: str,
-    user: str = "user",
-    item: str = "item",
-    time: str | None = None,
-    basket: str | None = None,
-    separator: str = ",",
+    user: Column = "user",
+    item: Column = "item",
+    time: Column | None = None,
+    basket: Column | None = None,
+    rating: Column | None = None,
+    min_rating: float | None = None,
+    filter: str | None = None,
+    format: Format = "auto",
+    separator: str | None = None,
+    header: bool = True,
+    encoding: str = "utf-8",
+    quoting: Quoting = "auto",
+    member: str | None = None,
+    time_format: str | None = None,
+    missing_ids: Literal["error", "drop", "text"] = "error",
+    keep: Literal["first", "last"] = "first",
     order: Order = "random",
     min_count: int = 1,
     iterative: bool = False,
 ) -> Interactions:
-    """Load a table with a header line; each row is an interaction.
+    """Load a table in which each row is an interaction.
 
-    Rows that repeat an earlier pair of user (or basket) and item are dropped, and their number is logged.
+    Dropped rows are counted in `Interactions.dropped`.
 
     Args:
-        path: The file; unpacked if its name ends in .gz, .bz2 or .zip.
-        user, item: Names of columns, as in the header.
-        time: Column of numbers or ISO 8601 dates.
+        path: The file; see `sdmr.datasets.raw.open_raw` for packed ones.
+        user, item: Columns by name; in a file without header by number, from 0.
+        time: Column of numbers or dates.
         basket: Column that identifies the baskets of a user. Two users' baskets of one name are two baskets. Within a
             basket the order of the file holds, whatever the times.
-        separator: One character, or `\\t`.
+        rating: Column of numbers that `min_rating` is compared with.
+        min_rating, filter, time_format, missing_ids, keep: See `sdmr.datasets.cleaning.Cleaning`.
+        format, separator, header, encoding, quoting, member: See `sdmr.datasets.table_file.TableFile`.
         order: Without times, "random" shuffles each history, and "file" takes the order of the file as the order of
             time.
         min_count, iterative: See `sdmr.datasets.interactions.k_core`.
 
     Raises:
         DataError: The file cannot be read, or a line does not fit.
-        ValueError: The order is unknown, or "file" where time or basket set the order. The separator is too long.
+        ValueError: A setting is unknown or has no effect, such as order "file" where time or basket set the order.
     """
-    check_choice("order", order, "random", "file")
-    separator = "\t" if separator == r"\t" else separator
-    if len(separator) != 1:
-        raise ValueError(rf"separator={separator} for {path}: expected one character, or \t")
-    if order == "file" and (time is not None or basket is not None):
-        raise ValueError(f"order=file has no effect on {path}: time={time!r} and basket={basket!r} set the order")
-    file = Path(path)
-    columns = {"user": user, "item": item, "time": time, "basket": basket}
-    names = {role: name for role, name in columns.items() if name is not None}
-    header = _read_header(file, separator)
-    for name in names.values():
-        if name not in header:
-            raise DataError(f"{file}, line 1: found no column {name!r}, expected it among {', '.join(header)}")
-    optional = tuple(name for name in header if name not in names.values())
-    layout = Layout(dict.fromkeys(header, str), separator, header=True, quoted=True, optional=optional)
-    fields = read_columns(file, layout, list(dict.fromkeys(names.values())))
-    rows = pd.DataFrame({role: fields[name] for role, name in names.items()})  # one column may be time and basket
-    if time is not None:
-        rows["time"] = _rank_times(file, rows["time"])
-    if basket is not None:
-        rows["basket"] = rows.groupby(["user", "basket"]).ngroup()
-    rows = drop_duplicates(file, rows, ["user" if basket is None else "basket", "item"])
-    interactions = k_core(Interactions.from_table(rows), min_count, iterative)
-    return use_file_order(interactions) if order == "file" else interactions
+    rules = Cleaning(min_rating, filter, time_format, missing_ids, keep)
+    roles = _list_roles(path, user, item, time, basket, rating, rules, order)
+    file = TableFile(Path(path).expanduser(), format, separator, header, encoding, quoting, member)
+    rows = read_rows(file, roles)
+    return _build_interactions(file.path, rows, file.first_line, rules, order, min_count, iterative)
 
 
-def load_inter(path: str, order: Order = "random", min_count: int = 1, iterative: bool = False) -> Interactions:
+def load_inter(
+    path: str,
+    rating: Column | None = None,
+    min_rating: float | None = None,
+    filter: str | None = None,
+    encoding: str = "utf-8",
+    missing_ids: Literal["error", "drop", "text"] = "error",
+    keep: Literal["first", "last"] = "first",
+    order: Order = "random",
+    min_count: int = 1,
+    iterative: bool = False,
+) -> Interactions:
     """Load RecBole's atomic file of interactions.
 
     Its columns are user_id:token, item_id:token and optionally timestamp:float. Arguments and errors as in `load_csv`.
     """
-    time = "timestamp:float" if "timestamp:float" in _read_header(Path(path), "\t") else None
-    return load_csv(
-        path, "user_id:token", "item_id:token", time, None, "\t", order, min_count=min_count, iterative=iterative
-    )
+    settings = {name: value for name, value in locals().items() if name != "path"}
+    names = TableFile(Path(path).expanduser(), "inter", encoding=encoding).names
+    time = "timestamp:float" if "timestamp:float" in names else None
+    return load_csv(path, "user_id:token", "item_id:token", time, format="inter", **settings)
 
 
-def _read_header(path: Path, separator: str) -> list[str]:
-    """Read the column names in the first line."""
-    with open_raw(path) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
-        try:
-            names = next(csv.reader(text, delimiter=separator), [])
-        except csv.Error as error:
-            raise DataError(f"{path} cannot be read: {error}") from error
-    if not names or len(set(names)) < len(names):
-        raise DataError(f"{path}, line 1: found {names}, expected the columns' names, each once")
-    return names
+def load_frame(
+    frame: pd.DataFrame | pa.Table,
+    user: Column = "user",
+    item: Column = "item",
+    time: Column | None = None,
+    basket: Column | None = None,
+    rating: Column | None = None,
+    order: Order = "random",
+    min_count: int = 1,
+    iterative: bool = False,
+    **cleaning: Any,
+) -> Interactions:
+    """Take a pandas DataFrame or an Arrow table; each row is an interaction.
+
+    Args:
+        frame: The table. Messages number its rows from 0, and call them lines.
+        cleaning: min_rating, filter, time_format, missing_ids and keep; these and the others as in `load_csv`.
+
+    Raises:
+        DataError: The table lacks a column, or a value does not fit.
+        ValueError: A setting is unknown or has no effect.
+    """
+    rules = Cleaning(**cleaning)
+    roles = _list_roles("the table", user, item, time, basket, rating, rules, order)
+    for name in roles.values():
+        if name not in list(frame.columns if isinstance(frame, pd.DataFrame) else frame.column_names):
+            raise DataError(f"the table has no column {name!r}")
+    try:
+        table = pa.table({role: pa.array(frame[name], from_pandas=True) for role, name in roles.items()})
+    except pa.ArrowException as error:
+        raise DataError(f"the table: {error}, expected columns of one type each") from error
+    return _build_interactions(Path("the table"), _encode_ids(table).to_pandas(), 0, rules, order, min_count, iterative)
 
 
-def _rank_times(path: Path, times: pd.Series) -> IntArray:
-    """Replace times [n] by their ranks, equal for equal times; a split needs no more."""
-    values = pd.to_numeric(times, errors="coerce")
-    if values.isna().any():
-        values = pd.to_datetime(times, format="ISO8601", errors="coerce", utc=True)
-        check_values(path, times, values.notna(), "numbers or ISO 8601 dates", first_line=2)
-    return np.unique(values.to_numpy(), return_inverse=True)[1]
+def _list_roles(
+    path: str,
+    user: Column,
+    item: Column,
+    time: Column | None,
+    basket: Column | None,
+    rating: Column | None,
+    rules: Cleaning,
+    order: Order,
+) -> dict[str, Column]:
+    """Return the columns by role, and check that every setting has an effect."""
+    check_choice("order", order, "random", "file")
+    if order == "file" and (time is not None or basket is not None):
+        raise ValueError(f"order=file has no effect on {path}: time={time!r} and basket={basket!r} set the order")
+    if (rating is None) != (rules.min_rating is None):
+        raise ValueError(f"rating={rating} and min_rating={rules.min_rating} for {path}: set both or none")
+    if time is None and rules.time_format is not None:
+        raise ValueError(f"time_format={rules.time_format} has no effect on {path}: no time column is set")
+    roles = {"user": user, "item": item, "time": time, "basket": basket, "rating": rating}
+    roles["filter"] = None if rules.filter is None else Comparison.parse(rules.filter).column
+    return {role: column for role, column in roles.items() if column is not None}
+
+
+def _build_interactions(
+    path: Path,
+    rows: pd.DataFrame,
+    first_line: int,
+    rules: Cleaning,
+    order: Order,
+    min_count: int,
+    iterative: bool,
+) -> Interactions:
+    """Clean the rows by role, number users and items, and drop those with few rows."""
+    interactions = Interactions.from_table(rules.apply(path, rows, first_line))
+    core = k_core(interactions, min_count, iterative)
+    if not len(core):
+        raise DataError(f"{path}: no row of {len(interactions)} is left with min_count={min_count}")
+    return use_file_order(core) if order == "file" else core
+
+
+def _encode_ids(table: pa.Table) -> pa.Table:
+    """Encode all columns but times and ratings as categories, which need little memory."""
+    is_plain = ("time", "rating")
+    return pa.table({role: table[role] if role in is_plain else _encode(table[role]) for role in table.column_names})
+
+
+def _encode(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    except pa.ArrowException as error:
+        raise DataError(f"a column of {column.type} holds no ids, expected numbers or text") from error
+
+
+def read_rows(file: TableFile, roles: Mapping[str, Column]) -> pd.DataFrame:
+    """Read the columns of some roles, named by role."""
+    columns = {role: file.find_column(column) for role, column in roles.items()}
+    chunks = []
+    for table in file.read(list(dict.fromkeys(columns.values()))):
+        chunks.append(_encode_ids(pa.table({role: table[name] for role, name in columns.items()})))
+    return pa.concat_tables(chunks).unify_dictionaries().to_pandas()

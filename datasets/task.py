@@ -1,6 +1,7 @@
 """The task of a recommender: training data, and held-out instances to rank."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -8,7 +9,7 @@ from typing import Self
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.interactions import IntArray, RawArray
 from sdmr.datasets.sampling import build_seen_matrix
 
 
@@ -120,6 +121,9 @@ class Training:
     validation: HeldOut
     seed: int = 0  # of initialization, batch order and training negatives
     checkpoint: Path | None = None  # file where a long fit may save its progress and resume from it
+    user_ids: RawArray | None = None  # [n_users] raw id of each user; None if the data has none
+    item_ids: RawArray | None = None  # [n_items] raw id of each item
+    item_titles: RawArray | None = None  # [n_items] title of each item, where the data has titles
 
     @cached_property
     def matrix(self) -> csr_matrix:
@@ -137,6 +141,7 @@ class Task:
 
     training: Training
     test: HeldOut
+    report: Mapping[str, int] = field(default_factory=dict)  # reason -> rows or users that were dropped or only train
 
     @cached_property
     def seen(self) -> csr_matrix:

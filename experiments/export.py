@@ -99,7 +99,7 @@ def _split_blocks(side: HeldOut) -> Iterator[tuple[int, HeldOut]]:
 
 def select_candidates(side: HeldOut) -> NDArray[np.bool_]:
     """Tell which cells of `candidates` [n, C] are no padding."""
-    number = getattr(side, "n_candidates", None)
+    number = side.n_candidates
     width = side.candidates.shape[1]
     return np.arange(width) < (np.full(len(side), width) if number is None else number)[:, None]
 

@@ -27,6 +27,7 @@ from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import CommandOptions, NotEmpty, UsageError
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.run import make_recommender, make_run
+from sdmr.harness.files import load_tensors_of
 from sdmr.harness.ids import find_numbers, tabulate_users
 from sdmr.harness.top_k import recommend
 from sdmr.harness.training.base import TorchRecommender
@@ -108,8 +109,8 @@ def load_trained(folder: Path) -> tuple[Any, Task]:
     torch.manual_seed(record.config["seed"])
     if isinstance(recommender, TorchRecommender):
         path = folder.parent / (record.trained or folder.name) / "model.pt"
-        if not path.exists():
-            raise DataError(f"{path} is missing; `sdmr run ... force=true` makes the run again")
+        if load_tensors_of(path, "cpu") is None:
+            raise DataError(f"{path} is missing or damaged; `sdmr run ... force=true` makes the run again")
         recommender.load(path, task.training.n_users, task.training.n_items)
     else:
         log.warning("%s has no saved parameters: the model is fitted again", folder)

@@ -17,7 +17,8 @@ from pydantic import Field
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import compute_sha256
-from sdmr.datasets.parsing import Layout, check_no_duplicates, open_raw, read_columns
+from sdmr.datasets.parsing import Layout, check_no_duplicates, read_columns
+from sdmr.datasets.raw import open_raw
 from sdmr.datasets.task import HeldOut
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.deviations import list_deviations

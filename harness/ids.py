@@ -15,7 +15,7 @@ from sdmr.datasets.task import Training
 
 def tabulate_users(training: Training) -> pd.DataFrame:
     """Return the number and the raw id of each user: columns user, id."""
-    ids = getattr(training, "user_ids", None)
+    ids = training.user_ids
     numbers = np.arange(training.n_users)
     return pd.DataFrame({"user": numbers, "id": numbers if ids is None else ids})
 
@@ -25,7 +25,7 @@ def tabulate_items(training: Training) -> pd.DataFrame:
 
     Data without titles have no such column.
     """
-    ids, titles = getattr(training, "item_ids", None), getattr(training, "item_titles", None)
+    ids, titles = training.item_ids, training.item_titles
     numbers = np.arange(training.n_items)
     table = pd.DataFrame({"item": numbers, "id": numbers if ids is None else ids})
     return table if titles is None else table.assign(title=pd.Series(titles, dtype=str).fillna(""))

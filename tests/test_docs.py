@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sdmr.datasets.task import Training
 from sdmr.experiments import run as run_command
 from sdmr.experiments.core import cli, config, plan, tuned
 from sdmr.experiments.core.options import parse_options
@@ -200,7 +199,6 @@ def test_the_cells_of_the_page_on_python_run(folder: Path) -> None:
     assert len(printed) == 5
 
 
-@pytest.mark.skipif("user_ids" not in Training.__dataclass_fields__, reason="raw ids are not known yet")
 def test_the_cells_of_the_page_on_python_print_what_the_page_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Words are the same; numbers may differ a little between processors."""
     file = Path(os.environ.get("SDMR_DATA", "")) / "ml-100k" / "u.data"

@@ -25,7 +25,14 @@ from sdmr.experiments.core.arguments import (
     flatten,
     get_model_config,
 )
-from sdmr.experiments.core.options import ConfigError, NotTunedError, explain_validation_error, list_choices, suggest
+from sdmr.experiments.core.options import (
+    ConfigError,
+    NotTunedError,
+    explain_validation_error,
+    list_choices,
+    quote_value,
+    suggest,
+)
 from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_models
 from sdmr.experiments.core.tuned import check_tuned_data
 from sdmr.harness.protocol import Protocol
@@ -144,7 +151,7 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
     """
     register_configs()
     prepared, names = [], []
-    for override in overrides:
+    for override in map(quote_value, overrides):
         if not override.lstrip("+").startswith(("hydra.", "hydra/")):
             override = override.lstrip("+")
         key, equals, value = override.partition("=")

@@ -107,13 +107,25 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
 def parse_value(argument: str) -> Any:
     """Return what Hydra's grammar makes of the value of `key=value`. Raises UsageError if it is not one value."""
     try:
-        override = OverridesParser.create().parse_override(argument)
+        override = OverridesParser.create().parse_override(quote_value(argument))
         if override.is_sweep_override():
             key, _, values = argument.partition("=")
             raise UsageError(f"{argument}: expected one value; a list is written {key}=[{values}]")
         return override.value()
     except HydraException as error:
         raise UsageError(f"{argument}: {' '.join(str(error).split())}") from error
+
+
+def quote_value(argument: str) -> str:
+    """Return `key=value` with quotes where Hydra's grammar needs them, such as for ; ~ and ==."""
+    key, equals, value = argument.partition("=")
+    if not equals or re.search(r"[\[\]{}()'\",]", value):  # a list, a text in quotes or a sweep, or meant as one
+        return argument
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return f'{key}="{value}"'
+    return argument
 
 
 def check_used(options: CommandOptions, names: Sequence[str], subject: str) -> None:

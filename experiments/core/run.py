@@ -11,10 +11,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from hydra.errors import InstantiationException
-from hydra.utils import get_method, instantiate
+from hydra.utils import instantiate
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.prepare import compute_fingerprint, prepare
+from sdmr.datasets.readers import get_reader
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.arguments import import_class
 from sdmr.experiments.core.config import compose_config
@@ -124,16 +125,21 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     return Run(identity, data, source, dataset, runs / dataset / format_run_name(target, identity, data, source))
 
 
-def compose_task(dataset: str, overrides: Sequence[str], runs: Path = Path("runs")) -> Run:
-    """Return the run of the simplest model on a task.
-
-    Raises ConfigError for an override that does not change the task, DataError for a data set that cannot be read.
-    """
+def check_task_overrides(overrides: Sequence[str]) -> None:
+    """Raise ConfigError for an override that does not change the task."""
     for override in overrides:
         if not is_task_override(override):
             key = override.lstrip("+").partition("=")[0]
             allowed = "dataset.*, protocol.* without protocol.select_on, and split_seed"
             raise ConfigError(f"{key} has no effect here, since no model is trained; allowed are {allowed}")
+
+
+def compose_task(dataset: str, overrides: Sequence[str], runs: Path = Path("runs")) -> Run:
+    """Return the run of the simplest model on a task.
+
+    Raises ConfigError for an override that does not change the task, DataError for a data set that cannot be read.
+    """
+    check_task_overrides(overrides)
     return compose_run(["model=popularity", f"dataset={dataset}", *overrides], runs)
 
 
@@ -168,8 +174,8 @@ def _load_task(dataset: str, split_seed: int, split_options: str) -> tuple[Task,
     """Load a task once for the runs that share it; settings come as JSON."""
     start = time.perf_counter()
     settings = json.loads(dataset)
-    read = partial(get_method(settings.pop("_target_")), **settings)
     try:
+        read = partial(get_reader(settings.pop("_target_")), **settings)
         task = prepare(read, split_seed, **json.loads(split_options))
     except DataError:
         raise

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import get_method, instantiate
+from hydra.utils import instantiate
 from numpy.typing import NDArray
 
 from sdmr.datasets.errors import DataError
-from sdmr.datasets.interactions import IntArray, Interactions
+from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train, plan_runs, report_missing
@@ -21,6 +21,7 @@ from sdmr.experiments.core.store import get_published_folder, get_published_sett
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.report.frames import DATASETS
 from sdmr.harness.files import load_tensors_of
+from sdmr.harness.ids import tabulate_items, tabulate_users
 from sdmr.models.sdm import SDM
 
 BATCH_SIZE = 1024  # instances
@@ -95,8 +96,5 @@ def load_ids(run: FoundRun) -> tuple[NDArray[Any], NDArray[Any]]:
 
     Data that come with their split have numbers only.
     """
-    settings = dict(run.record.config["dataset"])
-    data = get_method(settings.pop("_target_"))(**settings)
-    if isinstance(data, Interactions):
-        return data.user_ids, data.item_ids
-    return np.arange(data.training.n_users), np.arange(data.training.n_items)
+    training = load_task(run.record.config)[0].training
+    return tabulate_users(training)["id"].to_numpy(), tabulate_items(training)["id"].to_numpy()

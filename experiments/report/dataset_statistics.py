@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from hydra.utils import get_method
 from tqdm import tqdm
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions, k_core
 from sdmr.datasets.netflix import read_ratings
+from sdmr.datasets.readers import get_reader
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.report.frames import PAPER
 from sdmr.experiments.report.writers import NOTHING, make_markdown
@@ -46,7 +46,7 @@ def compute_statistics(data: Interactions) -> dict[str, float]:
 def load_statistics(dataset: str) -> dict[str, float] | None:
     """Return the statistics of a data set; print why and return None without data."""
     settings = compose_config([f"dataset={dataset}", "model=popularity"]).settings["dataset"]
-    read = get_method(settings.pop("_target_"))  # not `instantiate`, which hides the error behind its own
+    read = get_reader(settings.pop("_target_"))  # not `instantiate`, which hides the error behind its own
     try:
         return compute_statistics(read(**settings))
     except DataError as error:

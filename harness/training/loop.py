@@ -14,7 +14,7 @@ from tqdm import tqdm
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.sampling import NegativeSampler
-from sdmr.datasets.task import HeldOut, Training
+from sdmr.datasets.task import HeldOut, Instances, Training
 from sdmr.harness.evaluation import score_candidates
 from sdmr.harness.files import load_tensors_of, save_tensors
 from sdmr.harness.metrics import count_ranks
@@ -102,6 +102,9 @@ def _train_epoch(
 ) -> float:
     """Pass once over the training instances; return the mean loss of a positive."""
     options, instances = model.optimization, training.instances
+    rows = np.flatnonzero(negatives.n_unseen[instances.users])
+    if len(rows) < len(instances):  # a user with every item has no negative
+        instances = Instances(instances.users[rows], instances.targets[rows], instances.contexts.take(rows))
     rng = np.random.default_rng([training.seed, epoch])
     torch.manual_seed(int(rng.integers(2**63)))  # dropout
     candidates = np.column_stack([instances.targets, negatives.sample(instances.users, options.n_negatives, rng)])

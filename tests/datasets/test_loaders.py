@@ -70,6 +70,20 @@ def test_ml_1m_ratings_and_chronological_pairs_give_the_same_task(folder: Path) 
     assert compute_fingerprint(split(load_ml_1m())) == compute_fingerprint(split(expected))
 
 
+def test_titles_of_ml_1m_come_with_the_items_where_there_is_a_sound_file(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_file(folder / "ml-1m/ratings.dat", "1::7::3::10\n2::5::3::10\n")
+    assert load_ml_1m().item_titles is None
+    write_file(folder / "ml-1m/movies.dat", "5::Heat (1995)::Drama\n6::Sabrina (1995)::Comedy\n")
+    titles = load_ml_1m().item_titles
+    assert titles is not None
+    assert titles.tolist() == ["Heat (1995)", ""]
+    write_file(folder / "ml-1m/movies.dat", "5::Heat (1995)\n")
+    assert load_ml_1m().item_titles is None
+    assert "titles are left out" in caplog.text
+
+
 def test_ml_1m_with_duplicates_is_an_error(folder: Path) -> None:
     write_file(folder / "ml-1m/ratings.dat", "1::5::3::10\n2::5::3::10\n1::5::4::11\n")
     with pytest.raises(DataError, match=r"ratings.dat, line 3: user 1, item 5 is already in line 1"):
@@ -77,12 +91,12 @@ def test_ml_1m_with_duplicates_is_an_error(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ratings_data.txt", "ratings_data.txt.bz2", "ratings_data_pairs.tsv.gz"])
-def test_epinions_reads_every_file_format(folder: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_epinions_reads_every_file_format(folder: Path, name: str) -> None:
     pairs = [(1, 100), (1, 9), (1, 100), (7, 9), (7, 100)]
     text = "".join(f"{user}\t{item}\n" if "pairs" in name else f"{user} {item} 4\n" for user, item in pairs)
     write_file(folder / "epinions" / name, text)
     assert get_rows(load_epinions(min_count=2)) == [(1, 100), (1, 9), (7, 9), (7, 100)]
-    assert f"{name}: dropped 1 duplicate rows of 5" in caplog.text
+    assert load_epinions(min_count=2).dropped == {"duplicate_rows": 1}
     assert load_epinions(min_count=2).times is None
     ordered = load_epinions(min_count=2, order="file")
     assert ordered.times is not None
@@ -180,6 +194,9 @@ def test_netflix_reads_both_layouts(
         (MOVIE_1 + "11,4\n", 4),
         (MOVIE_1 + "11,6,2005-11-30\n", 4),
         (MOVIE_1 + "x,4,2005-11-30\n", 4),
+        (MOVIE_1 + "1.5,4,2005-11-30\n", 4),
+        (MOVIE_1 + "1e300,4,2005-11-30\n", 4),
+        (MOVIE_1 + "9" * 5000 + ",4,2005-11-30\n", 4),
         (MOVIE_1 + "11,4,2005-13-30\n", 4),
         ("10,3,2005-12-31\n" + MOVIE_1, 1),
     ],
@@ -188,6 +205,13 @@ def test_netflix_error_names_the_wrong_line(folder: Path, content: str, line: in
     write_file(folder / "netflix/combined_data_1.txt", content)
     with pytest.raises(DataError, match=rf"combined_data_1.txt, line {line}: expected user,rating,date"):
         netflix.load_netflix("2005-12")
+
+
+def test_an_empty_netflix_file_is_an_error_of_one_line(folder: Path) -> None:
+    write_file(folder / "netflix/training_set/mv_0000001.txt", "")
+    with pytest.raises(DataError, match=r"mv_0000001\.txt: .*expected user,rating,date") as error:
+        netflix.load_netflix("2005-12")
+    assert "\n" not in str(error.value)
 
 
 def test_netflix_error_without_files_names_the_folder_and_the_patterns(folder: Path) -> None:

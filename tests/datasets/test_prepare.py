@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from sdmr.datasets.download import get_cache_folder, get_data_folder
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.parsing import Layout, read_columns
 from sdmr.datasets.prepare import compute_fingerprint, prepare
 from sdmr.datasets.split import split
+from sdmr.datasets.tabular import load_csv
 from sdmr.datasets.task import Task
 
 n_loads = 0
@@ -104,6 +106,56 @@ def test_a_damaged_cache_file_is_created_again(raw: Path, damage: str, caplog: p
     assert f"{path} is damaged" in caplog.text
     assert path.read_bytes() == content
     assert count_loads(load) == (0, expected)
+
+
+def test_the_report_and_the_ids_come_from_the_cache_too(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
+    raw.with_suffix(".csv").write_text("user,item\nann,1\nann,1\n" + raw.read_text().replace("\t", ","))
+    load = functools.partial(load_csv, path=str(raw.with_suffix(".csv")))
+    tasks = [prepare(load), prepare(load)]
+    assert [dict(task.report) for task in tasks] == [
+        {"duplicate_rows": 1, "users_that_only_train": 1, "users_with_fewer_candidates": 12}
+    ] * 2
+    message = "raw.csv: 1 duplicate rows, 1 users that only train, 12 users with fewer candidates"
+    assert caplog.text.count(message) == 2
+    for name in ("user_ids", "item_ids"):
+        made, cached = (getattr(task.training, name) for task in tasks)
+        assert made.dtype == cached.dtype
+        assert made.tolist() == cached.tolist()
+    assert tasks[1].test.n_candidates is not None
+    assert compute_fingerprint(tasks[0]) == compute_fingerprint(tasks[1])
+
+
+def test_data_that_leaves_nothing_to_hold_out_is_an_error_that_names_the_file(raw: Path) -> None:
+    raw.with_suffix(".csv").write_text("user,item\nann,1\nbob,1\n")
+    with pytest.raises(DataError, match=r"raw\.csv: no user has 3 interactions or more"):
+        prepare(functools.partial(load_csv, path=str(raw.with_suffix(".csv"))))
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load = functools.partial(load_from_file, raw)
+    _, expected = count_loads(load)
+    (path,) = list_cache_files(raw)
+    path.unlink()
+    path.mkdir()
+    assert count_loads(load) == (1, expected)
+    assert f"{path} cannot be written" in caplog.text
+    path.rmdir()
+    path.parent.rmdir()
+    path.parent.touch()
+    assert count_loads(load) == (1, expected)
+
+
+def test_what_a_killed_process_was_writing_is_removed_from_the_cache(raw: Path) -> None:
+    load = functools.partial(load_from_file, raw)
+    count_loads(load)
+    (path,) = list_cache_files(raw)
+    old, new = (path.with_name(f".{path.name}.{name}") for name in ("old", "new"))
+    for litter in (old, new):
+        litter.touch()
+    os.utime(old, (0, 0))
+    count_loads(load, split_seed=1)
+    assert not old.exists()
+    assert new.exists()  # another process may be at work on it
 
 
 def test_a_split_that_comes_with_the_data_is_used_unchanged(raw: Path) -> None:

@@ -59,10 +59,14 @@ def test_sample_distinct_returns_every_set_equally_often() -> None:
     assert chisquare(counts).pvalue > 0.001
 
 
-def test_error_names_the_user_with_too_few_unseen_items() -> None:
+def test_error_names_the_user_without_unseen_items() -> None:
     sampler, rng = NegativeSampler(make_matrix([{0}, set(range(12)), set(range(10))])), np.random.default_rng(0)
     with pytest.raises(ValueError, match="user 1 has seen every item"):
         sampler.sample(np.array([0, 1]), 1, rng)
-    with pytest.raises(ValueError, match="user 2 has 2 unseen items, 3"):
-        sampler.sample_distinct(np.array([0, 2]), 3, rng)
-    assert sampler.sample_distinct(np.array([2]), 2, rng).shape == (1, 2)
+
+
+def test_a_user_with_fewer_unseen_items_gets_all_of_them_and_padding() -> None:
+    sampler = NegativeSampler(make_matrix([{0}, set(range(12)), set(range(10))]))
+    rows = sampler.sample_distinct(np.array([1, 2, 0]), 3, np.random.default_rng(0))
+    assert rows[:2].tolist() == [[12, 12, 12], [10, 11, 12]]
+    assert len(set(rows[2].tolist()) - {0, 12}) == 3

@@ -321,9 +321,49 @@ def test_another_seed_gives_another_task() -> None:
     assert compute_fingerprint(split(data, 0, N_CANDIDATES)) != compute_fingerprint(split(data, 1, N_CANDIDATES))
 
 
-def test_too_few_unseen_items_is_an_error() -> None:
-    with pytest.raises(ValueError, match="user 0 has 11 unseen items, 12"):
-        split(make_interactions([(0, 1), (0, 2), (0, 3)], None, None), 0, n_candidates=12)
+def test_a_user_with_few_unseen_items_is_ranked_among_all_of_them() -> None:
+    few, many = [(0, item) for item in range(N_ITEMS - 2)], [(1, item) for item in range(3)]
+    task = split(make_interactions([*few, *many], np.arange(len(few + many)), None), 0, n_candidates=5)
+    (target, other) = task.test.targets.tolist()
+    assert task.test.candidates.shape == (2, 6)
+    assert task.test.n_candidates is not None
+    assert task.test.n_candidates.tolist() == [3, 6]
+    assert task.test.candidates[0].tolist() == [*sorted([target, 12, 13]), target, target, target]
+    assert sorted(set(task.test.candidates[1])) == task.test.candidates[1].tolist()
+    assert other in task.test.candidates[1]
+    assert task.test.target_columns.tolist() == [0, task.test.candidates[1].tolist().index(other)]
+    assert task.training.validation.n_candidates is not None
+    assert task.training.validation.n_candidates.tolist() == [4, 6]  # the test item is like any other there
+    assert task.test.take(np.array([1])).n_candidates == [6]
+    assert task.report == {"users_with_fewer_candidates": 1}
+
+
+@given(histories(timed=True), st.integers(0, 9))
+def test_one_user_more_with_few_unseen_items_changes_no_candidates_without_it(data: Interactions, seed: int) -> None:
+    task = split(data, seed, n_candidates=N_CANDIDATES)
+    assert task.test.n_candidates is None
+    assert task.training.validation.n_candidates is None
+
+
+def test_a_user_with_every_item_only_trains_and_is_counted() -> None:
+    rows = [(0, item) for item in range(N_ITEMS)] + [(1, item) for item in range(4)] + [(2, 0)]
+    task = split(make_interactions(rows, np.arange(len(rows)), None), 0, n_candidates=5)
+    assert task.test.users.tolist() == task.training.validation.users.tolist() == [1]
+    assert (task.training.instances.users == 0).sum() == N_ITEMS
+    assert task.report == {"users_that_only_train": 2, "users_with_every_item": 1}
+
+
+def test_raw_ids_titles_and_dropped_rows_travel_with_the_task() -> None:
+    data = Interactions.from_raw(np.array(["b", "b", "b", "a"]), np.array([5, 7, 6, 9]))
+    data = replace(data, item_titles=np.array(["five", "six", "seven", "nine"], dtype=object), dropped={"rows": 4})
+    task = split(data, 0, n_candidates=1)
+    assert task.training.user_ids is not None
+    assert task.training.item_ids is not None
+    assert task.training.item_titles is not None
+    assert task.training.user_ids.tolist() == ["a", "b"]
+    assert task.training.item_ids.tolist() == [5, 6, 7, 9]
+    assert task.training.item_titles.tolist() == ["five", "six", "seven", "nine"]
+    assert task.report == {"rows": 4, "users_that_only_train": 1}
 
 
 @pytest.mark.parametrize(
@@ -351,12 +391,6 @@ def test_has_baskets_tells_baskets_from_histories(data: Interactions) -> None:
         assert not instances.has_baskets
     elif instances.contexts.length.max(initial=0) > 1 or data.n_baskets > data.n_users:
         assert instances.has_baskets
-
-
-def test_error_names_the_raw_id_of_a_user_with_too_few_unseen_items() -> None:
-    data = Interactions.from_raw(np.array(["ann", "ann", "ann", "bob", "bob"]), np.array([1, 2, 3, 1, 4]))
-    with pytest.raises(ValueError, match="user ann has 1 unseen items, 2"):
-        split(data, 0, n_candidates=2)
 
 
 @given(histories(timed=True), st.integers(0, 9))

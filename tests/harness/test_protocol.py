@@ -43,3 +43,9 @@ def test_a_deviation_is_named(name: str, value: Any) -> None:
 def test_an_unknown_choice_is_an_error(name: str) -> None:
     with pytest.raises(ValueError, match=rf"^protocol\.{name} must be .* or .*, not 'first'"):
         Protocol(**{name: "first"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("candidates", [99.0, True, "99"])
+def test_a_number_of_candidates_of_another_type_is_an_error(candidates: Any) -> None:
+    with pytest.raises(ValueError, match=r"protocol\.candidates must be 100 or 99 or 'all', not "):
+        Protocol(candidates=candidates)

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sdmr.baselines.mf_bpr import MFBPR
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.split import split
 from sdmr.harness.recommender import ModelError
 from tests.behavior import small
 from tests.harness.factors import (
@@ -132,3 +134,20 @@ def test_a_loss_that_is_not_finite_is_an_error(bad: float, tmp_path: Path) -> No
     saved = torch.load(checkpoint, weights_only=True)
     assert len(saved["history"]) == 2  # the epoch that failed has left nothing
     assert all(value.isfinite().all() for value in saved["parameters"].values())
+
+
+def test_a_user_with_every_item_gives_no_training_pairs() -> None:
+    pairs = [(0, item) for item in range(12)] + [(user, item) for user in (1, 2) for item in range(5)]
+    users, items = np.array(pairs).T
+    task = split(Interactions.from_raw(users, items), n_candidates=3)
+    assert set(task.training.instances.users.tolist()) == {0, 1, 2}
+    visited: set[int] = set()
+    model = Factors(optimization=replace(CONFIG, epochs=2))
+
+    def remember(call: int, inputs: tuple[Tensor, ...]) -> None:
+        if model.training:
+            visited.update(inputs[0].tolist())
+
+    watch(model, remember)
+    model.fit(task.training)
+    assert visited == {1, 2}

@@ -12,7 +12,20 @@ from sdmr.experiments.core.cli import OLD_WORDS
 from sdmr.experiments.core.config import RunSettings
 from tests.experiments.core.conftest import Sdmr
 
-COMMANDS = ["audit", "bench", "export", "figure", "publish", "recommend", "run", "score", "status", "sweep", "table"]
+COMMANDS = [
+    "audit",
+    "bench",
+    "data",
+    "export",
+    "figure",
+    "publish",
+    "recommend",
+    "run",
+    "score",
+    "status",
+    "sweep",
+    "table",
+]
 FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -1,0 +1,170 @@
+"""Show what the suite sees in a file, before anything is trained: `sdmr data path=FILE`.
+
+Prints the columns, their types and first rows; users, items and interactions after all filters; what is dropped and
+why; the times and their ties; and the `sdmr run` command to use. Where settings are missing, it guesses separator,
+header and columns from the first rows. `sdmr data dataset=ml-100k` describes a data set by its name.
+"""
+
+import re
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from sdmr.datasets.errors import DataError, quote
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.parsing import WHITESPACE
+from sdmr.datasets.readers import get_reader
+from sdmr.datasets.split import split
+from sdmr.datasets.table_file import TableFile
+from sdmr.datasets.task import Task
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.config import check_config, compose_config
+from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, quote_value
+from sdmr.experiments.core.run import check_task_overrides
+from sdmr.harness.protocol import Protocol
+
+FILE_SETTINGS = ("format", "separator", "header", "encoding", "quoting", "member")
+SEPARATORS = (",", "\t", ";", "::", "|", WHITESPACE)
+ROLES = {
+    "user": "user|visitor|reviewer|customer|member|session|uid",
+    "item": "item|product|asin|movie|track|artist|isbn|business|song|venue|book",
+    "time": "time|date|when",
+}
+# The largest time and how many are in a minute, by unit: dates are in microseconds.
+UNITS = {"seconds": (1e11, 60), "milliseconds": (1e14, 60e3), "microseconds": (1e17, 60e6), "nanoseconds": (1e20, 60e9)}
+
+
+class Options(CommandOptions):
+    path: str | None = Field(None, description="file of yours; `null`: the one of the data set")
+    dataset: str | None = Field(None, description="data set; `null`: csv, or inter for a file of RecBole")
+    overrides: list[str] = Field(
+        default_factory=list, description="settings of the task: dataset.*, protocol.*, split_seed"
+    )
+
+
+def main(options: Options) -> int:
+    if options.path is None and options.dataset is None:
+        raise UsageError("path=... or dataset=... is missing")
+    check_task_overrides(options.overrides)
+    dataset = options.dataset or ("inter" if str(options.path).endswith(".inter") else "csv")
+    overrides = [f"dataset={dataset}", *options.overrides]
+    if options.path is not None:
+        overrides.insert(1, f"dataset.path={options.path}")
+    config = compose_config(["model=popularity", *overrides]).settings
+    check_config(config)
+    if dataset in ("csv", "inter"):
+        typed = {override.partition("=")[0].removeprefix("dataset.") for override in options.overrides}
+        guesses = _describe_file(config["dataset"], typed)
+        overrides += [f"dataset.{name}={_format(value)}" for name, value in guesses.items()]
+        config["dataset"] |= guesses
+    print(*_describe_data(config), sep="\n")
+    print("\nsdmr run", shlex.join(["model=popularity", *map(quote_value, overrides)]))
+    return 0
+
+
+def _describe_file(settings: dict[str, Any], typed: set[str]) -> dict[str, Any]:
+    """Print columns and first rows of a file; return guesses of settings not typed."""
+    known = {name: settings[name] for name in FILE_SETTINGS if name in settings}
+    if "format" not in known:
+        known["format"] = "inter"
+    file = TableFile(Path(settings["path"]).expanduser(), **known)
+    guesses: dict[str, Any] = {}
+    is_text = file.resolved_format in ("csv", "tsv")
+    if is_text and "separator" not in typed and len(file.names) < 2:
+        separator = next((one for one in SEPARATORS if len(replace(file, separator=one).names) > 1), None)
+        guesses |= {} if separator is None else {"separator": separator}
+        file = replace(file, separator=separator)
+    if is_text and "header" not in typed and any(re.fullmatch(r"\d+(\.\d+)?", name) for name in file.names):
+        guesses["header"] = False
+        file = replace(file, header=False)
+    head = _read_head(file)
+    types = {name: _infer_type(head[name]) for name in head}
+    print(f"{file.path}: {file.resolved_format}, {len(file.names)} columns\n")
+    print(pd.DataFrame({"column": list(types), "type": list(types.values())}).to_string(index=False), "\n")
+    print(head.head(5).map(quote, length=40).to_string(index=False), "\n")
+    for number, (role, pattern) in enumerate(ROLES.items()):
+        if role in typed or role not in settings or settings[role] in file.names:
+            continue
+        if file.header:
+            matches = [name for name in file.names if re.search(pattern, name, re.IGNORECASE)]
+        elif role == "time":
+            matches = [name for name in file.names[2:] if types[name] == "time"]
+        else:
+            matches = [str(number)]
+        guesses |= {role: matches[0]} if matches else {}
+    if guesses:
+        print(f"guessed: {', '.join(f'{name}={value}' for name, value in guesses.items())}\n")
+    return guesses
+
+
+def _read_head(file: TableFile) -> pd.DataFrame:
+    """Read the first rows of all columns, also where an unused column has another encoding."""
+    try:
+        return next(file.read(file.names)).slice(0, 1000).to_pandas()
+    except DataError:
+        if file.encoding != "utf-8" or file.resolved_format == "parquet":
+            raise
+        return next(replace(file, encoding="latin-1").read(file.names)).slice(0, 1000).to_pandas()
+
+
+def _infer_type(values: pd.Series) -> str:
+    """Return whether values are whole numbers, times in seconds or milliseconds, numbers or text."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.isna().any():
+        return "text" if values.dtype.kind != "M" else "time"
+    is_whole = (numbers == numbers.round()).all()
+    return "number" if not is_whole else "time" if numbers.between(1e8, 1e14).all() else "integer"
+
+
+def _describe_data(config: dict[str, Any]) -> list[str]:
+    """Return lines on the interactions, their times, and what is dropped."""
+    settings = dict(config["dataset"])
+    read = get_reader(settings.pop("_target_"))
+    try:
+        data = read(**settings)
+        split_options = Protocol(**config["protocol"]).split_options
+        task = data if isinstance(data, Task) else split(data, config["split_seed"], **split_options)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    training = task.training
+    n_rows = len(training.instances) + len(training.validation) + len(task.test)
+    lines = [f"{n_rows:,} interactions of {training.n_users:,} users with {training.n_items:,} items"]
+    lines += [f"{len(task.test):,} test instances, {len(training.validation):,} validation instances"]
+    lines += [f"{count:,} {reason.replace('_', ' ')}" for reason, count in task.report.items()]
+    if isinstance(data, Interactions) and data.times is not None and data.baskets is None:
+        lines += _describe_times(data, task)
+    return lines
+
+
+def _describe_times(data: Interactions, task: Task) -> list[str]:
+    """Return lines on the span of the times and on items taken at once."""
+    rows = pd.DataFrame({"user": data.users, "time": data.times}).sort_values(["user", "time"], kind="stable")
+    tied = rows.duplicated(keep=False).mean()
+    first, last = int(rows["time"].min()), int(rows["time"].max())
+    unit = next((unit for unit, (limit, _) in UNITS.items() if 1e8 <= last < limit), None)
+    lines = [f"{tied:.1%} of the interactions are at the same time as another one of their user"]
+    if unit is None:
+        return [f"times from {first} to {last}, of no unit that is known", *lines]
+    start, end = (pd.Timestamp(int(np.clip(time * 60e9 / UNITS[unit][1], -9e18, 9e18))) for time in (first, last))
+    lines.insert(0, f"times from {start:%Y-%m-%d} to {end:%Y-%m-%d}, in {unit}")
+    if len(task.test):
+        gaps = rows.groupby("user")["time"].diff()[~rows["user"].duplicated(keep="last")].to_numpy()
+        share = (gaps[task.test.users] < UNITS[unit][1]).mean()
+        lines.append(f"{share:.1%} of the test users have their last interaction within a minute of the one before")
+    return lines
+
+
+def _format(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else "\\t" if value == "\t" else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(["data", *sys.argv[1:]]))
