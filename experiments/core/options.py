@@ -117,7 +117,7 @@ def parse_value(argument: str) -> Any:
 
 
 def quote_value(argument: str) -> str:
-    """Return `key=value` with quotes where Hydra's grammar needs them, such as for ; ~ and ==."""
+    """Return `key=value` with the quotes that Hydra's grammar needs, such as for ; and ~."""
     key, equals, value = argument.partition("=")
     if not equals or re.search(r"[\[\]{}()'\",]", value):  # a list, a text in quotes or a sweep, or meant as one
         return argument
