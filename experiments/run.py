@@ -21,7 +21,13 @@ from pydantic import Field
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.arguments import describe_arguments, get_model_config
+from sdmr.experiments.core.arguments import (
+    SHARED_SETTINGS,
+    TRAINING_LENGTH,
+    describe_arguments,
+    flatten,
+    get_model_config,
+)
 from sdmr.experiments.core.config import (
     DEFAULT_DATASET,
     RunConfig,
@@ -91,8 +97,23 @@ def _read_values(key: str, arguments: Sequence[str]) -> list[str]:
 def main(options: Options) -> int:
     if options.flags:
         return _run_hydra(options)
+    check_effects(options.overrides)
     print(_execute(compose_config(options.overrides)))
     return 0
+
+
+def check_effects(overrides: Sequence[str]) -> None:
+    """Raise UsageError for a setting that has no effect on a single run."""
+    values = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
+    model = values.get("model", values.get("model._target_", ""))
+    for key, value in values.items():
+        if key.startswith(("hydra.", "hydra/")):
+            raise UsageError(f"{key}={value} has no effect without -m")
+        if key in SHARED_SETTINGS and model:
+            arguments = flatten(get_model_config(model))
+            names = {name.rpartition(".")[2] for name in arguments} if key in TRAINING_LENGTH else set()
+            if f"${{{key}}}" not in arguments.values() and key not in names:
+                raise UsageError(f"{key}={value} has no effect on model={model}, which does not read it")
 
 
 def _execute(config: RunConfig) -> str:

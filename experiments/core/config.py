@@ -148,9 +148,11 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
         if not override.lstrip("+").startswith(("hydra.", "hydra/")):
             override = override.lstrip("+")
         key, equals, value = override.partition("=")
+        if key in ("dataset", "settings", "protocol", "model", "model._target_") and value.startswith(
+            ("[", "{", "null")
+        ):
+            raise ConfigError(f"{override}: expected one name; for several, use -m {key}=NAME,NAME")
         if key in ("model", "model._target_") and equals:
-            if value.startswith("["):
-                raise ConfigError(f"{override}: expected one model; for several, use -m {key}={value.strip('[]')}")
             names += [name for name in value.split(",") if re.fullmatch(r"[\w.-]*", name)]  # and no function of Hydra's
             override = f"model={value}"
         prepared.append(override)
@@ -210,6 +212,13 @@ def register_model(name: str, keys: Collection[str] = ()) -> None:
     A released model has epochs and a patience of its own. `epochs` among the keys of the command line replaces them.
     """
     config = OmegaConf.create(get_model_config(name))
+    for argument in (key.removeprefix("model.") for key in keys if key.startswith("model.")):
+        first = argument.partition(".")[0]
+        value = get_model_config(name).get(first)
+        if first not in config:  # for **kwargs; others are checked before
+            OmegaConf.update(config, argument, None)
+        elif isinstance(value, dict) and "_target_" not in value:  # an argument that is a dictionary takes any key
+            OmegaConf.set_struct(config[first], False)
     for argument in flatten(get_model_config(name)):
         setting = argument.rpartition(".")[2]
         if setting in TRAINING_LENGTH and setting in keys:

@@ -46,7 +46,8 @@ def list_model_deviations(
     paper = flatten(default) | getattr(model, "PAPER_CHOICES", {})
     paper |= {f"optimization.{name}": lengths[name] for name in TRAINING_LENGTH}
     ignored = SEARCHED if target.startswith("sdmr.models.") else SEARCHED_IN_BASELINES
-    parts = {k: v for k, v in config.items() if isinstance(v, Mapping) and hasattr(import_class(v["_target_"]), "fit")}
+    objects = {k: v for k, v in config.items() if isinstance(v, Mapping) and "_target_" in v}
+    parts = {k: v for k, v in objects.items() if hasattr(import_class(v["_target_"]), "fit")}
     deviations = {}
     if target.startswith("sdmr."):
         for name, value in flatten({k: v for k, v in config.items() if k not in parts}).items():

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra.errors import InstantiationException
-from hydra.utils import get_method, instantiate
+from hydra.utils import get_method
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.prepare import compute_fingerprint, prepare
 from sdmr.datasets.task import Task
-from sdmr.experiments.core.arguments import import_class
+from sdmr.experiments.core.arguments import import_class, make_object
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.sources import compute_digest
 from sdmr.harness.protocol import Protocol
-from sdmr.harness.records import compute_source_digest, format_run_name
+from sdmr.harness.records import format_run_name
 
 log = logging.getLogger(__name__)
 KEY_FIELDS = ("model", "dataset", "seed", "split_seed", "test", "protocol")  # the settings that make a run's key
@@ -113,7 +113,7 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     protocol = Protocol(**config["protocol"])
     identity = {name: config[name] for name in KEY_FIELDS} | {"protocol": protocol.ranking_key}
     target, reader = identity["model"]["_target_"], identity["dataset"]["_target_"]
-    source = compute_source_digest(import_class(target).__module__, *RANKING_MODULES, reader.rpartition(".")[0])
+    source = compute_digest(import_class(target).__module__, *RANKING_MODULES, reader.rpartition(".")[0])
     task, data, _ = load_task(identity)
     length = HISTORY_CONTEXT_LENGTH
     if identity["dataset"].get("basket"):  # the longest context there is, but at least 1, which models ask for
@@ -145,10 +145,7 @@ def is_task_override(override: str) -> bool:
 
 def make_recommender(config: dict[str, Any]) -> Any:
     """Return the model of a configuration, not fitted. Raises ConfigError for what its constructor does not allow."""
-    try:
-        return instantiate(config)
-    except InstantiationException as error:
-        raise ConfigError(f"{config['_target_']}: {error.__cause__ or error}") from error
+    return make_object(config)
 
 
 def load_task(config: dict[str, Any]) -> tuple[Task, str, float]:
