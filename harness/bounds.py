@@ -54,7 +54,8 @@ def _is_allowed(value: Any, annotation: Any) -> bool:
         return isinstance(value, Real) and all(compare(value, limit) for compare, _, limit in _read_bounds(annotation))
     if get_origin(annotation) in (Union, UnionType):
         return any(_is_allowed(value, choice) for choice in get_args(annotation))
-    return get_origin(annotation) is not Literal or value in get_args(annotation)
+    choices = [(type(choice), choice) for choice in get_args(annotation)]  # 99.0 and True are equal to integers
+    return get_origin(annotation) is not Literal or (type(value), value) in choices
 
 
 def _describe(annotation: Any) -> str:

@@ -12,15 +12,18 @@ import platform
 import resource
 import subprocess
 import sys
+import zlib
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.harness.metrics import Ranks
 from sdmr.harness.schema1 import RANKS, translate_record
@@ -117,10 +120,18 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def read_ranks(path: Path) -> tuple[IntArray, Ranks]:
-    """Read the user [n] of each instance, and its ranks, from a run's `ranks.npz`."""
-    with np.load(path) as saved:
-        arrays = {RANKS.get(name, name): saved[name] for name in saved.files}
-    return arrays.pop("users"), Ranks(**arrays)
+    """Read the user [n] of each instance, and its ranks, from a run's `ranks.npz`.
+
+    Raises DataError if the file is missing or damaged.
+    """
+    try:
+        with np.load(path) as saved:
+            arrays = {RANKS.get(name, name): saved[name] for name in saved.files}
+        return arrays.pop("users"), Ranks(**arrays)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing") from error
+    except (ValueError, TypeError, LookupError, AttributeError, EOFError, BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
 
 
 def collect_environment() -> dict[str, Any]:

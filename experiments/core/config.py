@@ -27,7 +27,7 @@ from sdmr.experiments.core.arguments import (
 )
 from sdmr.experiments.core.options import ConfigError, NotTunedError, explain_validation_error, list_choices, suggest
 from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_models
-from sdmr.experiments.core.tuned import check_tuned_data
+from sdmr.experiments.core.tuned import check_tuned_data, read_tuned
 from sdmr.harness.protocol import Protocol
 
 DEFAULT_DATASET = "ml-100k"
@@ -39,7 +39,7 @@ class RunSettings(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
-    seed: int = Field(0, ge=0, description="initialization, batch order and training negatives")
+    seed: int = Field(0, ge=0, lt=2**64, description="initialization, batch order and training negatives")
     split_seed: int = Field(0, ge=0, description="shuffled orders, held-out items and candidates")
     test: bool = Field(True, description="rank the test items; false: a search run, which never does")
     epochs: int = Field(100, ge=1, description="epochs at most; a data set may say otherwise")
@@ -67,9 +67,13 @@ def compose_config(overrides: Sequence[str]) -> RunConfig:
 
     Raises ConfigError for a setting that does not exist, is missing, or has a value that is not allowed.
     """
+    prepared = prepare_overrides(overrides)
+    named = dict(override.partition("=")[::2] for override in prepared)
+    if named.get("settings") == "tuned" and "model" in named:
+        read_tuned(named.get("dataset", DEFAULT_DATASET), named["model"])  # raises an error that names the file
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config", overrides=prepare_overrides(overrides), return_hydra_config=True)
+            config = compose("config", overrides=prepared, return_hydra_config=True)
     except HydraException as error:
         raise ConfigError(explain_hydra_error(error)) from error
     choices = config.hydra.runtime.choices

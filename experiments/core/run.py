@@ -21,7 +21,7 @@ from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.sources import compute_digest
 from sdmr.harness.protocol import Protocol
-from sdmr.harness.records import format_run_name
+from sdmr.harness.records import format_run_name, read_ranks
 
 log = logging.getLogger(__name__)
 KEY_FIELDS = ("model", "dataset", "seed", "split_seed", "test", "protocol")  # the settings that make a run's key
@@ -41,13 +41,27 @@ class Run:
 
     @property
     def record(self) -> Record | None:
-        """Return the record of a finished run. A damaged one counts as missing, so that the run is made again."""
+        """Return the record of a finished run.
+
+        One that is damaged, of another run or without its ranks counts as missing, so that the run is made again.
+        """
         path = self.folder / "record.json"
         try:
-            return load_record(path) if path.exists() else None
-        except DataError as error:
+            record = load_record(path) if path.exists() else None
+            if record is not None:
+                self._check_record(record, path)
+            return record
+        except (DataError, OSError) as error:
             log.warning("%s; the run counts as not made", error)
             return None
+
+    def _check_record(self, record: Record, path: Path) -> None:
+        if (record.run, record.data, record.source) != (self.folder.name, self.data, self.source):
+            raise DataError(f"{path} is that of another run, {record.run}")
+        if self.config["test"]:
+            if record.test is None:
+                raise DataError(f"{path}: test=... is missing")
+            read_ranks(path.with_name("ranks.npz"))
 
     @property
     def failure(self) -> str | None:
@@ -119,7 +133,7 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     if identity["dataset"].get("basket"):  # the longest context there is, but at least 1, which models ask for
         sides = (task.training.instances, task.training.validation, task.test)
         length = max(int(side.contexts.count.max(initial=1)) for side in sides)
-    identity["model"] = _fill_context_length(identity["model"], length)
+    identity["model"] = fill_context_length(identity["model"], length)
     return Run(identity, data, source, dataset, runs / dataset / format_run_name(target, identity, data, source))
 
 
@@ -169,8 +183,8 @@ def _load_task(dataset: str, split_seed: int, split_options: str) -> tuple[Task,
     return task, compute_fingerprint(task), time.perf_counter() - start
 
 
-def _fill_context_length(model: dict[str, Any], length: int) -> dict[str, Any]:
+def fill_context_length(model: dict[str, Any], length: int) -> dict[str, Any]:
     """Return the model's config with the length in place of null, in its parts, too."""
-    parts = {name: _fill_context_length(part, length) for name, part in model.items() if isinstance(part, dict)}
+    parts = {name: fill_context_length(part, length) for name, part in model.items() if isinstance(part, dict)}
     is_open = "context_length" in model and model["context_length"] is None
     return model | parts | ({"context_length": length} if is_open else {})

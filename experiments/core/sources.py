@@ -64,5 +64,5 @@ def _find_file(name: str) -> Path | None:
         spec = find_spec(name)
     except (ImportError, ValueError, AttributeError):
         return None
-    is_file = spec is not None and spec.origin is not None and spec.origin.endswith(".py")
-    return Path(spec.origin).resolve() if is_file else None
+    origin = (spec.origin if spec else None) or ""
+    return Path(origin).resolve() if origin.endswith(".py") else None

@@ -12,7 +12,7 @@ from sdmr.experiments.core.cli import OLD_WORDS
 from sdmr.experiments.core.config import RunSettings
 from tests.experiments.core.conftest import Sdmr
 
-COMMANDS = ["audit", "bench", "export", "figure", "publish", "run", "score", "status", "sweep", "table"]
+COMMANDS = ["audit", "bench", "check", "export", "figure", "publish", "run", "score", "status", "sweep", "table"]
 FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -85,7 +85,7 @@ def test_help_of_run_has_meanings_from_base_classes_and_values_as_hydra_writes_t
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("runn model=sdm", "sdmr runn: no such command; there are audit, bench, "),
+        ("runn model=sdm", "sdmr runn: no such command; there are audit, bench, check, "),
         ("run", "sdmr run: model=... is missing; there are popularity, "),
         ("run model=sdm epoch=3", "sdmr run: epoch: there is no such setting"),
         ("run model=sdm +epoch=3", "sdmr run: epoch: there is no such setting"),

@@ -327,7 +327,7 @@ def test_further_arguments_reach_kwargs_and_those_of_training_the_base_class(hab
     assert make_given("model=own_habits.Open", "+model.depth=[2]").given == (3, {"depth": [2]})
     made = make_given("model=own_habits.OpenTorch", "epochs=4", "model.optimization.learning_rate=0.5")
     assert (made.optimization.epochs, made.optimization.learning_rate) == (4, 0.5)
-    with pytest.raises(UsageError, match="own_habits.OpenTorch: .*unexpected keyword argument 'x'"):
+    with pytest.raises(UsageError, match=r"own_habits\.OpenTorch: .*unexpected keyword argument 'x'"):
         make_given("model=own_habits.OpenTorch", "model.x=1")
 
 
