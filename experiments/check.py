@@ -27,7 +27,6 @@ from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
 from sdmr.experiments.benchmark.synthetic import make_task
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.arguments import SHARED_SETTINGS
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import CommandOptions, UsageError
 from sdmr.experiments.core.run import fill_context_length, make_recommender
@@ -46,8 +45,8 @@ class Options(CommandOptions):
 def main(options: Options) -> int:
     for override in options.overrides:
         key = override.lstrip("+").partition("=")[0]
-        if not key.startswith("model.") and key not in SHARED_SETTINGS:
-            raise UsageError(f"{override}: there is no such option; only model.NAME and {', '.join(SHARED_SETTINGS)}")
+        if not key.startswith("model.") and key != "context_length":
+            raise UsageError(f"{override}: a check has no such option, only model.NAME and context_length")
     torch.set_num_threads(1)
     settings, _ = compose_config([f"model={options.model}", "dataset=csv", "dataset.path=none", *options.overrides])
     config = fill_context_length(settings["model"], CONTEXT_LENGTH)
@@ -98,52 +97,49 @@ def describe_check(name: str, check: Callable[[], object]) -> str:
     try:
         check()
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        line = "" if isinstance(error, DataError | CheckError) else f" ({last.filename}, line {last.lineno})"
-        prefix = "" if isinstance(error, DataError | CheckError) else f"{type(error).__name__}: "
-        return f"FAILED  {name}: {prefix}{' '.join(str(error).split())[:300]}{line}"
+        message = " ".join(str(error).split())[:300]
+        if not isinstance(error, DataError):  # an error of the model's code, whose line helps
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            message = f"{type(error).__name__}: {message} ({last.filename}, line {last.lineno})"
+        return f"FAILED  {name}: {message}"
     return f"passed  {name}"
 
 
-class CheckError(Exception):
-    """A check that fails, with the reason."""
-
-
 def check_config(config: dict[str, Any]) -> None:
-    """Raise CheckError if a record cannot hold the settings."""
+    """Raise DataError if a record cannot hold the settings."""
     if json.loads(json.dumps(config)) != config:
-        raise CheckError("JSON changes the settings: keys of a dictionary must be text")
+        raise DataError("JSON changes the settings: keys of a dictionary must be text")
 
 
 def check_batches(recommender: Any, task: Task) -> None:
-    """Raise CheckError if scores depend on the other instances of a batch."""
+    """Raise DataError if scores depend on the other instances of a batch."""
     together, apart = (score_candidates(recommender, task.test, size) for size in (len(task.test), 7))
     if not np.allclose(together, apart, rtol=1e-4, atol=1e-4 * np.abs(together).max()):
-        raise CheckError("the scores of an instance differ with the other instances that are scored with it")
+        raise DataError("the scores of an instance differ with the other instances that are scored with it")
 
 
 def check_inputs(recommender: Any, config: dict[str, Any], task: Task) -> None:
-    """Raise CheckError if `fit` or `score` writes into its arguments."""
+    """Raise DataError if `fit` or `score` writes into its arguments."""
     fingerprint = compute_fingerprint(task)
     _make(config).fit(task.training)
     if compute_fingerprint(task) != fingerprint:
-        raise CheckError("fit has changed its training data: write to a copy")
+        raise DataError("fit has changed its training data: write to a copy")
     contexts = task.test.contexts.last_n(get_context_length(recommender))
     inputs = {"users": task.test.users.copy(), "contexts": contexts, "candidates": task.test.candidates.copy()}
     copies = deepcopy(inputs)
     recommender.score(*copies.values())
     if changed := [name for name, array in inputs.items() if not np.array_equal(array, copies[name])]:
-        raise CheckError(f"score has changed its argument {changed[0]}: write to a copy")
+        raise DataError(f"score has changed its argument {changed[0]}: write to a copy")
 
 
 def check_seed(config: dict[str, Any], task: Task) -> None:
-    """Raise CheckError if two fits with one seed differ."""
+    """Raise DataError if two fits with one seed differ."""
     first, second = (_fit_and_score(_make(config), task) for _ in range(2))
     _compare(first, second, "two fits with the same seed differ: draw random numbers by training.seed")
 
 
 def check_saved(recommender: TorchRecommender, config: dict[str, Any], task: Task) -> None:
-    """Raise CheckError if a model that is saved and loaded has other scores."""
+    """Raise DataError if a model that is saved and loaded has other scores."""
     other = _make(config)
     with tempfile.TemporaryDirectory() as folder:
         recommender.save(Path(folder) / "model.pt")
@@ -156,7 +152,7 @@ def check_saved(recommender: TorchRecommender, config: dict[str, Any], task: Tas
 
 
 def check_resumed(config: dict[str, Any], task: Task) -> None:
-    """Raise CheckError if a fit that is interrupted after an epoch ends with other scores."""
+    """Raise DataError if a fit that is interrupted after an epoch ends with other scores."""
     with tempfile.TemporaryDirectory() as folder:
         resumed = replace(task, training=replace(task.training, checkpoint=Path(folder) / "checkpoint.pt"))
         _fit_and_score(_make(config, epochs=1), resumed)
@@ -183,7 +179,7 @@ def _fit_and_score(recommender: Any, task: Task) -> NDArray[np.floating]:
 
 def _compare(first: NDArray[np.floating], second: NDArray[np.floating], message: str) -> None:
     if not np.array_equal(first, second):
-        raise CheckError(message)
+        raise DataError(message)
 
 
 if __name__ == "__main__":

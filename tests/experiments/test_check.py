@@ -124,5 +124,5 @@ def test_fault_of_a_model_fails_the_check_that_names_it(name: str, message: str,
 def test_option_that_a_check_does_not_use_is_refused(sdmr: Sdmr) -> None:
     answer = sdmr("check", "model=own_checked.Good", "dataset=ml-100k")
     assert answer.status == 2
-    assert answer.error.startswith("sdmr check: dataset=ml-100k: there is no such option; only model.NAME and epochs")
+    assert answer.error.startswith("sdmr check: dataset=ml-100k: a check has no such option, only model.NAME")
     assert "has no argument 'powr'" in sdmr("check", "model=own_checked.Good", "model.powr=2").error
