@@ -21,10 +21,13 @@ class Caser(TorchRecommender):
     The log loss averages positives and negatives separately and multiplies by the positives of the batch: a positive
     weighs as much as its negatives together. W', b' are another table than the items' embeddings.
 
-    Departures from the source: one target an instance (T = 1), since every model here has the same instances; the
-    embedding of the padding stays 0; λ acts on the batch's distinct rows. Initialization is that of the authors'
-    PyTorch code: embeddings normal with standard deviation 1/d, W' with 1/2d, b' at 0, PyTorch's default for
-    convolutions and the layer W.
+    Departures from the source:
+    - Instances have one target (T = 1), since every model here has the same instances.
+    - The embedding of the padding stays 0.
+    - λ acts on the batch's distinct rows.
+
+    Initialization is that of the authors' PyTorch code. Embeddings are normal with standard deviation 1/d, W' with
+    1/2d, and b' is 0. Convolutions and the layer W have PyTorch's default.
     """
 
     @check_arguments

@@ -11,9 +11,13 @@ class CML(TorchRecommender):
 
     score = −‖u − v_j‖²; the rows of both tables are clipped to the unit ball after every step.
 
-    Departures from the source: BPR in place of its hinge loss with weights by approximate rank, and λ in place of its
-    covariance regularization, as the paper's comparison asks; Adam in place of AdaGrad; no item features. Embeddings
-    start as normal with standard deviation 0.01.
+    Departures from the source:
+    - BPR replaces its hinge loss with weights by approximate rank, as the paper's comparison asks.
+    - λ replaces its covariance regularization, also as the comparison asks.
+    - Adam replaces AdaGrad.
+    - There are no item features.
+
+    Embeddings start as normal with standard deviation 0.01.
     """
 
     @check_arguments

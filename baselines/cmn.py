@@ -33,8 +33,8 @@ class CMN(TorchRecommender):
     Departures from the source:
     - *u is left out of N(j)*, in training and in scoring. In the source, a training positive's neighborhood holds u and
       a negative's does not, so the presence of u reveals the label; `keep_self` imitates that.
-    - Adam in place of RMSProp with clipped gradients, λ on the batch's distinct rows as well as on weights, losses as
-      sums, as for every model here.
+    - Adam replaces RMSProp with clipped gradients. λ acts on the batch's distinct rows as well as on weights. Losses
+      are sums. All three are as for every model here.
     - The pre-trained GMF has no ReLU on the score: it would tie all candidates of negative score and stop their
       gradient.
     """

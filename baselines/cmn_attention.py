@@ -1,7 +1,8 @@
-"""Attend to the neighbors of an item, for CMN: ragged, in PyTorch and in compiled loops for the CPU.
+"""Attend to the ragged neighborhoods of items, for CMN.
 
-On the CPU no tensor of all neighbors × d is made. Only pairs with a nonzero gradient take part in the backward pass: a
-BPR loss on the hardest of four negatives leaves two of five.
+PyTorch's operations do the work or, on the CPU, compiled loops. The loops make no tensor of all neighbors × d. Only
+pairs with a nonzero gradient take part in the backward pass: a BPR loss on the hardest of four negatives leaves two of
+five.
 """
 
 from dataclasses import dataclass

@@ -27,8 +27,8 @@ class ItemKNN:
                          idf_u = log(N / (1 + n_u)), N items in all, n_u of them of user u: users with few items
                          weigh more; k1 = 1.2, b = 0.75
 
-    Departures from the source: interactions are binary, so its adjusted cosine and its division by Σ |S[j, i]|, which
-    predict a rating, do not apply; BM25 (Robertson and Walker 1994) is not in it.
+    Departures from the source: interactions are binary. Its adjusted cosine and its division by Σ |S[j, i]| predict a
+    rating, so they do not apply. BM25 (Robertson and Walker 1994) is not in it.
     """
 
     context_length = 0

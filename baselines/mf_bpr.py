@@ -11,8 +11,8 @@ class MFBPR(TorchRecommender):
 
     score = uᵀ v_j (+ b_j), trained by BPR on uniform negatives.
 
-    Departures from the source: Adam in place of its SGD with one negative a step, as for every model of the paper's
-    comparison; no item bias by default, since the paper's formula has none. Embeddings start as normal
+    Departures from the source: Adam replaces its SGD with one negative a step, as for every model of the paper's
+    comparison. By default there is no item bias, since the paper's formula has none. Embeddings start as normal
     with standard deviation 0.01.
     """
 

@@ -1,4 +1,7 @@
-"""NeuMF++: neural collaborative filtering (He et al., WWW 2017), pre-trained and fused, with its two parts."""
+"""NeuMF++: neural collaborative filtering (He et al., WWW 2017).
+
+Its two parts, GMF and MLP, are pre-trained and then fused.
+"""
 
 import copy
 from typing import Literal
@@ -94,7 +97,7 @@ class NeuMF(TorchRecommender):
     score = hᵀ [φ_GMF; φ_MLP] + b
 
     Embeddings and layers start as copies of the parts'. The output weights start at half of each part's, and the output
-    bias at half of the two biases' sum: at the start, the score is the mean of the two parts' scores.
+    bias at half of the two biases' sum. At the start, the score is the mean of the two parts' scores.
 
     Departures from the source: Adam fine-tunes by default; `optimizer: sgd` is the source's choice, since the moments
     of the parts' Adam are lost. The losses are sums, so a learning rate for SGD is not the source's.

@@ -1,4 +1,7 @@
-"""PRME: personalized ranking metric embedding (Feng et al., IJCAI 2015), and PRME_s, its sequence form in the paper."""
+"""PRME: personalized ranking metric embedding (Feng et al., IJCAI 2015).
+
+PRME_s is its sequence form in the SDMR paper.
+"""
 
 from typing import Literal
 
@@ -17,12 +20,15 @@ class PRME(TorchRecommender):
     With one context item, the last, this is PRME; with s of them it is PRME_s of the SDMR paper (WWW 2019). Without
     context only the user term remains, with weight 1.
 
-    `spaces: 2` gives items an embedding for each term, P and S, as in the source; `spaces: 1` has one for both, as the
+    `spaces: 2` gives items an embedding for each term, P and S, as in the source. `spaces: 1` has one for both, as the
     SDMR paper writes it.
 
-    Departures from the source: no time threshold (if the last check-in is long ago, the source leaves out the second
-    term; the SDMR paper's formula does not); Adam in place of SGD. Embeddings start as normal with standard
-    deviation 0.01.
+    Departures from the source:
+    - There is no time threshold. If the last check-in is long ago, the source leaves out the second term; the SDMR
+      paper's formula does not.
+    - Adam replaces SGD.
+
+    Embeddings start as normal with standard deviation 0.01.
     """
 
     @check_arguments

@@ -1,4 +1,4 @@
-"""The error that all layers raise for bad data, and the check of an option's value."""
+"""The error for bad data, and the check of an option's value."""
 
 
 class DataError(ValueError):

@@ -79,13 +79,13 @@ def _get_complete(options: Options, planned: Sequence[PlannedRun], findings: Fin
     if not planned or findings.failures.keys() & set(planned):
         return []  # without tuned settings, or failed, which is printed already
     row = (Path(options.results), f"table{options.number}", planned[0].dataset, planned[0].model)
-    published = len(store.published_seeds(*row))
+    published = len(store.list_published_folders(*row))
     runs = [findings.runs[one] for one in planned if one in findings.runs]
     if published > len(planned):
         reason = f" keeps its {published} published seeds: {len(planned)} are fewer"
     elif len(runs) < len(planned):
         reason = f": not all of {len(planned)} runs are in {options.runs}/"
-    elif options.settings == "default" and store.published_settings(*row) == "tuned" and not options.replace:
+    elif options.settings == "default" and store.get_published_settings(*row) == "tuned" and not options.replace:
         reason = " keeps its published tuned settings; replace=true replaces them by the default ones"
     else:
         return runs
@@ -96,7 +96,7 @@ def _get_complete(options: Options, planned: Sequence[PlannedRun], findings: Fin
 def _publish_dataset(options: Options, dataset: str, complete: dict[str, list[FoundRun]]) -> None:
     """Copy the runs of each model, unless other published models have ranked other candidates."""
     experiment = (Path(options.results), f"table{options.number}", dataset)
-    kept = [store.published_seeds(*experiment, model) for model in MODELS if model not in complete]
+    kept = [store.list_published_folders(*experiment, model) for model in MODELS if model not in complete]
     keys = {get_candidate_key(load_record(folder / store.RECORD)) for folders in kept for folder in folders}
     for model, runs in complete.items():
         if keys - {get_candidate_key(run.record) for run in runs}:
@@ -105,7 +105,7 @@ def _publish_dataset(options: Options, dataset: str, complete: dict[str, list[Fo
             continue
         store.publish_settings(*experiment, model, options.settings)
         for seed, run in enumerate(runs):
-            store.publish_run(run, store.published_folder(*experiment, f"{model}-{seed}"))
+            store.publish_run(run, store.get_published_folder(*experiment, f"{model}-{seed}"))
 
 
 def get_candidate_key(record: Record) -> tuple[Any, ...]:

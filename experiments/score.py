@@ -90,8 +90,8 @@ def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
 def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
     """Return the file's scores of the instances' candidates: [n, C].
 
-    Raises DataError at the first row that is unknown, a duplicate, or has no finite score; if a row is missing; and if
-    there are no instances.
+    Raises DataError at the first row that is unknown, a duplicate, or has no finite score. A missing row also raises
+    it, and so does a lack of instances.
     """
     check_not_empty(instances)
     table, first_line = _read_table(path)
@@ -119,7 +119,10 @@ def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
 
 
 def _read_table(path: Path) -> tuple[pd.DataFrame, int]:
-    """Return the file's three columns, and the line of its first row: 1 in a parquet file."""
+    """Return the file's three columns, and the line of its first row.
+
+    That is 1 in a parquet file.
+    """
     if path.suffix == ".parquet":
         return _read_parquet(path), 1
     with open_raw(path) as raw:

@@ -24,7 +24,7 @@ from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import NotTunedError, format_value
 from sdmr.experiments.core.store import publish_run
-from sdmr.experiments.core.tuned import USER_DATASETS, describe_data, read_tuned, tuned_path, write_tuned
+from sdmr.experiments.core.tuned import USER_DATASETS, describe_data, get_tuned_path, read_tuned, write_tuned
 from sdmr.experiments.tuning.search import Point, Search, SearchOptions
 from sdmr.experiments.tuning.space import METRIC, format_overrides, locate_points, nest
 
@@ -114,7 +114,7 @@ def save_tuned_settings(search: Search, point: Point, replace: bool) -> None:
     if is_worse and before.get("dataset") == tuning.get("dataset"):
         text = f"settings of before, validation {METRIC} {score:.4f}, the best of {runs} runs"
         if not replace:
-            print(f"  {tuned_path(dataset, name)} keeps the {text}; replace=true replaces them", file=sys.stderr)
+            print(f"  {get_tuned_path(dataset, name)} keeps the {text}; replace=true replaces them", file=sys.stderr)
             return
         print(f"  these settings replace the {text}", file=sys.stderr)
     print(f"  written to {write_tuned(dataset, name, nest(search.get_tuned_settings(point)), tuning)}", flush=True)

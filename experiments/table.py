@@ -18,7 +18,7 @@ from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import RunOptions, UsageError, check_used
 from sdmr.experiments.core.plan import find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.registry import MODELS
-from sdmr.experiments.core.store import published_folder
+from sdmr.experiments.core.store import get_published_folder
 from sdmr.experiments.report import dataset_statistics
 from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, format_table
 from sdmr.experiments.report.comparisons import describe_comparisons
@@ -58,7 +58,7 @@ def _make_accuracy(options: Options) -> int:
     datasets, models = options.datasets or DEFAULT_DATASETS[options.number], options.models or list(MODELS)
     results, name = Path(options.results), f"table{options.number}"
     planned = [
-        replace(one, published=published_folder(results, name, one.dataset, f"{one.model}-{one.seed}"))
+        replace(one, published=get_published_folder(results, name, one.dataset, f"{one.model}-{one.seed}"))
         for one in plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
     ]
     findings = find_or_train(planned, Path(options.runs), options.workers, use_published=False)

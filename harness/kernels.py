@@ -1,4 +1,4 @@
-"""Compiled loops: how they share threads, and work on each distinct row of a table once."""
+"""Run compiled loops on several threads, and find the distinct rows of a table."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ def get_pool(threads: int) -> ThreadPoolExecutor:
 def run_loop(kernel: Any, work: int, *inputs: Tensor, shared: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
     """Run a compiled loop on PyTorch's number of threads.
 
-    The loop must treat instances independently. Little work stays on one thread: waking another costs about as much as
+    The loop must treat instances independently. Little work stays on one thread. Waking another costs about as much as
     the loop of a training step at d = 64 and s = 5.
 
     Args:

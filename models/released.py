@@ -123,8 +123,8 @@ class ReleasedSDM(SDM):
             gate_update: Paper: distance. Released: negated; with o = −e^h, g = σ(W_g o + b_g) and
                 q^(h+1) = (1 − g) ⊙ q^h + g ⊙ o.
             padding: Paper: excluded. Released: scaled, padding takes part, and its −z is multiplied by 65,535.
-            short_context: Paper: padded. Released: left-over; in training, the empty entries of a short context hold
-                what the instance before it in the batch has there, since one buffer serves all contexts.
+            short_context: Paper: padded. Released: left-over, one buffer serves all contexts. In training, the empty
+                entries of a short context hold what the instance before it in the batch has there.
             initialization: Paper: he, W_g and the value layer start He-normal and all biases at 0. Released: torch,
                 they start as PyTorch draws them.
             optimization: How to train.

@@ -24,9 +24,10 @@ class SDMR(TorchRecommender):
 
     score = −o. w_u starts at [0.1 w_o; 0.9 w_e], b_u at 0.1 b_o + 0.9 b_e.
 
-    ReLU puts every candidate with a non-positive argument at distance 0, where they all *tie*: read the optimistic and
+    ReLU puts every candidate with a non-positive argument at distance 0, where they all *tie*. Read the optimistic and
     pessimistic metrics of this model with its expected ones. The history holds the share of validation candidates
-    whose distance is exactly 0 (`zero_share`), the share of tied instances, and the metrics under every tie policy.
+    whose distance is exactly 0 (`zero_share`). It also holds the share of tied instances, and the metrics under every
+    tie policy.
     """
 
     @check_arguments
@@ -41,7 +42,7 @@ class SDMR(TorchRecommender):
     ) -> None:
         """Set the options.
 
-        The default learning rate is ten times that of the other models: the few weights of w_u reach the same
+        The default learning rate is ten times that of the other models. The few weights of w_u reach the same
         validation NDCG@10 in a fifth of the epochs.
 
         Args:

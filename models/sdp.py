@@ -21,8 +21,8 @@ class SDP(TorchRecommender):
     o = w_oᵀ e^(L+1) + b_o, score = −o           (Eq. 6)
 
     The first layer maps 2d to d, each further one halves. The paper gives no initialization. This is that of the
-    authors' code except for the biases, which start at 0: the first layer starts as [I, −I], so that
-    e¹ = tanh(u − v_j), and the embeddings as normal with standard deviation 1/d. `sdmr.models.released` has the other
+    authors' code except for the biases, which start at 0. The first layer starts as [I, −I], so that
+    e¹ = tanh(u − v_j). The embeddings start as normal with standard deviation 1/d. `sdmr.models.released` has the other
     differences of their code.
     """
 

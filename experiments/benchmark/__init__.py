@@ -1,1 +1,1 @@
-"""Measure what models cost: training steps, memory, one epoch on every data set, and two optimizers."""
+"""Measure training steps, memory, one epoch on every data set, and two optimizers."""

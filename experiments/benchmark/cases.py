@@ -1,5 +1,6 @@
-"""The cases of the speed benchmark, group by group, all on the same random data of ML-100k's shape.
+"""The cases of the speed benchmark, group by group.
 
+All use the same random data of ML-100k's shape, except for the cases of large catalogs.
 A training step takes 256 positives with four negatives each: it draws them, gathers contexts, goes forward and
 backward, and updates the parameters. Settings are the defaults of `sdmr run`.
 """

@@ -1,4 +1,7 @@
-"""Draw the growth curves of the speed benchmark: seconds of a training step over the catalog, d, s and the hops."""
+"""Draw the growth curves of the speed benchmark.
+
+They show the seconds of a training step over the catalog, d, s and the hops.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,8 +1,10 @@
-"""The suites of `sdmr bench` that make runs: one epoch of every model, and dense against row-wise Adam.
+"""The suites of `sdmr bench` that make runs.
+
+They are one epoch of every model, and dense against row-wise Adam.
 
 The metrics of one epoch say nothing, so that table shows seconds and memory alone. A data set that cannot be read is
-left out, and keeps its published records. The table of optimizers decides the default, so it shows validation metrics;
-the seconds of a training step are measured anew, in turns, on data of ML-100k's shape.
+left out, and keeps its published records. The table of optimizers decides the default, so it shows validation metrics.
+The seconds of a training step are measured anew, in turns, on data of ML-100k's shape.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +25,7 @@ from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import compose_task, is_task_override
-from sdmr.experiments.core.store import RECORD, published_folder
+from sdmr.experiments.core.store import RECORD, get_published_folder
 from sdmr.experiments.report.writers import NOTHING, make_markdown, write_csv
 
 DATASETS = ("ml-100k", "ml-1m", "netflix-sample", "epinions", "ta-feng", "ijcai-15")
@@ -44,7 +46,7 @@ def run_smoke(
         compose_config([f"model={model}"])  # raises UsageError for an unknown name
     planned = [
         PlannedRun(
-            model, dataset, 0, ("epochs=1", *overrides), published_folder(results, "smoke", dataset, f"{model}-0")
+            model, dataset, 0, ("epochs=1", *overrides), get_published_folder(results, "smoke", dataset, f"{model}-0")
         )
         for dataset in datasets
         if _is_readable(dataset, overrides, runs)
@@ -63,7 +65,10 @@ def run_smoke(
 def compare_optimizers(
     models: Sequence[str], seeds: int, overrides: Sequence[str], runs: Path, results: Path, workers: int
 ) -> bool:
-    """Make the missing runs, and write results/optimizers.{md,csv}. Returns whether all runs succeeded."""
+    """Make the missing runs, and write results/optimizers.{md,csv}.
+
+    Returns whether all runs succeeded.
+    """
     findings = find_or_train(plan_optimizer_runs(models, seeds, overrides), runs, workers)
     if findings.runs:
         torch.set_num_threads(1)
@@ -95,7 +100,7 @@ def collect_costs(results: Path) -> pd.DataFrame:
     Rows are in the order of `DATASETS` and `MODELS`; other names come last.
     """
     rows: list[dict[str, Any]] = []
-    for path in sorted(published_folder(results, "smoke", "").glob(f"*/*-0/{RECORD}")):
+    for path in sorted(get_published_folder(results, "smoke", "").glob(f"*/*-0/{RECORD}")):
         record = load_record(path)
         names = {"dataset": path.parts[-3], "model": path.parts[-2].removesuffix("-0")}
         epoch = record.history[1]["fit_seconds"] if record.history else record.seconds["fit"]

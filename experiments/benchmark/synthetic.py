@@ -1,4 +1,7 @@
-"""Make random data of a chosen shape, so that a benchmark needs no data set and times no download."""
+"""Make random data of a chosen shape.
+
+A benchmark on them needs no data set and times no download.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +38,7 @@ def _draw_long_tailed(n: int, n_draws: int, rng: np.random.Generator) -> np.ndar
 
 @dataclass(frozen=True, eq=False)
 class Excerpt(Training):
-    """Hold some training instances of a task beside the history of all of them."""
+    """Some training instances of a task beside the history of all of them."""
 
     source: Training | None = None
 

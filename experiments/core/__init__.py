@@ -1,1 +1,1 @@
-"""What every command is made of: configuration, runs, records, plans, processes and the command line."""
+"""The parts of every command: configuration, runs, records, plans, processes and the command line."""

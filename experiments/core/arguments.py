@@ -57,7 +57,7 @@ def import_class(target: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(f"model={target}: no such class can be imported ({error}); {list_models()}") from error
-    except Exception as error:  # whatever a user's module does when it is imported
+    except Exception as error:  # a user's module may raise any when it is imported
         last = traceback.extract_tb(error.__traceback__)[-1]
         line = "" if isinstance(error, SyntaxError) else f", {last.filename}, line {last.lineno}"
         raise UsageError(f"model={target} cannot be imported: {type(error).__name__}: {error}{line}") from error

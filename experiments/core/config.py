@@ -213,7 +213,7 @@ def register_configs() -> None:
 def register_model(name: str, keys: Collection[str] = ()) -> None:
     """Store the config of a model or of a user's class. Raises UsageError if the class is no recommender.
 
-    A released model has epochs and a patience of its own. `epochs` among the keys of the command line replaces them.
+    A released model has its own epochs and patience. `epochs` among the keys of the command line replaces them.
     """
     config = OmegaConf.create(get_model_config(name))
     for argument in (key.removeprefix("model.") for key in keys if key.startswith("model.")):

@@ -1,4 +1,4 @@
-"""What a run does in another way than the paper, for records and captions."""
+"""The deviations of a run from the paper, for records and captions."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -28,7 +28,7 @@ from sdmr.harness.training.loop import find_best_epoch
 def execute(run: Run, threads: int = 1, force: bool = False) -> Record:
     """Return the record of the run, which is made if it does not exist.
 
-    Parts of the model (SDMR's SDP and SDM) are runs of their own, and are made or read first. A run that only ranks in
+    Parts of the model (SDMR's SDP and SDM) are separate runs, and are made or read first. A run that only ranks in
     another way first makes the run that trains. A second process that asks for the same run
     waits for the first. A run that is killed continues from its last finished epoch. A finished search run
     (`test=false`, otherwise the same) is not trained again.

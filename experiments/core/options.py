@@ -36,7 +36,7 @@ FileName = Annotated[str, AfterValidator(_check_name)]  # of files in the folder
 
 
 class UsageError(ValueError):
-    """What was typed cannot be understood, or asks for something that is not allowed."""
+    """A typed argument that cannot be understood, or asks for something not allowed."""
 
 
 class ConfigError(UsageError):
@@ -44,7 +44,7 @@ class ConfigError(UsageError):
 
 
 class NotTunedError(ConfigError):
-    """There are no tuned settings for a model on some data."""
+    """The lack of tuned settings for a model on some data."""
 
 
 class CommandOptions(BaseModel):
@@ -57,7 +57,7 @@ class CommandOptions(BaseModel):
 
 
 class RunOptions(CommandOptions):
-    """Options that all commands share which make runs."""
+    """The options shared by all commands that make runs."""
 
     workers: int = Field(CORES, ge=1, description="runs side by side, on one thread each")
     runs: str = Field("runs", description="folder of this machine's records")
@@ -66,7 +66,7 @@ class RunOptions(CommandOptions):
 
 
 class TaskOptions(CommandOptions):
-    """Options that all commands share which need a task and train no model."""
+    """The options shared by all commands that need a task and train no model."""
 
     dataset: str = Field("ml-100k", description="data set")
     overrides: list[str] = Field(
@@ -117,7 +117,10 @@ def parse_value(argument: str) -> Any:
 
 
 def check_used(options: CommandOptions, names: Sequence[str], subject: str) -> None:
-    """Raise UsageError for an option that was typed and is none of these names: the subject has no use for it."""
+    """Raise UsageError for a typed option that is none of these names.
+
+    The subject has no use for such an option.
+    """
     for key in sorted(options.model_fields_set.difference(names)):
         typed = options.model_dump()["overrides"][0] if key == "overrides" else f"{key}=..."
         allowed = ", ".join(name for name in names if name != "overrides")

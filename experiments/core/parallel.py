@@ -92,7 +92,7 @@ def _exit_with_parent() -> None:
 
 
 def make_outcome(overrides: tuple[str, ...], runs: Path) -> Outcome:
-    """Make a run in this process. Whatever a model raises is the outcome's error.
+    """Make a run in this process. An exception of the model becomes the outcome's error.
 
     A traceback is for an error of code, not for a setting or a file of the user's.
     """

@@ -32,7 +32,7 @@ class PlannedRun:
     dataset: str
     seed: int = 0
     settings: tuple[str, ...] = ()  # further overrides
-    published: Path | None = None  # folder of its published record, which stands in for a missing run
+    published: Path | None = None  # folder of its published record, which replaces a missing run
     group: str = ""  # what the caller tells its runs apart by, such as a factor of the audit
 
     @property
@@ -59,7 +59,7 @@ class FoundRun:
 
 @dataclass(frozen=True)
 class Findings:
-    """What became of planned runs: those with a record, and why the others have none."""
+    """The planned runs that have a record, and why the others have none."""
 
     runs: dict[PlannedRun, FoundRun]
     failures: dict[PlannedRun, str]  # those that failed; a missing run that was not to be made is in neither
@@ -221,7 +221,7 @@ def describe_outcome(planned: PlannedRun, record: Record) -> str:
 def estimate_time(pending: Sequence[PlannedRun], workers: int) -> str:
     """Return how long the runs may take, by published runs of the same models.
 
-    Parts that are among the planned models are runs of their own there, and are not counted twice.
+    Parts that are among the planned models have separate runs, and are not counted twice.
     """
     classes = {get_model(one.model).target.rpartition(".")[2] for one in pending}
     seconds, unknown = 0.0, 0

@@ -19,14 +19,14 @@ class _Part(BaseModel):
 
 
 class TieCounts(_Part):
-    """How often the target ties with other candidates."""
+    """The share of tied targets, and the mean number of candidates that tie with them."""
 
     tied_share: float  # share of the test instances whose target ties
     mean_tied: float  # candidates that tie with it there, on average
 
 
 class Environment(_Part):
-    """Where a run was made."""
+    """The machine and the software that made a run."""
 
     commit: str | None = None  # of the checkout, with "+" if it had uncommitted changes; None outside a checkout
     threads: int | None = None
@@ -39,7 +39,7 @@ class Environment(_Part):
 
 
 class Record(_Part):
-    """What a run was, and what came of it."""
+    """The settings of a run, and its results."""
 
     schema_version: Literal[2] = 2
     run: str  # the name of the run's folder: class and key
@@ -70,7 +70,7 @@ class Record(_Part):
 
     @property
     def runtime(self) -> float:
-        """Seconds of the run without those of its parts, which are runs of their own."""
+        """Return the seconds of the run, without those of its parts (separate runs)."""
         return sum(seconds for phase, seconds in self.seconds.items() if phase != "parts")
 
     def metrics(self) -> Metrics:

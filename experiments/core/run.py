@@ -151,7 +151,7 @@ def compose_task(dataset: str, overrides: Sequence[str], runs: Path = Path("runs
 
 
 def is_task_override(override: str) -> bool:
-    """Tell whether an override may change split, candidates or ranking, whatever the model."""
+    """Tell whether an override may change split, candidates or ranking, for any model."""
     key = override.lstrip("+").partition("=")[0]
     is_setting = key in ("dataset", "split_seed") or key.startswith(("dataset.", "protocol."))
     return is_setting and key != "protocol.select_on"

@@ -1,7 +1,7 @@
 """Published records: results/records/EXPERIMENT/DATASET/NAME/{record.json, ranks.npz}.
 
 NAME is the model and the seed, such as `sdm-0`, with what an experiment varies in front. The tuned settings of a
-model stand beside its records, in `MODEL.yaml` (of schema 1: in `MODEL-chosen.txt`).
+model are beside its records, in `MODEL.yaml` (of schema 1: in `MODEL-chosen.txt`).
 """
 
 import re
@@ -10,27 +10,27 @@ from pathlib import Path
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.plan import FoundRun
 from sdmr.experiments.core.run import Run
-from sdmr.experiments.core.tuned import tuned_path
+from sdmr.experiments.core.tuned import get_tuned_path
 
 RECORD, RANKS = "record.json", "ranks.npz"
 
 
-def published_folder(results: Path, experiment: str, dataset: str, name: str = "") -> Path:
+def get_published_folder(results: Path, experiment: str, dataset: str, name: str = "") -> Path:
     """Return the folder of a published record, or of a data set's records."""
     return results / "records" / experiment / dataset / name
 
 
-def published_seeds(results: Path, experiment: str, dataset: str, model: str) -> list[Path]:
+def list_published_folders(results: Path, experiment: str, dataset: str, model: str) -> list[Path]:
     """Return the folders of a model's published records, by seed."""
-    parent = published_folder(results, experiment, dataset)
+    parent = get_published_folder(results, experiment, dataset)
     pattern = re.compile(rf"{re.escape(model)}-(\d+)")
     matches = [pattern.fullmatch(path.name) for path in parent.glob(f"{model}-*") if (path / RECORD).exists()]
     return [parent / match.string for match in sorted(filter(None, matches), key=lambda match: int(match[1]))]
 
 
-def published_settings(results: Path, experiment: str, dataset: str, model: str) -> str:
-    """Return with which settings a model's records were made: default or tuned."""
-    parent = published_folder(results, experiment, dataset)
+def get_published_settings(results: Path, experiment: str, dataset: str, model: str) -> str:
+    """Return the settings of a model's published records: default or tuned."""
+    parent = get_published_folder(results, experiment, dataset)
     return "tuned" if any((parent / name).exists() for name in (f"{model}.yaml", f"{model}-chosen.txt")) else "default"
 
 
@@ -42,9 +42,9 @@ def publish_run(run: Run | FoundRun, folder: Path) -> None:
 
 
 def publish_settings(results: Path, experiment: str, dataset: str, model: str, settings: str) -> None:
-    """Put a model's tuned settings beside its published records; remove those of before."""
-    parent = published_folder(results, experiment, dataset)
+    """Put a model's tuned settings beside its published records; remove earlier ones."""
+    parent = get_published_folder(results, experiment, dataset)
     for name in (f"{model}.yaml", f"{model}-chosen.txt"):
         (parent / name).unlink(missing_ok=True)
     if settings == "tuned":
-        write_atomic(parent / f"{model}.yaml", tuned_path(dataset, model).read_bytes())
+        write_atomic(parent / f"{model}.yaml", get_tuned_path(dataset, model).read_bytes())

@@ -29,26 +29,27 @@ Plugins.instance().register(UserConfiguration)
 
 
 def list_tuned_paths(dataset: str, model: str) -> list[Path]:
-    """Return where a model's tuned settings may be: they are written to the first, and read from the first there is.
+    """Return the files that may hold a model's tuned settings.
 
-    That is beside the results (`results/settings/tuned/`), or in the checkout, if the suite is one.
+    The settings are written to the first file, and read from the first that exists. The files lie beside the results
+    (`results/settings/tuned/`), if the suite is not a checkout, and in the suite.
     """
     folders = [*(folder / "settings" / "tuned" for folder in list_user_folders()), FOLDER]
     return [folder / dataset / f"{model}.yaml" for folder in folders]
 
 
-def tuned_path(dataset: str, model: str) -> Path:
+def get_tuned_path(dataset: str, model: str) -> Path:
     """Return the file of a model's tuned settings, whether it exists or not."""
     paths = list_tuned_paths(dataset, model)
     return next((path for path in paths if path.exists()), paths[0])
 
 
 def read_tuned(dataset: str, model: str) -> dict[str, Any]:
-    """Return a file's content: the settings, and under `tuning` where they come from.
+    """Return a file's content: the settings, and their origin under `tuning`.
 
     Raises NotTunedError if there is none, ConfigError if it is damaged or sets anything but the model's arguments.
     """
-    path = tuned_path(dataset, model)
+    path = get_tuned_path(dataset, model)
     if not path.exists():
         raise NotTunedError(f"{model} on {dataset} has no tuned settings; `sdmr sweep model={model}` finds some")
     try:

@@ -1,8 +1,8 @@
 """Figure 5: attention weight against pointwise mutual information, for SDM with one to four hops.
 
-A pair is a test target j and one of its context items k. Its weight is that of the last hop of SDM-h, which is what the
-model's output reads (the paper: the scores that SDM-h assigns); the correlations of the hops before it stand in
-OUTPUT-correlations.csv. PMI (Eq. 22) is taken from the training matrix: see `compute_pmi`.
+A pair is a test target j and one of its context items k. Its weight is that of the last hop of SDM-h, which the model's
+output reads (the paper: the scores that SDM-h assigns). OUTPUT-correlations.csv has the correlations of the earlier
+hops. PMI (Eq. 22) is taken from the training matrix: see `compute_pmi`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -112,7 +112,7 @@ def read_paper_values(dataset: str) -> dict[int, float]:
 
 
 def correlate(pairs: pd.DataFrame, weights: Weights, paper: Mapping[int, float]) -> pd.DataFrame:
-    """Return a row for every hop of every model. The paper's value stands beside the last hop."""
+    """Return a row for every hop of every model. The last hop has the paper's value, too."""
     pmi, rows = pairs["pmi"].to_numpy(), []
     for (hops, seed), attention in weights.items():
         for hop, column in enumerate(attention, start=1):

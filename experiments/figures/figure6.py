@@ -1,7 +1,8 @@
-"""Figure 6, an ablation: test hit@10 and NDCG@10 over hops, embedding size and context length, one panel a data set.
+"""Figure 6: test hit@10 and NDCG@10 over hops, embedding size and context length.
 
-Every value of an axis is shown, and nothing is chosen by these runs, so that they may rank the test items. They are the
-runs of the tables where the settings agree. The runs of a model are made seed by seed.
+This ablation has one panel a data set. Every value of an axis is shown, and nothing is chosen by these runs, so that
+they may rank the test items. They are the runs of the tables where the settings agree. The runs of a model are made
+seed by seed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.core.store import publish_run, published_folder
+from sdmr.experiments.core.store import get_published_folder, publish_run
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import describe_missing, find_runs
 from sdmr.experiments.figures.style import add_note, get_line_style, mark_missing, save_figure
@@ -45,7 +46,7 @@ def main(options: FigureOptions) -> int:
         raise UsageError("lengths=...: CMN++ reads no context")
     for override in options.overrides:
         if options.lengths and "context_length" in override.partition("=")[0]:
-            raise UsageError(f"{override} would belie the figure's labels; lengths=... has been given")
+            raise UsageError(f"{override} would make the figure's labels wrong; lengths=... has been given")
     points = plan_points(options, datasets, models, axes)
     runs = find_runs(options, list(points), options.train)
     if runs:
@@ -73,7 +74,9 @@ def plan_points(
         for hops, dim in product(axes["hops"], axes["dim"]):
             part = "" if length is None else f"-s{length}"
             name = f"{model}-hops{hops}-d{dim}{part}-{seed}"
-            folder = None if options.overrides else published_folder(Path(options.results), "figure6", dataset, name)
+            folder = (
+                None if options.overrides else get_published_folder(Path(options.results), "figure6", dataset, name)
+            )
             overrides = (f"model.hops={hops}", f"{DIM_SETTINGS[model]}={dim}", *fixed)
             point = {"dataset": dataset, "model": model, "hops": hops, "dim": dim, "context_length": length}
             points[PlannedRun(model, dataset, seed, overrides, folder)] = point | {"seed": seed}

@@ -1,7 +1,7 @@
-"""Figure 7: the attention of each hop of SDM over the context of one user and target.
+"""Figure 7: the attention of each hop of SDM over one user's context.
 
-Users are named by raw id, items by raw id or title. By default it is the paper's case, or the nearest in the
-split: a user who saw Money Talks (1997), and the target Fire Down Below (1997).
+Users are named by raw id, items by raw id or title. By default the figure shows the paper's case, or the nearest in the
+split. The case is a user who saw Money Talks (1997), and the target Fire Down Below (1997).
 """
 
 import sys

@@ -1,4 +1,7 @@
-"""The options of `sdmr figure`: those that all figures share, and which figure has which of the others."""
+"""The options of `sdmr figure`.
+
+All figures share some of them. Each figure has some of the others.
+"""
 
 from types import ModuleType
 from typing import Annotated, Literal
@@ -49,14 +52,14 @@ class FigureOptions(RunOptions):
 def check_options(options: FigureOptions, figure: ModuleType) -> None:
     """Raise UsageError for an option or an override that does not fit the figure.
 
-    An override must not belie the labels.
+    An override must not contradict the labels.
     """
     for key in options.model_fields_set.difference(SHARED, figure.OPTIONS):
         raise UsageError(f"{key}=...: {options.name} has no such option; it has {', '.join(figure.OPTIONS)}")
     for override in options.overrides:
         key = override.partition("=")[0].lstrip("+")
         if key in LABELED and "hops" in figure.OPTIONS:
-            raise UsageError(f"{override} would belie the figure's labels; use the options of the figure instead")
+            raise UsageError(f"{override} would make the figure's labels wrong; use the options of the figure instead")
         if key == "protocol.tie_policy":
             raise UsageError(f"{override}: figures count ties with their expected value")
     check_overrides(options.overrides)

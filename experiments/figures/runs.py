@@ -17,7 +17,7 @@ from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train, plan_runs, report_missing
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run import load_task
-from sdmr.experiments.core.store import published_folder, published_settings
+from sdmr.experiments.core.store import get_published_folder, get_published_settings
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.report.frames import DATASETS
 from sdmr.models.sdm import SDM
@@ -45,9 +45,9 @@ def find_table_runs(options: FigureOptions) -> tuple[dict[PlannedRun, FoundRun],
     experiment = "table4" if options.dataset in DATASETS[4] else "table3"
     planned = plan_runs(models, [options.dataset], options.seeds, options.settings, options.overrides)
     for index, run in enumerate(planned):
-        settings = published_settings(results, experiment, run.dataset, run.model)
+        settings = get_published_settings(results, experiment, run.dataset, run.model)
         if settings == options.settings and not options.overrides:
-            folder = published_folder(results, experiment, run.dataset, f"{run.model}-{run.seed}")
+            folder = get_published_folder(results, experiment, run.dataset, f"{run.model}-{run.seed}")
             planned[index] = replace(run, published=folder)
     runs = find_runs(options, planned, train=False)
     return runs, describe_missing(planned, runs)

@@ -1,4 +1,7 @@
-"""The look of all figures, and their files: PNG, PDF and the numbers as CSV, the same bytes every time."""
+"""The look of all figures, and their files.
+
+The files are PNG, PDF and the numbers as CSV, the same bytes every time.
+"""
 
 import io
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What commands make of records: tables, statistics, comparisons, claims. Nothing here trains a model."""
+"""Results made from records: tables, statistics, comparisons, claims. Nothing here trains a model."""

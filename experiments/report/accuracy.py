@@ -10,7 +10,7 @@ from pydantic import Field
 from sdmr.experiments.core.options import CommandOptions, Names
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS
-from sdmr.experiments.core.store import RECORD, published_settings
+from sdmr.experiments.core.store import RECORD, get_published_settings
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.comparisons import Folders, compare_paper_models, mark_cells
 from sdmr.experiments.report.frames import DATASETS, METRICS, TABLES, average_seeds, list_published
@@ -21,7 +21,7 @@ DEFAULT_DATASETS = {3: ["ml-100k"], 4: ["ta-feng"]}
 
 
 class AccuracyOptions(CommandOptions):
-    """Which cells of Table 3 or 4 are asked for."""
+    """The choice of cells of Table 3 or 4."""
 
     datasets: Names | None = Field(None, description="default: ml-100k for Table 3, ta-feng for Table 4")
     models: Names | None = Field(None, description="default: all; names, or classes such as package.Class")
@@ -56,7 +56,9 @@ def format_table(dataset: str, folders: Folders, results: Path, number: int, con
     """
     published = {model: list_published(results, dataset, model) for model in folders}
     names = {
-        published_settings(results, f"table{TABLES[dataset]}", dataset, model) for model in folders if published[model]
+        get_published_settings(results, f"table{TABLES[dataset]}", dataset, model)
+        for model in folders
+        if published[model]
     }
     settings = f" ({', '.join(sorted(names))} settings)" if names else ""
     width = max(12, *(len(model) + 2 for model in folders))
@@ -84,7 +86,7 @@ def collect_published(number: int, results: Path) -> AccuracyTable | None:
             continue
         comparisons.append(compare_paper_models(dataset, folders))
         for model, paths in folders.items():
-            settings = published_settings(results, f"table{number}", dataset, model)
+            settings = get_published_settings(results, f"table{number}", dataset, model)
             cells.append(frames.make_cells(dataset, model, paths, settings))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
     if not cells:

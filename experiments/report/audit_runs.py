@@ -15,7 +15,7 @@ from sdmr.experiments.core.plan import FoundRun, PlannedRun, is_stochastic
 from sdmr.experiments.core.record import Record, TieCounts
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run import compose_run
-from sdmr.experiments.core.store import RANKS, RECORD, published_folder, published_settings
+from sdmr.experiments.core.store import RANKS, RECORD, get_published_folder, get_published_settings
 from sdmr.experiments.report import factors
 from sdmr.experiments.report.factors import DATASET, DEFAULT, Factor
 from sdmr.experiments.report.frames import METRICS
@@ -38,11 +38,11 @@ class AuditRun:
     def locate(self, results: Path) -> Path:
         """Return the folder of its record among those that the audit publishes."""
         name = f"{self.planned.group}-{self.model}-{self.planned.seed}"
-        return published_folder(results, "audit", self.planned.dataset, name)
+        return get_published_folder(results, "audit", self.planned.dataset, name)
 
 
 class AuditOptions(RunOptions):
-    """What the audit is asked for."""
+    """The options of the audit."""
 
     seeds: int = Field(1, ge=1, description="seeds 0 to n - 1 of each stochastic model")
     factors: Names = Field(list(factors.FACTOR_NAMES), description="rows")
@@ -88,8 +88,8 @@ def _plan(options: AuditOptions, factor: Factor, model: str, dataset: str = DATA
         return AuditRun(model, planned)
     results = Path(options.results)
     folder = AuditRun(model, planned).locate(results)
-    table = published_folder(results, "table3", dataset, f"{model}-{seed}")
-    is_default = factor == DEFAULT and published_settings(results, "table3", dataset, model) == "default"
+    table = get_published_folder(results, "table3", dataset, f"{model}-{seed}")
+    is_default = factor == DEFAULT and get_published_settings(results, "table3", dataset, model) == "default"
     stands_in = is_default and (table / RECORD).exists() and not (folder / RECORD).exists()
     return AuditRun(model, replace(planned, published=table if stands_in else folder))
 

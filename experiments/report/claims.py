@@ -17,7 +17,7 @@ SEQUENTIAL = ("prme", "prme-s", "transrec", "caser")
 
 @dataclass(frozen=True)
 class Claim:
-    """What the paper says, and what its evidence amounts to."""
+    """A statement of the paper, with the findings on it."""
 
     text: str
     findings: Sequence[Finding]

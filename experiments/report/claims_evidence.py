@@ -14,7 +14,7 @@ from scipy.stats import ttest_1samp
 from sdmr.experiments.core.plan import is_stochastic
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS
-from sdmr.experiments.core.store import RECORD, published_folder
+from sdmr.experiments.core.store import RECORD, get_published_folder
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.audit_runs import Records, average_history
 from sdmr.experiments.report.comparisons import Folders
@@ -30,7 +30,7 @@ TOLERANCE = 0.02  # of the NDCG@10 that is printed for SDMR
 
 
 class Status(StrEnum):
-    """What becomes of a claim."""
+    """The verdict on a claim."""
 
     REPRODUCED = "reproduced"
     PARTLY_REPRODUCED = "reproduced in part"
@@ -43,7 +43,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What the evidence of one data set amounts to."""
+    """The evidence from one data set, and the status that follows."""
 
     dataset: str
     status: Status = Status.NOT_TESTED
@@ -137,7 +137,10 @@ def _test_metric(folders: Folders, metric: str, paper: float) -> tuple[str, str]
 
 
 def get_sign(low: float, high: float, is_open: bool) -> str:
-    """Return the sign of an interval: `+`, `−`, else `?` if it is open, or `0`."""
+    """Return the sign of an interval: `+`, `−` or, around zero, `?` or `0`.
+
+    It is `?` if the interval is open.
+    """
     return "+" if low > 0 else "−" if high < 0 else "?" if is_open else "0"
 
 
@@ -175,7 +178,7 @@ def _check_tie_policy(dataset: str, runs: Sequence[Record]) -> Finding:
 
 def check_hops(results: Path) -> list[Finding]:
     """Test three and four hops of SDM against one, over Figure 6's settings and seeds."""
-    return [_check_hops(dataset, published_folder(results, "figure6", dataset)) for dataset in TABLES]
+    return [_check_hops(dataset, get_published_folder(results, "figure6", dataset)) for dataset in TABLES]
 
 
 def _check_hops(dataset: str, folder: Path) -> Finding:

@@ -115,6 +115,7 @@ def rank_netflix_months(min_count: int = 5) -> pd.DataFrame:
     """Return each month's counts after the 5-core, in one pass and iterated.
 
     The nearest month comes first. The distance to the paper's counts is the sum of the three |log(ours / paper)|.
+
     Raises DataError if the Prize's files cannot be found (see `sdmr.datasets.netflix`).
     """
     counted = ["users", "items", "interactions"]

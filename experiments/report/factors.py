@@ -1,4 +1,4 @@
-"""What the audit compares: the default protocol, and one other choice at a time."""
+"""The factors of the audit: the default protocol, and one other choice at a time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,7 +46,7 @@ class Factor:
     name: str
     label: str
     overrides: tuple[str, ...] = ()
-    variants: Mapping[str, Variant] = field(default_factory=dict)  # of some models, in their stead
+    variants: Mapping[str, Variant] = field(default_factory=dict)  # by model: what replaces it
     tie_policy: TiePolicy = "expected"
     further_policies: tuple[TiePolicy, ...] = ()  # by which rows below it read the same runs
     models: tuple[str, ...] = ()  # the only ones that it concerns; none: all

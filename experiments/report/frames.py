@@ -1,4 +1,4 @@
-"""From records to the cells of Tables 3 and 4, beside the paper's values. A missing number is NaN."""
+"""Make the cells of Tables 3 and 4 from records, beside the paper's values. A missing number is NaN."""
 
 import math
 import statistics
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model
-from sdmr.experiments.core.store import RANKS, RECORD, published_seeds
+from sdmr.experiments.core.store import RANKS, RECORD, list_published_folders
 from sdmr.experiments.report.uncertainty import aggregate_by_user, bootstrap_mean, judge_paper_value
 from sdmr.harness.metrics import TIE_POLICIES, TiePolicy
 from sdmr.harness.records import read_ranks
@@ -57,7 +57,7 @@ def read_groups() -> dict[str, str]:
 
 def list_published(results: Path, dataset: str, model: str) -> list[Path]:
     """Return the folders of a model's published records, by seed."""
-    return published_seeds(results, f"table{TABLES[dataset]}", dataset, model) if dataset in TABLES else []
+    return list_published_folders(results, f"table{TABLES[dataset]}", dataset, model) if dataset in TABLES else []
 
 
 def average_seeds(

@@ -1,4 +1,4 @@
-"""How sure a mean over users is: intervals, paired tests, correlations."""
+"""The uncertainty of a mean over users: intervals, paired tests, correlations."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""A search for a model's best settings: its points, stage by stage, within a budget of single-thread minutes."""
+"""A search for a model's best settings.
+
+It makes its points stage by stage, within a budget of single-thread minutes.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,7 +52,7 @@ class Point:
 
     @property
     def score(self) -> float:
-        """Return the validation NDCG@10; -1 if there is no record."""
+        """Return the validation NDCG@10, or -1 without a record."""
         return self.record.validation[METRIC]["expected"] if self.record else -1.0
 
 
@@ -133,7 +136,7 @@ class Search:
             yield point
 
     def select_affordable(self, points: Iterable[Point]) -> Iterator[tuple[str, ...]]:
-        """Yield the overrides of missing runs, while the budget has room for one more.
+        """Yield the overrides of missing runs, while the budget allows one more.
 
         Runs of another process come last. A run that is not finished is expected to take the mean of the finished
         ones, parts aside, which exist by then.
@@ -151,12 +154,15 @@ class Search:
             yield point.overrides
 
     def get_tuned_settings(self, point: Point) -> Settings:
-        """Return the settings that make the point's model, on whatever data and machine."""
+        """Return the settings that make the point's model, on any data and machine."""
         overrides = {k: v for k, v in self.overrides.items() if k.startswith("model.") or k in SHARED_SETTINGS}
         return self._drop_overridden(self.fixed | point.settings) | overrides
 
     def get_varied_settings(self, point: Point) -> Settings:
-        """Return the settings that the point does not share, and overrides in the place of others."""
+        """Return the point's settings, and the overrides of the model.
+
+        An override replaces the point's setting of the same key. The fixed settings of the space are left out.
+        """
         settings = self._drop_overridden(point.settings)
         for key, value in self.overrides.items():
             if key.startswith("model.") or get_model_key(key) in point.settings:

@@ -1,4 +1,7 @@
-"""The space of a search: which settings vary, and which of them are known from other searches."""
+"""The space of a search: the settings that vary.
+
+Settings known from other searches are the tuned ones of parts, and the best ones on another data set.
+"""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -24,7 +27,7 @@ Axes = dict[str, list[Any]]  # dotted key -> the values that are tried
 
 
 class Space(BaseModel):
-    """What may vary for a model, as its file says."""
+    """The settings of a model that may vary, as its file says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

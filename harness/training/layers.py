@@ -53,7 +53,7 @@ class Embedding(nn.Embedding):
         In evaluation a layer is applied once to the complete table, and its output is kept until training continues.
 
         Returns:
-            For each layer its outputs [n, out] for the distinct rows, and the position [...] of each id among them:
+            For each layer its outputs [n, out] for the distinct rows, and the position [...] of each id among them.
             `gather(outputs, positions)` is [..., out].
         """
         unique = [self._unique_index(ids) for _, ids in layers_and_ids]

@@ -63,13 +63,13 @@ def pairs_with_every_case(training: Training) -> tuple[torch.Tensor, torch.Tenso
 
     Candidates are taken and new items, an item that nobody took, and one that only the user took.
     """
-    per_item = np.bincount(training.matrix.indices, minlength=training.n_items)
-    alone = np.flatnonzero(per_item == 1)
+    counts = np.bincount(training.matrix.indices, minlength=training.n_items)
+    alone = np.flatnonzero(counts == 1)
     owners = [training.matrix[:, [j]].nonzero()[0][0] for j in alone[:4]]
-    nobody = np.flatnonzero(per_item == 0)
+    nobody = np.flatnonzero(counts == 0)
     assert len(owners) == 4
     assert len(nobody)
-    busiest = per_item.argmax()
+    busiest = counts.argmax()
     candidates = [[j, busiest, nobody[0], 0] for j in alone[:4]]
     return torch.tensor(np.array(owners)), torch.tensor(np.array(candidates))
 
@@ -143,8 +143,8 @@ def test_the_score_of_an_item_does_not_depend_on_whether_the_user_took_it() -> N
 
 def test_an_item_without_neighbors_is_scored_without_memory() -> None:
     model, training = shaken(hops=3), small().training
-    per_item = np.bincount(training.matrix.indices, minlength=training.n_items)
-    item = int(np.flatnonzero(per_item == 0)[0])
+    counts = np.bincount(training.matrix.indices, minlength=training.n_items)
+    item = int(np.flatnonzero(counts == 0)[0])
     score = model(torch.tensor([4]), torch.zeros(1, 0, dtype=torch.long), torch.tensor([[item]]))
     product = torch.cat([model.memory.weight[4] * model.items.weight[item], torch.zeros(5, dtype=torch.float64)])
     expected = model.output.weight @ torch.relu(model.hidden.weight @ product + model.hidden.bias)

@@ -38,8 +38,8 @@ def test_the_speed_suite_writes_its_measurements_and_curves(
         oracle = entry["oracle_seconds"]
         assert entry["ratio"] == (None if oracle is None else pytest.approx(oracle / entry["seconds"]))
     assert {entry["setting"]["model"] for entry in entries if entry["name"] == "train"} == {"mf-bpr", "sdp", "sdm"}
-    with_oracle = {entry["setting"]["model"] for entry in entries if entry["name"] == "rank" and entry["ratio"]}
-    assert with_oracle == {"sdp", "sdm"}
+    models_with_oracle = {entry["setting"]["model"] for entry in entries if entry["name"] == "rank" and entry["ratio"]}
+    assert models_with_oracle == {"sdp", "sdm"}
     curve = [e["setting"] for e in entries if e["name"] == "growth items" and e["setting"]["optimizer"] == "rowwise"]
     points = [(setting["model"], setting["items"]) for setting in curve]
     assert points == [(model, items) for items in TINY.catalogs for model in ("mf-bpr", "sdm")]

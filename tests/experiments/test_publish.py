@@ -70,7 +70,7 @@ def test_published_cells_stay_until_all_seeds_of_new_runs_are_made(tmp_path: Pat
 def test_published_settings_are_those_of_the_runs(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tuned = tmp_path / "tuned.yaml"
     tuned.write_text("model: {hops: 3}\n")
-    monkeypatch.setattr(store, "tuned_path", lambda dataset, model: tuned)
+    monkeypatch.setattr(store, "get_tuned_path", lambda dataset, model: tuned)
     for model in ("sdm", "mf-bpr"):
         write_random_run(runs / "ml-100k" / f"{model}-0", model, 0)
     sweep = tmp_path / "results" / "sweeps" / "ml-100k" / "sdm.csv"
@@ -98,7 +98,7 @@ def test_rows_with_tuned_settings_are_replaced_by_default_ones_only_if_asked_for
 ) -> None:
     tuned = tmp_path / "tuned.yaml"
     tuned.write_text("model: {hops: 3}\n")
-    monkeypatch.setattr(store, "tuned_path", lambda dataset, model: tuned)
+    monkeypatch.setattr(store, "get_tuned_path", lambda dataset, model: tuned)
     write_random_run(runs / "ml-100k" / "sdm-0", "sdm", 0, 0.6)
     assert call(publish, tmp_path, "settings=tuned", "models=sdm") == 0
     before = (tmp_path / "results" / "table3.csv").read_text()

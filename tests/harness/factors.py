@@ -94,12 +94,12 @@ def fit(model: TorchRecommender, training: Training) -> TorchRecommender:
     return model
 
 
-def watch(model: TorchRecommender, on_call: Callable[[int, tuple[Tensor, ...]], None]) -> None:
-    """Call `on_call(number from 1, inputs)` before every forward pass of the model itself."""
+def watch(model: TorchRecommender, observer: Callable[[int, tuple[Tensor, ...]], None]) -> None:
+    """Call `observer(number from 1, inputs)` before every forward pass of the model itself."""
     forward, calls = model.forward, count(1)
 
     def watched(*inputs: Tensor) -> Tensor:
-        on_call(next(calls), inputs)
+        observer(next(calls), inputs)
         return forward(*inputs)
 
     model.forward = watched  # type: ignore[assignment, method-assign]

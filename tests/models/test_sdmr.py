@@ -121,8 +121,8 @@ def test_the_share_of_zeros_and_the_ties_are_recorded_from_epoch_0() -> None:
     model = sdmr(optimization=replace(THREE_EPOCHS, epochs=1))
     model.sdp.fit(small().training)
     model.sdm.fit(small().training)
-    development = small().training.validation
-    inputs = (development.users, development.contexts.last_n(model.context_length), development.candidates)
+    validation = small().training.validation
+    inputs = (validation.users, validation.contexts.last_n(model.context_length), validation.candidates)
     with torch.no_grad():  # b_u, and with it the clamp, follows from the parts' biases
         model.sdm.output.bias.fill_(0.0)
         model.sdp.output.bias.fill_(0.0)
@@ -135,7 +135,7 @@ def test_the_share_of_zeros_and_the_ties_are_recorded_from_epoch_0() -> None:
         share = np.mean([o <= 0 for o in arguments(state, inputs).flatten()])
         assert 0.2 < share < 0.8
         assert entry["zero_share"] == pytest.approx(share, abs=1e-12)
-        ranks = rank(state, development)
+        ranks = rank(state, validation)
         assert entry["tied_share"] == pytest.approx((ranks.tied > 0).mean())
         assert entry["mean_tied"] == pytest.approx(ranks.tied[ranks.tied > 0].mean())
         for ties in TIE_POLICIES:

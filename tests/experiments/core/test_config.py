@@ -93,13 +93,13 @@ def test_keys_and_values_are_the_constructors_arguments_and_defaults(model: str)
         if isinstance(default, OptimizationConfig):
             shared = {} if "released" in model else {"epochs": 50, "patience": 5}
             expected = replace(default, **shared, validation_instances=10_000)
-            assert OptimizationConfig(**without_target(config[name])) == expected
+            assert OptimizationConfig(**drop_target(config[name])) == expected
         elif not isinstance(config[name], dict):
             default = 18 if name == "context_length" else default
             assert config[name] == NAMED_MODELS[model].settings.get(name, default), name
 
 
-def without_target(config: dict[str, Any]) -> dict[str, Any]:
+def drop_target(config: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != "_target_"}
 
 

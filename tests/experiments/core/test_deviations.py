@@ -57,10 +57,10 @@ def test_default_protocol_has_no_deviations(tmp_path: Path, overrides: tuple[str
     assert run.config["protocol"] == asdict(Protocol())
     assert execute(run).deviations == {}
     assert list_deviations(run_of(tmp_path, "model=popularity", *overrides, "split_seed=2")) == {"split_seed": 2}
-    without_time = tuple(override for override in overrides if "time" not in override)
-    in_order = run_of(tmp_path, "model=popularity", *without_time, "dataset.order=file")
-    assert execute(in_order).deviations == {"order": "file"}
-    assert execute(run_of(tmp_path, "model=popularity", *without_time)).deviations == {}
+    timeless = tuple(override for override in overrides if "time" not in override)
+    file_order = run_of(tmp_path, "model=popularity", *timeless, "dataset.order=file")
+    assert execute(file_order).deviations == {"order": "file"}
+    assert execute(run_of(tmp_path, "model=popularity", *timeless)).deviations == {}
 
 
 def test_order_is_a_deviation_only_where_it_is_not_the_data_sets_default(
@@ -71,8 +71,8 @@ def test_order_is_a_deviation_only_where_it_is_not_the_data_sets_default(
     assert list_deviations(baskets) == {}
     assert list_deviations(replace(baskets, dataset="epinions")) == {"order": "file"}
     assert list_deviations(replace(baskets, dataset="inter")) == {"order": "file"}
-    in_no_order = replace(baskets, config=baskets.config | {"dataset": {"order": "random"}})
-    assert list_deviations(replace(in_no_order, dataset="inter")) == {}
+    random_order = replace(baskets, config=baskets.config | {"dataset": {"order": "random"}})
+    assert list_deviations(replace(random_order, dataset="inter")) == {}
 
 
 @pytest.mark.parametrize(

@@ -152,10 +152,10 @@ def test_finished_search_run_is_not_trained_again_for_the_test_metrics(
     small = {"mf-bpr": SMALL, "sdmr": ("model.sdp.dim=8", "model.sdm.dim=4", "epochs=1")}[model]
     arguments = (f"model={model}", *overrides, *small)
     alone, after = run_of(tmp_path / "alone", *arguments), run_of(tmp_path / "after", *arguments)
-    searched = run_of(tmp_path / "after", *arguments, "test=false")
+    search_run = run_of(tmp_path / "after", *arguments, "test=false")
     expected = execute(alone)
     assert expected.trained is None
-    execute(searched)
+    execute(search_run)
     with monkeypatch.context() as patch:
         for trained in (MFBPR, SDP, SDM, SDMR):
             forbid(patch, trained)
@@ -164,7 +164,7 @@ def test_finished_search_run_is_not_trained_again_for_the_test_metrics(
             execute(after, force=True)
         with pytest.raises(AssertionError, match="fitted again"):
             execute(run_of(tmp_path / "after", *arguments, "protocol.select_on=test"))
-    assert record.trained == searched.folder.name
+    assert record.trained == search_run.folder.name
     assert (record.test, record.validation) == (expected.test, expected.validation)
     assert less_seconds(record.history) == less_seconds(expected.history)
     assert record.seconds["fit"] == sum(e["fit_seconds"] + e["rank_seconds"] for e in record.history[1:])
@@ -340,16 +340,16 @@ def test_split_options_change_the_task_and_are_deviations(change: str, tmp_path:
 def test_parts_are_runs_of_their_own_and_are_reused(
     tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = (*overrides, "epochs=1", "patience=1")
-    sdp = run_of(tmp_path, "model=sdp", "model.dim=8", *short)
+    one_epoch = (*overrides, "epochs=1", "patience=1")
+    sdp = run_of(tmp_path, "model=sdp", "model.dim=8", *one_epoch)
     alone = execute(sdp)
-    both = ("model=sdmr", "model.sdp.dim=8", "model.sdm.dim=4", "model.sdm.hops=1", *short)
+    both = ("model=sdmr", "model.sdp.dim=8", "model.sdm.dim=4", "model.sdm.hops=1", *one_epoch)
     sdmr = run_of(tmp_path, *both)
     with monkeypatch.context() as patch:
         forbid(patch, SDP)
         record = execute(sdmr)
     assert sdp.record == alone
-    sdm = run_of(tmp_path, "model=sdm", "model.dim=4", "model.hops=1", *short)
+    sdm = run_of(tmp_path, "model=sdm", "model.dim=4", "model.hops=1", *one_epoch)
     assert sdm.record is not None
     assert sdm.record.test
     assert record.parts == {"sdp": sdp.folder.name, "sdm": sdm.folder.name}
@@ -371,8 +371,8 @@ def test_deleted_parameters_of_parts_and_trained_runs_are_made_again(
     record = execute(first)
     for name in (*record.parts.values(), first.folder.name):
         (first.folder.parent / name / "model.pt").unlink()
-    among_all = execute(run_of(tmp_path, "model=sdmr", *both, "protocol.candidates=all"))
-    assert among_all.trained == first.folder.name
+    full_ranking = execute(run_of(tmp_path, "model=sdmr", *both, "protocol.candidates=all"))
+    assert full_ranking.trained == first.folder.name
     assert all((first.folder.parent / name / "model.pt").exists() for name in record.parts.values())
 
 

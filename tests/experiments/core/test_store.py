@@ -6,13 +6,13 @@ import pytest
 
 from sdmr.experiments.core.execute import execute
 from sdmr.experiments.core.store import (
+    get_published_folder,
+    get_published_settings,
+    list_published_folders,
     publish_run,
     publish_settings,
-    published_folder,
-    published_seeds,
-    published_settings,
 )
-from sdmr.experiments.core.tuned import tuned_path
+from sdmr.experiments.core.tuned import get_tuned_path
 from tests.experiments.conftest import run_of
 
 RESULTS = Path(__file__).parents[3] / "results"
@@ -20,18 +20,18 @@ RESULTS = Path(__file__).parents[3] / "results"
 
 def test_seeds_of_a_model_are_in_order_and_its_own(tmp_path: Path) -> None:
     for name in ("sdm-10", "sdm-2", "sdm-released-0", "sdmr-0", "sdm-x"):
-        folder = published_folder(tmp_path, "table3", "ml-100k", name)
+        folder = get_published_folder(tmp_path, "table3", "ml-100k", name)
         folder.mkdir(parents=True)
         (folder / "record.json").touch()
-    published_folder(tmp_path, "table3", "ml-100k", "sdm-3").mkdir()
-    folders = published_seeds(tmp_path, "table3", "ml-100k", "sdm")
+    get_published_folder(tmp_path, "table3", "ml-100k", "sdm-3").mkdir()
+    folders = list_published_folders(tmp_path, "table3", "ml-100k", "sdm")
     assert [folder.name for folder in folders] == ["sdm-2", "sdm-10"]
 
 
 def test_published_layout_of_this_repository_has_the_tables_records() -> None:
-    assert published_seeds(RESULTS, "table3", "ml-100k", "sdm")
-    assert published_settings(RESULTS, "table3", "ml-100k", "sdm") == "tuned"
-    assert published_settings(RESULTS, "table3", "ml-100k", "nothing") == "default"
+    assert list_published_folders(RESULTS, "table3", "ml-100k", "sdm")
+    assert get_published_settings(RESULTS, "table3", "ml-100k", "sdm") == "tuned"
+    assert get_published_settings(RESULTS, "table3", "ml-100k", "nothing") == "default"
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -45,7 +45,7 @@ def test_publishing_copies_record_and_ranks_byte_for_byte(tmp_path: Path, overri
 
 def test_published_settings_replace_those_of_before(tmp_path: Path) -> None:
     publish_settings(tmp_path, "table3", "ml-100k", "sdm", "tuned")
-    path = published_folder(tmp_path, "table3", "ml-100k", "sdm.yaml")
-    assert path.read_bytes() == tuned_path("ml-100k", "sdm").read_bytes()
+    path = get_published_folder(tmp_path, "table3", "ml-100k", "sdm.yaml")
+    assert path.read_bytes() == get_tuned_path("ml-100k", "sdm").read_bytes()
     publish_settings(tmp_path, "table3", "ml-100k", "sdm", "default")
     assert not path.exists()

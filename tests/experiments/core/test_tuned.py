@@ -10,15 +10,15 @@ from sdmr.experiments.core import tuned as tuned_module
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import NotTunedError
 from sdmr.experiments.core.registry import MODELS
-from sdmr.experiments.core.tuned import read_tuned, tuned_path, write_tuned
+from sdmr.experiments.core.tuned import get_tuned_path, read_tuned, write_tuned
 
-FILES = sorted(tuned_module.FOLDER.glob("*/*.yaml"))
+TUNED = sorted(tuned_module.FOLDER.glob("*/*.yaml"))
 
 
 def test_written_settings_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuned_module, "FOLDER", tmp_path)
     path = write_tuned("csv", "sdm", {"model": {"hops": 2}}, {"search": "grid"})
-    assert (path, path.read_text().splitlines()[0]) == (tuned_path("csv", "sdm"), "# @package _global_")
+    assert (path, path.read_text().splitlines()[0]) == (get_tuned_path("csv", "sdm"), "# @package _global_")
     assert read_tuned("csv", "sdm") == {"model": {"hops": 2}, "tuning": {"search": "grid"}}
 
 
@@ -27,7 +27,7 @@ def test_missing_settings_are_an_error_that_names_the_search() -> None:
         read_tuned("csv", "sdm")
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.stem in MODELS], ids="{0.parent.name}-{0.stem}".format)
+@pytest.mark.parametrize("path", [path for path in TUNED if path.stem in MODELS], ids="{0.parent.name}-{0.stem}".format)
 def test_every_tuned_file_composes_with_its_values(path: Path) -> None:
     settings = compose_config([f"model={path.stem}", f"dataset={path.parent.name}", "settings=tuned"]).settings
     content = read_tuned(path.parent.name, path.stem)
@@ -48,8 +48,8 @@ def test_without_the_checkout_settings_are_written_beside_the_results_and_read_f
     assert compose_config(overrides).settings["model"]["hops"] == before  # those of the suite
     path = write_tuned("ml-100k", "sdm", {"model": {"hops": before + 1}}, {"search": "grid"})
     assert path == tmp_path / "results" / "settings" / "tuned" / "ml-100k" / "sdm.yaml"
-    assert tuned_path("ml-100k", "sdm") == path
-    assert tuned_path("ml-100k", "sdp").is_relative_to(tuned_module.FOLDER)
+    assert get_tuned_path("ml-100k", "sdm") == path
+    assert get_tuned_path("ml-100k", "sdp").is_relative_to(tuned_module.FOLDER)
     settings = compose_config(overrides).settings
     assert (settings["model"]["hops"], settings["tuning"]) == (before + 1, {"search": "grid"})
     monkeypatch.setenv("SDMR_RESULTS", "elsewhere")  # as the option results=elsewhere does

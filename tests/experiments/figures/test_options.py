@@ -17,10 +17,10 @@ Command = Callable[..., int]
 @pytest.mark.parametrize(
     ("name", "argument", "message"),
     [
-        ("figure5", "model.hops=2", "model.hops=2 would belie the figure's labels"),
-        ("figure6", "++model.dim=16", "model.dim=16 would belie the figure's labels"),
-        ("figure6", "model.gmf.dim=16", "model.gmf.dim=16 would belie the figure's labels"),
-        ("figure7", "model.dim=16", "model.dim=16 would belie the figure's labels"),
+        ("figure5", "model.hops=2", "model.hops=2 would make the figure's labels wrong"),
+        ("figure6", "++model.dim=16", "model.dim=16 would make the figure's labels wrong"),
+        ("figure6", "model.gmf.dim=16", "model.gmf.dim=16 would make the figure's labels wrong"),
+        ("figure7", "model.dim=16", "model.dim=16 would make the figure's labels wrong"),
         ("figure6", "protocol.tie_policy=optimistic", "figures count ties with their expected value"),
         ("curves", "protocol.tie_policy=optimistic", "figures count ties with their expected value"),
         ("figure6", "seeds=0", "seeds=0: must be greater than or equal to 1"),
