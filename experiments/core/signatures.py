@@ -56,7 +56,7 @@ def check_default(called: Any, parameter: inspect.Parameter) -> None:
 
 
 def convert_value(value: Any, parameter: inspect.Parameter) -> Any:
-    """Return a list or a dictionary as the type of its argument, such as a tuple."""
+    """Return a list or a dictionary as its argument's type, such as a tuple."""
     annotation = type(parameter.default) if parameter.annotation is parameter.empty else parameter.annotation
     if not isinstance(value, list | Mapping):
         return value

@@ -1,4 +1,4 @@
-"""The code of a run: the modules of the suite, and those of the user's project."""
+"""The code of a run, in the suite and in the user's project."""
 
 import ast
 import sys
@@ -11,9 +11,9 @@ from sdmr.harness.records import compute_source_digest, find_imports
 
 
 def compute_digest(*modules: str) -> str:
-    """Return the sha256 of the modules' code, and of what they import from the suite and from their projects.
+    """Return the sha256 of the modules' code, and of what they import.
 
-    Raises ConfigError for a module without source.
+    Imports count if they are of the suite, or of the module's project. Raises ConfigError for a module without source.
     """
     here = Path.cwd().resolve()
     try:
@@ -59,7 +59,7 @@ def _is_of_project(name: str, top: str, folders: tuple[Path, ...]) -> bool:
 
 
 def _find_file(name: str) -> Path | None:
-    """Return the Python file of a module; None if there is none, or it cannot be imported."""
+    """Return the Python file of a module, or None if it has none."""
     try:
         spec = find_spec(name)
     except (ImportError, ValueError, AttributeError):

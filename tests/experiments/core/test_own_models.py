@@ -279,11 +279,11 @@ class Containers(Base):
         self, layers: list[int] = [64, 32], pair: tuple[int, float] = (1, 2.0), table: dict = {"a": [1]},
         weights: dict[int, float] = {1: 0.5}, *, free=(1, [2]),
     ):
-        self.given = layers, pair, table, weights, free
+        self.arguments = layers, pair, table, weights, free
 
 class Open(Base):
     def __init__(self, width: int = 3, **kwargs):
-        self.given = width, kwargs
+        self.arguments = width, kwargs
 
 class OpenTorch(TorchRecommender):
     def __init__(self, dim: int = 2, **kwargs):
@@ -293,7 +293,7 @@ class OpenTorch(TorchRecommender):
 
 class Unresolved(Base):
     def __init__(self, thing: "Thing | None" = None, width: "int" = 3):
-        self.given = thing, width
+        self.arguments = thing, width
 
 class Odd(Base):
     def __init__(self, f=print): ...
@@ -309,32 +309,34 @@ def habits(module: Path) -> Path:
     return module
 
 
-def make_given(*overrides: str) -> Any:
+def make_model(*overrides: str) -> Any:
     return make_recommender(compose_config(overrides).settings["model"])
 
 
 def test_lists_dicts_and_tuples_arrive_as_such(habits: Path) -> None:
     model = "model=own_habits.Containers"
-    given = make_given(model).given
-    assert given == ([64, 32], (1, 2.0), {"a": [1]}, {1: 0.5}, (1, [2]))
-    assert [type(value) for value in given] == [list, tuple, dict, dict, tuple]
-    assert type(given[2]["a"]) is type(given[4][1]) is list
-    given = make_given(model, "model.layers=[8]", "model.pair=[3,4]", "model.table={b:2}", "model.weights.2=1").given
-    assert given == ([8], (3, 4.0), {"a": [1], "b": 2}, {1: 0.5, 2: 1.0}, (1, [2]))
+    arguments = make_model(model).arguments
+    assert arguments == ([64, 32], (1, 2.0), {"a": [1]}, {1: 0.5}, (1, [2]))
+    assert [type(value) for value in arguments] == [list, tuple, dict, dict, tuple]
+    assert type(arguments[2]["a"]) is type(arguments[4][1]) is list
+    arguments = make_model(
+        model, "model.layers=[8]", "model.pair=[3,4]", "model.table={b:2}", "model.weights.2=1"
+    ).arguments
+    assert arguments == ([8], (3, 4.0), {"a": [1], "b": 2}, {1: 0.5, 2: 1.0}, (1, [2]))
 
 
 def test_further_arguments_reach_kwargs_and_those_of_training_the_base_class(habits: Path) -> None:
-    assert make_given("model=own_habits.Open", "+model.depth=[2]").given == (3, {"depth": [2]})
-    made = make_given("model=own_habits.OpenTorch", "epochs=4", "model.optimization.learning_rate=0.5")
+    assert make_model("model=own_habits.Open", "+model.depth=[2]").arguments == (3, {"depth": [2]})
+    made = make_model("model=own_habits.OpenTorch", "epochs=4", "model.optimization.learning_rate=0.5")
     assert (made.optimization.epochs, made.optimization.learning_rate) == (4, 0.5)
     with pytest.raises(UsageError, match=r"own_habits\.OpenTorch: .*unexpected keyword argument 'x'"):
-        make_given("model=own_habits.OpenTorch", "model.x=1")
+        make_model("model=own_habits.OpenTorch", "model.x=1")
 
 
 def test_annotation_that_cannot_be_resolved_counts_as_none_and_the_others_are_checked(habits: Path) -> None:
-    assert make_given("model=own_habits.Unresolved", "model.thing=x").given == ("x", 3)
+    assert make_model("model=own_habits.Unresolved", "model.thing=x").arguments == ("x", 3)
     with pytest.raises(UsageError, match=r"^model\.width=x: must be a valid integer"):
-        make_given("model=own_habits.Unresolved", "model.width=x")
+        make_model("model=own_habits.Unresolved", "model.width=x")
 
 
 @pytest.mark.parametrize(
