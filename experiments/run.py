@@ -8,7 +8,7 @@
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -21,7 +21,13 @@ from pydantic import Field
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.arguments import describe_arguments, get_model_config
+from sdmr.experiments.core.arguments import (
+    SHARED_SETTINGS,
+    TRAINING_LENGTH,
+    describe_arguments,
+    flatten,
+    get_model_config,
+)
 from sdmr.experiments.core.config import (
     DEFAULT_DATASET,
     RunConfig,
@@ -29,16 +35,14 @@ from sdmr.experiments.core.config import (
     compose_config,
     expand_sweep,
     explain_hydra_error,
-    list_datasets,
     prepare_overrides,
-    read_dataset,
     resolve_config,
 )
 from sdmr.experiments.core.deviations import format_deviations
 from sdmr.experiments.core.execute import execute
 from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, describe_fields, describe_setting
 from sdmr.experiments.core.record import Record
-from sdmr.experiments.core.registry import CONF, NAMED_MODELS
+from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_datasets, read_dataset
 from sdmr.experiments.core.run import make_run
 from sdmr.harness.metrics import TiePolicy
 from sdmr.harness.protocol import Protocol
@@ -91,8 +95,23 @@ def _read_values(key: str, arguments: Sequence[str]) -> list[str]:
 def main(options: Options) -> int:
     if options.flags:
         return _run_hydra(options)
+    check_effects(options.overrides)
     print(_execute(compose_config(options.overrides)))
     return 0
+
+
+def check_effects(overrides: Sequence[str]) -> None:
+    """Raise UsageError for a setting that has no effect on a single run."""
+    values = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
+    model = values.get("model", values.get("model._target_", ""))
+    for key, value in values.items():
+        if key.startswith(("hydra.", "hydra/")):
+            raise UsageError(f"{key}={value} has no effect without -m")
+        if key in SHARED_SETTINGS and model:
+            arguments = flatten(get_model_config(model))
+            names = {name.rpartition(".")[2] for name in arguments} if key in TRAINING_LENGTH else set()
+            if f"${{{key}}}" not in arguments.values() and key not in names:
+                raise UsageError(f"{key}={value} has no effect on model={model}, which does not read it")
 
 
 def _execute(config: RunConfig) -> str:
@@ -163,7 +182,13 @@ def describe_result(record: Record, folder: Path, tie_policy: TiePolicy = "expec
     values = ", ".join(f"{name} {record.metrics()[name][tie_policy]:.3f}" for name in ("hit@10", "NDCG@10"))
     deviations = record.deviations | ({"tie_policy": tie_policy} if tie_policy != "expected" else {})
     named = f", {format_deviations(deviations)}" if deviations else ""
-    return f"{record.model} on {record.dataset}, {side}{named}: {values} ({folder}/record.json)"
+    report = f"; {format_report(record.data_report)}" if record.data_report else ""
+    return f"{record.model} on {record.dataset}, {side}{named}: {values} ({folder}/record.json){report}"
+
+
+def format_report(counts: Mapping[str, int]) -> str:
+    """Return what the data left out, or only trains on."""
+    return ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in counts.items())
 
 
 if __name__ == "__main__":

@@ -54,10 +54,8 @@ def _is_allowed(value: Any, annotation: Any) -> bool:
         return isinstance(value, Real) and all(compare(value, limit) for compare, _, limit in _read_bounds(annotation))
     if get_origin(annotation) in (Union, UnionType):
         return any(_is_allowed(value, choice) for choice in get_args(annotation))
-    # 99.0 and True equal 99 and 1, but are not what was meant.
-    return get_origin(annotation) is not Literal or any(
-        type(value) is type(choice) and value == choice for choice in get_args(annotation)
-    )
+    choices = [(type(choice), choice) for choice in get_args(annotation)]  # 99.0 and True are equal to integers
+    return get_origin(annotation) is not Literal or (type(value), value) in choices
 
 
 def _describe(annotation: Any) -> str:

@@ -12,15 +12,18 @@ import platform
 import resource
 import subprocess
 import sys
+import zlib
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.harness.metrics import Ranks
 from sdmr.harness.schema1 import RANKS, translate_record
@@ -67,7 +70,7 @@ def compute_source_digest(*modules: str) -> str:
             raise ValueError(f"module {name!r} has no source file: expected a module written in Python")
         tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
         sources[name] = ast.dump(_remove_docstrings(tree))
-        pending.extend(_find_layer_imports(tree, name, is_package=Path(spec.origin).name == "__init__.py"))
+        pending.extend(filter(_is_layer_module, find_imports(tree, name, Path(spec.origin).name == "__init__.py")))
     digest = hashlib.sha256()
     for name, code in sorted(sources.items()):
         digest.update(f"{name}\n{code}\n".encode())
@@ -81,8 +84,8 @@ def _remove_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def _find_layer_imports(tree: ast.Module, module: str, is_package: bool) -> set[str]:
-    """Return the modules of the four layers that a module imports, absolutely or relatively."""
+def find_imports(tree: ast.Module, module: str, is_package: bool) -> set[str]:
+    """Return the names that a module imports, absolutely or relatively."""
     package = module if is_package else module.rpartition(".")[0]
     names = set()
     for node in ast.walk(tree):
@@ -92,14 +95,12 @@ def _find_layer_imports(tree: ast.Module, module: str, is_package: bool) -> set[
             source = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
             # `from sdmr.datasets import parsing` names a module, or what __init__.py defines.
             names |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
-    return {
-        name for name in names if f"{name}.".startswith(tuple(f"{layer}." for layer in LAYERS)) and _is_module(name)
-    }
+    return names
 
 
-def _is_module(name: str) -> bool:
+def _is_layer_module(name: str) -> bool:
     try:
-        return find_spec(name) is not None
+        return f"{name}.".startswith(tuple(f"{layer}." for layer in LAYERS)) and find_spec(name) is not None
     except ModuleNotFoundError:  # its parent is no package, but a module that defines the name
         return False
 
@@ -119,10 +120,18 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def read_ranks(path: Path) -> tuple[IntArray, Ranks]:
-    """Read the user [n] of each instance, and its ranks, from a run's `ranks.npz`."""
-    with np.load(path) as saved:
-        arrays = {RANKS.get(name, name): saved[name] for name in saved.files}
-    return arrays.pop("users"), Ranks(**arrays)
+    """Read the user [n] of each instance, and its ranks, from a run's `ranks.npz`.
+
+    Raises DataError if the file is missing or damaged.
+    """
+    try:
+        with np.load(path) as saved:
+            arrays = {RANKS.get(name, name): saved[name] for name in saved.files}
+        return arrays.pop("users"), Ranks(**arrays)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing") from error
+    except (ValueError, TypeError, LookupError, AttributeError, EOFError, BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
 
 
 def collect_environment() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from hydra_zen.errors import HydraZenException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.errors import PydanticUserError
 
 from sdmr.experiments.core.options import (
     ConfigError,
@@ -28,6 +28,7 @@ from sdmr.experiments.core.options import (
     suggest,
 )
 from sdmr.experiments.core.registry import CHECKOUT, get_model, list_models
+from sdmr.experiments.core.signatures import check_default, convert_value, is_open, read_signature
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig
 
@@ -40,6 +41,11 @@ LAYERS = ("datasets", "harness", "models", "baselines", "experiments")
 def import_class(target: str) -> Any:
     """Import the class, or the function, that a dotted path names. Raises UsageError that says what is missing."""
     module, _, name = target.rpartition(".")
+    if module == "__main__":
+        raise UsageError(
+            f"model={target}: a run must know the code of its class: write the class into a file and name it "
+            "my_file.Class; in a notebook, call its fit and score from Python"
+        )
     if not module:
         raise UsageError(f"model={target}: there is none of this name; {list_models(target)}")
     top = module.partition(".")[0]
@@ -60,7 +66,7 @@ def import_class(target: str) -> Any:
 def check_recommender(target: str, cls: Any) -> None:
     """Raise UsageError if a class lacks a method that the harness calls, or its arguments."""
     if not inspect.isclass(cls):
-        raise UsageError(f"model={target}: this is no class; {list_models()}")
+        raise UsageError(f"model={target}: this is a {type(cls).__name__}, expected a class with fit and score")
     methods = {"fit": ("training",), "score": ("users", "contexts", "candidates")}
     if issubclass(cls, TorchRecommender):
         methods |= {"build": ("n_users", "n_items"), "forward": ("users", "contexts", "candidates")}
@@ -103,7 +109,8 @@ def _build_config(target: str) -> Any:
     cls = import_class(target)
     check_recommender(target, cls)
     arguments: dict[str, Any] = {}
-    for name, parameter in inspect.signature(cls, eval_str=True).parameters.items():
+    for name, parameter in read_signature(cls).parameters.items():
+        check_default(cls, parameter)
         annotation = parameter.annotation
         if name in SHARED_SETTINGS:
             arguments[name] = f"${{{name}}}"
@@ -128,18 +135,18 @@ def _read_fields(config: Any) -> dict[str, Any]:
 
 def check_arguments(config: Mapping[str, Any], path: str) -> None:
     """Check the arguments of what `_target_` names, those of its parts included."""
-    for name, parameter in _signature(config["_target_"]).parameters.items():
+    for name, parameter in read_signature(import_class(config["_target_"])).parameters.items():
         value = config.get(name)
         if isinstance(value, Mapping) and "_target_" in value:
             check_arguments(value, f"{path}.{name}")
             continue
-        is_open = name == "context_length" and value is None  # the data set's, which is not known here
+        is_unset = name == "context_length" and value is None  # the data set's, which is not known here
         is_default = type(value) is type(parameter.default) and value == parameter.default
-        if name not in config or is_open or is_default or parameter.annotation is parameter.empty:
+        if name not in config or is_unset or is_default or parameter.annotation is parameter.empty:
             continue
         try:
             checked = TypeAdapter(parameter.annotation).validate_json(json.dumps(value), strict=True)
-        except PydanticSchemaGenerationError:  # a type of the user's own, which only its class can check
+        except (PydanticUserError, NameError):  # a type of the user's own, which only its class can check
             continue
         except ValidationError as error:
             raise ConfigError(explain_validation_error(error, f"{path}.{name}")) from error
@@ -147,15 +154,28 @@ def check_arguments(config: Mapping[str, Any], path: str) -> None:
             raise ConfigError(f"{path}.{name}={value}: must be a number, not true or false")
 
 
-@cache
-def _signature(target: str) -> inspect.Signature:
-    return inspect.signature(import_class(target), eval_str=True)
+def make_object(config: Mapping[str, Any]) -> Any:
+    """Return what `_target_` makes of its arguments. Raises ConfigError for those that it does not allow."""
+    target = config["_target_"]
+    called = import_class(target)
+    parameters, values = read_signature(called).parameters, {}
+    for name, value in config.items():
+        if isinstance(value, Mapping) and "_target_" in value:
+            values[name] = make_object(value)
+        elif name != "_target_":
+            values[name] = convert_value(value, parameters[name]) if name in parameters else value
+    try:
+        return called(**values)
+    except Exception as error:
+        raise ConfigError(f"{target}: {error}") from error
 
 
 def check_argument_exists(name: str, keys: Sequence[str]) -> None:
     """Raise ConfigError if the model's config has no such key (a path)."""
     config = get_model_config(name)
     for key in keys:
+        if "_target_" not in config or (key not in config and is_open(import_class(config["_target_"]))):
+            return
         if key not in config:
             arguments = [argument for argument in config if argument != "_target_"]
             raise ConfigError(
@@ -174,7 +194,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{key}.")
         elif key != "_target_":
-            flat[prefix + key] = value
+            flat[f"{prefix}{key}"] = value
     return flat
 
 

@@ -52,7 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sdmr {name}: no such command; {list_choices(name, list_commands())}", file=sys.stderr)
         return WRONG_USE
     order_import_path()
-    return run_command(importlib.import_module(f"sdmr.experiments.{name}"), name, rest)
+    try:
+        module = importlib.import_module(f"sdmr.experiments.{name}")
+    except RuntimeError as error:
+        if "no locator available" not in str(error):  # Numba finds no folder for its cache
+            raise
+        folder = COMMANDS_FOLDER.parent / "harness"
+        print(f"sdmr {name}: {folder} is read-only, and so is the home folder: set NUMBA_CACHE_DIR", file=sys.stderr)
+        return FAILED
+    return run_command(module, name, rest)
 
 
 def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple
 
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -33,8 +32,8 @@ from sdmr.experiments.core.options import (
     quote_value,
     suggest,
 )
-from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_models
-from sdmr.experiments.core.tuned import check_tuned_data
+from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_datasets, list_models, read_dataset
+from sdmr.experiments.core.tuned import check_tuned_data, read_tuned
 from sdmr.harness.protocol import Protocol
 
 DEFAULT_DATASET = "ml-100k"
@@ -46,7 +45,7 @@ class RunSettings(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
-    seed: int = Field(0, ge=0, description="initialization, batch order and training negatives")
+    seed: int = Field(0, ge=0, lt=2**64, description="initialization, batch order and training negatives")
     split_seed: int = Field(0, ge=0, description="shuffled orders, held-out items and candidates")
     test: bool = Field(True, description="rank the test items; false: a search run, which never does")
     epochs: int = Field(100, ge=1, description="epochs at most; a data set may say otherwise")
@@ -74,9 +73,13 @@ def compose_config(overrides: Sequence[str]) -> RunConfig:
 
     Raises ConfigError for a setting that does not exist, is missing, or has a value that is not allowed.
     """
+    prepared = prepare_overrides(overrides)
+    named = dict(override.partition("=")[::2] for override in prepared)
+    if named.get("settings") == "tuned" and "model" in named:
+        read_tuned(named.get("dataset", DEFAULT_DATASET), named["model"])  # raises an error that names the file
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config", overrides=prepare_overrides(overrides), return_hydra_config=True)
+            config = compose("config", overrides=prepared, return_hydra_config=True)
     except HydraException as error:
         raise ConfigError(explain_hydra_error(error)) from error
     choices = config.hydra.runtime.choices
@@ -127,22 +130,6 @@ def list_settings() -> list[str]:
     return keys + [key for dataset in list_datasets() for key in flatten(read_dataset(dataset)["dataset"], "dataset.")]
 
 
-def list_datasets() -> list[str]:
-    """Return the names of the data sets."""
-    return sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
-
-
-def read_dataset(name: str) -> dict[str, Any]:
-    """Return the unresolved settings in a data set's file, its own under `dataset`.
-
-    Raises ConfigError if there is no data set of this name.
-    """
-    if name not in list_datasets():
-        raise ConfigError(f"dataset={name}: there is none of this name; {list_choices(name, list_datasets())}")
-    config = yaml.safe_load((CONF / "dataset" / f"{name}.yaml").read_text(encoding="utf-8"))
-    return config if "dataset" in config else {"dataset": config}
-
-
 def prepare_overrides(overrides: Sequence[str]) -> list[str]:
     """Return the overrides as Hydra must see them, users' classes registered as models.
 
@@ -155,9 +142,11 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
         if not override.lstrip("+").startswith(("hydra.", "hydra/")):
             override = override.lstrip("+")
         key, equals, value = override.partition("=")
+        if key in ("dataset", "settings", "protocol", "model", "model._target_") and value.startswith(
+            ("[", "{", "null")
+        ):
+            raise ConfigError(f"{override}: expected one name; for several, use -m {key}=NAME,NAME")
         if key in ("model", "model._target_") and equals:
-            if value.startswith("["):
-                raise ConfigError(f"{override}: expected one model; for several, use -m {key}={value.strip('[]')}")
             names += [name for name in value.split(",") if re.fullmatch(r"[\w.-]*", name)]  # and no function of Hydra's
             override = f"model={value}"
         prepared.append(override)
@@ -217,6 +206,13 @@ def register_model(name: str, keys: Collection[str] = ()) -> None:
     A released model has its own epochs and patience. `epochs` among the keys of the command line replaces them.
     """
     config = OmegaConf.create(get_model_config(name))
+    for argument in (key.removeprefix("model.") for key in keys if key.startswith("model.")):
+        first = argument.partition(".")[0]
+        value = get_model_config(name).get(first)
+        if first not in config:  # for **kwargs; others are checked before
+            OmegaConf.update(config, argument, None)
+        elif isinstance(value, dict) and "_target_" not in value:  # an argument that is a dictionary takes any key
+            OmegaConf.set_struct(config[first], False)
     for argument in flatten(get_model_config(name)):
         setting = argument.rpartition(".")[2]
         if setting in TRAINING_LENGTH and setting in keys:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdmr.experiments.core.arguments import TRAINING_LENGTH, flatten, get_model_config, import_class
-from sdmr.experiments.core.config import DEFAULT_DATASET, RunSettings, read_dataset
+from sdmr.experiments.core.config import DEFAULT_DATASET, RunSettings
 from sdmr.experiments.core.options import format_value
-from sdmr.experiments.core.registry import NAMED_MODELS
+from sdmr.experiments.core.registry import NAMED_MODELS, read_dataset
 from sdmr.experiments.core.run import Run
 
 # Arguments that the paper searches or leaves open, and the device. Any other has the paper's value, or is a deviation.
@@ -46,7 +46,8 @@ def list_model_deviations(
     paper = flatten(default) | getattr(model, "PAPER_CHOICES", {})
     paper |= {f"optimization.{name}": lengths[name] for name in TRAINING_LENGTH}
     ignored = SEARCHED if target.startswith("sdmr.models.") else SEARCHED_IN_BASELINES
-    parts = {k: v for k, v in config.items() if isinstance(v, Mapping) and hasattr(import_class(v["_target_"]), "fit")}
+    objects = {k: v for k, v in config.items() if isinstance(v, Mapping) and "_target_" in v}
+    parts = {k: v for k, v in objects.items() if hasattr(import_class(v["_target_"]), "fit")}
     deviations = {}
     if target.startswith("sdmr."):
         for name, value in flatten({k: v for k, v in config.items() if k not in parts}).items():

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.deviations import list_deviations
+from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
 from sdmr.experiments.core.run import Run, drop_tasks, load_task, make_recommender
 from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all
@@ -37,12 +38,13 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> Record:
     torch.set_num_threads(threads)
     run.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(run.folder / ".lock"), _record_failure(run):
+        checkpoint = run.folder / "checkpoint.pt"
         if not force and (record := run.record):
+            checkpoint.unlink(missing_ok=True)  # left by a process that was killed after it had written the record
             return record
         (run.folder / "record.json").unlink(missing_ok=True)  # who forces a run no longer trusts it
         for unfinished in run.folder.glob(".*.*.*"):  # what a process was writing when it was killed
             unfinished.unlink()
-        checkpoint = run.folder / "checkpoint.pt"
         if force:
             checkpoint.unlink(missing_ok=True)
         record = _make_record(run, threads, force, checkpoint)
@@ -91,6 +93,7 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         config=run.config,
         data=run.data,
         source=run.source,
+        data_report=dict(task.report),
         deviations=list_deviations(run),
         parts={name: part.folder.name for name, part in parts.items()},
         trained=source.folder.name if source else None,
@@ -147,9 +150,12 @@ def _record_failure(run: Run) -> Iterator[None]:
     except Exception as error:
         if _is_interrupt(error):
             raise KeyboardInterrupt from error
-        save_failure(run, f"{type(error).__name__}: {error}")
+        is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+        raised = OSError(f"{run.folder.name}: too little memory for these settings and data") if is_memory else error
+        with suppress(OSError):  # such as a full disk, which the error may be about
+            save_failure(run, f"{type(raised).__name__}: {raised}")
         drop_tasks()
-        raise
+        raise raised from error.__cause__
     (run.folder / "failure.json").unlink(missing_ok=True)
 
 
@@ -198,6 +204,8 @@ def _load_trained(run: Run, recommender: Any, task: Task, threads: int, force: b
 def _make_recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, Run]]:
     """Return the recommender with its parts fitted, and the runs that fitted them."""
     recommender = make_recommender(run.config["model"])
+    if isinstance(recommender, TorchRecommender):
+        check_device(recommender.optimization.device)
     parts = recommender.parts if isinstance(recommender, TorchRecommender) else {}
     part_runs = {}
     for name, part in parts.items():
@@ -206,3 +214,13 @@ def _make_recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str
         part.load(part_run.folder / "model.pt", task.training.n_users, task.training.n_items)
         part_runs[name] = part_run
     return recommender, part_runs
+
+
+def check_device(name: str) -> None:
+    """Raise ConfigError if this machine has no device of this name."""
+    try:
+        torch.empty(0, device=None if name == "auto" else name)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"device={name}: this machine has no such device, expected auto, cpu or one it has"
+        ) from error

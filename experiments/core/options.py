@@ -170,7 +170,7 @@ def explain_validation_error(error: ValidationError, key: str = "") -> str:
             other for other in others if other["type"] == "literal_error" and other["loc"][:-1] == fault["loc"][:-1]
         ]
         expected += "".join(f" or {other['ctx']['expected']}" for other in literals)
-    return f"{name}={fault['input']}: {expected[0].lower()}{expected[1:]}"
+    return f"{name}={quote(fault['input'])}: {expected[0].lower()}{expected[1:]}"
 
 
 def describe_options(name: str, module: ModuleType, arguments: Sequence[str] = ()) -> str:
@@ -209,6 +209,12 @@ def format_value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(str, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def quote(value: Any) -> str:
+    """Return a value as a message shows it: escaped, and cut to 80 characters."""
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in format_value(value))
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def list_names(cls: type[CommandOptions]) -> list[str]:

@@ -99,6 +99,6 @@ def make_outcome(overrides: tuple[str, ...], runs: Path) -> Outcome:
     try:
         return Outcome(overrides, execute(compose_run(overrides, runs)))
     except Exception as error:
-        if not isinstance(error, UsageError | DataError):
+        if not isinstance(error, UsageError | DataError | OSError):
             traceback.print_exc()
         return Outcome(overrides, None, f"{type(error).__name__}: {error}")

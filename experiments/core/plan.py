@@ -17,6 +17,7 @@ from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import Run, compose_run, make_recommender
 from sdmr.harness.metrics import TiePolicy
+from sdmr.harness.records import read_ranks
 
 # The longest run first; a model with parts last, since it waits for the runs of its parts.
 PRIORITY = {"sdm": 0, "sdp": 1, "sdmr": 3}
@@ -140,13 +141,25 @@ def find_or_train(
     folders = {}
     for one in planned:
         if one in ready and ready[one].record is not None:
+            (ready[one].folder / "checkpoint.pt").unlink(missing_ok=True)  # which a killed process has left
             folders[one] = FoundRun(ready[one].folder)
-        elif use_published and one.published is not None and (one.published / "record.json").exists():
+        elif use_published and one.published is not None and _is_readable(one.published):
             folders[one] = FoundRun(one.published, is_published=True)
     failures = {one: error for one, error in failures.items() if one not in folders}
     for line in dict.fromkeys(f"FAILED {subjects.get(one, one)}: {error}" for one, error in failures.items()):
         print(line, file=sys.stderr)
     return Findings(folders, failures)
+
+
+def _is_readable(folder: Path) -> bool:
+    """Tell whether a published record is there. One that is damaged is named and left out."""
+    try:
+        if (folder / "ranks.npz").exists():
+            read_ranks(folder / "ranks.npz")
+        return (folder / "record.json").exists() and bool(load_record(folder / "record.json"))
+    except DataError as error:
+        print(f"{error}; it is left out", file=sys.stderr)
+        return False
 
 
 def report_missing(planned: Sequence[PlannedRun], findings: Findings) -> None:

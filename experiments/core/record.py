@@ -1,7 +1,7 @@
 """The record of a run: one typed, versioned schema, checked when it is read. `docs/reproducing` documents it."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -10,7 +10,8 @@ from sdmr.experiments.core.options import explain_validation_error
 from sdmr.harness.files import save_json
 from sdmr.harness.records import read_record
 
-Metrics = dict[str, dict[str, float]]  # {"hit@10": {"expected": ..., "optimistic": ..., "pessimistic": ...}, ...}
+Metric = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Metrics = dict[str, dict[str, Metric]]  # {"hit@10": {"expected": ..., "optimistic": ..., "pessimistic": ...}, ...}
 
 
 class _Part(BaseModel):
@@ -47,6 +48,7 @@ class Record(_Part):
     config: dict[str, Any]  # the settings that make the key
     data: str  # sha256 of split and candidates
     source: str  # sha256 of the code that computes the run; of scores made elsewhere, of their file
+    data_report: dict[str, int] = Field(default_factory=dict)  # rows and users that were dropped, or only train
     deviations: dict[str, Any] = Field(default_factory=dict)  # from the paper's protocol and model
     parts: dict[str, str] = Field(default_factory=dict)  # argument -> run of the pre-trained part
     trained: str | None = None  # the run that trained the parameters, if not this one
@@ -83,7 +85,7 @@ def load_record(path: Path) -> Record:
         return Record.model_validate(read_record(path))
     except ValidationError as error:
         raise DataError(f"{path}: {explain_validation_error(error)}") from error
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:  # no JSON, or no record
         raise DataError(f"{path} is damaged: {error}") from error
 
 

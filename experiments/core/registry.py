@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdmr.experiments.core.options import suggest
+import yaml
+
+from sdmr.experiments.core.options import ConfigError, list_choices, suggest
 
 CHECKOUT = Path(__file__).parents[2]
 CONF = CHECKOUT / "experiments" / "conf"
@@ -61,3 +63,19 @@ def list_models(name: str = "") -> str:
 def list_user_folders() -> list[Path]:
     """Return the folder of a user's own configuration: the results. A checkout holds it itself."""
     return [] if IS_CHECKOUT else [Path(os.environ.get("SDMR_RESULTS", "results")).resolve()]
+
+
+def list_datasets() -> list[str]:
+    """Return the names of the data sets."""
+    return sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
+
+
+def read_dataset(name: str) -> dict[str, Any]:
+    """Return the unresolved settings in a data set's file, its own under `dataset`.
+
+    Raises ConfigError if there is no data set of this name.
+    """
+    if name not in list_datasets():
+        raise ConfigError(f"dataset={name}: there is none of this name; {list_choices(name, list_datasets())}")
+    config = yaml.safe_load((CONF / "dataset" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return config if "dataset" in config else {"dataset": config}

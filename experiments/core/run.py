@@ -10,20 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.prepare import compute_fingerprint, prepare
 from sdmr.datasets.readers import get_reader
 from sdmr.datasets.task import Task
-from sdmr.experiments.core.arguments import import_class
+from sdmr.experiments.core.arguments import import_class, make_object
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.sources import compute_digest
 from sdmr.harness.files import load_tensors_of
 from sdmr.harness.protocol import Protocol
-from sdmr.harness.records import compute_source_digest, format_run_name
+from sdmr.harness.records import format_run_name, read_ranks
 
 log = logging.getLogger(__name__)
 KEY_FIELDS = ("model", "dataset", "seed", "split_seed", "test", "protocol")  # the settings that make a run's key
@@ -43,13 +42,27 @@ class Run:
 
     @property
     def record(self) -> Record | None:
-        """Return the record of a finished run. A damaged one counts as missing, so that the run is made again."""
+        """Return the record of a finished run.
+
+        One that is damaged, of another run or without its ranks counts as missing, so that the run is made again.
+        """
         path = self.folder / "record.json"
         try:
-            return load_record(path) if path.exists() else None
-        except DataError as error:
+            record = load_record(path) if path.exists() else None
+            if record is not None:
+                self._check_record(record, path)
+            return record
+        except (DataError, OSError) as error:
             log.warning("%s; the run counts as not made", error)
             return None
+
+    def _check_record(self, record: Record, path: Path) -> None:
+        if (record.run, record.data, record.source) != (self.folder.name, self.data, self.source):
+            raise DataError(f"{path} is that of another run, {record.run}")
+        if self.config["test"]:
+            if record.test is None:
+                raise DataError(f"{path}: test=... is missing")
+            read_ranks(path.with_name("ranks.npz"))
 
     @property
     def failure(self) -> str | None:
@@ -115,13 +128,13 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     protocol = Protocol(**config["protocol"])
     identity = {name: config[name] for name in KEY_FIELDS} | {"protocol": protocol.ranking_key}
     target, reader = identity["model"]["_target_"], identity["dataset"]["_target_"]
-    source = compute_source_digest(import_class(target).__module__, *RANKING_MODULES, reader.rpartition(".")[0])
+    source = compute_digest(import_class(target).__module__, *RANKING_MODULES, reader.rpartition(".")[0])
     task, data, _ = load_task(identity)
     length = HISTORY_CONTEXT_LENGTH
     if identity["dataset"].get("basket"):  # the longest context there is, but at least 1, which models ask for
         sides = (task.training.instances, task.training.validation, task.test)
         length = max(int(side.contexts.count.max(initial=1)) for side in sides)
-    identity["model"] = _fill_context_length(identity["model"], length)
+    identity["model"] = fill_context_length(identity["model"], length)
     return Run(identity, data, source, dataset, runs / dataset / format_run_name(target, identity, data, source))
 
 
@@ -152,10 +165,7 @@ def is_task_override(override: str) -> bool:
 
 def make_recommender(config: dict[str, Any]) -> Any:
     """Return the model of a configuration, not fitted. Raises ConfigError for what its constructor does not allow."""
-    try:
-        return instantiate(config)
-    except InstantiationException as error:
-        raise ConfigError(f"{config['_target_']}: {error.__cause__ or error}") from error
+    return make_object(config)
 
 
 def load_task(config: dict[str, Any]) -> tuple[Task, str, float]:
@@ -184,8 +194,8 @@ def _load_task(dataset: str, split_seed: int, split_options: str) -> tuple[Task,
     return task, compute_fingerprint(task), time.perf_counter() - start
 
 
-def _fill_context_length(model: dict[str, Any], length: int) -> dict[str, Any]:
+def fill_context_length(model: dict[str, Any], length: int) -> dict[str, Any]:
     """Return the model's config with the length in place of null, in its parts, too."""
-    parts = {name: _fill_context_length(part, length) for name, part in model.items() if isinstance(part, dict)}
+    parts = {name: fill_context_length(part, length) for name, part in model.items() if isinstance(part, dict)}
     is_open = "context_length" in model and model["context_length"] is None
     return model | parts | ({"context_length": length} if is_open else {})

@@ -10,7 +10,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from sdmr.datasets.files import write_atomic
-from sdmr.experiments.core.options import NotTunedError
+from sdmr.experiments.core.options import ConfigError, NotTunedError
 from sdmr.experiments.core.registry import CONF, list_user_folders
 
 FOLDER = CONF / "settings" / "tuned"
@@ -47,12 +47,22 @@ def get_tuned_path(dataset: str, model: str) -> Path:
 def read_tuned(dataset: str, model: str) -> dict[str, Any]:
     """Return a file's content: the settings, and their origin under `tuning`.
 
-    Raises NotTunedError if there is none.
+    Raises NotTunedError if there is none, ConfigError if it is damaged or sets anything but the model's arguments.
     """
     path = get_tuned_path(dataset, model)
     if not path.exists():
         raise NotTunedError(f"{model} on {dataset} has no tuned settings; `sdmr sweep model={model}` finds some")
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())[:80]}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("tuning"), dict):
+        raise ConfigError(f"{path}: expected the settings of a search, with `tuning`; `sdmr sweep` writes such files")
+    settings = content.get("model", {})
+    wrong = [key for key in content if key not in ("model", "tuning")]
+    wrong += ["model"] if not isinstance(settings, dict) else [f"model.{key}" for key in settings if key[:1] == "_"]
+    if wrong:
+        raise ConfigError(f"{path}: {wrong[0]} cannot be set there, only arguments of the model")
     return content
 
 

@@ -34,7 +34,9 @@ class SearchOptions(RunOptions):
     search: Literal["staged", "grid", "transferred"] = Field("staged", description="how points are found")
     source: str | None = Field(None, description="data set whose best settings are tried by search=transferred")
     top: int = Field(3, ge=1, description="how many of them are tried")
-    budget: float | None = Field(None, ge=0, description="single-thread minutes a model; null: 30, a grid has no limit")
+    budget: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="single-thread minutes a model; null: 30, a grid has no limit"
+    )
 
 
 @dataclass

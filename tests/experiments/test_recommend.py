@@ -126,7 +126,9 @@ def test_a_wrong_option_of_recommend_is_one_line(
 def test_a_run_without_its_model_or_its_data_is_an_error(overrides: list[str]) -> None:
     folder = make_run("model=mf-bpr", "epochs=1", *overrides)
     (folder / "model.pt").unlink()
-    with pytest.raises(DataError, match=r"model.pt is missing or damaged; `sdmr run ... force=true` makes the run again"):
+    with pytest.raises(
+        DataError, match=r"model.pt is missing or damaged; `sdmr run ... force=true` makes the run again"
+    ):
         load_trained(folder)
     changed = (folder / "record.json").read_text().replace(load_record(folder / "record.json").data, "0" * 64)
     (folder / "record.json").write_text(changed)

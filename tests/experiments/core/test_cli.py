@@ -15,6 +15,7 @@ from tests.experiments.core.conftest import Sdmr
 COMMANDS = [
     "audit",
     "bench",
+    "check",
     "data",
     "export",
     "figure",
@@ -98,7 +99,7 @@ def test_help_of_run_has_meanings_from_base_classes_and_values_as_hydra_writes_t
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("runn model=sdm", "sdmr runn: no such command; there are audit, bench, "),
+        ("runn model=sdm", "sdmr runn: no such command; there are audit, bench, check, "),
         ("run", "sdmr run: model=... is missing; there are popularity, "),
         ("run model=sdm epoch=3", "sdmr run: epoch: there is no such setting"),
         ("run model=sdm +epoch=3", "sdmr run: epoch: there is no such setting"),

@@ -255,10 +255,10 @@ def test_missing_model_is_an_error_that_lists_the_models() -> None:
         compose_config(["dataset=ml-1m"])
 
 
-@pytest.mark.parametrize("model", ["3", "", "os.system", "my.Missing", "models.my.Net"])
+@pytest.mark.parametrize("model", ["3", "", "my.Missing", "models.my.Net"])
 def test_model_that_is_none_is_an_error_that_says_what_is_allowed(model: str) -> None:
     allowed = r"there are popularity, .*, or name a class with fit and score: package\.Class"
-    with pytest.raises(UsageError, match=rf"^model={model}: (there is none|no such class|this is no class).*{allowed}"):
+    with pytest.raises(UsageError, match=rf"^model={model}: (there is none|no such class).*{allowed}"):
         compose_config([f"model={model}"])
 
 

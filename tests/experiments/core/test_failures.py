@@ -42,7 +42,7 @@ def test_damaged_data_are_one_line_and_exit_1(data: Path, tmp_path: Path, sdmr: 
         ("test=no", "test=no: must be a valid boolean"),
         ("force=no", "force=no: must be a valid boolean"),
         ("seed=abc", "seed=abc: must be a valid integer"),
-        ("split_seed=true", "split_seed=True: must be a valid integer"),
+        ("split_seed=true", "split_seed=true: must be a valid integer"),
         ("threads=0", "threads=0: must be greater than or equal to 1"),
         ("model.item_bias=no", "model.item_bias=no: must be a valid boolean"),
         ("model.dim=8.5", "model.dim=8.5: must be a valid integer"),

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from sdmr.experiments.core.execute import execute
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.plan import is_stochastic, plan_runs
 from sdmr.experiments.core.registry import MODELS, get_model
-from sdmr.experiments.core.run import compose_run
+from sdmr.experiments.core.run import compose_run, make_recommender
 from sdmr.harness.recommender import ModelError
+from sdmr.harness.records import compute_source_digest
 from sdmr.harness.training.optimizer import OptimizationConfig
+from tests.experiments.core.conftest import Sdmr
 
 CHECKOUT = Path(execute_module.__file__).parents[2]
 MODULE = '''
@@ -209,11 +212,11 @@ def test_unknown_argument_is_an_error_that_lists_the_arguments(override: str, me
         ("OtherArguments", r"method score\(users, contexts, candidates\), and has score\(self, users, candidates\)"),
         ("NoForward", r"must have a method forward\(users, contexts, candidates\), and has none"),
         ("Nothing", "no such class can be imported"),
-        ("NoSetting", "is not supported by Hydra"),
+        ("NoSetting", "the default of table is a ndarray"),
     ],
 )
 def test_class_that_is_no_recommender_is_an_error_that_names_the_method(name: str, message: str) -> None:
-    with pytest.raises(ValueError, match=rf"(?s)^model=own_models\.{name}: .*{message}"):
+    with pytest.raises(ValueError, match=rf"(?s)^(model=)?own_models\.{name}: .*{message}"):
         compose_config([f"model._target_=own_models.{name}"])
 
 
@@ -310,3 +313,140 @@ def test_import_error_and_refused_value_are_usage_errors(module: Path, data: lis
     (module / "own_strict.py").write_text(STRICT)
     with pytest.raises(UsageError, match=r"^own_strict\.Net: width must be at most 5$"):
         execute(compose_run(["model=own_strict.Net", "model.width=9", *data], tmp_path))
+
+
+# --- people's habits ---
+
+HABITS = """
+from typing import TYPE_CHECKING
+from sdmr.harness.training import Embedding, TorchRecommender
+if TYPE_CHECKING:
+    from nowhere import Thing
+
+class Base:
+    def fit(self, training): ...
+    def score(self, users, contexts, candidates):
+        return candidates * 1.0
+
+class Containers(Base):
+    def __init__(
+        self, layers: list[int] = [64, 32], pair: tuple[int, float] = (1, 2.0), table: dict = {"a": [1]},
+        weights: dict[int, float] = {1: 0.5}, *, free=(1, [2]),
+    ):
+        self.arguments = layers, pair, table, weights, free
+
+class Open(Base):
+    def __init__(self, width: int = 3, **kwargs):
+        self.arguments = width, kwargs
+
+class OpenTorch(TorchRecommender):
+    def __init__(self, dim: int = 2, **kwargs):
+        super().__init__(**kwargs)
+    def build(self, n_users, n_items): ...
+    def forward(self, users, contexts, candidates): ...
+
+class Unresolved(Base):
+    def __init__(self, thing: "Thing | None" = None, width: "int" = 3):
+        self.arguments = thing, width
+
+class Odd(Base):
+    def __init__(self, f=print): ...
+
+def make(): ...
+instance = Base()
+"""
+
+
+@pytest.fixture
+def habits(module: Path) -> Path:
+    (module / "own_habits.py").write_text(HABITS)
+    return module
+
+
+def make_model(*overrides: str) -> Any:
+    return make_recommender(compose_config(overrides).settings["model"])
+
+
+def test_lists_dicts_and_tuples_arrive_as_such(habits: Path) -> None:
+    model = "model=own_habits.Containers"
+    arguments = make_model(model).arguments
+    assert arguments == ([64, 32], (1, 2.0), {"a": [1]}, {1: 0.5}, (1, [2]))
+    assert [type(value) for value in arguments] == [list, tuple, dict, dict, tuple]
+    assert type(arguments[2]["a"]) is type(arguments[4][1]) is list
+    arguments = make_model(
+        model, "model.layers=[8]", "model.pair=[3,4]", "model.table={b:2}", "model.weights.2=1"
+    ).arguments
+    assert arguments == ([8], (3, 4.0), {"a": [1], "b": 2}, {1: 0.5, 2: 1.0}, (1, [2]))
+
+
+def test_further_arguments_reach_kwargs_and_those_of_training_the_base_class(habits: Path) -> None:
+    assert make_model("model=own_habits.Open", "+model.depth=[2]").arguments == (3, {"depth": [2]})
+    made = make_model("model=own_habits.OpenTorch", "epochs=4", "model.optimization.learning_rate=0.5")
+    assert (made.optimization.epochs, made.optimization.learning_rate) == (4, 0.5)
+    with pytest.raises(UsageError, match=r"own_habits\.OpenTorch: .*unexpected keyword argument 'x'"):
+        make_model("model=own_habits.OpenTorch", "model.x=1")
+
+
+def test_annotation_that_cannot_be_resolved_counts_as_none_and_the_others_are_checked(habits: Path) -> None:
+    assert make_model("model=own_habits.Unresolved", "model.thing=x").arguments == ("x", 3)
+    with pytest.raises(UsageError, match=r"^model\.width=x: must be a valid integer"):
+        make_model("model=own_habits.Unresolved", "model.width=x")
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("own_habits.make", "this is a function, expected a class with fit and score"),
+        ("own_habits.instance", "this is a Base, expected a class with fit and score"),
+        ("own_habits.Odd", "the default of f is a builtin_function_or_method, expected null, a number"),
+        ("__main__.Net", "a run must know the code of its class"),
+    ],
+)
+def test_target_that_no_run_can_use_is_one_line(target: str, message: str, habits: Path, sdmr: Sdmr) -> None:
+    answer = sdmr("run", f"model={target}")
+    assert answer.status == 2
+    assert f"{target}: {message}" in answer.error
+
+
+@pytest.mark.parametrize("way", ["import {0}", "from {0} import F", "from . import {1}", "from .{1} import F"])
+def test_edited_helper_of_a_users_class_is_a_new_run(
+    way: str, data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"own_project_{abs(hash(way))}"
+    package, helper = tmp_path / name, "own_helper" if "." in way else f"{name}_helper"
+    package.mkdir()
+    model = f"{way.format(helper, helper)}\nclass Net:\n    def fit(self, training): ...\n"
+    model += "    def score(self, users, contexts, candidates): ...\n"
+    (package / "__init__.py").touch()
+    (package / "net.py").write_text(model)
+    inner = (package if "." in way else tmp_path) / f"{helper}.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    folders = []
+    for value in (1, 1, 2):
+        inner.write_text(f"F = {value}\n")
+        compute_source_digest.cache_clear()
+        folders.append(compose_run([f"model={name}.net.Net", *data], tmp_path).folder)
+    assert folders[0] == folders[1] != folders[2]
+
+
+# --- settings without effect ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("model=popularity epochs=3", "epochs=3 has no effect on model=popularity"),
+        ("model=prme context_length=3", "context_length=3 has no effect on model=prme"),
+        ("model=sdm hydra.run.dir=x", "hydra.run.dir=x has no effect without -m"),
+        ("model=sdm +ks=[1,50]", "ks: there is no such setting"),
+        ("model=sdm ++metrics=[MRR]", "metrics: there is no such setting"),
+        ("model=sdm settings=null", "settings=null: expected one name"),
+        ("model=null", "model=null: expected one name"),
+        ("~model", "~model: expected key=value"),
+    ],
+)
+def test_setting_without_effect_is_refused(arguments: str, message: str, sdmr: Sdmr) -> None:
+    answer = sdmr("run", *arguments.split())
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.error.startswith(f"sdmr run: {message}")

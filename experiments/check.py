@@ -1,0 +1,186 @@
+"""Check that a model keeps to the interface, on tiny data: `sdmr check model=my_package.Net model.width=3`.
+
+Takes seconds, needs no data set and writes no record. Prints a line for each check. Settings of the model may follow;
+a `TorchRecommender` trains for two epochs.
+"""
+
+import json
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.prepare import compute_fingerprint
+from sdmr.datasets.split import split
+from sdmr.datasets.task import Task
+from sdmr.experiments.benchmark.synthetic import make_task
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.options import CommandOptions, UsageError
+from sdmr.experiments.core.run import fill_context_length, make_recommender
+from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all, score_candidates
+from sdmr.harness.recommender import get_context_length
+from sdmr.harness.training.base import TorchRecommender
+
+CONTEXT_LENGTH = 4  # where the model leaves it to the data
+
+
+class Options(CommandOptions):
+    model: str = Field(description="name of a model, or a class such as package.Class")
+    overrides: list[str] = Field(default_factory=list, description="settings of the model, such as model.width=3")
+
+
+def main(options: Options) -> int:
+    for override in options.overrides:
+        key = override.lstrip("+").partition("=")[0]
+        if not key.startswith("model.") and key != "context_length":
+            raise UsageError(f"{override}: a check has no such option, only model.NAME and context_length")
+    torch.set_num_threads(1)
+    settings, _ = compose_config([f"model={options.model}", "dataset=csv", "dataset.path=none", *options.overrides])
+    config = fill_context_length(settings["model"], CONTEXT_LENGTH)
+    make_recommender(config)  # raises UsageError for what the constructor does not allow
+    results = [describe_check("constructor: its settings are those of a record", lambda: check_config(config))]
+    print(results[0])
+    for name, task in make_tasks().items():
+        for result in check_task(config, task, name):
+            results.append(result)
+            print(result, flush=True)
+    failed = sum(not result.startswith("passed") for result in results)
+    print(f"{failed} of {len(results)} checks failed" if failed else f"all {len(results)} checks passed")
+    return cli.FAILED if failed else 0
+
+
+def make_tasks() -> dict[str, Task]:
+    """Return tiny tasks: one with histories, one with baskets."""
+    rng, baskets = np.random.default_rng(0), np.arange(120).repeat(5)
+    items = np.concatenate([rng.choice(90, 5, replace=False) for _ in range(120)])
+    interactions = Interactions.from_raw(baskets // 3, items, baskets=baskets)
+    return {"histories": make_task(60, 90, 600, 20), "baskets": split(interactions, n_candidates=20)}
+
+
+def check_task(config: dict[str, Any], task: Task, label: str) -> Iterator[str]:
+    """Yield the result of each check on a task. Without a fitted model, the others are left out."""
+    recommender = _make(config)
+    fitted = describe_check(f"{label}: fit", lambda: recommender.fit(deepcopy(task.training)))
+    yield fitted
+    if not fitted.startswith("passed"):
+        return
+    checks: dict[str, Callable[[Task], object]] = {
+        "score returns a finite number for each candidate": lambda task: rank(recommender, task.test),
+        "score ranks among all items": lambda task: rank_among_all(recommender, task.test, task.training.matrix),
+        "score is independent of other candidates": lambda task: check_permutation_invariance(recommender, task.test),
+        "score is independent of other instances": lambda task: check_batches(recommender, task),
+        "fit and score leave their arguments as they are": lambda task: check_inputs(recommender, config, task),
+        "fit with the same seed gives the same scores": lambda task: check_seed(config, task),
+    }
+    if isinstance(recommender, TorchRecommender):
+        checks["save and load"] = lambda task: check_saved(recommender, config, task)
+        checks["fit resumes after an interruption"] = lambda task: check_resumed(config, task)
+    for name, check in checks.items():
+        yield describe_check(f"{label}: {name}", partial(check, deepcopy(task)))
+
+
+def describe_check(name: str, check: Callable[[], object]) -> str:
+    """Return a check's result in one line: passed, or what is wrong."""
+    try:
+        check()
+    except Exception as error:
+        message = " ".join(str(error).split())[:300]
+        if not isinstance(error, DataError):  # an error of the model's code, whose line helps
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            message = f"{type(error).__name__}: {message} ({last.filename}, line {last.lineno})"
+        return f"FAILED  {name}: {message}"
+    return f"passed  {name}"
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Raise DataError if a record cannot hold the settings."""
+    if json.loads(json.dumps(config)) != config:
+        raise DataError("JSON changes the settings: keys of a dictionary must be text")
+
+
+def check_batches(recommender: Any, task: Task) -> None:
+    """Raise DataError if scores depend on the other instances of a batch."""
+    together, apart = (score_candidates(recommender, task.test, size) for size in (len(task.test), 7))
+    if not np.allclose(together, apart, rtol=1e-4, atol=1e-4 * np.abs(together).max()):
+        raise DataError("the scores of an instance differ with the other instances that are scored with it")
+
+
+def check_inputs(recommender: Any, config: dict[str, Any], task: Task) -> None:
+    """Raise DataError if `fit` or `score` writes into its arguments."""
+    fingerprint = compute_fingerprint(task)
+    _make(config).fit(task.training)
+    if compute_fingerprint(task) != fingerprint:
+        raise DataError("fit has changed its training data: write to a copy")
+    contexts = task.test.contexts.last_n(get_context_length(recommender))
+    inputs = {"users": task.test.users.copy(), "contexts": contexts, "candidates": task.test.candidates.copy()}
+    copies = deepcopy(inputs)
+    recommender.score(*copies.values())
+    if changed := [name for name, array in inputs.items() if not np.array_equal(array, copies[name])]:
+        raise DataError(f"score has changed its argument {changed[0]}: write to a copy")
+
+
+def check_seed(config: dict[str, Any], task: Task) -> None:
+    """Raise DataError if two fits with one seed differ."""
+    first, second = (_fit_and_score(_make(config), task) for _ in range(2))
+    _compare(first, second, "two fits with the same seed differ: draw random numbers by training.seed")
+
+
+def check_saved(recommender: TorchRecommender, config: dict[str, Any], task: Task) -> None:
+    """Raise DataError if a model that is saved and loaded has other scores."""
+    other = _make(config)
+    with tempfile.TemporaryDirectory() as folder:
+        recommender.save(Path(folder) / "model.pt")
+        other.load(Path(folder) / "model.pt", task.training.n_users, task.training.n_items)
+    _compare(
+        score_candidates(recommender, task.test),
+        score_candidates(other, task.test),
+        "scores differ after saving and loading: what is learned must be a parameter or a buffer",
+    )
+
+
+def check_resumed(config: dict[str, Any], task: Task) -> None:
+    """Raise DataError if a fit that is interrupted after an epoch ends with other scores."""
+    with tempfile.TemporaryDirectory() as folder:
+        resumed = replace(task, training=replace(task.training, checkpoint=Path(folder) / "checkpoint.pt"))
+        _fit_and_score(_make(config, epochs=1), resumed)
+        scores = _fit_and_score(_make(config), resumed)
+    _compare(scores, _fit_and_score(_make(config), task), "a fit that is resumed has other scores")
+
+
+def _make(config: dict[str, Any], epochs: int = 2) -> Any:
+    recommender = make_recommender(config)
+    if isinstance(recommender, TorchRecommender):
+        for part in recommender.parts.values():
+            part.optimization = replace(part.optimization, epochs=2)
+        recommender.optimization = replace(recommender.optimization, epochs=epochs)
+    return recommender
+
+
+def _fit_and_score(recommender: Any, task: Task) -> NDArray[np.floating]:
+    """Return the scores after a fit, and the losses of its epochs."""
+    recommender.fit(deepcopy(task.training))
+    history = recommender.history if isinstance(recommender, TorchRecommender) else []
+    losses = [entry["loss"] for entry in history[1:]]
+    return np.append(score_candidates(recommender, task.training.validation), losses)
+
+
+def _compare(first: NDArray[np.floating], second: NDArray[np.floating], message: str) -> None:
+    if not np.array_equal(first, second):
+        raise DataError(message)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(["check", *sys.argv[1:]]))

@@ -1,0 +1,163 @@
+"""Damaged files, files that set other things, and machines that lack something: one line that names it."""
+
+import errno
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sdmr.experiments.core import cli, tuned
+from sdmr.experiments.core import execute as execute_module
+from sdmr.experiments.core import run as run_module
+from sdmr.experiments.core.execute import execute
+from sdmr.experiments.core.plan import PlannedRun, find_or_train
+from tests.experiments.conftest import SMALL, run_of
+from tests.experiments.core.conftest import Sdmr
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.mark.parametrize("damage", ["nan", "other", "no test", "list", "no ranks", "ranks", "binary ranks"])
+def test_record_that_does_not_hold_its_run_is_named_and_made_again(
+    damage: str, tmp_path: Path, overrides: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = run_of(tmp_path, "model=popularity", *overrides)
+    expected = execute(run)
+    record, ranks = run.folder / "record.json", run.folder / "ranks.npz"
+    content = json.loads(record.read_text())
+    if damage == "nan":
+        content["test"]["hit@10"]["expected"] = float("nan")
+    elif damage == "other":
+        content["run"] = "Popularity-0"
+    elif damage == "no test":
+        del content["test"]
+    elif damage == "no ranks":
+        ranks.unlink()
+    elif damage == "ranks":
+        ranks.write_bytes(ranks.read_bytes()[:100])
+    elif damage == "binary ranks":
+        ranks.write_bytes(bytes(range(256)))
+    record.write_text(json.dumps([] if damage == "list" else content))
+    assert run.record is None
+    assert str(run.folder) in caplog.text
+    assert execute(run).test == expected.test
+    assert run.record is not None
+
+
+def test_checkpoint_that_a_kill_has_left_is_removed_when_the_run_is_next_found(
+    tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    run = run_of(tmp_path, "model=popularity", *overrides)
+    execute(run)
+    checkpoint = run.folder / "checkpoint.pt"
+    for find in (lambda: execute(run), lambda: find_or_train([planned_popularity(overrides)], tmp_path, 1)):
+        checkpoint.touch()
+        find()
+        assert not checkpoint.exists()
+
+
+def planned_popularity(overrides: tuple[str, ...]) -> PlannedRun:
+    return PlannedRun("popularity", "csv", 0, overrides[1:])
+
+
+def test_damaged_published_record_is_named_and_left_out(
+    tmp_path: Path, overrides: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_of(tmp_path / "there", "model=popularity", *overrides)
+    execute(run)
+    planned = replace(planned_popularity(overrides), published=run.folder)
+    assert find_or_train([planned], tmp_path / "here", 1, train=False).runs
+    (run.folder / "ranks.npz").write_bytes(b"PK")
+    assert not find_or_train([planned], tmp_path / "here", 1, train=False).runs
+    assert f"{run.folder}/ranks.npz is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected the settings of a search"),
+        (b"seed: 5\ntuning: {}\n", "seed cannot be set there"),
+        (b"model: {_target_: x.Y}\ntuning: {}\n", "model._target_ cannot be set there"),
+        (b"defaults: [{override /model: sdp}]\ntuning: {}\n", "defaults cannot be set there"),
+        (b"model: 3\ntuning: {}\n", "model cannot be set there"),
+        (bytes(range(256)), "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
+def test_tuned_file_that_is_damaged_or_sets_other_things_is_refused(
+    content: bytes | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sdmr: Sdmr
+) -> None:
+    monkeypatch.setattr(tuned, "FOLDER", tmp_path)
+    path = tmp_path / "ml-100k" / "sdm.yaml"
+    path.parent.mkdir()
+    path.mkdir() if content is None else path.write_bytes(content)
+    answer = sdmr("run", "model=sdm", "settings=tuned")
+    assert answer.status == 2
+    assert f"{path}" in answer.error
+    assert message in answer.error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ("model.dim=1000000000", 1, "too little memory for these settings and data"),
+        ("model.optimization.device=nowhere", 2, "device=nowhere: this machine has no such device"),
+        ("seed=18446744073709551616", 2, "seed=18446744073709551616: must be less than"),
+        ("protocol.candidates=99.0", 2, "protocol.candidates must be 100 or 99 or 'all', not 99.0"),
+        ("runs=null", 2, "runs=null: must be a valid string"),
+        ("runs=/dev/null", 1, "/dev/null"),
+    ],
+)
+def test_setting_that_this_machine_cannot_meet_is_one_line(
+    arguments: str, status: int, message: str, tmp_path: Path, overrides: tuple[str, ...], sdmr: Sdmr
+) -> None:
+    runs = [] if "runs=" in arguments else [f"runs={tmp_path}"]
+    answer = sdmr("run", "model=mf-bpr", *overrides, *runs, arguments)
+    assert answer.status == status
+    assert message in answer.error
+
+
+def test_full_disk_is_one_line_that_names_the_file_and_keeps_the_checkpoint(
+    tmp_path: Path, overrides: tuple[str, ...], sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(tmp_path, "model=mf-bpr", *overrides, *SMALL)
+    save = execute_module.save_arrays
+
+    def fill_disk(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def save_on_full_disk(path: Path, **arrays: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fill_disk)
+            save(path, **arrays)
+
+    monkeypatch.setattr(execute_module, "save_arrays", save_on_full_disk)
+    answer = sdmr("run", "model=mf-bpr", *overrides, *SMALL, f"runs={tmp_path}")
+    assert answer.status == 1
+    assert f"No space left on device: '{run.folder}/ranks.npz'" in answer.error
+    assert (run.folder / "checkpoint.pt").exists()
+
+
+def test_cache_of_compiled_code_that_cannot_be_written_is_one_line(sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
+        raise RuntimeError("cannot cache function 'f': no locator available for file 'x.py'")
+
+    monkeypatch.setattr(cli.importlib, "import_module", fail)
+    answer = sdmr("run", "model=sdm")
+    assert answer.status == 1
+    assert "set NUMBA_CACHE_DIR" in answer.error
+
+
+def test_report_of_the_data_is_in_the_record_and_in_the_line_of_the_run(
+    tmp_path: Path, overrides: tuple[str, ...], sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, *others = run_module.load_task(run_of(tmp_path, "model=popularity", *overrides).config)
+    reported = SimpleNamespace(**vars(task), report={"duplicate_rows": 1200})
+    monkeypatch.setattr(execute_module, "load_task", lambda config: (reported, *others))
+    answer = sdmr("run", "model=popularity", *overrides, f"runs={tmp_path}")
+    assert answer.out.endswith("record.json); 1,200 duplicate rows\n")
+    assert run_of(tmp_path, "model=popularity", *overrides).record.data_report == {"duplicate_rows": 1200}

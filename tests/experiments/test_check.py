@@ -1,0 +1,128 @@
+"""The command that checks a model's interface: a line for each check, and what each fault of a model prints."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.experiments.core.conftest import Sdmr, sdmr
+
+__all__ = ["sdmr"]
+MODELS = """
+import numpy as np
+import torch
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
+
+class Good:
+    def __init__(self, power: float = 1.0):
+        self.power = power
+    def fit(self, training):
+        self.count = np.asarray(training.matrix.sum(axis=0)).ravel()
+    def score(self, users, contexts, candidates):
+        return self.count[candidates] ** float(self.power)
+
+class FitFails(Good):
+    def fit(self, training):
+        raise ArithmeticError("no " + "data")
+
+class Flat(Good):
+    def score(self, users, contexts, candidates):
+        return super().score(users, contexts, candidates).ravel()
+
+class NotANumber(Good):
+    def score(self, users, contexts, candidates):
+        return super().score(users, contexts, candidates) * np.nan
+
+class ByPosition(Good):
+    def score(self, users, contexts, candidates):
+        return super().score(users, contexts, candidates) + np.arange(candidates.shape[1])
+
+class ByBatch(Good):
+    def score(self, users, contexts, candidates):
+        return super().score(users, contexts, candidates) + len(users)
+
+class Writes(Good):
+    def score(self, users, contexts, candidates):
+        scores = super().score(users, contexts, candidates)
+        users[:] = 0
+        return scores
+
+class Spoils(Good):
+    def fit(self, training):
+        super().fit(training)
+        training.instances.targets[:] = 0
+
+class Unseeded(Good):
+    def fit(self, training):
+        self.count = np.random.default_rng().normal(size=training.n_items) ** 2
+
+class Factors(TorchRecommender):
+    def __init__(self, dim: int = 2, optimization: OptimizationConfig = OptimizationConfig(learning_rate=0.05)):
+        super().__init__(optimization)
+        self.dim = dim
+    def build(self, n_users, n_items):
+        self.users, self.items = Embedding(n_users, self.dim, std=0.1), Embedding(n_items, self.dim, std=0.1)
+    def forward(self, users, contexts, candidates):
+        return (self.users(users)[:, None] * self.items(candidates)).sum(-1)
+
+class Unsaved(Factors):
+    def build(self, n_users, n_items):
+        super().build(n_users, n_items)
+        self.bias = torch.rand(n_items)
+    def forward(self, users, contexts, candidates):
+        return super().forward(users, contexts, candidates) + self.bias[candidates]
+
+class Counts(Factors):
+    steps = 0
+    def loss(self, scores):
+        self.steps += 1
+        return super().loss(scores) * self.steps
+"""
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder: Path = tmp_path_factory.getbasetemp() / "checked"
+    folder.mkdir(exist_ok=True)
+    (folder / "own_checked.py").write_text(MODELS)
+    monkeypatch.syspath_prepend(folder)
+
+
+@pytest.mark.parametrize(("name", "number"), [("Good", 15), ("Factors", 19)])
+def test_model_that_keeps_to_the_interface_passes_every_check(name: str, number: int, sdmr: Sdmr) -> None:
+    answer = sdmr("check", f"model=own_checked.{name}")
+    assert (answer.status, answer.err) == (0, "")
+    *lines, last = answer.out.splitlines()
+    assert last == f"all {number} checks passed"
+    assert [line.partition(" ")[0] for line in lines] == ["passed"] * number
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("FitFails", r"histories: fit: ArithmeticError: no data (.*own_checked.py, line 16)"),
+        ("Flat", "score returns a finite number for each candidate: .*Flat.score returned shape "),
+        ("NotANumber", "score returns a finite number for each candidate: .*every score must be finite"),
+        ("ByPosition", "score is independent of other candidates: .*came in another order"),
+        ("ByBatch", "score is independent of other instances: the scores of an instance differ"),
+        ("Writes", "leave their arguments as they are: score has changed its argument users: write to a copy"),
+        ("Spoils", "leave their arguments as they are: fit has changed its training data: write to a copy"),
+        ("Unseeded", "the same seed gives the same scores: two fits with the same seed differ"),
+        ("Unsaved", "save and load: scores differ after saving and loading"),
+        ("Counts", "fit resumes after an interruption: a fit that is resumed has other scores"),
+    ],
+)
+def test_fault_of_a_model_fails_the_check_that_names_it(name: str, message: str, sdmr: Sdmr) -> None:
+
+    answer = sdmr("check", f"model=own_checked.{name}")
+    failed = [line for line in answer.out.splitlines() if line.startswith("FAILED")]
+    assert (answer.status, answer.err) == (1, "")
+    assert any(re.search(message, line) for line in failed), answer.out
+    assert "checks failed" in answer.out
+
+
+def test_option_that_a_check_does_not_use_is_refused(sdmr: Sdmr) -> None:
+    answer = sdmr("check", "model=own_checked.Good", "dataset=ml-100k")
+    assert answer.status == 2
+    assert answer.error.startswith("sdmr check: dataset=ml-100k: a check has no such option, only model.NAME")
+    assert "has no argument 'powr'" in sdmr("check", "model=own_checked.Good", "model.powr=2").error
