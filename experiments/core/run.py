@@ -59,7 +59,7 @@ class Run:
     def _check_record(self, record: Record, path: Path) -> None:
         if (record.run, record.data, record.source) != (self.folder.name, self.data, self.source):
             raise DataError(f"{path} is that of another run, {record.run}")
-        if self.config["test"]:
+        if self.config.get("test"):
             if record.test is None:
                 raise DataError(f"{path}: test=... is missing")
             read_ranks(path.with_name("ranks.npz"))

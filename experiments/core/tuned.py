@@ -14,6 +14,7 @@ from sdmr.experiments.core.options import ConfigError, NotTunedError
 from sdmr.experiments.core.registry import CONF, list_user_folders
 
 FOLDER = CONF / "settings" / "tuned"
+FIXED_KEYS = ("seed", "test", "runs", "threads", "force", "defaults", "settings", "hydra")  # that no search sets
 USER_DATASETS = ("csv", "inter", "ncf", "netflix")  # a name alone does not say which data these are
 
 
@@ -47,7 +48,7 @@ def get_tuned_path(dataset: str, model: str) -> Path:
 def read_tuned(dataset: str, model: str) -> dict[str, Any]:
     """Return a file's content: the settings, and their origin under `tuning`.
 
-    Raises NotTunedError if there is none, ConfigError if it is damaged or sets anything but the model's arguments.
+    Raises NotTunedError if there is none, ConfigError if it is damaged or sets what no search does.
     """
     path = get_tuned_path(dataset, model)
     if not path.exists():
@@ -59,10 +60,10 @@ def read_tuned(dataset: str, model: str) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("tuning"), dict):
         raise ConfigError(f"{path}: expected the settings of a search, with `tuning`; `sdmr sweep` writes such files")
     settings = content.get("model", {})
-    wrong = [key for key in content if key not in ("model", "tuning")]
+    wrong = [key for key in content if key in FIXED_KEYS or not isinstance(key, str)]
     wrong += ["model"] if not isinstance(settings, dict) else [f"model.{key}" for key in settings if key[:1] == "_"]
     if wrong:
-        raise ConfigError(f"{path}: {wrong[0]} cannot be set there, only arguments of the model")
+        raise ConfigError(f"{path}: {wrong[0]} cannot be set there, only what a search varies or fixes")
     return content
 
 
