@@ -8,6 +8,7 @@ import numpy as np
 
 from sdmr.experiments.core.record import Environment, Record, save_record
 from sdmr.experiments.core.registry import MODELS
+from sdmr.harness.files import save_arrays
 from sdmr.harness.metrics import Ranks, summarize
 
 UNTRAINED = ("popularity", "item-knn", "slim")
@@ -26,7 +27,8 @@ def write_record(
 ) -> Record:
     """Write the record of a run; `quality` is the share of targets that are on top."""
     above = np.where(np.random.default_rng([seed, int(1000 * quality)]).random(200) < quality, 0, 60)
-    metrics = summarize(Ranks(above, np.zeros(200, dtype=int)))
+    ranks = Ranks(above, np.zeros(200, dtype=int))
+    metrics = summarize(ranks)
     if model not in UNTRAINED:
         curve = [{"epoch": n, "loss": 1 / n, "validation": 0.3 + 0.01 * n} for n in range(1, epochs + 1)]
         fields = {"history": [{"epoch": 0}, *curve], "best_epoch": epochs, **fields}
@@ -45,6 +47,7 @@ def write_record(
     }
     record = Record(**known | fields)
     folder.mkdir(parents=True, exist_ok=True)
+    save_arrays(folder / "ranks.npz", users=np.arange(200), **ranks.to_arrays())
     save_record(record, folder / "record.json")
     return record
 
