@@ -56,7 +56,7 @@ def split(
     size = np.bincount(ordered.sequences)
     end = np.cumsum(size)
     has_unseen = np.zeros(len(size), dtype=bool)
-    has_unseen[ordered.sequences] = sampler.n_unseen[users] > 0
+    has_unseen[ordered.sequences] = sampler.n_unseen[users] >= min(n_candidates, 1)
     long_sequences = np.flatnonzero((size >= MIN_SEQUENCE_LENGTH) & has_unseen)
     start, last = end[long_sequences] - size[long_sequences], end[long_sequences] - 1
     test_rows = last if test_item == "last" else start + test_rng.integers(size[long_sequences])

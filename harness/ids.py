@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import write_atomic
@@ -51,7 +52,11 @@ def save_ids(training: Training, folder: Path) -> str:
     """Write the files once for all runs with these ids: into folder/ids-DIGEST. Returns that name."""
     files = format_ids(training)
     target = folder / f"ids-{hashlib.sha256(b''.join(files.values())).hexdigest()[:12]}"
-    for name, content in files.items():
-        if not (target / name).exists():
-            write_atomic(target / name, content)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".ids.lock"):
+        for unfinished in target.glob(".*.*.*"):  # what a process was writing when it was killed
+            unfinished.unlink()
+        for name, content in files.items():
+            if not (target / name).exists():
+                write_atomic(target / name, content)
     return target.name

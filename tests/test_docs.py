@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 
 from sdmr.experiments import run as run_command
-from sdmr.experiments.core import cli, config, plan, tuned
+from sdmr.experiments.core import cli, config, plan, registry, tuned
 from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.core.parallel import Outcome, make_outcome
 
@@ -93,7 +93,8 @@ def small_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("SDMR_CACHE", str(folder / "cache"))
-    monkeypatch.setattr(config, "CONF", folder / "conf")
+    for module in (config, registry):
+        monkeypatch.setattr(module, "CONF", folder / "conf")
     monkeypatch.setattr(tuned, "FOLDER", folder / "conf" / "settings" / "tuned")
     main = hydra.main(version_base="1.3", config_path=str(folder / "conf"), config_name="config")
     monkeypatch.setattr(run_command, "run_job", main(run_command.run_job.__wrapped__))

@@ -1,5 +1,6 @@
 """Write files atomically, and read them back."""
 
+import errno
 import json
 import math
 import os
@@ -35,7 +36,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 
     def fail(descriptor: int) -> None:
         os.truncate(descriptor, 3)
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)

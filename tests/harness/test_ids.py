@@ -13,7 +13,7 @@ from sdmr.harness.ids import find_numbers, save_ids, tabulate_items, tabulate_us
 
 
 def make_training(**fields: Any) -> Any:
-    named = {"user_ids": np.array(["Ann", "Bob, jr."]), "item_ids": np.array([7, 12, 300])}
+    named = {"user_ids": np.array(["Ann", "Bob, jr."]), "item_ids": np.array([7, 12, 300]), "item_titles": None}
     return SimpleNamespace(n_users=2, n_items=3, **named | fields)
 
 

@@ -1,7 +1,6 @@
 """Notice what a model changes in the arrays that models share."""
 
 from copy import deepcopy
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -13,20 +12,12 @@ from tests.behavior import small
 from tests.harness.scripted import Scripted
 
 
-@dataclass(frozen=True, eq=False)
-class WithIds(Training):
-    """Have further arrays, as a data set with raw ids has."""
-
-    user_ids: NDArray | None = None
-    item_ids: NDArray | None = None
-
-
-def make_training() -> WithIds:
+def make_training() -> Training:
     """Make training data of its own arrays, the cached matrix included."""
     training = small().training
     user_ids = np.array([f"user {number}" for number in range(training.n_users)], dtype=object)
     fields = {name: value for name, value in vars(training).items() if name != "matrix"}
-    training = deepcopy(WithIds(**fields, user_ids=user_ids, item_ids=np.arange(training.n_items)))
+    training = deepcopy(Training(**fields | {"user_ids": user_ids, "item_ids": np.arange(training.n_items)}))
     assert training.matrix.nnz
     return training
 
@@ -49,7 +40,7 @@ def test_a_change_of_any_array_is_an_error_that_names_model_and_array(name: str)
     names = "|".join(label for label, other in arrays.items() if np.shares_memory(other, array))  # some are one array
     first, other = array[0], array[np.argmax(array != array[0])] if (array != array[0]).any() else array[0] + 1
     array[0] = other
-    with pytest.raises(ModelError, match=rf"^Scripted has changed withids\.(\w+\.)*({names}), which models share"):
+    with pytest.raises(ModelError, match=rf"^Scripted has changed training\.(\w+\.)*({names}), which models share"):
         check_unchanged(Scripted(np.zeros(1)), training, checksums)
     array[0] = first
     check_unchanged(Scripted(np.zeros(1)), training, checksums)

@@ -156,7 +156,7 @@ def test_report_of_the_data_is_in_the_record_and_in_the_line_of_the_run(
     tmp_path: Path, overrides: tuple[str, ...], sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, *others = run_module.load_task(run_of(tmp_path, "model=popularity", *overrides).config)
-    reported = SimpleNamespace(**vars(task), report={"duplicate_rows": 1200})
+    reported = SimpleNamespace(**vars(task) | {"report": {"duplicate_rows": 1200}})
     monkeypatch.setattr(execute_module, "load_task", lambda config: (reported, *others))
     answer = sdmr("run", "model=popularity", *overrides, f"runs={tmp_path}")
     assert answer.out.endswith("record.json); 1,200 duplicate rows\n")
