@@ -1,5 +1,6 @@
 """Run every test on one thread: runs are repeatable, and two test processes do not fight for cores."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ import torch
 from sdmr.harness import kernels
 
 torch.set_num_threads(1)
+# Tests call make as a user does, under `make test` too.
+for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
+    os.environ.pop(name, None)
 
 
 @pytest.fixture(params=[1, 2, 3])
