@@ -48,11 +48,21 @@ def load_csv(
         basket: Column that identifies the baskets of a user. Two users' baskets of one name are two baskets. Within a
             basket the order of the file holds, whatever the times.
         rating: Column of numbers that `min_rating` is compared with.
-        min_rating, filter, time_format, missing_ids, keep: See `sdmr.datasets.cleaning.Cleaning`.
-        format, separator, header, encoding, quoting, member: See `sdmr.datasets.table_file.TableFile`.
+        min_rating: Rows of a lower rating are dropped.
+        filter: Rows that count, such as "event==purchase".
+        format: By the file's suffix ("auto"), or one of the others.
+        separator: Any characters between the fields; None for comma or tab.
+        header: Whether the first line names the columns.
+        encoding: Of the text, such as latin-1.
+        quoting: Whether fields may be in double quotes.
+        member: The file to read in an archive of several.
+        time_format: As in Python's strptime.
+        missing_ids: What to do with empty ids and words such as NA.
+        keep: Of rows with the same pair, the first or the last by time.
         order: Without times, "random" shuffles each history, and "file" takes the order of the file as the order of
             time.
-        min_count, iterative: See `sdmr.datasets.interactions.k_core`.
+        min_count: Users and items with fewer interactions are dropped.
+        iterative: Whether that is repeated until nothing is dropped.
 
     Raises:
         DataError: The file cannot be read, or a line does not fit.
@@ -79,7 +89,19 @@ def load_inter(
 ) -> Interactions:
     """Load RecBole's atomic file of interactions.
 
-    Its columns are user_id:token, item_id:token and optionally timestamp:float. Arguments and errors as in `load_csv`.
+    Its columns are user_id:token, item_id:token and optionally timestamp:float. Errors are those of `load_csv`.
+
+    Args:
+        path: The file.
+        rating: Column of numbers that `min_rating` is compared with.
+        min_rating: Rows of a lower rating are dropped.
+        filter: Rows that count, such as "rating:float>3".
+        encoding: Of the text, such as latin-1.
+        missing_ids: What to do with empty ids and words such as NA.
+        keep: Of rows with the same pair, the first or the last by time.
+        order: Without times, shuffle each history, or keep the order of the file.
+        min_count: Users and items with fewer interactions are dropped.
+        iterative: Whether that is repeated until nothing is dropped.
     """
     settings = {name: value for name, value in locals().items() if name != "path"}
     names = TableFile(Path(path).expanduser(), "inter", encoding=encoding).names
