@@ -45,7 +45,7 @@ class Caser(TorchRecommender):
 
         Args:
             dim: d, the embedding size.
-            context_length: L.
+            context_length: L, the items before the target.
             horizontal: n_h, the filters of each height.
             vertical: n_v, the vertical filters.
             dropout: The probability with which training drops an entry of [õ; o].

@@ -24,7 +24,12 @@ class CML(TorchRecommender):
     def __init__(
         self, dim: PositiveInt = 64, optimization: OptimizationConfig = OptimizationConfig(negatives="hardest")
     ) -> None:
-        """Set the options; `dim` is d, the embedding size."""
+        """Set the options.
+
+        Args:
+            dim: d, the embedding size.
+            optimization: How to train.
+        """
         super().__init__(optimization)
         self.dim = dim
 

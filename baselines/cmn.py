@@ -51,7 +51,7 @@ class CMN(TorchRecommender):
 
         Args:
             gmf: The start of m and e; its size is d, and it is trained by BPR, as in the source.
-            hops: H.
+            hops: H, the number of hops.
             keep_self: Whether u stays in N(j), as in the source.
         """
         super().__init__(optimization)

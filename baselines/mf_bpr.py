@@ -27,7 +27,7 @@ class MFBPR(TorchRecommender):
 
         Args:
             dim: d, the embedding size.
-            item_bias: Whether to add b_j.
+            item_bias: Whether to add b_j, a bias of the item.
         """
         super().__init__(optimization)
         self.dim, self.item_bias = dim, item_bias

@@ -44,9 +44,9 @@ class PRME(TorchRecommender):
 
         Args:
             dim: d, the embedding size.
-            alpha: α.
-            context_length: s; 1 for PRME.
-            spaces: The number of item tables.
+            alpha: α, the share of the user's preference; the rest is that of the last item.
+            context_length: s, the items before the target; 1 for PRME.
+            spaces: Number of item tables: 2 as published, or 1 that serves as both.
         """
         super().__init__(optimization)
         self.dim, self.alpha, self.context_length, self.spaces = dim, alpha, context_length, spaces

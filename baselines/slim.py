@@ -32,8 +32,8 @@ class SLIM:
         """Set the options.
 
         Args:
-            l1: λ.
-            l2: β.
+            l1: λ, the weight of the absolute values of W.
+            l2: β, the weight of the squares of W.
             tolerance: The largest move of a weight at the end; weights are of the order of 0.01 to 1.
         """
         self.l1, self.l2, self.tolerance = l1, l2, tolerance

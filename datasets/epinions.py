@@ -31,10 +31,11 @@ def load_epinions(min_count: int = 5, iterative: bool = False, order: Order = "r
     users, 21,901 items and 446,891 interactions remain.
 
     Args:
-        min_count, iterative: See `sdmr.datasets.interactions.k_core`.
-        order: The data has no times. "random" shuffles each history. "file" takes the order of the file as the order of
-            time, as the authors did. The file sorts each user's items by their ids as strings, so a model can guess the
-            last item from its id. Use "file" to show this artifact only.
+        min_count: Users and items with fewer interactions are dropped.
+        iterative: Whether that is repeated until nothing is dropped.
+        order: Without times, "random" shuffles each history; "file" takes the order of the file for time. The authors
+            did that. The file sorts each user's items by their ids as strings, so a model can guess the last item from
+            its id. Use "file" to show this artifact only.
 
     Raises:
         DataError: The file cannot be found, or is not the published one.

@@ -40,8 +40,9 @@ def load_ijcai_15(
 
     Args:
         sample: Number of baskets to sample.
-        min_basket, max_basket: Limits of the number of items in a basket.
-        order: Order of the items in a basket: as in the file, or random.
+        min_basket: Baskets of fewer items are dropped.
+        max_basket: Baskets of more items are dropped.
+        order: How the items of a basket are ordered: "file" as in the file, "random" by `split_seed`.
         split_seed: Seed of the sample and of the random order.
 
     Raises:

@@ -31,6 +31,7 @@ def load_ncf(path: str, split_seed: int = 0) -> Task:
     validation. It gets as many candidates as the test items have, drawn without knowledge of the test items.
 
     Args:
+        path: The files' common name: PATH.train.rating, PATH.test.rating and PATH.test.negative.
         split_seed: Seed of the validation items and their candidates.
 
     Raises:

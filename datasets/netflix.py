@@ -33,8 +33,9 @@ def load_netflix(month: str, min_count: int = 5, iterative: bool = True) -> Inte
     month nearest to its Table 1 (1,888 users, 3,724 items, 103,254 interactions).
 
     Args:
-        month: Such as "2005-12".
-        min_count, iterative: See `sdmr.datasets.interactions.k_core`.
+        month: The month of the ratings, such as "2005-12".
+        min_count: Users and items with fewer interactions are dropped.
+        iterative: Whether that is repeated until nothing is dropped.
 
     Raises:
         DataError: The files cannot be found, a line does not fit, or the month has no ratings.
@@ -59,9 +60,9 @@ def load_netflix_sample(min_count: int = 5, iterative: bool = True, order: Order
     items and 99,272 interactions.
 
     Args:
-        min_count, iterative: See `sdmr.datasets.interactions.k_core`.
-        order: The data has no times. "random" shuffles each history. "file" takes the order of the file as the order of
-            time.
+        min_count: Users and items with fewer interactions are dropped.
+        iterative: Whether that is repeated until nothing is dropped.
+        order: Without times, "random" shuffles each history; "file" takes the order of the file for time.
 
     Raises:
         DataError: The file cannot be found, or is not the published one.

@@ -42,25 +42,25 @@ def load_csv(
     Dropped rows are counted in `Interactions.dropped`.
 
     Args:
-        path: The file; see `sdmr.datasets.raw.open_raw` for packed ones.
-        user, item: Columns by name; in a file without header by number, from 0.
+        path: The file, which may be packed; see `sdmr.datasets.raw.open_raw`.
+        user: Column of users, by name; without header by number, from 0.
+        item: Column of items, by name; without header by number, from 0.
         time: Column of numbers or dates.
         basket: Column that identifies the baskets of a user. Two users' baskets of one name are two baskets. Within a
             basket the order of the file holds, whatever the times.
         rating: Column of numbers that `min_rating` is compared with.
         min_rating: Rows of a lower rating are dropped.
         filter: Rows that count, such as "event==purchase".
-        format: By the file's suffix ("auto"), or one of the others.
+        format: How the file is written: csv, tsv, jsonl, parquet or inter; "auto" goes by its suffix.
         separator: Any characters between the fields; None for comma or tab.
         header: Whether the first line names the columns.
-        encoding: Of the text, such as latin-1.
-        quoting: Whether fields may be in double quotes.
+        encoding: Encoding of the text, such as latin-1.
+        quoting: Whether fields may be in double quotes: auto, none, or multiline.
         member: The file to read in an archive of several.
-        time_format: As in Python's strptime.
-        missing_ids: What to do with empty ids and words such as NA.
+        time_format: How times are written, as in Python's strptime: "%d.%m.%Y".
+        missing_ids: What to do with empty ids and words such as NA: error, drop, or text to take them as ids.
         keep: Of rows with the same pair, the first or the last by time.
-        order: Without times, "random" shuffles each history, and "file" takes the order of the file as the order of
-            time.
+        order: Without times, "random" shuffles each history; "file" takes the order of the file for time.
         min_count: Users and items with fewer interactions are dropped.
         iterative: Whether that is repeated until nothing is dropped.
 
@@ -92,14 +92,14 @@ def load_inter(
     Its columns are user_id:token, item_id:token and optionally timestamp:float. Errors are those of `load_csv`.
 
     Args:
-        path: The file.
+        path: RecBole's file, NAME.inter.
         rating: Column of numbers that `min_rating` is compared with.
         min_rating: Rows of a lower rating are dropped.
         filter: Rows that count, such as "rating:float>3".
-        encoding: Of the text, such as latin-1.
-        missing_ids: What to do with empty ids and words such as NA.
+        encoding: Encoding of the text, such as latin-1.
+        missing_ids: What to do with empty ids and words such as NA: error, drop, or text to take them as ids.
         keep: Of rows with the same pair, the first or the last by time.
-        order: Without times, shuffle each history, or keep the order of the file.
+        order: Without times, "random" shuffles each history; "file" takes the order of the file for time.
         min_count: Users and items with fewer interactions are dropped.
         iterative: Whether that is repeated until nothing is dropped.
     """

@@ -57,10 +57,10 @@ class ReleasedSDP(SDP):
         """Set the options; the first two are those of SDP.
 
         Args:
-            distance: Paper: square. Released: absolute, |e| for e ⊙ e in Eq. 5.
-            dropout: Paper: 0. Released: 0.2, after the first layer.
+            distance: Paper: square; released: absolute, |e| for e ⊙ e in Eq. 5.
+            dropout: Paper: 0; released: 0.2, after the first layer.
             dropout_at_test: Paper and released: off, dropout ends with training.
-            initialization: Paper: he, biases start at 0. Released: torch, they start as PyTorch draws them.
+            initialization: Paper: he, biases start at 0; released: torch, they start as PyTorch draws them.
             optimization: How to train.
         """
         super().__init__(dim, layers, dropout, optimization)
@@ -116,16 +116,16 @@ class ReleasedSDM(SDM):
         """Set the options; the first three are those of SDM.
 
         Args:
-            dropout: Paper: 0. Released: 0.2, on both queries, and after tanh in Eq. 9 and 13.
-            dropout_at_test: Paper: off. Released: on, dropout of the two queries does not end with training.
-            value_layer: Paper: nothing. Released: layer, each a_k · square(…) of Eq. 13 passes one more d × d layer and
+            dropout: Paper: 0; released: 0.2, on both queries, and after tanh in Eq. 9 and 13.
+            dropout_at_test: Paper: off; released: on, dropout of the two queries does not end with training.
+            value_layer: Paper: nothing; released: layer, each a_k · square(…) of Eq. 13 passes one more d × d layer and
                 ReLU before the sum.
-            gate_update: Paper: distance. Released: negated; with o = −e^h, g = σ(W_g o + b_g) and
+            gate_update: Paper: distance; released: negated; with o = −e^h, g = σ(W_g o + b_g) and
                 q^(h+1) = (1 − g) ⊙ q^h + g ⊙ o.
-            padding: Paper: excluded. Released: scaled, padding takes part, and its −z is multiplied by 65,535.
-            short_context: Paper: padded. Released: left-over, one buffer serves all contexts. In training, the empty
+            padding: Paper: excluded; released: scaled, padding takes part, and its −z is multiplied by 65,535.
+            short_context: Paper: padded; released: left-over, one buffer serves all contexts. In training, the empty
                 entries of a short context hold what the instance before it in the batch has there.
-            initialization: Paper: he, W_g and the value layer start He-normal and all biases at 0. Released: torch,
+            initialization: Paper: he, W_g and the value layer start He-normal and all biases at 0; released: torch,
                 they start as PyTorch draws them.
             optimization: How to train.
         """
@@ -198,9 +198,9 @@ class ReleasedSDMR(SDMR):
         """Set the options; the first five are those of SDMR.
 
         Args:
-            dropout: Paper: 0. Released: 0.2, on the argument of the activation in Eq. 20.
+            dropout: Paper: 0; released: 0.2, on the argument of the activation in Eq. 20.
             dropout_at_test: Paper and released: off, dropout ends with training.
-            part_mode: Paper: evaluation. Released: training, the parts' dropout is on while w_u is learned.
+            part_mode: Paper: evaluation; released: training, the parts' dropout is on while w_u is learned.
             optimization: How to train w_u and b_u; the released λ is 1e-6, for 20 epochs.
         """
         super().__init__(sdp, sdm, combine, activation, beta, optimization)

@@ -48,9 +48,9 @@ class SDMR(TorchRecommender):
         Args:
             sdp: A part; its embedding size may differ from the other's.
             sdm: The other part.
-            combine: Whether to combine by Eq. 20 or by Eq. 19.
-            activation: The one of Eq. 20.
-            beta: β of Eq. 19.
+            combine: How to combine SDP and SDM: learned (Eq. 20), or as a weighted sum (Eq. 19).
+            activation: Activation in Eq. 20, with combine=learned.
+            beta: β of Eq. 19, the share of SDP, with combine=sum.
             optimization: How to train w_u and b_u.
         """
         super().__init__(optimization)

@@ -199,14 +199,15 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def read_meanings(target: str) -> dict[str, str]:
-    """Return what the docstrings of a function, or of a class, say on each argument."""
+    """Return the first sentence that the docstrings of a function or class say on each argument."""
     called = import_class(target)
     meanings: dict[str, str] = {}
     for owner in reversed(getattr(called, "__mro__", [called])):
         text = f"{inspect.getdoc(owner)}\n\n{inspect.getdoc(owner.__init__) if inspect.isclass(owner) else ''}"
         section = text.partition("Args:\n")[2].partition("\n\n")[0]
         for names, text in re.findall(r"^ {4}(\w[\w, ]*): (.+(?:\n {8}.+)*)", section, re.MULTILINE):
-            meanings |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+            sentence = re.split(r"(?<!Eq)\. ", " ".join(text.split()))[0]
+            meanings |= dict.fromkeys(names.split(", "), sentence.rstrip("."))
     return meanings
 
 

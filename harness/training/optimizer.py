@@ -18,21 +18,37 @@ _MIN_NUMBERS_TO_SHARE = 1 << 20  # numbers to move
 
 @dataclass(frozen=True)
 class OptimizationConfig:
-    """Configure how a gradient-trained model is fitted."""
+    """Configure how a gradient-trained model is fitted.
+
+    Args:
+        learning_rate: Step size of Adam or SGD.
+        regularization: λ of Eq. 21, the weight of the squared parameters.
+        batch_size: Positives in a batch.
+        n_negatives: Negatives of a positive, drawn anew in every epoch.
+        negatives: Which of them enter a BPR loss: all, or the hardest, which is the highest-scored one.
+        regularization_scope: What λ acts on: the rows of the batch, or all, as Adam's weight decay.
+        optimizer: Adam as written (dense), Adam on the batch's rows (rowwise), or plain SGD (sgd).
+        halve_learning_rate_every: Epochs after which the learning rate is halved, again and again; 0 for never.
+        epochs: Epochs at most.
+        patience: Epochs without a better one before training stops.
+        selection_metric: Validation metric that selects the epoch; after hit@10, NDCG@10 decides ties.
+        validation_instances: Validation items that select the epoch: all, or so many fixed random ones.
+        device: PyTorch's device, such as cpu; auto takes a GPU if there is one.
+    """
 
     learning_rate: PositiveFloat = 0.001
-    regularization: NonNegativeFloat = 0.001  # λ of Eq. 21
-    batch_size: PositiveInt = 256  # positives a batch
-    n_negatives: PositiveInt = 4  # drawn anew for every positive in every epoch
-    negatives: Literal["all", "hardest"] = "all"  # which of them enter a BPR loss: each, or the highest-scored one
-    regularization_scope: Literal["batch", "all"] = "batch"  # what λ acts on; all: as Adam's weight decay
-    optimizer: Literal["dense", "rowwise", "sgd"] = "dense"  # Adam as written, or on the batch's rows; or plain SGD
-    halve_learning_rate_every: NonNegativeInt = 0  # epochs, again and again; 0: never
-    epochs: PositiveInt = 100  # at most
-    patience: PositiveInt = 10  # epochs without a better one before stopping
-    selection_metric: Literal["NDCG@10", "hit@10"] = "NDCG@10"  # of validation; with hit@10, NDCG@10 decides ties
-    validation_instances: PositiveInt | Literal["all"] = "all"  # or at most so many, fixed and random, choose the epoch
-    device: str = "auto"  # "auto": a GPU if there is one
+    regularization: NonNegativeFloat = 0.001
+    batch_size: PositiveInt = 256
+    n_negatives: PositiveInt = 4
+    negatives: Literal["all", "hardest"] = "all"
+    regularization_scope: Literal["batch", "all"] = "batch"
+    optimizer: Literal["dense", "rowwise", "sgd"] = "dense"
+    halve_learning_rate_every: NonNegativeInt = 0
+    epochs: PositiveInt = 100
+    patience: PositiveInt = 10
+    selection_metric: Literal["NDCG@10", "hit@10"] = "NDCG@10"
+    validation_instances: PositiveInt | Literal["all"] = "all"
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         check_values(type(self), vars(self), "optimization.")

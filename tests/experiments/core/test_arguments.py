@@ -9,10 +9,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import pytest
 from annotated_types import Ge, Gt, Le, Lt
 
-from sdmr.experiments.core.arguments import check_arguments, import_class
+from sdmr.experiments.core.arguments import check_arguments, describe_arguments, get_model_config, import_class
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import ConfigError
-from sdmr.experiments.core.registry import NAMED_MODELS
+from sdmr.experiments.core.registry import NAMED_MODELS, list_datasets, read_dataset
 from sdmr.harness.training.optimizer import OptimizationConfig
 from tests.experiments.core.conftest import Sdmr
 
@@ -103,3 +103,17 @@ def test_the_command_line_answers_a_number_out_of_bounds_in_one_line(model: str,
 def test_the_defaults_of_every_model_are_within_their_bounds(model: str) -> None:
     config = compose_config([f"model={model}", "dataset=ta-feng"]).settings["model"]
     check_arguments(json.loads(json.dumps(config)), "model")
+
+
+@pytest.mark.parametrize("name", [*NAMED_MODELS, *list_datasets()])
+def test_every_setting_has_a_short_meaning_of_its_own(name: str) -> None:
+    is_model = name in NAMED_MODELS
+    config = get_model_config(name) if is_model else read_dataset(name)["dataset"]
+    lines = [line.partition("=")[::2] for line in describe_arguments(config, "model" if is_model else "dataset")]
+    meanings = {key.strip(): value.partition(" ")[2].strip() for key, value in lines}
+    assert all(3 <= len(meaning.split()) and len(meaning) <= 125 for meaning in meanings.values()), meanings
+    assert not [meaning for meaning in meanings.values() if meaning.startswith("See ")]
+    parts: dict[str, list[str]] = {}
+    for key, meaning in meanings.items():
+        parts.setdefault(key.rpartition(".")[0], []).append(meaning)
+    assert all(len(part) == len(set(part)) for part in parts.values()), parts

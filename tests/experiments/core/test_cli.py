@@ -72,7 +72,7 @@ def test_help_of_run_lists_every_setting_and_the_arguments_of_a_model(sdmr: Sdmr
         "protocol.tie_",
     ):
         assert re.search(f"\n  {line}", out)
-    assert re.search(r"\n  model\.hops=3 +H, the number of hops\.\n", out)
+    assert re.search(r"\n  model\.hops=3 +H, the number of hops\n", out)
     assert re.search(r"\n  model\.optimization\.negatives=hardest", out)
 
 
@@ -82,15 +82,15 @@ def test_help_of_run_lists_flags_and_the_settings_of_data_sets(sdmr: Sdmr) -> No
         assert re.search(rf"\n  {flag} +\w", out)
     assert re.search(r"settings of dataset=epinions:\n  dataset\.min_count=5 ", out)
     out = sdmr("run", "dataset=csv", "--help").out
-    assert re.search(r"\n  dataset\.path=\.\.\. +The file; ", out)
+    assert re.search(r"\n  dataset\.path=\.\.\. +The file, ", out)
     assert re.search(r"\n  dataset\.time=null +\w", out)
     assert "settings of dataset=epinions" not in out
 
 
 def test_help_of_run_has_meanings_from_base_classes_and_values_as_hydra_writes_them(sdmr: Sdmr) -> None:
     out = sdmr("run", "--help", "model=sdm-released").out
-    assert re.search(r"\n  model\.hops=3 +H, the number of hops\.\n", out)
-    assert re.search(r"\n  model\.gate_update=negated +Paper: distance\. Released: negated; ", out)
+    assert re.search(r"\n  model\.hops=3 +H, the number of hops\n", out)
+    assert re.search(r"\n  model\.gate_update=negated +Paper: distance; released: negated; ", out)
     out = sdmr("run", "--help", "model=cmn").out
     assert re.search(r"\n  model\.keep_self=false", out)
     assert re.search(r"\n  model\.gmf\.objective=bpr", out)
