@@ -187,7 +187,7 @@ def filter_basket_sizes(interactions: Interactions, min_basket: int, max_basket:
     if interactions.baskets is None:
         raise ValueError("these interactions have no baskets")
     size = np.bincount(interactions.baskets)[interactions.baskets]
-    return interactions.keep((min_basket <= size) & (size <= max_basket), "basket_size_rows")
+    return interactions.keep((min_basket <= size) & (size <= max_basket), "rows_in_baskets_too_small_or_large")
 
 
 def use_file_order(interactions: Interactions) -> Interactions:

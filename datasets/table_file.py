@@ -160,6 +160,8 @@ class TableFile:
         layout = self._make_layout([])
         for _, block in read_blocks(self.path, replace(layout, header=False), self.member):
             line = block.partition(b"\n")[0].decode("utf-8-sig", errors="replace").rstrip("\r")
+            if b"\0" in block:
+                raise DataError(f"{self.path} is no text file of encoding={self.encoding}: it has zero bytes")
             try:
                 fields = next(
                     csv.reader(

@@ -105,6 +105,10 @@ def _describe_file(settings: dict[str, Any], typed: set[str]) -> dict[str, Any]:
 
 def _read_head(file: TableFile) -> pd.DataFrame:
     """Read the first rows of all columns, also where an unused column has another encoding."""
+    if any("\N{REPLACEMENT CHARACTER}" in name for name in file.names):
+        raise DataError(
+            f"{file.path}, line 1: this is no text in {file.encoding}; set dataset.encoding, such as latin-1"
+        )
     try:
         return next(file.read(file.names)).slice(0, 1000).to_pandas()
     except DataError:

@@ -51,8 +51,7 @@ def main(options: Options) -> int:
         _publish_dataset(options, dataset, complete)
     table = collect_published(options.number, results)
     if table is None:
-        print(f"nothing to publish: no complete runs in {options.runs}/", file=sys.stderr)
-        return 1
+        return cli.FAILED
     path, text = results / f"table{options.number}.md", format_markdown(table, results)
     write_atomic(path, text.encode())
     write_atomic(path.with_suffix(".tex"), format_latex(table).encode())
@@ -90,7 +89,7 @@ def _get_complete(options: Options, planned: Sequence[PlannedRun], findings: Fin
         reason = " keeps its published tuned settings; replace=true replaces them by the default ones"
     else:
         return runs
-    print(f"{MODELS[planned[0].model].name} on {planned[0].dataset}{reason}")
+    print(f"{MODELS[planned[0].model].name} on {planned[0].dataset}{reason}", file=sys.stderr)
     return []
 
 

@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -21,13 +21,7 @@ from pydantic import Field
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.arguments import (
-    SHARED_SETTINGS,
-    TRAINING_LENGTH,
-    describe_arguments,
-    flatten,
-    get_model_config,
-)
+from sdmr.experiments.core.arguments import describe_arguments, get_model_config
 from sdmr.experiments.core.config import (
     DEFAULT_DATASET,
     RunConfig,
@@ -39,6 +33,7 @@ from sdmr.experiments.core.config import (
     resolve_config,
 )
 from sdmr.experiments.core.deviations import format_deviations
+from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.execute import execute
 from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, describe_fields, describe_setting
 from sdmr.experiments.core.record import Record
@@ -52,13 +47,11 @@ HYDRA_FLAGS: dict[str, tuple[str, ...]] = {
     "-m": (),
     "--multirun": (),
     "--cfg": ("job", "hydra", "all"),
-    "--resolve": (),
-    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
 }
 
 FLAG_MEANINGS = {
-    "-m": "run every combination of values that are separated by commas",
-    "--cfg job": "print every setting, and run nothing",
+    "-m, --multirun": "run every combination of values that are separated by commas",
+    "--cfg job": "print every setting, and run nothing (job; hydra: those of Hydra; all: both)",
     "--help": "print this text, with the arguments of model=NAME and dataset=NAME",
 }
 
@@ -95,23 +88,24 @@ def _read_values(key: str, arguments: Sequence[str]) -> list[str]:
 def main(options: Options) -> int:
     if options.flags:
         return _run_hydra(options)
-    check_effects(options.overrides)
-    print(_execute(compose_config(options.overrides)))
+    if hydra := [override for override in options.overrides if _is_of_hydra(override)]:
+        raise UsageError(f"{hydra[0]} has no effect without -m")
+    config = compose_config(options.overrides)
+    _check_effects([prepare_overrides(options.overrides)])
+    print(_execute(config))
     return 0
 
 
-def check_effects(overrides: Sequence[str]) -> None:
-    """Raise UsageError for a setting that has no effect on a single run."""
-    values = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
-    model = values.get("model", values.get("model._target_", ""))
-    for key, value in values.items():
-        if key.startswith(("hydra.", "hydra/")):
-            raise UsageError(f"{key}={value} has no effect without -m")
-        if key in SHARED_SETTINGS and model:
-            arguments = flatten(get_model_config(model))
-            names = {name.rpartition(".")[2] for name in arguments} if key in TRAINING_LENGTH else set()
-            if f"${{{key}}}" not in arguments.values() and key not in names:
-                raise UsageError(f"{key}={value} has no effect on model={model}, which does not read it")
+def _is_of_hydra(override: str) -> bool:
+    return override.lstrip("+").startswith(("hydra/", "hydra."))
+
+
+def _check_effects(runs: Sequence[Sequence[str]]) -> None:
+    """Raise UsageError for a setting that has no effect on any of the runs."""
+    named = [dict(override.partition("=")[::2] for override in overrides) for overrides in runs]
+    models = list(dict.fromkeys(values["model"] for values in named))
+    datasets = {values.get("dataset", DEFAULT_DATASET) for values in named}
+    check_effects(list(dict.fromkeys(chain(*runs))), models, datasets)
 
 
 def _execute(config: RunConfig) -> str:
@@ -130,9 +124,11 @@ def _run_hydra(options: Options) -> int:
         compose_config(overrides)
         flags += ["--resolve"]
     elif "-m" in flags or "--multirun" in flags:
-        settings = [override for override in overrides if not override.startswith(("hydra/", "hydra.", "+hydra."))]
-        for combination in product(*expand_sweep(settings)):
+        settings = [override for override in overrides if not _is_of_hydra(override)]
+        runs = list(product(*expand_sweep(settings)))
+        for combination in runs:
             compose_config(combination)
+        _check_effects(runs)
     sys.argv = ["sdmr run", *flags, *overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what a job has raised
     try:
@@ -159,7 +155,7 @@ def _check_flags(flags: Sequence[str]) -> list[str]:
             if value not in allowed:
                 raise UsageError(f"{flag} {value}: expected one of {', '.join(allowed)} after {flag}")
             checked.append(value)
-    return [flag for flag in checked if flag != "--resolve"]  # always, where Hydra knows it
+    return checked
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")

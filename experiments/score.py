@@ -134,7 +134,10 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, int]:
     if path.suffix == ".parquet":
         return _read_parquet(path), 1
     with open_raw(path) as raw:
-        header = next(csv.reader(raw.readline(10_000).decode("utf-8-sig", errors="replace").splitlines()[:1]), [])
+        line = raw.readline(10_000).decode("utf-8-sig", errors="replace")
+    if not line.strip().isprintable() or "\N{REPLACEMENT CHARACTER}" in line:
+        raise DataError(f"{path}, line 1: this is no text, expected the columns {', '.join(COLUMNS)}")
+    header = next(csv.reader(line.splitlines()[:1]), [])
     if not set(COLUMNS) <= set(header) or len(set(header)) < len(header):
         raise DataError(f"{path}, line 1: found columns {', '.join(header):.80}, expected {', '.join(COLUMNS)}")
     others = tuple(name for name in header if name not in COLUMNS)

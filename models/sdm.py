@@ -42,8 +42,8 @@ class SDM(TorchRecommender):
             dim: d, the embedding size.
             hops: H, the number of hops.
             context_length: s, the context items to attend to.
-            dropout: The probability of dropout on both queries (on p anew at each hop), and after tanh in Eq. 9 and
-                13, in training; 0 in the paper.
+            dropout: The probability of dropout in training, on both queries and after tanh in Eq. 9 and 13; 0 in the
+                paper. On p it is drawn anew at each hop.
             optimization: How to train.
         """
         super().__init__(optimization)

@@ -13,7 +13,10 @@ CHECKOUT = Path(__file__).parents[1]
 PACKAGES = ("datasets", "harness", "models", "baselines", "experiments")
 FOLDERS = (*PACKAGES, "tests")
 REPLACED = set((CHECKOUT / "tests" / "replaced_names.txt").read_text(encoding="utf-8").split())
-REPLACED_FUNCTIONS = {"core", "find", "number", "publish"}  # good words for other things than these functions
+# Replaced as names of functions. `core` and `find` are good variables. `number` and `publish` also are options that a user
+# types (`sdmr table number=3`, `sdmr audit publish=true`), and `number` is the argument that takes such a number.
+REPLACED_FUNCTIONS = {"core", "find", "number", "publish"}
+ALLOWED_SORTS = {"number": {"variable", "argument", "attribute"}}
 # Replaced as the name of one function or argument; a variable of this name has the word's usual meaning.
 USUAL_VARIABLES = {
     "each",  # the item of a loop, where the items have no better name
@@ -82,7 +85,8 @@ def keys_in(value: Any) -> Iterator[str]:
 def is_replaced(name: str, sort: str) -> bool:
     if sort == "variable" and name in USUAL_VARIABLES:
         return False
-    return name in REPLACED or (sort == "function" and name in REPLACED_FUNCTIONS)
+    is_allowed = sort in ALLOWED_SORTS.get(name, {"variable"})
+    return name in REPLACED or (name in REPLACED_FUNCTIONS and not is_allowed)
 
 
 def starts_with_preposition(name: str) -> bool:

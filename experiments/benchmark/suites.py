@@ -20,7 +20,8 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.benchmark.cases import Scale
 from sdmr.experiments.benchmark.timing import OPTIMIZER, best_of, make_model, time_training_step
-from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.config import DEFAULT_DATASET, compose_config
+from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model
@@ -44,6 +45,7 @@ def run_smoke(
     """Make the runs, publish their records and the table. Returns whether all of them succeeded."""
     for model in models:
         compose_config([f"model={model}"])  # raises UsageError for an unknown name
+    check_effects(overrides, models, datasets)
     planned = [
         PlannedRun(
             model, dataset, 0, ("epochs=1", *overrides), get_published_folder(results, "smoke", dataset, f"{model}-0")
@@ -69,6 +71,7 @@ def compare_optimizers(
 
     Returns whether all runs succeeded.
     """
+    check_effects(overrides, models, [DEFAULT_DATASET])
     findings = find_or_train(plan_optimizer_runs(models, seeds, overrides), runs, workers)
     if findings.runs:
         torch.set_num_threads(1)
@@ -130,7 +133,9 @@ def format_costs(costs: pd.DataFrame, overrides: Sequence[str] = ()) -> str:
 def plan_optimizer_runs(models: Sequence[str], seeds: int, overrides: Sequence[str]) -> list[PlannedRun]:
     """Plan each model with each optimizer and seed; the optimizer is the run's group."""
     return [
-        PlannedRun(model, "ml-100k", seed, ("test=false", f"{OPTIMIZER}={optimizer}", *overrides), group=optimizer)
+        PlannedRun(
+            model, DEFAULT_DATASET, seed, ("test=false", f"{OPTIMIZER}={optimizer}", *overrides), group=optimizer
+        )
         for seed in range(seeds)
         for model in models
         for optimizer in OPTIMIZERS

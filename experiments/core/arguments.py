@@ -199,7 +199,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def read_meanings(target: str) -> dict[str, str]:
-    """Return the first sentence that the docstrings of a function or class say on each argument."""
+    """Return the first sentence of the docstrings of a function or class on each argument."""
     called = import_class(target)
     meanings: dict[str, str] = {}
     for owner in reversed(getattr(called, "__mro__", [called])):

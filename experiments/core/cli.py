@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +34,19 @@ OLD_WORDS = {
     "from": "source",
     "most": "top",
 }
+# A module that was a command of its own, or the target of `make` -> the command of today.
+OLD_COMMANDS = {
+    "accuracy": "table",
+    "statistics": "table number=1",
+    "netflix_months": "table number=1 months=true",
+    "smoke": "bench suite=smoke",
+    "optimisers": "bench suite=optimizers",
+    "speed": "figure name=speed",
+    "curves": "figure name=curves",
+    **{f"figure{number}": f"figure name=figure{number}" for number in (5, 6, 7)},
+    **{f"table{number}": f"table number={number}" for number in (1, 2, 3, 4)},
+}
+OLD_FLAGS = {"--jobs": "workers", "--config": "settings", "--name": "output", "--no-train": "train"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sdmr {metadata.version('sdmr-benchmark')}")
         return 0
     name, *rest = arguments
+    if name in OLD_COMMANDS:
+        print(f"sdmr {name} is now sdmr {OLD_COMMANDS[name]}", file=sys.stderr)
+        return WRONG_USE
     if name not in list_commands():
         from sdmr.experiments.core.options import list_choices
 
@@ -78,18 +94,42 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
             os.environ["SDMR_RESULTS"] = results
         return int(module.main(options))
     except UsageError as error:
-        message = explain_old_word(arguments, str(error)) or str(error)
-        if "did you mean" not in message:
+        message = explain_old_arguments(arguments, module.Options.model_fields)
+        message = message or explain_old_word(arguments, str(error)) or str(error)
+        if " is now " not in message and "did you mean" not in message:
             message += suggest_option(arguments, module)
         hint = "" if "--help" in message else f" (`sdmr {name} --help` lists the options)"
         print(f"sdmr {name}: {' '.join(message.split())}{hint}", file=sys.stderr)
         return WRONG_USE
     except (DataError, OSError) as error:
-        print(f"sdmr {name}: {' '.join(str(error).split())}", file=sys.stderr)
+        is_of_system = isinstance(error, OSError) and error.filename
+        message = f"{error.filename}: {error.strerror}; set another folder or file" if is_of_system else str(error)
+        print(f"sdmr {name}: {' '.join(message.split())}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the last finished epoch", file=sys.stderr)
         return INTERRUPTED
+
+
+def explain_old_arguments(arguments: Sequence[str], names: Collection[str]) -> str:
+    """Return what arguments such as `3 --models sdp sdm` are now, or nothing."""
+    values: dict[str, list[str]] = {}
+    for argument in arguments:
+        if argument.startswith("--"):
+            values[argument] = []
+        elif "=" not in argument and values:
+            values[list(values)[-1]].append(argument)
+        elif argument.isdigit():
+            values["--number"] = [argument]
+    new = {flag: OLD_FLAGS.get(flag, flag[2:].replace("-", "_")) for flag in values}
+    if not new or not set(new.values()) <= set(names):
+        return ""
+    texts = []
+    for flag, words in values.items():
+        value = f"[{','.join(words)}]" if len(words) > 1 else "".join(words) or str(flag != "--no-train").lower()
+        texts.append(f"{new[flag]}={value}")
+    old = [argument for argument in arguments if "=" not in argument]
+    return f"{' '.join(old)} is now {' '.join(texts)}"
 
 
 def explain_old_word(arguments: Sequence[str], message: str) -> str:
@@ -112,8 +152,9 @@ def suggest_option(arguments: Sequence[str], module: ModuleType) -> str:
     """Return "; did you mean OPTION?" if an argument is a misspelt option, or nothing."""
     from sdmr.experiments.core.config import list_settings
     from sdmr.experiments.core.options import suggest
+    from sdmr.experiments.core.registry import list_datasets
 
-    settings = list_settings()
+    settings = list_settings(list_datasets())
     keys = [argument.lstrip("+").partition("=")[0] for argument in arguments]
     hints = [suggest(key, list(module.Options.model_fields)) for key in keys if key not in settings]
     return next(filter(None, hints), "")

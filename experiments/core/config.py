@@ -32,7 +32,7 @@ from sdmr.experiments.core.options import (
     quote_value,
     suggest,
 )
-from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_datasets, list_models, read_dataset
+from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_models, read_dataset
 from sdmr.experiments.core.tuned import check_tuned_data, read_tuned
 from sdmr.harness.protocol import Protocol
 
@@ -81,7 +81,7 @@ def compose_config(overrides: Sequence[str]) -> RunConfig:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = compose("config", overrides=prepared, return_hydra_config=True)
     except HydraException as error:
-        raise ConfigError(explain_hydra_error(error)) from error
+        raise ConfigError(explain_hydra_error(error, named.get("dataset", DEFAULT_DATASET))) from error
     choices = config.hydra.runtime.choices
     with open_dict(config):
         del config.hydra
@@ -108,12 +108,11 @@ def resolve_config(config: DictConfig, choices: Mapping[str, Any]) -> RunConfig:
     return RunConfig(settings, dataset)
 
 
-def explain_hydra_error(error: Exception) -> str:
+def explain_hydra_error(error: Exception, dataset: str = DEFAULT_DATASET) -> str:
     """Return Hydra's message in one line, without search path and advice."""
     message = " ".join(str(error).partition("Config search path")[0].split())
     if unknown := re.search(r"Could not override '([^']+)'", message):
-        hint = suggest(unknown[1], list_settings())
-        return f"{unknown[1]}: there is no such setting (`sdmr run --help` lists them){hint}"
+        return explain_unknown_setting(unknown[1], [dataset])
     if missing := re.search(r"Could not find '(.+)/([^'/]*)' Available options in '[^']*': (.*)", message):
         names = [name for name in missing[3].split() if name != UNSET]
         return f"{missing[1]}={missing[2]}: there is none of this name; {list_choices(missing[2], names)}"
@@ -124,10 +123,20 @@ def explain_hydra_error(error: Exception) -> str:
     return message.removeprefix("In 'config': ")
 
 
-def list_settings() -> list[str]:
-    """Return the keys of all settings but a model's arguments."""
+def list_settings(datasets: Collection[str]) -> list[str]:
+    """Return the keys of all settings, of these data sets, but a model's arguments."""
     keys = ["model", "dataset", "settings", *RunSettings.model_fields, *flatten(asdict(Protocol()), "protocol.")]
-    return keys + [key for dataset in list_datasets() for key in flatten(read_dataset(dataset)["dataset"], "dataset.")]
+    return keys + [key for name in datasets for key in flatten(read_dataset(name)["dataset"], "dataset.")]
+
+
+def explain_unknown_setting(key: str, datasets: Collection[str]) -> str:
+    """Return that there is no such setting, and what its group has."""
+    group, dot, _ = key.partition(".")
+    if not dot or group not in ("dataset", "protocol"):
+        return f"{key}: there is no such setting{suggest(key, list_settings(datasets))}"
+    names = [name for name in list_settings(datasets) if name.startswith(f"{group}.")]
+    subject = f"dataset={','.join(datasets)}" if group == "dataset" else "the protocol"
+    return f"{key}: {subject} has {', '.join(dict.fromkeys(names)) or 'no settings'}{suggest(key, names)}"
 
 
 def prepare_overrides(overrides: Sequence[str]) -> list[str]:

@@ -12,17 +12,20 @@ from sdmr.experiments.core.run import Run
 # Arguments that the paper searches or leaves open, and the device. Any other has the paper's value, or is a deviation.
 SEARCHED = {"dim", "hops", "context_length", "alpha", "regularization", "learning_rate", "negatives"}
 SEARCHED |= {"neighbors", "weighting", "l1", "l2", "squared", "device"}
+UNCOMPARED = ("_target_", "month", "split_seed")  # what no data set has a default of its own for
 SEARCHED_IN_BASELINES = SEARCHED | {"layers", "dropout"}  # the paper's own models have one layer and no dropout
 
 
 def list_deviations(run: Run) -> dict[str, Any]:
-    """Return what differs from the default protocol, split and order, and the paper's model."""
+    """Return what differs from the default protocol, split and data set, and the paper's model."""
     deviations = run.protocol.deviations
     if split_seed := run.config.get("split_seed", 0):
         deviations["split_seed"] = split_seed
-    order = run.config["dataset"].get("order")
-    if order != read_dataset(run.dataset)["dataset"].get("order"):
-        deviations["order"] = order
+    default = read_dataset(run.dataset)["dataset"]
+    # A user's file has no other default than the order.
+    names = ["order"] if "path" in default else [key for key in default if key not in UNCOMPARED]
+    values = run.config["dataset"]
+    deviations |= {key: values[key] for key in names if key in values and values[key] != default.get(key)}
     return deviations | list_model_deviations(run.config["model"], run.dataset)
 
 

@@ -106,24 +106,26 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
 
 def parse_value(argument: str) -> Any:
     """Return what Hydra's grammar makes of the value of `key=value`. Raises UsageError if it is not one value."""
-    try:
-        override = OverridesParser.create().parse_override(quote_value(argument))
-        if override.is_sweep_override():
-            key, _, values = argument.partition("=")
-            raise UsageError(f"{argument}: expected one value; a list is written {key}=[{values}]")
-        return override.value()
-    except HydraException as error:
-        raise UsageError(f"{argument}: {' '.join(str(error).split())}") from error
+    override = OverridesParser.create().parse_override(quote_value(argument))
+    if override.is_sweep_override():
+        key, _, values = argument.partition("=")
+        raise UsageError(f"{argument}: expected one value; a list is written {key}=[{values}]")
+    return override.value()
 
 
 def quote_value(argument: str) -> str:
-    """Return `key=value` with the quotes that Hydra's grammar needs, such as for ; and ~."""
+    """Return `key=value` with the quotes that Hydra's grammar needs, such as for ; and ~.
+
+    Raises UsageError for what is no list, no text in quotes and no sweep, but seems meant as one.
+    """
     key, equals, value = argument.partition("=")
-    if not equals or re.search(r"[\[\]{}()'\",]", value):  # a list, a text in quotes or a sweep, or meant as one
-        return argument
     try:
         OverridesParser.create().parse_override(argument)
-    except HydraException:
+    except HydraException as error:
+        if not equals or re.search(r"[\[\]{}()'\",]", value):
+            raise UsageError(
+                f"{quote(argument)}: expected key=value, a list key=[a,b], or text with such characters in quotes"
+            ) from error
         return f'{key}="{value}"'
     return argument
 
@@ -191,7 +193,7 @@ def describe_fields(fields: dict[str, FieldInfo]) -> str:
 
 def _describe_field(key: str, field: FieldInfo) -> str:
     if key == "overrides":
-        hint = "" if "below" in (field.description or "") else " (`sdmr run --help`)"
+        hint = "" if "below" in (field.description or "") else " (`sdmr run --help` lists them)"
         return f"  {'KEY=VALUE':34} {field.description}{hint}"
     default = "..." if field.is_required() else format_value(field.get_default(call_default_factory=True))
     choices = [str(value) for value in get_args(field.annotation) if isinstance(value, str | int)]

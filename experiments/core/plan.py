@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.options import NotTunedError, UsageError
 from sdmr.experiments.core.parallel import run_all
 from sdmr.experiments.core.record import Record, load_record
@@ -106,6 +107,7 @@ def plan_runs(
     its constructor's settings. Raises UsageError for an override that is not for such runs.
     """
     check_overrides(overrides)
+    check_effects(overrides, models, datasets)
     planned = []
     for dataset in datasets:
         for model in models:

@@ -16,7 +16,7 @@ from sdmr.datasets.prepare import compute_fingerprint, prepare
 from sdmr.datasets.readers import get_reader
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.arguments import import_class, make_object
-from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.config import compose_config, list_settings
 from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.sources import compute_digest
@@ -27,6 +27,7 @@ from sdmr.harness.records import format_run_name, read_ranks
 log = logging.getLogger(__name__)
 KEY_FIELDS = ("model", "dataset", "seed", "split_seed", "test", "protocol")  # the settings that make a run's key
 RANKING_MODULES = ("sdmr.harness.protocol", "sdmr.harness.evaluation", "sdmr.datasets.prepare")
+TASK_SETTINGS = "dataset.*, protocol.* without protocol.select_on, and split_seed"
 HISTORY_CONTEXT_LENGTH = 5  # where a data set of histories leaves it open
 
 
@@ -143,8 +144,9 @@ def check_task_overrides(overrides: Sequence[str]) -> None:
     for override in overrides:
         if not is_task_override(override):
             key = override.lstrip("+").partition("=")[0]
-            allowed = "dataset.*, protocol.* without protocol.select_on, and split_seed"
-            raise ConfigError(f"{key} has no effect here, since no model is trained; allowed are {allowed}")
+            is_setting = key in list_settings([]) or key.startswith("model.")
+            fault = "has no effect here, since no model is trained" if is_setting else "is no setting"
+            raise ConfigError(f"{key} {fault}; allowed are {TASK_SETTINGS}")
 
 
 def compose_task(dataset: str, overrides: Sequence[str], runs: Path = Path("runs")) -> Run:

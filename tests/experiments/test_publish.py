@@ -108,7 +108,7 @@ def test_rows_with_tuned_settings_are_replaced_by_default_ones_only_if_asked_for
     capsys.readouterr()
     assert call(publish, tmp_path, "models=sdm") == 0
     assert (tmp_path / "results" / "table3.csv").read_text() == before
-    assert "SDM on ml-100k keeps its published tuned settings; replace=true replaces them" in capsys.readouterr().out
+    assert "SDM on ml-100k keeps its published tuned settings; replace=true replaces them" in capsys.readouterr().err
     assert call(publish, tmp_path, "models=sdm", "replace=true") == 0
     assert read_cells(tmp_path / "results" / "table3.csv")["ml-100k", "SDM", "hit@10"]["settings"] == "default"
     assert call(publish, tmp_path, "settings=tuned", "models=sdm") == 0  # the other way round it needs no asking

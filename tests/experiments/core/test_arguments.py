@@ -111,7 +111,7 @@ def test_every_setting_has_a_short_meaning_of_its_own(name: str) -> None:
     config = get_model_config(name) if is_model else read_dataset(name)["dataset"]
     lines = [line.partition("=")[::2] for line in describe_arguments(config, "model" if is_model else "dataset")]
     meanings = {key.strip(): value.partition(" ")[2].strip() for key, value in lines}
-    assert all(3 <= len(meaning.split()) and len(meaning) <= 125 for meaning in meanings.values()), meanings
+    assert all(len(meaning.split()) >= 3 and len(meaning) <= 125 for meaning in meanings.values()), meanings
     assert not [meaning for meaning in meanings.values() if meaning.startswith("See ")]
     parts: dict[str, list[str]] = {}
     for key, meaning in meanings.items():

@@ -78,7 +78,7 @@ def test_help_of_run_lists_every_setting_and_the_arguments_of_a_model(sdmr: Sdmr
 
 def test_help_of_run_lists_flags_and_the_settings_of_data_sets(sdmr: Sdmr) -> None:
     out = sdmr("run", "--help").out
-    for flag in ("-m", "--cfg job", "--help"):
+    for flag in ("-m, --multirun", "--cfg job", "--help"):
         assert re.search(rf"\n  {flag} +\w", out)
     assert re.search(r"settings of dataset=epinions:\n  dataset\.min_count=5 ", out)
     out = sdmr("run", "dataset=csv", "--help").out
@@ -112,7 +112,21 @@ def test_help_of_run_has_meanings_from_base_classes_and_values_as_hydra_writes_t
         ("run model=sdm --cfg jb", "sdmr run: --cfg jb: expected one of job, hydra, all"),
         ("run sdm", "sdmr run: sdm: expected key=value"),
         ("run model=sdm =3", "sdmr run: =3: expected key=value"),
-        ("run model=sdm model.hops=[1", "sdmr run: no viable alternative at input"),
+        ("run model=sdm model.hops=[1", "sdmr run: model.hops=[1: expected key=value, a list key=[a,b], or text"),
+        ("table seeds=", "sdmr table: seeds=: "),
+        ("run model=sdm --resolve", "sdmr run: --resolve: there is no such flag; there are -m, --multirun, --cfg"),
+        ("run model=popularity epochs=3", "sdmr run: epochs=3 has no effect on model=popularity"),
+        ("run -m model=popularity,item-knn epochs=3", "sdmr run: epochs=3 has no effect on these models"),
+        ("table models=popularity epochs=3", "sdmr table: epochs=3 has no effect on model=popularity"),
+        ("bench suite=smoke ++zz=1", "sdmr bench: zz: there is no such setting"),
+        ("bench suite=smoke model.zz=1", "sdmr bench: model.zz: none of these models has this argument"),
+        ("run model=sdm protocol.zz=1", "sdmr run: protocol.zz: the protocol has protocol.select_on, "),
+        ("export to=x zz=1", "sdmr export: zz is no setting; allowed are dataset.*"),
+        ("export to=x epochs=1", "sdmr export: epochs has no effect here"),
+        ("smoke", "sdmr smoke is now sdmr bench suite=smoke"),
+        ("optimisers", "sdmr optimisers is now sdmr bench suite=optimizers"),
+        ("table 3 --models sdp sdm", "sdmr table: 3 --models sdp sdm is now number=3 models=[sdp,sdm] "),
+        ("audit --no-train --publish", "sdmr audit: --no-train --publish is now train=false publish=true"),
         ("run model=sdn", "sdmr run: model=sdn: there is none of this name; there are popularity, "),
         ("run --help model=sdn", "sdmr run: model=sdn: there is none of this name; there are popularity, "),
         ("run model=3", "sdmr run: model=3: there is none of this name; there are popularity, "),

@@ -71,6 +71,8 @@ def test_order_is_a_deviation_only_where_it_is_not_the_data_sets_default(
     assert list_deviations(baskets) == {}
     assert list_deviations(replace(baskets, dataset="epinions")) == {"order": "file"}
     assert list_deviations(replace(baskets, dataset="inter")) == {"order": "file"}
+    large = replace(baskets, config=run.config | {"dataset": {"order": "file", "min_basket": 5, "max_basket": 50}})
+    assert list_deviations(large) == {"max_basket": 50}
     random_order = replace(baskets, config=baskets.config | {"dataset": {"order": "random"}})
     assert list_deviations(replace(random_order, dataset="inter")) == {}
 
