@@ -13,8 +13,8 @@ CHECKOUT = Path(__file__).parents[1]
 PACKAGES = ("datasets", "harness", "models", "baselines", "experiments")
 FOLDERS = (*PACKAGES, "tests")
 REPLACED = set((CHECKOUT / "tests" / "replaced_names.txt").read_text(encoding="utf-8").split())
-# Replaced as names of functions. `core` and `find` are good variables. `number` and `publish` also are options that a user
-# types (`sdmr table number=3`, `sdmr audit publish=true`), and `number` is the argument that takes such a number.
+# Replaced as names of functions. `core` and `find` are good variables. `number` and `publish` also are options that a
+# user types (`sdmr table number=3`, `sdmr audit publish=true`); `number` is the argument that takes such a number, too.
 REPLACED_FUNCTIONS = {"core", "find", "number", "publish"}
 ALLOWED_SORTS = {"number": {"variable", "argument", "attribute"}}
 # Replaced as the name of one function or argument; a variable of this name has the word's usual meaning.
