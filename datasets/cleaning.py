@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sdmr.datasets.errors import DataError, check_choice
+from sdmr.datasets.errors import DataError, check_choice, format_counts
 from sdmr.datasets.parsing import check_values
 
 MISSING = ("", "NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None")  # that programs write for a missing value
@@ -116,8 +116,7 @@ class Cleaning:
             rows = rows.assign(basket=rows.groupby(["user", "basket"], observed=True).ngroup())
         drop(self._find_duplicates(rows), "duplicate_rows")
         if rows.empty:
-            reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in dropped.items())
-            raise DataError(f"{path}: no row of {n_rows} is left: {reasons}")
+            raise DataError(f"{path}: no row of {n_rows} is left: {format_counts(dropped)}")
         dropped["users_left_out"] = n_users - rows["user"].nunique()
         rows.attrs.update(dropped)
         return rows

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from sdmr.datasets.errors import DataError, quote
+from sdmr.datasets.errors import DataError, format_counts, quote
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.parsing import WHITESPACE
 from sdmr.datasets.readers import get_reader
@@ -138,7 +138,7 @@ def _describe_data(config: dict[str, Any]) -> list[str]:
     n_rows = len(training.instances) + len(training.validation) + len(task.test)
     lines = [f"{n_rows:,} interactions of {training.n_users:,} users with {training.n_items:,} items"]
     lines += [f"{len(task.test):,} test instances, {len(training.validation):,} validation instances"]
-    lines += [f"{count:,} {reason.replace('_', ' ')}" for reason, count in task.report.items()]
+    lines += [format_counts({reason: count}) for reason, count in task.report.items()]
     if isinstance(data, Interactions) and data.times is not None and data.baskets is None:
         lines += _describe_times(data, task)
     return lines

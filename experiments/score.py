@@ -77,6 +77,7 @@ def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
         config=config,
         data=run.data,
         source=digest,
+        data_report=dict(task.report),
         deviations=list_deviations(run),
         validation={},
         ids=save_ids(task.training, run.folder.parent),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from sdmr.datasets.errors import DataError
+from sdmr.datasets.errors import DataError, quote
 from sdmr.datasets.interactions import Interactions, k_core
 from sdmr.datasets.netflix import read_ratings
 from sdmr.datasets.readers import get_reader
@@ -77,11 +77,17 @@ def _compare_with_paper(value: float | None, paper: str) -> tuple[str, str]:
     return ours, f"{difference:+.{decimals}f}" if difference else "0"
 
 
-def keep_published(path: Path, cells: pd.DataFrame) -> pd.DataFrame:
+def read_published(path: Path) -> pd.DataFrame:
+    """Read the published table, if it exists. Raises DataError if it is damaged."""
+    empty = pd.DataFrame(columns=[*KEY, *SIDES]).set_index(KEY)
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False).set_index(KEY)[SIDES] if path.exists() else empty
+    except (ValueError, KeyError) as error:  # pandas' errors of parsing are ValueErrors
+        raise DataError(f"{path} is damaged ({quote(error)}): restore it, or remove it") from error
+
+
+def keep_published(published: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """Return the cells, with the published ones of data sets that cannot be read."""
-    if not path.exists():
-        return cells
-    published = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(KEY)
     indexed = cells.set_index(KEY)
     absent = indexed.index[indexed["ours"] == ""].intersection(published.index, sort=False)
     indexed.loc[absent, SIDES] = published.loc[absent, SIDES]
