@@ -173,7 +173,7 @@ def _restore_ids(values: list[Any]) -> RawArray:
 
 def _hash_code(module: str) -> str | None:
     """Hash the source of this package, of a module and of its project; return None if the module has no file."""
-    if find_source(module) is None:
+    if module == "__main__" or find_source(module) is None:
         return None
     sources = [find_source(name) for name in list_project(module, Path.cwd().resolve())]
     files = {*Path(__file__).parent.glob("*.py"), *filter(None, sources)}

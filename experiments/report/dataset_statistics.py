@@ -81,7 +81,11 @@ def read_published(path: Path) -> pd.DataFrame:
     """Read the published table, if it exists. Raises DataError if it is damaged."""
     empty = pd.DataFrame(columns=[*KEY, *SIDES]).set_index(KEY)
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False).set_index(KEY)[SIDES] if path.exists() else empty
+        return (
+            pd.read_csv(path, dtype=str, keep_default_na=False).set_index(KEY, verify_integrity=True)[SIDES]
+            if path.exists()
+            else empty
+        )
     except (ValueError, KeyError) as error:  # pandas' errors of parsing are ValueErrors
         raise DataError(f"{path} is damaged ({quote(error)}): restore it, or remove it") from error
 
