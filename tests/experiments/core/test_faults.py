@@ -144,7 +144,7 @@ def test_full_disk_is_one_line_that_names_the_file_and_keeps_the_checkpoint(
     assert (run.folder / "checkpoint.pt").exists()
 
 
-@pytest.mark.parametrize("n_writes", range(9))
+@pytest.mark.parametrize("n_writes", range(8))
 def test_disk_that_fills_at_any_write_loses_nothing_and_leaves_no_half_file(
     n_writes: int, tmp_path: Path, overrides: tuple[str, ...], sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
