@@ -79,15 +79,15 @@ def _compare_with_paper(value: float | None, paper: str) -> tuple[str, str]:
 
 def read_published(path: Path) -> pd.DataFrame:
     """Read the published table, if it exists. Raises DataError if it is damaged."""
-    empty = pd.DataFrame(columns=[*KEY, *SIDES]).set_index(KEY)
+    if not path.exists():
+        return pd.DataFrame(columns=[*KEY, *SIDES]).set_index(KEY)
     try:
-        return (
-            pd.read_csv(path, dtype=str, keep_default_na=False).set_index(KEY, verify_integrity=True)[SIDES]
-            if path.exists()
-            else empty
-        )
+        published = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(KEY)[SIDES]
+        if published.index.has_duplicates:
+            raise ValueError("a row is repeated")
     except (ValueError, KeyError) as error:  # pandas' errors of parsing are ValueErrors
         raise DataError(f"{path} is damaged ({quote(error)}): restore it, or remove it") from error
+    return published
 
 
 def keep_published(published: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
