@@ -19,7 +19,7 @@ from pydantic import Field
 from sdmr.datasets.errors import DataError, format_counts, quote
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.parsing import WHITESPACE
-from sdmr.datasets.readers import get_reader
+from sdmr.datasets.readers import bind_reader
 from sdmr.datasets.split import split
 from sdmr.datasets.table_file import TableFile
 from sdmr.datasets.task import Task
@@ -124,10 +124,8 @@ def _infer_type(values: pd.Series) -> str:
 
 def _describe_data(config: dict[str, Any]) -> list[str]:
     """Return lines on the interactions, their times, and what is dropped."""
-    settings = dict(config["dataset"])
-    read = get_reader(settings.pop("_target_"))
     try:
-        data = read(**settings)
+        data = bind_reader(config["dataset"])()
         split_options = Protocol(**config["protocol"]).split_options
         task = data if isinstance(data, Task) else split(data, config["split_seed"], **split_options)
     except DataError:

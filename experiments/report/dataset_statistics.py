@@ -11,7 +11,7 @@ from tqdm import tqdm
 from sdmr.datasets.errors import DataError, quote
 from sdmr.datasets.interactions import Interactions, k_core
 from sdmr.datasets.netflix import read_ratings
-from sdmr.datasets.readers import get_reader
+from sdmr.datasets.readers import bind_reader
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.report.frames import PAPER
 from sdmr.experiments.report.writers import NOTHING, make_markdown
@@ -46,9 +46,8 @@ def compute_statistics(data: Interactions) -> dict[str, float]:
 def load_statistics(dataset: str) -> dict[str, float] | None:
     """Return the statistics of a data set; print why and return None without data."""
     settings = compose_config([f"dataset={dataset}", "model=popularity"]).settings["dataset"]
-    read = get_reader(settings.pop("_target_"))  # not `instantiate`, which hides the error behind its own
-    try:
-        return compute_statistics(read(**settings))
+    try:  # not `instantiate`, which hides the error behind its own
+        return compute_statistics(bind_reader(settings)())
     except DataError as error:
         print(f"{dataset}: {error}", file=sys.stderr)
         return None
