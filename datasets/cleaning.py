@@ -101,7 +101,7 @@ class Selection:
 
     @cached_property
     def roles(self) -> dict[str, Column]:
-        """Get the columns by role: user, item and, where they are set, time, basket, rating and filter."""
+        """Get the columns that are set, by role."""
         columns = {name: getattr(self, name) for name in ("user", "item", "time", "basket", "rating")}
         columns["filter"] = None if self.filter is None else Comparison.parse(self.filter).column
         return {role: column for role, column in columns.items() if column is not None}

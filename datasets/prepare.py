@@ -172,7 +172,10 @@ def _restore_ids(values: list[Any]) -> RawArray:
 
 
 def _hash_code(module: str) -> str | None:
-    """Hash the source of this package, of a module and of its project; return None if the module has no file."""
+    """Hash the source of this package, and of a module and its project.
+
+    Return None for a module without a file.
+    """
     if module == "__main__" or find_source(module) is None:
         return None
     sources = [find_source(name) for name in list_project(module, Path.cwd().resolve())]
