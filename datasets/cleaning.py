@@ -119,7 +119,7 @@ class Selection:
         return set_order(core, "file") if self.order == "file" else core
 
     def _clean(self, path: Path, rows: pd.DataFrame, first_line: int) -> pd.DataFrame:
-        """Return the rows that count, with integer times, and the numbers of dropped rows as attributes."""
+        """Return the rows that count, with integer times. Attributes count the dropped ones."""
         n_rows, n_users = len(rows), rows["user"].nunique()
         dropped: Counter[str] = Counter()
 

@@ -86,7 +86,7 @@ def format_table(
 
 
 def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:
-    """Return a line on what the data left out, and who is ranked among fewer candidates, if there is any."""
+    """Return a line on what the data left out, if anything."""
     reports = [format_counts(record.data_report) for record in records if record.data_report]
     return [f"Data of {dataset}: {text}." for text in dict.fromkeys(reports)]
 
