@@ -1,9 +1,10 @@
-"""The rows of a table that count as interactions: filtered, with times, each pair once."""
+"""From a table to interactions: the rows that count, with times, each pair once."""
 
 import operator
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,8 +13,11 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sdmr.datasets.errors import DataError, check_choice
+from sdmr.datasets.errors import DataError, check_choice, format_counts
+from sdmr.datasets.interactions import Interactions, Order, k_core, set_order
 from sdmr.datasets.parsing import check_values
+
+Column = str | int
 
 MISSING = ("", "NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None")  # that programs write for a missing value
 OPERATORS = {
@@ -50,40 +54,72 @@ class Comparison(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cleaning:
-    """Choose which rows count.
+class Selection:
+    """Choose the columns of a table, and the rows that count.
 
     Args:
+        user, item, time, basket, rating: Columns by name or number.
         min_rating: Drop rows of a lower rating.
         filter: Keep the rows for which it holds: COLUMN op VALUE, compared as numbers if both are.
         time_format: Of times, as in `datetime.strptime`; None: numbers, ISO 8601 dates or one of `TIME_FORMATS`.
         missing_ids: What to do with an empty id, or a word such as NA or null: raise an error, drop the row, or take
             the word for an id ("text").
         keep: The row of several with the same pair: the first or the last by time, else in the file.
+        order: Without times: "random", or "file", which takes the order of the rows for that of time.
+        min_count, iterative: See `sdmr.datasets.interactions.k_core`.
     """
 
+    user: Column = "user"
+    item: Column = "item"
+    time: Column | None = None
+    basket: Column | None = None
+    rating: Column | None = None
     min_rating: float | None = None
     filter: str | None = None
     time_format: str | None = None
     missing_ids: Literal["error", "drop", "text"] = "error"
     keep: Literal["first", "last"] = "first"
+    order: Order = "random"
+    min_count: int = 1
+    iterative: bool = False
 
     def __post_init__(self) -> None:
-        """Check the settings."""
+        """Check the settings.
+
+        Raises:
+            ValueError: A setting is unknown, or has no effect.
+        """
         check_choice("missing_ids", self.missing_ids, "error", "drop", "text")
         check_choice("keep", self.keep, "first", "last")
-        if self.filter is not None:
-            Comparison.parse(self.filter)
+        check_choice("order", self.order, "random", "file")
+        if self.order == "file" and (self.time is not None or self.basket is not None):
+            raise ValueError(f"order=file has no effect: time={self.time!r} and basket={self.basket!r} set the order")
+        if (self.rating is None) != (self.min_rating is None):
+            raise ValueError(f"rating={self.rating} and min_rating={self.min_rating}: set both or none")
+        if self.time is None and self.time_format is not None:
+            raise ValueError(f"time_format={self.time_format} has no effect: no time column is set")
 
-    def apply(self, path: Path, rows: pd.DataFrame, first_line: int = 0) -> pd.DataFrame:
-        """Clean the columns user, item and, if there, time, basket, rating and filter.
+    @cached_property
+    def roles(self) -> dict[str, Column]:
+        """Get the columns that are set, by role."""
+        columns = {name: getattr(self, name) for name in ("user", "item", "time", "basket", "rating")}
+        columns["filter"] = None if self.filter is None else Comparison.parse(self.filter).column
+        return {role: column for role, column in columns.items() if column is not None}
 
-        Returns:
-            The rows that count, with integer times. The numbers of dropped rows are the table's attributes.
+    def build_interactions(self, path: Path, rows: pd.DataFrame, first_line: int = 0) -> Interactions:
+        """Clean the columns by role, number users and items, and drop those with few rows.
 
         Raises:
             DataError: A value does not fit, or no row is left.
         """
+        interactions = Interactions.from_table(self._clean(path, rows, first_line))
+        core = k_core(interactions, self.min_count, self.iterative)
+        if not len(core):
+            raise DataError(f"{path}: no row of {len(interactions)} is left with min_count={self.min_count}")
+        return set_order(core, "file") if self.order == "file" else core
+
+    def _clean(self, path: Path, rows: pd.DataFrame, first_line: int) -> pd.DataFrame:
+        """Return the rows that count, with integer times. Attributes count the dropped ones."""
         n_rows, n_users = len(rows), rows["user"].nunique()
         dropped: Counter[str] = Counter()
 
@@ -116,8 +152,7 @@ class Cleaning:
             rows = rows.assign(basket=rows.groupby(["user", "basket"], observed=True).ngroup())
         drop(self._find_duplicates(rows), "duplicate_rows")
         if rows.empty:
-            reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in dropped.items())
-            raise DataError(f"{path}: no row of {n_rows} is left: {reasons}")
+            raise DataError(f"{path}: no row of {n_rows} is left: {format_counts(dropped)}")
         dropped["users_left_out"] = n_users - rows["user"].nunique()
         rows.attrs.update(dropped)
         return rows

@@ -2,7 +2,7 @@
 
 from sdmr.datasets.download import Download, RawFile, read_published
 from sdmr.datasets.errors import check_choice
-from sdmr.datasets.interactions import Interactions, Order, k_core, use_file_order
+from sdmr.datasets.interactions import Interactions, Order, k_core, set_order
 from sdmr.datasets.parsing import Layout
 
 _TERMS = "Epinions: its page asks to cite Massa & Avesani, Trust-aware Recommender Systems, RecSys 2007."
@@ -43,5 +43,4 @@ def load_epinions(min_count: int = 5, iterative: bool = False, order: Order = "r
     """
     check_choice("order", order, "random", "file")
     table = read_published(_RATINGS, _RATINGS_BZ2, _PAIRS, totals=(40_163, 139_738, 664_823), deduplicate=True)
-    interactions = k_core(Interactions.from_table(table), min_count, iterative)
-    return use_file_order(interactions) if order == "file" else interactions
+    return set_order(k_core(Interactions.from_table(table), min_count, iterative), order)

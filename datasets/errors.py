@@ -1,5 +1,7 @@
 """The error of bad data, and what messages need."""
 
+from collections.abc import Mapping
+
 
 class DataError(ValueError):
     """Report data that is missing, damaged or unexpected.
@@ -13,6 +15,11 @@ def check_choice(name: str, value: str, *allowed: str) -> None:
     if value not in allowed:
         choices = " or ".join(f'"{choice}"' for choice in allowed)
         raise ValueError(f"{name} must be {choices}, not {value!r}")
+
+
+def format_counts(counts: Mapping[str, int]) -> str:
+    """Format the numbers of dropped rows, or of users, by reason."""
+    return ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in counts.items())
 
 
 def quote(value: object, length: int = 80) -> str:

@@ -7,8 +7,8 @@ import pandas as pd
 
 from sdmr.datasets.download import RawFile, fetch, verify_checksum
 from sdmr.datasets.errors import check_choice
-from sdmr.datasets.interactions import Interactions, Order, filter_basket_sizes, shuffle
-from sdmr.datasets.parsing import Layout, check_values, drop_duplicates, read_chunks, read_columns
+from sdmr.datasets.interactions import Interactions, Order, filter_basket_sizes, set_order
+from sdmr.datasets.parsing import Layout, check_values, drop_duplicates, read_columns, read_tables
 
 # The day is MMDD. Actions are 0 click, 1 add to cart, 2 purchase, 3 add to favorites.
 _LOG_LAYOUT = Layout(
@@ -54,8 +54,7 @@ def load_ijcai_15(
     rows = _read_log(path) if file is _LOG else _read_sessions(path)
     verify_checksum(path, file.sha256)
     rows = drop_duplicates(sample_baskets(rows, sample, split_seed), ["basket", "item"])
-    interactions = filter_basket_sizes(Interactions.from_table(rows), min_basket, max_basket)
-    return shuffle(interactions, split_seed) if order == "random" else interactions
+    return set_order(filter_basket_sizes(Interactions.from_table(rows), min_basket, max_basket), order, split_seed)
 
 
 def sample_baskets(rows: pd.DataFrame, n_samples: int, seed: int) -> pd.DataFrame:
@@ -67,8 +66,8 @@ def sample_baskets(rows: pd.DataFrame, n_samples: int, seed: int) -> pd.DataFram
 
 def _read_log(path: Path) -> pd.DataFrame:
     """Read the log; 32-bit integers hold its 55 million rows."""
-    chunks = read_chunks(path, _LOG.layout, ["user", "item", "day"])
-    rows = pd.concat([chunk.astype(np.int32) for chunk in chunks])
+    chunks = read_tables(path, _LOG.layout, ["user", "item", "day"])
+    rows = pd.concat([chunk.to_pandas().astype(np.int32) for chunk in chunks])
     rows["basket"] = rows["user"].astype(np.int64) * 10_000 + rows["day"]
     return rows
 

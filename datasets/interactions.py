@@ -190,14 +190,13 @@ def filter_basket_sizes(interactions: Interactions, min_basket: int, max_basket:
     return interactions.keep((min_basket <= size) & (size <= max_basket), "rows_in_baskets_too_small_or_large")
 
 
-def use_file_order(interactions: Interactions) -> Interactions:
-    """Take the row numbers as times, as if the file were in chronological order."""
-    return replace(interactions, times=np.arange(len(interactions)))
+def set_order(interactions: Interactions, order: Order, seed: int = 0) -> Interactions:
+    """Set the order of the items of each user or basket, where no times do.
 
-
-def shuffle(interactions: Interactions, seed: int) -> Interactions:
-    """Shuffle the rows.
-
-    With baskets, the last item of each basket, its test item, becomes a random one.
+    "file" takes the order of the file: in histories, for that of time. "random" is the split's shuffle of histories.
+    Of baskets, it shuffles the rows here, so that the last item of each basket, its test item, becomes a random one.
     """
-    return interactions.take(np.random.default_rng(seed).permutation(len(interactions)))
+    if interactions.baskets is None:
+        return replace(interactions, times=np.arange(len(interactions))) if order == "file" else interactions
+    rng = np.random.default_rng(seed)
+    return interactions.take(rng.permutation(len(interactions))) if order == "random" else interactions

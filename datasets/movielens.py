@@ -9,7 +9,7 @@ import numpy as np
 
 from sdmr.datasets.download import Download, RawFile, Wheel, fetch, find_local, read_published
 from sdmr.datasets.errors import DataError
-from sdmr.datasets.interactions import Interactions, use_file_order
+from sdmr.datasets.interactions import Interactions, set_order
 from sdmr.datasets.parsing import Layout, read_columns
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def load_ml_1m() -> Interactions:
     """
     table = read_published(ML_1M, ML_1M_PAIRS, totals=(6040, 3706, 1_000_209))
     interactions = Interactions.from_table(table)
-    return _add_titles(interactions if "time" in table else use_file_order(interactions), MOVIES_DAT)
+    return _add_titles(interactions if "time" in table else set_order(interactions, "file"), MOVIES_DAT)
 
 
 def _add_titles(interactions: Interactions, *files: RawFile) -> Interactions:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sdmr.datasets.download import RawFile, get_data_folder, read_published
 from sdmr.datasets.errors import DataError, check_choice
-from sdmr.datasets.interactions import Interactions, Order, k_core, use_file_order
+from sdmr.datasets.interactions import Interactions, Order, k_core, set_order
 from sdmr.datasets.parsing import Layout
 from sdmr.datasets.raw import open_raw, record_read
 
@@ -69,8 +69,7 @@ def load_netflix_sample(min_count: int = 5, iterative: bool = True, order: Order
         ValueError: The order is unknown.
     """
     check_choice("order", order, "random", "file")
-    interactions = k_core(Interactions.from_table(read_published(_SAMPLE)), min_count, iterative)
-    return use_file_order(interactions) if order == "file" else interactions
+    return set_order(k_core(Interactions.from_table(read_published(_SAMPLE)), min_count, iterative), order)
 
 
 def read_ratings() -> Iterator[pd.DataFrame]:

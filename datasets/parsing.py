@@ -52,21 +52,18 @@ def read_columns(path: Path, layout: Layout, columns: Iterable[str] | None = Non
     Raises:
         DataError: A line does not fit the layout. The message names file, line and what was expected.
     """
-    return pd.concat(list(read_chunks(path, layout, list(columns or layout.columns))), ignore_index=True)
+    return pa.concat_tables(read_tables(path, layout, list(columns or layout.columns))).to_pandas()
 
 
-def read_chunks(path: Path, layout: Layout, columns: list[str]) -> Iterator[pd.DataFrame]:
+def read_tables(path: Path, layout: Layout, columns: list[str], member: str | None = None) -> Iterator[pa.Table]:
     """Read some columns in chunks of about `CHUNK_BYTES`, for files too large for the memory.
+
+    Args:
+        member: As in `sdmr.datasets.raw.open_raw`.
 
     Raises:
         DataError: A line does not fit the layout, as in `read_columns`.
     """
-    for table in read_tables(path, layout, columns):
-        yield table.to_pandas()
-
-
-def read_tables(path: Path, layout: Layout, columns: list[str], member: str | None = None) -> Iterator[pa.Table]:
-    """Read some columns as `read_chunks` does, as Arrow tables; `member` as in `open_raw`."""
     names, separator = list(layout.columns), layout.byte_separator
     types = {name: _TYPES[dtype] for name, dtype in layout.columns.items()}
     required = [name for name in names if name not in layout.optional]

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import inspect
 import io
 import json
 import logging
@@ -15,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from sdmr.datasets.download import get_cache_folder, get_data_folder
-from sdmr.datasets.errors import DataError
+from sdmr.datasets.errors import DataError, format_counts
 from sdmr.datasets.files import compute_sha256, write_atomic
 from sdmr.datasets.interactions import IntArray, Interactions, RawArray
 from sdmr.datasets.raw import track_reads
+from sdmr.datasets.sources import find_source, list_project
 from sdmr.datasets.split import MIN_SEQUENCE_LENGTH, split
 from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
 
@@ -36,9 +36,10 @@ _CONTEXT_LABELS = {"start": "start", "length": "length", "position": "place", "c
 def prepare(load: Callable[[], Interactions | Task], split_seed: int = 0, **split_options: Any) -> Task:
     """Load a data set and split it, or take the task from the cache.
 
-    The cached task is used while settings, raw files (by checksum) and code are the same. A damaged cache file is
-    created again. A lambda or an inner function has no unique name, so its task is not cached. One message tells
-    what was dropped and who only trains.
+    The cached task is used while settings, raw files (by checksum) and code are the same. The code is this package,
+    the function's module, and what that imports from its project. A damaged cache file is created again. A lambda, an
+    inner function or one of a notebook has no lasting name, so its task is not cached. One message tells what was
+    dropped and who only trains.
 
     Args:
         load: Loads interactions, or a task if the data comes with its split. Bind its settings by `functools.partial`.
@@ -56,8 +57,7 @@ def prepare(load: Callable[[], Interactions | Task], split_seed: int = 0, **spli
             f"{label}: no user has {MIN_SEQUENCE_LENGTH} interactions or more, so that none can be held out"
         )
     if task.report:
-        counts = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in task.report.items()]
-        log.warning("%s: %s", label, ", ".join(counts))
+        log.warning("%s: %s", label, format_counts(task.report))
     return task
 
 
@@ -67,16 +67,15 @@ def _prepare(call: functools.partial[Interactions | Task], split_seed: int, spli
     settings = [name, call.args, call.keywords, split_seed, split_options, get_data_folder()]
     key = _hash_text(json.dumps(settings, sort_keys=True, default=str))
     path = get_cache_folder() / "tasks" / f"{call.func.__name__}-{key[:16]}.npz"
-    is_cacheable = "<" not in name
-    code = _hash_code(call.func) if is_cacheable else ""
-    if is_cacheable and (cached := _load_task(path, code)) is not None:
+    code = _hash_code(call.func.__module__) if "<" not in name else None
+    if code is not None and (cached := _load_task(path, code)) is not None:
         return cached
     with track_reads() as files:
         data = call()
     if isinstance(data, Task) and split_options:
         raise ValueError(f"this data comes with its split: {', '.join(split_options)} cannot be chosen")
     task = data if isinstance(data, Task) else split(data, split_seed, **split_options)
-    if is_cacheable:
+    if code is not None:
         _save_task(task, path, code, files)
     return task
 
@@ -172,10 +171,16 @@ def _restore_ids(values: list[Any]) -> RawArray:
     return np.array(values, dtype=object if isinstance(values[0], str) else np.int64)
 
 
-def _hash_code(function: Callable[..., Any]) -> str:
-    """Hash the source of this package and of the function's module."""
-    modules = {*Path(__file__).parent.glob("*.py"), Path(inspect.getfile(function)).resolve()}
-    return _hash_text("".join(sorted(compute_sha256(module) for module in modules)))
+def _hash_code(module: str) -> str | None:
+    """Hash the source of this package, and of a module and its project.
+
+    Return None for a module without a file.
+    """
+    if module == "__main__" or find_source(module) is None:
+        return None
+    sources = [find_source(name) for name in list_project(module, Path.cwd().resolve())]
+    files = {*Path(__file__).parent.glob("*.py"), *filter(None, sources)}
+    return _hash_text("".join(sorted(compute_sha256(file) for file in files)))
 
 
 def _hash_path(path: Path) -> str:

@@ -1,8 +1,10 @@
 """Readers: the only functions that a configuration may name to load a data set."""
 
 import importlib
+import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -14,12 +16,15 @@ def reader(function: Function) -> Function:
     return function
 
 
-def get_reader(target: str) -> Callable[..., Any]:
-    """Get the reader of a dotted path, before anything is called.
+def bind_reader(dataset: Mapping[str, Any]) -> partial[Any]:
+    """Bind the reader that a configuration names to its settings; call nothing.
 
     Raises:
-        ValueError: There is no such function, or it is neither the suite's reader nor declared as one.
+        ValueError: There is no such function, it is neither the suite's reader nor declared as one, or it lacks an
+            argument.
     """
+    settings = dict(dataset)
+    target = settings.pop("_target_")
     module, _, name = target.rpartition(".")
     try:
         function = getattr(importlib.import_module(module), name)
@@ -27,4 +32,8 @@ def get_reader(target: str) -> Callable[..., Any]:
         raise ValueError(f"dataset._target_={target} cannot be imported: {error}") from error
     if not (re.fullmatch(r"sdmr\.datasets\.\w+\.load_\w+", target) or getattr(function, "is_reader", False)):
         raise ValueError(f"dataset._target_={target} is no reader; declare it with @sdmr.datasets.readers.reader")
-    return function
+    try:
+        inspect.signature(function).bind(**settings)
+    except TypeError as error:
+        raise ValueError(f"dataset._target_={target}: {error}, expected its arguments alone as dataset.*") from error
+    return partial(function, **settings)

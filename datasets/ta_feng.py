@@ -4,7 +4,7 @@ import pandas as pd
 
 from sdmr.datasets.download import RawFile, Wheel, fetch, verify_checksum
 from sdmr.datasets.errors import check_choice
-from sdmr.datasets.interactions import Interactions, Order, filter_basket_sizes, shuffle
+from sdmr.datasets.interactions import Interactions, Order, filter_basket_sizes, set_order
 from sdmr.datasets.parsing import Layout, check_totals, check_values, drop_duplicates, read_columns
 
 _TERMS = "Ta-Feng: released for research (ACM RecSys wiki); no license text is known."
@@ -55,5 +55,4 @@ def load_ta_feng(min_basket: int = 5, max_basket: int = 20, order: Order = "file
     table = drop_duplicates(table, ["basket", "item"])
     check_totals(path, table, (32_266, 23_812, 817_741))
     verify_checksum(path, file.sha256)
-    interactions = filter_basket_sizes(Interactions.from_table(table), min_basket, max_basket)
-    return shuffle(interactions, split_seed) if order == "random" else interactions
+    return set_order(filter_basket_sizes(Interactions.from_table(table), min_basket, max_basket), order, split_seed)

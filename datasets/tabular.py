@@ -7,12 +7,10 @@ from typing import Any, Literal
 import pandas as pd
 import pyarrow as pa
 
-from sdmr.datasets.cleaning import Cleaning, Comparison
-from sdmr.datasets.errors import DataError, check_choice
-from sdmr.datasets.interactions import Interactions, Order, k_core, use_file_order
+from sdmr.datasets.cleaning import Column, Selection
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.interactions import Interactions, Order
 from sdmr.datasets.table_file import Format, Quoting, TableFile
-
-Column = str | int
 
 
 def load_csv(
@@ -68,11 +66,12 @@ def load_csv(
         DataError: The file cannot be read, or a line does not fit.
         ValueError: A setting is unknown or has no effect, such as order "file" where time or basket set the order.
     """
-    rules = Cleaning(min_rating, filter, time_format, missing_ids, keep)
-    roles = _list_roles(path, user, item, time, basket, rating, rules, order)
+    selection = Selection(
+        *(user, item, time, basket, rating, min_rating, filter),
+        *(time_format, missing_ids, keep, order, min_count, iterative),
+    )
     file = TableFile(Path(path).expanduser(), format, separator, header, encoding, quoting, member)
-    rows = read_rows(file, roles)
-    return _build_interactions(file.path, rows, file.first_line, rules, order, min_count, iterative)
+    return selection.build_interactions(file.path, read_rows(file, selection.roles), file.first_line)
 
 
 def load_inter(
@@ -110,77 +109,29 @@ def load_inter(
 
 
 def load_frame(
-    frame: pd.DataFrame | pa.Table,
-    user: Column = "user",
-    item: Column = "item",
-    time: Column | None = None,
-    basket: Column | None = None,
-    rating: Column | None = None,
-    order: Order = "random",
-    min_count: int = 1,
-    iterative: bool = False,
-    **cleaning: Any,
+    frame: pd.DataFrame | pa.Table, user: Column = "user", item: Column = "item", **settings: Any
 ) -> Interactions:
     """Take a pandas DataFrame or an Arrow table; each row is an interaction.
 
     Args:
         frame: The table. Messages number its rows from 0, and call them lines.
-        cleaning: min_rating, filter, time_format, missing_ids and keep; these and the others as in `load_csv`.
+        user, item: Its columns.
+        settings: time, basket, rating, min_rating, filter, time_format, missing_ids, keep, order, min_count and
+            iterative, as in `load_csv`.
 
     Raises:
         DataError: The table lacks a column, or a value does not fit.
         ValueError: A setting is unknown or has no effect.
     """
-    rules = Cleaning(**cleaning)
-    roles = _list_roles("the table", user, item, time, basket, rating, rules, order)
-    for name in roles.values():
+    selection = Selection(user, item, **settings)
+    for name in selection.roles.values():
         if name not in list(frame.columns if isinstance(frame, pd.DataFrame) else frame.column_names):
             raise DataError(f"the table has no column {name!r}")
     try:
-        table = pa.table({role: pa.array(frame[name], from_pandas=True) for role, name in roles.items()})
+        table = pa.table({role: pa.array(frame[name], from_pandas=True) for role, name in selection.roles.items()})
     except pa.ArrowException as error:
         raise DataError(f"the table: {error}, expected columns of one type each") from error
-    return _build_interactions(Path("the table"), _encode_ids(table).to_pandas(), 0, rules, order, min_count, iterative)
-
-
-def _list_roles(
-    path: str,
-    user: Column,
-    item: Column,
-    time: Column | None,
-    basket: Column | None,
-    rating: Column | None,
-    rules: Cleaning,
-    order: Order,
-) -> dict[str, Column]:
-    """Return the columns by role, and check that every setting has an effect."""
-    check_choice("order", order, "random", "file")
-    if order == "file" and (time is not None or basket is not None):
-        raise ValueError(f"order=file has no effect on {path}: time={time!r} and basket={basket!r} set the order")
-    if (rating is None) != (rules.min_rating is None):
-        raise ValueError(f"rating={rating} and min_rating={rules.min_rating} for {path}: set both or none")
-    if time is None and rules.time_format is not None:
-        raise ValueError(f"time_format={rules.time_format} has no effect on {path}: no time column is set")
-    roles = {"user": user, "item": item, "time": time, "basket": basket, "rating": rating}
-    roles["filter"] = None if rules.filter is None else Comparison.parse(rules.filter).column
-    return {role: column for role, column in roles.items() if column is not None}
-
-
-def _build_interactions(
-    path: Path,
-    rows: pd.DataFrame,
-    first_line: int,
-    rules: Cleaning,
-    order: Order,
-    min_count: int,
-    iterative: bool,
-) -> Interactions:
-    """Clean the rows by role, number users and items, and drop those with few rows."""
-    interactions = Interactions.from_table(rules.apply(path, rows, first_line))
-    core = k_core(interactions, min_count, iterative)
-    if not len(core):
-        raise DataError(f"{path}: no row of {len(interactions)} is left with min_count={min_count}")
-    return use_file_order(core) if order == "file" else core
+    return selection.build_interactions(Path("the table"), _encode_ids(table).to_pandas())
 
 
 def _encode_ids(table: pa.Table) -> pa.Table:

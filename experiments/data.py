@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from sdmr.datasets.errors import DataError, quote
+from sdmr.datasets.errors import DataError, format_counts, quote
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.parsing import WHITESPACE
-from sdmr.datasets.readers import get_reader
+from sdmr.datasets.readers import bind_reader
 from sdmr.datasets.split import split
 from sdmr.datasets.table_file import TableFile
 from sdmr.datasets.task import Task
@@ -128,10 +128,8 @@ def _infer_type(values: pd.Series) -> str:
 
 def _describe_data(config: dict[str, Any]) -> list[str]:
     """Return lines on the interactions, their times, and what is dropped."""
-    settings = dict(config["dataset"])
-    read = get_reader(settings.pop("_target_"))
     try:
-        data = read(**settings)
+        data = bind_reader(config["dataset"])()
         split_options = Protocol(**config["protocol"]).split_options
         task = data if isinstance(data, Task) else split(data, config["split_seed"], **split_options)
     except DataError:
@@ -142,7 +140,7 @@ def _describe_data(config: dict[str, Any]) -> list[str]:
     n_rows = len(training.instances) + len(training.validation) + len(task.test)
     lines = [f"{n_rows:,} interactions of {training.n_users:,} users with {training.n_items:,} items"]
     lines += [f"{len(task.test):,} test instances, {len(training.validation):,} validation instances"]
-    lines += [f"{count:,} {reason.replace('_', ' ')}" for reason, count in task.report.items()]
+    lines += [format_counts({reason: count}) for reason, count in task.report.items()]
     if isinstance(data, Interactions) and data.times is not None and data.baskets is None:
         lines += _describe_times(data, task)
     return lines

@@ -6,33 +6,25 @@ first in `items.csv` comes first. Users and items are raw ids. Models without sa
 fitted again.
 """
 
-import logging
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import torch
 from pyarrow import csv, parquet
 from pydantic import BeforeValidator, Field
 from tqdm import tqdm
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import open_atomic
-from sdmr.datasets.task import Task
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import CommandOptions, NotEmpty, UsageError
-from sdmr.experiments.core.record import load_record
-from sdmr.experiments.core.run import make_recommender, make_run
-from sdmr.harness.files import load_tensors_of
+from sdmr.experiments.core.trained import load_trained
 from sdmr.harness.ids import find_numbers, tabulate_users
 from sdmr.harness.top_k import recommend
-from sdmr.harness.training.base import TorchRecommender
 
-log = logging.getLogger(__name__)
 BLOCK = 1024  # users whose lists are in memory at a time
 WRITERS: dict[str, Any] = {".csv": csv.CSVWriter, ".parquet": parquet.ParquetWriter}
 Ids = Annotated[
@@ -89,34 +81,6 @@ def find_run(name: str, runs: Path) -> Path:
     raise UsageError(
         f"run={name}: there is no such run in {runs}; give the folder that `sdmr run` printed, or its name"
     )
-
-
-def load_trained(folder: Path) -> tuple[Any, Task]:
-    """Return the fitted recommender of a finished run, and its task.
-
-    A model without saved parameters is fitted again. Raises DataError if the parameters are lost, or the data have
-    changed.
-    """
-    record = load_record(folder / "record.json")
-    if "model" not in record.config:
-        raise DataError(f"{folder}: its scores were made by another program, so there is no model to ask")
-    run = make_run(record.config, record.dataset, folder.parents[1])
-    if run.data != record.data:
-        raise DataError(f"{folder}: the data have changed since this run was made; `sdmr run ...` makes another one")
-    if run.source != record.source:
-        log.warning("%s was made by other code: its model may score differently now", folder)
-    task, recommender = run.load_task(), make_recommender(record.config["model"])
-    torch.manual_seed(record.config["seed"])
-    if isinstance(recommender, TorchRecommender):
-        path = folder.parent / (record.trained or folder.name) / "model.pt"
-        if load_tensors_of(path, "cpu") is None:
-            raise DataError(f"{path} is missing or damaged; `sdmr run ... force=true` makes the run again")
-        recommender.load(path, task.training.n_users, task.training.n_items)
-    else:
-        log.warning("%s has no saved parameters: the model is fitted again", folder)
-        validation = task.test if run.protocol.select_on == "test" else task.training.validation
-        recommender.fit(replace(task.training, validation=validation, seed=record.config["seed"]))
-    return recommender, task
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain, product
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from pydantic import Field
 
-from sdmr.datasets.errors import DataError
+from sdmr.datasets.errors import DataError, format_counts
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.arguments import describe_arguments, get_model_config
 from sdmr.experiments.core.config import (
@@ -178,13 +178,8 @@ def describe_result(record: Record, folder: Path, tie_policy: TiePolicy = "expec
     values = ", ".join(f"{name} {record.metrics()[name][tie_policy]:.3f}" for name in ("hit@10", "NDCG@10"))
     deviations = record.deviations | ({"tie_policy": tie_policy} if tie_policy != "expected" else {})
     named = f", {format_deviations(deviations)}" if deviations else ""
-    report = f"; {format_report(record.data_report)}" if record.data_report else ""
+    report = f"; {format_counts(record.data_report)}" if record.data_report else ""
     return f"{record.model} on {record.dataset}, {side}{named}: {values} ({folder}/record.json){report}"
-
-
-def format_report(counts: Mapping[str, int]) -> str:
-    """Return what the data left out, or only trains on."""
-    return ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in counts.items())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ candidate of an export's `candidates.parquet`, in any order; a higher score is b
 bounds included. Without `name` the file's name names it.
 """
 
-import csv
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from pydantic import Field
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import compute_sha256
 from sdmr.datasets.parsing import Layout, check_no_duplicates, read_columns
-from sdmr.datasets.raw import open_raw
+from sdmr.datasets.table_file import TableFile
 from sdmr.datasets.task import HeldOut
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.deviations import list_deviations
@@ -77,6 +76,7 @@ def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
         config=config,
         data=run.data,
         source=digest,
+        data_report=dict(task.report),
         deviations=list_deviations(run),
         validation={},
         ids=save_ids(task.training, run.folder.parent),
@@ -133,12 +133,8 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, int]:
     """
     if path.suffix == ".parquet":
         return _read_parquet(path), 1
-    with open_raw(path) as raw:
-        line = raw.readline(10_000).decode("utf-8-sig", errors="replace")
-    if not line.strip().isprintable() or "\N{REPLACEMENT CHARACTER}" in line:
-        raise DataError(f"{path}, line 1: this is no text, expected the columns {', '.join(COLUMNS)}")
-    header = next(csv.reader(line.splitlines()[:1]), [])
-    if not set(COLUMNS) <= set(header) or len(set(header)) < len(header):
+    header = TableFile(path, "csv").names
+    if not set(COLUMNS) <= set(header):
         raise DataError(f"{path}, line 1: found columns {', '.join(header):.80}, expected {', '.join(COLUMNS)}")
     others = tuple(name for name in header if name not in COLUMNS)
     types = {name: COLUMNS.get(name, str) for name in header}

@@ -20,7 +20,13 @@ from sdmr.experiments.core.plan import find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import get_published_folder
 from sdmr.experiments.report import dataset_statistics
-from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, format_table
+from sdmr.experiments.report.accuracy import (
+    DEFAULT_DATASETS,
+    AccuracyOptions,
+    describe_data,
+    format_table,
+    read_published,
+)
 from sdmr.experiments.report.comparisons import describe_comparisons
 from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.writers import write_csv
@@ -44,7 +50,8 @@ def _make_statistics(options: Options) -> int:
         print(dataset_statistics.rank_netflix_months().to_string(index=False))
         return 0
     path = Path(options.results) / f"table{options.number}.csv"
-    cells = dataset_statistics.keep_published(path, dataset_statistics.collect_statistics(options.number))
+    published = dataset_statistics.read_published(path)
+    cells = dataset_statistics.keep_published(published, dataset_statistics.collect_statistics(options.number))
     text = dataset_statistics.format_statistics(options.number, cells)
     write_csv(path, cells)
     write_atomic(path.with_suffix(".md"), text.encode())
@@ -61,14 +68,16 @@ def _make_accuracy(options: Options) -> int:
         replace(one, published=get_published_folder(results, name, one.dataset, f"{one.model}-{one.seed}"))
         for one in plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
     ]
+    published = {dataset: read_published(dataset, models, results) for dataset in datasets}  # before any run is made
     findings = find_or_train(planned, Path(options.runs), options.workers, use_published=False)
     conditions = ", ".join([f"{options.settings} settings", *options.overrides])
     for dataset in datasets:
         runs = {one: run for one, run in findings.runs.items() if one.dataset == dataset}
         folders = {model: [run.folder for one, run in runs.items() if one.model == model] for model in models}
-        print(f"\n{format_table(dataset, folders, results, options.number, conditions, tie_policy)}\n")
+        print(f"\n{format_table(dataset, folders, published[dataset], options.number, conditions, tie_policy)}\n")
         records = [run.record for run in runs.values()]
-        for line in (*describe_deviations(records), *describe_comparisons(dataset, folders, tie_policy)):
+        notes = describe_deviations(records) + describe_data(dataset, records)
+        for line in (*notes, *describe_comparisons(dataset, folders, tie_policy)):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {options.runs}/")
     return 1 if findings.failures else 0

@@ -15,7 +15,7 @@ import sys
 import zlib
 from functools import cache
 from importlib import metadata
-from importlib.util import find_spec, resolve_name
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -25,6 +25,7 @@ import torch
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.sources import find_imports
 from sdmr.harness.metrics import Ranks
 from sdmr.harness.schema1 import RANKS, translate_record
 
@@ -82,20 +83,6 @@ def _remove_docstrings(tree: ast.Module) -> ast.Module:
         if isinstance(node, _Documented) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
     return tree
-
-
-def find_imports(tree: ast.Module, module: str, is_package: bool) -> set[str]:
-    """Return the names that a module imports, absolutely or relatively."""
-    package = module if is_package else module.rpartition(".")[0]
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            source = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
-            # `from sdmr.datasets import parsing` names a module, or what __init__.py defines.
-            names |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
-    return names
 
 
 def _is_layer_module(name: str) -> bool:

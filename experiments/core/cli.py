@@ -102,8 +102,9 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
         print(f"sdmr {name}: {' '.join(message.split())}{hint}", file=sys.stderr)
         return WRONG_USE
     except (DataError, OSError) as error:
-        is_of_system = isinstance(error, OSError) and error.filename
-        message = f"{error.filename}: {error.strerror}; set another folder or file" if is_of_system else str(error)
+        message = str(error)
+        if isinstance(error, OSError) and error.filename:
+            message = f"{error.filename}: {error.strerror}; set another folder or file"
         print(f"sdmr {name}: {' '.join(message.split())}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.prepare import compute_fingerprint, prepare
-from sdmr.datasets.readers import get_reader
+from sdmr.datasets.readers import bind_reader
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.arguments import import_class, make_object
 from sdmr.experiments.core.config import compose_config, list_settings
@@ -185,10 +185,8 @@ def drop_tasks() -> None:
 def _load_task(dataset: str, split_seed: int, split_options: str) -> tuple[Task, str, float]:
     """Load a task once for the runs that share it; settings come as JSON."""
     start = time.perf_counter()
-    settings = json.loads(dataset)
     try:
-        read = partial(get_reader(settings.pop("_target_")), **settings)
-        task = prepare(read, split_seed, **json.loads(split_options))
+        task = prepare(bind_reader(json.loads(dataset)), split_seed, **json.loads(split_options))
     except DataError:
         raise
     except ValueError as error:  # a setting that the data set or the split does not allow

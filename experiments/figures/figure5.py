@@ -21,8 +21,9 @@ from scipy.sparse import csr_matrix
 
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Instances
+from sdmr.experiments.core.trained import load_trained
 from sdmr.experiments.figures.options import FigureOptions
-from sdmr.experiments.figures.runs import compute_attention, find_runs, load_ids, load_model, plan_sdm_runs
+from sdmr.experiments.figures.runs import compute_attention, find_runs, load_ids, plan_sdm_runs
 from sdmr.experiments.figures.style import add_note, mark_missing, save_figure
 from sdmr.experiments.report.frames import PAPER
 from sdmr.experiments.report.uncertainty import bootstrap_correlation, compute_correlation
@@ -41,7 +42,7 @@ def main(options: FigureOptions) -> int:
     runs = find_runs(options, planned, options.train)
     if not runs:
         return int(options.train)
-    models = [(one.seed, *load_model(run)) for one, run in runs.items()]
+    models = [(one.seed, *load_trained(run.folder)) for one, run in runs.items()]
     _, model, task = models[0]
     pairs = list_pairs(task.test, model.context_length, task.training.matrix)
     is_dropped = ~np.isfinite(pairs["pmi"])

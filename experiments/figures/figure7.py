@@ -21,8 +21,9 @@ from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.movielens import Movie, load_ml_1m_movies, load_ml_100k_movies
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.trained import load_trained
 from sdmr.experiments.figures.options import FigureOptions
-from sdmr.experiments.figures.runs import compute_attention, find_runs, load_ids, load_model, plan_sdm_runs
+from sdmr.experiments.figures.runs import compute_attention, find_runs, load_ids, plan_sdm_runs
 from sdmr.experiments.figures.style import add_note, save_figure
 
 OPTIONS = ("dataset", "dim", "hops", "seed", "user", "target", "train", "workers")
@@ -49,7 +50,7 @@ def main(options: FigureOptions) -> int:
     if not runs:
         return int(options.train)
     run = next(iter(runs.values()))
-    model, task = load_model(run)
+    model, task = load_trained(run.folder)
     user_ids, item_ids = load_ids(run)
     items = name_items(item_ids, load_movies(options.dataset))
     case, origin = choose_case(task, model.context_length, user_ids, items, options.user, options.target)

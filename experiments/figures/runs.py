@@ -7,12 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from numpy.typing import NDArray
 
-from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
-from sdmr.datasets.task import Task
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train, plan_runs, report_missing
 from sdmr.experiments.core.registry import MODELS
@@ -20,7 +17,6 @@ from sdmr.experiments.core.run import load_task
 from sdmr.experiments.core.store import get_published_folder, get_published_settings
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.report.frames import DATASETS
-from sdmr.harness.files import load_tensors_of
 from sdmr.harness.ids import tabulate_items, tabulate_users
 from sdmr.models.sdm import SDM
 
@@ -69,18 +65,6 @@ def plan_sdm_runs(options: FigureOptions, hops: Iterable[int], seeds: Iterable[i
         for seed in seeds
         for number in hops
     ]
-
-
-def load_model(run: FoundRun) -> tuple[SDM, Task]:
-    """Load the trained model of a finished run, and the run's task. Raises DataError if the model is lost."""
-    record = run.record
-    path = run.folder.parent / (record.trained or run.folder.name) / "model.pt"
-    if load_tensors_of(path, "cpu") is None:
-        raise DataError(f"{path} holds no model of this run; `sdmr run ... force=true` makes the run again")
-    task = load_task(record.config)[0]
-    model: SDM = instantiate(record.config["model"])
-    model.load(path, task.training.n_users, task.training.n_items)
-    return model, task
 
 
 def compute_attention(model: SDM, users: IntArray, contexts: IntArray, targets: IntArray) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """Tables 3 and 4 on the terminal, and from the published records."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 import pandas as pd
 from pydantic import Field
 
+from sdmr.datasets.errors import format_counts
 from sdmr.experiments.core.options import CommandOptions, Names
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS
@@ -17,6 +19,7 @@ from sdmr.experiments.report.frames import DATASETS, METRICS, TABLES, average_se
 from sdmr.experiments.report.writers import format_mean, format_metric
 from sdmr.harness.metrics import TiePolicy
 
+Published = tuple[dict[str, pd.Series], set[str]]
 DEFAULT_DATASETS = {3: ["ml-100k"], 4: ["ta-feng"]}
 
 
@@ -43,23 +46,28 @@ class AccuracyTable:
         return [one for models in self.records.values() for records in models.values() for one in records]
 
 
-def format_table(dataset: str, folders: Folders, results: Path, number: int, conditions: str, policy: TiePolicy) -> str:
+def read_published(dataset: str, models: Sequence[str], results: Path) -> Published:
+    """Read the published means of models, and their settings. Raises DataError for a damaged record."""
+    folders = {model: list_published(results, dataset, model) for model in models}
+    experiment = f"table{TABLES.get(dataset)}"
+    names = {get_published_settings(results, experiment, dataset, model) for model in models if folders[model]}
+    return {m: average_seeds(dataset, m, paths)["ours"] for m, paths in folders.items()}, names
+
+
+def format_table(
+    dataset: str, folders: Folders, published: Published, number: int, conditions: str, policy: TiePolicy
+) -> str:
     """Return a line for each model: the paper's, the published and this machine's values.
 
     Args:
         dataset: The data set's name.
         folders: This machine's runs.
-        results: Folder of the published records.
+        published: What `read_published` returns.
         number: The table's number, for the caption.
         conditions: How this machine's runs were made, for the caption.
         policy: How this machine's values read a tie.
     """
-    published = {model: list_published(results, dataset, model) for model in folders}
-    names = {
-        get_published_settings(results, f"table{TABLES[dataset]}", dataset, model)
-        for model in folders
-        if published[model]
-    }
+    means, names = published
     settings = f" ({', '.join(sorted(names))} settings)" if names else ""
     width = max(12, *(len(model) + 2 for model in folders))
     lines = [
@@ -68,13 +76,19 @@ def format_table(dataset: str, folders: Folders, results: Path, number: int, con
     ]
     for model, paths in folders.items():
         cells = average_seeds(dataset, model, paths, policy)
-        cells["published"] = average_seeds(dataset, model, published[model])["ours"]
+        cells["published"] = means[model]
         line = f"{cells['model'].iloc[0]:{width}}"
         for cell in frames.list_rows(cells):
             ours = format_mean(cell.ours, cell.spread, " ±")
             line += f"{format_metric(cell.paper):>6} | {format_metric(cell.published):>5} | {ours:<14}"
         lines.append(line.rstrip())
     return "\n".join(lines)
+
+
+def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:
+    """Return a line on what the data left out, if anything."""
+    reports = [format_counts(record.data_report) for record in records if record.data_report]
+    return [f"Data of {dataset}: {text}." for text in dict.fromkeys(reports)]
 
 
 def collect_published(number: int, results: Path) -> AccuracyTable | None:

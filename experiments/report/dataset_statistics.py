@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from sdmr.datasets.errors import DataError
+from sdmr.datasets.errors import DataError, quote
 from sdmr.datasets.interactions import Interactions, k_core
 from sdmr.datasets.netflix import read_ratings
-from sdmr.datasets.readers import get_reader
+from sdmr.datasets.readers import bind_reader
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.report.frames import PAPER
 from sdmr.experiments.report.writers import NOTHING, make_markdown
@@ -46,9 +46,8 @@ def compute_statistics(data: Interactions) -> dict[str, float]:
 def load_statistics(dataset: str) -> dict[str, float] | None:
     """Return the statistics of a data set; print why and return None without data."""
     settings = compose_config([f"dataset={dataset}", "model=popularity"]).settings["dataset"]
-    read = get_reader(settings.pop("_target_"))  # not `instantiate`, which hides the error behind its own
-    try:
-        return compute_statistics(read(**settings))
+    try:  # not `instantiate`, which hides the error behind its own
+        return compute_statistics(bind_reader(settings)())
     except DataError as error:
         print(f"{dataset}: {error}", file=sys.stderr)
         return None
@@ -77,11 +76,21 @@ def _compare_with_paper(value: float | None, paper: str) -> tuple[str, str]:
     return ours, f"{difference:+.{decimals}f}" if difference else "0"
 
 
-def keep_published(path: Path, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells, with the published ones of data sets that cannot be read."""
+def read_published(path: Path) -> pd.DataFrame:
+    """Read the published table, if it exists. Raises DataError if it is damaged."""
     if not path.exists():
-        return cells
-    published = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(KEY)
+        return pd.DataFrame(columns=[*KEY, *SIDES]).set_index(KEY)
+    try:
+        published = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(KEY)[SIDES]
+        if published.index.has_duplicates:
+            raise ValueError("a row is repeated")
+    except (ValueError, KeyError) as error:  # pandas' errors of parsing are ValueErrors
+        raise DataError(f"{path} is damaged ({quote(error)}): restore it, or remove it") from error
+    return published
+
+
+def keep_published(published: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells, with the published ones of data sets that cannot be read."""
     indexed = cells.set_index(KEY)
     absent = indexed.index[indexed["ours"] == ""].intersection(published.index, sort=False)
     indexed.loc[absent, SIDES] = published.loc[absent, SIDES]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from sdmr.datasets.ijcai_15 import sample_baskets
-from sdmr.datasets.interactions import Interactions, filter_basket_sizes, k_core, shuffle, use_file_order
+from sdmr.datasets.interactions import Interactions, filter_basket_sizes, k_core, set_order
 
 pairs = st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=35).map(sorted)
 
@@ -88,14 +88,14 @@ def test_basket_filter_on_data_without_baskets_is_an_error() -> None:
 
 
 def test_file_order_uses_row_numbers_as_times() -> None:
-    data = use_file_order(Interactions.from_raw(np.array([3, 1]), np.array([5, 6])))
+    data = set_order(Interactions.from_raw(np.array([3, 1]), np.array([5, 6])), "file")
     assert data.times is not None
     assert data.times.tolist() == [0, 1]
 
 
 def test_shuffled_rows_are_a_permutation_of_the_rows() -> None:
     data = make_interactions([(user, item, user) for user in range(5) for item in range(6)])
-    result = shuffle(data, seed=3)
+    result = set_order(data, "random", seed=3)
     assert result.times is not None
     assert result.baskets is not None
     assert result.users.tolist() != data.users.tolist()

@@ -1,4 +1,6 @@
+import errno
 import functools
+import importlib
 import os
 import subprocess
 import sys
@@ -93,6 +95,38 @@ def test_changed_code_loads_the_data_again(raw: Path, monkeypatch: pytest.Monkey
     assert len(list_cache_files(raw)) == 1
 
 
+@pytest.mark.parametrize(
+    ("reader", "helper"),
+    [("import prepared_helper", "prepared_helper"), ("from .helper import FIRST", "prepared_package/helper")],
+)
+def test_an_edited_helper_of_a_reader_loads_the_data_again(
+    reader: str, helper: str, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = raw.parent / "prepared_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    code = f"{reader}\nfrom {__name__} import load_from_file\ndef load(path):\n    return load_from_file(path)\n"
+    (package / "mine.py").write_text(code)
+    monkeypatch.syspath_prepend(raw.parent)
+    monkeypatch.chdir(raw.parent)
+    counts = []
+    for value in (1, 1, 2):
+        (raw.parent / f"{helper}.py").write_text(f"FIRST = {value}\n")
+        load = importlib.import_module("prepared_package.mine").load
+        counts.append(count_loads(functools.partial(load, raw))[0])
+    for name in [name for name in sys.modules if name.startswith("prepared_")]:
+        del sys.modules[name]
+    assert counts == [1, 0, 1]
+
+
+def test_a_reader_of_a_notebook_is_called_each_time(raw: Path) -> None:
+    cell = "def load(path):\n    return load_from_file(path)\n"
+    notebook = {"__name__": "__main__", "load_from_file": load_from_file}
+    exec(compile(cell, "<cell>", "exec"), notebook)
+    load = functools.partial(notebook["load"], raw)  # type: ignore[call-overload]
+    assert [count_loads(load)[0] for _ in range(2)] == [1, 1]
+
+
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "bits"])
 def test_a_damaged_cache_file_is_created_again(raw: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     load = functools.partial(load_from_file, raw)
@@ -131,7 +165,13 @@ def test_data_that_leaves_nothing_to_hold_out_is_an_error_that_names_the_file(ra
         prepare(functools.partial(load_csv, path=str(raw.with_suffix(".csv"))))
 
 
-def test_a_cache_that_cannot_be_written_is_a_warning(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
+def fill_disk(descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(
+    raw: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load = functools.partial(load_from_file, raw)
     _, expected = count_loads(load)
     (path,) = list_cache_files(raw)
@@ -139,6 +179,11 @@ def test_a_cache_that_cannot_be_written_is_a_warning(raw: Path, caplog: pytest.L
     path.mkdir()
     assert count_loads(load) == (1, expected)
     assert f"{path} cannot be written" in caplog.text
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fill_disk)
+        assert count_loads(load) == (1, expected)
+    assert "No space left on device" in caplog.text
+    assert list_cache_files(raw) == [path]
     path.rmdir()
     path.parent.rmdir()
     path.parent.touch()

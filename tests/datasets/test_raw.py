@@ -4,8 +4,10 @@ import gzip
 import lzma
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from sdmr.datasets.errors import DataError, quote
@@ -39,9 +41,12 @@ def test_a_member_of_an_archive_is_chosen_by_its_name(tmp_path: Path) -> None:
         pass
 
 
-def test_xz_files_are_unpacked(tmp_path: Path) -> None:
-    (tmp_path / "mine.csv.xz").write_bytes(lzma.compress(CONTENT))
-    assert len(load_csv(str(tmp_path / "mine.csv.xz"))) == 2
+@pytest.mark.parametrize(
+    ("suffix", "pack"), [("xz", lzma.compress), ("zst", pa.Codec("zstd").compress), ("gz", gzip.compress)]
+)
+def test_compressed_files_are_unpacked(suffix: str, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    (tmp_path / f"mine.csv.{suffix}").write_bytes(pack(CONTENT))
+    assert len(load_csv(str(tmp_path / f"mine.csv.{suffix}"))) == 2
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.readers import get_reader, reader
+from sdmr.datasets.readers import bind_reader, reader
 from sdmr.datasets.tabular import load_csv
 from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.run import compose_run
@@ -21,8 +21,16 @@ def read_unmarked() -> Interactions:
 
 
 def test_readers_of_the_suite_and_marked_functions_are_readers() -> None:
-    assert get_reader("sdmr.datasets.tabular.load_csv") is load_csv
-    assert get_reader(f"{__name__}.read_mine") is read_mine
+    call = bind_reader({"_target_": "sdmr.datasets.tabular.load_csv", "path": "x"})
+    assert (call.func, call.keywords) == (load_csv, {"path": "x"})
+    assert bind_reader({"_target_": f"{__name__}.read_mine"}).func is read_mine
+
+
+def test_settings_that_a_reader_does_not_take_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"read_mine: got an unexpected keyword argument 'path', expected its argu"):
+        bind_reader({"_target_": f"{__name__}.read_mine", "path": "x"})
+    with pytest.raises(ValueError, match=r"load_csv: missing a required argument: 'path', expected its arguments"):
+        bind_reader({"_target_": "sdmr.datasets.tabular.load_csv"})
 
 
 @pytest.mark.parametrize(
@@ -34,7 +42,7 @@ def test_readers_of_the_suite_and_marked_functions_are_readers() -> None:
 )
 def test_any_other_function_is_refused(target: str) -> None:
     with pytest.raises(ValueError, match=f"dataset._target_={target} (is no reader|cannot be imported)"):
-        get_reader(target)
+        bind_reader({"_target_": target})
 
 
 def test_a_configuration_that_names_another_function_does_not_call_it(tmp_path: Path) -> None:

@@ -109,18 +109,14 @@ def test_duplicate_pairs_are_dropped_and_counted(tmp_path: Path) -> None:
 def test_file_order_with_a_time_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("user,item,time\n1,2,3\n")
-    with pytest.raises(
-        ValueError, match=r"order=file has no effect on .*data\.csv: time='time' and basket=None set the order"
-    ):
+    with pytest.raises(ValueError, match=r"order=file has no effect: time='time' and basket=None set the order"):
         load_csv(str(path), time="time", order="file")
 
 
 def test_file_order_with_a_basket_is_an_error_since_baskets_keep_it(tmp_path: Path) -> None:
     path = write_file(tmp_path, "user,item,day\n1,3,mon\n1,1,mon\n1,2,mon\n")
     assert get_rows(load_csv(path, basket="day")) == [(1, 3), (1, 1), (1, 2)]
-    with pytest.raises(
-        ValueError, match=r"order=file has no effect on .*mine\.csv: time=None and basket='day' set the order"
-    ):
+    with pytest.raises(ValueError, match=r"order=file has no effect: time=None and basket='day' set the order"):
         load_csv(path, basket="day", order="file")
 
 
@@ -298,7 +294,7 @@ def test_low_ratings_are_dropped_and_counted_with_users_that_have_no_other_row(t
         ({"filter": "item>2"}, r"no row of 2 is left: 2 filtered rows"),
         ({"filter": "user>x"}, r"line 2: filter is '1', expected numbers for filter=user>x"),
         ({"filter": "thing==1"}, "found no column 'thing'"),
-        ({"min_rating": 3.0}, "rating=None and min_rating=3.0 .*: set both or none"),
+        ({"min_rating": 3.0}, "rating=None and min_rating=3.0: set both or none"),
         ({"time_format": "%Y"}, "time_format=%Y has no effect"),
         ({"encoding": "latin-7b"}, "encoding=latin-7b is unknown"),
         ({"format": "jsonl", "separator": ";"}, "separator=; has no effect"),

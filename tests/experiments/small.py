@@ -1,4 +1,4 @@
-"""A small data set for commands that read one."""
+"""A small data set and a small model for commands that need one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +8,22 @@ import numpy as np
 import pytest
 
 from sdmr.datasets.task import HeldOut
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.run import compose_run
+
+# The beginning of a user's module.
+FACTORS = """
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
+
+class Factors(TorchRecommender):
+    def __init__(self, dim: int = 2, optimization: OptimizationConfig = OptimizationConfig(learning_rate=0.05)):
+        super().__init__(optimization)
+        self.dim = dim
+    def build(self, n_users, n_items):
+        self.users, self.items = Embedding(n_users, self.dim, std=0.1), Embedding(n_items, self.dim, std=0.1)
+    def forward(self, users, contexts, candidates):
+        return (self.users(users)[:, None] * self.items(candidates)).sum(-1)
+"""
 
 
 def make_small_dataset(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -18,6 +34,12 @@ def make_small_dataset(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[st
     rows = [f"{user},{item}" for user in range(40) for item in rng.choice(130, 6, replace=False)]
     Path("small.csv").write_text("\n".join(["user,item", *rows]) + "\n")
     return ["dataset=csv", "dataset.path=small.csv", "split_seed=2"]
+
+
+def make_run(*overrides: str) -> Path:
+    """Make the run, and return its folder."""
+    assert cli.main(["run", *overrides]) == 0
+    return compose_run(overrides).folder
 
 
 def pad(instances: HeldOut) -> Any:

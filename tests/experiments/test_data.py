@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sdmr.datasets.readers import get_reader
+from sdmr.datasets.readers import bind_reader
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import compose_config
 
@@ -92,7 +92,7 @@ def run_printed_command(output: str) -> set[tuple[str, str]]:
     command, *arguments = shlex.split(output.strip().splitlines()[-1])
     assert (command, arguments[0]) == ("sdmr", "run")
     settings = compose_config(arguments[1:]).settings["dataset"]
-    data = get_reader(settings.pop("_target_"))(**settings)
+    data = bind_reader(settings)()
     assert (data.times is not None) or settings["path"] == "BX-Book-Ratings.csv"
     return set(zip(data.user_ids[data.users].tolist(), data.item_ids[data.items].tolist(), strict=True))
 

@@ -196,8 +196,11 @@ def test_a_parquet_file_of_other_columns_is_an_error(tmp_path: Path) -> None:
 
 @pytest.fixture
 def overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Make a new current folder with a data set of 40 users with 6 of 130 items each."""
-    return make_small_dataset(tmp_path, monkeypatch)
+    """Make a new current folder with a data set of 40 users with 6 of 130 items each, and a repeated row."""
+    options = make_small_dataset(tmp_path, monkeypatch)
+    rows = Path("small.csv").read_text()
+    Path("small.csv").write_text(rows + rows.splitlines()[-1] + "\n")
+    return options
 
 
 def compose_small(overrides: list[str]) -> Run:
@@ -227,6 +230,7 @@ def test_a_model_scored_through_files_has_the_ranks_of_a_run(suffix: str, overri
     path = write(table, Path(f"Mine.{suffix}"))
     record, folder = score(path, run, "Mine")
     ranks = rank(Rounded(), task.test)
+    assert record.data_report == task.report == {"duplicate_rows": 1}
     assert ranks.tied.any()
     assert record.test == summarize(ranks)
     assert record.ties is not None
@@ -263,7 +267,7 @@ def test_scores_of_another_protocol_name_its_deviations(
     assert cli.main(["score", "scores=Nothing.csv", *overrides]) == 0
     line = capsys.readouterr().out.splitlines()[0]
     assert line.startswith("Nothing on csv, test, candidates=99, split_seed=2, tie_policy=pessimistic: hit@10 0.000, ")
-    record = load_record(Path(line.partition("(")[2].removesuffix(")")))
+    record = load_record(Path(line.partition("(")[2].partition(")")[0]))
     assert record.deviations == {"candidates": 99, "split_seed": 2}
 
 

@@ -127,6 +127,25 @@ def test_table_names_the_deviations_of_its_runs(tmp_path: Path, runs: Path, caps
     assert "the paper's models: candidates=all (SDM on ml-100k)." in printed
 
 
+def test_table_says_what_the_data_left_out(tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(2):
+        folder = write_random_run(runs / "ml-100k" / f"sdm-{seed}", "sdm", seed)
+        change_record(folder, data_report={"duplicate_rows": 1200, "users_with_fewer_candidates": 3})
+    assert call(table, tmp_path, "models=sdm", "seeds=2") == 0
+    line = "Data of ml-100k: 1,200 duplicate rows, 3 users with fewer candidates.\n"
+    assert capsys.readouterr().out.count(line) == 1
+
+
+def test_damaged_published_record_is_named_before_any_run_starts(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_random_run(tmp_path / "results" / "records" / "table3" / "ml-100k" / "sdm-1", "sdm", 1)
+    (folder / "record.json").write_text("{")
+    monkeypatch.setattr(plan, "compose_run", None)
+    with pytest.raises(DataError, match=rf"^{folder}/record\.json is damaged: "):
+        call(table, tmp_path, "models=sdm")
+
+
 def test_table_reads_ties_by_the_policy(tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [write_random_run(runs / "ml-100k" / "sdm-0", "sdm", 0, ties=9)]
     assert call(table, tmp_path, "models=sdm", "protocol.tie_policy=optimistic") == 0

@@ -56,6 +56,26 @@ def test_scores_without_a_gradient_are_one_line() -> None:
         fit(Bent(lambda scores: scores.detach()), small().training)
 
 
+def test_classes_of_a_notebook_are_fitted_and_ranked() -> None:
+    cell = """
+class Bent(Factors):
+    def forward(self, users, contexts, candidates):
+        return 2 * super().forward(users, contexts, candidates)
+
+class Popular:
+    def fit(self, training):
+        self.count = training.matrix.sum(axis=0).A1
+    def score(self, users, contexts, candidates):
+        return self.count[candidates]
+"""
+    notebook: dict[str, Any] = {"__name__": "__main__", "Factors": Factors}
+    exec(compile(cell, "<cell>", "exec"), notebook)
+    for name in ("Bent", "Popular"):
+        model = notebook[name]()
+        model.fit(small().training)
+        assert np.isfinite(rank(model, small().test).ndcg(10)).all()
+
+
 # --- the loss ---
 
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core import run as run_module
 from sdmr.experiments.core.execute import execute
 from sdmr.experiments.core.plan import PlannedRun, find_or_train
+from sdmr.harness.files import load_tensors
 from tests.experiments.conftest import SMALL, run_of
 from tests.experiments.core.conftest import Sdmr
 
@@ -140,6 +142,35 @@ def test_full_disk_is_one_line_that_names_the_file_and_keeps_the_checkpoint(
     assert answer.status == 1
     assert f"No space left on device: '{run.folder}/ranks.npz'" in answer.error
     assert (run.folder / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("n_writes", range(8))
+def test_disk_that_fills_at_any_write_loses_nothing_and_leaves_no_half_file(
+    n_writes: int, tmp_path: Path, overrides: tuple[str, ...], sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = execute(run_of(tmp_path / "expected", "model=mf-bpr", *overrides, *SMALL))
+    arguments = ("model=mf-bpr", *overrides, *SMALL, f"runs={tmp_path / 'runs'}")
+    run, fsync, written = run_of(tmp_path / "runs", *arguments), os.fsync, list[int]()
+
+    def fill_disk(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) > n_writes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fill_disk)
+        answer = sdmr("run", *arguments)
+    assert answer.status == 1
+    assert re.fullmatch(rf"sdmr run: .*No space left on device: '{tmp_path}/runs/[^ ]+'", answer.error)
+    assert run.record is None
+    assert not [path for path in (tmp_path / "runs").rglob(".*") if not path.name.endswith(".lock")]
+    checkpoint = run.folder / "checkpoint.pt"
+    finished = load_tensors(checkpoint, "cpu")["history"] if n_writes else []
+    record = execute(run)
+    assert record.test == expected.test
+    assert record.history is not None
+    assert record.history[: len(finished)] == finished  # with the seconds of their fit: they are not fitted again
 
 
 def test_cache_of_compiled_code_that_cannot_be_written_is_one_line(sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch) -> None:

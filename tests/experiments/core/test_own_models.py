@@ -21,15 +21,12 @@ from sdmr.harness.recommender import ModelError
 from sdmr.harness.records import compute_source_digest
 from sdmr.harness.training.optimizer import OptimizationConfig
 from tests.experiments.core.conftest import Sdmr
+from tests.experiments.small import FACTORS
 
 CHECKOUT = Path(execute_module.__file__).parents[2]
-MODULE = '''
+MODULE = f'''{FACTORS}
 import gc
 import numpy as np
-from torch import Tensor
-from sdmr.harness.training import Embedding
-from sdmr.harness.training.optimizer import OptimizationConfig
-from sdmr.harness.training.base import TorchRecommender
 from sdmr.datasets.task import Task
 from sdmr.models.sdp import SDP
 
@@ -107,15 +104,6 @@ class OtherArguments(NoScore):
 
 class NoSetting(Power):
     def __init__(self, table=np.zeros(3)): ...
-
-class Factors(TorchRecommender):
-    def __init__(self, dim: int = 2, optimization: OptimizationConfig = OptimizationConfig(learning_rate=0.05)):
-        super().__init__(optimization)
-        self.dim = dim
-    def build(self, n_users, n_items):
-        self.users, self.items = Embedding(n_users, self.dim, std=0.1), Embedding(n_items, self.dim, std=0.1)
-    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
-        return (self.users(users)[:, None] * self.items(candidates)).sum(-1)
 
 class OnTop(Factors):
     def __init__(self, sdp: SDP, dim: int = 2):

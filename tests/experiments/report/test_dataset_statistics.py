@@ -20,6 +20,7 @@ from sdmr.experiments.report.dataset_statistics import (
     format_statistics,
     keep_published,
     rank_netflix_months,
+    read_published,
 )
 
 SIDES = ("paper", "ours", "difference")
@@ -62,20 +63,39 @@ def test_statistics_stand_beside_the_papers_with_their_difference() -> None:
 @pytest.mark.usefixtures("loaded")
 def test_published_statistics_of_absent_data_are_kept(tmp_path: Path) -> None:
     path, cells = tmp_path / "table1.csv", collect_statistics(1)
-    assert keep_published(path, cells).equals(cells)
+    assert keep_published(read_published(path), cells).equals(cells)
     old = {"dataset": "ml-1m", "statistic": "users", "paper": "6040", "ours": "6041", "difference": "+1"}
     stale = old | {"dataset": "ml-100k", "paper": "943"}
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(old))
         writer.writeheader()
         writer.writerows([old, stale])
-    kept = keep_published(path, cells)
+    kept = keep_published(read_published(path), cells)
     assert list(kept.columns) == list(cells.columns)
     assert list(kept["statistic"]) == list(cells["statistic"])
     kept = kept.set_index(["dataset", "statistic"])
     assert list(kept.loc[("ml-1m", "users")]) == ["6040", "6041", "+1"]
     assert kept.loc[("ml-1m", "items"), "ours"] == ""
     assert kept.loc[("ml-100k", "users"), "ours"] == "943"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x89PNG\r\n\x1a\n\x00",
+        b"dataset,statistic\n1,2\n",
+        b"dataset,statistic,paper,ours,difference\n" + 2 * b"ml-1m,users,1,1,0\n",
+    ],
+)
+def test_damaged_published_statistics_are_named_before_any_data_are_read(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "load_statistics", None)
+    (tmp_path / "table1.csv").write_bytes(content)
+    with pytest.raises(DataError, match=rf"^{tmp_path}/table1\.csv is damaged \(.*\): restore it, or remove it$"):
+        table.main(parse_options(table.Options, ["number=1", f"results={tmp_path}"]))
+    assert (tmp_path / "table1.csv").read_bytes() == content
 
 
 def split_row(line: str) -> list[str]:

@@ -188,6 +188,7 @@ def test_an_override_of_the_data_sets_default_is_no_axis_of_the_model(small: tup
         ("top=5", "source=DATASET and top=N are options of search=transferred"),
         ("top=0", "top=0: must be greater than or equal to 1"),
         ("budget=-1", "budget=-1: must be greater than or equal to 0"),
+        ("budget=nan", "budget=nan: must be "),
     ],
 )
 def test_an_argument_that_a_search_does_not_allow_is_an_error(
