@@ -23,6 +23,7 @@ from sdmr.experiments.report import dataset_statistics
 from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, format_table
 from sdmr.experiments.report.comparisons import describe_comparisons
 from sdmr.experiments.report.documents import describe_deviations
+from sdmr.experiments.report.frames import read_seed_spreads
 from sdmr.experiments.report.writers import write_csv
 
 
@@ -63,12 +64,13 @@ def _make_accuracy(options: Options) -> int:
     ]
     findings = find_or_train(planned, Path(options.runs), options.workers, use_published=False)
     conditions = ", ".join([f"{options.settings} settings", *options.overrides])
+    spreads = read_seed_spreads(results)
     for dataset in datasets:
         runs = {one: run for one, run in findings.runs.items() if one.dataset == dataset}
         folders = {model: [run.folder for one, run in runs.items() if one.model == model] for model in models}
         print(f"\n{format_table(dataset, folders, results, options.number, conditions, tie_policy)}\n")
         records = [run.record for run in runs.values()]
-        for line in (*describe_deviations(records), *describe_comparisons(dataset, folders, tie_policy)):
+        for line in (*describe_deviations(records), *describe_comparisons(dataset, folders, spreads, tie_policy)):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {options.runs}/")
     return 1 if findings.failures else 0
