@@ -2,6 +2,7 @@
 
 Tables 3 and 4 (accuracy) train what this machine has not, and print the paper's, the published and this machine's
 values side by side. Tables 1 and 2 are the statistics of the data sets; they are written to `results/`.
+`sdmr table number=3 strata=true` writes the published rows by time gap, popularity and history length to `results/`.
 `sdmr table number=1 months=true` lists the months of the Netflix Prize by their distance to Table 1.
 """
 
@@ -19,7 +20,7 @@ from sdmr.experiments.core.options import RunOptions, UsageError, check_used
 from sdmr.experiments.core.plan import find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import get_published_folder
-from sdmr.experiments.report import dataset_statistics
+from sdmr.experiments.report import dataset_statistics, strata
 from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, format_table
 from sdmr.experiments.report.comparisons import describe_comparisons
 from sdmr.experiments.report.documents import describe_deviations
@@ -29,13 +30,29 @@ from sdmr.experiments.report.writers import write_csv
 
 class Options(RunOptions, AccuracyOptions):
     number: Literal[1, 2, 3, 4] = Field(3, description="the paper's table")
+    strata: bool = Field(False, description="Tables 3 and 4: published rows by time gap, popularity and history length")
     months: bool = Field(False, description="Table 1: compare the months of the Netflix Prize instead")
 
 
 def main(options: Options) -> int:
     if options.months and options.number != 1:
         raise UsageError(f"months=true: Table {options.number} has no months; use number=1")
+    if options.strata:
+        return _make_strata(options)
     return _make_statistics(options) if options.number in (1, 2) else _make_accuracy(options)
+
+
+def _make_strata(options: Options) -> int:
+    """Write how the published rows do on parts of the test instances. Nothing is trained."""
+    if options.number in (1, 2):
+        raise UsageError(f"strata=true: Table {options.number} has no models; use number=3 or number=4")
+    check_used(options, ("number", "strata", "results"), "strata=true")
+    cells = strata.collect_strata(options.number, Path(options.results))
+    path, text = Path(options.results) / f"table{options.number}-strata.md", strata.format_strata(options.number, cells)
+    write_csv(path.with_suffix(".csv"), strata.format_csv(cells))
+    write_atomic(path, text.encode())
+    print(text)
+    return 0
 
 
 def _make_statistics(options: Options) -> int:

@@ -103,7 +103,7 @@ compared over the same users and candidates, by a test that counts users and see
 brackets are not corrected.
 
 - *{Direction.YES}*: `+` throughout;
-- *{Direction.IN_PART}*: some `+`;
+- *{Direction.PARTLY}*: some `+`;
 - *{Direction.OPPOSITE}*: no `+`, some `−`;
 - *{Direction.NOT_SHOWN}*: nothing but `?`.
 

@@ -1,4 +1,4 @@
-"""Claims that one model is better than another: is the difference there, and is it as large as printed?"""
+"""Judge claims that one model is better than another: direction and size."""
 
 import math
 from collections import Counter
@@ -24,7 +24,7 @@ class Direction(StrEnum):
     """Whether the differences of a claim are there."""
 
     YES = "yes"
-    IN_PART = "in part"
+    PARTLY = "in part"
     OPPOSITE = "opposite"
     NOT_SHOWN = "not shown"
     NOT_TESTED = "not tested"
@@ -129,7 +129,7 @@ def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequ
     signs = {one.sign for one in counted}
     direction = Direction.YES if signs == {"+"} and not missing else Direction.NOT_SHOWN
     if direction != Direction.YES and "+" in signs:
-        direction = Direction.IN_PART
+        direction = Direction.PARTLY
     elif "−" in signs:
         direction = Direction.OPPOSITE
     has_one = any(n == 1 and is_stochastic(m) for one in counted for m, n in zip(one.pair, one.seeds, strict=True))
@@ -138,7 +138,7 @@ def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequ
 
 
 def format_answer(direction: str, sizes: Sequence[Size]) -> str:
-    """Return a direction, if there is one, and the sizes, which are counted if they differ."""
+    """Return a direction, if any, and the sizes, counted if they differ."""
     counts = Counter(sizes)
     texts = [f"{counts[size]} {size}" if len(counts) > 1 else str(size) for size in Size if counts[size]]
     return "; ".join(dict.fromkeys(filter(None, (direction, ", ".join(texts)))))  # "opposite" once

@@ -1,4 +1,4 @@
-"""The evidence of the claims that are no differences of models: values, ties, hops, attention, order."""
+"""The evidence of claims about values, ties, hops, attention and order."""
 
 import re
 from collections.abc import Sequence
@@ -42,7 +42,10 @@ def check_values(results: Path, spreads: pd.DataFrame, model: str) -> list[Findi
 def _judge_values(
     results: Path, spreads: pd.DataFrame, dataset: str, model: str, printed: str
 ) -> tuple[list[Size], list[str]]:
-    """Return the sizes of the metrics beside those for the data set `printed`, and a line, if there are records."""
+    """Return the size and the text of both metrics, nothing without records.
+
+    They are compared with the printed values of the data set `printed`.
+    """
     folders = list_published(results, dataset, model)
     if not folders:
         return [], []
@@ -56,7 +59,7 @@ def _judge_values(
 
 
 def check_tie_policies(records: Records) -> list[Finding]:
-    """Test which tie policies bring the released SDMR to its printed NDCG@10, and to the printed pair."""
+    """Test which tie policies reach the printed NDCG@10 of SDMR, and the pair."""
     runs = {dataset: records.get((dataset, ALL_RELEASED.name, "sdmr")) for dataset in TIES}
     return [_check_tie_policy(dataset, one) if one else Finding(dataset) for dataset, one in runs.items()]
 
@@ -76,9 +79,10 @@ def _check_tie_policy(dataset: str, runs: Sequence[Record]) -> Finding:
     pairs = []
     for policy in BOUNDS_AND_MEAN:
         gaps = (history[[f"hit@10 {policy}", f"NDCG@10 {policy}"]] - [hit, ndcg]).abs().max(axis=1)
-        epoch = history.loc[gaps.idxmin()]
-        values = format_metrics(epoch[f"{metric} {policy}"] for metric in METRICS)
-        lines.append(f"{policy}: nearest to the pair {format_metrics((hit, ndcg))} in epoch {gaps.idxmin()}, {values}")
+        epoch = int(gaps.to_numpy().argmin())
+        values = format_metrics(history[f"{metric} {policy}"].iloc[epoch] for metric in METRICS)
+        pair = format_metrics((hit, ndcg))
+        lines.append(f"{policy}: nearest to the pair {pair} in epoch {history.index[epoch]}, {values}")
         pairs += [policy] * bool(gaps.min() <= TOLERANCE)
     reaching = [policy for policy, value in best.items() if value >= ndcg - TOLERANCE]
     return Finding(dataset, f"NDCG@10: {', '.join(reaching) or 'none'}; the pair: {', '.join(pairs) or 'none'}", lines)
@@ -88,7 +92,7 @@ def check_hops(results: Path) -> list[Finding]:
     """Test three and four hops of SDM against one, over Figure 6's settings and seeds."""
     gains = {dataset: _read_gains(get_published_folder(results, "figure6", dataset)) for dataset in PRINTED}
     tested = {dataset: frame for dataset, frame in gains.items() if len(frame) // len(METRICS) > 1}
-    tests = {(d, m): ttest_1samp(frame.loc[m, "gain"], 0) for d, frame in tested.items() for m in METRICS}
+    tests = {(d, m): ttest_1samp(frame["gain"][m], 0) for d, frame in tested.items() for m in METRICS}
     corrected = dict(zip(tests, correct_by_holm([test.pvalue for test in tests.values()]), strict=True))
     findings = []
     for dataset in PRINTED:
@@ -97,7 +101,7 @@ def check_hops(results: Path) -> list[Finding]:
             continue
         signs, texts, could_gain = [], [], False
         for metric in METRICS:
-            mean, p = tested[dataset].loc[metric, "gain"].mean(), corrected[dataset, metric]
+            mean, p = tested[dataset]["gain"][metric].mean(), corrected[dataset, metric]
             low, high = tests[dataset, metric].confidence_interval()
             signs.append("?" if p >= 0.05 else "+" if mean > 0 else "−")
             could_gain |= high >= SMALL_GAIN
@@ -117,7 +121,7 @@ def check_hops(results: Path) -> list[Finding]:
 
 
 def _read_gains(folder: Path) -> pd.DataFrame:
-    """Return NDCG@10 and hit@10 by hops, with the gain of three and four over one, of all settings that have these."""
+    """Return metrics by hops, and the gain of three and four, of complete settings."""
     rows = []
     for path in sorted(folder.glob("sdm-hops*")):
         if match := re.fullmatch(r"sdm-hops(\d+)-(.+)", path.name):
@@ -133,7 +137,7 @@ def grade(is_full: bool, is_partial: bool, is_opposite: bool = False) -> Directi
     """Return the direction of a claim that holds fully, in part, or not at all."""
     if is_full:
         return Direction.YES
-    return Direction.IN_PART if is_partial else Direction.OPPOSITE if is_opposite else Direction.NOT_SHOWN
+    return Direction.PARTLY if is_partial else Direction.OPPOSITE if is_opposite else Direction.NOT_SHOWN
 
 
 def check_attention(plots: Path) -> list[Finding]:
@@ -154,7 +158,7 @@ def check_attention(plots: Path) -> list[Finding]:
 
 
 def check_id_order(records: Records, results: Path, spreads: pd.DataFrame) -> list[Finding]:
-    """Compare SDM in the order of ids with its printed values on Epinions; show rules of that order."""
+    """Compare SDM in the order of ids with its printed values on Epinions."""
     sizes, lines = _judge_values(results, spreads, ID_ORDER_DATASET, "sdm", ORDER_DATASET)
     names = {rule: f'the rule "{name}"' for rule, name in RULES.items()}
     names |= {model: f"{MODELS[model].name}, shortly trained" for model in ("sdm", "sdp", "prme")}

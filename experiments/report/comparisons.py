@@ -48,7 +48,10 @@ class Comparison(NamedTuple):
 def compare_models(
     folders: Folders, model: str, other: str, metric: str, spreads: pd.DataFrame, tie_policy: TiePolicy = "expected"
 ) -> Comparison:
-    """Compare a model with another on the same users: the paired user part, and the seed parts of both."""
+    """Compare a model with another over the same users.
+
+    The variance has the paired user part, and the seed parts of both.
+    """
     first, second = (load_row(one, folders[one], metric, spreads, tie_policy) for one in (model, other))
     numbers = {len(row.values) for row in (first, second)}
     if len(numbers - {1}) > 1:  # seeds cannot be paired, so that their interaction with the users stays in

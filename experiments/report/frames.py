@@ -98,7 +98,7 @@ class Row(NamedTuple):
 
 
 def read_seed_spreads(results: Path) -> pd.DataFrame:
-    """Return s² of each published model and metric on the data sets where it has three seeds or more."""
+    """Return s² of each published model with three seeds, by data set and metric."""
     rows = []
     for dataset, model in product(PRINTED, MODELS):
         cells = average_seeds(dataset, model, list_published(results, dataset, model))
@@ -121,13 +121,13 @@ def load_row(
     for folder in folders:
         users, ranks = read_ranks(folder / RANKS)
         values.append(ranks.hit(10, tie_policy) if metric == "hit@10" else ranks.ndcg(10, tie_policy))
-    part = ()
+    part: tuple[SeedPart, ...] = ()
     if len(folders) > 1:
         part = (SeedPart(float(np.mean(values, axis=1).var(ddof=1)), len(folders), len(folders) - 1),)
     elif is_trained and len(known := spreads[spreads["metric"] == metric]):
         same = known[known["model"] == model]
-        largest = (known if same.empty else same).nlargest(1, "variance").iloc[0]
-        part = (SeedPart(float(largest["variance"]), 1, int(largest["degrees"])),)
+        borrowed = (known if same.empty else same).nlargest(1, "variance").iloc[0]
+        part = (SeedPart(float(borrowed["variance"]), 1, int(borrowed["degrees"])),)
     return Row(users, np.stack(values), part)
 
 

@@ -44,7 +44,7 @@ class SeedPart(NamedTuple):
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over users and seeds, or a difference of two, with the parts of its variance.
+    """A mean over users and seeds, or a difference, with its variance.
 
     Users and seeds are crossed, so that each is a source of variance of its own (Searle, Casella and McCulloch,
     Variance Components, 1992).
@@ -56,7 +56,10 @@ class Estimate:
     seeds: tuple[SeedPart, ...] = ()  # of each trained row
 
     def interval(self) -> Interval:
-        """Return the 95 % interval of the mean: value ± t √(user part + Σ s² / seeds)."""
+        """Return the 95 % interval of the mean.
+
+        It is value ± t √(user part + Σ s² / seeds).
+        """
         return self._reach(*self._combine())
 
     def run_interval(self) -> Interval:
@@ -91,7 +94,7 @@ class Estimate:
 
 
 def sum_by_user(users: IntArray, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the sum of the values ([seeds, n]) of each user [seeds, n_users], and their number [n_users]."""
+    """Return sums of `values` [seeds, n] by user [seeds, n_users], and counts [n_users]."""
     _, inverse = np.unique(users, return_inverse=True)
     return np.stack([np.bincount(inverse, weights=one) for one in values]), np.bincount(inverse)
 

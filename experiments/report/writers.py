@@ -42,12 +42,12 @@ def format_difference(test: Any) -> str:
 
 
 def format_effect(test: Any) -> str:
-    """Return the effect size of a `Comparison`, and the shares of users with a win, a tie or a loss."""
+    """Return effect size and shares of users of a `Comparison`."""
     return f"effect {test.effect:+.2f}, win / tie / loss for {format_shares(test)} % of the users"
 
 
 def format_shares(test: Any) -> str:
-    """Return the percent of users for whom the first model of a `Comparison` wins, ties or loses."""
+    """Return for how many percent of users the first model wins, ties and loses."""
     return " / ".join(f"{100 * share:.0f}" for share in (test.wins, test.ties, test.losses))
 
 

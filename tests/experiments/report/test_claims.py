@@ -189,7 +189,7 @@ def test_hops_do_not_help_only_where_an_interval_excludes_a_gain(
 
 
 @pytest.mark.parametrize(
-    ("r", "answer"), [((0.1, 0.2, 0.3, 0.4), Direction.YES), ((0.1, 0.3, 0.2, 0.4), Direction.IN_PART)]
+    ("r", "answer"), [((0.1, 0.2, 0.3, 0.4), Direction.YES), ((0.1, 0.3, 0.2, 0.4), Direction.PARTLY)]
 )
 def test_attention_is_judged_by_the_last_hops_of_figure_5(r: tuple[float, ...], answer: str, tmp_path: Path) -> None:
     lines = ["hops,hop,seed,r,low,high,paper,pairs,dropped_share"]

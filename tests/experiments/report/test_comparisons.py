@@ -44,17 +44,17 @@ def test_difference_has_the_seed_parts_of_both_models(tmp_path: Path) -> None:
     folders = make_pair(tmp_path, (3, 3), (0.6, 0.4))
     first, second = (np.array([load_hits(folder) for folder in folders[m]]) for m in ("sdm", "cml"))
     one = compare_models(folders, "sdm", "cml", "hit@10", NO_SPREADS)
-    by_user = (first - second).mean(axis=0)
+    averages = (first - second).mean(axis=0)
     seeds = [values.mean(axis=1).var(ddof=1) / 3 for values in (first, second)]
-    residual = (first - second) - by_user - (first - second).mean(axis=1, keepdims=True) + by_user.mean()
-    users = by_user.var(ddof=1) / 200 - (residual**2).sum() / (2 * 3 * 200 * 199)
+    residual = (first - second) - averages - (first - second).mean(axis=1, keepdims=True) + averages.mean()
+    users = averages.var(ddof=1) / 200 - (residual**2).sum() / (2 * 3 * 200 * 199)
     degrees = (users + 2 * sum(seeds)) ** 2 / (users**2 / 199 + sum((2 * part) ** 2 / 2 for part in seeds))
     reach = t.ppf(0.975, degrees) * (users + sum(seeds)) ** 0.5
-    assert (one.low, one.high) == pytest.approx((by_user.mean() - reach, by_user.mean() + reach))
+    assert (one.low, one.high) == pytest.approx((averages.mean() - reach, averages.mean() + reach))
     assert one.run_high - one.run_low > one.high - one.low
-    assert one.effect == pytest.approx(by_user.mean() / by_user.std(ddof=1))
+    assert one.effect == pytest.approx(averages.mean() / averages.std(ddof=1))
     assert (one.wins, one.ties, one.losses) == pytest.approx(
-        ((by_user > 0).mean(), (by_user == 0).mean(), (by_user < 0).mean())
+        ((averages > 0).mean(), (averages == 0).mean(), (averages < 0).mean())
     )
 
 

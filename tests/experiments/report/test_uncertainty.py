@@ -45,14 +45,14 @@ def test_variance_of_crossed_users_and_seeds_is_that_of_the_analysis_of_variance
     """The three mean squares of a table of users and seeds, in plain loops: (users + seeds − interaction) / cells."""
     rng = np.random.default_rng(4)
     table = rng.normal(size=(3, 1)) + rng.normal(size=(1, 40)) + rng.normal(size=(3, 40))
-    by_seed, by_user, mean = table.mean(axis=1), table.mean(axis=0), table.mean()
-    users = sum(3 * (value - mean) ** 2 for value in by_user) / 39
-    seeds = sum(40 * (value - mean) ** 2 for value in by_seed) / 2
-    interaction = sum((table[s, u] - by_seed[s] - by_user[u] + mean) ** 2 for s in range(3) for u in range(40)) / (
-        2 * 39
-    )
+    seed_means, user_means, mean = table.mean(axis=1), table.mean(axis=0), table.mean()
+    users = sum(3 * (value - mean) ** 2 for value in user_means) / 39
+    seeds = sum(40 * (value - mean) ** 2 for value in seed_means) / 2
+    interaction = sum(
+        (table[s, u] - seed_means[s] - user_means[u] + mean) ** 2 for s in range(3) for u in range(40)
+    ) / (2 * 39)
     one = estimate_mean(np.arange(40), table)
-    assert one.user_variance + by_seed.var(ddof=1) / 3 == pytest.approx((users + seeds - interaction) / 120)
+    assert one.user_variance + seed_means.var(ddof=1) / 3 == pytest.approx((users + seeds - interaction) / 120)
 
 
 def test_difference_of_two_trained_rows_without_users_is_nearly_welchs() -> None:
