@@ -78,9 +78,10 @@ class Estimate:
     def _combine(self, users: int = 1, runs: int = 0) -> tuple[float, float]:
         """Return the standard error and its degrees of freedom.
 
-        These are Welch and Satterthwaite's, (Σ V)² / Σ (V² / df) over the parts V, with seed parts doubled. The s² of
-        three seeds is often far too small, and the plain formula then gives too many degrees: a simulation covers
-        92 % (tests/experiments/report/test_uncertainty.py). Doubled, it covers 94 to 96 %.
+        These are those of Satterthwaite (Biometrics Bulletin, 1946) and Welch (Biometrika, 1947), (Σ V)² / Σ (V² / df)
+        over the parts V, with seed parts doubled. The s² of three seeds is often far too small, and the plain formula
+        then gives too many degrees: a simulation covers 92 % (tests/experiments/report/test_uncertainty.py). Doubled,
+        it covers 94 to 97 %.
         """
         parts = [users * self.user_variance, *(s.variance * (runs + 1 / s.seeds) for s in self.seeds)]
         weighted = np.array([parts[0], *(SEED_WEIGHT * part for part in parts[1:])])
