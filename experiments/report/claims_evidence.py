@@ -52,10 +52,10 @@ def _judge_values(
     cells = frames.make_cells(dataset, model, folders, spreads, printed=printed)
     texts = [
         f"{cell.metric} {cell.ours:.3f} ({cell.low:.3f} … {cell.high:.3f}), one run {cell.run_low:.3f} … "
-        f"{cell.run_high:.3f}, paper {cell.paper:.3f}: {cell.verdict}"
+        f"{cell.run_high:.3f}, paper {cell.paper:.3f}: {frames.SIZES[cell.verdict]}"
         for cell in frames.list_rows(cells)
     ]
-    return [Size(verdict) for verdict in cells["verdict"]], [f"{MODELS[model].name}: {'; '.join(texts)}"]
+    return [frames.SIZES[verdict] for verdict in cells["verdict"]], [f"{MODELS[model].name}: {'; '.join(texts)}"]
 
 
 def check_tie_policies(records: Records) -> list[Finding]:

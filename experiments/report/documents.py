@@ -15,7 +15,6 @@ from sdmr.experiments.report import writers
 from sdmr.experiments.report.accuracy import AccuracyTable
 from sdmr.experiments.report.comparisons import compute_gains
 from sdmr.experiments.report.frames import BOUNDS, METRICS, list_rows
-from sdmr.experiments.report.uncertainty import Size
 from sdmr.experiments.report.writers import NOTHING, format_mean, format_metric, format_percent, make_markdown
 
 # The columns of the published CSV files, and the decimals of their numbers.
@@ -27,8 +26,10 @@ DECIMALS = {
     "seeds": 0,
     "optimistic": 4,
     "pessimistic": 4,
-    **dict.fromkeys(BOUNDS, 4),
+    "low": 4,
+    "high": 4,
 }
+COLUMNS = (*TEXTS, *DECIMALS, "verdict", "settings", "marks", "run_low", "run_high")
 CIRCLE = "°"
 NOTE = (
     "Of each metric: the paper's value; ours ± sample standard deviation over seeds (none for one seed, or a model "
@@ -51,10 +52,11 @@ MARKS = (
 def format_csv(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the cells as they are published: numbers with their decimals, an unknown value empty."""
     numbers = {
-        column: cells[column].map(f"{{:.{digits}f}}".format, na_action="ignore") for column, digits in DECIMALS.items()
+        column: cells[column].map(f"{{:.{digits}f}}".format, na_action="ignore")
+        for column, digits in (DECIMALS | dict.fromkeys(BOUNDS, 4)).items()
     }
     marks = cells["marks"].str.replace("−", "-")
-    return cells.assign(**numbers, marks=marks)[[*TEXTS, *DECIMALS, "verdict", "settings", "marks"]]
+    return cells.assign(**numbers, marks=marks)[list(COLUMNS)]
 
 
 def format_markdown(table: AccuracyTable, results: Path) -> str:
@@ -101,7 +103,7 @@ def _make_rows(cells: pd.DataFrame) -> Iterator[dict[str, object]]:
 
 def is_paper_outside(cell: Any) -> bool:
     """Return whether the paper's value lies outside our 95 % interval for one new run."""
-    return cell.verdict not in ("", Size.AS_PRINTED)
+    return cell.verdict in ("paper lower", "paper higher")
 
 
 def _make_gain_rows(gains: pd.DataFrame) -> Iterator[dict[str, object]]:

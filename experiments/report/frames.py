@@ -16,7 +16,7 @@ from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RANKS, RECORD, list_published_folders
-from sdmr.experiments.report.uncertainty import SeedPart, estimate_mean, judge_size
+from sdmr.experiments.report.uncertainty import SeedPart, Size, estimate_mean, judge_size
 from sdmr.harness.metrics import TIE_POLICIES, TiePolicy
 from sdmr.harness.records import read_ranks
 
@@ -28,6 +28,8 @@ ID_ORDER_DATASET = "epinions-id-order"  # for the claim on Epinions alone: in no
 TABLES = PRINTED | {ID_ORDER_DATASET: 3}  # by data set: the table with whose records its own are published
 CELL = ["dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optimistic", "pessimistic", "commit"]
 BOUNDS = ["low", "high", "run_low", "run_high"]
+SIZES = {"inside": Size.AS_PRINTED, "paper higher": Size.SMALLER, "paper lower": Size.LARGER}  # of a verdict
+VERDICTS = {size: verdict for verdict, size in SIZES.items()}
 GROUPS = ("general", "sequential")  # of baselines, as the paper has them
 
 
@@ -142,7 +144,7 @@ def make_cells(
     """Return the rows of `average_seeds` with intervals, verdicts on the paper, and settings.
 
     The folders have `ranks.npz` too. `low` and `high` bound the 95 % interval of the mean, `run_low` and `run_high`
-    that for one new run. By the latter, the verdict says whether our value is as printed, smaller or larger.
+    that for one new run. By the latter, the verdict says whether the paper's value is inside, higher or lower.
 
     Args:
         printed: The data set whose printed values count, if it is not `dataset`.
@@ -154,7 +156,7 @@ def make_cells(
     estimates = [estimate_mean(*load_row(model, folders, metric, spreads)) for metric in METRICS]
     cells[BOUNDS] = [(*one.interval(), *one.run_interval()) for one in estimates]
     pairs = zip(cells["paper"], estimates, strict=True)
-    verdicts = ["" if math.isnan(paper) else judge_size(paper, one.run_interval()) for paper, one in pairs]
+    verdicts = ["" if math.isnan(paper) else VERDICTS[judge_size(paper, one.run_interval())] for paper, one in pairs]
     return cells.assign(verdict=verdicts, settings=settings)
 
 

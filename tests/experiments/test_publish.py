@@ -134,7 +134,7 @@ def test_published_table_is_readable(tmp_path: Path, runs: Path) -> None:
     sdm = rows["SDM"]
     assert sdm["hit@10: paper"] == "0.713"
     assert sdm["hit@10: ours"] == f"{mean:.3f} ± {hit['spread']} [{float(hit['low']):.3f}, {float(hit['high']):.3f}]"
-    assert (hit["verdict"], sdm["hit@10: Δ"]) == ("smaller", f"{mean - 0.713:+.3f}°")
+    assert (hit["verdict"], sdm["hit@10: Δ"]) == ("paper higher", f"{mean - 0.713:+.3f}°")
     assert sdm["hit@10: one run"] == f"{float(hit['run_low']):.3f}, {float(hit['run_high']):.3f}"
     ties = [float(side) for side in sdm["ties"].split(" … ")]
     assert ties == pytest.approx([float(ndcg["pessimistic"]), float(ndcg["optimistic"])], abs=0.001)

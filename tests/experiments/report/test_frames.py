@@ -93,7 +93,7 @@ def test_cell_without_records_has_the_papers_value_alone() -> None:
     assert (cells[["verdict", "settings", "commit"]] == "").all(axis=None)
 
 
-@pytest.mark.parametrize(("quality", "verdict"), [(0.2, "smaller"), (0.713, "as printed"), (0.95, "larger")])
+@pytest.mark.parametrize(("quality", "verdict"), [(0.2, "paper higher"), (0.713, "inside"), (0.95, "paper lower")])
 def test_verdict_compares_our_value_with_the_papers(quality: float, verdict: str, tmp_path: Path) -> None:
     folders = [write_random_run(tmp_path / str(seed), "sdm", seed, quality) for seed in range(3)]
     (hit, _) = list_rows(make_cells("ml-100k", "sdm", folders, NO_SPREADS))
