@@ -10,7 +10,24 @@ from tests.experiments.test_table import COLUMNS
 def test_csv_has_a_row_for_each_cell() -> None:
     nan = np.nan
     rows = [
-        ("ml-100k", "SDM", "hit@10", 0.713, 0.55, 0.0707, 2, 0.61, 0.49, 0.5, 0.625, "paper higher", "tuned", "", 0.4, 0.7),
+        (
+            "ml-100k",
+            "SDM",
+            "hit@10",
+            0.713,
+            0.55,
+            0.0707,
+            2,
+            0.61,
+            0.49,
+            0.5,
+            0.625,
+            "paper higher",
+            "tuned",
+            "",
+            0.4,
+            0.7,
+        ),
         ("ml-100k", "Popularity", "NDCG@10", nan, 0.25, nan, 1, 0.26, 0.24, nan, nan, "", "default", "", nan, nan),
         ("ml-100k", "SDM", "NDCG@10", 0.435, 0.5, nan, 1, 0.5, 0.5, nan, nan, "", "default", "g+ s−", nan, nan),
         ("ml-100k", "CML", "hit@10", 0.596, nan, nan, 0, nan, nan, nan, nan, "", "", "", nan, nan),
