@@ -23,6 +23,8 @@ from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
 if TYPE_CHECKING:
     from sdmr.harness.training.base import TorchRecommender
 
+_BATCHES_A_TRANSFER = 64  # whose ids go to the device at once
+
 
 def train(model: "TorchRecommender", training: Training) -> None:
     """Train a built model, and restore the parameters of its best validation epoch.
@@ -127,17 +129,18 @@ def _train_epoch(
         label += f", validation NDCG@10 {model.history[-1]['validation']:.3f}"
     bar = tqdm(range(0, len(order), options.batch_size), desc=label, unit="batch", leave=False, disable=None)
     for n_batches, start in enumerate(bar):
-        rows = order[start : start + options.batch_size]
-        contexts = instances.contexts.last_n(model.context_length, rows)
-        inputs = (torch.from_numpy(ids).to(model.device) for ids in (instances.users[rows], contexts, candidates[rows]))
+        if n_batches % _BATCHES_A_TRANSFER == 0:
+            rows = order[start : start + _BATCHES_A_TRANSFER * options.batch_size]
+            ids = (instances.users[rows], instances.contexts.last_n(model.context_length, rows), candidates[rows])
+            batches = zip(*(torch.from_numpy(one).to(model.device).split(options.batch_size) for one in ids), strict=True)
         optimizer.zero_grad()
-        loss = model.compute_gradients(*inputs)
+        loss = model.compute_gradients(*next(batches))
         optimizer.step()
         total += loss
         if not math.isfinite(total):
             raise ModelError(f"{type(model).__name__}: the loss is {loss} in epoch {epoch}")
         if n_batches % 50 == 0:
-            bar.set_postfix(loss=f"{loss / len(rows):.4f}", refresh=False)
+            bar.set_postfix(loss=f"{loss / min(options.batch_size, len(order) - start):.4f}", refresh=False)
     return total / len(order)
 
 
