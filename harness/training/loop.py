@@ -132,7 +132,9 @@ def _train_epoch(
         if n_batches % _BATCHES_A_TRANSFER == 0:
             rows = order[start : start + _BATCHES_A_TRANSFER * options.batch_size]
             ids = (instances.users[rows], instances.contexts.last_n(model.context_length, rows), candidates[rows])
-            batches = zip(*(torch.from_numpy(one).to(model.device).split(options.batch_size) for one in ids), strict=True)
+            batches = zip(
+                *(torch.from_numpy(one).to(model.device).split(options.batch_size) for one in ids), strict=True
+            )
         optimizer.zero_grad()
         loss = model.compute_gradients(*next(batches))
         optimizer.step()
