@@ -40,19 +40,19 @@ def measure_models(scale: Scale) -> Iterator[Entry]:
     for name in scale.models:
         models = make_with_oracle(name)
         if isinstance(models[0], TorchRecommender):
-            yield measure_steps("train", {"model": name}, training, models, scale.steps, scale.rounds)
+            yield measure_steps("train", {"model": name}, training, models, scale.steps, scale.turns)
         else:
             fit = partial(models[0].fit, task.training)
             yield measure_calls("fit", len(task.training.instances), "interactions", [fit], 1, model=name)
         rankings = [partial(rank, model, task.test) for model in models]
-        yield measure_calls("rank", task.test.candidates.size, "candidates", rankings, scale.few_rounds, model=name)
+        yield measure_calls("rank", task.test.candidates.size, "candidates", rankings, scale.few_turns, model=name)
 
 
 def measure_large(scale: Scale) -> Iterator[Entry]:
     """Measure SDM at the largest size of the paper's search."""
     setting = {"model": "sdm", "size": "large", **shorten_keys(scale.large)}
     models, training = make_with_oracle("sdm", *scale.large), scale.make_training(scale.few_steps)
-    yield measure_steps("train", setting, training, models, scale.few_steps, scale.few_rounds)
+    yield measure_steps("train", setting, training, models, scale.few_steps, scale.few_turns)
 
 
 def measure_parts(scale: Scale) -> Iterator[Entry]:
@@ -65,12 +65,12 @@ def measure_parts(scale: Scale) -> Iterator[Entry]:
         (large.matrix, rng.integers(1_000, size=number // 4), {"items": large.n_items}),
     ):
         draw = partial(NegativeSampler(matrix).sample, users, 4, rng)
-        yield measure_calls("negatives", number, "negatives", [draw], scale.rounds, **setting)
+        yield measure_calls("negatives", number, "negatives", [draw], scale.turns, **setting)
     gather = partial(instances.contexts.last_n, 20)
-    yield measure_calls("contexts", len(instances), "contexts", [gather], scale.rounds, context_length=20)
+    yield measure_calls("contexts", len(instances), "contexts", [gather], scale.turns, context_length=20)
     scores = rng.random(task.test.candidates.shape, dtype=np.float32)
     count = partial(count_ranks, scores, task.test.target_columns)
-    yield measure_calls("count ranks", scores.size, "scores", [count], scale.rounds)
+    yield measure_calls("count ranks", scores.size, "scores", [count], scale.turns)
 
 
 def measure_device(scale: Scale) -> Iterator[Entry]:
@@ -83,7 +83,7 @@ def measure_device(scale: Scale) -> Iterator[Entry]:
                 model.optimization = replace(model.optimization, device=device)
             calls = [partial(Steps(model, training).run, scale.steps) for model in models]
             setting = {"count": BATCH, "of": "interactions", "model": name}
-            costs = compare(scale.rounds, *calls, count=scale.steps)
+            costs = compare(scale.turns, *calls, count=scale.steps)
             yield make_entry(f"step on {scale.device}", setting, costs, "cpu")
 
 

@@ -47,7 +47,7 @@ def draw_curves(entries: Sequence[Mapping[str, Any]], folder: Path, name: str, m
 
 
 def draw_epochs(entries: Sequence[Mapping[str, Any]], folder: Path, name: str, machine: str) -> None:
-    """Write NAME.png, .pdf and .csv of an epoch's seconds: a row a model, a mark a program."""
+    """Write NAME.png, .pdf and .csv of the seconds of an epoch by model and program."""
     rows: list[dict[str, Any]] = []
     for entry in entries:
         if entry["name"] not in EPOCHS or "size" in entry["setting"]:

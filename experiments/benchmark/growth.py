@@ -20,47 +20,48 @@ DENSE = "model.optimization.regularization_scope=all"  # Adam must move every ro
 
 
 def measure_growth(scale: Scale) -> Iterator[Entry]:
-    """Measure a step as items, users, the history of a user, d, s and the hops grow, one at a time.
+    """Measure a step as one thing grows: items, users, histories, d, s or the hops.
 
     The references are dense Adam for items, and the literal oracle for d, s and the hops.
     """
-    steps, rounds = scale.few_steps, scale.few_rounds
+    steps, turns = scale.few_steps, scale.few_turns
     for n_items in scale.catalogs:
         training = _make_training(1_000, n_items, 51_200, steps)
         for name in ("mf-bpr", "sdm"):
             calls = [partial(Steps(make_model(name, *one), training).run, steps) for one in ((), (DENSE,))]
             setting = {"count": BATCH, "of": "interactions", "model": name, "items": n_items}
-            yield make_entry("growth items", setting, compare(rounds, *calls, count=steps), "dense Adam")
+            yield make_entry("growth items", setting, compare(turns, *calls, count=steps), "dense Adam")
     for n_users in scale.users:
         training = _make_training(n_users, 1_000, 10 * n_users, steps)
         for name in ("mf-bpr", "sdm"):
             setting = {"model": name, "users": n_users}
-            yield measure_steps("growth users", setting, training, [make_model(name)], steps, rounds)
+            yield measure_steps("growth users", setting, training, [make_model(name)], steps, turns)
     for length in scale.histories:
         training = _make_training(1_000, 2_000, 1_000 * length, steps)
         for name in ("cmn", "sdm"):
             setting = {"model": name, "history": length}
-            yield measure_steps("growth history", setting, training, [make_model(name)], steps, rounds)
+            yield measure_steps("growth history", setting, training, [make_model(name)], steps, turns)
     training = scale.make_training(steps)
     axes = {"model.dim": scale.dims, "context_length": scale.lengths, "model.hops": scale.hops}
     for axis, values in axes.items():
         name = axis.rpartition(".")[2]
         for value in values:
             models = make_with_oracle("sdm", f"{axis}={value}")
-            yield measure_steps(f"growth {name}", {"model": "sdm", name: value}, training, models, steps, rounds)
+            yield measure_steps(f"growth {name}", {"model": "sdm", name: value}, training, models, steps, turns)
 
 
 def measure_long_tail(scale: Scale) -> Iterator[Entry]:
-    """Measure a step with many items against one with fewer, after so many steps that most rows have moments.
+    """Measure a step with many items against one with fewer.
 
-    The ratio says how many times as long the step with many items takes.
+    It comes after so many steps that most rows have moments. The ratio says how many times as long the step with many
+    items takes.
     """
     few, many, n_steps = scale.long_tail
     for name in ("mf-bpr", "sdm"):
         steps = [Steps(make_model(name), _make_training(1_000, items, 51_200, 1)) for items in (few, many)]
         for one in steps:
             one.run(n_steps)
-        costs = compare(scale.rounds, *(partial(one.run, scale.steps) for one in steps), count=scale.steps)
+        costs = compare(scale.turns, *(partial(one.run, scale.steps) for one in steps), count=scale.steps)
         setting = {"model": name, "items": few, "steps before": n_steps}
         yield make_entry("long tail", setting, costs, f"{many:,} items")
 

@@ -54,11 +54,11 @@ def measure_side_by_side(scale: Scale) -> Iterator[Entry]:
 def _train_on_threads(scale: Scale, name: str, threads: int) -> float:
     torch.set_num_threads(threads)
     steps = Steps(make_model(name), scale.make_training(scale.steps))
-    return compare(scale.rounds, partial(steps.run, scale.steps), count=scale.steps)[0].seconds
+    return compare(scale.turns, partial(steps.run, scale.steps), count=scale.steps)[0].seconds
 
 
 def measure_load(scale: Scale) -> Iterator[Entry]:
-    """Measure a step of SDM on a machine as it is, and beside a busy process for each thread.
+    """Measure a step of SDM alone, and beside a busy process for each thread.
 
     The ratio says how many times as long the step takes there. On a machine with a core for each thread, 2 is its
     share.
@@ -66,7 +66,7 @@ def measure_load(scale: Scale) -> Iterator[Entry]:
     steps = Steps(make_model("sdm"), scale.make_training(scale.steps))
     call, n_busy = partial(steps.run, scale.few_steps), torch.get_num_threads()
     alone, loaded = [], []
-    for _ in range(scale.few_rounds):
+    for _ in range(scale.few_turns):
         alone += compare(1, call, count=scale.few_steps)
         processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n_busy)]
         try:

@@ -1,4 +1,4 @@
-"""Measure models against other programs: the authors' as rewritten for the tests, plain PyTorch, and RecBole."""
+"""Measure models against the rewritten released program, plain PyTorch, and RecBole."""
 
 import json
 import subprocess
@@ -44,7 +44,7 @@ def measure_released(scale: Scale) -> Iterator[Entry]:
 
     names = ("sdm", "sdm-released")
     calls = [partial(make_model(name).fit, task.training) for name in names]
-    *costs, program_cost = compare(scale.few_rounds, *calls, run_program)
+    *costs, program_cost = compare(scale.few_turns, *calls, run_program)
     for name, cost in zip(names, costs, strict=True):
         setting = {"count": len(task.training.instances), "of": "interactions", "model": name}
         yield make_entry("epoch vs released", setting, [cost, program_cost], "released program")
@@ -57,11 +57,11 @@ def measure_plain(scale: Scale) -> Iterator[Entry]:
     for name, plain_class in reference.get("MODELS", {}).items():
         model = make_model(name)
         steps = Steps(model, training)
-        plain = reference["PlainSteps"](plain_class(training.n_users, training.n_items, model.dim))
+        others = reference["PlainSteps"](plain_class(training.n_users, training.n_items, model.dim))
         batches = draw_batches(training, model.context_length, model.optimization)
-        calls = partial(steps.run, scale.steps), lambda: plain.run(islice(batches, scale.steps))  # noqa: B023
-        plain.run(islice(batches, scale.steps))  # which touches memory first
-        costs = compare(scale.rounds, *calls, count=scale.steps)
+        calls = partial(steps.run, scale.steps), lambda: others.run(islice(batches, scale.steps))  # noqa: B023
+        others.run(islice(batches, scale.steps))  # which touches memory first
+        costs = compare(scale.turns, *calls, count=scale.steps)
         yield make_entry("step vs plain", STEP | {"model": name}, costs, "plain PyTorch")
 
 
@@ -80,10 +80,10 @@ def measure_recbole(scale: Scale) -> Iterator[Entry]:
             steps = Steps(make_model(name), task.training)
             ours, others = [], []
             try:
-                for _ in range(scale.few_rounds):
+                for _ in range(scale.few_turns):
                     ours += compare(1, partial(steps.run, n_steps), count=n_steps)
                     seconds = _train_recbole(scale.recbole, Path(folder), theirs) / n_steps
-                    others.append(Cost(seconds, rounds=(seconds,)))
+                    others.append(Cost(seconds, turns=(seconds,)))
             except subprocess.CalledProcessError as error:
                 print(f"no ratio to RecBole's {theirs}: {error.stderr.strip().splitlines()[-1]:.80}")
                 continue

@@ -1,4 +1,4 @@
-"""Set how much the speed benchmark measures: all, what takes two minutes, or next to nothing."""
+"""Set how much the speed benchmark measures."""
 
 import sys
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Scale:
     n_candidates: int = 100
     steps: int = 40
     few_steps: int = 6  # where a step takes long
-    rounds: int = 5
-    few_rounds: int = 2
+    turns: int = 5
+    few_turns: int = 2
     models: tuple[str, ...] = tuple(MODELS)
     large: tuple[str, ...] = ("model.dim=128", "model.hops=4", "context_length=20")
     catalogs: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
@@ -49,8 +49,8 @@ SCALES = {
         released_shape=(943, 1_682, 10_000),
         steps=10,
         few_steps=3,
-        rounds=2,
-        few_rounds=1,
+        turns=2,
+        few_turns=1,
         catalogs=(1_000, 100_000),
         users=(1_000, 30_000),
         histories=(10, 100),
@@ -65,8 +65,8 @@ SCALES = {
         n_candidates=8,
         steps=1,
         few_steps=1,
-        rounds=1,
-        few_rounds=1,
+        turns=1,
+        few_turns=1,
         models=("popularity", "mf-bpr", "sdp", "sdm"),
         large=("model.dim=8", "context_length=6"),
         catalogs=(50, 100),

@@ -143,7 +143,7 @@ def time_steps(models: Sequence[str], scale: Scale) -> dict[tuple[str, str], flo
     seconds: dict[tuple[str, str], float] = {}
     for model in models:
         trained = [Steps(make_model(model, f"{OPTIMIZER}={optimizer}"), training) for optimizer in OPTIMIZERS]
-        costs = compare(scale.rounds, *(partial(one.run, scale.steps) for one in trained), count=scale.steps)
+        costs = compare(scale.turns, *(partial(one.run, scale.steps) for one in trained), count=scale.steps)
         seconds |= {(model, optimizer): cost.seconds for optimizer, cost in zip(OPTIMIZERS, costs, strict=True)}
     return seconds
 

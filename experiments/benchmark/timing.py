@@ -1,6 +1,6 @@
 """Time what the suite computes beside references that compute the same.
 
-What is compared takes turns, and the least of several rounds counts.
+What is compared takes turns, and the least of several turns counts.
 """
 
 import runpy
@@ -32,11 +32,14 @@ LITERAL = "literal oracle"
 
 @dataclass(frozen=True)
 class Cost:
-    """The least seconds of several rounds: by the clock, of all processors, and each round's by the clock."""
+    """Hold the least seconds of several turns, by the clock and of all processors.
+
+    `turns` has the seconds of each by the clock.
+    """
 
     seconds: float
     processor_seconds: float | None = None
-    rounds: tuple[float, ...] = ()
+    turns: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,16 +60,16 @@ class Entry:
 
     @property
     def processor_ratio(self) -> float | None:
-        """Return how many times as much processor time the reference takes, which a busy machine hardly changes."""
+        """Return the ratio of processor times, which a busy machine hardly changes."""
         ours, theirs = (one and one.processor_seconds for one in (self.cost, self.reference_cost))
         return theirs / ours if ours and theirs else None
 
     @property
     def ratios(self) -> list[float]:
         """Return the least and the largest ratio of a round."""
-        if self.reference_cost is None or not self.cost.rounds:
+        if self.reference_cost is None or not self.cost.turns:
             return []
-        ratios = [theirs / ours for ours, theirs in zip(self.cost.rounds, self.reference_cost.rounds, strict=True)]
+        ratios = [theirs / ours for ours, theirs in zip(self.cost.turns, self.reference_cost.turns, strict=True)]
         return [min(ratios), max(ratios)]
 
     def get_row(self) -> dict[str, Any]:
@@ -102,20 +105,20 @@ class Entry:
         return f"{ratios}  {self.name:22} {seconds:>11} {processor:>11}  {setting}"
 
 
-def compare(rounds: int, *calls: Callable[[], object], count: int = 1) -> list[Cost]:
-    """Time each call, which does `count` equal pieces of work; return the cost of a piece.
+def compare(turns: int, *calls: Callable[[], object], count: int = 1) -> list[Cost]:
+    """Return the cost of each call, divided by its `count` equal pieces of work.
 
     They take turns, so that all of them see the good and the bad moments of a machine whose speed drifts.
     """
-    turns = [[_time(call, count) for call in calls] for _ in range(rounds)]
-    return [merge_costs(column) for column in zip(*turns, strict=True)]
+    costs = [[_time(call, count) for call in calls] for _ in range(turns)]
+    return [merge_costs(column) for column in zip(*costs, strict=True)]
 
 
 def merge_costs(costs: Sequence[Cost]) -> Cost:
-    """Return the cost of several rounds."""
-    rounds = tuple(seconds for cost in costs for seconds in cost.rounds)
+    """Return the cost of several turns."""
+    turns = tuple(seconds for cost in costs for seconds in cost.turns)
     processor_seconds = [cost.processor_seconds for cost in costs if cost.processor_seconds is not None]
-    return Cost(min(rounds), min(processor_seconds, default=None), rounds)
+    return Cost(min(turns), min(processor_seconds, default=None), turns)
 
 
 def _time(call: Callable[[], object], count: int) -> Cost:
@@ -168,7 +171,7 @@ def draw_batches(training: Training, context_length: int, options: OptimizationC
 
 
 class Steps:
-    """Train a model step by step, after a first epoch, in which memory is first touched."""
+    """Train a model further, after a first epoch that touches its memory."""
 
     def __init__(self, model: TorchRecommender, training: Training) -> None:
         model.fit(training)
@@ -188,25 +191,25 @@ class Steps:
 
 
 def make_entry(name: str, setting: dict[str, Any], costs: Sequence[Cost], reference: str = LITERAL) -> Entry:
-    """Make an entry of the cost of a call and, if there is one, of its reference."""
+    """Make an entry from the cost of a call and, maybe, of its reference."""
     cost, *others = costs
     return Entry(name, setting, cost, reference, others[0]) if others else Entry(name, setting, cost)
 
 
 def measure_steps(
-    name: str, setting: dict[str, Any], training: Training, models: Sequence[Any], n_steps: int, rounds: int
+    name: str, setting: dict[str, Any], training: Training, models: Sequence[Any], n_steps: int, turns: int
 ) -> Entry:
     """Measure a training step of a model and, if there is one, of its oracle."""
     count = {"count": min(BATCH, len(training.instances)), "of": "interactions"}
     calls = [partial(Steps(model, training).run, n_steps) for model in models]
-    return make_entry(name, count | setting, compare(rounds, *calls, count=n_steps))
+    return make_entry(name, count | setting, compare(turns, *calls, count=n_steps))
 
 
 def measure_calls(
-    name: str, count: int, unit: str, calls: Sequence[Callable[[], object]], rounds: int, **setting: Any
+    name: str, count: int, unit: str, calls: Sequence[Callable[[], object]], turns: int, **setting: Any
 ) -> Entry:
     """Measure a call that does `count` units of work and, if any, the oracle's."""
-    return make_entry(name, {"count": count, "of": unit, **setting}, compare(rounds, *calls))
+    return make_entry(name, {"count": count, "of": unit, **setting}, compare(turns, *calls))
 
 
 def run_in_subprocess(work: Callable[..., Any], *arguments: Any, copies: int = 1) -> Any:

@@ -16,22 +16,22 @@ TABLES = {"translations.weight": "user_translations.weight"}  # by the plain mod
 @pytest.mark.parametrize("name", list(MODELS))
 def test_a_plain_model_has_the_scores_of_its_model(name: str) -> None:
     training, model = small().training, make_model(name, "model.dim=8")
-    plain = MODELS[name](training.n_users, training.n_items, dim=8)
+    reference = MODELS[name](training.n_users, training.n_items, dim=8)
     model.build(training.n_users, training.n_items)
     batch = next(draw_batches(training, model.context_length, model.optimization))
     with torch.no_grad():
-        for key, parameter in plain.named_parameters():
+        for key, parameter in reference.named_parameters():
             nn.init.normal_(parameter)
             model.get_parameter(TABLES.get(key, key)).copy_(parameter)
-        torch.testing.assert_close(plain(*batch), model(*batch), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(reference(*batch), model(*batch), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_steps_of_a_plain_model_lower_its_loss(name: str) -> None:
     training, model = small().training, make_model(name)
-    plain = PlainSteps(MODELS[name](training.n_users, training.n_items))
+    reference = PlainSteps(MODELS[name](training.n_users, training.n_items))
     batches = draw_batches(training, model.context_length, model.optimization)
     users, contexts, candidates = next(batches)
-    plain.run(islice(batches, 100))
-    scores = plain.model(users, contexts, candidates)
+    reference.run(islice(batches, 100))
+    scores = reference.model(users, contexts, candidates)
     assert (scores[:, :1] > scores[:, 1:]).float().mean() > 0.7
