@@ -1,44 +1,57 @@
 """Measure speed (`suite=speed`), one epoch of every model (`suite=smoke`), or two optimizers (`suite=optimizers`).
 
-`suite=speed` times every model, SDP and SDM beside literal oracles, and draws what grows with what. It needs no data
-set, takes some minutes, and writes results/bench.json and plots/bench.png, .pdf and .csv. `suite=smoke` writes
-results/smoke.md and .csv, `suite=optimizers` results/optimizers.md and .csv. Each suite has some of the options:
+`suite=speed`, the default, times every model beside other programs that compute the same, and draws what grows with
+what, and the seconds of an epoch. It needs no data set, takes a quarter of an hour, and writes results/bench.json,
+plots/bench.png and plots/bench-epochs.png, each figure also as .pdf and .csv. `scale=quick` ends in two minutes, and
+writes bench-quick.json and so on. `suite=smoke` writes results/smoke.md and .csv, `suite=optimizers`
+results/optimizers.md and .csv. Each suite has some of the options:
 
-    sdmr bench suite=speed only=[models,parts]
+    sdmr bench scale=quick
+    sdmr bench only=[released,load]
+    sdmr bench device=cuda
     sdmr bench suite=smoke datasets=ml-100k
 """
 
 import os
+import shutil
 import sys
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 from pydantic import Field
 
-from sdmr.experiments.benchmark.cases import GROUPS, TINY, Scale, measure_groups
-from sdmr.experiments.benchmark.curves import draw_curves
+from sdmr.experiments.benchmark.cases import GROUPS, measure_device, measure_groups
+from sdmr.experiments.benchmark.curves import draw_curves, draw_epochs
+from sdmr.experiments.benchmark.scale import SCALES
 from sdmr.experiments.benchmark.suites import DATASETS, MODEL_NAMES, compare_optimizers, run_smoke
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import CORES, Names, RunOptions, check_choices, check_used
+from sdmr.experiments.core.execute import check_device
+from sdmr.experiments.core.options import CORES, Names, RunOptions, UsageError, check_choices, check_used
 from sdmr.experiments.core.plan import check_overrides
 from sdmr.experiments.core.registry import MODELS
 from sdmr.harness.files import save_json
 from sdmr.harness.records import collect_environment
 
 SUITE_OPTIONS = {
-    "speed": ("threads", "only", "tiny", "results", "plots"),
+    "speed": ("scale", "threads", "recbole", "only", "device", "results", "plots"),
     "smoke": ("datasets", "models", "workers", "runs", "results", "overrides"),
     "optimizers": ("seeds", "models", "workers", "runs", "results", "overrides"),
 }
 
 
 class Options(RunOptions):
-    suite: Literal["speed", "smoke", "optimizers"] = Field(description="what to measure")
+    suite: Literal["speed", "smoke", "optimizers"] = Field("speed", description="what to measure")
+    scale: Literal["full", "quick", "tiny"] = Field(
+        "full", description="speed: how much; quick: two minutes; tiny: the numbers say nothing, to see whether it runs"
+    )
     threads: int = Field(CORES, ge=1, description="speed: threads of each measurement")
     only: Names | None = Field(None, description=f"speed: measure some of {', '.join(GROUPS)}, and write no file")
-    tiny: bool = Field(False, description="speed: so little that the numbers say nothing, to see whether it runs")
+    device: str | None = Field(None, description="speed: compare its steps with the processor's, and write no file")
+    recbole: str | None = Field(
+        None, description="speed: a Python with RecBole 1.2.1; by default this one, if it has it"
+    )
     plots: str = Field("plots", description="speed: folder of the figure")
     datasets: Names = Field(list(DATASETS), description="smoke: data sets")
     models: Names | None = Field(None, description=f"smoke: all by default; optimizers: {', '.join(MODEL_NAMES)}")
@@ -47,8 +60,10 @@ class Options(RunOptions):
 
 def main(options: Options) -> int:
     names = SUITE_OPTIONS[options.suite]
-    if options.suite == "speed" and options.only:
-        names = ("threads", "only", "tiny")
+    if options.suite == "speed" and options.device:
+        names = ("scale", "threads", "device")
+    elif options.suite == "speed" and options.only:
+        names = ("scale", "threads", "recbole", "only")
     check_used(options, ("suite", *names), f"suite={options.suite}")
     check_overrides(options.overrides)
     if options.suite == "speed":
@@ -65,21 +80,32 @@ def main(options: Options) -> int:
 
 
 def measure_speed(options: Options) -> None:
-    """Time the cases; write results/bench.json and the growth curves, unless only some groups are measured."""
-    groups = options.only or list(GROUPS)
-    check_choices("only", groups, GROUPS)
+    """Time the cases; write results/bench.json and the figures, unless only some groups are measured."""
+    check_choices("only", options.only or (), GROUPS)
+    scale = SCALES[options.scale]
+    groups = [GROUPS[name] for name in options.only or GROUPS]
+    if options.device:
+        check_device(options.device)
+        scale, groups = replace(scale, device=options.device), [measure_device]
+    if options.recbole:
+        if not shutil.which(options.recbole):
+            raise UsageError(f"recbole={options.recbole!r:.80}: there is no such program, expected a path of Python")
+        scale = replace(scale, recbole=options.recbole)
     os.environ["TQDM_DISABLE"] = "1"
     torch.set_num_threads(options.threads)
     environment = collect_environment()
     machine, commit = f"{environment['processor']}, {environment['cores']} cores", environment["commit"]
-    print(f"{machine}; {options.threads} threads; commit {commit}; ratio: times faster than the oracle")
-    entries = measure_groups(TINY if options.tiny else Scale(), groups)
-    if options.only:
+    print(f"{machine}; {options.threads} threads; commit {commit}")
+    print("times as fast as the reference, least and most of a round (by processor time); seconds (of all processors)")
+    entries = measure_groups(scale, groups)
+    if options.only or options.device:
         return
-    rows = [asdict(entry) | {"ratio": entry.ratio, "machine": machine, "commit": commit} for entry in entries]
-    save_json(rows, Path(options.results) / "bench.json")
-    print(f"{options.results}/bench.json")
-    draw_curves(rows, Path(options.plots), machine)
+    name = "bench" if options.scale == "full" else f"bench-{options.scale}"
+    rows = [entry.get_row() | {"machine": machine, "commit": commit} for entry in entries]
+    save_json(rows, Path(options.results) / f"{name}.json")
+    print(f"{options.results}/{name}.json")
+    draw_curves(rows, Path(options.plots), name, machine)
+    draw_epochs(rows, Path(options.plots), f"{name}-epochs", machine)
 
 
 if __name__ == "__main__":

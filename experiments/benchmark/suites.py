@@ -9,7 +9,6 @@ The seconds of a training step are measured anew, in turns, on data of ML-100k's
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ import torch
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import write_atomic
-from sdmr.experiments.benchmark.cases import Scale
-from sdmr.experiments.benchmark.timing import OPTIMIZER, best_of, make_model, time_training_step
+from sdmr.experiments.benchmark.scale import Scale
+from sdmr.experiments.benchmark.timing import Steps, compare, make_model
 from sdmr.experiments.core.config import DEFAULT_DATASET, compose_config
 from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train
@@ -37,6 +36,7 @@ NOTE = (
 )
 MODEL_NAMES = ("mf-bpr", "sdp", "sdm")  # whose optimizers are compared
 OPTIMIZERS = ("dense", "rowwise")
+OPTIMIZER = "model.optimization.optimizer"
 
 
 def run_smoke(
@@ -147,9 +147,9 @@ def time_steps(models: Sequence[str], scale: Scale) -> dict[tuple[str, str], flo
     training = scale.make_training(scale.steps)
     seconds: dict[tuple[str, str], float] = {}
     for model in models:
-        trained = [make_model(model, f"{OPTIMIZER}={optimizer}") for optimizer in OPTIMIZERS]
-        measures = [partial(time_training_step, one, training) for one in trained]
-        seconds |= dict(zip(product([model], OPTIMIZERS), best_of(scale.repeats, *measures), strict=True))
+        trained = [Steps(make_model(model, f"{OPTIMIZER}={optimizer}"), training) for optimizer in OPTIMIZERS]
+        costs = compare(scale.turns, *(partial(one.run, scale.steps) for one in trained), count=scale.steps)
+        seconds |= {(model, optimizer): cost.seconds for optimizer, cost in zip(OPTIMIZERS, costs, strict=True)}
     return seconds
 
 

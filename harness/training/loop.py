@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sdmr.datasets.errors import DataError
-from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.sampling import NegativeSampler
 from sdmr.datasets.task import HeldOut, Instances, Training
 from sdmr.harness.evaluation import score_candidates
@@ -23,6 +22,8 @@ from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
 
 if TYPE_CHECKING:
     from sdmr.harness.training.base import TorchRecommender
+
+_BATCHES_A_TRANSFER = 64  # whose ids go to the device at once
 
 
 def train(model: "TorchRecommender", training: Training) -> None:
@@ -72,12 +73,12 @@ def train(model: "TorchRecommender", training: Training) -> None:
     _restore(trainable, best)
 
 
-def compute_scores(model: "TorchRecommender", users: IntArray, contexts: IntArray, candidates: IntArray) -> Tensor:
+def compute_scores(model: "TorchRecommender", users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
     """Return the scores [B, C] of `forward`, in 32 bits or more.
 
     Raises ModelError for another shape or type.
     """
-    scores = model(*(torch.from_numpy(ids).to(model.device) for ids in (users, contexts, candidates)))
+    scores = model(users, contexts, candidates)
     if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.shape != candidates.shape:
         shape, expected = list(getattr(scores, "shape", [])), list(candidates.shape)
         returned = f"a {scores.dtype} tensor {shape}" if isinstance(scores, Tensor) else type(scores).__name__
@@ -86,6 +87,21 @@ def compute_scores(model: "TorchRecommender", users: IntArray, contexts: IntArra
             "a score for each of the candidates"
         )
     return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
+def compute_loss(model: "TorchRecommender", scores: Tensor) -> Tensor:
+    """Return the loss of scores [B, 1 + n_negatives].
+
+    Raises ModelError unless it is one number with a gradient.
+    """
+    loss = model.loss(scores)
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+        returned = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise ModelError(
+            f"{type(model).__name__}.loss returned {returned}, expected one number with a gradient: "
+            "a sum over the batch"
+        )
+    return loss
 
 
 def find_best_epoch(history: list[dict[str, float]]) -> int:
@@ -116,29 +132,21 @@ def _train_epoch(
         label += f", validation NDCG@10 {model.history[-1]['validation']:.3f}"
     bar = tqdm(range(0, len(order), options.batch_size), desc=label, unit="batch", leave=False, disable=None)
     for n_batches, start in enumerate(bar):
-        rows = order[start : start + options.batch_size]
-        contexts = instances.contexts.last_n(model.context_length, rows)
+        if n_batches % _BATCHES_A_TRANSFER == 0:
+            rows = order[start : start + _BATCHES_A_TRANSFER * options.batch_size]
+            ids = (instances.users[rows], instances.contexts.last_n(model.context_length, rows), candidates[rows])
+            batches = zip(
+                *(torch.from_numpy(one).to(model.device).split(options.batch_size) for one in ids), strict=True
+            )
         optimizer.zero_grad()
-        loss = _compute_loss(model, compute_scores(model, instances.users[rows], contexts, candidates[rows]))
-        loss.backward()
+        loss = model.compute_gradients(*next(batches))
         optimizer.step()
-        total += loss.item()
+        total += loss
         if not math.isfinite(total):
-            raise ModelError(f"{type(model).__name__}: the loss is {loss.item()} in epoch {epoch}")
+            raise ModelError(f"{type(model).__name__}: the loss is {loss} in epoch {epoch}")
         if n_batches % 50 == 0:
-            bar.set_postfix(loss=f"{loss.item() / len(rows):.4f}", refresh=False)
+            bar.set_postfix(loss=f"{loss / min(options.batch_size, len(order) - start):.4f}", refresh=False)
     return total / len(order)
-
-
-def _compute_loss(model: "TorchRecommender", scores: Tensor) -> Tensor:
-    loss = model.loss(scores)
-    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
-        returned = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise ModelError(
-            f"{type(model).__name__}.loss returned {returned}, expected one number with a gradient: "
-            "a sum over the batch"
-        )
-    return loss
 
 
 def _identify(model: "TorchRecommender", training: Training) -> dict[str, Any]:

@@ -1,18 +1,21 @@
 """`sdmr bench`: each suite has its own options, and the speed suite writes what it promises."""
 
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
 from sdmr.experiments import bench
-from sdmr.experiments.benchmark.cases import GROUPS, TINY
+from sdmr.experiments.benchmark.cases import GROUPS
+from sdmr.experiments.benchmark.scale import SCALES
 from sdmr.experiments.core import cli
 
-LOCAL_GROUPS = [name for name in GROUPS if name not in ("memory", "side_by_side")]  # those without new processes
+LOCAL_GROUPS = [
+    name for name in GROUPS if name not in ("memory", "side_by_side", "load")
+]  # those without new processes
 
 
 @pytest.fixture(autouse=True)
@@ -28,54 +31,69 @@ def test_the_speed_suite_writes_its_measurements_and_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bench, "GROUPS", {name: GROUPS[name] for name in LOCAL_GROUPS})
-    arguments = ["tiny=true", "threads=1", f"results={tmp_path}", f"plots={tmp_path}"]
-    assert cli.main(["bench", "suite=speed", *arguments]) == 0
-    entries = json.loads((tmp_path / "bench.json").read_text())
+    arguments = ["scale=tiny", "threads=1", f"results={tmp_path}", f"plots={tmp_path}"]
+    assert cli.main(["bench", *arguments]) == 0
+    entries = json.loads((tmp_path / "bench-tiny.json").read_text())
     for entry in entries:
-        assert {"name", "setting", "seconds", "oracle_seconds", "ratio", "threads", "machine"} <= set(entry)
         assert entry["seconds"] > 0
         assert entry["threads"] == 1
-        oracle = entry["oracle_seconds"]
-        assert entry["ratio"] == (None if oracle is None else pytest.approx(oracle / entry["seconds"]))
+        reference = entry["reference_seconds"]
+        assert entry["ratio"] == (None if reference is None else pytest.approx(reference / entry["seconds"]))
     assert {entry["setting"]["model"] for entry in entries if entry["name"] == "train"} == {"mf-bpr", "sdp", "sdm"}
     models_with_oracle = {entry["setting"]["model"] for entry in entries if entry["name"] == "rank" and entry["ratio"]}
     assert models_with_oracle == {"sdp", "sdm"}
-    curve = [e["setting"] for e in entries if e["name"] == "growth items" and e["setting"]["optimizer"] == "rowwise"]
-    points = [(setting["model"], setting["items"]) for setting in curve]
-    assert points == [(model, items) for items in TINY.catalogs for model in ("mf-bpr", "sdm")]
-    assert [e["setting"]["hops"] for e in entries if e["name"] == "growth hops"] == list(TINY.hops)
-    assert (tmp_path / "bench.png").stat().st_size > 0
-    with (tmp_path / "bench.csv").open() as lines:
-        drawn = list(csv.DictReader(lines))
-    assert {row["line"] for row in drawn if row["axis"] == "dim"} == {"SDM", "SDM, literal oracle"}
-    assert len({row["line"] for row in drawn if row["axis"] == "items"}) == 4
-    printed = capsys.readouterr().out.splitlines()
-    assert "1 threads" in printed[0]
-    assert len(printed) == len(entries) + 3
+    tiny = SCALES["tiny"]
+    points = [(e["setting"]["model"], e["setting"]["items"]) for e in entries if e["name"] == "growth items"]
+    assert points == [(model, items) for items in tiny.catalogs for model in ("mf-bpr", "sdm")]
+    assert [e["setting"]["hops"] for e in entries if e["name"] == "growth hops"] == list(tiny.hops)
+    curves, epochs = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("bench-tiny", "bench-tiny-epochs"))
+    lines = curves.groupby("axis")["line"].unique()
+    assert list(lines["dim"]) == ["SDM", "SDM, literal oracle"]
+    assert list(lines["items"]) == ["MF-BPR", "MF-BPR, dense Adam", "SDM", "SDM, dense Adam"]
+    programs = epochs.groupby("model")["program"].apply(set)
+    assert programs["sdm"] == {"this suite", "literal oracle", "released program"}
+    assert programs["mf-bpr"] == programs["transrec"] == {"this suite", "plain PyTorch"}
+    assert not epochs.duplicated(["model", "program"]).any()
+    assert all((tmp_path / f"{name}.png").stat().st_size > 0 for name in ("bench-tiny", "bench-tiny-epochs"))
+    assert "1 threads" in capsys.readouterr().out
 
 
 def test_some_groups_of_the_speed_suite_write_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["bench", "suite=speed", "only=parts", "tiny=true", "threads=1"]) == 0
-    assert "negatives/s" in capsys.readouterr().out
+    assert cli.main(["bench", "only=parts", "scale=tiny", "threads=1"]) == 0
+    assert "negatives" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "suite=... is missing"),
+        (["device=cuda"], "device=cuda: this machine has no such device"),
+        (
+            ["device=cuda", "only=parts"],
+            "only=...: suite=speed has no such option; it has suite",
+        ),
+        (["recbole=no-python"], "recbole='no-python': there is no such program, expected a path of Python"),
         (["suite=slow"], "suite=slow: "),
-        (["suite=speed", "seeds=3"], "seeds=...: suite=speed has no such option; it has suite, threads, only, tiny"),
+        (
+            ["suite=speed", "seeds=3"],
+            "seeds=...: suite=speed has no such option; it has suite",
+        ),
         (["suite=speed", "epochs=3"], "epochs=3: suite=speed has no such option"),
         (["suite=smoke", "threads=1"], "threads=...: suite=smoke has no such option; it has suite, datasets, models"),
         (["suite=optimizers", "datasets=ml-1m"], "datasets=...: suite=optimizers has no such option"),
-        (["suite=speed", "only=parts", "plots=there"], "plots=...: suite=speed has no such option; it has suite, thr"),
+        (
+            ["suite=speed", "only=parts", "plots=there"],
+            "plots=...: suite=speed has no such option; it has suite",
+        ),
         (["suite=smoke", "only=parts"], "only=...: suite=smoke has no such option"),
         (["suite=smoke", "models=[]"], "models=[]: expected at least one value"),
-        (["suite=speed", "only=[parts,hops]"], "only=hops: there is none of this name; there are models, large, parts"),
+        (
+            ["suite=speed", "only=[parts,hops]"],
+            "only=hops: there is none of this name; there are models, large",
+        ),
         (["suite=speed", "threads=0"], "threads=0: "),
         (
             ["suite=optimizers", "models=popularity"],

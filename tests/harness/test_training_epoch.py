@@ -14,6 +14,7 @@ from sdmr.baselines.mf_bpr import MFBPR
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.split import split
 from sdmr.harness.recommender import ModelError
+from sdmr.harness.training import loop
 from tests.behavior import small
 from tests.harness.factors import (
     CONFIG,
@@ -54,6 +55,16 @@ def test_an_epoch_visits_every_instance_once_with_its_context(batches: list[list
         orders.append([visit[:2] for visit in visited])
         assert [len(batch[0]) for batch in epoch[:-1]] == [CONFIG.batch_size] * (len(epoch) - 1)
     assert len(set(map(tuple, orders))) == len(orders)
+
+
+def test_batches_are_the_same_however_many_go_to_the_device_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    histories = []
+    for number in (1, 3, 1000):
+        monkeypatch.setattr(loop, "_BATCHES_A_TRANSFER", number)
+        model = Factors(optimization=replace(CONFIG, epochs=2))
+        model.fit(small().training)
+        histories.append([entry["loss"] for entry in model.history[1:]])
+    assert histories[0] == histories[1] == histories[2]
 
 
 def test_negatives_are_no_training_items_and_held_out_items_may_be_drawn(

@@ -45,18 +45,14 @@ class Memory(nn.Module):
             nn.init.kaiming_normal_(layer.weight, mode="fan_in")
 
     def queries(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return [B, C, d]; their dropout never ends."""
-        both = torch.cat([self.users(users)[:, None].expand(-1, items.shape[1], -1), self.items(items)], dim=2)
+        """Return [B, d]; their dropout never ends."""
+        both = torch.cat([self.users(users), self.items(items)], dim=1)
         return F.dropout(torch.tanh(self.query(both)), DROPOUT, training=True)
 
     def differences(self, queries: Tensor, contexts: Tensor) -> Tensor:
-        """Return tanh(W [q; v_k] + b): [B, C, s, d].
-
-        W [q; v_k] is the sum of its halves, which takes half the time.
-        """
-        query_weight, key_weight = self.key.weight.split(DIM, dim=1)
-        keys = F.linear(self.items(contexts), key_weight, self.key.bias)
-        return torch.tanh(F.linear(queries, query_weight)[:, :, None] + keys[:, None])
+        """Return tanh(W [q; v_k] + b): [B, s, d]."""
+        memory = self.items(contexts)
+        return torch.tanh(self.key(torch.cat([queries[:, None].expand_as(memory), memory], dim=2)))
 
 
 class LiteralSDM(nn.Module):
@@ -71,7 +67,7 @@ class LiteralSDM(nn.Module):
         self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, contexts: Tensor, users: Tensor, items: Tensor) -> Tensor:
-        """Return scores [B, C] of contexts [B, s], users [B] and items [B, C]."""
+        """Return scores [B] of contexts [B, s], users [B] and items [B]."""
         q = self.attention.queries(users, items)
         o = self._hop(q, contexts, users, items)
         for _ in range(HOPS - 1):
@@ -81,12 +77,12 @@ class LiteralSDM(nn.Module):
         return -self.sum(o).squeeze(-1)
 
     def _hop(self, q: Tensor, contexts: Tensor, users: Tensor, items: Tensor) -> Tensor:
-        """Return the negated distances [B, C, d]."""
-        z = self.dropout(self.attention.differences(q, contexts)).square().sum(3)
-        a = torch.softmax(-z * torch.where(contexts == 0, 65535.0, 1.0)[:, None], dim=2)
+        """Return the negated distances [B, d]."""
+        z = self.dropout(self.attention.differences(q, contexts)).square().sum(2)
+        a = torch.softmax(-z * torch.where(contexts == 0, 65535.0, 1.0), dim=1)
         p = self.output.queries(users, items)
         values = self.dropout(self.output.differences(p, contexts)).square()
-        return -torch.relu(self.transform(values * a[..., None])).sum(2)
+        return -torch.relu(self.transform(values * a[..., None])).sum(1)
 
 
 class Program:
@@ -115,14 +111,16 @@ class Program:
         """Train for an epoch, and return the mean loss of a positive."""
         self.model.train()
         order = self.random.permutation(len(self.users))
-        contexts, users = self._contexts(order), self.users[order]
-        items = np.column_stack([self.items[order], self._negatives(users)])
+        contexts, users, items = self._contexts(order), self.users[order], self.items[order]
+        inputs = [torch.from_numpy(ids) for ids in (contexts, users, items, self._negatives(users))]
         total = 0.0
-        for start in range(0, len(order), BATCH):
-            rows = slice(start, start + BATCH)
-            scores = self.model(*(torch.from_numpy(ids[rows]) for ids in (contexts, users, items)))
+        for context, user, item, others in zip(*(ids.split(BATCH) for ids in inputs), strict=True):
+            positive = self.model(context, user, item)
+            negative = self.model(context, user, others[:, 0])
+            for other in others.T[1:]:  # a pass over the batch for each negative
+                negative = torch.max(negative, self.model(context, user, other))
             self.adam.zero_grad()
-            loss = -torch.log(torch.sigmoid(scores[:, 0] - scores[:, 1:].max(1).values)).sum()
+            loss = -torch.log(torch.sigmoid(positive - negative)).sum()
             loss.backward()
             self.adam.step()
             total += loss.item()
@@ -153,15 +151,13 @@ class Program:
         """Return hit@10 and NDCG@10 by NumPy's default sort, the target last."""
         self.model.eval()
         hits, gains = [], []
-        for start in range(0, len(self.test_users), 50):
-            rows = slice(start, start + 50)
-            inputs = (self.test_contexts[rows], self.test_users[rows], self.test_candidates[rows])
+        for row, items in enumerate(self.test_candidates):  # one user at a time
+            ids = np.tile(self.test_contexts[row], (len(items), 1)), np.repeat(self.test_users[row], len(items)), items
             with torch.no_grad():
-                scores = self.model(*(torch.from_numpy(ids) for ids in inputs)).numpy()
-            for row in scores:
-                position = np.flatnonzero(np.argsort(-row)[:10] == len(row) - 1)
-                hits.append(len(position))
-                gains.append(1 / np.log2(position[0] + 2) if len(position) else 0.0)
+                scores = self.model(*(torch.from_numpy(array) for array in ids)).numpy()
+            position = np.flatnonzero(np.argsort(-scores)[:10] == len(items) - 1)
+            hits.append(len(position))
+            gains.append(1 / np.log2(position[0] + 2) if len(position) else 0.0)
         return float(np.mean(hits)), float(np.mean(gains))
 
 

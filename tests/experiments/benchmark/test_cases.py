@@ -1,14 +1,18 @@
-"""Cases compare equal work, and work without the oracles of a checkout."""
+"""Cases compare equal work, and work without the references of a checkout."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sdmr.experiments.benchmark import timing
-from sdmr.experiments.benchmark.cases import GROUPS, TINY, Scale, measure_groups
+from sdmr.experiments.benchmark import growth, load, references, timing
+from sdmr.experiments.benchmark.cases import GROUPS, measure_device, measure_groups
+from sdmr.experiments.benchmark.scale import SCALES, Scale
 from sdmr.experiments.benchmark.timing import make_with_oracle
 from sdmr.harness.evaluation import rank
+
+TINY = SCALES["tiny"]
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +23,7 @@ def no_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_oracle_is_trained_and_ranked_as_its_model() -> None:
     """The seed and the steps are the same, so that both do the same work."""
     task = TINY.make_task()
-    fast, literal = make_with_oracle("sdm", "model.dim=8")
+    fast, literal = make_with_oracle("sdm", "model.dim=8", "epochs=3")
     assert type(literal).__name__ == "LiteralSDM"
     for model in (fast, literal):
         model.fit(task.training)
@@ -35,21 +39,84 @@ def test_a_model_without_oracle_is_made_alone() -> None:
 def test_without_a_checkout_models_are_measured_alone_and_one_line_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(timing, "ORACLES", tmp_path / "batched.py")
+    for module in (timing, references):
+        monkeypatch.setattr(module, "ORACLES", tmp_path / "oracles")
     timing.load_oracles.cache_clear()
-    entries = measure_groups(TINY, ["large"])
+    entries = measure_groups(TINY, [GROUPS[name] for name in ("large", "released", "plain", "recbole")])
     timing.load_oracles.cache_clear()
-    assert [entry.ratio for entry in entries] == [None]
-    assert capsys.readouterr().out.splitlines()[0].startswith("no ratios to the literal oracles")
+    assert [(entry.setting["model"], entry.ratio) for entry in entries] == [("sdm", None)]
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first.startswith("no ratios to other programs: they are in a checkout's tests")
+    assert len(others) == 1
 
 
-def test_the_catalog_grows_to_a_million_items() -> None:
+def test_sdm_is_measured_against_the_released_program() -> None:
+    entries = list(references.measure_released(TINY))
+    assert [(entry.name, entry.setting["model"]) for entry in entries] == [
+        ("epoch vs released", "sdm"),
+        ("epoch vs released", "sdm-released"),
+    ]
+    assert len({entry.reference_cost for entry in entries}) == 1
+    assert all(entry.ratio is not None and entry.ratio > 1 for entry in entries)
+
+
+def test_a_python_without_recbole_leaves_its_ratios_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    assert list(references.measure_recbole(Scale(recbole=str(program)))) == []
+    assert capsys.readouterr().out.startswith(f"no ratios to RecBole: {program} has none")
+
+
+def test_ratios_to_recbole_are_those_of_its_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stand-in prints the seconds of epochs, and fails for one model."""
+    program = tmp_path / "python"
+    lines = ["#!/bin/sh", "[ $1 = -c ] && exit 0", "[ $4 = NeuMF ] && { echo no such model >&2; exit 1; }"]
+    program.write_text("\n".join([*lines, "echo epochs", "echo [900, 600, 700]"]) + "\n")
+    program.chmod(0o755)
+    entries = list(references.measure_recbole(replace(TINY, recbole=str(program))))
+    assert [entry.setting["model"] for entry in entries] == ["mf-bpr", "transrec"]
+    n_steps = -(-len(TINY.make_task().training.instances) // 256)
+    assert all(entry.reference_cost == timing.Cost(600 / n_steps, None, (600 / n_steps,)) for entry in entries)
+    assert capsys.readouterr().out == "no ratio to RecBole's NeuMF: no such model\n"
+
+
+def test_a_step_on_a_device_is_compared_with_the_processors() -> None:
+    entries = list(measure_device(replace(TINY, device="cpu")))
+    assert [entry.setting["model"] for entry in entries] == ["mf-bpr", "sdp", "sdm"]
+    assert {(entry.name, entry.reference) for entry in entries} == {("step on cpu", "cpu")}
+
+
+def test_the_full_scale_grows_to_a_million_items() -> None:
     assert Scale().catalogs == (1_000, 10_000, 100_000, 1_000_000)
+    assert Scale().long_tail == (10_000, 1_000_000, 5_000)
+
+
+def test_a_long_tail_is_measured_after_its_steps_on_both_catalogs(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[tuple[int, int]] = []
+    run = growth.Steps.run
+
+    def watch(steps: timing.Steps, n_steps: int) -> None:
+        runs.append((steps.model.items.num_embeddings if hasattr(steps.model, "items") else 0, n_steps))
+        run(steps, n_steps)
+
+    monkeypatch.setattr(growth.Steps, "run", watch)
+    entry = next(growth.measure_long_tail(TINY))
+    assert runs == [(50, 2), (100, 2), (50, 1), (100, 1)]
+    assert entry.reference == "100 items"
+
+
+def test_load_is_a_busy_process_for_each_thread() -> None:
+    (entry,) = load.measure_load(TINY)
+    assert entry.reference == "beside them"
+    assert entry.ratio is not None
 
 
 @pytest.mark.slow
 def test_memory_and_runs_side_by_side_are_measured_in_new_processes() -> None:
     for group in ("memory", "side_by_side"):
         for entry in GROUPS[group](TINY):
-            assert entry.seconds > 0
+            assert entry.cost.seconds > 0
             assert group != "memory" or entry.setting["peak_mib"] > 100

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sdmr.experiments.benchmark.cases import TINY
+from sdmr.experiments.benchmark.scale import SCALES
 from sdmr.experiments.benchmark.suites import format_optimizers, plan_optimizer_runs, tabulate_runs, time_steps
 from sdmr.experiments.core.plan import FoundRun
 from sdmr.experiments.core.record import Record, save_record
@@ -50,7 +50,7 @@ def test_a_table_has_the_validation_metric_of_each_seed_and_their_mean(tmp_path:
 
 def test_steps_are_timed_for_each_model_and_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    steps = time_steps(["mf-bpr"], TINY)
+    steps = time_steps(["mf-bpr"], SCALES["tiny"])
     assert list(steps) == [("mf-bpr", "dense"), ("mf-bpr", "rowwise")]
     assert min(steps.values()) > 0
 

@@ -1,0 +1,80 @@
+"""Measure memory, and what runs beside each other cost."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import torch
+
+from sdmr.experiments.benchmark.scale import Scale
+from sdmr.experiments.benchmark.timing import (
+    Cost,
+    Entry,
+    Steps,
+    compare,
+    make_entry,
+    make_model,
+    make_with_oracle,
+    merge_costs,
+    run_in_subprocess,
+    shorten_keys,
+)
+from sdmr.harness.records import get_peak_memory
+
+
+def measure_memory(scale: Scale) -> Iterator[Entry]:
+    """Measure training steps in a new process, and the largest resident size of that process."""
+    for name, overrides in (("mf-bpr", ()), ("sdp", ()), ("sdm", ()), ("sdm", scale.large)):
+        numbers = range(len(make_with_oracle(name)))
+        results = [run_in_subprocess(_train_for_memory, scale, name, overrides, number) for number in numbers]
+        peaks = {key: round(peak) for key, (_, peak) in zip(("peak_mib", "oracle_peak_mib"), results, strict=False)}
+        setting = {"model": name, **shorten_keys(overrides), **peaks}
+        yield make_entry("memory", setting, [Cost(seconds) for seconds, _ in results])
+
+
+def _train_for_memory(scale: Scale, name: str, overrides: Sequence[str], number: int) -> tuple[float, float]:
+    """Return a step's seconds and the peak memory of model 0 or oracle 1."""
+    steps = Steps(make_with_oracle(name, *overrides)[number], scale.make_training(scale.few_steps))
+    return compare(1, partial(steps.run, scale.few_steps), count=scale.few_steps)[0].seconds, get_peak_memory()
+
+
+def measure_side_by_side(scale: Scale) -> Iterator[Entry]:
+    """Measure runs at once, one on each thread, against one after another on all threads."""
+    threads = torch.get_num_threads()
+    for name in ("mf-bpr", "sdm"):
+        together = run_in_subprocess(_train_on_threads, scale, name, 1, copies=threads)
+        sequential = threads * run_in_subprocess(_train_on_threads, scale, name, threads)
+        costs = [Cost(together), Cost(sequential)]
+        reference = f"one after another, {threads} threads each"
+        yield make_entry("side by side", {"model": name, "runs": threads}, costs, reference)
+
+
+def _train_on_threads(scale: Scale, name: str, threads: int) -> float:
+    torch.set_num_threads(threads)
+    steps = Steps(make_model(name), scale.make_training(scale.steps))
+    return compare(scale.turns, partial(steps.run, scale.steps), count=scale.steps)[0].seconds
+
+
+def measure_load(scale: Scale) -> Iterator[Entry]:
+    """Measure a step of SDM alone, and beside a busy process for each thread.
+
+    The ratio says how many times as long the step takes there. On a machine with a core for each thread, 2 is its
+    share.
+    """
+    steps = Steps(make_model("sdm"), scale.make_training(scale.steps))
+    call, n_busy = partial(steps.run, scale.few_steps), torch.get_num_threads()
+    alone, loaded = [], []
+    for _ in range(scale.few_turns):
+        alone += compare(1, call, count=scale.few_steps)
+        processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n_busy)]
+        try:
+            time.sleep(0.5)  # until they are busy
+            loaded += compare(1, call, count=scale.few_steps)
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+    costs = [merge_costs(alone), merge_costs(loaded)]
+    yield make_entry("load", {"model": "sdm", "busy processes": n_busy}, costs, "beside them")

@@ -1,0 +1,99 @@
+"""Measure models against the rewritten released program, plain PyTorch, and RecBole."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from sdmr.experiments.benchmark.scale import BATCH, Scale
+from sdmr.experiments.benchmark.synthetic import make_task
+from sdmr.experiments.benchmark.timing import (
+    ORACLES,
+    Cost,
+    Entry,
+    Steps,
+    compare,
+    draw_batches,
+    load_reference,
+    make_entry,
+    make_model,
+    merge_costs,
+)
+from sdmr.experiments.export import export_task
+
+RECBOLE = {"mf-bpr": "BPR", "neumf": "NeuMF", "transrec": "TransRec"}
+STEP = {"count": BATCH, "of": "interactions"}
+
+
+def measure_released(scale: Scale) -> Iterator[Entry]:
+    """Measure an epoch of SDM with sampling and ranking against the literal released program."""
+    reference = load_reference("literal_sdm.py")
+    if not reference:
+        return
+    task = make_task(*scale.released_shape, 99)
+    program = reference["Program"](task, 0)
+
+    def run_program() -> None:
+        program.run_epoch()
+        program.evaluate()
+
+    names = ("sdm", "sdm-released")
+    calls = [partial(make_model(name).fit, task.training) for name in names]
+    *costs, program_cost = compare(scale.few_turns, *calls, run_program)
+    for name, cost in zip(names, costs, strict=True):
+        setting = {"count": len(task.training.instances), "of": "interactions", "model": name}
+        yield make_entry("epoch vs released", setting, [cost, program_cost], "released program")
+
+
+def measure_plain(scale: Scale) -> Iterator[Entry]:
+    """Measure a training step against the same model in plain PyTorch."""
+    reference = load_reference("plain.py")
+    training = scale.make_training(scale.steps)
+    for name, plain_class in reference.get("MODELS", {}).items():
+        model = make_model(name)
+        steps = Steps(model, training)
+        others = reference["PlainSteps"](plain_class(training.n_users, training.n_items, model.dim))
+        batches = draw_batches(training, model.context_length, model.optimization)
+        calls = partial(steps.run, scale.steps), lambda: others.run(islice(batches, scale.steps))  # noqa: B023
+        others.run(islice(batches, scale.steps))  # which touches memory first
+        costs = compare(scale.turns, *calls, count=scale.steps)
+        yield make_entry("step vs plain", STEP | {"model": name}, costs, "plain PyTorch")
+
+
+def measure_recbole(scale: Scale) -> Iterator[Entry]:
+    """Measure a training step against RecBole's, if the Python of `scale.recbole` has it."""
+    if not ORACLES.is_dir():
+        return
+    if subprocess.run([scale.recbole, "-c", "import recbole"], capture_output=True).returncode:
+        print(f"no ratios to RecBole: {scale.recbole} has none; set recbole=PYTHON to one that has RecBole 1.2.1")
+        return
+    task = scale.make_task()
+    n_steps = -(-len(task.training.instances) // BATCH)
+    with TemporaryDirectory() as folder:
+        export_task(task, "synthetic", Path(folder))
+        for name, theirs in RECBOLE.items():
+            steps = Steps(make_model(name), task.training)
+            ours, others = [], []
+            try:
+                for _ in range(scale.few_turns):
+                    ours += compare(1, partial(steps.run, n_steps), count=n_steps)
+                    seconds = _train_recbole(scale.recbole, Path(folder), theirs) / n_steps
+                    others.append(Cost(seconds, turns=(seconds,)))
+            except subprocess.CalledProcessError as error:
+                print(f"no ratio to RecBole's {theirs}: {error.stderr.strip().splitlines()[-1]:.80}")
+                continue
+            costs = [merge_costs(ours), merge_costs(others)]
+            yield make_entry("step vs RecBole", STEP | {"model": name}, costs, f"RecBole's {theirs}")
+
+
+def _train_recbole(python: str, folder: Path, model: str) -> float:
+    """Return the least seconds of an epoch."""
+    program = [python, str(ORACLES / "recbole_epochs.py"), str(folder), "synthetic", model]
+    command = [*program, str(torch.get_num_threads())]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
+    return float(min(json.loads(result.stdout.splitlines()[-1])))
