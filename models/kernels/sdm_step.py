@@ -28,6 +28,7 @@ class Step:
     def __init__(self, model: "SDM") -> None:
         """List the parameters in the order of `train`."""
         self.tables = model.users_in, model.items_in, model.users_out, model.items_out
+        self.weights = [table.weight for table in self.tables]
         self.inputs = _list_parameters(model.a_user, model.a_item, model.c_context)
         self.outputs = _list_parameters(model.b_user, model.b_item, model.d_context)
         self.hops = _list_parameters(model.c_query, model.d_query, model.gate, model.output)
@@ -51,8 +52,8 @@ class Step:
                 parameter.grad = torch.from_numpy(sum(arrays[1:], arrays[0])).view_as(parameter)
         for parameter in self.unused:
             parameter.grad = None
-        for n, (table, arrays) in enumerate(zip(self.tables, zip(*rows, strict=True), strict=True)):
-            table.weight.grad = _to_sparse([each[n % 2] for each in ids], arrays, table)
+        for n, (weight, arrays) in enumerate(zip(self.weights, zip(*rows, strict=True), strict=True)):
+            weight.grad = _to_sparse([each[n % 2] for each in ids], arrays, self.tables[n].padding_idx, weight.shape)
         return float(sum(losses))
 
     def score(
@@ -98,7 +99,7 @@ class Step:
 
     def _get_weights(self) -> Weights:
         *weights, output, output_bias = map(_to_numpy, self.hops)
-        return Weights(*weights, output[0], output_bias)
+        return Weights._make((*weights, output[0], output_bias))
 
 
 def _list_parameters(*layers: nn.Module) -> list[nn.Parameter]:
@@ -113,16 +114,16 @@ def _count_tanh(model: "SDM", candidates: Tensor, contexts: Tensor) -> int:
     return 2 * model.hops * candidates.numel() * contexts.shape[1] * model.dim
 
 
-def _to_sparse(ids: Sequence[Tensor], values: Sequence[NDArray[Any]], table: nn.Embedding) -> Tensor:
+def _to_sparse(ids: Sequence[Tensor], values: Sequence[NDArray[Any]], padding: int | None, shape: torch.Size) -> Tensor:
     """Return a table's gradient from that of rows.
 
     They are distinct unless several threads have read them.
     """
     rows = ids[0] if len(ids) == 1 else torch.cat(list(ids))
     gradient = values[0] if len(ids) == 1 else np.concatenate(values)
-    if table.padding_idx is not None:
-        gradient[rows.numpy() == table.padding_idx] = 0
-    arguments = rows[None], torch.from_numpy(gradient), table.weight.shape
+    if padding is not None:
+        gradient[rows.numpy() == padding] = 0
+    arguments = rows[None], torch.from_numpy(gradient), shape
     return torch.sparse_coo_tensor(*arguments, check_invariants=False, is_coalesced=len(ids) == 1)
 
 
@@ -138,7 +139,7 @@ def _create_dropout(model: "SDM", n_context: int, n_pairs: int) -> Dropout:
     shape, hops = (n_pairs, model.dim), (model.hops, n_pairs)
     shapes = shape, (*hops, model.dim), *[(*hops, n_context * model.dim)] * 2
     masks = (np.empty(each, np.bool_) for each in shapes)
-    return Dropout(int(torch.randint(2**62, ())), *thresholds, query_factor, factor**2, *masks)
+    return Dropout._make((int(torch.randint(2**62, ())), *thresholds, query_factor, factor**2, *masks))
 
 
 @cache
