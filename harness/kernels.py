@@ -43,13 +43,23 @@ def run_loop(kernel: Any, work: int, *inputs: Tensor, shared: Sequence[Tensor] =
         The loop's outputs. The outputs of several threads are concatenated.
     """
     arrays, common = ([each.detach().contiguous().numpy() for each in tensors] for tensors in (inputs, shared))
-    threads = torch.get_num_threads()
-    if threads == 1 or work < _MIN_WORK_TO_SHARE:
+    threads = count_threads(work)
+    if threads == 1:
         return tuple(torch.from_numpy(output) for output in kernel(*arrays, *common))
-    first, *others = zip(*(np.array_split(array, threads) for array in arrays), strict=True)
-    futures = [get_pool(threads - 1).submit(kernel, *block, *common) for block in others]
-    outputs = zip(kernel(*first, *common), *(future.result() for future in futures), strict=True)
+    blocks = zip(*(np.array_split(array, threads) for array in arrays), strict=True)
+    outputs = zip(*run_blocks(lambda *block: kernel(*block, *common), *blocks), strict=True)
     return tuple(torch.cat([torch.from_numpy(block) for block in blocks]) for blocks in outputs)
+
+
+def count_threads(work: int) -> int:
+    """Return how many threads to share this work among: PyTorch's number, or 1 (see `run_loop`)."""
+    return torch.get_num_threads() if work >= _MIN_WORK_TO_SHARE else 1
+
+
+def run_blocks(function: Any, first: Sequence[Any], *others: Sequence[Any]) -> list[Any]:
+    """Call a function with the arguments of each block, each on its own thread."""
+    futures = [get_pool(len(others)).submit(function, *block) for block in others]
+    return [function(*first), *(future.result() for future in futures)]
 
 
 class UniqueIndex:

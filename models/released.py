@@ -173,8 +173,8 @@ class ReleasedSDM(SDM):
 
     @property
     def _uses_kernel(self) -> bool:
-        choices = self.value_layer, self.gate_update, self.padding
-        return choices == ("nothing", "distance", "excluded") and super()._uses_kernel
+        choices = self.value_layer, self.gate_update, self.padding, self.short_context == "left-over" and self.training
+        return choices == ("nothing", "distance", "excluded", False) and super()._uses_kernel
 
 
 class ReleasedSDMR(SDMR):

@@ -1,5 +1,7 @@
 """SDM, the Signed Distance-based Memory network (Tran et al., WWW 2019, section 4.2)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -7,7 +9,10 @@ from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
 from sdmr.harness.kernels import gather
 from sdmr.harness.training import Dropout, Embedding, OptimizationConfig, TorchRecommender
 from sdmr.harness.training.layers import init_he_normal, init_lecun_uniform
-from sdmr.models.kernels.autograd import compute_hops, tanh
+from sdmr.models.kernels.autograd import tanh
+from sdmr.models.kernels.sdm_step import Step
+
+Parts = tuple[Tensor, Tensor, Tensor]
 
 
 class SDM(TorchRecommender):
@@ -68,6 +73,7 @@ class SDM(TorchRecommender):
         init_lecun_uniform(self.output)
         # BPR cancels b_e. Its gradient would be rounding noise, which Adam amplifies.
         self.output.bias.requires_grad_(False)
+        self._step = Step(self)
 
     def compute_distances(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         """Compute e^H of Eq. 18: [B, C, d]."""
@@ -81,20 +87,18 @@ class SDM(TorchRecommender):
         return self._hops(users, contexts, candidates)[1]
 
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        if self._scores_by_kernel:  # the same in less time
+            return self._score_hops(users, contexts, candidates, has_trace=False)[0]
         return -self.output(self.compute_distances(users, contexts, candidates)).squeeze(-1)
 
     def _hops(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """Compute e^H [B, C, d] and the attention of every hop [H, B, C, s]."""
+        if self._scores_by_kernel:
+            return self._score_hops(users, contexts, candidates, has_trace=True)[1:]
         is_padding = self._find_padding(contexts)
-        (a_item, item_index), (keys, context_index) = self.items_in.project_unique(
-            (self.a_item, candidates), (self.c_context, contexts)
+        item_index, context_index, (a_user, a_item, keys), (b_user, b_item, values) = self._read(
+            users, contexts, candidates
         )
-        (b_item, _), (values, _) = self.items_out.project_unique((self.b_item, candidates), (self.d_context, contexts))
-        a_user, b_user = self.a_user(self.users_in(users)), self.b_user(self.users_out(users))
-        if self._uses_kernel:  # the same in less time
-            weights = self.c_query.weight, self.d_query.weight, self.gate.weight, self.gate.bias
-            inputs, outputs = (a_user, a_item, keys), (b_user, b_item, values)
-            return compute_hops(self.hops, item_index, context_index, is_padding, inputs, outputs, weights)
         q = tanh(a_user[:, None] + gather(a_item, item_index))  # [B, C, d]
         p = tanh(b_user[:, None] + gather(b_item, item_index))
         keys, values = gather(keys, context_index), gather(values, context_index)  # [B, s, d]
@@ -108,6 +112,20 @@ class SDM(TorchRecommender):
             if hop + 1 < self.hops:
                 q = self._update(q, e)
         return e, torch.stack(attention)
+
+    def _read(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Parts, Parts]:
+        """Apply W_a … W_d to what is read from the memories.
+
+        Returns:
+            The row of each candidate [B, C] and of each context item [B, s] in what follows. W_a's part for the users
+            [B, d], W_a's for candidates, and W_c's for context items; the same of W_b, W_b and W_d.
+        """
+        (a_item, item_index), (keys, context_index) = self.items_in.project_unique(
+            (self.a_item, candidates), (self.c_context, contexts)
+        )
+        (b_item, _), (values, _) = self.items_out.project_unique((self.b_item, candidates), (self.d_context, contexts))
+        a_user, b_user = self.a_user(self.users_in(users)), self.b_user(self.users_out(users))
+        return item_index, context_index, (a_user, a_item, keys), (b_user, b_item, values)
 
     def _attend(
         self, query: Tensor, output: Tensor, keys: Tensor, values: Tensor, is_padding: Tensor
@@ -142,9 +160,24 @@ class SDM(TorchRecommender):
 
     @property
     def _uses_kernel(self) -> bool:
-        """Return whether one compiled function computes the hops now."""
+        """Return whether compiled functions may compute the hops."""
+        return self.output.weight.device.type == "cpu"
+
+    @property
+    def _scores_by_kernel(self) -> bool:
         is_dropping = self.dropout.is_on or self.query_dropout.is_on
-        return not is_dropping and self.output.weight.device.type == "cpu"
+        return self._uses_kernel and not (is_dropping or torch.is_grad_enabled())
+
+    def _score_hops(self, users: Tensor, contexts: Tensor, candidates: Tensor, has_trace: bool) -> Any:
+        item_index, context_index, inputs, outputs = self._read(users, contexts, candidates)
+        context_index = context_index.masked_fill(self._find_padding(contexts), -1)
+        return self._step.score(self, (item_index, context_index), inputs, outputs, has_trace)
+
+    def compute_gradients(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> float:
+        is_bpr = getattr(self.loss, "__func__", None) is TorchRecommender.loss
+        if is_bpr and type(self).forward is SDM.forward and self._uses_kernel:
+            return self._step.compute_gradients(self, users, contexts, candidates)
+        return super().compute_gradients(users, contexts, candidates)
 
 
 def _create_halves(d: int) -> tuple[nn.Linear, nn.Linear]:

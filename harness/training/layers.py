@@ -82,6 +82,8 @@ class Embedding(nn.Embedding):
 
     def sum_gradient_rows(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Return a sparse gradient's distinct rows [n] and its sum in each [n, dim]."""
+        if gradient.is_coalesced():
+            return gradient._indices()[0], gradient._values()
         rows, positions = self._unique_index(gradient._indices()[0])
         return rows, scatter_sum(positions, gradient._values(), len(rows))
 

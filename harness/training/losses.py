@@ -30,7 +30,7 @@ def _bpr_loss_in_torch(scores: Tensor, negatives: str) -> Tensor:
 class _BPR(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, only_hardest: bool) -> Tensor:
-        loss, grad_scores = _compute_bpr(scores.detach().contiguous().numpy(), only_hardest)
+        loss, grad_scores = compute_bpr(scores.detach().contiguous().numpy(), only_hardest)
         ctx.save_for_backward(torch.from_numpy(grad_scores))
         return scores.new_tensor(loss)
 
@@ -41,7 +41,7 @@ class _BPR(torch.autograd.Function):
 
 
 @numba.njit(nogil=True, cache=True)
-def _compute_bpr(scores, only_hardest):  # type: ignore[no-untyped-def]
+def compute_bpr(scores, only_hardest):  # type: ignore[no-untyped-def]
     """Return the loss and its gradient [B, 1 + n_negatives].
 
     Args:

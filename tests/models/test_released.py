@@ -253,7 +253,7 @@ def test_short_context_left_over_fills_padding_but_the_last_entry_in_training() 
         padded_scores = padded(users, contexts, candidates)
         assert torch.equal(filled.eval()(users, contexts, candidates), padded_scores)
         scores = filled.train()(users, contexts, candidates)
-        torch.testing.assert_close(scores, padded(users, torch.tensor(expected), candidates), rtol=0, atol=0)
+        torch.testing.assert_close(scores, padded(users, torch.tensor(expected), candidates), rtol=0, atol=1e-12)
     assert not torch.equal(scores, padded_scores)
 
 

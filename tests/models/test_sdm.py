@@ -3,7 +3,6 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 
 from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.sdm import SDM
@@ -154,20 +153,3 @@ def test_the_initialization_is_the_released_one() -> None:
 def test_no_hop_or_no_context_is_an_error(name: str) -> None:
     with pytest.raises(ValueError, match=f"^SDM: {name} must be ≥ 1, not 0$"):
         SDM(**{name: 0})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("hops", [1, 3])
-def test_the_compiled_hops_equal_those_of_other_devices(hops: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def compute() -> list[Tensor]:
-        model = built(hops)
-        scores, attention = model(USERS, CONTEXTS, CANDIDATES), model.compute_attention(USERS, CONTEXTS, CANDIDATES)
-        scores.square().sum().backward()
-        gradients = [p.grad.to_dense() for p in model.parameters() if p.grad is not None]
-        return [scores.detach(), attention.detach(), *gradients]
-
-    fast = compute()
-    monkeypatch.setattr(SDM, "_uses_kernel", False)
-    reference = compute()
-    assert len(fast) == len(reference) > 10
-    for ours, theirs in zip(fast, reference, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
