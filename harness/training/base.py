@@ -13,7 +13,7 @@ from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import HeldOut, Training
 from sdmr.harness.files import load_tensors, save_tensors
 from sdmr.harness.recommender import ModelError
-from sdmr.harness.training.loop import compute_scores, train
+from sdmr.harness.training.loop import compute_loss, compute_scores, train
 from sdmr.harness.training.losses import bpr_loss
 from sdmr.harness.training.optimizer import OptimizationConfig
 
@@ -73,6 +73,22 @@ class TorchRecommender(nn.Module):
         """
         return bpr_loss(scores, self.optimization.negatives)
 
+    def compute_gradients(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> float:
+        """Compute a batch's loss, and leave its gradients in the parameters' `grad`.
+
+        `grad` is None before. A model may override this by a faster way to the same gradients; that of a table is
+        sparse.
+        """
+        loss = compute_loss(self, compute_scores(self, users, contexts, candidates))
+        loss.backward()
+        return loss.item()
+
+    def compute_score_gradients(self, scores: NDArray[np.floating]) -> tuple[float, NDArray[np.floating]]:
+        """Return the loss of scores [B, 1 + n_negatives] and its gradient, for use in `compute_gradients`."""
+        inputs = torch.from_numpy(scores).requires_grad_()
+        loss = compute_loss(self, inputs)
+        return loss.item(), torch.autograd.grad(loss, inputs)[0].numpy()
+
     @property
     def parts(self) -> "dict[str, TorchRecommender]":
         """Return the recommenders this one is made from, by attribute name."""
@@ -109,7 +125,8 @@ class TorchRecommender(nn.Module):
         """Return scores [B, C] of candidates [B, C] (see `sdmr.harness.recommender.Recommender`)."""
         self.eval()
         with torch.inference_mode():
-            return compute_scores(self, users, contexts, candidates).cpu().numpy()
+            inputs = (torch.from_numpy(ids).to(self.device) for ids in (users, contexts, candidates))
+            return compute_scores(self, *inputs).cpu().numpy()
 
     def save(self, path: Path) -> None:
         """Write the fitted parameters, atomically."""

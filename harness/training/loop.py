@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sdmr.datasets.errors import DataError
-from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.sampling import NegativeSampler
 from sdmr.datasets.task import HeldOut, Instances, Training
 from sdmr.harness.evaluation import score_candidates
@@ -72,12 +71,12 @@ def train(model: "TorchRecommender", training: Training) -> None:
     _restore(trainable, best)
 
 
-def compute_scores(model: "TorchRecommender", users: IntArray, contexts: IntArray, candidates: IntArray) -> Tensor:
+def compute_scores(model: "TorchRecommender", users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
     """Return the scores [B, C] of `forward`, in 32 bits or more.
 
     Raises ModelError for another shape or type.
     """
-    scores = model(*(torch.from_numpy(ids).to(model.device) for ids in (users, contexts, candidates)))
+    scores = model(users, contexts, candidates)
     if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.shape != candidates.shape:
         shape, expected = list(getattr(scores, "shape", [])), list(candidates.shape)
         returned = f"a {scores.dtype} tensor {shape}" if isinstance(scores, Tensor) else type(scores).__name__
@@ -86,6 +85,18 @@ def compute_scores(model: "TorchRecommender", users: IntArray, contexts: IntArra
             "a score for each of the candidates"
         )
     return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
+def compute_loss(model: "TorchRecommender", scores: Tensor) -> Tensor:
+    """Return the loss of scores [B, 1 + n_negatives]; raise ModelError unless it is one number with a gradient."""
+    loss = model.loss(scores)
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+        returned = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise ModelError(
+            f"{type(model).__name__}.loss returned {returned}, expected one number with a gradient: "
+            "a sum over the batch"
+        )
+    return loss
 
 
 def find_best_epoch(history: list[dict[str, float]]) -> int:
@@ -118,27 +129,16 @@ def _train_epoch(
     for n_batches, start in enumerate(bar):
         rows = order[start : start + options.batch_size]
         contexts = instances.contexts.last_n(model.context_length, rows)
+        inputs = (torch.from_numpy(ids).to(model.device) for ids in (instances.users[rows], contexts, candidates[rows]))
         optimizer.zero_grad()
-        loss = _compute_loss(model, compute_scores(model, instances.users[rows], contexts, candidates[rows]))
-        loss.backward()
+        loss = model.compute_gradients(*inputs)
         optimizer.step()
-        total += loss.item()
+        total += loss
         if not math.isfinite(total):
-            raise ModelError(f"{type(model).__name__}: the loss is {loss.item()} in epoch {epoch}")
+            raise ModelError(f"{type(model).__name__}: the loss is {loss} in epoch {epoch}")
         if n_batches % 50 == 0:
-            bar.set_postfix(loss=f"{loss.item() / len(rows):.4f}", refresh=False)
+            bar.set_postfix(loss=f"{loss / len(rows):.4f}", refresh=False)
     return total / len(order)
-
-
-def _compute_loss(model: "TorchRecommender", scores: Tensor) -> Tensor:
-    loss = model.loss(scores)
-    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
-        returned = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise ModelError(
-            f"{type(model).__name__}.loss returned {returned}, expected one number with a gradient: "
-            "a sum over the batch"
-        )
-    return loss
 
 
 def _identify(model: "TorchRecommender", training: Training) -> dict[str, Any]:
