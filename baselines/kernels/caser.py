@@ -1,10 +1,10 @@
-"""Compute Caser's scores and all their gradients in one function, on a CPU.
+"""Compute the loss of Caser and all its gradients in one function, on a CPU.
 
 Matrix products compute the responses of the filters; compiled loops do the rest. The maximum over time passes the
 gradient to one window a filter, and ReLU and dropout to few filters: loops over those are faster than products.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,60 +34,64 @@ def draw_mask(n_rows: int, n_columns: int, p: float) -> tuple[Tensor, float]:
     return (numbers >= n_dropped - _LEVELS // 2).view(n_rows, n_columns), _LEVELS / (_LEVELS - n_dropped)
 
 
-class Scores(torch.autograd.Function):
-    """Compute Eq. 4-11 of Caser from the rows of the tables, and from the weights of the layers.
+def compute_gradients(
+    compute_loss: Callable[[NDArray[Any]], tuple[float, NDArray[Any]]],
+    mask: Tensor,
+    factor: float,
+    image: Tensor,
+    users: Tensor,
+    candidates: Tensor,
+    biases: Tensor,
+    layers: Sequence[tuple[Tensor, Tensor]],
+) -> tuple[float, list[Tensor], list[tuple[Tensor, Tensor]]]:
+    """Compute Caser's loss, and its gradients with respect to rows of tables and to layers.
 
     Args:
-        mask: [B, n] the mask of dropout on [õ; o], filter after filter.
+        compute_loss: Returns the loss of scores [B, C] and its gradient.
+        mask: [B, n] of dropout on [õ; o], filter after filter.
         factor: What the entries that are kept are multiplied by.
         image: [B, L, d] the items of the context.
         users: [B, d] rows of P.
         candidates: [B, C, 2d] rows of W'.
+        biases: [B, C, 1] of b'.
         layers: Weight and bias of the vertical filters, of W, and of the horizontal filters of height 1, 2 … L.
 
     Returns:
-        The scores [B, C] without b'.
+        The loss, the gradients of image, users, candidates and biases, and those of the layers.
     """
+    (vertical, vertical_bias), (hidden, hidden_bias), *horizontal = layers
+    filters, filter_biases = zip(*horizontal, strict=True)
+    rows, dim = image.flatten(1), image.shape[2]
+    windows = [(h, first) for h in range(len(filters)) for first in range(len(filters) - h)]
+    responses = image.new_empty(len(windows), len(image), len(filters[0]))
+    for (h, first), response in zip(windows, responses, strict=True):
+        torch.mm(rows[:, first * dim : (first + h + 1) * dim], filters[h].T, out=response)
+    hidden = _swap(hidden, (dim, len(vertical)))
+    scale = image.numpy().dtype.type(factor)
+    convolved, starts = _run(
+        _convolve, image, responses, torch.stack(filter_biases), vertical, vertical_bias, mask, scale
+    )
+    z = torch.addmm(hidden_bias, convolved, hidden.T).relu_()
+    x = torch.cat([z, users], dim=1)  # [B, 2d]
 
-    @staticmethod
-    def forward(
-        ctx: Any, mask: Tensor, factor: float, image: Tensor, users: Tensor, candidates: Tensor, *layers: Tensor
-    ) -> Tensor:
-        vertical, vertical_bias, hidden, hidden_bias, *horizontal = layers
-        rows, dim, filters = image.flatten(1), image.shape[2], horizontal[::2]
-        windows = [(h, first) for h in range(len(filters)) for first in range(len(filters) - h)]
-        responses = image.new_empty(len(windows), len(image), len(filters[0]))
-        for (h, first), response in zip(windows, responses, strict=True):
-            torch.mm(rows[:, first * dim : (first + h + 1) * dim], filters[h].T, out=response)
-        hidden = _swap(hidden, (dim, len(vertical)))
-        factor = image.numpy().dtype.type(factor)
-        inputs = image, responses, torch.stack(horizontal[1::2]), vertical, vertical_bias, mask
-        convolved, starts = map(torch.from_numpy, _convolve(*_to_arrays(inputs), factor))
-        z = torch.addmm(hidden_bias, convolved, hidden.T).relu_()
-        x = torch.cat([z, users], dim=1)  # [B, 2d]
-        ctx.save_for_backward(mask, image, convolved, starts, x, candidates, vertical, hidden, *filters)
-        ctx.factor = factor
-        return torch.from_numpy(_score(*_to_arrays((x, candidates))))
-
-    @staticmethod
-    def backward(ctx: Any, grad_scores: Tensor) -> Any:
-        mask, image, convolved, starts, x, candidates, vertical, hidden, *filters = ctx.saved_tensors
-        dim = image.shape[2]
-        grad_x, grad_candidates = map(torch.from_numpy, _score_backward(*_to_arrays((grad_scores, x, candidates))))
-        grad_z = torch.where(x[:, :dim] > 0, grad_x[:, :dim], 0)
-        inputs = grad_z @ hidden, convolved, image, starts, mask, vertical, torch.cat([w.flatten() for w in filters])
-        grad_image, grad_vertical, grad_vertical_bias, grad_filters, grad_biases = map(
-            torch.from_numpy, _convolve_backward(*_to_arrays(inputs), ctx.factor)
-        )
-        grad_filters = grad_filters.split([weight.numel() for weight in filters])
-        grad_horizontal = [
-            gradient
-            for weight, bias, layer in zip(grad_filters, grad_biases, filters, strict=True)
-            for gradient in (weight.view_as(layer), bias)
-        ]
-        grad_hidden = _swap(grad_z.T @ convolved, (len(vertical), dim))
-        grad_rows = grad_image, grad_x[:, dim:], grad_candidates
-        return None, None, *grad_rows, grad_vertical, grad_vertical_bias, grad_hidden, grad_z.sum(0), *grad_horizontal
+    loss, grad_scores = compute_loss(_score(x.numpy(), candidates.numpy(), biases.numpy()))
+    grad_x, grad_candidates = _run(_score_backward, grad_scores, x, candidates)
+    grad_z = torch.where(z > 0, grad_x[:, :dim], 0)
+    weights = torch.cat([weight.flatten() for weight in filters])
+    grad_image, grad_vertical, grad_vertical_bias, grad_weights, grad_filter_biases = _run(
+        _convolve_backward, grad_z @ hidden, convolved, image, starts, mask, vertical, weights, scale
+    )
+    grad_filters = [
+        grad.view_as(layer)
+        for grad, layer in zip(grad_weights.split([layer.numel() for layer in filters]), filters, strict=True)
+    ]
+    grad_hidden = _swap(grad_z.T @ convolved, (len(vertical), dim)), grad_z.sum(0)
+    grad_layers = [
+        (grad_vertical, grad_vertical_bias),
+        grad_hidden,
+        *zip(grad_filters, grad_filter_biases, strict=True),
+    ]
+    return loss, [grad_image, grad_x[:, dim:], grad_candidates, torch.from_numpy(grad_scores)[..., None]], grad_layers
 
 
 def _swap(hidden: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -96,8 +100,9 @@ def _swap(hidden: Tensor, shape: tuple[int, int]) -> Tensor:
     return torch.cat([hidden[:, :n].unflatten(1, shape).transpose(1, 2).flatten(1), hidden[:, n:]], dim=1)
 
 
-def _to_arrays(tensors: Sequence[Tensor]) -> list[NDArray[Any]]:
-    return [tensor.detach().contiguous().numpy() for tensor in tensors]
+def _run(loop: Callable[..., tuple[NDArray[Any], ...]], *inputs: Any) -> list[Tensor]:
+    arrays = (each.contiguous().numpy() if isinstance(each, Tensor) else each for each in inputs)
+    return [torch.from_numpy(output) for output in loop(*arrays)]
 
 
 @compiled
@@ -115,13 +120,13 @@ def _add(total, factor, x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _score(x, candidates):  # type: ignore[no-untyped-def]
-    """Compute W'ᵀ x, [B, C]."""
+def _score(x, candidates, biases):  # type: ignore[no-untyped-def]
+    """Compute Eq. 11, [B, C]."""
     n, n_candidates, _ = candidates.shape
     scores = np.empty((n, n_candidates), x.dtype)
     for b in range(n):
         for c in range(n_candidates):
-            scores[b, c] = _dot(x[b], candidates[b, c])
+            scores[b, c] = _dot(x[b], candidates[b, c]) + biases[b, c, 0]
     return scores
 
 

@@ -116,7 +116,7 @@ def literal_scores(model: Caser, mask: Tensor, users: Tensor, contexts: Tensor, 
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4, 1.0])
-def test_scores_and_gradients_in_training_follow_the_equations_with_the_same_mask(
+def test_loss_and_gradients_in_training_follow_the_equations_with_the_same_mask(
     dropout: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = built().train()
@@ -128,14 +128,28 @@ def test_scores_and_gradients_in_training_follow_the_equations_with_the_same_mas
     mask, factor = draw_mask(7, model.hidden.in_features, dropout)
     monkeypatch.setattr(caser, "draw_mask", lambda *_: (mask, factor))
     inputs = torch.randint(5, (7,)), torch.randint(7, (7, 4)), torch.randint(6, (7, 3))
-    weights = torch.randn(7, 3, dtype=torch.float64)
-    results = []
-    for scores in (model(*inputs), literal_scores(model, mask.double() * factor, *inputs)):
-        gradients = torch.autograd.grad((weights * scores).sum(), list(model.parameters()))
-        results.append([scores, *(each.to_dense() if each.is_sparse else each for each in gradients)])
-    results[1][2][6] = 0  # the padding stays zero
-    for fast, literal in zip(*results, strict=True):
-        torch.testing.assert_close(fast, literal, rtol=1e-9, atol=1e-9)
+    loss = model.loss(literal_scores(model, mask.double() * factor, *inputs))
+    expected = dict(zip(dict(model.named_parameters()), torch.autograd.grad(loss, model.parameters()), strict=True))
+    expected["items.weight"][6] = 0  # the padding stays zero
+    assert model.compute_gradients(*inputs) == pytest.approx(loss.item(), rel=1e-9)
+    for name, parameter in model.named_parameters():
+        gradient = parameter.grad.to_dense()  # type: ignore[union-attr]
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-9, atol=1e-9, msg=name)
+
+
+def test_a_subclass_with_other_scores_is_trained_by_its_own_gradients() -> None:
+    class Halved(Caser):
+        def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+            return super().forward(users, contexts, candidates) / 2
+
+    inputs, losses = (torch.tensor([1]), torch.tensor([[0, 1, 2, 3]]), torch.tensor([[0, 2]])), []
+    for make in (Caser, Halved):
+        torch.manual_seed(0)
+        model = make(dim=3, context_length=4, dropout=0.0)
+        model.build(n_users=5, n_items=6)
+        losses.append(model.loss(model(*inputs)).item())
+        assert model.compute_gradients(*inputs) == pytest.approx(losses[-1])
+    assert losses[0] != losses[1]
 
 
 def test_masks_drop_their_share_keep_the_mean_and_depend_on_the_seed_alone() -> None:
