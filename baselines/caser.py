@@ -84,12 +84,12 @@ class Caser(TorchRecommender):
         if users.device.type != "cpu" or type(self).forward is not Caser.forward:
             return super().compute_gradients(users, contexts, candidates)
         rows = self.items(contexts), self.users(users), self.output(candidates), self.output_bias(candidates)
+        image, p, w, bias = (each.detach() for each in rows)
+        mask, factor = draw_mask(len(users), self.hidden.in_features, self.dropout.p)
         layers = [self.vertical, self.hidden, *self.horizontal]
+        parameters = [(layer.weight.detach(), layer.bias.detach()) for layer in layers]
         loss, grad_rows, grad_layers = compute_gradients(
-            self.compute_score_gradients,
-            *draw_mask(len(users), self.hidden.in_features, self.dropout.p),
-            *(each.detach() for each in rows),
-            [(layer.weight.detach(), layer.bias.detach()) for layer in layers],
+            self.compute_score_gradients, mask, factor, image, p, w, bias, parameters
         )
         torch.autograd.backward(rows, grad_rows)
         for layer, (grad_weight, grad_bias) in zip(layers, grad_layers, strict=True):

@@ -1,1 +1,1 @@
-"""Fast paths of baselines: the same values and gradients in less time, on a CPU."""
+"""Fast arithmetic of baselines on the CPU."""

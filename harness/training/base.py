@@ -84,7 +84,10 @@ class TorchRecommender(nn.Module):
         return loss.item()
 
     def compute_score_gradients(self, scores: NDArray[np.floating]) -> tuple[float, NDArray[np.floating]]:
-        """Return the loss of scores [B, 1 + n_negatives] and its gradient, for use in `compute_gradients`."""
+        """Return the loss of scores and its gradient, for use in `compute_gradients`.
+
+        Both the scores and the gradient are [B, 1 + n_negatives].
+        """
         inputs = torch.from_numpy(scores).requires_grad_()
         loss = compute_loss(self, inputs)
         return loss.item(), torch.autograd.grad(loss, inputs)[0].numpy()

@@ -88,7 +88,10 @@ def compute_scores(model: "TorchRecommender", users: Tensor, contexts: Tensor, c
 
 
 def compute_loss(model: "TorchRecommender", scores: Tensor) -> Tensor:
-    """Return the loss of scores [B, 1 + n_negatives]; raise ModelError unless it is one number with a gradient."""
+    """Return the loss of scores [B, 1 + n_negatives].
+
+    Raises ModelError unless it is one number with a gradient.
+    """
     loss = model.loss(scores)
     if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
         returned = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
