@@ -95,7 +95,7 @@ def compute_gradients(
 
 
 def _swap(hidden: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Change the order of the columns of W for õ, from [d, n_v] to [n_v, d] or back."""
+    """Transpose the columns of W for õ, [d, n_v] or [n_v, d]."""
     n = shape[0] * shape[1]
     return torch.cat([hidden[:, :n].unflatten(1, shape).transpose(1, 2).flatten(1), hidden[:, n:]], dim=1)
 
@@ -146,7 +146,7 @@ def _score_backward(grad_scores, x, candidates):  # type: ignore[no-untyped-def]
 
 @compiled
 def _convolve(image, responses, biases, vertical, vertical_bias, mask, factor):  # type: ignore[no-untyped-def]
-    """Compute dropout([õ; o]) [B, n], and where the window of each horizontal filter starts, [B, L · n_h].
+    """Compute dropout([õ; o]) [B, n] and the best start of each filter [B, L, n_h].
 
     Args:
         responses: [windows, B, n_h], by height, then by start; without bias.
@@ -185,7 +185,7 @@ def _convolve(image, responses, biases, vertical, vertical_bias, mask, factor): 
 def _convolve_backward(  # type: ignore[no-untyped-def]
     grad_convolved, convolved, image, starts, mask, vertical, filters, factor
 ):
-    """Compute the gradients of `_convolve` with respect to the image and the weights and biases of the filters.
+    """Compute the gradients of `_convolve` with respect to image, weights and biases.
 
     Args:
         filters: The weights of all horizontal filters, one after the other.
