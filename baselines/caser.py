@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdmr.baselines.kernels.caser import compute_gradients, draw_mask
 from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
 from sdmr.harness.training import Dropout, Embedding, OptimizationConfig, TorchRecommender
 
@@ -77,6 +78,23 @@ class Caser(TorchRecommender):
         z = torch.relu(self.hidden(convolved))
         x = torch.cat([z, self.users(users)], dim=1)  # [B, 2d]
         return (self.output(candidates) @ x[:, :, None]).squeeze(2) + self.output_bias(candidates).squeeze(2)
+
+    def compute_gradients(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> float:
+        """Compute what autograd would leave for `forward`, in less time."""
+        if users.device.type != "cpu" or type(self).forward is not Caser.forward:
+            return super().compute_gradients(users, contexts, candidates)
+        rows = self.items(contexts), self.users(users), self.output(candidates), self.output_bias(candidates)
+        image, p, w, bias = (each.detach() for each in rows)
+        mask, factor = draw_mask(len(users), self.hidden.in_features, self.dropout.p)
+        layers = [self.vertical, self.hidden, *self.horizontal]
+        parameters = [(layer.weight.detach(), layer.bias.detach()) for layer in layers]
+        loss, grad_rows, grad_layers = compute_gradients(
+            self.compute_score_gradients, mask, factor, image, p, w, bias, parameters
+        )
+        torch.autograd.backward(rows, grad_rows)
+        for layer, (grad_weight, grad_bias) in zip(layers, grad_layers, strict=True):
+            layer.weight.grad, layer.bias.grad = grad_weight, grad_bias
+        return loss
 
     def loss(self, scores: Tensor) -> Tensor:
         positive, negative = scores[:, 0], scores[:, 1:]

@@ -80,7 +80,10 @@ class _Attend(torch.autograd.Function):
         ctx: Any, z: Tensor, memory: Tensor, external: Tensor, offsets: Tensor, row: Tensor
     ) -> tuple[Tensor, Tensor]:
         starts, ends = offsets[:-1], offsets[1:]
-        o, p = run_loop(_attend, len(row) * z.shape[1], z, starts, ends, shared=(row, memory, external))
+        work = len(row) * z.shape[1] // 2
+        (q,) = run_loop(_compute_q, work, z, starts, ends, shared=(row, memory))
+        p = q.exp_()  # which PyTorch computes several at a time
+        (o,) = run_loop(_sum_external, work, starts, ends, shared=(row, p, external))
         ctx.save_for_backward(z, o, starts, ends, row, p, memory, external)
         ctx.mark_non_differentiable(p)
         return o, p
@@ -113,40 +116,73 @@ def _find_neighborhoods(users, items, item_users, item_offsets, n_users):  # typ
 
 
 # The loops take a block of rows of `memory` and `external` at a time, for all pairs, whose entries ascend. So the block
-# and its gradient stay in the cache; a pair's neighbors in all of a large table would not. Loops run over indices:
-# Numba vectorizes only these.
-_BLOCK = 1 << 15  # entries of each table
+# and its gradient stay in the cache; a pair's neighbors in all of a large table would not. They take four neighbors at
+# a time, so that what belongs to the pair is read and written once for four. Loops run over indices: Numba vectorizes
+# only these.
+_BLOCK = 1 << 15  # entries of each table, in the backward pass; twice as many fit in the forward pass, which reads one
 
 
 @compiled
-def _attend(z, starts, ends, row, memory, external):  # type: ignore[no-untyped-def]
+def _compute_q(z, starts, ends, row, memory):  # type: ignore[no-untyped-def]
+    """Compute zᵀ m_v, less the pair's maximum."""
     n, dim = z.shape
-    block, zero = max(_BLOCK // dim, 1), z.dtype.type(0)
+    block, zero = max(2 * _BLOCK // dim, 1), z.dtype.type(0)
     shift = starts[0] if n else 0
-    o, p = np.zeros_like(z), np.empty(ends[-1] - shift if n else 0, z.dtype)
-    cursor = starts.copy()
+    q, cursor = np.empty(ends[-1] - shift if n else 0, z.dtype), starts.copy()
     for end in range(block, len(memory) + block, block):
         for i in range(n):
-            while cursor[i] < ends[i] and row[cursor[i]] < end:
-                q, v = zero, row[cursor[i]]
+            k, last = cursor[i], ends[i]
+            while k + 4 <= last and row[k + 3] < end:
+                v0, v1, v2, v3 = row[k], row[k + 1], row[k + 2], row[k + 3]
+                q0 = q1 = q2 = q3 = zero
                 for d in range(dim):
-                    q += z[i, d] * memory[v, d]
-                p[cursor[i] - shift] = q
-                cursor[i] += 1
+                    q0 += z[i, d] * memory[v0, d]
+                    q1 += z[i, d] * memory[v1, d]
+                    q2 += z[i, d] * memory[v2, d]
+                    q3 += z[i, d] * memory[v3, d]
+                q[k - shift], q[k + 1 - shift], q[k + 2 - shift], q[k + 3 - shift] = q0, q1, q2, q3
+                k += 4
+            while k < last and row[k] < end:
+                q0, v0 = zero, row[k]
+                for d in range(dim):
+                    q0 += z[i, d] * memory[v0, d]
+                q[k - shift] = q0
+                k += 1
+            cursor[i] = k
     for i in range(n):
-        weights = p[starts[i] - shift : ends[i] - shift]
+        logits = q[starts[i] - shift : ends[i] - shift]
+        if len(logits):
+            logits -= logits.max()
+    return (q,)
+
+
+@compiled
+def _sum_external(starts, ends, row, p, external):  # type: ignore[no-untyped-def]
+    """Divide p by its sum over a pair, and compute o = Σ_v p_v c_v."""
+    n, dim = len(starts), external.shape[1]
+    block, o, cursor = max(2 * _BLOCK // dim, 1), np.zeros((n, dim), p.dtype), starts.copy()
+    for i in range(n):
+        weights = p[starts[i] : ends[i]]
         if len(weights):
-            weights[:] = np.exp(weights - weights.max())
             weights /= weights.sum()
-    cursor[:] = starts
-    for end in range(block, len(memory) + block, block):
+    for end in range(block, len(external) + block, block):
         for i in range(n):
-            while cursor[i] < ends[i] and row[cursor[i]] < end:
-                weight, v = p[cursor[i] - shift], row[cursor[i]]
+            k, last = cursor[i], ends[i]
+            while k + 4 <= last and row[k + 3] < end:
+                v0, v1, v2, v3 = row[k], row[k + 1], row[k + 2], row[k + 3]
+                p0, p1, p2, p3 = p[k], p[k + 1], p[k + 2], p[k + 3]
                 for d in range(dim):
-                    o[i, d] += weight * external[v, d]
-                cursor[i] += 1
-    return o, p
+                    o[i, d] += (
+                        p0 * external[v0, d] + p1 * external[v1, d] + (p2 * external[v2, d] + p3 * external[v3, d])
+                    )
+                k += 4
+            while k < last and row[k] < end:
+                p0, v0 = p[k], row[k]
+                for d in range(dim):
+                    o[i, d] += p0 * external[v0, d]
+                k += 1
+            cursor[i] = k
+    return (o,)
 
 
 @compiled
@@ -169,14 +205,39 @@ def _attend_backward(grad_o, z, o, starts, ends, row, p, memory, external):  # t
             cursor[i] = ends[i]
     for end in range(block, len(memory) + block, block):
         for i in range(n):
-            while cursor[i] < ends[i] and row[cursor[i]] < end:
-                grad_p, v, weight = zero, row[cursor[i]], p[cursor[i]]
+            k, last = cursor[i], ends[i]
+            while k + 4 <= last and row[k + 3] < end:
+                v0, v1, v2, v3 = row[k], row[k + 1], row[k + 2], row[k + 3]
+                p0, p1, p2, p3 = p[k], p[k + 1], p[k + 2], p[k + 3]
+                g0 = g1 = g2 = g3 = zero  # grad_p, then grad_q
                 for d in range(dim):
-                    grad_p += grad_o[i, d] * external[v, d]
-                grad_q = weight * (grad_p - mean[i])
+                    g0 += grad_o[i, d] * external[v0, d]
+                    g1 += grad_o[i, d] * external[v1, d]
+                    g2 += grad_o[i, d] * external[v2, d]
+                    g3 += grad_o[i, d] * external[v3, d]
+                g0, g1, g2, g3 = p0 * (g0 - mean[i]), p1 * (g1 - mean[i]), p2 * (g2 - mean[i]), p3 * (g3 - mean[i])
                 for d in range(dim):
-                    grad_z[i, d] += grad_q * memory[v, d]
-                    grad_memory[v, d] += grad_q * z[i, d]
-                    grad_external[v, d] += weight * grad_o[i, d]
-                cursor[i] += 1
+                    grad_z[i, d] += g0 * memory[v0, d] + g1 * memory[v1, d] + (g2 * memory[v2, d] + g3 * memory[v3, d])
+                for d in range(dim):
+                    grad_memory[v0, d] += g0 * z[i, d]
+                    grad_memory[v1, d] += g1 * z[i, d]
+                    grad_memory[v2, d] += g2 * z[i, d]
+                    grad_memory[v3, d] += g3 * z[i, d]
+                for d in range(dim):
+                    grad_external[v0, d] += p0 * grad_o[i, d]
+                    grad_external[v1, d] += p1 * grad_o[i, d]
+                    grad_external[v2, d] += p2 * grad_o[i, d]
+                    grad_external[v3, d] += p3 * grad_o[i, d]
+                k += 4
+            while k < last and row[k] < end:
+                g0, v0, p0 = zero, row[k], p[k]
+                for d in range(dim):
+                    g0 += grad_o[i, d] * external[v0, d]
+                g0 = p0 * (g0 - mean[i])
+                for d in range(dim):
+                    grad_z[i, d] += g0 * memory[v0, d]
+                    grad_memory[v0, d] += g0 * z[i, d]
+                    grad_external[v0, d] += p0 * grad_o[i, d]
+                k += 1
+            cursor[i] = k
     return grad_z, grad_memory, grad_external

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdmr.harness.bounds import PositiveInt, check_arguments
+from sdmr.harness.kernels import UniqueIndex, gather
 from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 from sdmr.harness.training.layers import init_lecun_uniform
 
@@ -154,6 +155,7 @@ class _Tower(nn.Module):
         widest = dim << (layers - 1)
         self.users = Embedding(n_users, widest, std=0.01)
         self.items = Embedding(n_items, widest, std=0.01)
+        self.unique_index = UniqueIndex(n_items)
         self.first = nn.Linear(2 * widest, widest)
         self.further = nn.ModuleList(nn.Linear(widest >> n, widest >> (n + 1)) for n in range(layers - 1))
         for layer in (self.first, *self.further):
@@ -161,10 +163,12 @@ class _Tower(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, users: Tensor, candidates: Tensor) -> Tensor:
-        # W [p; q] = W_p p + W_q q: the user's half is computed once per instance, not once per candidate.
+        # W [p; q] = W_p p + W_q q: the user's half is computed once per instance, the item's once per distinct item.
         user_weight, item_weight = self.first.weight.chunk(2, dim=1)
         user = F.linear(self.users(users), user_weight, self.first.bias)
-        hidden = torch.relu(user[:, None] + F.linear(self.items(candidates), item_weight))
+        distinct, positions = self.unique_index(candidates)
+        item = gather(F.linear(self.items(distinct), item_weight), positions)
+        hidden = torch.relu(user[:, None] + item)
         for layer in self.further:
             hidden = torch.relu(layer(hidden))
         return hidden

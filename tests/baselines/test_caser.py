@@ -3,8 +3,11 @@ from math import log
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from sdmr.baselines import caser
 from sdmr.baselines.caser import Caser
+from sdmr.baselines.kernels.caser import draw_mask
 from sdmr.harness.training.optimizer import OptimizationConfig
 from tests.behavior import RecommenderBehavior, small
 
@@ -92,6 +95,71 @@ def test_dropout_is_for_training_only() -> None:
     torch.testing.assert_close(model(*inputs), quiet, rtol=0, atol=0)
     model.train()
     assert any(not torch.allclose(model(*inputs), quiet) for _ in range(5))
+
+
+def literal_scores(model: Caser, mask: Tensor, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+    """Compute Eq. 4-11 of the source, instance after instance, with a mask [B, n] that holds 0 or the factor."""
+    scores, n = [], model.n_vertical * model.dim
+    for b in range(len(users)):
+        image = model.items.weight[contexts[b]]  # E
+        vertical = [model.vertical.weight[f] @ image + model.vertical.bias[f] for f in range(model.n_vertical)]
+        vertical = torch.stack(vertical) * mask[b, :n].view(model.n_vertical, model.dim)
+        maxima = []
+        for height, layer in enumerate(model.horizontal, 1):
+            windows = [image[first : first + height].flatten() for first in range(len(image) - height + 1)]
+            maxima.append(torch.stack([torch.relu(layer(window)) for window in windows]).amax(0))
+        convolved = torch.cat([vertical.T.flatten(), torch.cat(maxima) * mask[b, n:]])
+        z = torch.relu(model.hidden(convolved))
+        x = torch.cat([z, model.users.weight[users[b]]])
+        scores.append(model.output.weight[candidates[b]] @ x + model.output_bias.weight[candidates[b], 0])
+    return torch.stack(scores)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4, 1.0])
+def test_loss_and_gradients_in_training_follow_the_equations_with_the_same_mask(
+    dropout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = built().train()
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+        model.items.weight[6] = 0  # padding
+    mask, factor = draw_mask(7, model.hidden.in_features, dropout)
+    monkeypatch.setattr(caser, "draw_mask", lambda *_: (mask, factor))
+    inputs = torch.randint(5, (7,)), torch.randint(7, (7, 4)), torch.randint(6, (7, 3))
+    loss = model.loss(literal_scores(model, mask.double() * factor, *inputs))
+    expected = dict(zip(dict(model.named_parameters()), torch.autograd.grad(loss, model.parameters()), strict=True))
+    expected["items.weight"][6] = 0  # the padding stays zero
+    assert model.compute_gradients(*inputs) == pytest.approx(loss.item(), rel=1e-9)
+    for name, parameter in model.named_parameters():
+        gradient = parameter.grad.to_dense()  # type: ignore[union-attr]
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-9, atol=1e-9, msg=name)
+
+
+def test_a_subclass_with_other_scores_is_trained_by_its_own_gradients() -> None:
+    class Halved(Caser):
+        def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+            return super().forward(users, contexts, candidates) / 2
+
+    inputs, losses = (torch.tensor([1]), torch.tensor([[0, 1, 2, 3]]), torch.tensor([[0, 2]])), []
+    for make in (Caser, Halved):
+        torch.manual_seed(0)
+        model = make(dim=3, context_length=4, dropout=0.0)
+        model.build(n_users=5, n_items=6)
+        losses.append(model.loss(model(*inputs)).item())
+        assert model.compute_gradients(*inputs) == pytest.approx(losses[-1])
+    assert losses[0] != losses[1]
+
+
+def test_masks_drop_their_share_keep_the_mean_and_depend_on_the_seed_alone() -> None:
+    torch.manual_seed(3)
+    mask, factor = draw_mask(301, 333, 0.3)
+    assert 1 - mask.double().mean() == pytest.approx(0.3, abs=0.01)
+    assert (mask * factor).mean() == pytest.approx(1, abs=0.01)
+    assert not torch.equal(mask, draw_mask(301, 333, 0.3)[0])
+    torch.manual_seed(3)
+    assert torch.equal(mask, draw_mask(301, 333, 0.3)[0])
 
 
 def test_padding_stays_zero_and_candidates_have_another_table() -> None:
