@@ -25,10 +25,12 @@ from sdmr.experiments.core.arguments import (
     get_model_config,
 )
 from sdmr.experiments.core.options import (
+    EXPECTED,
     ConfigError,
     NotTunedError,
     explain_validation_error,
     list_choices,
+    quote,
     quote_value,
     suggest,
 )
@@ -131,12 +133,12 @@ def list_settings(datasets: Collection[str]) -> list[str]:
 
 def explain_unknown_setting(key: str, datasets: Collection[str]) -> str:
     """Return that there is no such setting, and what its group has."""
-    group, dot, _ = key.partition(".")
+    group, dot, word = key.partition(".")
     if not dot or group not in ("dataset", "protocol"):
         return f"{key}: there is no such setting{suggest(key, list_settings(datasets))}"
-    names = [name for name in list_settings(datasets) if name.startswith(f"{group}.")]
+    names = [name.partition(".")[2] for name in list_settings(datasets) if name.startswith(f"{group}.")]
     subject = f"dataset={','.join(datasets)}" if group == "dataset" else "the protocol"
-    return f"{key}: {subject} has {', '.join(dict.fromkeys(names)) or 'no settings'}{suggest(key, names)}"
+    return f"{key}: {subject} has {', '.join(dict.fromkeys(names)) or 'no settings'}{suggest(word, names)}"
 
 
 def prepare_overrides(overrides: Sequence[str]) -> list[str]:
@@ -180,7 +182,7 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
             values = override.sweep_string_iterator() if override.is_sweep_override() else []
             expanded.append([f"{text.partition('=')[0]}={value}" for value in values] or [text])
         except HydraException as error:
-            raise ConfigError(f"{text}: expected values separated by commas ({explain_hydra_error(error)})") from error
+            raise ConfigError(f"{quote(text)}: {EXPECTED}") from error
     return expanded
 
 

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 CORES = cpu_count()  # that this process may use; a scheduler or a container may leave it fewer than there are
+EXPECTED = "expected key=value, a list key=[a,b], or text with such characters in quotes"
 UNION_MEMBER = re.compile(r"int|float|bool|str|.*[\[-].*")  # how pydantic names a type of a union
 
 # A list on the command line: `models=[sdp,sdm]`, or `models=sdm` for one.
@@ -123,9 +124,7 @@ def quote_value(argument: str) -> str:
         OverridesParser.create().parse_override(argument)
     except HydraException as error:
         if not equals or re.search(r"[\[\]{}()'\",]", value):
-            raise UsageError(
-                f"{quote(argument)}: expected key=value, a list key=[a,b], or text with such characters in quotes"
-            ) from error
+            raise UsageError(f"{quote(argument)}: {EXPECTED}") from error
         return f'{key}="{value}"'
     return argument
 
@@ -215,8 +214,13 @@ def format_value(value: Any) -> str:
 
 def quote(value: Any) -> str:
     """Return a value as a message shows it: escaped, and cut to 80 characters."""
-    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in format_value(value))
+    text = escape(format_value(value))
     return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def escape(text: str) -> str:
+    """Return a text in one line, with escapes for what no terminal prints."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in " ".join(text.split()))
 
 
 def list_names(cls: type[CommandOptions]) -> list[str]:
