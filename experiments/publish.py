@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli, store
 from sdmr.experiments.core.options import UsageError, check_choices, list_names
@@ -45,6 +46,9 @@ def main(options: Options) -> int:
     results = Path(options.results)
     planned = plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
     findings = find_or_train(planned, Path(options.runs), workers=1, train=False, use_published=False)
+    if not findings.runs and not (results / "records" / f"table{options.number}").exists():
+        number = options.number
+        raise DataError(f"{options.runs}/ has no run of Table {number} to publish; `sdmr table number={number}` makes them")
     for dataset in datasets:
         rows = {model: [one for one in planned if (one.dataset, one.model) == (dataset, model)] for model in models}
         complete = {model: runs for model in models if (runs := _get_complete(options, rows[model], findings))}
