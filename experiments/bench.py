@@ -1,8 +1,9 @@
 """Measure speed (`suite=speed`), one epoch of every model (`suite=smoke`), or two optimizers (`suite=optimizers`).
 
-`suite=speed` times every model, SDP and SDM beside literal oracles, and draws what grows with what. It needs no data
-set, takes some minutes, and writes results/bench.json and plots/bench.png, .pdf and .csv. `suite=smoke` writes
-results/smoke.md and .csv, `suite=optimizers` results/optimizers.md and .csv. Each suite has some of the options:
+`suite=speed` times every model, compares SDP and SDM with literal implementations, and draws how time and memory grow.
+It needs no data set, takes some minutes, and writes results/bench.json and plots/bench.png, .pdf and .csv.
+`suite=smoke` writes results/smoke.md and .csv, `suite=optimizers` results/optimizers.md and .csv. Each suite has some
+of the options:
 
     sdmr bench suite=speed only=[models,parts]
     sdmr bench suite=smoke datasets=ml-100k
@@ -37,8 +38,8 @@ SUITE_OPTIONS = {
 class Options(RunOptions):
     suite: Literal["speed", "smoke", "optimizers"] = Field(description="what to measure")
     threads: int = Field(CORES, ge=1, description="speed: threads of each measurement")
-    only: Names | None = Field(None, description=f"speed: measure some of {', '.join(GROUPS)}, and write no file")
-    tiny: bool = Field(False, description="speed: so little that the numbers say nothing, to see whether it runs")
+    only: Names | None = Field(None, description=f"speed: measure some of {', '.join(GROUPS)}, without writing a file")
+    tiny: bool = Field(False, description="speed: measure tiny sizes, only to see whether it runs")
     plots: str = Field("plots", description="speed: folder of the figure")
     datasets: Names = Field(list(DATASETS), description="smoke: data sets")
     models: Names | None = Field(None, description=f"smoke: all by default; optimizers: {', '.join(MODEL_NAMES)}")

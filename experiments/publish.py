@@ -1,7 +1,7 @@
 """Publish Table 3 or 4 from this machine's runs: `sdmr publish number=3 datasets=[ml-100k] seeds=3 settings=tuned`.
 
 Nothing is trained. The records of models whose runs are complete are copied to `results/`, and the tables are written
-from all that is published there. A cell without such runs keeps its published records, and their commit.
+from all that is published there. A model whose runs are not complete keeps its published records.
 """
 
 import sys
@@ -48,7 +48,9 @@ def main(options: Options) -> int:
     findings = find_or_train(planned, Path(options.runs), workers=1, train=False, use_published=False)
     if not findings.runs and not (results / "records" / f"table{options.number}").exists():
         number = options.number
-        raise DataError(f"{options.runs}/ has no run of Table {number} to publish; `sdmr table number={number}` makes them")
+        raise DataError(
+            f"{options.runs}/ has no run of Table {number} to publish; `sdmr table number={number}` makes them"
+        )
     for dataset in datasets:
         rows = {model: [one for one in planned if (one.dataset, one.model) == (dataset, model)] for model in models}
         complete = {model: runs for model in models if (runs := _get_complete(options, rows[model], findings))}

@@ -1,6 +1,6 @@
 """Train and rank one model on one data set: `sdmr run model=sdm dataset=ml-100k model.hops=3`.
 
-`settings=tuned` takes tuned settings. A user's model is named by its class:
+`settings=tuned` uses the settings that a search has found. A model of your own is named by its class:
 `sdmr run model=my_package.Net model.width=3`. `-m` runs every combination of values:
 `sdmr run -m model=sdm model.hops=1,2,3 test=false`. `--cfg job` prints every setting.
 """
@@ -51,7 +51,7 @@ HYDRA_FLAGS: dict[str, tuple[str, ...]] = {
 
 FLAG_MEANINGS = {
     "-m, --multirun": "run every combination of values that are separated by commas",
-    "--cfg job": "print every setting, and run nothing (job; hydra: those of Hydra; all: both)",
+    "--cfg job": "print every setting, and run nothing (hydra: Hydra's settings; all: both)",
     "--help": "print this text, with the arguments of model=NAME and dataset=NAME",
 }
 

@@ -1,6 +1,6 @@
 """Show the progress of a sweep, by its arguments: `sdmr status model=sdm dataset=ml-100k`.
 
-`-m` with the settings of an `sdmr run -m ...` shows how far that one is. Nothing is run. Example:
+With `-m`, it shows the progress of `sdmr run -m` with the same settings. Nothing is run. Example:
 `sdmr status -m model=sdm test=false model.dim=8,16,32`.
 """
 

@@ -49,17 +49,19 @@ class RunSettings(BaseModel):
 
     seed: int = Field(0, ge=0, lt=2**64, description="initialization, batch order and training negatives")
     split_seed: int = Field(0, ge=0, description="shuffled orders, held-out items and candidates")
-    test: bool = Field(True, description="rank the test items; false: a search run, which never does")
-    epochs: int = Field(100, ge=1, description="epochs at most; a data set may say otherwise")
+    test: bool = Field(True, description="rank the test items; false: a search run, which never ranks them")
+    epochs: int = Field(100, ge=1, description="epochs at most; a data set may set another value")
     patience: int = Field(10, ge=1, description="epochs without a better validation NDCG@10 before training stops")
     validation_instances: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
-        "all", description="validation items that select the epoch"
+        "all", description="number of validation items that select the epoch"
     )
     context_length: int | None = Field(
-        5, ge=1, description="context items of models that read several; a data set may differ"
+        5, ge=1, description="context items of models that read several; a data set may set another value"
     )
     runs: str = Field("runs", description="folder of this machine's records")
-    threads: int = Field(1, ge=1, description="threads of this run; two runs side by side beat one run on two threads")
+    threads: int = Field(
+        1, ge=1, description="threads of this run; two runs side by side are faster than one on two threads"
+    )
     force: bool = Field(False, description="run again even if the record exists")
 
 

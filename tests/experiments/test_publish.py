@@ -175,7 +175,7 @@ def test_new_and_repeated_targets_stand_apart_where_there_are_baskets(tmp_path: 
 
 
 def test_nothing_to_publish_writes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="has no run of Table 4 to publish; `sdmr table number=4` makes them$"):
+    with pytest.raises(DataError, match=r"has no run of Table 4 to publish; `sdmr table number=4` makes them$"):
         call(publish, tmp_path, "number=4", "models=sdm")
     assert not (tmp_path / "results").exists()
 
