@@ -58,7 +58,7 @@ def check_options(options: Options) -> None:
         raise UsageError("order_models=...: these are models of the factors file and random, which are not asked for")
     check_overrides(options.overrides)
     for override in options.overrides:
-        if override.lstrip("+").startswith("protocol."):
+        if override.startswith("protocol."):
             raise UsageError(f"{override}: the rows differ in this; choose rows with factors=[...]")
     if options.publish and options.overrides:
         raise UsageError(f"publish=true: not with other settings ({' '.join(options.overrides)})")

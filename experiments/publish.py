@@ -71,7 +71,7 @@ def _check_options(options: Options, datasets: Sequence[str], models: Sequence[s
     check_choices("models", models, MODELS)
     check_choices("datasets", datasets, DATASETS[options.number])
     for override in options.overrides:
-        if not override.lstrip("+").startswith(DATA_KEYS):
+        if not override.startswith(DATA_KEYS):
             names = ", ".join([*list_names(Options), "dataset.*", "protocol.*", "split_seed"])
             raise UsageError(
                 f"{override}: there is no such option; there are {names}; other settings are not published"

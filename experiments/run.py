@@ -35,7 +35,14 @@ from sdmr.experiments.core.config import (
 from sdmr.experiments.core.deviations import format_deviations
 from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.execute import execute
-from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, describe_fields, describe_setting
+from sdmr.experiments.core.options import (
+    CommandOptions,
+    ConfigError,
+    UsageError,
+    describe_fields,
+    describe_setting,
+    is_of_hydra,
+)
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_datasets, read_dataset
 from sdmr.experiments.core.run import make_run
@@ -88,16 +95,12 @@ def _read_values(key: str, arguments: Sequence[str]) -> list[str]:
 def main(options: Options) -> int:
     if options.flags:
         return _run_hydra(options)
-    if hydra := [override for override in options.overrides if _is_of_hydra(override)]:
+    if hydra := [override for override in options.overrides if is_of_hydra(override)]:
         raise UsageError(f"{hydra[0]} has no effect without -m")
     config = compose_config(options.overrides)
     _check_effects([prepare_overrides(options.overrides)])
     print(_execute(config))
     return 0
-
-
-def _is_of_hydra(override: str) -> bool:
-    return override.lstrip("+").startswith(("hydra/", "hydra."))
 
 
 def _check_effects(runs: Sequence[Sequence[str]]) -> None:
@@ -124,7 +127,7 @@ def _run_hydra(options: Options) -> int:
         compose_config(overrides)
         flags += ["--resolve"]
     elif "-m" in flags or "--multirun" in flags:
-        settings = [override for override in overrides if not _is_of_hydra(override)]
+        settings = [override for override in overrides if not is_of_hydra(override)]
         runs = list(product(*expand_sweep(settings)))
         for combination in runs:
             compose_config(combination)

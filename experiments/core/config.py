@@ -27,7 +27,7 @@ from sdmr.experiments.core.arguments import (
 from sdmr.experiments.core.options import (
     EXPECTED,
     ConfigError,
-    NotTunedError,
+    drop_plus,
     explain_validation_error,
     list_choices,
     quote,
@@ -105,9 +105,7 @@ def resolve_config(config: DictConfig, choices: Mapping[str, Any]) -> RunConfig:
     except OmegaConfBaseException as error:
         raise ConfigError(explain_hydra_error(error)) from error
     if choices["settings"] == "tuned":
-        if "tuning" not in settings:
-            raise NotTunedError(f"{model} on {dataset} has no tuned settings; `sdmr sweep model={model}` finds some")
-        check_tuned_data(model, settings["tuning"], settings["dataset"])
+        check_tuned_data(model, read_tuned(dataset, model)["tuning"], settings["dataset"])
     check_config(settings)
     return RunConfig(settings, dataset)
 
@@ -151,9 +149,7 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
     """
     register_configs()
     prepared, names = [], []
-    for override in map(quote_value, overrides):
-        if not override.lstrip("+").startswith(("hydra.", "hydra/")):
-            override = override.lstrip("+")
+    for override in map(drop_plus, map(quote_value, overrides)):
         key, equals, value = override.partition("=")
         if key in ("dataset", "settings", "protocol", "model", "model._target_") and value.startswith(
             ("[", "{", "null")

@@ -83,8 +83,8 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
     names = list_names(cls)
     values: dict[str, Any] = {}
     keys: set[str] = set()
-    for argument in arguments:
-        key, equals, _ = argument.lstrip("+").partition("=")
+    for argument in map(drop_plus, arguments):
+        key, equals, _ = argument.partition("=")
         if argument.startswith("-") or not (key and equals):
             if "flags" not in cls.model_fields or not (argument.startswith("-") or values.get("flags")):
                 raise UsageError(f"{argument}: expected key=value")
@@ -103,6 +103,16 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
         return cls.model_validate_json(json.dumps(values))
     except ValidationError as error:
         raise UsageError(explain_validation_error(error)) from error
+
+
+def drop_plus(override: str) -> str:
+    """Return an override without a leading `+` or `++`: no setting may be added, but for Hydra's own."""
+    return override if is_of_hydra(override) else override.lstrip("+")
+
+
+def is_of_hydra(override: str) -> bool:
+    """Tell whether an override is a setting of Hydra's own, such as a launcher."""
+    return override.lstrip("+").startswith(("hydra.", "hydra/"))
 
 
 def parse_value(argument: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sdmr.experiments.core.options import FileName, Names, Numbers, RunOptions, UsageError
+from sdmr.experiments.core.options import FileName, Names, Numbers, RunOptions, UsageError, check_used
 from sdmr.experiments.core.plan import check_overrides
 
 SHARED = ("name", "output", "runs", "results", "plots", "overrides")  # options of every figure
@@ -54,10 +54,9 @@ def check_options(options: FigureOptions, figure: ModuleType) -> None:
 
     An override must not contradict the labels.
     """
-    for key in options.model_fields_set.difference(SHARED, figure.OPTIONS):
-        raise UsageError(f"{key}=...: {options.name} has no such option; it has {', '.join(figure.OPTIONS)}")
+    check_used(options, (*figure.OPTIONS, *SHARED), options.name)
     for override in options.overrides:
-        key = override.partition("=")[0].lstrip("+")
+        key = override.partition("=")[0]
         if key in LABELED and "hops" in figure.OPTIONS:
             raise UsageError(f"{override} would make the figure's labels wrong; use the options of the figure instead")
         if key == "protocol.tie_policy":

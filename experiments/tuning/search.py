@@ -217,7 +217,7 @@ def _check_options(options: SearchOptions) -> None:
         raise UsageError("source=DATASET and top=N are options of search=transferred, which needs a source")
     check_overrides(options.overrides, fixed=("settings",))
     for override in options.overrides:
-        key = override.partition("=")[0].lstrip("+")
+        key = override.partition("=")[0]
         if key == "test":
             raise UsageError(f"{override}: a search never ranks the test items")
         is_other_data = key.startswith("dataset.") and options.dataset not in USER_DATASETS

@@ -106,7 +106,7 @@ def test_help_of_run_has_meanings_from_base_classes_and_values_as_hydra_writes_t
         ("run model=sdm ++model.hop=3", "sdmr run: model.hop: sdmr.models.sdm.SDM has no argument 'hop'; its"),
         ("run model=sdm seed=x", "sdmr run: seed=x: must be a valid integer"),
         ("run model=sdm seed=1 seed=2", "sdmr run: seed=2: seed is given twice"),
-        ("run model=sdm seed=1 +seed=2", "sdmr run: +seed=2: seed is given twice"),
+        ("run model=sdm seed=1 +seed=2", "sdmr run: seed=2: seed is given twice"),
         ("run model=sdm -x", "sdmr run: -x: there is no such flag; there are -m, "),
         ("run model=sdm --cfg", "sdmr run: --cfg : expected one of job, hydra, all"),
         ("run model=sdm --cfg jb", "sdmr run: --cfg jb: expected one of job, hydra, all"),
