@@ -106,7 +106,10 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
 
 
 def drop_plus(override: str) -> str:
-    """Return an override without a leading `+` or `++`: no setting may be added, but for Hydra's own."""
+    """Return an override without `+` or `++` in front.
+
+    No setting may be added, except for Hydra's own.
+    """
     return override if is_of_hydra(override) else override.lstrip("+")
 
 
