@@ -1,7 +1,7 @@
 """Change one choice at a time, and test the paper's claims: `sdmr audit seeds=3`.
 
-Each row of the tables is a factor: the default, with one choice of protocol or model made in another way. Missing runs
-are made first. `publish=true` copies their records to `results/records/audit/`, and writes `results/audit.csv` and
+Each row of the tables is a factor: the default, or the default with one choice of protocol or model changed. Missing
+runs are made first. `publish=true` copies their records to `results/records/audit/`, and writes `results/audit.csv` and
 `results/audit.md`. Example: `sdmr audit factors=[default,released] models=[sdp,sdm]`.
 """
 
@@ -58,7 +58,7 @@ def check_options(options: Options) -> None:
         raise UsageError("order_models=...: these are models of the factors file and random, which are not asked for")
     check_overrides(options.overrides)
     for override in options.overrides:
-        if override.lstrip("+").startswith("protocol."):
+        if override.startswith("protocol."):
             raise UsageError(f"{override}: the rows differ in this; choose rows with factors=[...]")
     if options.publish and options.overrides:
         raise UsageError(f"publish=true: not with other settings ({' '.join(options.overrides)})")

@@ -1,10 +1,10 @@
 """Write a task for another program: `sdmr export dataset=ml-100k to=DIR`.
 
-DIR/NAME/ holds the split and the candidates three times. NAME is the data set's, or that of `name=NAME`.
+DIR/NAME/ holds the split and the candidates in three layouts. NAME is the data set's, or that of `name=NAME`.
 
 - `NAME.train.rating`, `NAME.test.rating` and `NAME.test.negative`: the layout of He et al. (2017). The validation items
-  are apart, in `NAME.valid.rating` and `NAME.valid.negative`. Data with baskets have no such files, since the layout
-  knows one test item a user.
+  are in files of their own, `NAME.valid.rating` and `NAME.valid.negative`. Data with baskets have no such files, since
+  the layout knows one test item a user.
 - `NAME.train.inter`, `NAME.valid.inter` and `NAME.test.inter`: RecBole's atomic files. Its settings are
   `data_path: DIR`, `dataset: NAME`, `benchmark_filename: [train, valid, test]`. A basket is a `session_id`. RecBole
   1.2.1 reads its own ml-100k whatever `data_path` says, so choose another name.
@@ -12,9 +12,9 @@ DIR/NAME/ holds the split and the candidates three times. NAME is the data set's
   is_target).
 
 Users and items are numbered from 0; `users.csv` and `items.csv` hold their raw ids, and titles if the data has any.
-Times are no seconds: they only sort a user's history, or a basket. With `protocol.test_item=random` two held-out items
-next to each other may be in the wrong order. An instance is a row of `NAME.test.inter`, numbered from 0; `sdmr score`
-reads scores by these numbers. Users with fewer unseen items than others have fewer candidates.
+Times are not in seconds: they only order a user's history, or a basket. With `protocol.test_item=random` two held-out
+items next to each other may be in the wrong order. An instance is a row of `NAME.test.inter`, numbered from 0; `sdmr
+score` reads scores by these numbers. Users with fewer unseen items than others have fewer candidates.
 """
 
 import re
@@ -49,7 +49,7 @@ class Options(TaskOptions):
 
 
 def main(options: Options) -> int:
-    ignored = [one for one in options.overrides if re.match(r"\+*protocol\.(tie_policy=|candidates=\W*all)", one)]
+    ignored = [one for one in options.overrides if re.match(r"protocol\.(tie_policy=|candidates=\W*all)", one)]
     if ignored:
         raise UsageError(f"{ignored[0]} has no effect on an export, which holds the split's candidates, 100 or 99")
     task = compose_task(options.dataset, options.overrides).load_task()

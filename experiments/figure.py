@@ -1,7 +1,7 @@
 """Draw a figure from records: `sdmr figure name=figure6 datasets=[ml-100k,ta-feng] dims=[16,64] seeds=3`.
 
-Missing runs of figures 5 to 7 are made first; with train=false, the figure shows the existing ones. A published record
-replaces a missing run where its settings agree. The figure is written as PNG and PDF, its numbers as CSV.
+Missing runs of figures 5 to 7 are made first; with `train=false`, the figure shows the existing ones. A published
+record stands in for a missing run with the same settings. The figure is written as PNG and PDF, its numbers as CSV.
 A title is quoted: `sdmr figure name=figure7 user=13 'target="Titanic (1997)"'`. `name=published` draws all figures as
 they are published.
 """

@@ -1,7 +1,7 @@
 """Publish Table 3 or 4 from this machine's runs: `sdmr publish number=3 datasets=[ml-100k] seeds=3 settings=tuned`.
 
 Nothing is trained. The records of models whose runs are complete are copied to `results/`, and the tables are written
-from all that is published there. A cell without such runs keeps its published records, and their commit.
+from all that is published there. A model whose runs are not complete keeps its published records.
 """
 
 import sys
@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli, store
 from sdmr.experiments.core.options import UsageError, check_choices, list_names
@@ -45,6 +46,11 @@ def main(options: Options) -> int:
     results = Path(options.results)
     planned = plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
     findings = find_or_train(planned, Path(options.runs), workers=1, train=False, use_published=False)
+    if not findings.runs and not (results / "records" / f"table{options.number}").exists():
+        number = options.number
+        raise DataError(
+            f"{options.runs}/ has no run of Table {number} to publish; `sdmr table number={number}` makes them"
+        )
     for dataset in datasets:
         rows = {model: [one for one in planned if (one.dataset, one.model) == (dataset, model)] for model in models}
         complete = {model: runs for model in models if (runs := _get_complete(options, rows[model], findings))}
@@ -65,7 +71,7 @@ def _check_options(options: Options, datasets: Sequence[str], models: Sequence[s
     check_choices("models", models, MODELS)
     check_choices("datasets", datasets, [name for name, table in TABLES.items() if table == options.number])
     for override in options.overrides:
-        if not override.lstrip("+").startswith(DATA_KEYS):
+        if not override.startswith(DATA_KEYS):
             names = ", ".join([*list_names(Options), "dataset.*", "protocol.*", "split_seed"])
             raise UsageError(
                 f"{override}: there is no such option; there are {names}; other settings are not published"

@@ -1,6 +1,6 @@
 """Train and rank one model on one data set: `sdmr run model=sdm dataset=ml-100k model.hops=3`.
 
-`settings=tuned` takes tuned settings. A user's model is named by its class:
+`settings=tuned` uses the settings that a search has found. A model of your own is named by its class:
 `sdmr run model=my_package.Net model.width=3`. `-m` runs every combination of values:
 `sdmr run -m model=sdm model.hops=1,2,3 test=false`. `--cfg job` prints every setting.
 """
@@ -35,7 +35,14 @@ from sdmr.experiments.core.config import (
 from sdmr.experiments.core.deviations import format_deviations
 from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.execute import execute
-from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, describe_fields, describe_setting
+from sdmr.experiments.core.options import (
+    CommandOptions,
+    ConfigError,
+    UsageError,
+    describe_fields,
+    describe_setting,
+    is_of_hydra,
+)
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_datasets, read_dataset
 from sdmr.experiments.core.run import make_run
@@ -51,7 +58,7 @@ HYDRA_FLAGS: dict[str, tuple[str, ...]] = {
 
 FLAG_MEANINGS = {
     "-m, --multirun": "run every combination of values that are separated by commas",
-    "--cfg job": "print every setting, and run nothing (job; hydra: those of Hydra; all: both)",
+    "--cfg job": "print every setting, and run nothing (hydra: Hydra's settings; all: both)",
     "--help": "print this text, with the arguments of model=NAME and dataset=NAME",
 }
 
@@ -88,16 +95,12 @@ def _read_values(key: str, arguments: Sequence[str]) -> list[str]:
 def main(options: Options) -> int:
     if options.flags:
         return _run_hydra(options)
-    if hydra := [override for override in options.overrides if _is_of_hydra(override)]:
+    if hydra := [override for override in options.overrides if is_of_hydra(override)]:
         raise UsageError(f"{hydra[0]} has no effect without -m")
     config = compose_config(options.overrides)
     _check_effects([prepare_overrides(options.overrides)])
     print(_execute(config))
     return 0
-
-
-def _is_of_hydra(override: str) -> bool:
-    return override.lstrip("+").startswith(("hydra/", "hydra."))
 
 
 def _check_effects(runs: Sequence[Sequence[str]]) -> None:
@@ -124,7 +127,7 @@ def _run_hydra(options: Options) -> int:
         compose_config(overrides)
         flags += ["--resolve"]
     elif "-m" in flags or "--multirun" in flags:
-        settings = [override for override in overrides if not _is_of_hydra(override)]
+        settings = [override for override in overrides if not is_of_hydra(override)]
         runs = list(product(*expand_sweep(settings)))
         for combination in runs:
             compose_config(combination)

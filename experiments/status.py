@@ -1,6 +1,6 @@
 """Show the progress of a sweep, by its arguments: `sdmr status model=sdm dataset=ml-100k`.
 
-`-m` with the settings of an `sdmr run -m ...` shows how far that one is. Nothing is run. Example:
+With `-m`, it shows the progress of `sdmr run -m` with the same settings. Nothing is run. Example:
 `sdmr status -m model=sdm test=false model.dim=8,16,32`.
 """
 
@@ -16,7 +16,7 @@ from pydantic import Field
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import expand_sweep, prepare_overrides
 from sdmr.experiments.core.execute import compute_runtime
-from sdmr.experiments.core.options import CommandOptions, UsageError, describe_fields, parse_options
+from sdmr.experiments.core.options import CommandOptions, UsageError, describe_fields, is_of_hydra, parse_options
 from sdmr.experiments.core.run import Run, compose_run
 from sdmr.experiments.tuning.search import Search, SearchOptions
 
@@ -50,7 +50,7 @@ def main(options: Options) -> int:
 
 def describe_multirun(overrides: Sequence[str]) -> Iterator[str]:
     """Yield lines on the progress of `sdmr run -m` with these overrides."""
-    settings = [text for text in prepare_overrides(overrides) if not text.lstrip("+").startswith(("hydra/", "hydra."))]
+    settings = [override for override in prepare_overrides(overrides) if not is_of_hydra(override)]
     runs = {" ".join(combination): compose_run(combination) for combination in product(*expand_sweep(settings))}
     yield from describe_runs(runs)
     yield estimate_remaining(list(runs.values()))

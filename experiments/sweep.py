@@ -1,12 +1,13 @@
 """Tune models on the validation items: `sdmr sweep model=[sdp,sdm] dataset=ml-100k budget=30`.
 
-The space of a model is `conf/space/MODEL.yaml`: stages, each with some axes and their values. `search=staged` crosses
-the axes of one stage after the other, everything else at the best settings so far. `search=grid` crosses all axes of
-all stages. `search=transferred source=DATASET` tries the `top=3` best settings of a search on another data set.
+The search space of a model is `conf/space/MODEL.yaml`: stages, each with some settings and the values to try.
+`search=staged` goes from stage to stage. It tries every combination of the stage's values, and keeps all other settings
+at the best so far. `search=grid` tries every combination of all values. `search=transferred source=DATASET` tries the
+`top=3` best settings of a search on another data set.
 
-`budget` counts the single-thread minutes of all runs that the search uses, wherever they were made. When it is spent,
-no further run starts. The same command continues a search that was interrupted; two at once share the work. Further
-settings (`epochs=20`, `model.context_length=5`) hold for every run, and take their axis out of the space. Example:
+`budget` counts the single-thread minutes of all runs that the search uses, reused runs included. When it is spent, no
+further run starts. The same command continues a search that was interrupted; two at once share the work. Further
+settings (`epochs=20`, `model.context_length=5`) hold for every run, and are not searched. Example:
 `sdmr sweep model=sdm dataset=ml-1m search=transferred source=ml-100k`.
 """
 
@@ -33,7 +34,9 @@ COLUMNS = ("stage", "settings", *METRICS, "best_epoch", "seconds", "run", "commi
 
 
 class Options(SearchOptions):
-    replace: bool = Field(False, description="replace tuned settings even by a lower score, or by that of fewer runs")
+    replace: bool = Field(
+        False, description="replace tuned settings even if their score is higher or they come from more runs"
+    )
 
 
 def main(options: Options) -> int:

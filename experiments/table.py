@@ -1,7 +1,7 @@
 """Make one of the paper's tables: `sdmr table number=3 datasets=[ml-100k] models=[sdp,sdm] seeds=3`.
 
-Tables 3 and 4 (accuracy) train what this machine has not, and print the paper's, the published and this machine's
-values side by side. Tables 1 and 2 are the statistics of the data sets; they are written to `results/`.
+For Tables 3 and 4 (accuracy), missing runs are made first. The paper's, the published and this machine's values are
+printed side by side. Tables 1 and 2 are the statistics of the data sets; they are written to `results/`.
 `sdmr table number=3 strata=true` writes the published rows by time gap, popularity and history length to `results/`.
 `sdmr table number=1 months=true` lists the months of the Netflix Prize by their distance to Table 1.
 """

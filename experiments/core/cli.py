@@ -15,38 +15,14 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
+import yaml
+
 from sdmr.harness.schema1 import ARGUMENTS, PROTOCOL
 
 COMMANDS_FOLDER = Path(__file__).parents[1]
 WRONG_USE, FAILED, INTERRUPTED = 2, 1, 128 + signal.SIGINT  # exit statuses
-# A key (or a part of a dotted one), or an option with its value -> what is written today. `docs/changes` repeats it.
-OLD_WORDS = {
-    **ARGUMENTS,
-    **PROTOCOL,
-    "variant": "model=sdp-released, model=sdm-released or model=sdmr-released",
-    "select_on=dev": "select_on=validation",
-    "settings=chosen": "settings=tuned",
-    "settings=plain": "settings=default",
-    "search=carried": "search=transferred",
-    "factors=honest": "factors=default",
-    "config": "settings",
-    "jobs": "workers",
-    "from": "source",
-    "most": "top",
-}
-# A module that was a command of its own, or the target of `make` -> the command of today.
-OLD_COMMANDS = {
-    "accuracy": "table",
-    "statistics": "table number=1",
-    "netflix_months": "table number=1 months=true",
-    "smoke": "bench suite=smoke",
-    "optimisers": "bench suite=optimizers",
-    "speed": "figure name=speed",
-    "curves": "figure name=curves",
-    **{f"figure{number}": f"figure name=figure{number}" for number in (5, 6, 7)},
-    **{f"table{number}": f"table number={number}" for number in (1, 2, 3, 4)},
-}
-OLD_FLAGS = {"--jobs": "workers", "--config": "settings", "--name": "output", "--no-train": "train"}
+# Old keys, values, commands and flags -> those of today. `docs/changes` lists them, too.
+OLD_WORDS_FILE = COMMANDS_FOLDER / "conf" / "old_words.yaml"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,13 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sdmr {metadata.version('sdmr-benchmark')}")
         return 0
     name, *rest = arguments
-    if name in OLD_COMMANDS:
-        print(f"sdmr {name} is now sdmr {OLD_COMMANDS[name]}", file=sys.stderr)
-        return WRONG_USE
     if name not in list_commands():
         from sdmr.experiments.core.options import list_choices
 
-        print(f"sdmr {name}: no such command; {list_choices(name, list_commands())}", file=sys.stderr)
+        new = read_old_words()["commands"].get(name)
+        answer = f" is now sdmr {new}" if new else f": no such command; {list_choices(name, list_commands())}"
+        print(f"sdmr {name}{answer}", file=sys.stderr)
         return WRONG_USE
     order_import_path()
     try:
@@ -82,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
     """Run a command's module. A user's mistake becomes one line: exit 2 for what was typed, 1 for what failed."""
     from sdmr.datasets.errors import DataError
-    from sdmr.experiments.core.options import UsageError, describe_options, parse_options
+    from sdmr.experiments.core.options import UsageError, describe_options, escape, parse_options
 
     try:
         if any(argument in ("--help", "-h") for argument in arguments):
@@ -99,17 +74,23 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
         if " is now " not in message and "did you mean" not in message:
             message += suggest_option(arguments, module)
         hint = "" if "--help" in message else f" (`sdmr {name} --help` lists the options)"
-        print(f"sdmr {name}: {' '.join(message.split())}{hint}", file=sys.stderr)
+        print(f"sdmr {name}: {escape(message)}{hint}", file=sys.stderr)
         return WRONG_USE
     except (DataError, OSError) as error:
         message = str(error)
         if isinstance(error, OSError) and error.filename:
             message = f"{error.filename}: {error.strerror}; set another folder or file"
-        print(f"sdmr {name}: {' '.join(message.split())}", file=sys.stderr)
+        print(f"sdmr {name}: {escape(message)}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the last finished epoch", file=sys.stderr)
         return INTERRUPTED
+
+
+def read_old_words() -> dict[str, dict[str, str]]:
+    """Return old -> new: `words` (keys and key=value), `commands` and `flags`."""
+    old: dict[str, dict[str, str]] = yaml.safe_load(OLD_WORDS_FILE.read_text(encoding="utf-8"))
+    return old | {"words": ARGUMENTS | PROTOCOL | old["words"]}
 
 
 def explain_old_arguments(arguments: Sequence[str], names: Collection[str]) -> str:
@@ -122,7 +103,8 @@ def explain_old_arguments(arguments: Sequence[str], names: Collection[str]) -> s
             values[list(values)[-1]].append(argument)
         elif argument.isdigit():
             values["--number"] = [argument]
-    new = {flag: OLD_FLAGS.get(flag, flag[2:].replace("-", "_")) for flag in values}
+    flags = read_old_words()["flags"]
+    new = {flag: flags.get(flag, flag[2:].replace("-", "_")) for flag in values}
     if not new or not set(new.values()) <= set(names):
         return ""
     texts = []
@@ -141,7 +123,7 @@ def explain_old_word(arguments: Sequence[str], message: str) -> str:
     for argument in arguments:
         key, _, value = argument.lstrip("+").partition("=")
         parts = key.split(".")
-        for old, new in OLD_WORDS.items():
+        for old, new in read_old_words()["words"].items():
             word, has_value, old_value = old.partition("=")
             is_used = word == parts[-1] and old_value in value.strip("[]").split(",") if has_value else word in parts
             if is_used and re.search(rf"\b{old_value or word}\b", message):

@@ -25,10 +25,12 @@ from sdmr.experiments.core.arguments import (
     get_model_config,
 )
 from sdmr.experiments.core.options import (
+    EXPECTED,
     ConfigError,
-    NotTunedError,
+    drop_plus,
     explain_validation_error,
     list_choices,
+    quote,
     quote_value,
     suggest,
 )
@@ -47,17 +49,19 @@ class RunSettings(BaseModel):
 
     seed: int = Field(0, ge=0, lt=2**64, description="initialization, batch order and training negatives")
     split_seed: int = Field(0, ge=0, description="shuffled orders, held-out items and candidates")
-    test: bool = Field(True, description="rank the test items; false: a search run, which never does")
-    epochs: int = Field(100, ge=1, description="epochs at most; a data set may say otherwise")
+    test: bool = Field(True, description="rank the test items; false: a search run, which never ranks them")
+    epochs: int = Field(100, ge=1, description="epochs at most; a data set may set another value")
     patience: int = Field(10, ge=1, description="epochs without a better validation NDCG@10 before training stops")
     validation_instances: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
-        "all", description="validation items that select the epoch"
+        "all", description="number of validation items that select the epoch"
     )
     context_length: int | None = Field(
-        5, ge=1, description="context items of models that read several; a data set may differ"
+        5, ge=1, description="context items of models that read several; a data set may set another value"
     )
     runs: str = Field("runs", description="folder of this machine's records")
-    threads: int = Field(1, ge=1, description="threads of this run; two runs side by side beat one run on two threads")
+    threads: int = Field(
+        1, ge=1, description="threads of this run; two runs side by side are faster than one on two threads"
+    )
     force: bool = Field(False, description="run again even if the record exists")
 
 
@@ -101,9 +105,7 @@ def resolve_config(config: DictConfig, choices: Mapping[str, Any]) -> RunConfig:
     except OmegaConfBaseException as error:
         raise ConfigError(explain_hydra_error(error)) from error
     if choices["settings"] == "tuned":
-        if "tuning" not in settings:
-            raise NotTunedError(f"{model} on {dataset} has no tuned settings; `sdmr sweep model={model}` finds some")
-        check_tuned_data(model, settings["tuning"], settings["dataset"])
+        check_tuned_data(model, read_tuned(dataset, model)["tuning"], settings["dataset"])
     check_config(settings)
     return RunConfig(settings, dataset)
 
@@ -131,12 +133,12 @@ def list_settings(datasets: Collection[str]) -> list[str]:
 
 def explain_unknown_setting(key: str, datasets: Collection[str]) -> str:
     """Return that there is no such setting, and what its group has."""
-    group, dot, _ = key.partition(".")
+    group, dot, word = key.partition(".")
     if not dot or group not in ("dataset", "protocol"):
         return f"{key}: there is no such setting{suggest(key, list_settings(datasets))}"
-    names = [name for name in list_settings(datasets) if name.startswith(f"{group}.")]
+    names = [name.partition(".")[2] for name in list_settings(datasets) if name.startswith(f"{group}.")]
     subject = f"dataset={','.join(datasets)}" if group == "dataset" else "the protocol"
-    return f"{key}: {subject} has {', '.join(dict.fromkeys(names)) or 'no settings'}{suggest(key, names)}"
+    return f"{key}: {subject} has {', '.join(dict.fromkeys(names)) or 'no settings'}{suggest(word, names)}"
 
 
 def prepare_overrides(overrides: Sequence[str]) -> list[str]:
@@ -147,9 +149,7 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
     """
     register_configs()
     prepared, names = [], []
-    for override in map(quote_value, overrides):
-        if not override.lstrip("+").startswith(("hydra.", "hydra/")):
-            override = override.lstrip("+")
+    for override in map(drop_plus, map(quote_value, overrides)):
         key, equals, value = override.partition("=")
         if key in ("dataset", "settings", "protocol", "model", "model._target_") and value.startswith(
             ("[", "{", "null")
@@ -180,7 +180,7 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
             values = override.sweep_string_iterator() if override.is_sweep_override() else []
             expanded.append([f"{text.partition('=')[0]}={value}" for value in values] or [text])
         except HydraException as error:
-            raise ConfigError(f"{text}: expected values separated by commas ({explain_hydra_error(error)})") from error
+            raise ConfigError(f"{quote(text)}: {EXPECTED}") from error
     return expanded
 
 

@@ -10,21 +10,21 @@ from sdmr.experiments.core.arguments import (
     get_model_config,
 )
 from sdmr.experiments.core.config import explain_unknown_setting, list_settings
-from sdmr.experiments.core.options import ConfigError, UsageError
+from sdmr.experiments.core.options import ConfigError, UsageError, is_of_hydra
 
 
 def check_effects(overrides: Sequence[str], models: Sequence[str], datasets: Collection[str]) -> None:
     """Raise UsageError for a setting that none of the models or data sets reads."""
     subject, verb = (f"model={models[0]}", "does") if len(models) == 1 else ("these models", "do")
     for override in overrides:
-        key, _, value = override.lstrip("+").partition("=")
+        key, _, value = override.partition("=")
         if key.startswith("model."):
             errors = [error for model in models if (error := _find_argument_error(model, key))]
             if errors and len(errors) == len(models):
                 raise errors[0] if len(errors) == 1 else UsageError(f"{key}: none of these models has this argument")
         elif key in SHARED_SETTINGS and not any(_reads(model, key) for model in models):
             raise UsageError(f"{key}={value} has no effect on {subject}, which {verb} not read it")
-        elif not key.startswith(("hydra.", "hydra/")) and key not in list_settings(datasets):
+        elif not is_of_hydra(key) and key not in list_settings(datasets):
             raise ConfigError(explain_unknown_setting(key, datasets))
 
 

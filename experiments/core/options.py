@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 CORES = cpu_count()  # that this process may use; a scheduler or a container may leave it fewer than there are
+EXPECTED = "expected key=value, a list key=[a,b], or text with such characters in quotes"
 UNION_MEMBER = re.compile(r"int|float|bool|str|.*[\[-].*")  # how pydantic names a type of a union
 
 # A list on the command line: `models=[sdp,sdm]`, or `models=sdm` for one.
@@ -82,8 +83,8 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
     names = list_names(cls)
     values: dict[str, Any] = {}
     keys: set[str] = set()
-    for argument in arguments:
-        key, equals, _ = argument.lstrip("+").partition("=")
+    for argument in map(drop_plus, arguments):
+        key, equals, _ = argument.partition("=")
         if argument.startswith("-") or not (key and equals):
             if "flags" not in cls.model_fields or not (argument.startswith("-") or values.get("flags")):
                 raise UsageError(f"{argument}: expected key=value")
@@ -102,6 +103,19 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
         return cls.model_validate_json(json.dumps(values))
     except ValidationError as error:
         raise UsageError(explain_validation_error(error)) from error
+
+
+def drop_plus(override: str) -> str:
+    """Return an override without `+` or `++` in front.
+
+    No setting may be added, except for Hydra's own.
+    """
+    return override if is_of_hydra(override) else override.lstrip("+")
+
+
+def is_of_hydra(override: str) -> bool:
+    """Tell whether an override is a setting of Hydra's own, such as a launcher."""
+    return override.lstrip("+").startswith(("hydra.", "hydra/"))
 
 
 def parse_value(argument: str) -> Any:
@@ -123,9 +137,7 @@ def quote_value(argument: str) -> str:
         OverridesParser.create().parse_override(argument)
     except HydraException as error:
         if not equals or re.search(r"[\[\]{}()'\",]", value):
-            raise UsageError(
-                f"{quote(argument)}: expected key=value, a list key=[a,b], or text with such characters in quotes"
-            ) from error
+            raise UsageError(f"{quote(argument)}: {EXPECTED}") from error
         return f'{key}="{value}"'
     return argument
 
@@ -215,8 +227,13 @@ def format_value(value: Any) -> str:
 
 def quote(value: Any) -> str:
     """Return a value as a message shows it: escaped, and cut to 80 characters."""
-    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in format_value(value))
+    text = escape(format_value(value))
     return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def escape(text: str) -> str:
+    """Return a text in one line, with escapes for what no terminal prints."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in " ".join(text.split()))
 
 
 def list_names(cls: type[CommandOptions]) -> list[str]:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.effects import check_effects
-from sdmr.experiments.core.options import NotTunedError, UsageError
+from sdmr.experiments.core.options import NotTunedError, UsageError, is_of_hydra
 from sdmr.experiments.core.parallel import run_all
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
@@ -69,10 +69,10 @@ class Findings:
 def check_overrides(overrides: Iterable[str], fixed: Sequence[str] = FIXED_KEYS) -> None:
     """Raise UsageError for an override that a command fixes or that its runs ignore."""
     for override in overrides:
-        key = override.partition("=")[0].lstrip("+")
+        key = override.partition("=")[0]
         if key in fixed:
             raise UsageError(f"{override}: {key} is the same in every run of this command, or is an option of its own")
-        if key.startswith(("hydra/", "hydra.")):
+        if is_of_hydra(key):
             raise UsageError(f"{override} has no effect here; launchers work with `sdmr run -m`")
         if key in ("threads", "force"):
             raise UsageError(
@@ -89,7 +89,7 @@ def is_stochastic(model: str) -> bool:
 
 def read_tie_policy(overrides: Sequence[str]) -> TiePolicy:
     """Return how the overrides read a tie."""
-    protocol = [override for override in overrides if override.lstrip("+").startswith("protocol.")]
+    protocol = [override for override in overrides if override.startswith("protocol.")]
     tie_policy: TiePolicy = compose_config(["model=popularity", *protocol]).settings["protocol"]["tie_policy"]
     return tie_policy
 

@@ -143,7 +143,7 @@ def check_task_overrides(overrides: Sequence[str]) -> None:
     """Raise ConfigError for an override that does not change the task."""
     for override in overrides:
         if not is_task_override(override):
-            key = override.lstrip("+").partition("=")[0]
+            key = override.partition("=")[0]
             is_setting = key in list_settings([]) or key.startswith("model.")
             fault = "has no effect here, since no model is trained" if is_setting else "is no setting"
             raise ConfigError(f"{key} {fault}; allowed are {TASK_SETTINGS}")
@@ -160,7 +160,7 @@ def compose_task(dataset: str, overrides: Sequence[str], runs: Path = Path("runs
 
 def is_task_override(override: str) -> bool:
     """Tell whether an override may change split, candidates or ranking, for any model."""
-    key = override.lstrip("+").partition("=")[0]
+    key = override.partition("=")[0]
     is_setting = key in ("dataset", "split_seed") or key.startswith(("dataset.", "protocol."))
     return is_setting and key != "protocol.select_on"
 

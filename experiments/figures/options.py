@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sdmr.experiments.core.options import FileName, Names, Numbers, RunOptions, UsageError
+from sdmr.experiments.core.options import FileName, Names, Numbers, RunOptions, UsageError, check_used
 from sdmr.experiments.core.plan import check_overrides
 
 SHARED = ("name", "output", "runs", "results", "plots", "overrides")  # options of every figure
@@ -24,7 +24,7 @@ class FigureOptions(RunOptions):
     dataset: str = Field("ml-100k", description="data set of a figure that shows one")
     datasets: Names | None = Field(None, description="data sets, one panel each; null: ml-100k")
     models: Names | None = Field(None, description="models; null: sdm in figure 6, else all")
-    seeds: int = Field(1, ge=1, description="seeds 0 to n - 1 of each model that draws random numbers")
+    seeds: int = Field(1, ge=1, description="seeds 0 to n − 1 of each model that draws random numbers")
     seed: int = Field(0, ge=0, description="seed of the one model that is shown")
     dim: int = Field(64, ge=1, description="embedding size d")
     dims: Numbers | None = Field(None, description="embedding sizes d; null: [8,16,32,64,128]")
@@ -54,10 +54,9 @@ def check_options(options: FigureOptions, figure: ModuleType) -> None:
 
     An override must not contradict the labels.
     """
-    for key in options.model_fields_set.difference(SHARED, figure.OPTIONS):
-        raise UsageError(f"{key}=...: {options.name} has no such option; it has {', '.join(figure.OPTIONS)}")
+    check_used(options, (*figure.OPTIONS, *SHARED), options.name)
     for override in options.overrides:
-        key = override.partition("=")[0].lstrip("+")
+        key = override.partition("=")[0]
         if key in LABELED and "hops" in figure.OPTIONS:
             raise UsageError(f"{override} would make the figure's labels wrong; use the options of the figure instead")
         if key == "protocol.tie_policy":

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib.style
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,22 +20,7 @@ COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E6
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 2)))
 
-matplotlib.rcParams.update(
-    {
-        "font.size": 9,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "figure.constrained_layout.use": True,
-        "grid.color": "0.9",
-        "grid.linewidth": 0.6,
-        "legend.frameon": False,
-        "lines.linewidth": 1.3,
-        "lines.markersize": 5,
-        "pdf.fonttype": 42,  # as text, not as outlines
-    }
-)
+matplotlib.style.use(Path(__file__).with_name("suite.mplstyle"))
 
 
 def get_line_style(number: int) -> dict[str, Any]:

@@ -31,9 +31,9 @@ class SearchOptions(RunOptions):
 
     model: Names = Field(description="models to tune, one after the other")
     dataset: str = Field("ml-100k", description="data set")
-    search: Literal["staged", "grid", "transferred"] = Field("staged", description="how points are found")
+    search: Literal["staged", "grid", "transferred"] = Field("staged", description="which settings are tried")
     source: str | None = Field(None, description="data set whose best settings are tried by search=transferred")
-    top: int = Field(3, ge=1, description="how many of them are tried")
+    top: int = Field(3, ge=1, description="how many of its settings are tried")
     budget: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="single-thread minutes a model; null: 30, a grid has no limit"
     )
@@ -217,7 +217,7 @@ def _check_options(options: SearchOptions) -> None:
         raise UsageError("source=DATASET and top=N are options of search=transferred, which needs a source")
     check_overrides(options.overrides, fixed=("settings",))
     for override in options.overrides:
-        key = override.partition("=")[0].lstrip("+")
+        key = override.partition("=")[0]
         if key == "test":
             raise UsageError(f"{override}: a search never ranks the test items")
         is_other_data = key.startswith("dataset.") and options.dataset not in USER_DATASETS

@@ -108,7 +108,7 @@ def get_model_key(key: str) -> str:
 
 def parse_override(text: str) -> tuple[str, Any]:
     """Return the key and the value of an override."""
-    return text.lstrip("+").partition("=")[0], parse_value(text)
+    return text.partition("=")[0], parse_value(text)
 
 
 def format_overrides(settings: Settings) -> list[str]:

@@ -184,7 +184,8 @@ def test_epinions_in_the_order_of_ids_is_in_no_table(tmp_path: Path, runs: Path)
 
 
 def test_nothing_to_publish_writes_nothing(tmp_path: Path) -> None:
-    assert call(publish, tmp_path, "number=4", "models=sdm") == 1
+    with pytest.raises(DataError, match=r"has no run of Table 4 to publish; `sdmr table number=4` makes them$"):
+        call(publish, tmp_path, "number=4", "models=sdm")
     assert not (tmp_path / "results").exists()
 
 

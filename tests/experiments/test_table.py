@@ -175,7 +175,7 @@ def test_model_without_tuned_settings_is_left_out(
     ("setting", "reason"),
     [
         *((setting, "has no effect here") for setting in ("threads=2", "force=true", "hydra.verbose=true")),
-        *((setting, "is the same in every run") for setting in ("test=false", "seed=5", "+model=sdm")),
+        *((setting, "is the same in every run") for setting in ("test=false", "seed=5", "model=sdm")),
     ],
 )
 def test_setting_that_is_not_for_the_tables_runs_is_an_error(setting: str, reason: str) -> None:

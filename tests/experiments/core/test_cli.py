@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.cli import OLD_WORDS
 from sdmr.experiments.core.config import RunSettings
 from tests.experiments.core.conftest import Sdmr
 
@@ -106,7 +106,7 @@ def test_help_of_run_has_meanings_from_base_classes_and_values_as_hydra_writes_t
         ("run model=sdm ++model.hop=3", "sdmr run: model.hop: sdmr.models.sdm.SDM has no argument 'hop'; its"),
         ("run model=sdm seed=x", "sdmr run: seed=x: must be a valid integer"),
         ("run model=sdm seed=1 seed=2", "sdmr run: seed=2: seed is given twice"),
-        ("run model=sdm seed=1 +seed=2", "sdmr run: +seed=2: seed is given twice"),
+        ("run model=sdm seed=1 +seed=2", "sdmr run: seed=2: seed is given twice"),
         ("run model=sdm -x", "sdmr run: -x: there is no such flag; there are -m, "),
         ("run model=sdm --cfg", "sdmr run: --cfg : expected one of job, hydra, all"),
         ("run model=sdm --cfg jb", "sdmr run: --cfg jb: expected one of job, hydra, all"),
@@ -120,7 +120,7 @@ def test_help_of_run_has_meanings_from_base_classes_and_values_as_hydra_writes_t
         ("table models=popularity epochs=3", "sdmr table: epochs=3 has no effect on model=popularity"),
         ("bench suite=smoke ++zz=1", "sdmr bench: zz: there is no such setting"),
         ("bench suite=smoke model.zz=1", "sdmr bench: model.zz: none of these models has this argument"),
-        ("run model=sdm protocol.zz=1", "sdmr run: protocol.zz: the protocol has protocol.select_on, "),
+        ("run model=sdm protocol.zz=1", "sdmr run: protocol.zz: the protocol has select_on, "),
         ("export to=x zz=1", "sdmr export: zz is no setting; allowed are dataset.*"),
         ("export to=x epochs=1", "sdmr export: epochs has no effect here"),
         ("smoke", "sdmr smoke is now sdmr bench suite=smoke"),
@@ -175,7 +175,8 @@ def test_old_word_is_answered_by_one_line_that_names_the_new_one(arguments: str,
     answer = sdmr(*arguments.split())
     assert answer.status == 2
     assert f" is now {new}" in answer.error or f"or {new}" in answer.error or f", {new}" in answer.error
-    assert not set(OLD_WORDS) & set(OLD_WORDS.values())
+    words = cli.read_old_words()["words"]
+    assert not set(words) & set(words.values())
 
 
 @pytest.mark.parametrize(("arguments", "meant"), [("tabel number=3", "table"), ("table nubmer=3", "number")])
@@ -193,6 +194,63 @@ def test_missing_data_are_one_line_and_exit_1(sdmr: Sdmr, tmp_path: Path) -> Non
     answer = sdmr("run", "model=popularity", "dataset=csv", f"dataset.path={tmp_path}/nowhere.csv")
     assert answer.status == 1
     assert "nowhere.csv cannot be read" in answer.error
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".inter", ".jsonl", ".parquet", ".gz", ".zip"])
+@pytest.mark.parametrize("is_text", [True, False])
+@pytest.mark.parametrize(
+    "command", ["data path={}", "run model=popularity dataset=csv dataset.path={}", "score scores={}"]
+)
+def test_random_bytes_are_one_line_and_exit_1(
+    command: str, is_text: bool, suffix: str, sdmr: Sdmr, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    path = tmp_path / f"random{suffix}"
+    path.write_bytes(np.random.default_rng(0).integers(1 if is_text else 0, 128 if is_text else 256, 2000, np.uint8))
+    answer = sdmr(*command.format(path).split(), *(overrides if "score" in command else ()))
+    assert (answer.status, answer.out) == (1, "")
+    assert path.name in answer.error
+    assert answer.error.isprintable()
+
+
+@pytest.mark.parametrize("folder", ["FILE/runs", "/proc/zz"])
+@pytest.mark.parametrize("command", ["run model=popularity", "run -m model=popularity,item-knn"])
+def test_folder_that_cannot_be_made_is_one_line_and_exit_1(
+    command: str, folder: str, sdmr: Sdmr, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").touch()
+    folder = folder.replace("FILE", str(tmp_path / "file"))
+    answer = sdmr(*command.split(), *overrides, f"runs={folder}")
+    assert answer.status == 1
+    assert answer.err.splitlines()[-1].startswith(f"sdmr run: {folder}")
+    assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run model=sdm",
+        "run -m model=sdm,sdp",
+        "table models=sdm datasets=csv",
+        "publish models=sdm",
+        "bench suite=smoke",
+        "sweep model=sdm",
+        "status model=sdm",
+        "audit",
+        "figure name=figure6",
+        "export to=x",
+        "check model=sdm",
+    ],
+)
+def test_unknown_setting_is_refused_before_any_data_are_read(
+    command: str, sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("data are read")
+
+    monkeypatch.setattr("sdmr.experiments.core.run.bind_reader", read)
+    answer = sdmr(*command.split(), "++zz=1")
+    assert (answer.status, answer.out) == (2, "")
+    assert "zz" in answer.error
 
 
 def test_interrupt_is_one_line_and_exit_130(sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch) -> None:

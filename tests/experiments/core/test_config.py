@@ -270,13 +270,18 @@ def test_model_that_is_none_is_an_error_that_says_what_is_allowed(model: str) ->
         ("epoch=3", "epochs"),
         ("model.hop=3", "hops"),
         ("model.optimization.learning_rat=1", "learning_rate"),
-        ("protocol.tie=expected", "protocol.tie_policy"),
-        ("dataset.min_cuont=3", "dataset.min_count"),
+        ("protocol.tie_polcy=expected", "tie_policy"),
+        ("dataset.min_cuont=3", "min_count"),
     ],
 )
 def test_misspelt_name_is_an_error_that_suggests_the_right_one(override: str, meant: str) -> None:
     with pytest.raises(UsageError, match=rf"; did you mean {re.escape(meant)}\?$"):
         compose_config(["model=sdm", "dataset=epinions", override])
+
+
+def test_name_far_from_all_others_has_no_suggestion() -> None:
+    with pytest.raises(UsageError, match=r"^protocol.zz: the protocol has select_on, .*, equal_times$"):
+        compose_config(["model=sdm", "protocol.zz=1"])
 
 
 @pytest.mark.parametrize(
@@ -304,8 +309,9 @@ def test_sweep_expands_lists_and_ranges_and_keeps_single_values() -> None:
         ["epochs=2"],
         ["dataset.tags=[a,b]"],
     ]
-    with pytest.raises(ConfigError, match="no viable alternative"):
-        expand_sweep(["model.hops=[1"])
+    for override in ("model.hops=[1", "model.hops=glob(*)"):
+        with pytest.raises(ConfigError, match=f"^{re.escape(override)}: expected key=value, a list key="):
+            expand_sweep([override])
 
 
 def test_tuned_settings_are_used_and_keep_their_origin() -> None:

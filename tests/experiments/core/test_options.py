@@ -34,7 +34,7 @@ def test_sweep_value_in_a_list_option_is_refused_with_the_right_form() -> None:
             "modelz=sdm",
             "modelz=sdm: there is no option 'modelz'; there are models, dims, train; did you mean models\\?",
         ),
-        ("+modelz=sdm", r"\+modelz=sdm: there is no option 'modelz'"),
+        ("+modelz=sdm", "modelz=sdm: there is no option 'modelz'"),
         ("dims=[x]", r"dims\.0=x: must be a valid integer"),
         ("train=3", "train=3: must be a valid boolean"),
         ("-m", "-m: expected key=value"),

@@ -40,14 +40,14 @@ def test_model_without_tuned_settings_is_left_out_and_reported(capsys: pytest.Ca
     assert capsys.readouterr().out.startswith("SLIM on ta-feng is left out: ")
 
 
-@pytest.mark.parametrize("override", ["model=sdm", "+seed=3", "threads=2", "force=true", "hydra/launcher=joblib"])
+@pytest.mark.parametrize("override", ["model=sdm", "seed=3", "threads=2", "force=true", "hydra/launcher=joblib"])
 def test_override_that_a_command_fixes_or_ignores_is_refused(override: str) -> None:
     with pytest.raises(UsageError, match=override.lstrip("+").partition("=")[0]):
         check_overrides([override])
 
 
 def test_tie_policy_is_read_from_the_overrides() -> None:
-    assert read_tie_policy(["epochs=2", "+protocol.tie_policy=optimistic"]) == "optimistic"
+    assert read_tie_policy(["epochs=2", "protocol.tie_policy=optimistic"]) == "optimistic"
     assert read_tie_policy([]) == "expected"
 
 

@@ -178,7 +178,7 @@ def test_an_override_of_the_data_sets_default_is_no_axis_of_the_model(small: tup
         ("settings=tuned", "settings=tuned: settings is the same in every run"),
         ("model.dim=2,4", r"model.dim=2,4: expected one value"),
         ("protocol.validation_item=next-to-last", "tuned settings are for the default protocol"),
-        ("+protocol.equal_times=item-id", r"\+protocol.equal_times=item-id: tuned settings are for"),
+        ("+protocol.equal_times=item-id", "^protocol.equal_times=item-id: tuned settings are for"),
         ("split_seed=1", "split_seed=1: tuned settings are for the default protocol"),
         ("search=carried", "search=carried: must be 'staged', 'grid' or 'transferred'"),
         ("search=transferred", "source=DATASET and top=N are options of search=transferred"),
