@@ -1,8 +1,8 @@
-"""Measure speed (`suite=speed`), one epoch of every model (`suite=smoke`), or two optimizers (`suite=optimizers`).
+"""Measure speed (`suite=speed`), or one epoch of every model (`suite=smoke`).
 
 `suite=speed` times every model, SDP and SDM beside literal oracles, and draws what grows with what. It needs no data
 set, takes some minutes, and writes results/bench.json and plots/bench.png, .pdf and .csv. `suite=smoke` writes
-results/smoke.md and .csv, `suite=optimizers` results/optimizers.md and .csv. Each suite has some of the options:
+results/smoke.md and .csv. Each suite has some of the options:
 
     sdmr bench suite=speed only=[models,parts]
     sdmr bench suite=smoke datasets=ml-100k
@@ -19,7 +19,7 @@ from pydantic import Field
 
 from sdmr.experiments.benchmark.cases import GROUPS, TINY, Scale, measure_groups
 from sdmr.experiments.benchmark.curves import draw_curves
-from sdmr.experiments.benchmark.suites import DATASETS, MODEL_NAMES, compare_optimizers, run_smoke
+from sdmr.experiments.benchmark.suites import DATASETS, run_smoke
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import CORES, Names, RunOptions, check_choices, check_used
 from sdmr.experiments.core.plan import check_overrides
@@ -30,19 +30,17 @@ from sdmr.harness.records import collect_environment
 SUITE_OPTIONS = {
     "speed": ("threads", "only", "tiny", "results", "plots"),
     "smoke": ("datasets", "models", "workers", "runs", "results", "overrides"),
-    "optimizers": ("seeds", "models", "workers", "runs", "results", "overrides"),
 }
 
 
 class Options(RunOptions):
-    suite: Literal["speed", "smoke", "optimizers"] = Field(description="what to measure")
+    suite: Literal["speed", "smoke"] = Field(description="what to measure")
     threads: int = Field(CORES, ge=1, description="speed: threads of each measurement")
     only: Names | None = Field(None, description=f"speed: measure some of {', '.join(GROUPS)}, and write no file")
     tiny: bool = Field(False, description="speed: so little that the numbers say nothing, to see whether it runs")
     plots: str = Field("plots", description="speed: folder of the figure")
     datasets: Names = Field(list(DATASETS), description="smoke: data sets")
-    models: Names | None = Field(None, description=f"smoke: all by default; optimizers: {', '.join(MODEL_NAMES)}")
-    seeds: int = Field(2, ge=1, description="optimizers: seeds from 0")
+    models: Names = Field(list(MODELS), description="smoke: models")
 
 
 def main(options: Options) -> int:
@@ -55,12 +53,7 @@ def main(options: Options) -> int:
         measure_speed(options)
         return 0
     folders = {"runs": Path(options.runs), "results": Path(options.results)}
-    models = options.models or list(MODELS if options.suite == "smoke" else MODEL_NAMES)
-    if options.suite == "smoke":
-        succeeded = run_smoke(options.datasets, models, options.overrides, workers=options.workers, **folders)
-    else:
-        check_choices("models", models, MODEL_NAMES)
-        succeeded = compare_optimizers(models, options.seeds, options.overrides, workers=options.workers, **folders)
+    succeeded = run_smoke(options.datasets, options.models, options.overrides, workers=options.workers, **folders)
     return 0 if succeeded else cli.FAILED
 
 

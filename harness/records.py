@@ -26,7 +26,7 @@ import torch
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.harness.metrics import Ranks
-from sdmr.harness.schema1 import RANKS, translate_record
+from sdmr.harness.schema1 import RANKS, translate_optimizers, translate_record
 
 LAYERS = ("sdmr.datasets", "sdmr.harness", "sdmr.models", "sdmr.baselines")
 _FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")
@@ -112,11 +112,11 @@ def read_record(path: Path) -> dict[str, Any]:
     no JSON.
     """
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if "run" in record:
-        return record
-    if {"model", "config", "data", "source"} <= record.keys():
-        record["run"] = format_run_name(record["model"], record["config"], record["data"], record["source"])
-    return translate_record(record)
+    if "run" not in record:
+        if {"model", "config", "data", "source"} <= record.keys():
+            record["run"] = format_run_name(record["model"], record["config"], record["data"], record["source"])
+        record = translate_record(record)
+    return record | {"config": translate_optimizers(record["config"])} if "config" in record else record
 
 
 def read_ranks(path: Path) -> tuple[IntArray, Ranks]:

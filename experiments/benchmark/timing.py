@@ -21,7 +21,6 @@ from sdmr.experiments.core.registry import CHECKOUT
 from sdmr.harness.training.base import TorchRecommender
 
 ORACLES = CHECKOUT / "tests" / "oracles" / "batched.py"  # which a wheel does not have
-OPTIMIZER = "model.optimization.optimizer"
 Measure = Callable[[], float]  # does some work, and returns the seconds it took
 
 

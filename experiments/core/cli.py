@@ -25,6 +25,8 @@ OLD_WORDS = {
     **PROTOCOL,
     "variant": "model=sdp-released, model=sdm-released or model=sdmr-released",
     "select_on=dev": "select_on=validation",
+    "optimizer=dense": "optimizer=adam",
+    "optimizer=rowwise": "optimizer=adam",
     "settings=chosen": "settings=tuned",
     "settings=plain": "settings=default",
     "search=carried": "search=transferred",

@@ -55,6 +55,7 @@ def train(model: "TorchRecommender", training: Training) -> None:
         epoch, start = len(model.history), time.perf_counter()
         optimizer.start_epoch(epoch)
         loss = _train_epoch(model, optimizer, training, negatives, epoch)
+        optimizer.catch_up()
         fitted = time.perf_counter()
         scores = score_candidates(model, validation)
         ranks = count_ranks(scores, validation.target_columns)
@@ -69,6 +70,7 @@ def train(model: "TorchRecommender", training: Training) -> None:
         if training.checkpoint is not None:
             state = {"parameters": _copy(trainable), "optimizer": optimizer.get_state(), "best": best}
             save_tensors({**state, **identity, "history": model.history}, training.checkpoint)
+    optimizer.close()
     _restore(trainable, best)
 
 
