@@ -12,6 +12,7 @@ import platform
 import resource
 import subprocess
 import sys
+import time
 import zlib
 from functools import cache
 from importlib import metadata
@@ -147,6 +148,19 @@ def collect_environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
+
+
+def read_clocks() -> tuple[float, float]:
+    """Return the seconds of the wall clock, and those of the CPU so far.
+
+    The latter are of this process, all its threads, and its children that have ended.
+    """
+    return time.perf_counter(), time.process_time() + sum(os.times()[2:4])
+
+
+def get_load() -> float:
+    """Return how many processes ran or waited for a core, in the last minute's mean."""
+    return os.getloadavg()[0]
 
 
 def get_peak_memory() -> float:
