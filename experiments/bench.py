@@ -40,7 +40,7 @@ class Options(RunOptions):
     tiny: bool = Field(False, description="speed: so little that the numbers say nothing, to see whether it runs")
     plots: str = Field("plots", description="speed: folder of the figure")
     datasets: Names = Field(list(DATASETS), description="smoke: data sets")
-    models: Names = Field(list(MODELS), description="smoke: models")
+    models: Names | None = Field(None, description="smoke: models; null: all")
 
 
 def main(options: Options) -> int:
@@ -53,7 +53,8 @@ def main(options: Options) -> int:
         measure_speed(options)
         return 0
     folders = {"runs": Path(options.runs), "results": Path(options.results)}
-    succeeded = run_smoke(options.datasets, options.models, options.overrides, workers=options.workers, **folders)
+    models = options.models or list(MODELS)
+    succeeded = run_smoke(options.datasets, models, options.overrides, workers=options.workers, **folders)
     return 0 if succeeded else cli.FAILED
 
 
