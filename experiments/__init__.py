@@ -22,5 +22,5 @@ _move_checkout_last()
 # then spends its time on rows, not on finding their pages.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 # OpenMP reads this when PyTorch is imported. A thread that waits sleeps: on a busy machine, threads that spin take the
-# time that the others need, and an epoch takes ten times as long.
+# time that the others need, and an epoch takes several times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
