@@ -18,6 +18,9 @@ def _move_checkout_last() -> None:
 
 
 _move_checkout_last()
-# PyTorch reads this when it first allocates: tables of hundreds of MB in large pages, where the system has them. A
-# row-wise step then spends its time on rows, not on finding their pages.
+# PyTorch reads this when it first allocates: tables of hundreds of MB in large pages, where the system has them. A step
+# then spends its time on rows, not on finding their pages.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+# OpenMP reads this when PyTorch is imported. A thread that waits sleeps: on a busy machine, threads that spin take the
+# time that the others need, and an epoch takes several times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -1,10 +1,9 @@
-"""Measure speed (`suite=speed`), one epoch of every model (`suite=smoke`), or two optimizers (`suite=optimizers`).
+"""Measure speed (`suite=speed`), or one epoch of every model (`suite=smoke`).
 
 `suite=speed`, the default, times every model beside other programs that compute the same, and draws what grows with
 what, and the seconds of an epoch. It needs no data set, takes a quarter of an hour, and writes results/bench.json,
 plots/bench.png and plots/bench-epochs.png, each figure also as .pdf and .csv. `scale=quick` ends in two minutes, and
-writes bench-quick.json and so on. `suite=smoke` writes results/smoke.md and .csv, `suite=optimizers`
-results/optimizers.md and .csv. Each suite has some of the options:
+writes bench-quick.json and so on. `suite=smoke` writes results/smoke.md and .csv. Each suite has some of the options:
 
     sdmr bench scale=quick
     sdmr bench only=[released,load]
@@ -25,7 +24,7 @@ from pydantic import Field
 from sdmr.experiments.benchmark.cases import GROUPS, measure_device, measure_groups
 from sdmr.experiments.benchmark.curves import draw_curves, draw_epochs
 from sdmr.experiments.benchmark.scale import SCALES
-from sdmr.experiments.benchmark.suites import DATASETS, MODEL_NAMES, compare_optimizers, run_smoke
+from sdmr.experiments.benchmark.suites import DATASETS, run_smoke
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.execute import check_device
 from sdmr.experiments.core.options import CORES, Names, RunOptions, UsageError, check_choices, check_used
@@ -37,12 +36,11 @@ from sdmr.harness.records import collect_environment
 SUITE_OPTIONS = {
     "speed": ("scale", "threads", "recbole", "only", "device", "results", "plots"),
     "smoke": ("datasets", "models", "workers", "runs", "results", "overrides"),
-    "optimizers": ("seeds", "models", "workers", "runs", "results", "overrides"),
 }
 
 
 class Options(RunOptions):
-    suite: Literal["speed", "smoke", "optimizers"] = Field("speed", description="what to measure")
+    suite: Literal["speed", "smoke"] = Field("speed", description="what to measure")
     scale: Literal["full", "quick", "tiny"] = Field(
         "full", description="speed: how much; quick: two minutes; tiny: the numbers say nothing, to see whether it runs"
     )
@@ -54,8 +52,7 @@ class Options(RunOptions):
     )
     plots: str = Field("plots", description="speed: folder of the figure")
     datasets: Names = Field(list(DATASETS), description="smoke: data sets")
-    models: Names | None = Field(None, description=f"smoke: all by default; optimizers: {', '.join(MODEL_NAMES)}")
-    seeds: int = Field(2, ge=1, description="optimizers: seeds from 0")
+    models: Names | None = Field(None, description="smoke: models; null: all")
 
 
 def main(options: Options) -> int:
@@ -70,12 +67,8 @@ def main(options: Options) -> int:
         measure_speed(options)
         return 0
     folders = {"runs": Path(options.runs), "results": Path(options.results)}
-    models = options.models or list(MODELS if options.suite == "smoke" else MODEL_NAMES)
-    if options.suite == "smoke":
-        succeeded = run_smoke(options.datasets, models, options.overrides, workers=options.workers, **folders)
-    else:
-        check_choices("models", models, MODEL_NAMES)
-        succeeded = compare_optimizers(models, options.seeds, options.overrides, workers=options.workers, **folders)
+    models = options.models or list(MODELS)
+    succeeded = run_smoke(options.datasets, models, options.overrides, workers=options.workers, **folders)
     return 0 if succeeded else cli.FAILED
 
 

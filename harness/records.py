@@ -12,6 +12,7 @@ import platform
 import resource
 import subprocess
 import sys
+import time
 import zlib
 from functools import cache
 from importlib import metadata
@@ -27,7 +28,7 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.sources import find_imports
 from sdmr.harness.metrics import Ranks
-from sdmr.harness.schema1 import RANKS, translate_record
+from sdmr.harness.schema1 import RANKS, translate_optimizers, translate_record
 
 LAYERS = ("sdmr.datasets", "sdmr.harness", "sdmr.models", "sdmr.baselines")
 _FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")
@@ -99,11 +100,11 @@ def read_record(path: Path) -> dict[str, Any]:
     no JSON.
     """
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if "run" in record:
-        return record
-    if {"model", "config", "data", "source"} <= record.keys():
-        record["run"] = format_run_name(record["model"], record["config"], record["data"], record["source"])
-    return translate_record(record)
+    if "run" not in record:
+        if {"model", "config", "data", "source"} <= record.keys():
+            record["run"] = format_run_name(record["model"], record["config"], record["data"], record["source"])
+        record = translate_record(record)
+    return record | {"config": translate_optimizers(record["config"])} if "config" in record else record
 
 
 def read_ranks(path: Path) -> tuple[IntArray, Ranks]:
@@ -134,6 +135,19 @@ def collect_environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
+
+
+def read_clocks() -> tuple[float, float]:
+    """Return the seconds of the wall clock, and those of the CPU so far.
+
+    The latter are of this process, all its threads, and its children that have ended.
+    """
+    return time.perf_counter(), time.process_time() + sum(os.times()[2:4])
+
+
+def get_load() -> float:
+    """Return how many processes ran or waited for a core, in the last minute's mean."""
+    return os.getloadavg()[0]
 
 
 def get_peak_memory() -> float:

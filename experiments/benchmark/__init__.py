@@ -1,1 +1,1 @@
-"""Measure training steps, memory, one epoch on every data set, and two optimizers."""
+"""Measure training steps, memory, and one epoch on every data set."""

@@ -1,6 +1,5 @@
 """Make a run: prepare, fit, rank, record. A run whose record exists is not made again."""
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
@@ -22,7 +21,7 @@ from sdmr.harness.files import save_arrays, save_json
 from sdmr.harness.ids import save_ids
 from sdmr.harness.metrics import Ranks, count_ties, summarize
 from sdmr.harness.recommender import check_unchanged, compute_checksums
-from sdmr.harness.records import collect_environment, get_peak_memory
+from sdmr.harness.records import collect_environment, get_load, get_peak_memory, read_clocks
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.loop import find_best_epoch
 
@@ -60,13 +59,13 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
     source = _load_trained(run, recommender, task, threads, force)
     shared = task if run.config["test"] else task.training  # a search run never reads the test instances
     checksums = compute_checksums(shared)
-    start = time.perf_counter()
+    load, start = get_load(), read_clocks()
     if source is None:
         training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint)
         selects_on_test = run.protocol.select_on == "test"
         # A copy, so that the model may write to it: other runs of this process have the same task.
         recommender.fit(deepcopy(replace(training, validation=task.test) if selects_on_test else training))
-    fitted = time.perf_counter()
+    fitted = read_clocks()
     check_unchanged(recommender, shared, checksums)
     torch.manual_seed(run.config["seed"])  # for a dropout that stays on
     check_permutation_invariance(recommender, task.training.validation)
@@ -75,7 +74,11 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         ranks = _rank_test_items(run, recommender, task)
         fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **compute_novelty_metrics(task, ranks)}
         save_arrays(run.folder / "ranks.npz", users=task.test.users, **ranks.to_arrays())
-    seconds = {"prepare": prepare_seconds, "fit": fitted - start, "rank": time.perf_counter() - fitted}
+    seconds, cpu_seconds = (
+        {"fit": middle - first, "rank": last - middle}
+        for first, middle, last in zip(start, fitted, read_clocks(), strict=True)
+    )
+    seconds = {"prepare": prepare_seconds, **seconds}
     check_unchanged(recommender, shared, checksums)
     if parts:
         records = [part.record for part in parts.values()]
@@ -85,7 +88,9 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         if not run.is_ranking_only:
             recommender.save(run.folder / "model.pt")
             # Of every epoch, those before an interruption included.
-            seconds["fit"] = sum(entry["fit_seconds"] + entry["rank_seconds"] for entry in recommender.history[1:])
+            epochs = recommender.history[1:]
+            seconds["fit"] = sum(entry["fit_seconds"] + entry["rank_seconds"] for entry in epochs)
+            cpu_seconds["fit"] = sum(entry["fit_cpu_seconds"] + entry["rank_cpu_seconds"] for entry in epochs)
     return Record(
         run=run.folder.name,
         model=run.config["model"]["_target_"],
@@ -99,6 +104,8 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         trained=source.folder.name if source else None,
         ids=save_ids(task.training, run.folder.parent),
         seconds=seconds,
+        cpu_seconds=cpu_seconds,
+        load=(load, get_load()),
         peak_memory_mib=get_peak_memory(),
         environment=Environment.model_validate(collect_environment()),
         **fields,

@@ -58,7 +58,9 @@ class Record(_Part):
     ties: TieCounts | None = None
     test_new: dict[str, Any] | None = None  # metrics of targets that the user has not had before
     test_repeated: dict[str, Any] | None = None
-    seconds: dict[str, float]  # by phase: prepare, fit, rank, parts
+    seconds: dict[str, float]  # of the wall clock, by phase: prepare, fit, rank, parts
+    cpu_seconds: dict[str, float] = Field(default_factory=dict)  # of all threads: fit, rank; empty: not counted yet
+    load: tuple[float, float] | None = None  # of the machine, the last minute's mean: at the start and at the end
     peak_memory_mib: float
     environment: Environment
     best_epoch: int | None = None

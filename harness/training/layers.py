@@ -1,7 +1,8 @@
 """Layers that models share: embedding tables with sparse gradients, dropout, and initializations."""
 
 import math
-from typing import Any, Literal, Self
+from collections.abc import Callable
+from typing import Any, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,12 @@ from sdmr.harness.kernels import UniqueIndex, scatter_sum
 class Embedding(nn.Embedding):
     """Store a table [n_rows (+ 1 padding row), dim] of normal numbers.
 
-    Its gradient is sparse, so that the optimizer knows the distinct rows of the batch: λ applies to those, and
-    `optimizer: rowwise` updates only those. The padding row is zero, stays zero, and lies outside λ.
+    Its gradient is sparse, so that the optimizer knows the distinct rows of the batch: λ applies to those. In training
+    the other rows move later (see `Optimizer`), before `forward` and the like read them. Reading `weight` moves them
+    all. The padding row is zero, stays zero, and lies outside λ.
     """
+
+    pending_moves: Callable[[Tensor | None], None] | None = None  # set by the optimizer
 
     def __init__(self, n_rows: int, dim: int, std: float, *, padding: bool = False, unit_ball: bool = False) -> None:
         """Draw the table.
@@ -36,6 +40,22 @@ class Embedding(nn.Embedding):
             if padding:
                 self.weight[n_rows] = 0
 
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute; before the weight is read, make the moves that are left."""
+        if name == "weight":
+            self.catch_up()
+        return super().__getattr__(name)
+
+    @property
+    def _table(self) -> Tensor:
+        """Return the weight, in which moves may be left to make."""
+        return cast(Tensor, self._parameters["weight"])
+
+    def catch_up(self, ids: Tensor | None = None) -> None:
+        """Make the moves that rows of ids [...], or all rows, have missed under Adam."""
+        if self.pending_moves is not None:
+            self.pending_moves(ids)
+
     def forward(self, ids: Tensor) -> Tensor:
         """Return the rows [..., dim] of ids [...]."""
         return self.lookup_many(ids)[0]
@@ -45,7 +65,9 @@ class Embedding(nn.Embedding):
 
         One gradient is faster than the sum of several.
         """
-        return _LookUp.apply(self.weight, self.padding_idx, *ids)
+        for each in ids:
+            self.catch_up(each)
+        return _LookUp.apply(self._table, self.padding_idx, *ids)
 
     def project_unique(self, *layers_and_ids: tuple[nn.Linear, Tensor]) -> tuple[tuple[Tensor, Tensor], ...]:
         """Apply each layer once to each distinct row of its ids [...].
@@ -74,10 +96,12 @@ class Embedding(nn.Embedding):
     def train(self, mode: bool = True) -> Self:
         """Set the mode as in PyTorch; training clears the outputs that `project_unique` keeps.
 
-        PyTorch's versions of a parameter do not count the steps of the compiled Adam.
+        PyTorch's versions of a parameter do not count the steps of the compiled Adam. Evaluation reads every row.
         """
         if mode:
             self._outputs.clear()
+        else:
+            self.catch_up()
         return super().train(mode)
 
     def sum_gradient_rows(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,8 +115,8 @@ class Embedding(nn.Embedding):
     def clip_rows(self, rows: Tensor) -> None:
         """Bring rows ([n] distinct ids) back into the unit ball, if the table has one."""
         if self.unit_ball:
-            values = self.weight[rows]
-            self.weight[rows] = values / values.norm(dim=1, keepdim=True).clamp(min=1)
+            values = self._table[rows]
+            self._table[rows] = values / values.norm(dim=1, keepdim=True).clamp(min=1)
 
 
 class _LookUp(torch.autograd.Function):

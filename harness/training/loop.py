@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +17,7 @@ from sdmr.harness.evaluation import score_candidates
 from sdmr.harness.files import load_tensors_of, save_tensors
 from sdmr.harness.metrics import count_ranks
 from sdmr.harness.recommender import ModelError
+from sdmr.harness.records import read_clocks
 from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
 
 if TYPE_CHECKING:
@@ -53,23 +53,27 @@ def train(model: "TorchRecommender", training: Training) -> None:
         _restore(trainable, saved["parameters"])
 
     while trainable and not _is_finished(model.history, options):
-        epoch, start = len(model.history), time.perf_counter()
+        epoch, start = len(model.history), read_clocks()
         optimizer.start_epoch(epoch)
         loss = _train_epoch(model, optimizer, training, negatives, epoch)
-        fitted = time.perf_counter()
+        optimizer.catch_up()
+        fitted = read_clocks()
         scores = score_candidates(model, validation)
         ranks = count_ranks(scores, validation.target_columns)
         entry = {"epoch": epoch, "loss": loss, "validation": float(ranks.ndcg(10).mean())}
         if options.selection_metric == "hit@10":
             entry["validation_hit"] = float(ranks.hit(10).mean())
         entry |= model.epoch_metrics(validation, scores)
-        entry |= {"fit_seconds": fitted - start, "rank_seconds": time.perf_counter() - fitted}
+        ranked = read_clocks()
+        for clock, name in enumerate(("seconds", "cpu_seconds")):
+            entry |= {f"fit_{name}": fitted[clock] - start[clock], f"rank_{name}": ranked[clock] - fitted[clock]}
         model.history.append(entry)
         if find_best_epoch(model.history) == epoch:
             best = _copy(trainable)
         if training.checkpoint is not None:
             state = {"parameters": _copy(trainable), "optimizer": optimizer.get_state(), "best": best}
             save_tensors({**state, **identity, "history": model.history}, training.checkpoint)
+    optimizer.close()
     _restore(trainable, best)
 
 

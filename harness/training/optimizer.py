@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sdmr.harness.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, check_values
-from sdmr.harness.kernels import get_pool
+from sdmr.harness.training.adam import adam_step, catch_up
 from sdmr.harness.training.layers import Embedding
 
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # as Kingma & Ba (2015) propose them
-_MIN_NUMBERS_TO_SHARE = 1 << 20  # numbers to move
+_MIN_ROWS = 8  # of a table, for each row of a batch; in a smaller table it is as fast to move every row at once
+_NEVER = np.iinfo(np.int64).max  # the last step of a row that has no moments
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class OptimizationConfig:
         n_negatives: Negatives of a positive, drawn anew in every epoch.
         negatives: Which of them enter a BPR loss: all, or the hardest, which is the highest-scored one.
         regularization_scope: What λ acts on: the rows of the batch, or all, as Adam's weight decay.
-        optimizer: Adam as written (dense), Adam on the batch's rows (rowwise), or plain SGD (sgd).
+        optimizer: Adam as written, or plain SGD (sgd).
         halve_learning_rate_every: Epochs after which the learning rate is halved, again and again; 0 for never.
         epochs: Epochs at most.
         patience: Epochs without a better one before training stops.
@@ -42,7 +41,7 @@ class OptimizationConfig:
     n_negatives: PositiveInt = 4
     negatives: Literal["all", "hardest"] = "all"
     regularization_scope: Literal["batch", "all"] = "batch"
-    optimizer: Literal["dense", "rowwise", "sgd"] = "dense"
+    optimizer: Literal["adam", "sgd"] = "adam"
     halve_learning_rate_every: NonNegativeInt = 0
     epochs: PositiveInt = 100
     patience: PositiveInt = 10
@@ -52,8 +51,8 @@ class OptimizationConfig:
 
     def __post_init__(self) -> None:
         check_values(type(self), vars(self), "optimization.")
-        if self.regularization_scope == "all" and self.optimizer != "dense":
-            raise ValueError(f"regularization_scope=all moves every row: set optimizer=dense, not {self.optimizer}")
+        if self.regularization_scope == "all" and self.optimizer != "adam":
+            raise ValueError("regularization_scope=all is Adam's weight decay: set optimizer=adam, not sgd")
 
     def validate_for_log_loss(self) -> Self:
         """Return this configuration; raise ValueError for an option that only BPR uses."""
@@ -63,31 +62,33 @@ class OptimizationConfig:
 
 
 class Optimizer:
-    """Update a model's trainable parameters by Adam (Kingma & Ba 2015).
+    """Update a model's trainable parameters by Adam (Kingma & Ba 2015), or by plain SGD.
 
     Before each step λ ‖·‖² enters the gradients: of every weight, and of the distinct embedding rows that the batch has
     looked up. Biases (parameters with "bias" in their name) are excluded.
 
-    - `optimizer: dense` moves every row of every table at every step, as Adam is written.
-    - `optimizer: rowwise` moves only the rows of the batch. The moments of other rows do not decay, and the cost of a
-      step does not depend on the size of the catalog.
-    - `optimizer: sgd` subtracts learning rate × gradient.
+    Adam also moves the rows that a batch leaves alone, since their moments decay. In a table that is large beside the
+    batch, on a CPU, a row makes these moves when it is next read: `Embedding` asks for them. So the cost of a step
+    hardly depends on the size of a table, and the result is that of Adam as written, but for rounding. Call `catch_up`
+    before you read parameters in another way.
 
     With `regularization_scope: all`, λ is Adam's weight decay instead: λ × the parameter enters every parameter's
-    gradient, including biases and rows outside the batch.
+    gradient, including biases and rows outside the batch, which are all moved in every step.
     """
 
     def __init__(self, model: nn.Module, options: OptimizationConfig) -> None:
         tables = {id(m.weight): m for m in model.modules() if isinstance(m, Embedding)}
         trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self._parameters = [_Parameter(name, p, tables.get(id(p)), options) for name, p in trainable]
-        self._learning_rate, self._options, self._steps = options.learning_rate, options, 0
+        self._options, self._steps = options, 0
 
     def start_epoch(self, epoch: int) -> None:
         """Set the learning rate of an epoch, counted from 1."""
+        self.catch_up()  # at the rate of the steps that were missed
         period = self._options.halve_learning_rate_every
         halvings = (epoch - 1) // period if period else 0
-        self._learning_rate = self._options.learning_rate / 2**halvings
+        for parameter in self._parameters:
+            parameter.learning_rate = self._options.learning_rate / 2**halvings
 
     def zero_grad(self) -> None:
         """Clear the gradients."""
@@ -99,17 +100,33 @@ class Optimizer:
         """Update the parameters from the gradients that `backward` has left."""
         self._steps += 1
         for parameter in self._parameters:
-            if parameter.tensor.grad is not None:
-                parameter.update(parameter.tensor.grad, self._learning_rate, self._steps)
+            parameter.update(parameter.tensor.grad, self._steps)
+
+    def catch_up(self) -> None:
+        """Make the moves that are left, in every table."""
+        for parameter in self._parameters:
+            parameter.catch_up()
+
+    def close(self) -> None:
+        """Make the moves that are left; the tables forget this optimizer."""
+        self.catch_up()
+        for parameter in self._parameters:
+            if parameter.table:
+                parameter.table.pending_moves = None
 
     def get_state(self) -> dict[str, Any]:
-        """Return what a checkpoint must hold for the next step to be the same."""
+        """Return what a checkpoint must hold for the next step to be the same.
+
+        This makes the moves that are left.
+        """
+        self.catch_up()
         return {"moments": [parameter.moments for parameter in self._parameters], "steps": self._steps}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from what `get_state` has returned."""
         for parameter, moments in zip(self._parameters, state["moments"], strict=True):
-            parameter.moments = moments
+            parameter.moments, parameter.step = moments, state["steps"]
+            parameter.last_steps[:] = state["steps"]
         self._steps = state["steps"]
 
 
@@ -118,6 +135,7 @@ class _Parameter:
 
     def __init__(self, name: str, tensor: nn.Parameter, table: Embedding | None, options: OptimizationConfig) -> None:
         self.tensor, self.table, self.optimizer = tensor, table, options.optimizer
+        self.learning_rate, self.step, self.has_moves = options.learning_rate, 0, False
         if options.regularization_scope == "all":
             self.l2, self.l2_inactive = options.regularization, options.regularization
         else:
@@ -126,99 +144,50 @@ class _Parameter:
         n_moments = 0 if self.optimizer == "sgd" else 2
         self.moments = [torch.zeros_like(rows) for _ in range(n_moments)]
         self._every_row = torch.arange(len(rows), device=rows.device)
+        moves_late = table and n_moments and options.regularization_scope != "all" and rows.device.type == "cpu"
+        # A row without moments stays, unless it is to be clipped.
+        self.last_steps = np.full(len(rows) if moves_late else 0, 0 if table and table.unit_ball else _NEVER)
+        if table:
+            table.pending_moves = self.catch_up if moves_late else None
 
     def _view_rows(self) -> Tensor:
         """Return the rows [n, dim], on the memory of the parameter."""
         return self.tensor.detach() if self.table else self.tensor.detach().view(1, -1)
 
-    def update(self, gradient: Tensor, learning_rate: float, step: int) -> None:
+    def catch_up(self, ids: Tensor | None = None) -> None:
+        """Make the moves that are left, of rows with ids [...] or of all."""
+        if len(self.last_steps) and self.has_moves:
+            rows = None if ids is None else ids.detach().reshape(-1).contiguous().numpy()
+            is_clipped = self.table is not None and self.table.unit_ball
+            rest = self.learning_rate, self.step, is_clipped
+            catch_up(self._view_rows(), self.moments, self.last_steps, rows, *rest)
+            self.has_moves = ids is not None
+
+    def update(self, gradient: Tensor | None, step: int) -> None:
         """Move the rows along their gradient, in the step of this number, from 1."""
+        if gradient is None:  # no row moves in this step
+            self.catch_up()
+            self.last_steps[self.last_steps != _NEVER] = step
+            return
         weight = self._view_rows()
-        if self.table:
+        if self.table and gradient.is_sparse:
             rows, sums = self.table.sum_gradient_rows(gradient)
         else:
-            rows, sums = self._every_row, gradient.reshape(1, -1)
+            rows, sums = self._every_row, gradient.reshape(weight.shape)
         if self.optimizer == "sgd":
-            weight.index_add_(0, rows, sums + self.l2 * weight[rows], alpha=-learning_rate)
+            weight.index_add_(0, rows, sums + self.l2 * weight[rows], alpha=-self.learning_rate)
         else:
             positions = self._every_row[: len(rows)]
-            if self.table and self.optimizer == "dense":
+            if len(self.last_steps) > _MIN_ROWS * len(rows):
+                self.last_steps[rows.numpy()], self.has_moves = step, True
+            elif self.table:
+                self.catch_up()
+                self.last_steps[:] = step
                 positions = torch.full_like(self._every_row, -1).index_copy_(0, rows, positions)
                 rows = self._every_row
             first, second = self.moments
-            adam_step(weight, first, second, rows, positions, sums, self.l2, self.l2_inactive, learning_rate, step)
+            rate = self.learning_rate
+            adam_step(weight, first, second, rows, positions, sums, self.l2, self.l2_inactive, rate, step)
+        self.step = step
         if self.table:
             self.table.clip_rows(rows)
-
-
-def adam_step(
-    weight: Tensor,
-    first_moment: Tensor,
-    second_moment: Tensor,
-    rows: Tensor,
-    positions: Tensor,
-    sums: Tensor,
-    l2: float,
-    l2_inactive: float,
-    learning_rate: float,
-    step: int,
-) -> None:
-    """Update rows of a table and of its two moments.
-
-    Args:
-        weight: [N, dim] the table.
-        first_moment: [N, dim].
-        second_moment: [N, dim].
-        rows: [n] the rows to move.
-        positions: [n] where `sums` has the gradient of each row; −1 for an inactive row, whose gradient is 0.
-        sums: [m, dim] gradients.
-        l2: The gradient of an active row gains `l2` × the row.
-        l2_inactive: The gradient of an inactive row is `l2_inactive` × the row.
-        learning_rate: Adam's α.
-        step: The number of this step, from 1.
-    """
-    rate, scale = learning_rate / (1 - BETA_1**step), 1 / (1 - BETA_2**step) ** 0.5  # correct the moments' bias
-    if weight.device.type != "cpu":
-        _adam_step_in_torch(weight, first_moment, second_moment, rows, positions, sums, l2, l2_inactive, rate, scale)
-        return
-    table = weight.numpy(), first_moment.numpy(), second_moment.numpy()
-    dtype = table[0].dtype.type
-    factors = l2, l2_inactive, rate, scale, BETA_1, 1 - BETA_1, BETA_2, 1 - BETA_2, EPSILON
-    indices, gradient = (rows.numpy(), positions.numpy()), (sums.contiguous().numpy(), *map(dtype, factors))
-    threads = torch.get_num_threads()
-    if threads == 1 or len(rows) * weight.shape[1] < _MIN_NUMBERS_TO_SHARE:
-        _adam_step(*table, *indices, *gradient)
-        return
-    blocks = zip(*(np.array_split(array, threads) for array in indices), strict=True)
-    list(get_pool(threads).map(lambda block: _adam_step(*table, block[0], block[1], *gradient), blocks))
-
-
-def _adam_step_in_torch(weight: Tensor, first_moment: Tensor, second_moment: Tensor, *rest: Any) -> None:
-    """Do the work of the loop below in PyTorch's operations, for a GPU."""
-    rows, positions, sums, l2, l2_inactive, rate, scale = rest
-    values = weight[rows]
-    gradient = torch.where((positions >= 0)[:, None], sums[positions] + l2 * values, l2_inactive * values)
-    m = first_moment[rows].lerp_(gradient, 1 - BETA_1)
-    v = second_moment[rows].mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
-    first_moment.index_copy_(0, rows, m)
-    second_moment.index_copy_(0, rows, v)
-    weight.index_copy_(0, rows, values - rate * m / (v.sqrt() * scale + EPSILON))
-
-
-@numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=True)
-def _adam_step(  # type: ignore[no-untyped-def]
-    weight, first, second, rows, positions, sums, l2, l2_inactive, rate, scale, beta_1, rest_1, beta_2, rest_2, epsilon
-):
-    """Loop over rows; `rest_1` and `rest_2` are 1 − β₁ and 1 − β₂."""
-    zero, tiny = weight.dtype.type(0), weight.dtype.type(1e-30)  # far below what epsilon lets count
-    for n in range(len(rows)):
-        row, position = rows[n], positions[n]
-        for k in range(weight.shape[1]):
-            w = weight[row, k]
-            g = sums[position, k] + l2 * w if position >= 0 else l2_inactive * w
-            m = beta_1 * first[row, k] + rest_1 * g
-            v = beta_2 * second[row, k] + rest_2 * g * g
-            # The moments of a row that stays inactive decay to subnormal numbers, which take ten times as long.
-            m, v = zero if abs(m) < tiny else m, zero if v < tiny else v
-            first[row, k], second[row, k] = m, v
-            weight[row, k] = w - rate * m / (np.sqrt(v) * scale + epsilon)

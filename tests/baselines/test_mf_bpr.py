@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,9 +16,9 @@ class TestMFBPR(RecommenderBehavior):
         return MFBPR(dim=16, optimization=FAST)
 
 
-class TestMFBPRWithBiasByRow(RecommenderBehavior):
+class TestMFBPRWithBias(RecommenderBehavior):
     def make(self) -> MFBPR:
-        return MFBPR(dim=16, item_bias=True, optimization=replace(FAST, optimizer="rowwise"))
+        return MFBPR(dim=16, item_bias=True, optimization=FAST)
 
 
 @pytest.mark.parametrize("item_bias", [False, True])

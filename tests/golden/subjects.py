@@ -204,7 +204,6 @@ TRAINED = {
     "neumf": lambda: NeuMF(_gmf(), _mlp(), _two_epochs()),
     "mf-bpr": lambda: MFBPR(4, optimization=_two_epochs()),
     "mf-bpr hardest": lambda: MFBPR(4, True, _two_epochs(negatives="hardest")),
-    "mf-bpr rowwise": lambda: MFBPR(4, True, _two_epochs(optimizer="rowwise")),
     "mf-bpr sgd": lambda: MFBPR(4, True, _two_epochs(0.05, optimizer="sgd")),
     "mf-bpr regularise all": lambda: MFBPR(4, True, _two_epochs(regularization_scope="all")),
     "mf-bpr halved": lambda: MFBPR(4, True, _two_epochs(halve_learning_rate_every=1)),

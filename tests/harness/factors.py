@@ -16,7 +16,6 @@ from sdmr.harness.training.layers import Embedding
 from sdmr.harness.training.optimizer import OptimizationConfig
 
 CONFIG = OptimizationConfig(learning_rate=0.02, regularization=0.001, batch_size=48, epochs=4, patience=4, device="cpu")
-ROWWISE = replace(CONFIG, optimizer="rowwise")
 
 
 class Killed(Exception):
@@ -65,10 +64,9 @@ class Parent(TorchRecommender):
 
 
 MAKERS: dict[str, Callable[[], TorchRecommender]] = {
-    "dense": lambda: MFBPR(dim=4, item_bias=True, optimization=CONFIG),
-    "rowwise": lambda: MFBPR(dim=4, item_bias=True, optimization=ROWWISE),
+    "adam": lambda: MFBPR(dim=4, item_bias=True, optimization=CONFIG),
+    "sgd": lambda: MFBPR(dim=4, item_bias=True, optimization=replace(CONFIG, optimizer="sgd")),
     "dropout": lambda: Factors(dropout=0.3),
-    "dropout, rowwise": lambda: Factors(dropout=0.3, optimization=ROWWISE),
     "with a part": lambda: Parent(Factors(dropout=0.3)),
     "with a part of a part": lambda: Parent(Parent(Factors(dropout=0.3))),
 }

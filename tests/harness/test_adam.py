@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sdmr.harness.training import optimizer as adam_module
+from sdmr.harness.training import adam as adam_module
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

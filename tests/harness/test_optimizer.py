@@ -1,7 +1,7 @@
-"""Hold Adam with λ to torch.optim.Adam on the literal loss, and to a loop over a batch's rows."""
+"""Hold Adam with λ to torch.optim.Adam on the literal loss, whose every step moves every row."""
 
+import math
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,10 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdmr.harness.training import optimizer as optimizer_module
 from sdmr.harness.training.layers import Embedding
 from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
 
 N_USERS, N_ITEMS, DIM, STEPS = 7, 11, 3, 12
+
+
+@pytest.fixture(autouse=True)
+def moves_of_small_tables_are_made_late_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimizer_module, "_MIN_ROWS", 0)
 
 
 class Small(nn.Module):
@@ -66,8 +72,8 @@ def batches(seed: int = 0) -> list[tuple[Tensor, Tensor, Tensor]]:
     return [tuple(torch.from_numpy(ids) for ids in batch) for batch in result]  # type: ignore[misc]
 
 
-def make_config(algorithm: Literal["dense", "rowwise"], regularization: float = 0.05) -> OptimizationConfig:
-    return OptimizationConfig(learning_rate=0.03, regularization=regularization, optimizer=algorithm)
+def make_config(regularization: float = 0.05) -> OptimizationConfig:
+    return OptimizationConfig(learning_rate=0.03, regularization=regularization)
 
 
 def small(unit_ball: bool = False) -> Small:
@@ -85,50 +91,90 @@ def take_step(model: Small, optimizer: Optimizer, batch: tuple[Tensor, Tensor, T
     optimizer.step()
 
 
+@pytest.mark.parametrize("min_rows", [0, 2, math.inf], ids=["late", "changing", "at once"])
+@pytest.mark.parametrize("n_steps", [1, 4, STEPS])
 @pytest.mark.parametrize("regularization", [0.0, 0.05, 2.0])
-def test_dense_adam_equals_pytorchs_on_the_literal_loss(regularization: float) -> None:
+def test_adam_equals_pytorchs_on_the_literal_loss(
+    regularization: float, n_steps: int, min_rows: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compare the complete tables every `n_steps` steps."""
+    monkeypatch.setattr(optimizer_module, "_MIN_ROWS", min_rows)
     model = small()
     literal = {name: value.requires_grad_() for name, value in values(model).items()}
     adam = torch.optim.Adam(literal.values(), lr=0.03)
-    optimizer = Optimizer(model, make_config("dense", regularization))
-    for batch in batches():
+    optimizer = Optimizer(model, make_config(regularization))
+    for step, batch in enumerate(batches(), start=1):
         take_step(model, optimizer, batch)
         adam.zero_grad()
         literal_loss(literal, batch, regularization).backward()
         adam.step()
-        for name, value in values(model).items():
-            torch.testing.assert_close(value, literal[name].detach(), rtol=0, atol=1e-10, msg=name)
+        if step % n_steps == 0:
+            optimizer.catch_up()
+            for name, value in values(model).items():
+                torch.testing.assert_close(value, literal[name].detach(), rtol=0, atol=1e-10, msg=name)
 
 
-@pytest.mark.parametrize("regularization", [0.0, 0.05, 2.0])
-def test_rowwise_adam_equals_a_loop_over_the_rows_of_the_batch(regularization: float) -> None:
-    """Keep a row's moments while it is in no batch; the bias correction counts all steps."""
-    model = small()
-    literal = values(model)
-    first = {name: torch.zeros_like(value) for name, value in literal.items()}
-    second = {name: torch.zeros_like(value) for name, value in literal.items()}
-    optimizer = Optimizer(model, make_config("rowwise", regularization))
-    for step, batch in enumerate(batches(), start=1):
-        take_step(model, optimizer, batch)
-        users, contexts, candidates = batch
-        p = {name: value.clone().requires_grad_() for name, value in literal.items()}
-        literal_loss(p, batch, regularization).backward()
-        items = {int(i) for i in torch.cat([contexts.flatten(), candidates.flatten()])} - {N_ITEMS}
-        touched_rows: dict[str, set[int]] = {
-            "users.weight": {int(u) for u in users},
-            "items.weight": items,
-            "bias.weight": {int(i) for i in candidates.flatten()},
-        }
-        for name, value in literal.items():
-            gradient = p[name].grad
-            assert gradient is not None
-            for row in sorted(touched_rows.get(name, set(range(len(value))))):
-                m = first[name][row] = 0.9 * first[name][row] + 0.1 * gradient[row]
-                v = second[name][row] = 0.999 * second[name][row] + 0.001 * gradient[row] ** 2
-                m, v = m / (1 - 0.9**step), v / (1 - 0.999**step)
-                value[row] -= 0.03 * m / (v.sqrt() + 1e-8)
-        for name, value in values(model).items():
-            torch.testing.assert_close(value, literal[name], rtol=0, atol=1e-10, msg=name)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("unit_ball", [False, True])
+def test_adam_equals_pytorchs_when_rows_are_read_seldom(unit_ball: bool, dtype: torch.dtype) -> None:
+    """Read rows of a long tail, some after a thousand steps, at a rate that is halved on the way."""
+    n, dim, rate, regularization = 400, 16, 0.01, 0.01
+    torch.manual_seed(0)
+    model, rng = nn.Module(), np.random.default_rng(0)
+    model.table = Embedding(n, dim, std=0.27, unit_ball=unit_ball)
+    model.to(dtype)
+    literal = model.table.weight.detach().double().requires_grad_()
+    adam = torch.optim.Adam([literal], lr=rate)
+    config = OptimizationConfig(learning_rate=rate, regularization=regularization, halve_learning_rate_every=1)
+    optimizer, popularity = Optimizer(model, config), 1 / np.arange(1, n + 1) ** 1.5
+    for step in range(1500):
+        if step % 1200 == 0:
+            optimizer.start_epoch(1 + step // 1200)
+            adam.param_groups[0]["lr"] = rate / 2 ** (step // 1200)
+        ids = torch.from_numpy(rng.choice(n, 3, p=popularity / popularity.sum()))
+        target = torch.from_numpy(rng.normal(size=(3, dim)))
+        optimizer.zero_grad()
+        (model.table(ids) - target.to(dtype)).square().sum().backward()
+        optimizer.step()
+        adam.zero_grad()
+        norms = regularization * literal[ids.unique()].square().sum()
+        ((literal[ids] - target).square().sum() + norms).backward()
+        adam.step()
+        with torch.no_grad():
+            literal /= literal.norm(dim=1, keepdim=True).clamp(min=1) if unit_ball else 1
+    difference = (model.table.weight.detach() - literal.detach()).norm() / literal.detach().norm()
+    assert difference < (1e-6 if dtype == torch.float32 else 1e-7)
+
+
+def test_a_table_that_is_read_as_a_matrix_moves_as_pytorchs() -> None:
+    """Take steps on single rows, and steps on the complete table."""
+    torch.manual_seed(0)
+    model, ids = nn.Module(), torch.tensor([3])
+    model.table = Embedding(N_ITEMS, DIM, std=0.5).double()
+    literal = model.table.weight.detach().clone().requires_grad_()
+    optimizer, adam = Optimizer(model, make_config(0.0)), torch.optim.Adam([literal], lr=0.03)
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        adam.zero_grad()
+        for table, rows in ((model.table.weight, model.table(ids)), (literal, literal[ids])):
+            (rows if step % 3 else table).exp().sum().backward()
+        optimizer.step()
+        adam.step()
+    torch.testing.assert_close(model.table.weight, literal, rtol=0, atol=1e-10)
+
+
+def test_a_table_without_gradient_stays_in_this_step() -> None:
+    model = nn.Module()
+    model.table, model.other = Embedding(4, 2, std=0.5), Embedding(4, 2, std=0.5)
+    optimizer, ids = Optimizer(model, make_config()), torch.tensor([0, 2])
+    moved = []
+    for table in (model.table, model.table, model.other, model.table):
+        before = model.table.weight.detach().clone()
+        optimizer.zero_grad()
+        table(ids[:1] if moved else ids).sum().backward()
+        optimizer.step()
+        moved.append((model.table.weight != before).any(dim=1).tolist())
+    assert moved == [[True, False, True, False], [True, False, True, False], [False] * 4, [True, False, True, False]]
 
 
 def test_regularization_scope_all_is_adams_weight_decay_on_every_parameter() -> None:
@@ -136,7 +182,7 @@ def test_regularization_scope_all_is_adams_weight_decay_on_every_parameter() -> 
     decay, model = 0.05, small()
     literal = {name: value.requires_grad_() for name, value in values(model).items()}
     adam = torch.optim.Adam(literal.values(), lr=0.03, weight_decay=decay)
-    optimizer = Optimizer(model, replace(make_config("dense", decay), regularization_scope="all"))
+    optimizer = Optimizer(model, replace(make_config(decay), regularization_scope="all"))
     first = values(model)
     for batch in batches():
         take_step(model, optimizer, batch)
@@ -171,42 +217,49 @@ def test_the_learning_rate_is_halved_after_each_period() -> None:
     assert moved[0] == pytest.approx([0.8] * 5)
 
 
-def test_rowwise_adam_halves_its_learning_rate_too() -> None:
+def test_adam_halves_its_learning_rate_too() -> None:
     """Compare first steps: Adam's is the learning rate, whatever the gradient."""
     moved = []
     for epoch in (1, 4):  # three epochs on, one halving
         model = small()
         before = values(model)["users.weight"]
-        optimizer = Optimizer(model, replace(make_config("rowwise", 0.0), halve_learning_rate_every=3))
+        optimizer = Optimizer(model, replace(make_config(0.0), halve_learning_rate_every=3))
         optimizer.start_epoch(epoch)
         take_step(model, optimizer, batches()[0])
         moved.append((values(model)["users.weight"] - before).abs().max().item())
     assert moved == pytest.approx([0.03, 0.015], rel=1e-4)
 
 
-def test_a_row_outside_the_batch_moves_only_under_dense() -> None:
-    moved: dict[str, bool] = {}
-    for algorithm in ("dense", "rowwise"):
-        model = small()
-        optimizer = Optimizer(model, make_config(algorithm))
-        batch_with_user_0 = (torch.tensor([0]), torch.tensor([[1, 2]]), torch.tensor([[3, 4, 5]]))
-        batch_without = (torch.tensor([6]), torch.tensor([[1, 2]]), torch.tensor([[3, 4, 5]]))
-        take_step(model, optimizer, batch_with_user_0)
-        before = values(model)
-        take_step(model, optimizer, batch_without)
-        after = values(model)
-        moved[algorithm] = not torch.equal(after["users.weight"][0], before["users.weight"][0])
-        assert torch.equal(after["users.weight"][1], before["users.weight"][1])  # in neither batch: no moments
-        assert not torch.equal(after["users.weight"][6], before["users.weight"][6])
-    assert moved == {"dense": True, "rowwise": False}
+@pytest.mark.parametrize("read", ["lookup", "weight", "evaluation", "catch up", "state", "close"])
+def test_a_row_outside_the_batch_moves_before_it_is_read(read: str) -> None:
+    model = small()
+    optimizer = Optimizer(model, make_config())
+    batch_with_user_0 = (torch.tensor([0]), torch.tensor([[1, 2]]), torch.tensor([[3, 4, 5]]))
+    batch_without = (torch.tensor([6]), torch.tensor([[1, 2]]), torch.tensor([[3, 4, 5]]))
+    take_step(model, optimizer, batch_with_user_0)
+    before = values(model)["users.weight"]
+    take_step(model, optimizer, batch_without)
+    readers = {
+        "lookup": lambda: model.users(torch.tensor([0, 1])),
+        "weight": lambda: model.users.weight,
+        "evaluation": model.eval,
+        "catch up": optimizer.catch_up,
+        "state": optimizer.get_state,
+        "close": optimizer.close,
+    }
+    assert torch.equal(values(model)["users.weight"][0], before[0])
+    readers[read]()
+    after = values(model)["users.weight"]
+    assert not torch.equal(after[0], before[0])
+    assert torch.equal(after[1], before[1])  # in neither batch: no moments
+    assert not torch.equal(after[6], before[6])
 
 
-@pytest.mark.parametrize("algorithm", ["dense", "rowwise"])
-def test_padding_stays_zero_and_biases_are_not_regularized(algorithm: Literal["dense", "rowwise"]) -> None:
+def test_padding_stays_zero_and_biases_are_not_regularized() -> None:
     model = small()
     with torch.no_grad():
         model.items.weight[N_ITEMS] = 0
-    optimizer = Optimizer(model, make_config(algorithm, regularization=100.0))
+    optimizer = Optimizer(model, make_config(regularization=100.0))
     before = values(model)
     everything = torch.arange(N_ITEMS)[None].repeat(N_USERS, 1)
     optimizer.zero_grad()
@@ -220,39 +273,34 @@ def test_padding_stays_zero_and_biases_are_not_regularized(algorithm: Literal["d
         assert ((after[name] - before[name]) * before[name] < 0).all(), name  # towards zero
 
 
-@pytest.mark.parametrize("algorithm", ["dense", "rowwise"])
-def test_the_unit_ball_holds_after_every_step(algorithm: Literal["dense", "rowwise"]) -> None:
+def test_the_unit_ball_holds_after_every_step() -> None:
     model = small(unit_ball=True)
     with torch.no_grad():
         model.users.weight.mul_(0.999 / model.users.weight.norm(dim=1, keepdim=True))
         model.items.weight[:N_ITEMS].mul_(3)
     free = small()
     free.load_state_dict(model.state_dict())
-    optimizers = [Optimizer(m, make_config(algorithm, regularization=0.0)) for m in (model, free)]
+    optimizers = [Optimizer(m, make_config(regularization=0.0)) for m in (model, free)]
     clipped = False
     for batch in batches():
-        before = values(model)
         free.load_state_dict(model.state_dict())
         for m, optimizer in zip((model, free), optimizers, strict=True):
             take_step(m, optimizer, batch)
+            optimizer.catch_up()
         unclipped, users = values(free)["users.weight"], values(model)["users.weight"]
         norms = unclipped.norm(dim=1, keepdim=True)
         clipped |= bool((norms > 1).any())
         torch.testing.assert_close(users, torch.where(norms > 1, unclipped / norms, unclipped), rtol=0, atol=1e-10)
         assert (users.norm(dim=1) <= 1 + 1e-12).all()
         assert (values(model)["items.weight"].norm(dim=1) > 1).any()  # only the table that asks for it
-        if algorithm == "rowwise":
-            inactive = [user for user in range(N_USERS) if user not in batch[0]]
-            assert torch.equal(users[inactive], before["users.weight"][inactive])
     assert clipped
 
 
-@pytest.mark.parametrize("algorithm", ["dense", "rowwise"])
-def test_frozen_parameters_do_not_move(algorithm: Literal["dense", "rowwise"]) -> None:
+def test_frozen_parameters_do_not_move() -> None:
     model = small()
     model.items.requires_grad_(False)
     model.layer.requires_grad_(False)
-    optimizer, before = Optimizer(model, make_config(algorithm)), values(model)
+    optimizer, before = Optimizer(model, make_config()), values(model)
     for batch in batches():
         take_step(model, optimizer, batch)
     after = values(model)
@@ -260,32 +308,29 @@ def test_frozen_parameters_do_not_move(algorithm: Literal["dense", "rowwise"]) -
     assert moved == {"users.weight", "bias.weight"}
 
 
-@pytest.mark.parametrize("algorithm", ["dense", "rowwise"])
-def test_a_loaded_state_continues_to_the_same_bits(algorithm: Literal["dense", "rowwise"]) -> None:
-    uninterrupted = small()
-    optimizer = Optimizer(uninterrupted, make_config(algorithm))
-    for batch in batches():
-        take_step(uninterrupted, optimizer, batch)
-
-    first = small()
-    optimizer = Optimizer(first, make_config(algorithm))
-    for batch in batches()[: STEPS // 2]:
-        take_step(first, optimizer, batch)
-    second = small()
-    second.load_state_dict(first.state_dict())
-    resumed = Optimizer(second, make_config(algorithm))
-    resumed.load_state(optimizer.get_state())
-    for batch in batches()[STEPS // 2 :]:
-        take_step(second, resumed, batch)
-    for name, value in values(uninterrupted).items():
-        assert torch.equal(values(second)[name], value), name
+def test_a_loaded_state_continues_to_the_same_bits() -> None:
+    models = [small(), small()]
+    optimizers = [Optimizer(model, make_config()) for model in models]
+    for step, batch in enumerate(batches()):
+        if step == STEPS // 2:
+            states = [optimizer.get_state() for optimizer in optimizers]
+            resumed = small()
+            resumed.load_state_dict(models[1].state_dict())
+            models[1], optimizers[1] = resumed, Optimizer(resumed, make_config())
+            optimizers[1].load_state(states[1])
+        for model, optimizer in zip(models, optimizers, strict=True):
+            take_step(model, optimizer, batch)
+    for optimizer in optimizers:
+        optimizer.catch_up()
+    for name, value in values(models[0]).items():
+        assert torch.equal(values(models[1])[name], value), name
 
 
 def test_plain_sgd_subtracts_the_gradient_and_moves_no_other_row() -> None:
     model = small()
     literal = {name: value.requires_grad_() for name, value in values(model).items()}
     sgd = torch.optim.SGD(literal.values(), lr=0.03)
-    optimizer = Optimizer(model, replace(make_config("dense"), optimizer="sgd"))
+    optimizer = Optimizer(model, replace(make_config(), optimizer="sgd"))
     for batch in batches():
         take_step(model, optimizer, batch)
         sgd.zero_grad()

@@ -188,3 +188,16 @@ def test_all_published_ranks_are_read() -> None:
     for path in paths:
         users, ranks = read_ranks(path)
         assert len(users) == len(ranks.above) == len(ranks.tied) > 0, path
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+@pytest.mark.parametrize("old", ["dense", "rowwise"])
+def test_a_record_of_an_older_adam_is_read_as_adam(old: str, schema: int, tmp_path: Path) -> None:
+    target = "harness.optimiser.Optimisation" if schema == 1 else "sdmr.harness.training.optimizer.OptimizationConfig"
+    options = "optimisation" if schema == 1 else "optimization"
+    model = {"_target_": "own.Model", "optimizer": old, options: {"_target_": target, "optimizer": old}}
+    record = {"config": {"model": model}} | ({"run": "Model-1"} if schema == 2 else {"model": "own.Model"})
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    model = read_record(tmp_path / "record.json")["config"]["model"]
+    assert model["optimizer"] == old  # an argument of the user's class
+    assert next(value for value in model.values() if isinstance(value, dict))["optimizer"] == "adam"

@@ -124,7 +124,6 @@ def test_help_of_run_has_meanings_from_base_classes_and_values_as_hydra_writes_t
         ("export to=x zz=1", "sdmr export: zz is no setting; allowed are dataset.*"),
         ("export to=x epochs=1", "sdmr export: epochs has no effect here"),
         ("smoke", "sdmr smoke is now sdmr bench suite=smoke"),
-        ("optimisers", "sdmr optimisers is now sdmr bench suite=optimizers"),
         ("table 3 --models sdp sdm", "sdmr table: 3 --models sdp sdm is now number=3 models=[sdp,sdm] "),
         ("audit --no-train --publish", "sdmr audit: --no-train --publish is now train=false publish=true"),
         ("run model=sdn", "sdmr run: model=sdn: there is none of this name; there are popularity, "),

@@ -71,7 +71,10 @@ def test_record_holds_settings_metrics_history_and_environment(tmp_path: Path, o
     assert record.best_among_last_5_allowed is True
     assert record.validation["NDCG@10"]["expected"] == pytest.approx(max(curve))
     assert set(record.seconds) == {"prepare", "fit", "rank"}
-    assert all(seconds > 0 for seconds in record.seconds.values())
+    assert set(record.cpu_seconds) == {"fit", "rank"}
+    assert all(seconds > 0 for seconds in (*record.seconds.values(), *record.cpu_seconds.values()))
+    assert record.load is not None
+    assert min(record.load) >= 0
     assert record.peak_memory_mib > 50
     assert record.environment.versions["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     assert record.environment.threads == 1
