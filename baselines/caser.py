@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
+from sdmr.datasets.bounds import Fraction, PositiveInt, check_arguments
 from sdmr.harness.training import Dropout, Embedding, OptimizationConfig, TorchRecommender
 
 

@@ -77,7 +77,7 @@ def compute_scores(model: "TorchRecommender", users: IntArray, contexts: IntArra
 
     Raises ModelError for another shape or type.
     """
-    scores = model(*(torch.from_numpy(ids).to(model.device) for ids in (users, contexts, candidates)))
+    scores = model(*(torch.tensor(ids).to(model.device) for ids in (users, contexts, candidates)))
     if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.shape != candidates.shape:
         shape, expected = list(getattr(scores, "shape", [])), list(candidates.shape)
         returned = f"a {scores.dtype} tensor {shape}" if isinstance(scores, Tensor) else type(scores).__name__
