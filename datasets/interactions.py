@@ -165,7 +165,7 @@ def _count_suspicious(ids: RawArray) -> Counter[str]:
     """Count distinct ids that may be other ids, written in another way."""
     if ids.dtype.kind in "iuf":
         return Counter()
-    texts = pd.Series(ids)
+    texts = pd.Series(ids).astype(str)
     numbers = texts[texts.str.fullmatch(r"\d+\.0+")].str.replace(r"\.0+$", "", regex=True)
     return Counter(
         ids_with_blanks_at_an_end=int((texts != texts.str.strip()).sum()),

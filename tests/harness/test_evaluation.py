@@ -301,5 +301,5 @@ def test_a_large_score_does_not_hide_that_others_depend_on_the_candidates() -> N
             probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
             return np.where(candidates % 5 == 0, -1e9, probabilities)
 
-    with pytest.raises(ModelError, match="Softmax scored user .* must not depend on the other candidates"):
+    with pytest.raises(ModelError, match=r"Softmax scored user .* must not depend on the other candidates"):
         check_permutation_invariance(Softmax(np.zeros(1)), small().test)
