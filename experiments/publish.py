@@ -20,7 +20,7 @@ from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, collect_published
 from sdmr.experiments.report.documents import format_csv, format_latex, format_markdown
-from sdmr.experiments.report.frames import DATASETS
+from sdmr.experiments.report.frames import TABLES
 from sdmr.experiments.report.writers import write_csv
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.schema1 import TASKS
@@ -63,7 +63,7 @@ def main(options: Options) -> int:
 def _check_options(options: Options, datasets: Sequence[str], models: Sequence[str]) -> None:
     """Raise UsageError for what a published table has not."""
     check_choices("models", models, MODELS)
-    check_choices("datasets", datasets, DATASETS[options.number])
+    check_choices("datasets", datasets, [name for name, table in TABLES.items() if table == options.number])
     for override in options.overrides:
         if not override.lstrip("+").startswith(DATA_KEYS):
             names = ", ".join([*list_names(Options), "dataset.*", "protocol.*", "split_seed"])

@@ -2,6 +2,7 @@
 
 Tables 3 and 4 (accuracy) train what this machine has not, and print the paper's, the published and this machine's
 values side by side. Tables 1 and 2 are the statistics of the data sets; they are written to `results/`.
+`sdmr table number=3 strata=true` writes the published rows by time gap, popularity and history length to `results/`.
 `sdmr table number=1 months=true` lists the months of the Netflix Prize by their distance to Table 1.
 """
 
@@ -19,7 +20,7 @@ from sdmr.experiments.core.options import RunOptions, UsageError, check_used
 from sdmr.experiments.core.plan import find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import get_published_folder
-from sdmr.experiments.report import dataset_statistics
+from sdmr.experiments.report import dataset_statistics, strata
 from sdmr.experiments.report.accuracy import (
     DEFAULT_DATASETS,
     AccuracyOptions,
@@ -29,18 +30,35 @@ from sdmr.experiments.report.accuracy import (
 )
 from sdmr.experiments.report.comparisons import describe_comparisons
 from sdmr.experiments.report.documents import describe_deviations
+from sdmr.experiments.report.frames import read_seed_spreads
 from sdmr.experiments.report.writers import write_csv
 
 
 class Options(RunOptions, AccuracyOptions):
     number: Literal[1, 2, 3, 4] = Field(3, description="the paper's table")
+    strata: bool = Field(False, description="Tables 3 and 4: published rows by time gap, popularity and history length")
     months: bool = Field(False, description="Table 1: compare the months of the Netflix Prize instead")
 
 
 def main(options: Options) -> int:
     if options.months and options.number != 1:
         raise UsageError(f"months=true: Table {options.number} has no months; use number=1")
+    if options.strata:
+        return _make_strata(options)
     return _make_statistics(options) if options.number in (1, 2) else _make_accuracy(options)
+
+
+def _make_strata(options: Options) -> int:
+    """Write how the published rows do on parts of the test instances. Nothing is trained."""
+    if options.number in (1, 2):
+        raise UsageError(f"strata=true: Table {options.number} has no models; use number=3 or number=4")
+    check_used(options, ("number", "strata", "results"), "strata=true")
+    cells = strata.collect_strata(options.number, Path(options.results))
+    path, text = Path(options.results) / f"table{options.number}-strata.md", strata.format_strata(options.number, cells)
+    write_csv(path.with_suffix(".csv"), strata.format_csv(cells))
+    write_atomic(path, text.encode())
+    print(text)
+    return 0
 
 
 def _make_statistics(options: Options) -> int:
@@ -71,13 +89,14 @@ def _make_accuracy(options: Options) -> int:
     published = {dataset: read_published(dataset, models, results) for dataset in datasets}  # before any run is made
     findings = find_or_train(planned, Path(options.runs), options.workers, use_published=False)
     conditions = ", ".join([f"{options.settings} settings", *options.overrides])
+    spreads = read_seed_spreads(results)
     for dataset in datasets:
         runs = {one: run for one, run in findings.runs.items() if one.dataset == dataset}
         folders = {model: [run.folder for one, run in runs.items() if one.model == model] for model in models}
         print(f"\n{format_table(dataset, folders, published[dataset], options.number, conditions, tie_policy)}\n")
         records = [run.record for run in runs.values()]
         notes = describe_deviations(records) + describe_data(dataset, records)
-        for line in (*notes, *describe_comparisons(dataset, folders, tie_policy)):
+        for line in (*notes, *describe_comparisons(dataset, folders, spreads, tie_policy)):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {options.runs}/")
     return 1 if findings.failures else 0

@@ -226,7 +226,7 @@ def test_the_searches_that_the_results_name_have_these_scores() -> None:
         assert start + shown.removeprefix("0") in prose
 
 
-# The claims of docs/audit.md by their names in results/audit.md, and its words for their statuses.
+# The claims of docs/audit.md by their names in results/audit.md.
 CLAIMS = {
     "SDP is better than MF-BPR": "SDP is better than MF-BPR",
     "SDP is better than CML": "SDP is better than CML",
@@ -239,27 +239,32 @@ CLAIMS = {
     "more hops help SDM, except on Ta-Feng": "More hops help SDM, except on Ta-Feng",
     "attention follows PMI more with more hops": "SDM's attention follows PMI more with more hops",
 }
-STATUSES = {
-    "reproduced": "yes",
-    "reproduced in part": "in part",
-    "not reproduced": "no",
-    "not reproduced (undecided)": "undecided",
-    "not tested": "–",
-}
 
 
-def test_the_statuses_of_the_claims_are_those_of_the_audit() -> None:
-    published = {}
-    for claim, statuses in find_table("results/audit.md", "The claims: claim | status"):
-        for part in statuses.split("; "):
-            datasets, _, status = part.partition(": ")
-            for dataset in datasets.split(", "):
-                published[claim, dataset] = STATUSES.get(status.removesuffix(" (one seed)"), status)
-    rows = find_table("docs/audit.md", "The claims: claim | ML-100k")
+def test_the_answers_to_the_claims_are_those_of_the_audit() -> None:
+    title = f"The claims: claim | {' | '.join(NAMES.values())}"
+    published = {claim: answers for claim, *answers in find_table("results/audit.md", title)}
+    rows = find_table("docs/audit.md", f"The claims: claim | {' | '.join(NAMES)}")
     assert [row[0] for row in rows] == list(CLAIMS)
     for claim, *cells in rows:
-        for dataset, cell in zip(NAMES.values(), cells, strict=True):
-            assert cell == published.get((CLAIMS[claim], dataset), "–"), (claim, dataset)
+        assert cells == [answer.replace(" (one seed)", "") for answer in published[CLAIMS[claim]]], claim
+
+
+def test_the_strata_of_the_protocol_are_published() -> None:
+    strata = read_results("table3-strata.csv").query("dataset == 'ml-100k' and stratum == 'time gap'")
+    cells = strata.set_index(["model", "range"])
+    parts = {part: int(cells.loc[("SDM", part), "instances"]) for part in strata["range"].unique()}
+    *rows, users = find_table("docs/protocol.md", "What the test items measure: model | same time")
+    ranges = ("same time", "to a minute", "to an hour", "more")
+    assert users == ["users", *(str(parts[one]) for one in ranges)]
+    for model, *values in rows:
+        for part, value in zip(ranges, values, strict=True):
+            assert agrees(value, cells.loc[(model, part), "NDCG@10"]), (model, part)
+    same, minute = parts["same time"], parts["same time"] + parts["to a minute"]
+    shares = [f"{100 * count / sum(parts.values()):.0f} %" for count in (same, minute)]
+    assert f"{shares[0]} of the test items have the time of the interaction before, and {shares[1]}" in read_prose(
+        "docs/protocol.md"
+    )
 
 
 def format_audit(dataset: str, factor: str, model: str, metric: str, tie_policy: str) -> tuple[str, str]:

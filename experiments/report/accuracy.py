@@ -93,15 +93,15 @@ def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:
 
 def collect_published(number: int, results: Path) -> AccuracyTable | None:
     """Make Table 3 or 4 of its published records: every model on each data set."""
-    cells, comparisons, records = [], [], {}
+    cells, comparisons, records, spreads = [], [], {}, frames.read_seed_spreads(results)
     for dataset in DATASETS[number]:
         folders = {model: list_published(results, dataset, model) for model in MODELS}
         if not any(folders.values()):
             continue
-        comparisons.append(compare_paper_models(dataset, folders))
+        comparisons.append(compare_paper_models(dataset, folders, spreads))
         for model, paths in folders.items():
             settings = get_published_settings(results, f"table{number}", dataset, model)
-            cells.append(frames.make_cells(dataset, model, paths, settings))
+            cells.append(frames.make_cells(dataset, model, paths, spreads, settings))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
     if not cells:
         return None

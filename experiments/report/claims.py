@@ -1,6 +1,6 @@
-"""The paper's claims one by one, each with the published evidence and a status.
+"""The paper's claims one by one, each with the published evidence and an answer.
 
-Rules make each status from records. A status holds only for the data sets and settings of these records.
+Rules make each answer from records. An answer holds only for the data sets and settings of these records.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,10 @@ from pathlib import Path
 
 from sdmr.experiments.report import claims_evidence as evidence
 from sdmr.experiments.report.audit_runs import Records
-from sdmr.experiments.report.claims_evidence import Finding, Status, check_improvement
-from sdmr.experiments.report.writers import make_markdown
+from sdmr.experiments.report.claims_differences import Direction, Finding, check_improvement, check_ranking
+from sdmr.experiments.report.frames import DATASETS, METRICS, TABLES, read_seed_spreads
+from sdmr.experiments.report.uncertainty import Size
+from sdmr.experiments.report.writers import NOTHING, make_markdown
 
 SEQUENTIAL = ("prme", "prme-s", "transrec", "caser")
 
@@ -21,92 +23,104 @@ class Claim:
 
     text: str
     findings: Sequence[Finding]
-    rule: str = ""  # that makes its statuses, if differences of models do not
+    rule: str = ""  # that makes its answers, if differences of models do not
 
     @property
-    def results(self) -> dict[str, Sequence[str]]:
-        """Return the evidence of each result; data sets that were not tested share one."""
-        tested = {f"{one.dataset}: {one.status}{one.note}": one.evidence for one in self.findings if one.evidence}
-        untested = ", ".join(one.dataset for one in self.findings if not one.evidence)
-        return tested | ({f"{untested}: {Status.NOT_TESTED}": ()} if untested else {})
+    def answers(self) -> dict[str, str]:
+        """Return the answer on each data set that was tested."""
+        return {one.dataset: f"{one.answer}{one.note}" for one in self.findings if one.answer != Direction.NOT_TESTED}
 
     def format_section(self) -> str:
         """Return the claim with its evidence in Markdown."""
         lines = [f"### {self.text}", "", *([f"Rule: {self.rule}.", ""] if self.rule else [])]
-        for result, texts in self.results.items():
-            lines += [f"- **{result}**", *(f"  - {line}" for line in texts)]
-        return "\n".join(lines)
+        for one in self.findings:
+            if one.evidence:
+                lines += [f"- **{one.dataset}: {one.answer}{one.note}**", *(f"  - {line}" for line in one.evidence)]
+        untested = ", ".join(one.dataset for one in self.findings if not one.evidence)
+        return "\n".join([*lines, *([f"- **{untested}: {Direction.NOT_TESTED}**"] if untested else [])])
 
 
 def judge_claims(results: Path, plots: Path, records: Records) -> list[Claim]:
     """Judge every claim by published records, Figure 5's correlations and the audit's records."""
+    spreads = read_seed_spreads(results)
+
+    def is_better(models: Sequence[str], others: Sequence[str], metrics: Sequence[str] = METRICS) -> list[Finding]:
+        return check_improvement(results, spreads, models, others, metrics)
+
     return [
-        Claim("SDP is better than MF-BPR", check_improvement(results, ["sdp"], ["mf-bpr"])),
-        Claim("SDP is better than CML", check_improvement(results, ["sdp"], ["cml"])),
-        Claim("SDM is better than the neighborhood models", check_improvement(results, ["sdm"], ["item-knn", "slim"])),
-        Claim("SDM is better than CMN++ and NeuMF++", check_improvement(results, ["sdm"], ["cmn", "neumf"])),
-        Claim("SDMR is better than SDM on NDCG@10", check_improvement(results, ["sdmr"], ["sdm"], ["NDCG@10"])),
+        Claim("SDP is better than MF-BPR", is_better(["sdp"], ["mf-bpr"])),
+        Claim("SDP is better than CML", is_better(["sdp"], ["cml"])),
+        Claim("SDM is better than the neighborhood models", is_better(["sdm"], ["item-knn", "slim"])),
+        Claim("SDM is better than CMN++ and NeuMF++", is_better(["sdm"], ["cmn", "neumf"])),
+        Claim("SDMR is better than SDM on NDCG@10", is_better(["sdmr"], ["sdm"], ["NDCG@10"])),
         Claim(
             "SDMR's NDCG@10, on ML-100k .562 at a hit@10 of .695",
             evidence.check_tie_policies(records),
-            "reproduced, if the expected tie policy comes within .02 of it, or beyond, at any epoch; an artifact, if "
-            "only the optimistic policy does",
+            f"the tie policies that reach the printed NDCG@10 (come within {evidence.TOLERANCE} of it, or beyond) in "
+            f"any epoch; those that reach the printed pair (come within {evidence.TOLERANCE} of both in one epoch)",
         ),
-        Claim(
-            "SDM and SDMR are better than the sequential models",
-            check_improvement(results, ["sdm", "sdmr"], SEQUENTIAL),
-        ),
-        Claim("Item-KNN is last of the general models", evidence.check_ranking(results, "item-knn")),
+        Claim("SDM and SDMR are better than the sequential models", is_better(["sdm", "sdmr"], SEQUENTIAL)),
+        Claim("Item-KNN is last of the general models", check_ranking(results, spreads, "item-knn", DATASETS[3])),
         Claim(
             "Item-KNN's values, on ML-100k .166 / .073",
-            evidence.check_values(results, "item-knn"),
-            "reproduced, if the paper's values are inside our 95 % bootstrap intervals over users",
+            evidence.check_values(results, spreads, "item-knn"),
+            "the size of each metric",
         ),
-        Claim("SLIM's rank among the general models", evidence.check_ranking(results, "slim")),
+        Claim("SLIM's rank among the general models", check_ranking(results, spreads, "slim", DATASETS[3])),
         Claim(
             "More hops help SDM, except on Ta-Feng",
             evidence.check_hops(results),
-            "signs of a t-test over settings (size and seed), not users; `?` where the interval holds both 0 and a "
-            f"gain of {evidence.SMALL_GAIN}; on Ta-Feng the claim is that they do not help",
+            "t-tests over settings (size and seed), not users, with Holm's correction; on Ta-Feng the claim is that "
+            f"they do not help: yes, if the intervals exclude a gain of {evidence.SMALL_GAIN}",
         ),
         Claim(
             "SDM's attention follows PMI more with more hops",
             evidence.check_attention(plots),
-            "reproduced, if r grows from hop to hop and the bootstrap intervals of fewest and most hops are apart",
+            "yes, if r grows from hop to hop and the bootstrap intervals of fewest and most hops are apart; in part, "
+            "if only the latter",
         ),
         Claim(
             "SDM gets .575 / .390 on Epinions",
-            evidence.check_file_order(records, results),
-            "reproduced (in part), if both metrics (one) are inside the 95 % intervals of Table 3's SDM, whose order "
-            "is random; else an artifact, if a rule that knows only the order of ids beats it in that order alone",
+            evidence.check_id_order(records, results, spreads),
+            "the size of each metric in the order of ids, where the authors' test item is nearly always the last; "
+            "Table 3 draws it at random, as the paper's text says",
         ),
     ]
 
 
 def format_claims(claims: Sequence[Claim]) -> str:
     """Return a summary of the claims, then each with its evidence, in Markdown."""
-    summary = make_markdown([{"claim": claim.text, "status": "; ".join(claim.results)} for claim in claims])
+    tested = [dataset for dataset in TABLES if any(dataset in claim.answers for claim in claims)]
+    rows = [
+        {"claim": claim.text} | {dataset: claim.answers.get(dataset, NOTHING) for dataset in tested} for claim in claims
+    ]
     sections = "\n\n".join(claim.format_section() for claim in claims)
     return f"""## The claims
 
-Two models are compared over the same users and candidates, by their means over seeds. The sign after a difference \
-says where its 95 % interval lies (paired t-test over users, not corrected for the number of tests):
+Each claim gets two answers. *Direction*: is the difference there? *Size*: is it as large as printed? Two models are \
+compared over the same users and candidates, by a test that counts users and seeds. The sign after a difference is \
+`+` or `−` if p < .05 after Holm's correction over all differences of the claim, and else `?`. The intervals in \
+brackets are not corrected.
 
-- `+` above 0, `−` below 0;
-- `?` around both 0 and the paper's difference;
-- `0` around 0 alone.
+- *{Direction.YES}*: `+` throughout;
+- *{Direction.PARTLY}*: some `+`;
+- *{Direction.OPPOSITE}*: no `+`, some `−`;
+- *{Direction.NOT_SHOWN}*: nothing but `?`.
 
-Seeds are averaged. Where a trained model has one seed, another seed may turn a small difference.
+The size follows from the sign, and from the 95 % interval for one new run of each model, with other users, seed and \
+candidates:
 
-- *{Status.REPRODUCED}*: `+` throughout;
-- *{Status.PARTLY_REPRODUCED}*: some `+`;
-- *{Status.NOT_REPRODUCED}*: no `+`;
-- *{Status.UNDECIDED}*: nothing but `?`;
-- *{Status.NOT_TESTED}*: no records of the data set or the model.
+- *{Size.AS_PRINTED}*: `+`, and the interval holds the printed value;
+- *{Size.SMALLER}*, *{Size.LARGER}*: `+`, and ours is smaller (larger), since the interval does not hold it;
+- *{Size.OPPOSITE}*: `−`;
+- *{Size.ABSENT}*: `?`, and the interval does not hold the printed value;
+- *{Size.UNDECIDED}*: `?`, and the interval holds it.
 
 Differences that the paper prints the other way round are not counted. A claim that is no difference of models names \
-its own rule. A status holds for the data set and the settings of its records, those of the published tables.
+its own rule. A trained model with one seed borrows the largest spread of its seeds on another data set or, without \
+one, that of any model. An answer holds for the data set and the settings of its records, those of the published \
+tables; {NOTHING} stands for no records.
 
-{summary}
+{make_markdown(rows)}
 
 {sections}"""

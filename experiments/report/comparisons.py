@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,13 @@ from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.report.frames import (
     GROUPS,
     METRICS,
-    average_by_user,
     list_rows,
+    load_row,
     read_groups,
     select_best_on_validation,
 )
-from sdmr.experiments.report.uncertainty import PairedTest, compare_pairs, correct_by_holm
-from sdmr.experiments.report.writers import format_difference, format_p_value
+from sdmr.experiments.report.uncertainty import correct_by_holm, estimate_mean, sum_by_user
+from sdmr.experiments.report.writers import format_difference, format_effect, format_p_value
 from sdmr.harness.metrics import TiePolicy
 
 COMPARED_METRIC = "NDCG@10"
@@ -25,48 +26,91 @@ PAPER_MODELS = ("sdp", "sdm", "sdmr")
 Folders = Mapping[str, Sequence[Path]]  # the run folders of each model's seeds, by its name on the command line
 
 
-def compare_paper_models(dataset: str, folders: Folders, tie_policy: TiePolicy = "expected") -> pd.DataFrame:
+class Comparison(NamedTuple):
+    """The difference of two models' means, over the same test instances.
+
+    Intervals are those of the mean difference, and for one new run of each model. They and the p value are not
+    corrected.
+    """
+
+    difference: float
+    low: float
+    high: float
+    run_low: float
+    run_high: float
+    p: float
+    effect: float  # standardized: the mean over the standard deviation of the users' differences
+    wins: float  # share of the users for whom the first model is better
+    ties: float
+    losses: float
+
+
+def compare_models(
+    folders: Folders, model: str, other: str, metric: str, spreads: pd.DataFrame, tie_policy: TiePolicy = "expected"
+) -> Comparison:
+    """Compare a model with another over the same users.
+
+    The variance has the paired user part, and the seed parts of both. The effect is Cohen's d of paired differences
+    (Statistical Power Analysis, 1988, 2.3.5), of the users' means over seeds.
+    """
+    first, second = (load_row(one, folders[one], metric, spreads, tie_policy) for one in (model, other))
+    numbers = {len(row.values) for row in (first, second)}
+    if len(numbers - {1}) > 1:  # seeds cannot be paired, so that their interaction with the users stays in
+        first, second = (row._replace(values=row.values.mean(axis=0, keepdims=True)) for row in (first, second))
+    values = first.values - second.values
+    one = estimate_mean(first.users, values, first.seeds + second.seeds)
+    average = values.mean(axis=0, keepdims=True)
+    signs = np.sign(sum_by_user(first.users, average)[0].round(9))
+    shares = [float((signs == sign).mean()) for sign in (1, 0, -1)]
+    deviation = (estimate_mean(first.users, average).user_variance * one.users) ** 0.5
+    effect = one.value / deviation if deviation else 0.0
+    return Comparison(one.value, *one.interval(), *one.run_interval(), one.p_value(), effect, *shares)
+
+
+def compare_paper_models(
+    dataset: str, folders: Folders, spreads: pd.DataFrame, tie_policy: TiePolicy = "expected"
+) -> pd.DataFrame:
     """Compare SDP, SDM and SDMR with the best baseline of each group on validation.
 
-    Returns a row for each comparison of test NDCG@10: printed names, the fields of `PairedTest`, and two more.
+    Returns a row for each comparison of test NDCG@10: printed names, the fields of `Comparison`, and two more.
     `corrected` is the p value by Holm's method over all comparisons. `mark` is, for a significant difference, g+ or g−
-    (general), s+ or s− (sequential).
+    (general), s+ or s− (sequential). There is no mark against a baseline below Popularity on validation.
     """
-    groups, rows = read_groups(), []
+    groups, rows, weak = read_groups(), [], []
     for model, group in product(PAPER_MODELS, GROUPS):
         baselines = {m: paths for m, paths in folders.items() if paths and groups.get(get_model(m).name) == group}
         if folders.get(model) and baselines:
             best = select_best_on_validation(baselines)
-            test = compare_models(folders, model, best, COMPARED_METRIC, tie_policy)
+            popular = {m: paths for m, paths in folders.items() if paths and m == "popularity"}
+            weak.append(bool(popular) and select_best_on_validation({best: baselines[best]} | popular) != best)
+            test = compare_models(folders, model, best, COMPARED_METRIC, spreads, tie_policy)
             rows.append((dataset, get_model(model).name, group, get_model(best).name, *test))
-    frame = pd.DataFrame(rows, columns=["dataset", "model", "group", "baseline", *PairedTest._fields])
+    frame = pd.DataFrame(rows, columns=["dataset", "model", "group", "baseline", *Comparison._fields])
     signs = frame["difference"].map(lambda difference: "+" if difference > 0 else "−")
     corrected = correct_by_holm(frame["p"].tolist())
-    marks = (frame["group"].str[:1] + signs).where(np.array(corrected) < 0.05, "")
-    return frame.assign(corrected=corrected, mark=marks)
+    is_marked = (np.array(corrected) < 0.05) & ~np.array(weak, dtype=bool)
+    return frame.assign(corrected=corrected, mark=(frame["group"].str[:1] + signs).where(is_marked, ""))
 
 
-def compare_models(folders: Folders, model: str, other: str, metric: str, tie_policy: TiePolicy) -> PairedTest:
-    """Test a model against another over the same users."""
-    return compare_pairs(*(average_by_user(folders[one], metric, tie_policy) for one in (model, other)))
-
-
-def describe_comparisons(dataset: str, folders: Folders, tie_policy: TiePolicy) -> Iterator[str]:
+def describe_comparisons(dataset: str, folders: Folders, spreads: pd.DataFrame, tie_policy: TiePolicy) -> Iterator[str]:
     """Yield a line for each comparison of the paper's models, then of each user's class."""
-    for one in list_rows(compare_paper_models(dataset, folders, tie_policy)):
+    for one in list_rows(compare_paper_models(dataset, folders, spreads, tie_policy)):
         yield (
             f"{dataset}, {one.model} − {one.baseline}, the best {one.group} baseline by validation: {COMPARED_METRIC} "
-            f"{format_difference(one)}, p {format_p_value(one.corrected, '= ')} (paired t-test over users, Holm)"
+            f"{format_difference(one)}, p {format_p_value(one.corrected, '= ')} (Holm); {format_effect(one)}"
         )
     trained = {model: paths for model, paths in folders.items() if paths}
     baselines = {m: paths for m, paths in trained.items() if get_model(m).target.startswith("sdmr.baselines.")}
     for model in (model for model in trained if baselines and model not in MODELS):
         best = select_best_on_validation(baselines)
-        tests = {metric: compare_models(folders, model, best, metric, tie_policy) for metric in METRICS}
-        texts = [f"{metric} {format_difference(t)}, p {format_p_value(t.p, '= ')}" for metric, t in tests.items()]
+        tests = {metric: compare_models(folders, model, best, metric, spreads, tie_policy) for metric in METRICS}
+        texts = [
+            f"{metric} {format_difference(t)}, p {format_p_value(t.p, '= ')}, {format_effect(t)}"
+            for metric, t in tests.items()
+        ]
         yield (
             f"{dataset}, {get_model(model).name} − {get_model(best).name}, the best baseline by validation: "
-            f"{'; '.join(texts)} (paired t-test over users)"
+            f"{'; '.join(texts)}"
         )
 
 

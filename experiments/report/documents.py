@@ -14,34 +14,49 @@ from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.report import writers
 from sdmr.experiments.report.accuracy import AccuracyTable
 from sdmr.experiments.report.comparisons import compute_gains
-from sdmr.experiments.report.frames import METRICS, list_rows
+from sdmr.experiments.report.frames import BOUNDS, METRICS, list_rows
 from sdmr.experiments.report.writers import NOTHING, format_mean, format_metric, format_percent, make_markdown
 
 # The columns of the published CSV files, and the decimals of their numbers.
 TEXTS = ("dataset", "model", "metric")
-DECIMALS = {"paper": 3, "ours": 4, "spread": 3, "seeds": 0, "optimistic": 4, "pessimistic": 4, "low": 4, "high": 4}
+DECIMALS = {
+    "paper": 3,
+    "ours": 4,
+    "spread": 3,
+    "seeds": 0,
+    "optimistic": 4,
+    "pessimistic": 4,
+    "low": 4,
+    "high": 4,
+}
+COLUMNS = (*TEXTS, *DECIMALS, "verdict", "settings", "marks", "run_low", "run_high")
 CIRCLE = "°"
 NOTE = (
     "Of each metric: the paper's value; ours ± sample standard deviation over seeds (none for one seed, or a model "
-    "that draws nothing) with its 95 % bootstrap interval over users; Δ = ours − paper. "
-    f"{CIRCLE} marks a Δ where the paper's value lies outside our interval. Ties count with their expected value; the "
-    "column ties has NDCG@10 if every tie went against, or for, the target (– where both agree). Settings: default "
-    "(d 64, one setting for a model on every data set), or tuned on validation items."
+    "that draws nothing) with the 95 % interval of our mean; the 95 % interval for one new run, with other users, seed "
+    "and candidates; Δ = ours − paper. "
+    f"{CIRCLE} marks a Δ where the paper's value lies outside the interval for one new run. A trained model with one "
+    "seed borrows the largest spread of its seeds on another data set or, without one, that of any model. Ties count "
+    "with their expected value; the column ties has NDCG@10 if every tie went against, or for, the target (– where "
+    "both agree). Settings: default (d 64, one setting for a model on every data set), or tuned on validation items. "
+    "docs/protocol.md has the formulas."
 )
 MARKS = (
-    "g+ (g−): NDCG@10 is above (below) that of the general baseline that is best on validation, s+ (s−) of the "
-    "sequential one; paired t-tests over users (the mean over seeds, and over a user's baskets), Holm-corrected over "
-    "the comparisons on the data set, p < .05."
+    "g+ (g−): NDCG@10 is above (below) that of the best general baseline by validation, of all general rows of this "
+    "table; s+ (s−) of the sequential one. The test counts users and seeds; p < .05 after Holm's correction over the "
+    "comparisons on the data set. There is no mark against a baseline below Popularity on validation. Effect: the mean "
+    "difference over the standard deviation of the users' differences."
 )
 
 
 def format_csv(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the cells as they are published: numbers with their decimals, an unknown value empty."""
     numbers = {
-        column: cells[column].map(f"{{:.{digits}f}}".format, na_action="ignore") for column, digits in DECIMALS.items()
+        column: cells[column].map(f"{{:.{digits}f}}".format, na_action="ignore")
+        for column, digits in (DECIMALS | dict.fromkeys(BOUNDS, 4)).items()
     }
     marks = cells["marks"].str.replace("−", "-")
-    return cells.assign(**numbers, marks=marks)[[*TEXTS, *DECIMALS, "verdict", "settings", "marks"]]
+    return cells.assign(**numbers, marks=marks)[list(COLUMNS)]
 
 
 def format_markdown(table: AccuracyTable, results: Path) -> str:
@@ -53,7 +68,7 @@ def format_markdown(table: AccuracyTable, results: Path) -> str:
         rows = [*_make_rows(cells), *_make_gain_rows(gains[gains["dataset"] == dataset])]
         blocks += [f"## {dataset}", make_markdown(rows, right=("seeds",))]
         if tests := list_rows(table.comparisons[table.comparisons["dataset"] == dataset]):
-            blocks.append(make_markdown(map(_make_comparison_row, tests), right=("p", "corrected")))
+            blocks.append(make_markdown(map(_make_comparison_row, tests), right=("p", "corrected", "effect")))
     if late := [r for r in records if r.best_among_last_5_allowed]:
         names = "; ".join(f"{record.model} on {record.dataset}, seed {record.config['seed']}" for record in late)
         blocks.append(f"The best epoch is among the last five allowed, so that more might help: {names}.")
@@ -74,9 +89,11 @@ def _make_rows(cells: pd.DataFrame) -> Iterator[dict[str, object]]:
         for cell in (hit, ndcg):
             delta = f"{cell.ours - cell.paper:+.3f}{CIRCLE if is_paper_outside(cell) else ''}"
             interval = f" [{cell.low:.3f}, {cell.high:.3f}]"
+            run = f"{cell.run_low:.3f}, {cell.run_high:.3f}" if cell.seeds else NOTHING
             row |= {
                 f"{cell.metric}: paper": format_metric(cell.paper),
                 f"{cell.metric}: ours": format_mean(cell.ours, cell.spread) + interval if cell.seeds else "not run",
+                f"{cell.metric}: one run": run,
                 f"{cell.metric}: Δ": NOTHING if pd.isna(cell.ours - cell.paper) else delta,
             }
         low, high = format_metric(ndcg.pessimistic), format_metric(ndcg.optimistic)
@@ -85,8 +102,8 @@ def _make_rows(cells: pd.DataFrame) -> Iterator[dict[str, object]]:
 
 
 def is_paper_outside(cell: Any) -> bool:
-    """Return whether the paper's value lies outside our 95 % interval."""
-    return cell.verdict not in ("", "inside")
+    """Return whether the paper's value lies outside our 95 % interval for one new run."""
+    return cell.verdict in ("paper lower", "paper higher")
 
 
 def _make_gain_rows(gains: pd.DataFrame) -> Iterator[dict[str, object]]:
@@ -104,8 +121,11 @@ def _make_comparison_row(one: Any) -> dict[str, object]:
         "NDCG@10 of": one.model,
         "less that of": f"{one.baseline} ({one.group})",
         "difference, 95 % interval": writers.format_difference(one),
+        "one run": f"{one.run_low:+.3f} … {one.run_high:+.3f}",
         "p": writers.format_p_value(one.p),
         "corrected": writers.format_p_value(one.corrected),
+        "effect": f"{one.effect:+.2f}",
+        "win / tie / loss, % of users": writers.format_shares(one),
     }
 
 
@@ -160,7 +180,7 @@ def format_novelty(dataset: str, records: Mapping[str, Sequence[Record]]) -> lis
 def format_latex(table: AccuracyTable) -> str:
     """Return the same cells as a LaTeX tabular (booktabs)."""
     comments = [f"Table {table.number}: the paper's value | ours ± spread", MARKS]
-    comments.append(f"{CIRCLE}: the paper's value lies outside our 95 % interval.")
+    comments.append(f"{CIRCLE}: the paper's value lies outside our 95 % interval for one new run.")
     finished = table.cells[table.cells["seeds"] > 0]
     for (dataset, settings), block in finished.groupby(["dataset", "settings"], sort=False):
         comments.append(f"{dataset}, {settings} settings: {', '.join(block['model'].unique())}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,15 +16,20 @@ from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RANKS, RECORD, list_published_folders
-from sdmr.experiments.report.uncertainty import aggregate_by_user, bootstrap_mean, judge_paper_value
+from sdmr.experiments.report.uncertainty import SeedPart, Size, estimate_mean, judge_size
 from sdmr.harness.metrics import TIE_POLICIES, TiePolicy
 from sdmr.harness.records import read_ranks
 
 METRICS = ("hit@10", "NDCG@10")
 PAPER = Path(__file__).parents[1] / "paper"  # the paper's tables
 DATASETS = {3: ("ml-100k", "ml-1m", "netflix", "epinions"), 4: ("ijcai-15", "ta-feng")}
-TABLES = {dataset: table for table, datasets in DATASETS.items() for dataset in datasets}
+PRINTED = {dataset: table for table, datasets in DATASETS.items() for dataset in datasets}
+ID_ORDER_DATASET = "epinions-id-order"  # for the claim on Epinions alone: in no table, but with published records
+TABLES = PRINTED | {ID_ORDER_DATASET: 3}  # by data set: the table with whose records its own are published
 CELL = ["dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optimistic", "pessimistic", "commit"]
+BOUNDS = ["low", "high", "run_low", "run_high"]
+SIZES = {"inside": Size.AS_PRINTED, "paper higher": Size.SMALLER, "paper lower": Size.LARGER}  # of a verdict
+VERDICTS = {size: verdict for verdict, size in SIZES.items()}
 GROUPS = ("general", "sequential")  # of baselines, as the paper has them
 
 
@@ -86,34 +91,73 @@ def average_seeds(
     return pd.DataFrame(rows, columns=CELL)
 
 
-def make_cells(dataset: str, model: str, folders: Sequence[Path], settings: str = "default") -> pd.DataFrame:
-    """Return the rows of `average_seeds` with intervals, verdicts on the paper, and settings.
+class Row(NamedTuple):
+    """A model's metric on the test instances."""
 
-    The folders have `ranks.npz` too. `low` and `high` are a 95 % bootstrap interval over users.
+    users: IntArray  # [n]
+    values: NDArray[np.float64]  # [seeds, n]
+    seeds: tuple[SeedPart, ...]  # one, of a trained model
+
+
+def read_seed_spreads(results: Path) -> pd.DataFrame:
+    """Return s² of each published model with three seeds, by data set and metric."""
+    rows = []
+    for dataset, model in product(PRINTED, MODELS):
+        cells = average_seeds(dataset, model, list_published(results, dataset, model))
+        rows += [(model, one.metric, one.spread**2, one.seeds - 1) for one in list_rows(cells) if one.seeds >= 3]
+    return pd.DataFrame(rows, columns=["model", "metric", "variance", "degrees"])
+
+
+def load_row(
+    model: str, folders: Sequence[Path], metric: str, spreads: pd.DataFrame, tie_policy: TiePolicy = "expected"
+) -> Row:
+    """Read a model's ranks, and how far its seeds differ.
+
+    A trained model with one seed borrows the model's largest s² of `spreads` or, if there is none, the largest of all
+    models. Without any, or untrained, it has no seed part.
     """
-    cells = average_seeds(dataset, model, folders)
-    if not folders:
-        return cells.assign(low=math.nan, high=math.nan, verdict="", settings="")
-    counted = folders[: cells["seeds"].iloc[0]]
-    intervals = [bootstrap_mean(*_average_ranks(counted, metric, "expected")) for metric in METRICS]
-    verdicts = [judge_paper_value(paper, one) for paper, one in zip(cells["paper"], intervals, strict=True)]
-    cells[["low", "high"]] = intervals
-    return cells.assign(verdict=verdicts, settings=settings)
-
-
-def average_by_user(folders: Sequence[Path], metric: str, tie_policy: TiePolicy = "expected") -> NDArray[np.float64]:
-    """Return each user's mean of the metric over seeds and test instances [n_users]."""
-    total, count = aggregate_by_user(*_average_ranks(folders, metric, tie_policy))
-    return total / count
-
-
-def _average_ranks(folders: Sequence[Path], metric: str, tie_policy: TiePolicy) -> tuple[IntArray, NDArray[np.float64]]:
-    """Return the user of each test instance, and its mean metric over seeds."""
+    is_trained = load_record(folders[0] / RECORD).history is not None
+    if model in MODELS and not is_trained:  # every seed gives the same
+        folders = folders[:1]
     values = []
     for folder in folders:
         users, ranks = read_ranks(folder / RANKS)
         values.append(ranks.hit(10, tie_policy) if metric == "hit@10" else ranks.ndcg(10, tie_policy))
-    return users, np.mean(values, axis=0)
+    part: tuple[SeedPart, ...] = ()
+    if len(folders) > 1:
+        part = (SeedPart(float(np.mean(values, axis=1).var(ddof=1)), len(folders), len(folders) - 1),)
+    elif is_trained and len(known := spreads[spreads["metric"] == metric]):
+        same = known[known["model"] == model]
+        borrowed = (known if same.empty else same).nlargest(1, "variance").iloc[0]
+        part = (SeedPart(float(borrowed["variance"]), 1, int(borrowed["degrees"])),)
+    return Row(users, np.stack(values), part)
+
+
+def make_cells(
+    dataset: str,
+    model: str,
+    folders: Sequence[Path],
+    spreads: pd.DataFrame,
+    settings: str = "default",
+    printed: str = "",
+) -> pd.DataFrame:
+    """Return the rows of `average_seeds` with intervals, verdicts on the paper, and settings.
+
+    The folders have `ranks.npz` too. `low` and `high` bound the 95 % interval of the mean, `run_low` and `run_high`
+    that for one new run. By the latter, the verdict says whether the paper's value is inside, higher or lower.
+
+    Args:
+        printed: The data set whose printed values count, if it is not `dataset`.
+    """
+    cells = average_seeds(dataset, model, folders).assign(**dict.fromkeys(BOUNDS, math.nan), verdict="", settings="")
+    cells["paper"] = [get_paper_value(printed or dataset, model, metric) for metric in METRICS]
+    if not folders:
+        return cells
+    estimates = [estimate_mean(*load_row(model, folders, metric, spreads)) for metric in METRICS]
+    cells[BOUNDS] = [(*one.interval(), *one.run_interval()) for one in estimates]
+    pairs = zip(cells["paper"], estimates, strict=True)
+    verdicts = ["" if math.isnan(paper) else VERDICTS[judge_size(paper, one.run_interval())] for paper, one in pairs]
+    return cells.assign(verdict=verdicts, settings=settings)
 
 
 def select_best_on_validation(folders: Mapping[str, Sequence[Path]]) -> str:

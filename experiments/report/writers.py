@@ -37,8 +37,18 @@ def format_p_value(p: float, equals: str = "") -> str:
 
 
 def format_difference(test: Any) -> str:
-    """Return the difference and interval of a `PairedTest`, or of a row with its fields."""
+    """Return the difference and interval of a `Comparison`, or of a row with its fields."""
     return f"{test.difference:+.3f} ({test.low:+.3f} … {test.high:+.3f})"
+
+
+def format_effect(test: Any) -> str:
+    """Return effect size and shares of users of a `Comparison`."""
+    return f"effect {test.effect:+.2f}, win / tie / loss for {format_shares(test)} % of the users"
+
+
+def format_shares(test: Any) -> str:
+    """Return for how many percent of users the first model wins, ties and loses."""
+    return " / ".join(f"{100 * share:.0f}" for share in (test.wins, test.ties, test.losses))
 
 
 def make_markdown(rows: pd.DataFrame | Iterable[Mapping[str, object]], right: Container[str] = ()) -> str:

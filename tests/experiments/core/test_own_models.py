@@ -291,8 +291,8 @@ def test_users_class_has_every_seed_and_its_own_name() -> None:
 
 @pytest.mark.parametrize("settings", ["default", "tuned"])
 def test_users_class_is_planned_with_its_constructors_settings(settings: str) -> None:
-    (run,) = plan_runs(["own_models.Random"], ["ml-100k"], 1, settings, ["epochs=2"])
-    assert run.overrides == ("model=own_models.Random", "dataset=ml-100k", "seed=0", "epochs=2")
+    (run,) = plan_runs(["own_models.Random"], ["ml-100k"], 1, settings, ["protocol.candidates=99"])
+    assert run.overrides == ("model=own_models.Random", "dataset=ml-100k", "seed=0", "protocol.candidates=99")
 
 
 def test_import_error_and_refused_value_are_usage_errors(module: Path, data: list[str], tmp_path: Path) -> None:

@@ -7,19 +7,82 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import t, ttest_1samp
 
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.report.comparisons import (
+    compare_models,
     compare_paper_models,
     compute_gains,
     describe_comparisons,
     mark_cells,
 )
-from sdmr.experiments.report.frames import METRICS, get_paper_value, list_rows
-from sdmr.experiments.report.uncertainty import compare_pairs
+from sdmr.experiments.report.frames import METRICS, get_paper_value, list_rows, read_seed_spreads
 from sdmr.harness.metrics import Ranks, TiePolicy
 from tests.experiments.report.records import write_random_run, write_run
+
+NO_SPREADS = read_seed_spreads(Path("nowhere"))  # a trained row with one seed then has no seed part
+
+# --- two models ---
+
+
+def make_pair(folder: Path, seeds: tuple[int, int], qualities: tuple[float, float]) -> dict[str, list[Path]]:
+    """Write runs of SDM and CML for the same 200 users; every seed of a model differs."""
+    rng, numbers = np.random.default_rng(0), np.arange(200)
+    folders: dict[str, list[Path]] = {"sdm": [], "cml": []}
+    for model, count, quality in zip(folders, seeds, qualities, strict=True):
+        ability = rng.random(200)
+        for seed in range(count):
+            above = np.where(ability + rng.normal(0, 0.1, 200) < quality, 0, 60)
+            ranks = Ranks(above, np.zeros_like(above))
+            folders[model].append(write_run(folder / model / str(seed), model, seed, numbers, ranks))
+    return folders
+
+
+def test_difference_has_the_seed_parts_of_both_models(tmp_path: Path) -> None:
+    """Against the formulas, with the users' part from the users' mean over seeds and the interaction."""
+    folders = make_pair(tmp_path, (3, 3), (0.6, 0.4))
+    first, second = (np.array([load_hits(folder) for folder in folders[m]]) for m in ("sdm", "cml"))
+    one = compare_models(folders, "sdm", "cml", "hit@10", NO_SPREADS)
+    averages = (first - second).mean(axis=0)
+    seeds = [values.mean(axis=1).var(ddof=1) / 3 for values in (first, second)]
+    residual = (first - second) - averages - (first - second).mean(axis=1, keepdims=True) + averages.mean()
+    users = averages.var(ddof=1) / 200 - (residual**2).sum() / (2 * 3 * 200 * 199)
+    degrees = (users + 2 * sum(seeds)) ** 2 / (users**2 / 199 + sum((2 * part) ** 2 / 2 for part in seeds))
+    reach = t.ppf(0.975, degrees) * (users + sum(seeds)) ** 0.5
+    assert (one.low, one.high) == pytest.approx((averages.mean() - reach, averages.mean() + reach))
+    assert one.run_high - one.run_low > one.high - one.low
+    assert one.effect == pytest.approx(averages.mean() / averages.std(ddof=1))
+    assert (one.wins, one.ties, one.losses) == pytest.approx(
+        ((averages > 0).mean(), (averages == 0).mean(), (averages < 0).mean())
+    )
+
+
+def load_hits(folder: Path) -> np.ndarray:
+    with np.load(folder / "ranks.npz") as saved:
+        return (saved["above"] < 10).astype(float)
+
+
+def test_trained_model_with_one_seed_borrows_the_spread_of_its_seeds_elsewhere(tmp_path: Path) -> None:
+    folders = make_pair(tmp_path, (1, 1), (0.6, 0.5))
+    alone = compare_models(folders, "sdm", "cml", "hit@10", NO_SPREADS)
+    assert alone.p == pytest.approx(ttest_1samp(load_hits(folders["sdm"][0]) - load_hits(folders["cml"][0]), 0).pvalue)
+    rows = [("sdm", "hit@10", 4e-4, 2), ("sdm", "hit@10", 1e-4, 2), ("caser", "hit@10", 9e-4, 4)]
+    spreads = pd.DataFrame(rows, columns=["model", "metric", "variance", "degrees"])
+    one = compare_models(folders, "sdm", "cml", "hit@10", spreads)  # CML has three seeds nowhere: the largest of any
+    users = (load_hits(folders["sdm"][0]) - load_hits(folders["cml"][0])).var(ddof=1) / 200
+    weights = [users, 2 * 4e-4, 2 * 9e-4]
+    degrees = sum(weights) ** 2 / sum(w**2 / n for w, n in zip(weights, (199, 2, 4), strict=True))
+    assert one.high - one.difference == pytest.approx(t.ppf(0.975, degrees) * (users + 13e-4) ** 0.5)
+    assert one.p > alone.p
+
+
+def test_models_with_different_numbers_of_seeds_are_compared_by_their_means(tmp_path: Path) -> None:
+    folders = make_pair(tmp_path, (3, 2), (0.6, 0.4))
+    values = [np.mean([load_hits(folder) for folder in folders[m]], axis=0) for m in ("sdm", "cml")]
+    one = compare_models(folders, "sdm", "cml", "hit@10", NO_SPREADS)
+    assert one.difference == pytest.approx((values[0] - values[1]).mean())
+
 
 # --- the paper's models ---
 
@@ -42,7 +105,7 @@ def test_paper_models_are_compared_with_each_groups_best_on_validation(tmp_path:
         "sdm": write_runs("sdm", 0.5, 0.52),
         "sdmr": [],
     }
-    general, sequential = list_rows(compare_paper_models("ml-100k", folders))
+    general, sequential = list_rows(compare_paper_models("ml-100k", folders, NO_SPREADS))
     assert (general.model, general.group, general.baseline) == ("SDM", "general", "SLIM")
     assert (sequential.group, sequential.baseline) == ("sequential", "PRME")
 
@@ -53,12 +116,27 @@ def test_paper_models_are_compared_with_each_groups_best_on_validation(tmp_path:
                 values.append(Ranks(saved["above"], saved["tied"]).ndcg(10))
         return np.mean(values, axis=0)
 
+    best = {"general": "slim", "sequential": "prme"}
     for comparison in (general, sequential):
-        other = ndcg("slim" if comparison is general else "prme")
+        other = ndcg(best[comparison.group])
         assert comparison.difference == pytest.approx((ndcg("sdm") - other).mean())
-        assert comparison.p == pytest.approx(ttest_rel(ndcg("sdm"), other).pvalue)
+        assert comparison.p == compare_models(folders, "sdm", best[comparison.group], "NDCG@10", NO_SPREADS).p
     assert general.corrected == pytest.approx(2 * general.p)
-    assert (general.mark, sequential.mark) == ("g+", "")
+    assert sequential.mark == ""
+
+
+def test_no_mark_is_given_against_a_baseline_below_popularity_on_validation(tmp_path: Path) -> None:
+    marks = []
+    for validation in (0.4, 0.6):
+        qualities = {"popularity": (validation, 0.3), "slim": (0.5, 0.3), "sdm": (0.5, 0.9)}
+        folders = {
+            m: [write_random_run(tmp_path / m / str(validation), m, 0, quality, validation=one)]
+            for m, (one, quality) in qualities.items()
+        }
+        (general,) = list_rows(compare_paper_models("ta-feng", folders, NO_SPREADS))
+        assert general.baseline == "SLIM"
+        marks.append(general.mark)
+    assert marks == ["g+", ""]
 
 
 def test_marks_are_those_of_significant_differences_on_ndcg() -> None:
@@ -74,7 +152,7 @@ def test_marks_are_those_of_significant_differences_on_ndcg() -> None:
 def test_mark_is_the_sign_of_a_difference_that_is_significant_after_correction(tmp_path: Path) -> None:
     qualities = {"slim": 0.3, "prme": 0.9, "sdp": 0.34, "sdm": 0.6}
     folders = {m: [write_random_run(tmp_path / m, m, 0, quality)] for m, quality in qualities.items()}
-    comparisons = list_rows(compare_paper_models("ml-100k", folders))
+    comparisons = list_rows(compare_paper_models("ml-100k", folders, NO_SPREADS))
     marks = {(one.model, one.baseline): one.mark for one in comparisons}
     assert marks == {("SDP", "SLIM"): "", ("SDP", "PRME"): "s−", ("SDM", "SLIM"): "g+", ("SDM", "PRME"): "s−"}
 
@@ -140,7 +218,7 @@ def write_user_runs(folder: Path, users: np.ndarray, above: Sequence[np.ndarray]
 
 
 def test_user_class_is_compared_with_the_baseline_that_is_best_on_validation(tmp_path: Path) -> None:
-    """A better one on test does not count, nor do the paper's models. Users count, not baskets; seeds are averaged."""
+    """A better one on test does not count, nor do the paper's models. A basket counts once; seeds are averaged."""
     users = np.array([0, 0, 0, 1, 2, 3])  # a user with three baskets is one user of four
     hit, miss = np.zeros(6, dtype=int), np.full(6, 99)
     folders = {
@@ -149,16 +227,15 @@ def test_user_class_is_compared_with_the_baseline_that_is_best_on_validation(tmp
         "sdm": write_user_runs(tmp_path / "sdm", users, [hit], 0.9),
         "my_models.Random": write_user_runs(tmp_path / "user", users, [99 * (users > 0), hit], 0.9),
     }
-    *paper, line = describe_comparisons("ml-100k", folders, "expected")
+    *paper, line = describe_comparisons("ml-100k", folders, NO_SPREADS, "expected")
     assert [text.partition(":")[0] for text in paper] == [
         "ml-100k, SDM − SLIM, the best general baseline by validation",
         "ml-100k, SDM − PRME, the best sequential baseline by validation",
     ]
-    assert line.startswith("ml-100k, my_models.Random − SLIM, the best baseline by validation: hit@10 +0.625 (")
-    p = compare_pairs(np.array([1, 0.5, 0.5, 0.5]), np.zeros(4)).p
-    assert f"p = {p:.2g};" in line
+    assert line.startswith("ml-100k, my_models.Random − SLIM, the best baseline by validation: hit@10 +0.750 (")
+    assert "win / tie / loss for 100 / 0 / 0 % of the users" in line
     others = {"sdm": folders["sdm"], "my_models.Random": folders["my_models.Random"]}
-    assert list(describe_comparisons("ml-100k", others, "expected")) == []
+    assert list(describe_comparisons("ml-100k", others, NO_SPREADS, "expected")) == []
 
 
 @pytest.mark.parametrize(
@@ -172,5 +249,5 @@ def test_comparison_reads_ties_as_the_table_does(tie_policy: TiePolicy, differen
         "popularity": [write_run(tmp_path / "a", "popularity", 0, users, Ranks(99 * (users % 2), none), 0.9)],
         "my_models.Random": [write_run(tmp_path / "b", "my_models.Random", 0, users, Ranks(none, none + 100), 0.9)],
     }
-    (line,) = describe_comparisons("ml-100k", folders, tie_policy)
+    (line,) = describe_comparisons("ml-100k", folders, NO_SPREADS, tie_policy)
     assert difference in line

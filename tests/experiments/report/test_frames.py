@@ -8,6 +8,7 @@ import pytest
 
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.report.frames import (
+    BOUNDS,
     METRICS,
     average_seeds,
     get_paper_value,
@@ -16,13 +17,33 @@ from sdmr.experiments.report.frames import (
     make_cells,
     read_groups,
     read_paper_values,
+    read_seed_spreads,
 )
 from tests.experiments.report.records import read_values, write_random_run
+
+NO_SPREADS = read_seed_spreads(Path("nowhere"))
+
+
+def test_spreads_are_those_of_published_models_with_three_seeds(tmp_path: Path) -> None:
+    counts = {"ml-100k": {"sdm": 3, "mf-bpr": 2, "slim": 3}, "ml-1m": {"sdm": 4}}
+    values = {}
+    for dataset, models in counts.items():
+        for model, count in models.items():
+            parent = tmp_path / "records" / "table3" / dataset
+            folders = [write_random_run(parent / f"{model}-{seed}", model, seed, 0.5) for seed in range(count)]
+            values[dataset, model] = read_values(folders, "hit@10")
+    spreads = read_seed_spreads(tmp_path)
+    assert [tuple(row) for row in spreads[["model", "metric", "degrees"]].to_numpy()] == [
+        *(("sdm", metric, 2) for metric in METRICS),
+        *(("sdm", metric, 3) for metric in METRICS),
+    ]
+    expected = [statistics.variance(values[dataset, "sdm"]) for dataset in counts]
+    assert list(spreads[spreads["metric"] == "hit@10"]["variance"]) == pytest.approx(expected)
 
 
 def test_cell_has_the_mean_and_the_sample_spread_over_seeds(tmp_path: Path) -> None:
     folders = [write_random_run(tmp_path / str(seed), "sdm", seed, 0.6, ties=9) for seed in range(3)]
-    hit, ndcg = list_rows(make_cells("ml-100k", "sdm", folders, settings="tuned"))
+    hit, ndcg = list_rows(make_cells("ml-100k", "sdm", folders, NO_SPREADS, settings="tuned"))
     assert (hit.metric, ndcg.metric) == METRICS
     assert (hit.paper, ndcg.paper) == (0.713, 0.435)
     for cell in (hit, ndcg):
@@ -38,14 +59,14 @@ def test_cell_has_the_mean_and_the_sample_spread_over_seeds(tmp_path: Path) -> N
 
 
 def test_spread_of_one_seed_is_unknown(tmp_path: Path) -> None:
-    cells = make_cells("ml-100k", "sdm", [write_random_run(tmp_path, "sdm", 0)])
+    cells = make_cells("ml-100k", "sdm", [write_random_run(tmp_path, "sdm", 0)], NO_SPREADS)
     assert list(cells["seeds"]) == [1, 1]
     assert cells["spread"].isna().all()
 
 
 def test_untrained_model_counts_once(tmp_path: Path) -> None:
     folders = [write_random_run(tmp_path / str(seed), "slim", seed) for seed in range(3)]
-    for cell in list_rows(make_cells("ml-100k", "slim", folders)):
+    for cell in list_rows(make_cells("ml-100k", "slim", folders, NO_SPREADS)):
         assert [cell.ours] == read_values(folders[:1], cell.metric)
         assert (cell.seeds, cell.commit) == (1, "c0ffee0")
 
@@ -53,7 +74,7 @@ def test_untrained_model_counts_once(tmp_path: Path) -> None:
 def test_untrained_class_of_a_user_counts_every_seed(tmp_path: Path) -> None:
     """It may draw random numbers all the same. Its row has its dotted path, and no value of the paper."""
     folders = [write_random_run(tmp_path / str(seed), "slim", seed) for seed in range(2)]
-    (hit, _) = list_rows(make_cells("ml-100k", "my_models.SLIM", folders))
+    (hit, _) = list_rows(make_cells("ml-100k", "my_models.SLIM", folders, NO_SPREADS))
     assert (hit.model, hit.seeds, hit.verdict) == ("my_models.SLIM", 2, "")
     assert math.isnan(hit.paper)
 
@@ -65,22 +86,22 @@ def test_class_of_a_known_name_is_another_model() -> None:
 
 
 def test_cell_without_records_has_the_papers_value_alone() -> None:
-    cells = make_cells("ta-feng", "sdmr", [])
+    cells = make_cells("ta-feng", "sdmr", [], NO_SPREADS)
     assert list(cells["paper"]) == [0.627, 0.559]
     assert list(cells["seeds"]) == [0, 0]
-    assert cells[["ours", "spread", "optimistic", "pessimistic", "low", "high"]].isna().all(axis=None)
+    assert cells[["ours", "spread", "optimistic", "pessimistic", *BOUNDS]].isna().all(axis=None)
     assert (cells[["verdict", "settings", "commit"]] == "").all(axis=None)
 
 
 @pytest.mark.parametrize(("quality", "verdict"), [(0.2, "paper higher"), (0.713, "inside"), (0.95, "paper lower")])
-def test_verdict_says_where_the_papers_value_lies(quality: float, verdict: str, tmp_path: Path) -> None:
-    folders = [write_random_run(tmp_path / str(seed), "sdm", seed, quality) for seed in range(2)]
-    (hit, _) = list_rows(make_cells("ml-100k", "sdm", folders))
+def test_verdict_compares_our_value_with_the_papers(quality: float, verdict: str, tmp_path: Path) -> None:
+    folders = [write_random_run(tmp_path / str(seed), "sdm", seed, quality) for seed in range(3)]
+    (hit, _) = list_rows(make_cells("ml-100k", "sdm", folders, NO_SPREADS))
     assert hit.verdict == verdict
 
 
 def test_verdict_is_empty_where_the_paper_prints_nothing(tmp_path: Path) -> None:
-    (hit, _) = list_rows(make_cells("ml-100k", "popularity", [write_random_run(tmp_path, "popularity", 0)]))
+    (hit, _) = list_rows(make_cells("ml-100k", "popularity", [write_random_run(tmp_path, "popularity", 0)], NO_SPREADS))
     assert math.isnan(hit.paper)
     assert hit.verdict == ""
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from sdmr.experiments.report.uncertainty import PairedTest
+from sdmr.experiments.report.comparisons import Comparison
 from sdmr.experiments.report.writers import (
     format_difference,
+    format_effect,
     format_mean,
     format_metric,
     format_p_value,
@@ -27,7 +28,9 @@ def test_p_value_too_small_to_tell_from_0_is_a_bound() -> None:
 
 
 def test_difference_has_signs_and_its_interval() -> None:
-    assert format_difference(PairedTest(-0.0123, -0.02, 0.001, 0.1)) == "-0.012 (-0.020 … +0.001)"
+    test = Comparison(-0.0123, -0.02, 0.001, -0.04, 0.02, 0.1, -0.456, 0.2, 0.3, 0.5)
+    assert format_difference(test) == "-0.012 (-0.020 … +0.001)"
+    assert format_effect(test) == "effect -0.46, win / tie / loss for 20 / 30 / 50 % of the users"
 
 
 def test_markdown_table_escapes_bars_and_leaves_missing_cells_empty() -> None:

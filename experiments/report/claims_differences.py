@@ -1,0 +1,144 @@
+"""Judge claims that one model is better than another: direction and size."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+
+from sdmr.experiments.core.plan import is_stochastic
+from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.report.comparisons import Comparison, compare_models
+from sdmr.experiments.report.frames import METRICS, PRINTED, get_paper_value, list_published
+from sdmr.experiments.report.uncertainty import Interval, Size, correct_by_holm, judge_size
+from sdmr.experiments.report.writers import format_difference, format_effect, format_p_value
+
+GENERAL = ("item-knn", "slim", "mf-bpr", "cml", "neumf", "cmn")
+
+
+class Direction(StrEnum):
+    """Whether the differences of a claim are there."""
+
+    YES = "yes"
+    PARTLY = "in part"
+    OPPOSITE = "opposite"
+    NOT_SHOWN = "not shown"
+    NOT_TESTED = "not tested"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The evidence from one data set, and the answer that follows."""
+
+    dataset: str
+    answer: str = Direction.NOT_TESTED
+    evidence: Sequence[str] = ()  # lines
+    note: str = ""  # what qualifies the answer
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A model less another, where the paper prints both."""
+
+    dataset: str
+    pair: tuple[str, str]
+    metric: str
+    seeds: tuple[int, int]
+    test: Comparison
+    printed: float
+    p: float = math.nan  # corrected; NaN if the paper prints the difference the other way round
+
+    @property
+    def is_counted(self) -> bool:
+        return self.printed > 0
+
+    @property
+    def sign(self) -> str:
+        return "?" if self.p >= 0.05 else "+" if self.test.difference > 0 else "−"
+
+    @property
+    def size(self) -> Size:
+        return judge_size(self.printed, Interval(self.test.run_low, self.test.run_high), self.sign)
+
+    def __str__(self) -> str:
+        verdict = f"`{self.sign}` {self.size}, p {format_p_value(self.p, '= ')}" if self.is_counted else "not counted"
+        return (
+            f"{' − '.join(MODELS[model].name for model in self.pair)}, {self.metric}: {format_difference(self.test)}, "
+            f"one run {self.test.run_low:+.3f} … {self.test.run_high:+.3f}, paper {self.printed:+.3f}: {verdict}; "
+            f"{format_effect(self.test)}; seeds: {' and '.join(map(str, self.seeds))}"
+        )
+
+
+def check_improvement(
+    results: Path, spreads: pd.DataFrame, models: Sequence[str], others: Sequence[str], metrics: Sequence[str] = METRICS
+) -> list[Finding]:
+    """Test on every printed data set whether all models are better than all others."""
+    pairs = list(product(models, others))
+    printed = [one for one in PRINTED if any(_subtract_printed(one, *pair) is not None for pair in pairs)]
+    return _judge(results, spreads, dict.fromkeys(printed, pairs), metrics)
+
+
+def check_ranking(results: Path, spreads: pd.DataFrame, model: str, datasets: Iterable[str]) -> list[Finding]:
+    """Test whether the model ranks among the general ones as printed in Table 3."""
+    pairs = [(model, other) for other in GENERAL if other != model]
+    ordered = {
+        dataset: [pair if (_subtract_printed(dataset, *pair) or 0) > 0 else pair[::-1] for pair in pairs]
+        for dataset in datasets
+    }
+    return _judge(results, spreads, ordered, METRICS)
+
+
+def _subtract_printed(dataset: str, model: str, other: str, metric: str = "NDCG@10") -> float | None:
+    """Return the paper's difference of two models, None unless it prints both."""
+    difference = get_paper_value(dataset, model, metric) - get_paper_value(dataset, other, metric)
+    return None if math.isnan(difference) else difference
+
+
+def _judge(
+    results: Path, spreads: pd.DataFrame, pairs: dict[str, list[tuple[str, str]]], metrics: Sequence[str]
+) -> list[Finding]:
+    """Test whether the first model of each pair is the better one. All tests of a claim are one family for Holm."""
+    differences = []
+    for dataset, pair, metric in ((d, pair, metric) for d in pairs for pair in pairs[d] for metric in metrics):
+        folders = {model: list_published(results, dataset, model) for model in pair}
+        printed = _subtract_printed(dataset, *pair, metric)
+        if printed is not None and all(folders.values()):
+            test = compare_models(folders, *pair, metric, spreads)
+            seeds = (len(folders[pair[0]]), len(folders[pair[1]]))
+            differences.append(Difference(dataset, pair, metric, seeds, test, printed))
+    counted = [one for one in differences if one.is_counted]
+    corrected = iter(correct_by_holm([one.test.p for one in counted]))
+    differences = [replace(one, p=next(corrected)) if one.is_counted else one for one in differences]
+    return [_summarize(d, pairs[d], [one for one in differences if one.dataset == d]) for d in pairs]
+
+
+def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequence[Difference]) -> Finding:
+    """Return the answer that the differences on a data set give together."""
+    counted = [one for one in differences if one.is_counted]
+    if not counted:
+        return Finding(dataset)
+    tested = {one.pair for one in differences}
+    missing = [" − ".join(MODELS[model].name for model in pair) for pair in pairs if pair not in tested]
+    lines = [str(one) for one in differences]
+    if missing:
+        lines.append(f"{Direction.NOT_TESTED}: {', '.join(missing)}")
+    signs = {one.sign for one in counted}
+    direction = Direction.YES if signs == {"+"} and not missing else Direction.NOT_SHOWN
+    if direction != Direction.YES and "+" in signs:
+        direction = Direction.PARTLY
+    elif "−" in signs:
+        direction = Direction.OPPOSITE
+    has_one = any(n == 1 and is_stochastic(m) for one in counted for m, n in zip(one.pair, one.seeds, strict=True))
+    answer = format_answer(direction, [one.size for one in counted])
+    return Finding(dataset, answer, lines, " (one seed)" if has_one else "")
+
+
+def format_answer(direction: str, sizes: Sequence[Size]) -> str:
+    """Return a direction, if any, and the sizes, counted if they differ."""
+    counts = Counter(sizes)
+    texts = [f"{counts[size]} {size}" if len(counts) > 1 else str(size) for size in Size if counts[size]]
+    return "; ".join(dict.fromkeys(filter(None, (direction, ", ".join(texts)))))  # "opposite" once

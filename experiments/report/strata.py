@@ -1,0 +1,108 @@
+"""Metrics by time gap, popularity of the target, and length of the history."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.interactions import IntArray, Interactions
+from sdmr.datasets.readers import bind_reader
+from sdmr.experiments.core.record import load_record
+from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.run import Run, compose_task
+from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.report.frames import DATASETS, METRICS, list_published, load_row, read_seed_spreads
+from sdmr.experiments.report.writers import format_metrics, make_markdown
+from sdmr.harness.schema1 import TASKS
+
+GAPS = {"same time": 0, "to a minute": 60, "to an hour": 3600, "to a day": 86_400, "more": np.inf}  # seconds
+KEY = ["dataset", "stratum", "range", "instances"]
+PARTS = 4
+CAPTION = (
+    "hit@10 / NDCG@10 of the published rows on parts of the test instances, mean over seeds; in brackets, the number "
+    "of instances. Ties count with their expected value. Time gap: from the user's interaction before the test item to "
+    "the test item, where there are times in seconds and no baskets. Popularity: the training users of the target. "
+    "History: the training items of the user, of all baskets. The last two are cut into quarters of the instances."
+)
+
+
+def collect_strata(number: int, results: Path) -> pd.DataFrame:
+    """Return a row for each published model and part of the test instances.
+
+    Raises DataError for a data set that cannot be read, or whose instances are not those of the published ranks.
+    """
+    spreads, rows = read_seed_spreads(results), []
+    for dataset in DATASETS[number]:
+        folders = {model: paths for model in MODELS if (paths := list_published(results, dataset, model))}
+        if not folders:
+            continue
+        run = compose_task(dataset, [])
+        strata = label_instances(run)
+        for model, paths in folders.items():
+            data = load_record(paths[0] / RECORD).data
+            if TASKS.get(data, data) != TASKS.get(run.data, run.data):
+                raise DataError(f"{paths[0]}: its test instances are not those of dataset={dataset}; publish it again")
+            values = pd.DataFrame({m: load_row(model, paths, m, spreads).values.mean(axis=0) for m in METRICS})
+            for stratum, labels in strata.items():
+                parts = values.groupby(labels, observed=True)
+                means = parts.mean().assign(instances=parts.size(), model=MODELS[model].name)
+                means = means.rename_axis("range").reset_index()
+                rows.append(means.assign(dataset=dataset, stratum=stratum))
+    if not rows:
+        raise DataError(f"{results}: no published records of Table {number}; `sdmr publish` copies them there")
+    return pd.concat(rows, ignore_index=True)[[*KEY, "model", *METRICS]]
+
+
+def label_instances(run: Run) -> dict[str, pd.Series]:
+    """Return the part of each test instance [n], by stratum."""
+    task, data = run.load_task(), bind_reader(run.config["dataset"])()
+    matrix, test = task.training.matrix, task.test
+    strata = {}
+    if isinstance(data, Interactions) and has_seconds(data):
+        gaps = pd.Series(measure_gaps(data)[test.users])
+        strata["time gap"] = pd.cut(gaps, [-np.inf, *GAPS.values()], labels=list(GAPS))
+    strata["popularity"] = cut_quarters(np.asarray(matrix.sum(axis=0)).ravel().astype(np.int64)[test.targets])
+    strata["history"] = cut_quarters(np.bincount(task.training.instances.users, minlength=matrix.shape[0])[test.users])
+    return strata
+
+
+def has_seconds(data: Interactions) -> bool:
+    """Tell whether histories have times in seconds, not row numbers in place of times."""
+    return data.times is not None and data.baskets is None and bool(data.times.max() >= len(data))
+
+
+def measure_gaps(data: Interactions) -> IntArray:
+    """Return the time between each user's last two interactions [n_users], 0 of one."""
+    assert data.times is not None
+    order = np.lexsort((data.times, data.users))
+    users, times = data.users[order], data.times[order]
+    steps = np.diff(times, prepend=times[0]) * np.r_[False, users[1:] == users[:-1]]
+    return steps[np.searchsorted(users, np.arange(data.n_users), side="right") - 1]
+
+
+def cut_quarters(values: IntArray) -> pd.Series:
+    """Cut values [n] into parts of about the same size, named by their ranges."""
+    codes = np.searchsorted(np.quantile(values, np.arange(1, PARTS) / PARTS), values)
+    ends = pd.Series(values).groupby(codes).agg(["min", "max"])
+    names = [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in ends.itertuples(index=False)]
+    return pd.Series(pd.Categorical(np.array(names)[np.searchsorted(ends.index, codes)], names))
+
+
+def format_strata(number: int, cells: pd.DataFrame) -> str:
+    """Return a table for each data set and stratum, a model a row, in Markdown."""
+    blocks = [f"# Table {number}, by parts of the test instances", CAPTION]
+    for (dataset, stratum), block in cells.groupby(["dataset", "stratum"], sort=False):
+        texts = block.assign(
+            part=block["range"].astype(str) + block["instances"].map(" ({:,})".format),
+            text=[format_metrics(pair) for pair in block[list(METRICS)].to_numpy()],
+        )
+        frame = texts.pivot(index="model", columns="part", values="text")
+        frame = frame.reindex(index=texts["model"].unique(), columns=texts["part"].unique())
+        blocks += [f"## {dataset}, {stratum}", make_markdown(frame.reset_index())]
+    return "\n\n".join(blocks) + "\n"
+
+
+def format_csv(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells as they are published, with four decimals."""
+    return cells.assign(**{metric: cells[metric].map("{:.4f}".format) for metric in METRICS})

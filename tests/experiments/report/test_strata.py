@@ -1,0 +1,120 @@
+"""Metrics on parts of the test instances."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.split import split
+from sdmr.datasets.task import Task
+from sdmr.experiments import table
+from sdmr.experiments.core.options import UsageError, parse_options
+from sdmr.experiments.report import strata
+from sdmr.harness.metrics import Ranks
+from tests.experiments.report.commands import call
+from tests.experiments.report.records import write_run
+
+USERS, ITEMS = 40, 30
+START = 10**9  # seconds
+
+
+class FakeRun(NamedTuple):
+    task: Task
+    data: str = "data"  # as in the records of these tests
+    config: dict[str, dict[str, str]] = {"dataset": {"_target_": ""}}  # noqa: RUF012
+
+    def load_task(self) -> Task:
+        return self.task
+
+
+@pytest.fixture
+def data(monkeypatch: pytest.MonkeyPatch) -> Interactions:
+    """Return histories of 3 to 12 items, the last of which comes 0, 30 or 100,000 s after the one before."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for user in range(USERS):
+        items = rng.permutation(ITEMS)[: 3 + user % 10]
+        times = START + 1000 * np.arange(len(items))
+        times[-1] = times[-2] + (0, 30, 100_000)[user % 3]
+        rows += [(user, item, time) for item, time in zip(items, times, strict=True)]
+    interactions = Interactions.from_raw(*np.array(rows).T)
+    task = split(interactions, n_candidates=10)
+    monkeypatch.setattr(strata, "compose_task", lambda *_: FakeRun(task))
+    monkeypatch.setattr(strata, "bind_reader", lambda _: lambda: interactions)
+    return interactions
+
+
+def publish_sdm(results: Path, above: np.ndarray) -> None:
+    folder = results / "records" / "table3" / "ml-100k" / "sdm-0"
+    write_run(folder, "sdm", 0, np.arange(USERS), Ranks(above, np.zeros_like(above)))
+
+
+def test_parts_have_the_metrics_of_their_instances(data: Interactions, tmp_path: Path) -> None:
+    publish_sdm(tmp_path, np.where(np.arange(USERS) % 3 == 1, 0, 60))  # hits where the test item comes 30 s later
+    cells = strata.collect_strata(3, tmp_path)
+    assert list(cells["stratum"].unique()) == ["time gap", "popularity", "history"]
+    gaps = cells[cells["stratum"] == "time gap"].set_index("range")
+    assert gaps["hit@10"].to_dict() == {"same time": 0.0, "to a minute": 1.0, "more": 0.0}
+    assert gaps["instances"].to_dict() == {"same time": 14, "to a minute": 13, "more": 13}
+    task = split(data, n_candidates=10)
+    for stratum in ("popularity", "history"):
+        parts = cells[cells["stratum"] == stratum]
+        assert parts["instances"].sum() == USERS
+        for part in parts.rename(columns={"hit@10": "hit"}).itertuples():
+            low, _, high = part.range.partition(" to ")
+            users = task.training.instances.users
+            items = task.training.instances.targets
+            number = [
+                (users == user).sum() if stratum == "history" else len(set(users[items == target]))
+                for user, target in zip(task.test.users, task.test.targets, strict=True)
+            ]
+            rows = [n for n, count in enumerate(number) if int(low) <= count <= int(high or low)]
+            assert part.instances == len(rows)
+            assert part.hit == pytest.approx(np.mean([n % 3 == 1 for n in rows]))
+
+
+def test_row_numbers_in_place_of_times_have_no_gaps(
+    data: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Interactions.from_raw(data.users, data.items, np.arange(len(data)))
+    monkeypatch.setattr(strata, "bind_reader", lambda _: lambda: rows)
+    publish_sdm(tmp_path, np.zeros(USERS, dtype=int))
+    assert "time gap" not in set(strata.collect_strata(3, tmp_path)["stratum"])
+
+
+def test_equal_values_are_in_one_part() -> None:
+    parts = strata.cut_quarters(np.array([1, 1, 1, 1, 1, 2, 3, 9]))
+    assert list(parts) == ["1"] * 5 + ["2", "3 to 9", "3 to 9"]
+
+
+def test_ranks_of_other_instances_are_refused(
+    data: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_sdm(tmp_path, np.zeros(USERS, dtype=int))
+    task = split(data, n_candidates=10)
+    monkeypatch.setattr(strata, "compose_task", lambda *_: FakeRun(task, "other"))
+    with pytest.raises(DataError, match="its test instances are not those of dataset=ml-100k"):
+        strata.collect_strata(3, tmp_path)
+
+
+def test_command_writes_both_files(data: Interactions, tmp_path: Path) -> None:
+    publish_sdm(tmp_path / "results", np.zeros(USERS, dtype=int))
+    options = parse_options(table.Options, ["strata=true", f"results={tmp_path / 'results'}"])
+    assert table.main(options) == 0
+    text = (tmp_path / "results" / "table3-strata.md").read_text()
+    assert "## ml-100k, time gap" in text
+    assert "same time (14)" in text
+    lines = (tmp_path / "results" / "table3-strata.csv").read_text().splitlines()
+    assert lines[:2] == [
+        "dataset,stratum,range,instances,model,hit@10,NDCG@10",
+        "ml-100k,time gap,same time,14,SDM,1.0000,1.0000",
+    ]
+    for arguments, message in (
+        ("number=1 strata=true", "Table 1 has no models"),
+        ("strata=true models=sdm", "models"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            call(table, tmp_path, *arguments.split())
