@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdmr.baselines.kernels.caser import compute_gradients, draw_mask
-from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
+from sdmr.datasets.bounds import Fraction, PositiveInt, check_arguments
 from sdmr.harness.training import Dropout, Embedding, OptimizationConfig, TorchRecommender
 
 

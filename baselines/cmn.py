@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from sdmr.baselines.cmn_attention import Neighborhoods, attend, find_neighborhoods
 from sdmr.baselines.neumf import GMF
+from sdmr.datasets.bounds import PositiveInt, check_arguments
 from sdmr.datasets.task import Training
-from sdmr.harness.bounds import PositiveInt, check_arguments
 from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 from sdmr.harness.training.layers import init_he_normal
 

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from sdmr.baselines._neighbors import sum_over_history
+from sdmr.datasets.bounds import PositiveInt, check_arguments
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
-from sdmr.harness.bounds import PositiveInt, check_arguments
 
 
 class ItemKNN:

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from sdmr.harness.bounds import PositiveInt, check_arguments
+from sdmr.datasets.bounds import PositiveInt, check_arguments
 from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 
 

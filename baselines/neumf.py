@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdmr.harness.bounds import PositiveInt, check_arguments
+from sdmr.datasets.bounds import PositiveInt, check_arguments
 from sdmr.harness.kernels import UniqueIndex, gather
 from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 from sdmr.harness.training.layers import init_lecun_uniform

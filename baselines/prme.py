@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
+from sdmr.datasets.bounds import Fraction, PositiveInt, check_arguments
 from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 
 

@@ -5,9 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdmr.baselines._neighbors import sum_over_history
+from sdmr.datasets.bounds import NonNegativeFloat, PositiveFloat, check_arguments
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
-from sdmr.harness.bounds import NonNegativeFloat, PositiveFloat, check_arguments
 
 
 class SLIM:

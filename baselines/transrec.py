@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.bounds import PositiveInt, check_arguments
+from sdmr.datasets.bounds import PositiveInt, check_arguments
 from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
 
 

@@ -10,12 +10,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from sdmr.datasets.errors import DataError, check_choice, format_counts
+from sdmr.datasets.bounds import FiniteFloat, PositiveInt
+from sdmr.datasets.bounds import check_values as check_values_of_types
+from sdmr.datasets.errors import DataError, format_counts, quote
 from sdmr.datasets.interactions import Interactions, Order, k_core, set_order
 from sdmr.datasets.parsing import check_values
+from sdmr.datasets.times import encode_times
 
 Column = str | int
 
@@ -24,17 +26,6 @@ OPERATORS = {
     **{"==": operator.eq, "!=": operator.ne, ">=": operator.ge, "<=": operator.le},
     **{">": operator.gt, "<": operator.lt},
 }
-# Common formats of times beside ISO 8601. One is taken only if no other one fits all times.
-TIME_FORMATS = (
-    "%a %b %d %H:%M:%S %z %Y",
-    "%Y-%m-%d %H:%M:%S %Z",
-    *(
-        f"{date}{time}"
-        for date in ("%m/%d/%Y", "%d/%m/%Y")
-        for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-    ),
-)
-ISO_8601 = "ISO8601"
 
 
 class Comparison(NamedTuple):
@@ -50,7 +41,12 @@ class Comparison(NamedTuple):
         match = re.fullmatch(r"\s*(.+?)\s*(==|!=|>=|<=|>|<)\s*(.+?)\s*", text)
         if match is None:
             raise ValueError(f"filter={text}: expected one comparison such as event==purchase; {' '.join(OPERATORS)}")
-        return cls(*match.groups())
+        column, symbol, value = match.groups()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        elif re.search("==|!=|>=|<=", value):
+            raise ValueError(f"filter={text}: expected one comparison; a value with {' '.join(OPERATORS)} needs quotes")
+        return cls(column, symbol, value)
 
 
 @dataclass(frozen=True)
@@ -74,13 +70,13 @@ class Selection:
     time: Column | None = None
     basket: Column | None = None
     rating: Column | None = None
-    min_rating: float | None = None
+    min_rating: FiniteFloat | None = None
     filter: str | None = None
     time_format: str | None = None
     missing_ids: Literal["error", "drop", "text"] = "error"
     keep: Literal["first", "last"] = "first"
     order: Order = "random"
-    min_count: int = 1
+    min_count: PositiveInt = 1
     iterative: bool = False
 
     def __post_init__(self) -> None:
@@ -89,13 +85,17 @@ class Selection:
         Raises:
             ValueError: A setting is unknown, or has no effect.
         """
-        check_choice("missing_ids", self.missing_ids, "error", "drop", "text")
-        check_choice("keep", self.keep, "first", "last")
-        check_choice("order", self.order, "random", "file")
+        check_values_of_types(type(self), {name: getattr(self, name) for name in self.__dataclass_fields__}, "")
         if self.order == "file" and (self.time is not None or self.basket is not None):
             raise ValueError(f"order=file has no effect: time={self.time!r} and basket={self.basket!r} set the order")
         if (self.rating is None) != (self.min_rating is None):
             raise ValueError(f"rating={self.rating} and min_rating={self.min_rating}: set both or none")
+        if self.time is not None and self.basket is not None:
+            raise ValueError(
+                f"time={self.time!r} has no effect: within basket={self.basket!r}, the order of the file holds"
+            )
+        if self.iterative and self.min_count == 1:
+            raise ValueError("iterative=true has no effect: with min_count=1 nothing is dropped")
         if self.time is None and self.time_format is not None:
             raise ValueError(f"time_format={self.time_format} has no effect: no time column is set")
 
@@ -154,7 +154,7 @@ class Selection:
         if rows.empty:
             raise DataError(f"{path}: no row of {n_rows} is left: {format_counts(dropped)}")
         dropped["users_left_out"] = n_users - rows["user"].nunique()
-        rows.attrs.update(dropped)
+        rows.attrs = {"dropped": dict(dropped)}
         return rows
 
     def _compare(self, path: Path, values: pd.Series, first_line: int) -> NDArray[np.bool_]:
@@ -169,7 +169,12 @@ class Selection:
             holds = OPERATORS[symbol](np.asarray(numbers, dtype=float), float(number))
         else:
             holds = OPERATORS[symbol](np.asarray(distinct.astype(str), dtype=object), value)
-        return np.append(np.asarray(holds, dtype=bool), symbol == "!=")[codes]
+        is_kept = np.append(np.asarray(holds, dtype=bool), symbol == "!=")[codes]
+        has_value = {"==": is_kept.any(), "!=": not is_kept.all()}
+        if not has_value.get(symbol, True):
+            some = quote(", ".join(map(str, distinct[:5])))
+            raise DataError(f"{path}: filter={self.filter}: no row has {value!r:.80}, expected a value such as {some}")
+        return is_kept
 
     def _find_duplicates(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
         """Find the rows that repeat a pair and are not the one to keep."""
@@ -180,53 +185,3 @@ class Selection:
             repeated = repeated.sort_values("time", kind="stable")
         surplus = repeated.index[repeated.duplicated(key, keep=self.keep)]
         return np.asarray(rows.index.isin(surplus)) if len(surplus) else np.zeros(len(rows), dtype=bool)
-
-
-def encode_times(path: Path, times: pd.Series, time_format: str | None, first_line: int) -> NDArray[np.int64]:
-    """Encode times as integers with the same order.
-
-    Integers stay as they are, dates become microseconds, and other numbers their ranks.
-
-    Raises:
-        DataError: A time is missing, no number and no date, or fits several formats.
-    """
-    if time_format is not None:
-        return _encode_dates(path, times, (time_format,), first_line)
-    if (isinstance(times.dtype, np.dtype) and times.dtype.kind == "M") or isinstance(times.dtype, pd.DatetimeTZDtype):
-        check_values(path, times, times.notna(), "a time", first_line)
-        return times.astype("int64").to_numpy().astype(np.int64)
-    try:
-        return (
-            pa.array(times, from_pandas=True)
-            .cast(pa.int64())
-            .to_numpy(zero_copy_only=False)
-            .astype(np.int64, casting="safe")
-        )
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError):
-        numbers = pd.to_numeric(times, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    is_number = np.isfinite(numbers)
-    if is_number.all():
-        is_integral = (numbers == np.round(numbers)).all() and np.abs(numbers).max(initial=0) < 2**53
-        return numbers.astype(np.int64) if is_integral else np.unique(numbers, return_inverse=True)[1]
-    if is_number.mean() > 0.5:
-        check_values(path, times, pd.Series(is_number), "a number, as in most lines", first_line)
-    return _encode_dates(path, times, (ISO_8601, *TIME_FORMATS), first_line)
-
-
-def _encode_dates(path: Path, times: pd.Series, formats: tuple[str, ...], first_line: int) -> NDArray[np.int64]:
-    """Encode dates in microseconds, by the one format that fits all of them."""
-
-    def parse(values: pd.Series, time_format: str) -> pd.Series:
-        text = values.astype(str)
-        return pd.to_datetime(text, format=time_format, errors="coerce", utc=True).astype("datetime64[us, UTC]")
-
-    likely = [one for one in formats if parse(times[:1], one).notna().all()] or formats[:1]
-    parsed = [parse(times, one) for one in likely]
-    fitting = [dates for dates in parsed if dates.notna().all()]
-    if not fitting:
-        best = max(range(len(parsed)), key=lambda number: parsed[number].notna().sum())
-        expected = "numbers or ISO 8601 dates" if likely[best] == ISO_8601 else f"a time such as {likely[best]}"
-        check_values(path, times, parsed[best].notna(), f"{expected} (or set time_format)", first_line)
-    if any((dates != fitting[0]).any() for dates in fitting[1:]):
-        raise DataError(f"{path}: times such as {times.iloc[0]} can be read as {' or '.join(likely)}; set time_format")
-    return fitting[0].astype("int64").to_numpy().astype(np.int64)

@@ -1,12 +1,18 @@
 """Interactions: who took what, in which order, in which basket; and their filters."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from sdmr.datasets.bounds import PositiveInt, check_arguments
+from sdmr.datasets.errors import DataError, quote
+from sdmr.datasets.times import count_other_unit, encode_times
 
 IntArray = NDArray[np.int64]
 RawArray = NDArray[Any]  # integers or strings, as in a raw file
@@ -28,7 +34,7 @@ class Interactions:
     times: IntArray | None = None  # [n] in any unit that sorts; None if the data has no times
     baskets: IntArray | None = None  # [n] each basket belongs to one user; None if the data has no baskets
     item_titles: RawArray | None = None  # [n_items] a title for each item; None if the data has no titles
-    dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> number of rows or users dropped so far
+    dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> rows or users dropped, or ids that look wrong
 
     @property
     def n_users(self) -> int:
@@ -63,31 +69,53 @@ class Interactions:
     ) -> Self:
         """Build interactions from raw ids, numbered in sorted order.
 
-        Ids sort as numbers if all of them are numbers, else as text. Times that are not integers keep their order only.
+        Ids sort as numbers if all of them are numbers, else as text. `dropped` counts what looks wrong: ids with blanks
+        at an end, ids such as 28.0 beside 28, and times in seconds beside milliseconds.
 
         Args:
-            users, items, times, baskets: [n] each, integers or strings.
+            users, items, baskets: [n] each, integers or strings.
+            times: [n] numbers or dates, also as text, as `sdmr.datasets.times.encode_times` reads them.
 
         Raises:
-            ValueError: An id or a time is missing, or a time given as text is no integer.
+            ValueError: The lengths differ, an id or a time is missing, or a time is neither a number nor a date.
         """
+        lengths = {len(column) for column in (users, items, times, baskets) if column is not None}
+        if len(lengths) > 1:
+            raise ValueError(f"users, items, times and baskets have {lengths} entries, expected as many of each")
         user_ids, user_numbers = _encode_ids(users)
         item_ids, item_numbers = _encode_ids(items)
-        encoded_times = None if times is None else _encode_times(np.asarray(times))
+        encoded_times = None
+        if times is not None:
+            encoded_times = encode_times(Path("the data"), pd.Series(_decode(times), name="time"), None, 0)
         encoded_baskets = None if baskets is None else _encode_ids(baskets)[1]
-        return cls(user_numbers, item_numbers, user_ids, item_ids, encoded_times, encoded_baskets)
+        suspicious = _count_suspicious(user_ids) + _count_suspicious(item_ids)
+        suspicious["times_of_another_unit"] = 0 if encoded_times is None else count_other_unit(encoded_times)
+        counts = {reason: count for reason, count in suspicious.items() if count}
+        return cls(user_numbers, item_numbers, user_ids, item_ids, encoded_times, encoded_baskets, dropped=counts)
 
     @classmethod
     def from_table(cls, table: pd.DataFrame) -> Self:
         """Build interactions from the columns user, item and, if there, time and basket.
 
-        The table's attributes become `dropped`.
+        Its attribute `dropped`, which `drop_duplicates` sets, counts the rows that it lacks.
+
+        Raises:
+            ValueError: There is no such column, or one of its name twice; and as in `from_raw`.
         """
+        if wrong := [name for name in ("user", "item", "time", "basket") if list(table).count(name) > 1]:
+            raise DataError(f"the table has several columns {wrong[0]!r}, expected one")
+        if missing := [name for name in ("user", "item") if name not in table]:
+            listed = quote(", ".join(map(str, table)), 200)
+            raise DataError(
+                f"the table has no column {missing[0]!r}, expected user, item and optionally time, basket; "
+                f"it has {listed}"
+            )
         names = [name for name in ("user", "item", "time", "basket") if name in table]
         is_category = {name: isinstance(table[name].dtype, pd.CategoricalDtype) for name in names}
         columns = {f"{name}s": table[name].array if is_category[name] else table[name].to_numpy() for name in names}
-        dropped = {str(reason): count for reason, count in table.attrs.items() if count}
-        return replace(cls.from_raw(**columns), dropped=dropped)
+        dropped = {reason: count for reason, count in table.attrs.get("dropped", {}).items() if count}
+        interactions = cls.from_raw(**columns)
+        return replace(interactions, dropped=dropped | dict(interactions.dropped))
 
     def take(self, rows: IntArray | NDArray[np.bool_]) -> Self:
         """Select rows by number or by mask, without renumbering."""
@@ -127,14 +155,22 @@ def _renumber(numbers: IntArray, ids: RawArray) -> tuple[IntArray, RawArray, Int
     return new_numbers[numbers], sorted_ids, used[np.argsort(order)]
 
 
-def _encode_times(times: RawArray) -> IntArray:
-    """Convert times to integers with the same order and the same ties."""
-    if times.dtype.kind in "iUS":
-        return times.astype(np.int64)
-    ranks = pd.factorize(times, sort=True)[0]  # -1 for a missing time
-    if ranks.min(initial=0) < 0:
-        raise ValueError(f"the time of row {ranks.argmin()} (from 0) is missing")
-    return ranks
+def _decode(raw: Any) -> Any:
+    """Return bytes as text, and other values as they are."""
+    values = np.asarray(raw)
+    return values.astype(str) if values.dtype.kind == "S" else raw
+
+
+def _count_suspicious(ids: RawArray) -> Counter[str]:
+    """Count distinct ids that may be other ids, written in another way."""
+    if ids.dtype.kind in "iuf":
+        return Counter()
+    texts = pd.Series(ids).astype(str)
+    numbers = texts[texts.str.fullmatch(r"\d+\.0+")].str.replace(r"\.0+$", "", regex=True)
+    return Counter(
+        ids_with_blanks_at_an_end=int((texts != texts.str.strip()).sum()),
+        ids_equal_to_others_as_numbers=int(numbers.isin(ids).sum()),
+    )
 
 
 def _encode_ids(raw: RawArray | pd.Categorical) -> tuple[RawArray, IntArray]:
@@ -144,15 +180,16 @@ def _encode_ids(raw: RawArray | pd.Categorical) -> tuple[RawArray, IntArray]:
         numbers = np.where(raw.codes < 0, -1, numbers)
         distinct = raw.categories.to_numpy()[used]
     else:
-        ids = np.asarray(raw)
-        numbers, distinct = pd.factorize(ids.astype(str) if ids.dtype.kind == "S" else ids)
+        numbers, distinct = pd.factorize(np.asarray(_decode(raw)))
     if len(numbers) and numbers.min() < 0:
         raise ValueError(f"the id of row {numbers.argmin()} (from 0) is missing")
     distinct = np.asarray(distinct)
     if distinct.dtype.kind == "f" and (distinct == np.round(distinct)).all():  # whole numbers beside missing values
         distinct = distinct.astype(np.int64)
     if distinct.dtype.kind not in "iu":
-        merged, texts = pd.factorize(np.array([str(one) for one in distinct], dtype=object))
+        merged, texts = pd.factorize(
+            np.array([one.decode() if isinstance(one, bytes) else str(one) for one in distinct], dtype=object)
+        )
         numbers, distinct = merged[numbers], np.asarray(texts, dtype=object)  # no fixed width: one id may be long
         # "007" and "7" are two ids: as numbers they would become one.
         if len(distinct) and pd.Series(distinct).str.fullmatch("0|[1-9][0-9]{0,17}").all():
@@ -163,7 +200,8 @@ def _encode_ids(raw: RawArray | pd.Categorical) -> tuple[RawArray, IntArray]:
     return distinct[order], ranks[numbers]
 
 
-def k_core(interactions: Interactions, min_count: int, iterative: bool = False) -> Interactions:
+@check_arguments
+def k_core(interactions: Interactions, min_count: PositiveInt, iterative: bool = False) -> Interactions:
     """Drop users and items with fewer than `min_count` interactions.
 
     By default one pass drops both at once: all counts are taken before any row is dropped. Users and items with fewer

@@ -161,7 +161,7 @@ def _explain_fault(fault: str, block: bytes, first_line: int, layout: Layout) ->
     word = "row" if layout.multiline else "line"
     fault = re.sub(r"Row #\d+", f"{word} {first_line + wrong_row - 1}", fault)
     hint = f" in encoding={layout.encoding}, set another one such as latin-1" if "invalid UTF8" in fault else ""
-    return quote(fault.replace(layout.byte_separator, layout.separator) + hint, 300)
+    return quote(fault.replace("\x1f", layout.separator) + hint, 300)
 
 
 def _is_quote_open(line: str, separator: str) -> bool:
@@ -180,8 +180,9 @@ def check_values(path: Path, values: pd.Series, is_valid: pd.Series, expected: s
     """
     if not is_valid.all():
         row = int(is_valid.to_numpy().argmin())
-        value, line = repr(values.iloc[row]), int(values.index[row]) + first_line
-        raise DataError(f"{path}, line {line}: {values.name} is {quote(value)}, expected {expected}")
+        value, line = values.iloc[row], int(values.index[row]) + first_line
+        described = "missing" if pd.isna(value) else quote(repr(value))
+        raise DataError(f"{path}, line {line}: {values.name} is {described}, expected {expected}")
 
 
 def check_no_duplicates(path: Path, table: pd.DataFrame, key: list[str], first_line: int = 1) -> None:
@@ -200,7 +201,7 @@ def check_no_duplicates(path: Path, table: pd.DataFrame, key: list[str], first_l
 def drop_duplicates(table: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     """Drop rows that repeat an earlier `key`, and count them in the table's attributes."""
     distinct = table.drop_duplicates(key)
-    distinct.attrs = table.attrs | {"duplicate_rows": len(table) - len(distinct)}
+    distinct.attrs = table.attrs | {"dropped": {"duplicate_rows": len(table) - len(distinct)}}
     return distinct
 
 

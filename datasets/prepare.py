@@ -7,7 +7,7 @@ import json
 import logging
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +76,18 @@ def _prepare(call: functools.partial[Interactions | Task], split_seed: int, spli
         raise ValueError(f"this data comes with its split: {', '.join(split_options)} cannot be chosen")
     task = data if isinstance(data, Task) else split(data, split_seed, **split_options)
     if code is not None:
-        _save_task(task, path, code, files)
+        _save_task(task, path, code, files | set(_list_named_files(call)))
     return task
+
+
+def _list_named_files(call: functools.partial[Any]) -> Iterator[Path]:
+    """Yield the files that settings name, which a reader may open by itself."""
+    for value in (*call.args, *call.keywords.values()):
+        path = Path(value).expanduser().resolve() if isinstance(value, str | Path) and "\0" not in str(value) else None
+        if path is not None and path.is_file():
+            yield path
+        elif path is not None and call.func.__module__.partition(".")[0] != "sdmr" and path.is_dir():
+            yield from (path, *filter(Path.is_file, path.iterdir()))
 
 
 def compute_fingerprint(task: Task) -> str:

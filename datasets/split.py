@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from sdmr.datasets.errors import check_choice
+from sdmr.datasets.bounds import NonNegativeInt, check_arguments
 from sdmr.datasets.interactions import IntArray, Interactions
 from sdmr.datasets.sampling import NegativeSampler, build_seen_matrix
 from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
@@ -13,10 +13,11 @@ from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
 MIN_SEQUENCE_LENGTH = 3  # one item for test, one for validation, one to train; shorter sequences only train
 
 
+@check_arguments
 def split(
     interactions: Interactions,
     split_seed: int = 0,
-    n_candidates: int = 100,
+    n_candidates: NonNegativeInt = 100,
     test_item: Literal["last", "random"] = "last",
     validation_item: Literal["random", "next-to-last"] = "random",
     equal_times: Literal["file", "item-id"] = "file",
@@ -38,12 +39,9 @@ def split(
         equal_times: Order of interactions at the same time: as in the file, or by item.
 
     Raises:
-        ValueError: An option is unknown, or has no effect. An item is in a sequence twice, or a basket belongs to two
-            users: a held-out item would stay in the training data.
+        ValueError: An option has no allowed value, or has no effect. An item is in a sequence twice, or a basket
+            belongs to two users: a held-out item would stay in the training data.
     """
-    check_choice("test_item", test_item, "last", "random")
-    check_choice("validation_item", validation_item, "random", "next-to-last")
-    check_choice("equal_times", equal_times, "file", "item-id")
     generators = np.random.default_rng(split_seed).spawn(5)
     order_rng, validation_rng, candidate_rng, test_rng, validation_candidate_rng = generators
     ordered = interactions.take(_order_rows(interactions, order_rng, equal_times))

@@ -1,13 +1,13 @@
 """The task of a recommender: training data, and held-out instances to rank."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, issparse
 
 from sdmr.datasets.interactions import IntArray, RawArray
 from sdmr.datasets.sampling import build_seen_matrix
@@ -128,7 +128,10 @@ class Training:
     @cached_property
     def matrix(self) -> csr_matrix:
         """Build the binary float32 matrix [n_users, n_items] of all training pairs."""
-        return build_seen_matrix(self.instances.users, self.instances.targets, self.n_users, self.n_items)
+        matrix = build_seen_matrix(self.instances.users, self.instances.targets, self.n_users, self.n_items)
+        if not self.instances.users.flags.writeable:  # of a task, not of a copy
+            _make_read_only(matrix)
+        return matrix
 
     def drop_checkpoint(self) -> Self:
         """Return a copy without checkpoint, for a fit that saves no progress."""
@@ -137,11 +140,19 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Store both sides of a task: a recommender gets `training`, only the harness reads `test`."""
+    """Store both sides of a task: a recommender gets `training`, only the harness reads `test`.
+
+    The arrays are read-only, since several recommenders may get them. Copies of them are not.
+    """
 
     training: Training
     test: HeldOut
     report: Mapping[str, int] = field(default_factory=dict)  # reason -> rows or users that were dropped or only train
+
+    def __post_init__(self) -> None:
+        """Make the arrays of both sides read-only."""
+        _make_read_only(self.training)
+        _make_read_only(self.test)
 
     @cached_property
     def seen(self) -> csr_matrix:
@@ -149,3 +160,12 @@ class Task:
         sides = (self.training.instances, self.training.validation, self.test)
         users, items = (np.concatenate([getattr(side, name) for side in sides]) for name in ("users", "targets"))
         return build_seen_matrix(users, items, self.training.n_users, self.training.n_items)
+
+
+def _make_read_only(value: object) -> None:
+    """Make every array that the fields of a value hold read-only."""
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    elif is_dataclass(value) or issparse(value):
+        for field_value in vars(value).values():
+            _make_read_only(field_value)

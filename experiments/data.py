@@ -89,7 +89,8 @@ def _describe_file(settings: dict[str, Any], typed: set[str]) -> dict[str, Any]:
     print(pd.DataFrame({"column": list(types), "type": list(types.values())}).to_string(index=False), "\n")
     print(head.head(5).map(quote, length=40).to_string(index=False), "\n")
     for number, (role, pattern) in enumerate(ROLES.items()):
-        if role in typed or role not in settings or settings[role] in file.names:
+        is_ordered = role == "time" and settings.get("basket") is not None  # baskets keep the order of the file
+        if role in typed or role not in settings or settings[role] in file.names or is_ordered:
             continue
         if file.header:
             matches = [name for name in file.names if re.search(pattern, name, re.IGNORECASE)]

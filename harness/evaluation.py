@@ -111,8 +111,9 @@ def check_permutation_invariance(recommender: Recommender, instances: HeldOut, n
     """Raise ModelError if scores of the first instances depend on the other candidates.
 
     They may depend neither on the order of candidates, nor on which others are scored at the same time. The tolerance
-    allows for rounding, which differs with a column's position. Scores that already differ from one call to the next
-    are random, and pass.
+    allows for rounding, which differs with a column's position. It is relative to each score, or to the median distance
+    from the median of its row, so that one large score does not hide other differences. Scores that already differ from
+    one call to the next are random, and pass.
     """
     instances = instances.take(np.arange(min(number, len(instances))))
     users, candidates = instances.users, instances.candidates
@@ -123,7 +124,8 @@ def check_permutation_invariance(recommender: Recommender, instances: HeldOut, n
     with torch.random.fork_rng(devices):  # so that these calls do not change the ranks of a random recommender
         halves = np.array_split(candidates, min(2, candidates.shape[1]), axis=1)
         again["came in two halves"] = np.column_stack([_score(recommender, users, contexts, half) for half in halves])
-    tolerance = max(1e-4, 4 * np.finfo(scores.dtype).eps) * np.abs(scores).max(initial=0)
+    spread = np.median(np.abs(scores - np.median(scores, axis=1, keepdims=True)), axis=1, keepdims=True)
+    tolerance = max(1e-4, 4 * np.finfo(scores.dtype).eps) * np.maximum(np.abs(scores), spread)
     differs = {how: hide_padding(np.abs(scores - others), instances) > tolerance for how, others in again.items()}
     how = max(differs, key=lambda how: differs[how].any())
     if differs[how].any() and np.array_equal(scores, _score(recommender, users, contexts, candidates)):

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from sdmr.harness.bounds import check_values
+from sdmr.datasets.bounds import check_values
 from sdmr.harness.metrics import TiePolicy
 
 

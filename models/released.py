@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
+from sdmr.datasets.bounds import Fraction, PositiveInt, check_arguments
 from sdmr.harness.training import Dropout, OptimizationConfig
 from sdmr.harness.training.layers import init_he_normal, init_torch_bias
 from sdmr.models.sdm import SDM

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sdmr.datasets.bounds import Fraction, check_arguments
 from sdmr.datasets.task import HeldOut
-from sdmr.harness.bounds import Fraction, check_arguments
 from sdmr.harness.evaluation import score_candidates
 from sdmr.harness.metrics import count_ranks, count_ties, summarize
 from sdmr.harness.training import OptimizationConfig, TorchRecommender

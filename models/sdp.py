@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.bounds import Fraction, PositiveInt, check_arguments
+from sdmr.datasets.bounds import Fraction, PositiveInt, check_arguments
 from sdmr.harness.kernels import gather
 from sdmr.harness.training import Dropout, Embedding, OptimizationConfig, TorchRecommender
 from sdmr.harness.training.layers import init_he_normal, init_lecun_uniform

@@ -128,7 +128,7 @@ class TorchRecommender(nn.Module):
         """Return scores [B, C] of candidates [B, C] (see `sdmr.harness.recommender.Recommender`)."""
         self.eval()
         with torch.inference_mode():
-            inputs = (torch.from_numpy(ids).to(self.device) for ids in (users, contexts, candidates))
+            inputs = (torch.tensor(ids, device=self.device) for ids in (users, contexts, candidates))
             return compute_scores(self, *inputs).cpu().numpy()
 
     def save(self, path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdmr.harness.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, check_values
+from sdmr.datasets.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, check_values
 from sdmr.harness.training.adam import adam_step, catch_up
 from sdmr.harness.training.layers import Embedding
 

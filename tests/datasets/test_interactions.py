@@ -30,13 +30,17 @@ def test_times_of_any_type_keep_their_order() -> None:
     days = np.array(["2005-12-02", "2005-12-01", "2005-12-02"], dtype="datetime64[D]")
     large = np.array([2**63 + 5, 7, 2**63 + 5], dtype=np.uint64)
     for times in (np.array([0.9, 0.5, 0.9]), days, large):
-        assert Interactions.from_raw(np.zeros(3, int), np.arange(3), times).times.tolist() == [1, 0, 1]
-    text = Interactions.from_raw(np.zeros(3, int), np.arange(3), np.array(["9", "10", "100"])).times
-    assert text is not None
-    assert text.tolist() == [9, 10, 100]
-    missing = np.array([0.9, np.nan])
-    with pytest.raises(ValueError, match="time of row 1"):
-        Interactions.from_raw(np.zeros(2, int), np.arange(2), missing)
+        encoded = Interactions.from_raw(np.zeros(3, int), np.arange(3), times).times
+        assert np.unique(encoded, return_inverse=True)[1].tolist() == [1, 0, 1]
+    for dtype in (str, object, bytes):
+        text = Interactions.from_raw(np.zeros(3, int), np.arange(3), np.array(["9", "10", "100"], dtype=dtype)).times
+        assert text is not None
+        assert text.tolist() == [9, 10, 100]
+    dates = pd.DataFrame({"user": 1, "item": range(3), "time": ["05/13/2014", "01/02/2015", "12/31/2013"]})
+    assert np.argsort(Interactions.from_table(dates).times).tolist() == [2, 0, 1]
+    missing = np.array([0.9, np.nan, 0.5])
+    with pytest.raises(ValueError, match="line 1: time is missing"):
+        Interactions.from_raw(np.zeros(3, int), np.arange(3), missing)
 
 
 @pytest.mark.parametrize("digit", ["\u0663", "\u00b2"])
@@ -81,3 +85,26 @@ def test_a_table_without_times_and_baskets_gives_none_of_them() -> None:
     data = Interactions.from_table(table)
     assert (data.users.tolist(), data.items.tolist(), data.times, data.baskets) == ([1, 0], [0, 1], None, None)
     assert Interactions.from_table(table.assign(time=[7, 3], basket=[9, 8])).times is not None
+
+
+def test_ids_and_times_that_look_wrong_are_counted() -> None:
+    users = ["u1", " u1", "28", "28.0", "u5", "28"]
+    data = Interactions.from_raw(users, np.arange(6), [1_500_000_000, 1_500_000_000_000, *[1_500_000_001] * 4])
+    assert dict(data.dropped) == {
+        "ids_with_blanks_at_an_end": 1,
+        "ids_equal_to_others_as_numbers": 1,
+        "times_of_another_unit": 1,
+    }
+    assert Interactions.from_raw([b"a", "b", b"b"], np.arange(3)).user_ids.tolist() == ["a", "b"]
+
+
+def test_a_table_of_other_columns_or_lengths_is_an_error_and_its_attributes_count_nothing() -> None:
+    with pytest.raises(ValueError, match=r"no column 'user', expected user, item .* it has who, item"):
+        Interactions.from_table(pd.DataFrame({"who": [1], "item": [2]}))
+    with pytest.raises(ValueError, match="several columns 'item'"):
+        Interactions.from_table(pd.DataFrame([[1, 2, 3]], columns=["user", "item", "item"]))
+    with pytest.raises(ValueError, match="expected as many of each"):
+        Interactions.from_raw(np.arange(5), np.arange(3))
+    table = pd.DataFrame({"user": [1], "item": [2]})
+    table.attrs["source"] = "mine"
+    assert dict(Interactions.from_table(table).dropped) == {}

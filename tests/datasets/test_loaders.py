@@ -287,5 +287,5 @@ def test_an_incomplete_file_is_an_error(
 def test_an_unknown_order_is_an_error_before_any_file_is_searched(
     folder: Path, load: Callable[..., Interactions]
 ) -> None:
-    with pytest.raises(ValueError, match='order must be "random" or "file", not \'File\''):
+    with pytest.raises(ValueError, match=r"order must be .random. or .file., not 'File'"):
         load(order="File")

@@ -171,7 +171,7 @@ def test_dropped_duplicates_are_counted_in_the_attributes() -> None:
     table = pd.DataFrame({"user": [1, 1, 2, 1], "item": [5, 6, 5, 6], "time": [1, 2, 3, 4]})
     distinct = drop_duplicates(table, ["user", "item"])
     assert distinct["time"].tolist() == [1, 2, 3]
-    assert distinct.attrs == {"duplicate_rows": 1}
+    assert distinct.attrs == {"dropped": {"duplicate_rows": 1}}
 
 
 def test_wrong_totals_are_an_error() -> None:

@@ -263,3 +263,16 @@ print(time.perf_counter() - start, get_peak_memory())
         print(f"{name}: {elapsed:.1f} s of {limit} s, {mib:.0f} MiB")
         assert elapsed <= limit
         assert mib <= 3 * 1024
+
+
+def load_by_itself(path: Path) -> Interactions:
+    """Load pairs without the suite's functions, which note what they read."""
+    rows = np.loadtxt(path, dtype=np.int64, ndmin=2)
+    return Interactions.from_raw(rows[:, 0], rows[:, 1])
+
+
+def test_a_file_that_the_settings_name_counts_also_if_the_reader_opens_it_by_itself(raw: Path) -> None:
+    load = functools.partial(load_by_itself, raw)
+    before = compute_fingerprint(prepare(load))
+    raw.write_text("".join(raw.read_text().splitlines(keepends=True)[:30]))
+    assert compute_fingerprint(prepare(load)) != before

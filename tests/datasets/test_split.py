@@ -1,4 +1,5 @@
 from collections import defaultdict
+from copy import deepcopy
 from dataclasses import replace
 from typing import Literal
 
@@ -311,8 +312,10 @@ def test_an_unknown_option_or_one_without_effect_is_an_error() -> None:
     tied_over_users_only = make_interactions([(0, 5), (0, 9), (1, 2), (1, 7)], np.array([1, 2, 2, 3]), None)
     with pytest.raises(ValueError, match="equal_times=item-id has no effect: no user has two"):
         split(tied_over_users_only, 0, N_CANDIDATES, equal_times="item-id")
+    with pytest.raises(ValueError, match="n_candidates must be ≥ 0, not -1"):
+        split(make_users(5, timed=True), n_candidates=-1)
     for name, wrong in (("test_item", "first"), ("validation_item", "last"), ("equal_times", "user")):
-        with pytest.raises(ValueError, match=f'^{name} must be ".*" or ".*", not \'{wrong}\'$'):
+        with pytest.raises(ValueError, match=f"split: {name} must be '.*' or '.*', not '{wrong}'$"):
             split(make_users(5, timed=True), 0, N_CANDIDATES, **{name: wrong})  # type: ignore[arg-type]
 
 
@@ -400,3 +403,16 @@ def test_contexts_of_selected_rows_equal_rows_of_all_contexts(data: Interactions
     assert side.contexts.last_n(0, rows).shape == (len(rows), 0)
     assert side.contexts.last_n(4, rows).tolist() == side.contexts.last_n(4)[rows].tolist()
     assert side.contexts.take(rows).last_n(4).tolist() == side.contexts.last_n(4)[rows].tolist()
+
+
+def test_models_cannot_write_to_a_task_but_to_a_copy() -> None:
+    task = split(make_users(5, timed=True), 0, N_CANDIDATES)
+    training = task.training
+    arrays = (training.instances.targets, training.matrix.data, training.validation.candidates, task.test.users)
+    for array in arrays:
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
+    copy = deepcopy(training)
+    copy.instances.targets[:] = 0
+    copy.matrix.data[:] = 0
+    assert training.matrix.sum() > 0

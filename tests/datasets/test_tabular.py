@@ -91,12 +91,37 @@ def test_equal_basket_names_of_two_users_are_two_baskets(tmp_path: Path) -> None
     assert data.baskets.tolist() == [0, 2, 1, 1]
 
 
-def test_one_column_can_be_time_and_basket(tmp_path: Path) -> None:
-    data = load_csv(write_file(tmp_path, "user,item,day\n1,1,2\n1,2,1\n1,3,2\n"), time="day", basket="day")
-    assert data.times is not None
-    assert data.baskets is not None
-    assert data.times.tolist() == [2, 1, 2]
-    assert data.baskets.tolist() == [1, 0, 1]
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"time": "day", "basket": "day"}, "time='day' has no effect: within basket='day'"),
+        ({"iterative": True}, "iterative=true has no effect"),
+        ({"min_count": -5}, "min_count must be ≥ 1, not -5"),
+        ({"min_count": 2.5}, "min_count must be ≥ 1, not 2.5"),
+        ({"rating": "day", "min_rating": float("nan")}, "min_rating must be .*, not nan"),
+        ({"rating": "day", "min_rating": "4"}, "min_rating must be .*, not '4'"),
+        ({"filter": "day!=1 and day!=2"}, "expected one comparison"),
+        ({"filter": "day!=7"}, "no row has '7', expected a value such as 2, 1"),
+        ({"filter": "day=='x'"}, "no row has 'x', expected a value such as 2, 1"),
+    ],
+)
+def test_settings_without_effect_and_of_other_types_are_refused(
+    tmp_path: Path, settings: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(ValueError, match=fault):
+        load_csv(write_file(tmp_path, "user,item,day\n1,1,2\n1,2,1\n1,3,2\n"), **settings)
+
+
+def test_a_filter_may_have_its_value_in_quotes(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item,event\n1,1,view\n1,2,buy\n")
+    assert get_rows(load_csv(path, filter="event!='view'")) == [(1, 2)]
+
+
+def test_fractions_of_seconds_in_utc_are_times(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item,t\n1,1,2017-10-30 21:38:53.500000 UTC\n1,2,2017-10-30 21:38:53.000000 UTC\n")
+    times = load_csv(path, time="t").times
+    assert times is not None
+    assert np.diff(times).tolist() == [-500_000]
 
 
 def test_duplicate_pairs_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -136,7 +161,7 @@ def test_order_and_min_count_are_applied(tmp_path: Path) -> None:
         ("", "line 1: found 0 columns, expected 2"),
         ("user,item\n", "is empty"),
         ("user,item,note\n1,2,x\n3,4\n", "line 3: Expected 3 columns, got 2"),
-        ("user,item,note\n1,2,x\n3,4,\n5,,x\n", r"line 4: item is nan, expected an id \(missing_ids"),
+        ("user,item,note\n1,2,x\n3,4,\n5,,x\n", r"line 4: item is missing, expected an id \(missing_ids"),
         ("user,item\n1,2\n3,4,5\n", "line 3: Expected 2 columns, got 3"),
     ],
 )
@@ -227,7 +252,7 @@ def test_a_missing_id_is_an_error_or_a_counted_row(tmp_path: Path, word: str) ->
 @pytest.mark.parametrize("times", [["1", "2", "NaN", "4"], ["1", "2", "", "4"], ["2020-01-01", "2020-01-02", "NaN"]])
 def test_error_names_the_line_of_a_missing_time(tmp_path: Path, times: list[str]) -> None:
     path = write_file(tmp_path, "user,item,t\n" + "".join(f"1,{row},{time}\n" for row, time in enumerate(times)))
-    with pytest.raises(DataError, match=r"mine\.csv, line 4: time is '?(NaN|nan)'?, expected"):
+    with pytest.raises(DataError, match=r"mine\.csv, line 4: time is ('NaN'|missing), expected"):
         load_csv(path, time="t")
 
 
@@ -354,7 +379,7 @@ def test_a_frame_gives_what_its_file_gives(tmp_path: Path, is_arrow: bool) -> No
         assert one.dropped == {"missing_id_rows": 1, "duplicate_rows": 1}
         assert one.times is not None
         assert one.times[0] < one.times[1]
-    with pytest.raises(DataError, match="the table, line 3: item is nan, expected an id"):
+    with pytest.raises(DataError, match="the table, line 3: item is missing, expected an id"):
         load_frame(frame, user="who", item="what")
     with pytest.raises(DataError, match="the table has no column 'user'"):
         load_frame(frame)

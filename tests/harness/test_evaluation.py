@@ -15,6 +15,7 @@ from scipy.special import softmax
 
 from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all
 from sdmr.harness.recommender import ModelError, compute_checksums
+from tests.behavior import small
 from tests.harness.scripted import PADDING, Scripted, make_instances
 
 
@@ -289,3 +290,16 @@ def test_no_more_pairs_are_scored_at_a_time_than_stated() -> None:
     rank_among_all(Scripted(score), instances, csr_matrix((300, n_items)), max_scores=2**22)
     assert max(rows * columns for rows, columns in seen) <= 256 * 101
     assert max(rows for rows, _ in seen) * n_items <= 2**22
+
+
+def test_a_large_score_does_not_hide_that_others_depend_on_the_candidates() -> None:
+    class Softmax(Scripted):
+        """Normalize over the candidates, and exclude some items."""
+
+        def score(self, users, contexts, candidates):  # type: ignore[no-untyped-def]
+            exponentials = np.exp(candidates % 7)
+            probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+            return np.where(candidates % 5 == 0, -1e9, probabilities)
+
+    with pytest.raises(ModelError, match=r"Softmax scored user .* must not depend on the other candidates"):
+        check_permutation_invariance(Softmax(np.zeros(1)), small().test)

@@ -1,0 +1,84 @@
+"""Times of any type as integers that sort."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.parsing import check_values
+
+# Common formats of times beside ISO 8601. One is taken only if no other one fits all times.
+TIME_FORMATS = (
+    "%a %b %d %H:%M:%S %z %Y",
+    "%Y-%m-%d %H:%M:%S %Z",
+    "%Y-%m-%d %H:%M:%S.%f %Z",
+    *(
+        f"{date}{time}"
+        for date in ("%m/%d/%Y", "%d/%m/%Y")
+        for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+    ),
+)
+ISO_8601 = "ISO8601"
+SECONDS, MILLISECONDS = (1e8, 1e11), (1e11, 1e14)  # that epoch times of 1973 to 5138 lie between
+
+
+def encode_times(path: Path, times: pd.Series, time_format: str | None, first_line: int) -> NDArray[np.int64]:
+    """Encode times as integers with the same order.
+
+    Integers stay as they are, dates become microseconds, and other numbers their ranks.
+
+    Raises:
+        DataError: A time is missing, no number and no date, or fits several formats.
+    """
+    if time_format is not None:
+        return _encode_dates(path, times, (time_format,), first_line)
+    if (isinstance(times.dtype, np.dtype) and times.dtype.kind == "M") or isinstance(times.dtype, pd.DatetimeTZDtype):
+        check_values(path, times, times.notna(), "a time", first_line)
+        return times.astype("int64").to_numpy().astype(np.int64)
+    if isinstance(times.dtype, np.dtype) and times.dtype.kind == "u":
+        return np.unique(times.to_numpy(), return_inverse=True)[1]
+    try:
+        return (
+            pa.array(times, from_pandas=True)
+            .cast(pa.int64())
+            .to_numpy(zero_copy_only=False)
+            .astype(np.int64, casting="safe")
+        )
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError):
+        numbers = pd.to_numeric(times, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    is_number = np.isfinite(numbers)
+    if is_number.all():
+        is_integral = (numbers == np.round(numbers)).all() and np.abs(numbers).max(initial=0) < 2**53
+        return numbers.astype(np.int64) if is_integral else np.unique(numbers, return_inverse=True)[1]
+    if is_number.mean() > 0.5:
+        check_values(path, times, pd.Series(is_number), "a number, as in most lines", first_line)
+    return _encode_dates(path, times, (ISO_8601, *TIME_FORMATS), first_line)
+
+
+def _encode_dates(path: Path, times: pd.Series, formats: tuple[str, ...], first_line: int) -> NDArray[np.int64]:
+    """Encode dates in microseconds, by the one format that fits all of them."""
+
+    def parse(values: pd.Series, time_format: str) -> pd.Series:
+        text = values.astype(str)
+        return pd.to_datetime(text, format=time_format, errors="coerce", utc=True).astype("datetime64[us, UTC]")
+
+    likely = [one for one in formats if parse(times[:1], one).notna().all()] or formats[:1]
+    parsed = [parse(times, one) for one in likely]
+    fitting = [dates for dates in parsed if dates.notna().all()]
+    if not fitting:
+        best = max(range(len(parsed)), key=lambda number: parsed[number].notna().sum())
+        expected = "numbers or ISO 8601 dates" if likely[best] == ISO_8601 else f"a time such as {likely[best]}"
+        hint = "" if formats[1:] else " (set as time_format)"
+        hint = hint or " (or set time_format, such as time_format=%d.%m.%Y)"
+        check_values(path, times, parsed[best].notna(), expected + hint, first_line)
+    if any((dates != fitting[0]).any() for dates in fitting[1:]):
+        raise DataError(f"{path}: times such as {times.iloc[0]} can be read as {' or '.join(likely)}; set time_format")
+    return fitting[0].astype("int64").to_numpy().astype(np.int64)
+
+
+def count_other_unit(times: NDArray[np.int64]) -> int:
+    """Count the rarer of epoch times in seconds and in milliseconds, where both occur."""
+    return min(int(((low <= times) & (times < high)).sum()) for low, high in (SECONDS, MILLISECONDS))
