@@ -287,7 +287,7 @@ def test_dropout_is_on_sdmrs_output_in_training_alone() -> None:
     np.testing.assert_array_equal(model.score(*inputs), scores)
     model.train()
     torch.manual_seed(0)
-    dropped = model(*map(torch.from_numpy, inputs)).detach().numpy()
+    dropped = model(*map(torch.tensor, inputs)).detach().numpy()
     is_kept = dropped != 0
     assert 0.3 < is_kept[scores != 0].mean() < 0.7
     np.testing.assert_allclose(dropped[is_kept], 2 * scores[is_kept], rtol=1e-6)
