@@ -297,7 +297,7 @@ def test_dropout_is_on_sdmrs_output_in_training_alone() -> None:
 def test_the_parts_drop_out_while_sdmr_learns_only_if_asked(part_mode: Literal["evaluation", "training"]) -> None:
     model = sdmr(part_dropout=0.5, part_mode=part_mode)
     build_on_parts(model)
-    inputs = [torch.from_numpy(array) for array in inputs_of(model)]
+    inputs = [torch.tensor(array) for array in inputs_of(model)]
     model.train()
     assert torch.equal(model(*inputs), model(*inputs)) == (part_mode == "evaluation")
     model.eval()
