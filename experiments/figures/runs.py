@@ -69,7 +69,7 @@ def plan_sdm_runs(options: FigureOptions, hops: Iterable[int], seeds: Iterable[i
 
 def compute_attention(model: SDM, users: IntArray, contexts: IntArray, targets: IntArray) -> NDArray[np.float64]:
     """Return [H, n, s], each hop's weights over contexts [n, s] for targets [n]."""
-    inputs = [torch.from_numpy(ids).to(model.device).split(BATCH_SIZE) for ids in (users, contexts, targets[:, None])]
+    inputs = [torch.tensor(ids, device=model.device).split(BATCH_SIZE) for ids in (users, contexts, targets[:, None])]
     with torch.inference_mode():
         batches = [model.compute_attention(*batch)[:, :, 0] for batch in zip(*inputs, strict=True)]
     return torch.cat(batches, dim=1).double().cpu().numpy()

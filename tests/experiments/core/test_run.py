@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 @pytest.mark.parametrize(
     "change",
-    ["seed=1", "split_seed=1", "test=false", "model.dim=9", "dataset.iterative=true", "model.optimization.epochs=4"],
+    ["seed=1", "split_seed=1", "test=false", "model.dim=9", "dataset.min_count=2", "model.optimization.epochs=4"],
 )
 def test_key_changes_with_a_setting_that_changes_results(
     change: str, tmp_path: Path, overrides: tuple[str, ...]

@@ -72,9 +72,10 @@ def test_with_baskets_an_axis_has_other_values_or_does_not_exist(small: tuple[st
         axes = make_search(name, *small, *more).axes
         return {axis: values for stage in axes for axis, values in stage.items()}.get("model.context_length")
 
+    in_baskets = ("dataset.basket=basket", "dataset.time=null")
     assert list_lengths("caser") == list_lengths("sdm") == [5, 10, 20]
-    assert list_lengths("caser", "dataset.basket=basket") == [5, 10, 18]
-    assert list_lengths("sdm", "dataset.basket=basket") is None
+    assert list_lengths("caser", *in_baskets) == [5, 10, 18]
+    assert list_lengths("sdm", *in_baskets) is None
 
 
 def test_settings_that_baskets_rule_out_are_not_transferred() -> None:
