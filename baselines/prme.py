@@ -71,7 +71,7 @@ class PRME(TorchRecommender):
         return -(alpha * preference + (1 - alpha) * succession)
 
     def _summarize(self, contexts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean of context items [B, d], the spread around it [B, 1], and α [B, 1]."""
+        """Return the context's mean [B, d], its spread [B, 1], and α [B, 1]."""
         is_context = contexts.ne(self.items.num_embeddings - 1)
         length = is_context.sum(dim=1, keepdim=True)  # [B, 1]
         previous = self.items(contexts)  # [B, s, d], zero on padding
