@@ -27,7 +27,7 @@ def takes_arrays(method: Callable[..., Tensor]) -> Callable[..., NDArray[np.floa
     def compute(model: "TorchRecommender", *ids: IntArray) -> NDArray[np.float32]:
         model.eval()
         with torch.inference_mode():
-            return method(model, *(torch.from_numpy(each).to(model.device) for each in ids)).cpu().numpy()
+            return method(model, *(torch.tensor(each, device=model.device) for each in ids)).cpu().numpy()
 
     return compute
 
