@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from sdmr.datasets.bounds import PositiveInt, check_arguments
-from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender, takes_arrays
+from sdmr.harness.training.layers import compute_squared_distances
 
 
 class CML(TorchRecommender):
@@ -39,3 +40,7 @@ class CML(TorchRecommender):
 
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         return -(self.users(users)[:, None] - self.items(candidates)).square().sum(-1)  # [B, C]
+
+    @takes_arrays
+    def score_all(self, users: Tensor, contexts: Tensor) -> Tensor:
+        return -compute_squared_distances(self.users(users), self.items.rows)

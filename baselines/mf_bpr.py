@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from sdmr.datasets.bounds import PositiveInt, check_arguments
-from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender, takes_arrays
 
 
 class MFBPR(TorchRecommender):
@@ -40,3 +40,8 @@ class MFBPR(TorchRecommender):
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         scores = (self.users(users)[:, None] * self.items(candidates)).sum(-1)  # [B, C]
         return scores if self.bias is None else scores + self.bias(candidates).squeeze(-1)
+
+    @takes_arrays
+    def score_all(self, users: Tensor, contexts: Tensor) -> Tensor:
+        scores = self.users(users) @ self.items.rows.T  # [B, n_items]
+        return scores if self.bias is None else scores + self.bias.rows.squeeze(-1)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from sdmr.datasets.bounds import Fraction, PositiveInt, check_arguments
-from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender, takes_arrays
+from sdmr.harness.training.layers import compute_squared_distances
 
 
 class PRME(TorchRecommender):
@@ -58,12 +59,23 @@ class PRME(TorchRecommender):
 
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         preference = (self.users(users)[:, None] - self.preferred(candidates)).square().sum(-1)  # [B, C]
+        mean, spread, alpha = self._summarize(contexts)
+        succession = (mean[:, None] - self.items(candidates)).square().sum(-1) + spread  # [B, C]
+        return -(alpha * preference + (1 - alpha) * succession)
+
+    @takes_arrays
+    def score_all(self, users: Tensor, contexts: Tensor) -> Tensor:
+        preference = compute_squared_distances(self.users(users), self.preferred.rows)  # [B, n_items]
+        mean, spread, alpha = self._summarize(contexts)
+        succession = compute_squared_distances(mean, self.items.rows) + spread
+        return -(alpha * preference + (1 - alpha) * succession)
+
+    def _summarize(self, contexts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the context's mean [B, d], its spread [B, 1], and α [B, 1]."""
         is_context = contexts.ne(self.items.num_embeddings - 1)
         length = is_context.sum(dim=1, keepdim=True)  # [B, 1]
         previous = self.items(contexts)  # [B, s, d], zero on padding
         # The mean squared distance is that to the mean plus the spread around it: no [B, C, s, d] is needed.
         mean = previous.sum(1) / length.clamp(min=1)  # [B, d]
         spread = (previous - mean[:, None]).square().sum(-1).mul(is_context).sum(1, keepdim=True) / length.clamp(min=1)
-        succession = (mean[:, None] - self.items(candidates)).square().sum(-1) + spread  # [B, C]
-        alpha = torch.where(length > 0, self.alpha, 1.0)
-        return -(alpha * preference + (1 - alpha) * succession)
+        return mean, spread, torch.where(length > 0, self.alpha, 1.0)

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from sdmr.datasets.bounds import PositiveInt, check_arguments
-from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender
+from sdmr.harness.training import Embedding, OptimizationConfig, TorchRecommender, takes_arrays
+from sdmr.harness.training.layers import compute_squared_distances
 
 
 class TransRec(TorchRecommender):
@@ -44,8 +45,20 @@ class TransRec(TorchRecommender):
         self.bias = Embedding(n_items, 1, std=0.0)  # β
 
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
-        origin = self.items(contexts[:, 0]) + self.translation + self.user_translations(users)  # [B, d]
-        difference = origin[:, None] - self.items(candidates)  # [B, C, d]
+        difference = self._translate(users, contexts)[:, None] - self.items(candidates)  # [B, C, d]
         squares = difference.square().sum(-1)
         distance = squares if self.squared else torch.linalg.vector_norm(difference, dim=-1)
         return self.bias(candidates).squeeze(-1) - distance
+
+    @takes_arrays
+    def score_all(self, users: Tensor, contexts: Tensor) -> Tensor:
+        origin = self._translate(users, contexts)
+        if self.squared:
+            distance = compute_squared_distances(origin, self.items.rows)
+        else:  # not by a product: the root of a small difference would enlarge its rounding
+            distance = torch.cdist(origin, self.items.rows, compute_mode="donot_use_mm_for_euclid_dist")
+        return self.bias.rows.squeeze(-1) - distance
+
+    def _translate(self, users: Tensor, contexts: Tensor) -> Tensor:
+        """Return γ_k + t + t_u [B, d]."""
+        return self.items(contexts[:, 0]) + self.translation + self.user_translations(users)

@@ -30,8 +30,14 @@ from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import CommandOptions, UsageError
 from sdmr.experiments.core.run import fill_context_length, make_recommender
-from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all, score_candidates
-from sdmr.harness.recommender import get_context_length
+from sdmr.harness.evaluation import (
+    check_permutation_invariance,
+    rank,
+    rank_among_all,
+    score_all_items,
+    score_candidates,
+)
+from sdmr.harness.recommender import get_context_length, offers_score_all
 from sdmr.harness.training.base import TorchRecommender
 
 CONTEXT_LENGTH = 4  # where the model leaves it to the data
@@ -85,6 +91,8 @@ def check_task(config: dict[str, Any], task: Task, label: str) -> Iterator[str]:
         "fit and score leave their arguments as they are": lambda task: check_inputs(recommender, config, task),
         "fit with the same seed gives the same scores": lambda task: check_seed(config, task),
     }
+    if offers_score_all(recommender):
+        checks["score_all returns the numbers of score"] = lambda task: check_score_all(recommender, task)
     if isinstance(recommender, TorchRecommender):
         checks["save and load"] = lambda task: check_saved(recommender, config, task)
         checks["fit resumes after an interruption"] = lambda task: check_resumed(config, task)
@@ -114,8 +122,18 @@ def check_config(config: dict[str, Any]) -> None:
 def check_batches(recommender: Any, task: Task) -> None:
     """Raise DataError if scores depend on the other instances of a batch."""
     together, apart = (score_candidates(recommender, task.test, size) for size in (len(task.test), 7))
-    if not np.allclose(together, apart, rtol=1e-4, atol=1e-4 * np.abs(together).max()):
+    if not _are_close(together, apart):
         raise DataError("the scores of an instance differ with the other instances that are scored with it")
+
+
+def check_score_all(recommender: Any, task: Task) -> None:
+    """Raise DataError if `score_all` and `score` differ."""
+    test, n_items = task.test, task.training.n_items
+    items = np.tile(np.arange(n_items), (len(test), 1))
+    expected = score_candidates(recommender, replace(test, candidates=items, n_candidates=None))
+    scores = np.concatenate([block for _, block in score_all_items(recommender, test.users, test.contexts, n_items)])
+    if not _are_close(expected, scores):
+        raise DataError("score_all and score give an item different scores: column n must be that of item n")
 
 
 def check_inputs(recommender: Any, config: dict[str, Any], task: Task) -> None:
@@ -175,6 +193,10 @@ def _fit_and_score(recommender: Any, task: Task) -> NDArray[np.floating]:
     history = recommender.history if isinstance(recommender, TorchRecommender) else []
     losses = [entry["loss"] for entry in history[1:]]
     return np.append(score_candidates(recommender, task.training.validation), losses)
+
+
+def _are_close(first: NDArray[np.floating], second: NDArray[np.floating]) -> bool:
+    return np.allclose(first, second, rtol=1e-4, atol=1e-4 * np.abs(first).max())
 
 
 def _compare(first: NDArray[np.floating], second: NDArray[np.floating], message: str) -> None:

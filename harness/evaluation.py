@@ -13,7 +13,7 @@ from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.split import MIN_SEQUENCE_LENGTH
 from sdmr.datasets.task import Contexts, HeldOut
 from sdmr.harness.metrics import Ranks, count_ranks
-from sdmr.harness.recommender import ModelError, Recommender, get_context_length
+from sdmr.harness.recommender import ModelError, Recommender, get_context_length, offers_score_all
 
 BATCH = 128  # instances ranked at a time: what a model computes for their candidates should stay in the cache
 PAIRS = BATCH * 101  # scored at a time
@@ -68,7 +68,7 @@ def rank_among_all(
         instances: The instances to rank; their candidates are ignored.
         seen: [n_users, n_items] binary.
         keep_sort_position: As in `count_ranks`.
-        max_scores: About how many scores to hold at a time. No more pairs are scored at a time than by `rank`.
+        max_scores: About how many scores to hold at a time. `score` gets no more pairs at a time than from `rank`.
     """
     check_not_empty(instances)
     batches = []
@@ -86,17 +86,19 @@ def score_all_items(
 ) -> Iterator[tuple[slice, NDArray[np.floating]]]:
     """Yield the rows of each batch, and their scores of all items [b, n_items].
 
-    The arguments and errors are those of `rank_among_all` and `score_candidates`, for users [n] and their contexts.
+    The arguments and errors are those of `rank_among_all` and `score_candidates`, for users [n] and their contexts. The
+    scores are those of the recommender's `score_all`, if it has one.
     """
+    method = "score_all" if offers_score_all(recommender) else "score"
     length = get_context_length(recommender)
     batch_size = max(1, min(BATCH, max_scores // n_items))
-    width = max(1, PAIRS // batch_size)
+    width = n_items if method == "score_all" else max(1, PAIRS // batch_size)
     for start in range(0, len(users), batch_size):
         rows = slice(start, start + batch_size)
         inputs = users[rows], contexts.last_n(length, rows)
         items = np.tile(np.arange(n_items), (len(users[rows]), 1))
         blocks = np.split(items, range(width, n_items, width), axis=1)
-        yield rows, np.column_stack([_score(recommender, *inputs, block) for block in blocks])
+        yield rows, np.column_stack([_score(recommender, *inputs, block, method) for block in blocks])
 
 
 def check_not_empty(instances: HeldOut) -> None:
@@ -137,19 +139,24 @@ def check_permutation_invariance(recommender: Recommender, instances: HeldOut, n
         )
 
 
-def _score(recommender: Recommender, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.floating]:
+def _score(
+    recommender: Recommender, users: IntArray, contexts: IntArray, candidates: IntArray, method: str = "score"
+) -> NDArray[np.floating]:
     """Return a copy of the recommender's scores [B, C], for copies of the arguments.
+
+    The method `score_all` does not get the candidates: they are all items.
 
     Raises:
         ModelError: The scores cannot be ranked.
     """
-    name, returned = type(recommender).__name__, recommender.score(users.copy(), contexts.copy(), candidates.copy())
+    inputs = (users, contexts) if method == "score_all" else (users, contexts, candidates)
+    name, returned = type(recommender).__name__, getattr(recommender, method)(*(each.copy() for each in inputs))
     scores = _convert(returned)
     if not np.issubdtype(scores.dtype, np.floating):
         description = returned.dtype if type(returned) is np.ndarray else type(returned).__name__
-        raise ModelError(f"{name}.score must return numbers [B, C], as an array or a tensor, not {description}")
+        raise ModelError(f"{name}.{method} must return numbers [B, C], as an array or a tensor, not {description}")
     if scores.shape != candidates.shape:
-        raise ModelError(f"{name}.score returned shape {scores.shape} for candidates of shape {candidates.shape}")
+        raise ModelError(f"{name}.{method} returned shape {scores.shape} for candidates of shape {candidates.shape}")
     if not np.isfinite(scores).all():
         row, column = np.argwhere(~np.isfinite(scores))[0]
         raise ModelError(

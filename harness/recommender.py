@@ -20,7 +20,8 @@ class ModelError(DataError):
 class Recommender(Protocol):
     """Implement these two methods to be ranked.
 
-    An optional attribute `context_length` says how many context items `score` receives (default 20).
+    An optional attribute `context_length` says how many context items `score` receives (default 20). An optional method
+    `score_all(users, contexts)` returns the scores [B, n_items] of all items, where it is faster than `score`.
     """
 
     def fit(self, training: Training) -> None:
@@ -46,6 +47,14 @@ def get_context_length(recommender: Recommender) -> int:
         name = type(recommender).__name__
         raise ModelError(f"{name}.context_length is {length!r:.80}, expected an integer, 0 or more")
     return int(length)
+
+
+def offers_score_all(recommender: Recommender) -> bool:
+    """Tell whether `score_all` is at hand, and no subclass overrides `score` or `forward` without it."""
+    for owner in (recommender, *type(recommender).__mro__):
+        if names := {"score_all", "score", "forward"} & getattr(owner, "__dict__", {}).keys():
+            return "score_all" in names and callable(recommender.score_all)  # type: ignore[attr-defined]
+    return False
 
 
 def compute_checksums(value: Any, name: str = "") -> dict[str, int]:

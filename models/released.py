@@ -97,6 +97,7 @@ class ReleasedSDM(SDM):
         "initialization": "he",
         **PAPER_TRAINING,
     }
+    score_all = None  # type: ignore[assignment]  # the random numbers of dropout would be other ones
 
     @check_arguments
     def __init__(

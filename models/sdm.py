@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sdmr.datasets.bounds import Fraction, PositiveInt, check_arguments
 from sdmr.harness.kernels import gather
-from sdmr.harness.training import Dropout, Embedding, OptimizationConfig, TorchRecommender
+from sdmr.harness.training import Dropout, Embedding, OptimizationConfig, TorchRecommender, takes_arrays
 from sdmr.harness.training.layers import init_he_normal, init_lecun_uniform
 from sdmr.models.kernels.autograd import tanh
 from sdmr.models.kernels.sdm_step import Step
@@ -90,6 +90,12 @@ class SDM(TorchRecommender):
         if self._scores_by_kernel:  # the same in less time
             return self._score_hops(users, contexts, candidates, has_trace=False)[0]
         return -self.output(self.compute_distances(users, contexts, candidates)).squeeze(-1)
+
+    @takes_arrays
+    def score_all(self, users: Tensor, contexts: Tensor) -> Tensor:
+        items = torch.arange(self.items_in.num_embeddings - 1, device=users.device)
+        blocks = items.expand(len(users), -1).split(len(items) if self._uses_kernel else 100, dim=1)
+        return torch.cat([self(users, contexts, block) for block in blocks], dim=1)
 
     def _hops(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """Compute e^H [B, C, d] and the attention of every hop [H, B, C, s]."""

@@ -7,9 +7,15 @@ import pytest
 
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.split import split
-from sdmr.datasets.task import Task
-from sdmr.harness.evaluation import rank
-from sdmr.harness.recommender import Recommender, check_unchanged, compute_checksums, get_context_length
+from sdmr.datasets.task import Task, Training
+from sdmr.harness.evaluation import rank, rank_among_all
+from sdmr.harness.recommender import (
+    Recommender,
+    check_unchanged,
+    compute_checksums,
+    get_context_length,
+    offers_score_all,
+)
 
 SIDE = 24
 
@@ -75,6 +81,19 @@ class RecommenderBehavior:
         pairs = [fitted.score(users, contexts, candidates[:, [c]]) for c in range(candidates.shape[1])]
         np.testing.assert_allclose(np.concatenate(pairs, axis=1), together, rtol=1e-5, atol=1e-5)
 
+    def test_all_items_get_the_scores_and_ranks_that_they_get_as_candidates(self, fitted: Recommender) -> None:
+        if not offers_score_all(fitted):
+            pytest.skip("without score_all")
+        (users, contexts, _), task = _inputs(fitted), small()
+        contexts[0] = task.training.n_items  # an empty one
+        every_item = np.tile(np.arange(task.training.n_items), (len(users), 1))
+        scores, expected = fitted.score_all(users, contexts), fitted.score(users, contexts, every_item)  # type: ignore[attr-defined]
+        np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
+        ranks = rank_among_all(fitted, task.test, task.seen)
+        without = rank_among_all(_WithoutScoreAll(fitted), task.test, task.seen)
+        np.testing.assert_array_equal(ranks.above, without.above)
+        np.testing.assert_array_equal(ranks.tied, without.tied)
+
     def test_scoring_twice_gives_the_same_bits(self, fitted: Recommender) -> None:
         inputs = _inputs(fitted)
         np.testing.assert_array_equal(fitted.score(*inputs), fitted.score(*inputs))
@@ -106,6 +125,16 @@ class RecommenderBehavior:
         contexts = np.full((len(users), get_context_length(fitted)), training.n_items)
         every_item = np.tile(np.arange(training.n_items), (len(users), 1))
         assert np.isfinite(fitted.score(users, contexts, every_item)).all()
+
+
+class _WithoutScoreAll:
+    """Offer a recommender's `score` alone."""
+
+    def __init__(self, recommender: Recommender) -> None:
+        self.score, self.context_length = recommender.score, get_context_length(recommender)
+
+    def fit(self, training: Training) -> None:
+        raise AssertionError("ranking does not fit")
 
 
 def _inputs(recommender: Recommender) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

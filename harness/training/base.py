@@ -1,5 +1,7 @@
 """Define the base class of every recommender that is trained by gradient."""
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +18,18 @@ from sdmr.harness.recommender import ModelError
 from sdmr.harness.training.loop import compute_loss, compute_scores, train
 from sdmr.harness.training.losses import bpr_loss
 from sdmr.harness.training.optimizer import OptimizationConfig
+
+
+def takes_arrays(method: Callable[..., Tensor]) -> Callable[..., NDArray[np.float32]]:
+    """Let a method on tensors of ids take and return arrays, in evaluation mode."""
+
+    @wraps(method)
+    def compute(model: "TorchRecommender", *ids: IntArray) -> NDArray[np.float32]:
+        model.eval()
+        with torch.inference_mode():
+            return method(model, *(torch.tensor(each, device=model.device) for each in ids)).cpu().numpy()
+
+    return compute
 
 
 class TorchRecommender(nn.Module):
@@ -124,12 +138,10 @@ class TorchRecommender(nn.Module):
         self.eval()
         self.is_fitted = True
 
-    def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.float32]:
+    @takes_arrays
+    def score(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         """Return scores [B, C] of candidates [B, C] (see `sdmr.harness.recommender.Recommender`)."""
-        self.eval()
-        with torch.inference_mode():
-            inputs = (torch.tensor(ids, device=self.device) for ids in (users, contexts, candidates))
-            return compute_scores(self, *inputs).cpu().numpy()
+        return compute_scores(self, users, contexts, candidates)
 
     def save(self, path: Path) -> None:
         """Write the fitted parameters, atomically."""

@@ -51,6 +51,11 @@ class Embedding(nn.Embedding):
         """Return the weight, in which moves may be left to make."""
         return cast(Tensor, self._parameters["weight"])
 
+    @property
+    def rows(self) -> Tensor:
+        """Return all rows [n_rows, dim] but the padding."""
+        return self.weight[: self.padding_idx]
+
     def catch_up(self, ids: Tensor | None = None) -> None:
         """Make the moves that rows of ids [...], or all rows, have missed under Adam."""
         if self.pending_moves is not None:
@@ -160,6 +165,15 @@ class Dropout(nn.Dropout):
 
     def forward(self, values: Tensor) -> Tensor:
         return F.dropout(values, self.p, self.is_on)
+
+
+def compute_squared_distances(points: Tensor, rows: Tensor) -> Tensor:
+    """Return ‖x − y‖² [B, n] of points x [B, d] and rows [n, d].
+
+    For a row y it is ‖x‖² + ‖y‖² − 2xᵀy: one matrix product. The rounding is that of the squared lengths.
+    """
+    lengths = points.square().sum(1, keepdim=True) + rows.square().sum(1)
+    return torch.addmm(lengths, points, rows.T, alpha=-2)
 
 
 @torch.no_grad()

@@ -52,6 +52,18 @@ class Spoils(Good):
         super().fit(training)
         training.instances.targets[:] = 0
 
+class ScoresAll(Good):
+    def score_all(self, users, contexts):
+        return np.tile(self.count ** float(self.power), (len(users), 1))
+
+class ScoresAllOtherwise(Good):
+    def score_all(self, users, contexts):
+        return np.tile(self.count[::-1], (len(users), 1))
+
+class TooFew(Good):
+    def score_all(self, users, contexts):
+        return np.tile(self.count[1:], (len(users), 1))
+
 class Unseeded(Good):
     def fit(self, training):
         self.count = np.random.default_rng().normal(size=training.n_items) ** 2
@@ -79,7 +91,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.syspath_prepend(folder)
 
 
-@pytest.mark.parametrize(("name", "number"), [("Good", 15), ("Factors", 19)])
+@pytest.mark.parametrize(("name", "number"), [("Good", 15), ("ScoresAll", 17), ("Factors", 19)])
 def test_model_that_keeps_to_the_interface_passes_every_check(name: str, number: int, sdmr: Sdmr) -> None:
     answer = sdmr("check", f"model=own_checked.{name}")
     assert (answer.status, answer.err) == (0, "")
@@ -98,6 +110,8 @@ def test_model_that_keeps_to_the_interface_passes_every_check(name: str, number:
         ("ByBatch", "score is independent of other instances: the scores of an instance differ"),
         ("Writes", "leave their arguments as they are: score has changed its argument users: write to a copy"),
         ("Spoils", "leave their arguments as they are: fit has changed its training data: write to a copy"),
+        ("ScoresAllOtherwise", "score_all returns the numbers of score: score_all and score give an item different"),
+        ("TooFew", r"score ranks among all items: TooFew.score_all returned shape \(\d+, 89\) for .* \(\d+, 90\)"),
         ("Unseeded", "the same seed gives the same scores: two fits with the same seed differ"),
         ("Unsaved", "save and load: scores differ after saving and loading"),
         ("Counts", "fit resumes after an interruption: a fit that is resumed has other scores"),

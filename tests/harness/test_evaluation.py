@@ -259,16 +259,26 @@ def test_nothing_to_rank_is_an_error() -> None:
             rank_nobody()
 
 
+class ScoresAll(Scripted):
+    def score(self, users: np.ndarray, contexts: np.ndarray, candidates: np.ndarray) -> Any:
+        raise AssertionError("score_all is faster")
+
+    def score_all(self, users: np.ndarray, contexts: np.ndarray) -> Any:
+        return torch.from_numpy(self.table[users])  # type: ignore[index]
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.booleans())
-def test_ranks_among_all_items_equal_those_of_a_loop(seed: int, max_scores: int, keep_sort_position: bool) -> None:
+@given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.booleans(), st.sampled_from([Scripted, ScoresAll]))
+def test_ranks_among_all_items_equal_those_of_a_loop(
+    seed: int, max_scores: int, keep_sort_position: bool, model: type[Scripted]
+) -> None:
     rng = np.random.default_rng(seed)
     n_users, n_items = 7, 60
     table = rng.integers(6, size=(n_users, n_items)).astype(np.float32)
     taken = rng.random((n_users, n_items)) < 0.3
     instances = make_instances(rng.integers(n_items, size=n_users).tolist(), n_items)
     taken[np.arange(n_users), instances.targets] = True
-    ranks = rank_among_all(Scripted(table), instances, csr_matrix(taken.astype(float)), keep_sort_position, max_scores)
+    ranks = rank_among_all(model(table), instances, csr_matrix(taken.astype(float)), keep_sort_position, max_scores)
     for user, target in enumerate(instances.targets):
         others = [table[user, item] for item in range(n_items) if not taken[user, item]]
         assert ranks.above[user] == sum(score > table[user, target] for score in others)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sdmr.datasets.task import Training
-from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums
+from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums, offers_score_all
 from tests.behavior import small
 from tests.harness.scripted import Scripted
 
@@ -52,3 +52,46 @@ def test_an_array_that_is_made_later_is_no_change() -> None:
     checksums = compute_checksums(training)
     assert training.matrix.nnz
     check_unchanged(Scripted(np.zeros(1)), training, checksums)
+
+
+class ScoresAll(Scripted):
+    def score_all(self, users: NDArray, contexts: NDArray) -> NDArray:
+        return self.table[users]  # type: ignore[index, return-value]
+
+
+class OtherScore(ScoresAll):
+    def score(self, users: NDArray, contexts: NDArray, candidates: NDArray) -> NDArray:
+        return -candidates
+
+
+class OtherForward(ScoresAll):
+    def forward(self, *inputs: NDArray) -> None:
+        """Stand for that of a model in PyTorch."""
+
+
+class OtherName(ScoresAll):
+    name = "other"
+
+
+class Without(ScoresAll):
+    score_all = None  # type: ignore[assignment]
+
+
+class Both(OtherScore):
+    def score_all(self, users: NDArray, contexts: NDArray) -> NDArray:
+        return -np.tile(np.arange(3), (len(users), 1))
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [(Scripted, False), (ScoresAll, True), (OtherName, True), (Both, True)]
+    + [(model, False) for model in (OtherScore, OtherForward, Without)],
+)
+def test_score_all_is_used_unless_a_subclass_has_other_scores(model: type[Scripted], expected: bool) -> None:
+    assert offers_score_all(model(np.zeros((3, 3)))) == expected
+
+
+def test_score_all_is_not_used_where_an_instance_has_other_scores() -> None:
+    model = ScoresAll(np.zeros((3, 3)))
+    model.score = lambda *inputs: inputs[-1]  # type: ignore[method-assign]
+    assert not offers_score_all(model)
