@@ -44,8 +44,8 @@ def train(model: "TorchRecommender", training: Training) -> None:
     validation = _sample(training.validation, options.validation_instances)
     negatives = NegativeSampler(training.matrix)
     best = _copy(trainable)
-    start = _validate(model, validation) if model.has_fitted_start else model.epoch_metrics(validation, None)
-    model.history = [{"epoch": 0, **start}]
+    initial = _validate(model, validation) if model.has_fitted_start else model.epoch_metrics(validation, None)
+    model.history = [{"epoch": 0, **initial}]
     identity = _identify(model, training)
     saved = load_tensors_of(training.checkpoint, model.device, **identity) if training.checkpoint else None
     if saved:

@@ -72,8 +72,8 @@ def test_all_neighbors_have_the_similarity_of_the_equations(
     np.testing.assert_allclose(recommender.similarity.toarray(), every, rtol=1e-6)
     truncated = ItemKNN(NEIGHBORS, weighting, a, b, shrinkage)  # type: ignore[arg-type]
     truncated.fit(small().training)
-    largest = [np.sort(matrix)[:, -NEIGHBORS:] for matrix in (truncated.similarity.toarray(), every)]
-    np.testing.assert_allclose(*largest, rtol=1e-6)
+    nearest = [np.sort(matrix)[:, -NEIGHBORS:] for matrix in (truncated.similarity.toarray(), every)]
+    np.testing.assert_allclose(*nearest, rtol=1e-6)
 
 
 def test_cosine_divides_common_users_by_powers_of_the_users_of_each() -> None:
