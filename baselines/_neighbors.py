@@ -1,16 +1,20 @@
 """Score candidates by their similarity to the items of a history, for Item-KNN and SLIM."""
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from sdmr.datasets.interactions import IntArray
 
+_SHARING = 8  # scores of a distinct candidate, from which a product of matrices is faster than a loop
+
 
 def sum_over_history(histories: csr_matrix, similarity: csr_matrix, candidates: IntArray) -> NDArray[np.float64]:
     """Sum S[j, i] over the items i of each history, for its candidates j.
 
-    Only the candidates' rows are read: these are few of a large catalog, or of a block of a full ranking.
+    Only the candidates' rows are read: these are few of a large catalog, or of a block of a full ranking. Terms are
+    added by ascending i, so that the bits of a sum do not depend on the other candidates.
 
     Args:
         histories: [B, n_items], binary.
@@ -21,5 +25,22 @@ def sum_over_history(histories: csr_matrix, similarity: csr_matrix, candidates: 
         [B, C].
     """
     distinct, index = np.unique(candidates, return_inverse=True)
+    if candidates.size < _SHARING * len(distinct):
+        rows = similarity.indptr, similarity.indices, similarity.data
+        return _sum_by_candidate(histories.indptr, histories.indices, *rows, candidates)
     sums = (histories @ similarity[distinct].T).toarray()  # [B, n_distinct]
     return np.take_along_axis(sums, index.reshape(candidates.shape), axis=1)
+
+
+@numba.njit(nogil=True, cache=True)  # without the reordering of sums that `kernels.compiled` allows
+def _sum_by_candidate(offsets, items, row_offsets, columns, values, candidates):  # type: ignore[no-untyped-def]
+    sums, is_taken = np.zeros(candidates.shape, values.dtype), np.zeros(len(row_offsets) - 1, np.bool_)
+    for b in range(len(candidates)):
+        history = items[offsets[b] : offsets[b + 1]]
+        is_taken[history] = True
+        for c in range(candidates.shape[1]):
+            for k in range(row_offsets[candidates[b, c]], row_offsets[candidates[b, c] + 1]):
+                if is_taken[columns[k]]:
+                    sums[b, c] += values[k]
+        is_taken[history] = False
+    return sums

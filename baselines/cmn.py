@@ -1,6 +1,7 @@
 """CMN++: the Collaborative Memory Network (Ebesu, Shen & Fang, SIGIR 2018), started from GMF."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 from scipy.sparse import csr_matrix
@@ -28,13 +29,15 @@ class CMN(TorchRecommender):
     score = vᵀ ReLU(U [m_u ⊙ e_j; o] + b), o of the last hop (Eq. 4)
 
     Trained by BPR. m and e start as half of the tables of a GMF, trained first; o = 0 if N(j) is empty. The model
-    attends to all of N(j), never to a sample of it.
+    attends to all of N(j), never to a sample of it. The start is no model, since U and v are random: the best epoch is
+    at least 1.
 
     Departures from the source:
     - *u is left out of N(j)*, in training and in scoring. In the source, a training positive's neighborhood holds u and
       a negative's does not, so the presence of u reveals the label; `keep_self` imitates that.
-    - Adam replaces RMSProp with clipped gradients. λ acts on the batch's distinct rows as well as on weights. Losses
-      are sums. All three are as for every model here.
+    - Adam replaces RMSProp with clipped gradients, and losses are sums, as for every model here.
+    - λ acts on the batch's distinct rows as well as on weights, also as everywhere. But here most rows are those of
+      neighbors: `regularization_rows: pair` leaves them out, and `none` is the source's, on weights alone.
     - The pre-trained GMF has no ReLU on the score: it would tie all candidates of negative score and stop their
       gradient.
     """
@@ -45,6 +48,7 @@ class CMN(TorchRecommender):
         gmf: GMF,
         hops: PositiveInt = 2,
         keep_self: bool = False,
+        regularization_rows: Literal["batch", "pair", "none"] = "batch",
         optimization: OptimizationConfig = OptimizationConfig(regularization=0.01, negatives="hardest"),
     ) -> None:
         """Set the options.
@@ -53,11 +57,19 @@ class CMN(TorchRecommender):
             gmf: The start of m and e; its size is d, and it is trained by BPR, as in the source.
             hops: H, the number of hops.
             keep_self: Whether u stays in N(j), as in the source.
+            regularization_rows: What λ acts on beside weights: the rows of the batch, those of its pairs of user and
+                candidate without neighbors, or none.
+            optimization: How to train.
         """
         super().__init__(optimization)
         if gmf.objective != "bpr":
             raise ValueError(f'CMN starts from a GMF with objective "bpr", not {gmf.objective!r}')
-        self.gmf, self.hops, self.keep_self = gmf, hops, keep_self
+        if regularization_rows != "batch" and optimization.regularization_scope == "all":
+            raise ValueError(
+                f"regularization_rows={regularization_rows} has no effect with regularization_scope=all, Adam's weight "
+                "decay: set regularization_scope=batch"
+            )
+        self.gmf, self.hops, self.keep_self, self.regularization_rows = gmf, hops, keep_self, regularization_rows
         # N(j) for every item, one after the other. No buffers: they stay on the CPU, which reads them.
         self.item_offsets = torch.zeros(1, dtype=torch.int64)  # [n_items + 1]
         self.item_users = torch.zeros(0, dtype=torch.int64)  # [n_training]
@@ -82,9 +94,10 @@ class CMN(TorchRecommender):
 
     def build(self, n_users: int, n_items: int) -> None:
         d = self.gmf.dim
-        self.memory = Embedding(n_users, d, std=0.01)  # m
-        self.items = Embedding(n_items, d, std=0.01)  # e
-        self.external = Embedding(n_users, d, std=0.01)  # c
+        has_batch, has_pair = self.regularization_rows == "batch", self.regularization_rows != "none"
+        self.memory = Embedding(n_users, d, std=0.01, regularized=has_batch)  # m
+        self.items = Embedding(n_items, d, std=0.01, regularized=has_pair)  # e
+        self.external = Embedding(n_users, d, std=0.01, regularized=has_batch)  # c
         with torch.no_grad():
             self.memory.weight.copy_(self.gmf.product.users.weight / 2)
             self.items.weight.copy_(self.gmf.product.items.weight / 2)
@@ -101,6 +114,12 @@ class CMN(TorchRecommender):
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         scores = [self._hops(*block)[0] for block in self._blocks(users, candidates)]
         return torch.cat(scores).view_as(candidates)
+
+    def compute_gradients(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> float:
+        loss = super().compute_gradients(users, contexts, candidates)
+        if self.regularization_rows == "pair":  # of m, a batch looks up the rows of neighbors too
+            (self.optimization.regularization * self.memory(users.unique()).square().sum()).backward()
+        return loss
 
     def compute_attention(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
         """Compute p of every hop: [H, B, C, n_users], zero outside N(j).

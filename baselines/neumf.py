@@ -98,11 +98,14 @@ class NeuMF(TorchRecommender):
     score = hᵀ [φ_GMF; φ_MLP] + b
 
     Embeddings and layers start as copies of the parts'. The output weights start at half of each part's, and the output
-    bias at half of the two biases' sum. At the start, the score is the mean of the two parts' scores.
+    bias at half of the two biases' sum. At the start, the score is the mean of the two parts' scores. That is a model,
+    so the best epoch may be 0.
 
     Departures from the source: Adam fine-tunes by default; `optimizer: sgd` is the source's choice, since the moments
     of the parts' Adam are lost. The losses are sums, so a learning rate for SGD is not the source's.
     """
+
+    has_fitted_start = True
 
     def __init__(
         self, gmf: GMF, mlp: MLP, optimization: OptimizationConfig = OptimizationConfig(regularization=0.01)

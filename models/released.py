@@ -181,6 +181,7 @@ class ReleasedSDM(SDM):
 class ReleasedSDMR(SDMR):
     """Combine a released SDP and a released SDM as the released code does."""
 
+    has_fitted_start = False  # an epoch is trained in any case
     PAPER_CHOICES: Mapping[str, Any] = {**NO_DROPOUT, "part_mode": "evaluation", **PAPER_TRAINING}
 
     @check_arguments

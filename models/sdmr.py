@@ -22,13 +22,15 @@ class SDMR(TorchRecommender):
     `combine: learned`  o = ReLU(w_uᵀ [e_SDP; e_SDM] + b_u), only w_u and b_u are learned   (Eq. 20)
     `combine: sum`      o = β o_SDP + (1 − β) o_SDM, nothing is learned                      (Eq. 19)
 
-    score = −o. w_u starts at [0.1 w_o; 0.9 w_e], b_u at 0.1 b_o + 0.9 b_e.
+    score = −o. w_u starts at [0.1 w_o; 0.9 w_e], b_u at 0.1 b_o + 0.9 b_e; the best epoch may be this start, 0.
 
     ReLU puts every candidate with a non-positive argument at distance 0, where they all *tie*. Read the optimistic and
     pessimistic metrics of this model with its expected ones. The history holds the share of validation candidates
     whose distance is exactly 0 (`zero_share`). It also holds the share of tied instances, and the metrics under every
     tie policy.
     """
+
+    has_fitted_start = True
 
     @check_arguments
     def __init__(

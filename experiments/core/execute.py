@@ -184,7 +184,7 @@ def _sum_seconds(record: Record) -> float:
 
 def _describe_training(recommender: TorchRecommender) -> dict[str, Any]:
     best, epochs = find_best_epoch(recommender.history), len(recommender.history) - 1
-    is_late = epochs == recommender.optimization.epochs and best > epochs - 5
+    is_late = epochs == recommender.optimization.epochs and best > max(epochs - 5, 0)
     return {"best_epoch": best, "best_among_last_5_allowed": is_late, "history": recommender.history}
 
 

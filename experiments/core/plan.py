@@ -217,7 +217,8 @@ def describe_outcome(planned: PlannedRun, record: Record) -> str:
     metrics, tie_policy = record.metrics(), read_tie_policy(planned.settings)
     values = " ".join(f"{name} {metrics[name][tie_policy]:.3f}" for name in ("hit@10", "NDCG@10"))
     late = ", best epoch among the last five allowed" if record.best_among_last_5_allowed else ""
-    return f"{planned}: {values} ({sum(record.seconds.values()):.0f} s{late})"
+    start = ", best epoch: the start" if record.best_epoch == 0 else ""
+    return f"{planned}: {values} ({sum(record.seconds.values()):.0f} s{start}{late})"
 
 
 def estimate_time(pending: Sequence[PlannedRun], workers: int) -> str:

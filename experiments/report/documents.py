@@ -69,9 +69,15 @@ def format_markdown(table: AccuracyTable, results: Path) -> str:
         blocks += [f"## {dataset}", make_markdown(rows, right=("seeds",))]
         if tests := list_rows(table.comparisons[table.comparisons["dataset"] == dataset]):
             blocks.append(make_markdown(map(_make_comparison_row, tests), right=("p", "corrected", "effect")))
-    if late := [r for r in records if r.best_among_last_5_allowed]:
-        names = "; ".join(f"{record.model} on {record.dataset}, seed {record.config['seed']}" for record in late)
-        blocks.append(f"The best epoch is among the last five allowed, so that more might help: {names}.")
+    notes = {
+        "The best epoch is among the last five allowed, so that more might help": [
+            record for record in records if record.best_among_last_5_allowed
+        ],
+        "The best epoch is the start, before training": [record for record in records if record.best_epoch == 0],
+    }
+    for note, noted in notes.items():
+        names = "; ".join(f"{record.model} on {record.dataset}, seed {record.config['seed']}" for record in noted)
+        blocks += [f"{note}: {names}."] if noted else []
     for dataset in table.cells.loc[table.cells["settings"] == "tuned", "dataset"].unique():
         blocks += describe_searches(results, dataset)
     blocks.append(describe_origin(records))

@@ -42,6 +42,7 @@ class TorchRecommender(nn.Module):
     """
 
     context_length = 0
+    has_fitted_start = False  # whether the start, made from fitted parts, may be the best epoch: epoch 0
 
     def __init__(self, optimization: OptimizationConfig = OptimizationConfig()) -> None:
         super().__init__()

@@ -21,7 +21,16 @@ class Embedding(nn.Embedding):
 
     pending_moves: Callable[[Tensor | None], None] | None = None  # set by the optimizer
 
-    def __init__(self, n_rows: int, dim: int, std: float, *, padding: bool = False, unit_ball: bool = False) -> None:
+    def __init__(
+        self,
+        n_rows: int,
+        dim: int,
+        std: float,
+        *,
+        padding: bool = False,
+        unit_ball: bool = False,
+        regularized: bool = True,
+    ) -> None:
         """Draw the table.
 
         Args:
@@ -30,9 +39,10 @@ class Embedding(nn.Embedding):
             std: The standard deviation of the numbers.
             padding: Whether to append the row `n_rows` for "no item".
             unit_ball: Whether to clip every row to length 1 after a step.
+            regularized: Whether λ acts on the rows of a batch.
         """
         super().__init__(n_rows + padding, dim, padding_idx=n_rows if padding else None, sparse=True)
-        self.unit_ball = unit_ball
+        self.unit_ball, self.regularized = unit_ball, regularized
         self._unique_index = UniqueIndex(len(self.weight))
         self._outputs: dict[int, Any] = {}  # of layers, in evaluation: see `project_unique`
         with torch.no_grad():

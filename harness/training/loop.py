@@ -44,7 +44,8 @@ def train(model: "TorchRecommender", training: Training) -> None:
     validation = _sample(training.validation, options.validation_instances)
     negatives = NegativeSampler(training.matrix)
     best = _copy(trainable)
-    model.history = [{"epoch": 0, **model.epoch_metrics(validation, None)}]
+    initial = _validate(model, validation) if model.has_fitted_start else model.epoch_metrics(validation, None)
+    model.history = [{"epoch": 0, **initial}]
     identity = _identify(model, training)
     saved = load_tensors_of(training.checkpoint, model.device, **identity) if training.checkpoint else None
     if saved:
@@ -58,12 +59,7 @@ def train(model: "TorchRecommender", training: Training) -> None:
         loss = _train_epoch(model, optimizer, training, negatives, epoch)
         optimizer.catch_up()
         fitted = read_clocks()
-        scores = score_candidates(model, validation)
-        ranks = count_ranks(scores, validation.target_columns)
-        entry = {"epoch": epoch, "loss": loss, "validation": float(ranks.ndcg(10).mean())}
-        if options.selection_metric == "hit@10":
-            entry["validation_hit"] = float(ranks.hit(10).mean())
-        entry |= model.epoch_metrics(validation, scores)
+        entry = {"epoch": epoch, "loss": loss, **_validate(model, validation)}
         ranked = read_clocks()
         for clock, name in enumerate(("seconds", "cpu_seconds")):
             entry |= {f"fit_{name}": fitted[clock] - start[clock], f"rank_{name}": ranked[clock] - fitted[clock]}
@@ -109,12 +105,24 @@ def compute_loss(model: "TorchRecommender", scores: Tensor) -> Tensor:
 
 
 def find_best_epoch(history: list[dict[str, float]]) -> int:
-    """Return the first epoch, from 1, with the best validation NDCG@10; 0 without epochs.
+    """Return the first epoch with the best validation NDCG@10.
 
-    A history with hit@10 is ordered by hit@10 first, then by NDCG@10.
+    The start, epoch 0, counts if it was validated, and is returned if no epoch was. A history with hit@10 is ordered by
+    hit@10 first, then by NDCG@10.
     """
-    scores = [(entry.get("validation_hit", 0.0), entry["validation"]) for entry in history[1:]]
-    return scores.index(max(scores)) + 1 if scores else 0
+    validated = [(epoch, entry) for epoch, entry in enumerate(history) if "validation" in entry]
+    scores = {epoch: (entry.get("validation_hit", 0.0), entry["validation"]) for epoch, entry in validated}
+    return max(scores, key=scores.__getitem__, default=0)
+
+
+def _validate(model: "TorchRecommender", validation: HeldOut) -> dict[str, float]:
+    """Return what the history holds of the model's scores."""
+    scores = score_candidates(model, validation)
+    ranks = count_ranks(scores, validation.target_columns)
+    entry = {"validation": float(ranks.ndcg(10).mean())}
+    if model.optimization.selection_metric == "hit@10":
+        entry["validation_hit"] = float(ranks.hit(10).mean())
+    return entry | model.epoch_metrics(validation, scores)
 
 
 def _train_epoch(

@@ -139,7 +139,8 @@ class _Parameter:
         if options.regularization_scope == "all":
             self.l2, self.l2_inactive = options.regularization, options.regularization
         else:
-            self.l2, self.l2_inactive = 0.0 if "bias" in name else 2 * options.regularization, 0.0
+            is_free = "bias" in name or (table is not None and not table.regularized)
+            self.l2, self.l2_inactive = 0.0 if is_free else 2 * options.regularization, 0.0
         rows = self._view_rows()
         n_moments = 0 if self.optimizer == "sgd" else 2
         self.moments = [torch.zeros_like(rows) for _ in range(n_moments)]

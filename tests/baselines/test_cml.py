@@ -26,6 +26,12 @@ def test_score_is_the_negative_squared_distance() -> None:
             torch.testing.assert_close(scores[row, column], expected)
 
 
+def test_embeddings_leave_the_unit_ball_where_it_is_off() -> None:
+    model = CML(16, unit_ball=False, optimization=OptimizationConfig(learning_rate=0.5, batch_size=32, epochs=1))
+    model.fit(small().training)
+    assert all((table.weight.norm(dim=1) > 1.1).any() for table in (model.users, model.items))
+
+
 def test_every_embedding_stays_in_the_unit_ball_and_some_reach_its_surface() -> None:
     model = CML(dim=16, optimization=OptimizationConfig(learning_rate=0.5, batch_size=32, epochs=1))
     model.fit(small().training)

@@ -10,7 +10,7 @@ from sdmr.baselines.cmn import CMN
 from sdmr.baselines.cmn_attention import Neighborhoods, find_neighborhoods
 from sdmr.baselines.neumf import GMF
 from sdmr.datasets.task import Training
-from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
 from tests.behavior import RecommenderBehavior, small
 
 FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
@@ -18,7 +18,7 @@ BRIEF = replace(FAST, epochs=2)
 
 
 def make(hops: int = 2, keep_self: bool = False, dim: int = 16, optimization: OptimizationConfig = FAST) -> CMN:
-    return CMN(GMF(dim, "bpr", optimization), hops, keep_self, optimization)
+    return CMN(GMF(dim, "bpr", optimization), hops, keep_self, optimization=optimization)
 
 
 class TestCMN(RecommenderBehavior):
@@ -194,6 +194,42 @@ def test_memories_start_from_half_of_gmf_and_gmf_is_frozen() -> None:
     assert not torch.equal(model.memory.weight, gmf.product.users.weight / 2)
 
 
+@pytest.mark.parametrize("regularization_rows", ["batch", "pair", "none"])
+def test_regularization_acts_on_weights_and_on_the_rows_that_the_option_names(regularization_rows: str) -> None:
+    users, candidates = pairs_with_every_case(small().training)
+    after = []
+    for regularization in (0.0, 0.1):
+        model = shaken(hops=2)
+        model.optimization = replace(BRIEF, optimizer="sgd", learning_rate=1.0, regularization=regularization)
+        model.regularization_rows = regularization_rows  # type: ignore[assignment]
+        model.build(small().training.n_users, small().training.n_items)
+        torch.manual_seed(3)
+        with torch.no_grad():
+            for parameter in model.double().parameters():
+                parameter.normal_()
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        optimizer = Optimizer(model, model.optimization)
+        optimizer.start_epoch(1)
+        model.compute_gradients(users, torch.zeros(len(users), 0, dtype=torch.long), candidates)
+        optimizer.step()
+        after.append({name: p.detach().clone() for name, p in model.named_parameters()})
+    taken = small().training.matrix.toarray() > 0
+    is_neighbor, is_user = np.zeros(len(taken), bool), np.zeros(len(taken), bool)
+    is_candidate = np.zeros(taken.shape[1], bool)
+    is_user[users], is_candidate[candidates.flatten()] = True, True
+    for user, items in zip(users.tolist(), candidates, strict=True):
+        is_neighbor |= taken[:, items].any(axis=1) & (np.arange(len(taken)) != user)
+    expected = {
+        "batch": (is_user | is_neighbor, is_candidate, is_neighbor),
+        "pair": (is_user, is_candidate, is_user & False),
+        "none": (is_user & False, is_candidate & False, is_user & False),
+    }[regularization_rows]
+    regularized = dict(zip(("memory.weight", "items.weight", "external.weight"), expected, strict=True))
+    for name in (*regularized, "hidden.weight", "output.weight"):
+        acts_on = torch.as_tensor(regularized.get(name, True)).view(-1, 1)
+        torch.testing.assert_close(after[0][name] - after[1][name], 0.2 * acts_on * before[name])
+
+
 def test_a_saved_cmn_holds_its_neighborhoods(tmp_path) -> None:  # type: ignore[no-untyped-def]
     model, again = make(optimization=BRIEF), make(optimization=BRIEF)
     model.fit(small().training)
@@ -209,3 +245,5 @@ def test_wrong_settings_are_refused() -> None:
         CMN(GMF(objective="bpr"), hops=0)
     with pytest.raises(ValueError, match='objective "bpr"'):
         CMN(GMF())
+    with pytest.raises(ValueError, match="regularization_rows=pair has no effect with regularization_scope=all"):
+        CMN(GMF(objective="bpr"), regularization_rows="pair", optimization=replace(BRIEF, regularization_scope="all"))

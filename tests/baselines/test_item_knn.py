@@ -3,6 +3,7 @@ from math import log, sqrt
 import numpy as np
 import pytest
 
+from sdmr.baselines import item_knn
 from sdmr.baselines.item_knn import ItemKNN
 from tests.behavior import RecommenderBehavior, small
 
@@ -16,7 +17,7 @@ def fitted(weighting: str, neighbors: int = NEIGHBORS) -> ItemKNN:
     return recommender
 
 
-def every_similarity(weighting: str) -> np.ndarray:
+def every_similarity(weighting: str, a: float = 0.5, b: float = 0.5, shrinkage: float = 0.0) -> np.ndarray:
     """Compute [n_items, n_items] from the equations with loops, the diagonal zero."""
     taken = small().training.matrix.toarray()
     n_users, n_items = taken.shape
@@ -26,13 +27,16 @@ def every_similarity(weighting: str) -> np.ndarray:
         if weighting == "cosine":
             weight[u, j] = 1 / sqrt(n_j)
         else:
-            k1, b, mean = 1.2, 0.75, taken.sum() / n_items
-            weight[u, j] = log(n_items / (1 + n_u)) * (k1 + 1) / (k1 * (1 - b + b * n_j / mean) + 1)
+            k1, length, mean = 1.2, 0.75, taken.sum() / n_items
+            weight[u, j] = log(n_items / (1 + n_u)) * (k1 + 1) / (k1 * (1 - length + length * n_j / mean) + 1)
     similarity = np.zeros((n_items, n_items))
     for j in range(n_items):
         for i in range(n_items):
-            if i != j:
+            n_ij = sum(taken[:, j] * taken[:, i])
+            if i != j and n_ij:
                 similarity[j, i] = sum(weight[u, j] * weight[u, i] for u in range(n_users))
+                similarity[j, i] *= sum(taken[:, i]) ** (0.5 - a) * sum(taken[:, j]) ** (0.5 - b)
+                similarity[j, i] *= n_ij / (n_ij + shrinkage)
     return similarity
 
 
@@ -54,6 +58,29 @@ def test_each_candidate_keeps_its_nearest_neighbors(weighting: str) -> None:
         np.testing.assert_allclose(np.sort(kept[j])[-NEIGHBORS:], np.sort(every[j])[-NEIGHBORS:], rtol=1e-6)
         np.testing.assert_allclose(kept[j][kept[j] > 0], every[j][kept[j] > 0], rtol=1e-6)
         assert (kept[j] > 0).sum() <= NEIGHBORS
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize(("a", "b", "shrinkage"), [(0.5, 0.5, 0.0), (0.5, 0.25, 0.0), (0.3, 0.8, 4.0)])
+def test_all_neighbors_have_the_similarity_of_the_equations(
+    weighting: str, a: float, b: float, shrinkage: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(item_knn, "_BLOCK", 7)
+    every = every_similarity(weighting, a, b, shrinkage)
+    recommender = ItemKNN("all", weighting, a, b, shrinkage)  # type: ignore[arg-type]
+    recommender.fit(small().training)
+    np.testing.assert_allclose(recommender.similarity.toarray(), every, rtol=1e-6)
+    truncated = ItemKNN(NEIGHBORS, weighting, a, b, shrinkage)  # type: ignore[arg-type]
+    truncated.fit(small().training)
+    nearest = [np.sort(matrix)[:, -NEIGHBORS:] for matrix in (truncated.similarity.toarray(), every)]
+    np.testing.assert_allclose(*nearest, rtol=1e-6)
+
+
+def test_cosine_divides_common_users_by_powers_of_the_users_of_each() -> None:
+    taken = small().training.matrix.toarray()
+    n_ij, n = taken.T @ taken, taken.sum(axis=0)
+    i, j = np.argwhere(np.triu(n_ij, 1) * (n[:, None] != n))[0]
+    assert every_similarity("cosine", 0.5, 0.25)[j, i] == pytest.approx(n_ij[i, j] / (n[i] ** 0.5 * n[j] ** 0.25))
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
@@ -84,7 +111,7 @@ def test_items_that_tie_with_themselves_still_have_exactly_k_neighbors() -> None
 @pytest.mark.parametrize(
     ("neighbors", "weighting", "message"),
     [
-        (0, "cosine", "ItemKNN: neighbors must be ≥ 1, not 0"),
+        (0, "cosine", "ItemKNN: neighbors must be ≥ 1 or 'all', not 0"),
         (5, "tfidf", "ItemKNN: weighting must be 'cosine' or 'bm25', not 'tfidf'"),
     ],
 )

@@ -207,7 +207,7 @@ TRAINED = {
     "mf-bpr sgd": lambda: MFBPR(4, True, _two_epochs(0.05, optimizer="sgd")),
     "mf-bpr regularise all": lambda: MFBPR(4, True, _two_epochs(regularization_scope="all")),
     "mf-bpr halved": lambda: MFBPR(4, True, _two_epochs(halve_learning_rate_every=1)),
-    "cml": lambda: CML(4, _two_epochs(negatives="hardest")),
+    "cml": lambda: CML(4, optimization=_two_epochs(negatives="hardest")),
     "cmn": lambda: CMN(_gmf("bpr"), 2, optimization=_two_epochs()),
     "prme": lambda: PRME(4, optimization=_two_epochs()),
     "prme-s": lambda: PRME(4, context_length=5, optimization=_two_epochs(negatives="hardest")),

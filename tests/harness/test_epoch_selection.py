@@ -76,6 +76,18 @@ def test_the_validation_curve_stops_training_and_chooses_the_epoch(
     assert model.epoch == best
 
 
+def test_the_start_may_be_the_best_epoch_of_a_model_that_starts_from_fitted_parts() -> None:
+    class Fused(Clock):
+        has_fitted_start = True
+
+    options = replace(CONFIG, regularization=0, batch_size=100, patience=2, epochs=8)
+    for script, best in (([3, 1, 3, 2, 4], 0), ([3, 4, 1, 1], 1)):
+        model = Fused(script, options)
+        model.fit(small().training)
+        assert model.epoch == best == find_best_epoch(model.history)
+        assert len(model.history) == 1 + best + options.patience
+
+
 @pytest.mark.parametrize(("selection_metric", "best"), [("NDCG@10", 2), ("hit@10", 4)])
 def test_the_selection_metric_chooses_the_epoch(
     selection_metric: Literal["NDCG@10", "hit@10"], best: int, monkeypatch: pytest.MonkeyPatch

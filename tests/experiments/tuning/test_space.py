@@ -1,5 +1,6 @@
 """The spaces of the models: which settings vary, with which values."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,12 @@ import pytest
 from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import UsageError
-from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.registry import CHECKOUT, MODELS
 from sdmr.experiments.core.tuned import write_tuned
 from sdmr.experiments.tuning.space import SPACES, Space, format_overrides, nest, parse_override
 from tests.experiments.tuning.helpers import make_search, write_points
 
+TABLE = CHECKOUT / "docs" / "tuning.md"
 NAMES = sorted(path.stem for path in SPACES.glob("*.yaml"))
 
 
@@ -34,7 +36,7 @@ def test_a_space_names_settings_of_the_model_and_values_of_their_type(name: str)
     axes, defaults = list_axes(name), flatten(config)
     assert set(space.basket_values) <= set(axes)
     for axis, values in [*axes.items(), *space.basket_values.items()]:
-        assert {type(value) for value in values} <= {type(defaults[axis])}
+        assert {type(value) for value in values if value != "all"} <= {type(defaults[axis])}
         assert len(set(values)) == len(values)
         assert defaults[axis] in axes[axis]
 
@@ -47,6 +49,16 @@ def test_the_papers_values_are_in_the_spaces() -> None:
     for name in ("sdm", "cmn"):
         assert {"model.hops": [1, 2, 3, 4]} in Space.load(name).stages
     assert {"model.layers": [1, 2, 3]} in Space.load("mlp").stages
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_documentation_lists_every_space_with_its_settings(name: str) -> None:
+    rows = [line.split(" | ") for line in TABLE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    table = {row[0].strip("| `"): row[1] for row in rows if len(row) == 3}
+    listed = re.sub(r"as `([a-z]+)`", lambda match: table[match[1]], table[name])
+    names = {"d": "dim", "λ": "regularization"}
+    documented = {names.get(word, word) for word in re.findall(r"[a-z_\d]{2,}|\bd\b|λ", listed)}
+    assert {axis.rpartition(".")[2] for axis in list_axes(name)} <= documented
 
 
 def test_a_model_without_a_space_is_an_error_that_names_those_with_one() -> None:
