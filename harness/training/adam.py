@@ -12,6 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sdmr.datasets.interactions import IntArray
@@ -22,6 +23,7 @@ _MIN_NUMBERS_TO_SHARE = 1 << 20  # numbers to move
 _STEPS = np.arange(1.0, 40_001)  # later ones are corrected by exactly 1
 _CORRECTIONS = 1 / (1 - BETA_1**_STEPS), 1 / np.sqrt(1 - BETA_2**_STEPS)  # r and c
 _MIN_STEP_OF_SERIES = 500
+_ONE_ROW = np.zeros(1, np.int64)
 
 
 def adam_step(
@@ -50,16 +52,27 @@ def adam_step(
         learning_rate: Adam's α.
         step: The number of this step, from 1.
     """
-    rate, scale = learning_rate / (1 - BETA_1**step), 1 / (1 - BETA_2**step) ** 0.5  # correct the moments' bias
     if weight.device.type != "cpu":
-        _adam_step_in_torch(weight, first_moment, second_moment, rows, positions, sums, l2, l2_inactive, rate, scale)
+        rates = _correct(learning_rate, step)
+        _adam_step_in_torch(weight, first_moment, second_moment, rows, positions, sums, l2, l2_inactive, *rates)
         return
-    table, gradient = (weight.numpy(), first_moment.numpy(), second_moment.numpy()), sums.contiguous().numpy()
+    table: list[Any] = [weight.numpy(), first_moment.numpy(), second_moment.numpy()]
+    rest: list[Any] = [sums.contiguous().numpy(), l2, l2_inactive, *_correct(learning_rate, step)]
+    _share(lambda *block: _adam_step(*table, *block, *rest), table[0].shape[1], rows.numpy(), positions.numpy())
 
-    def loop(*block: IntArray) -> None:
-        _adam_step(*table, *block, gradient, l2, l2_inactive, rate, scale)
 
-    _share(loop, table[0].shape[1], rows.numpy(), positions.numpy())
+def adam_step_of_row(
+    weight: Tensor, moments: Sequence[NDArray[Any]], gradient: Tensor, l2: float, learning_rate: float, step: int
+) -> None:
+    """Do the work of `adam_step` for one row [1, n] on a CPU, in fewer calls."""
+    row: list[Any] = [weight.numpy(), *moments, _ONE_ROW, _ONE_ROW, gradient.numpy().reshape(1, -1)]
+    rest: list[Any] = [l2, 0.0, *_correct(learning_rate, step)]
+    _adam_step(*row, *rest)
+
+
+def _correct(learning_rate: float, step: int) -> tuple[float, float]:
+    """Return α r and c, which correct the moments' bias."""
+    return learning_rate / (1 - BETA_1**step), 1 / (1 - BETA_2**step) ** 0.5
 
 
 def catch_up(
