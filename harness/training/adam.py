@@ -64,7 +64,7 @@ def adam_step(
 def adam_step_of_row(
     weight: Tensor, moments: Sequence[NDArray[Any]], gradient: Tensor, l2: float, learning_rate: float, step: int
 ) -> None:
-    """Do the work of `adam_step` for one row [1, n] on a CPU, in fewer calls."""
+    """Do `adam_step` for a single row on a CPU, in fewer calls."""
     row: list[Any] = [weight.numpy(), *moments, _ONE_ROW, _ONE_ROW, gradient.numpy().reshape(1, -1)]
     rest: list[Any] = [l2, 0.0, *_correct(learning_rate, step)]
     _adam_step(*row, *rest)
