@@ -12,6 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sdmr.datasets.interactions import IntArray
@@ -22,6 +23,7 @@ _MIN_NUMBERS_TO_SHARE = 1 << 20  # numbers to move
 _STEPS = np.arange(1.0, 40_001)  # later ones are corrected by exactly 1
 _CORRECTIONS = 1 / (1 - BETA_1**_STEPS), 1 / np.sqrt(1 - BETA_2**_STEPS)  # r and c
 _MIN_STEP_OF_SERIES = 500
+_ONE_ROW = np.zeros(1, np.int64)
 
 
 def adam_step(
@@ -50,15 +52,27 @@ def adam_step(
         learning_rate: Adam's α.
         step: The number of this step, from 1.
     """
-    rate, scale = learning_rate / (1 - BETA_1**step), 1 / (1 - BETA_2**step) ** 0.5  # correct the moments' bias
     if weight.device.type != "cpu":
-        _adam_step_in_torch(weight, first_moment, second_moment, rows, positions, sums, l2, l2_inactive, rate, scale)
+        rates = _correct(learning_rate, step)
+        _adam_step_in_torch(weight, first_moment, second_moment, rows, positions, sums, l2, l2_inactive, *rates)
         return
-    table = weight.numpy(), first_moment.numpy(), second_moment.numpy()
-    dtype = table[0].dtype.type
-    factors = l2, l2_inactive, rate, scale, BETA_1, 1 - BETA_1, BETA_2, 1 - BETA_2, EPSILON
-    indices, gradient = (rows.numpy(), positions.numpy()), (sums.contiguous().numpy(), *map(dtype, factors))
-    _share(lambda *block: _adam_step(*table, *block, *gradient), weight.shape[1], *indices)
+    table: list[Any] = [weight.numpy(), first_moment.numpy(), second_moment.numpy()]
+    rest: list[Any] = [sums.contiguous().numpy(), l2, l2_inactive, *_correct(learning_rate, step)]
+    _share(lambda *block: _adam_step(*table, *block, *rest), table[0].shape[1], rows.numpy(), positions.numpy())
+
+
+def adam_step_of_row(
+    weight: Tensor, moments: Sequence[NDArray[Any]], gradient: Tensor, l2: float, learning_rate: float, step: int
+) -> None:
+    """Do `adam_step` for a single row on a CPU, in fewer calls."""
+    row: list[Any] = [weight.numpy(), *moments, _ONE_ROW, _ONE_ROW, gradient.numpy().reshape(1, -1)]
+    rest: list[Any] = [l2, 0.0, *_correct(learning_rate, step)]
+    _adam_step(*row, *rest)
+
+
+def _correct(learning_rate: float, step: int) -> tuple[float, float]:
+    """Return α r and c, which correct the moments' bias."""
+    return learning_rate / (1 - BETA_1**step), 1 / (1 - BETA_2**step) ** 0.5
 
 
 def catch_up(
@@ -99,8 +113,7 @@ def catch_up(
 
 def _share(loop: Any, dim: int, *indices: Any) -> None:
     """Run a loop over rows on PyTorch's number of threads; few rows on one."""
-    threads = torch.get_num_threads()
-    if threads == 1 or len(indices[0]) * dim < _MIN_NUMBERS_TO_SHARE:
+    if len(indices[0]) * dim < _MIN_NUMBERS_TO_SHARE or (threads := torch.get_num_threads()) == 1:
         loop(*indices)
     else:
         list(get_pool(threads).map(loop, *(np.array_split(array, threads) for array in indices)))
@@ -120,10 +133,12 @@ def _adam_step_in_torch(weight: Tensor, first_moment: Tensor, second_moment: Ten
 
 @numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=True)
 def _adam_step(  # type: ignore[no-untyped-def]
-    weight, first, second, rows, positions, sums, l2, l2_inactive, rate, scale, beta_1, rest_1, beta_2, rest_2, epsilon
+    weight, first, second, rows, positions, sums, l2, l2_inactive, rate, scale
 ):
-    """Loop over rows; `rest_1` and `rest_2` are 1 − β₁ and 1 − β₂."""
-    zero, tiny = weight.dtype.type(0), weight.dtype.type(1e-30)  # far below what epsilon lets count
+    dtype = weight.dtype.type
+    l2, l2_inactive, rate, scale, epsilon = dtype(l2), dtype(l2_inactive), dtype(rate), dtype(scale), dtype(EPSILON)
+    beta_1, rest_1, beta_2, rest_2 = dtype(BETA_1), dtype(1 - BETA_1), dtype(BETA_2), dtype(1 - BETA_2)
+    zero, tiny = dtype(0), dtype(1e-30)  # far below what epsilon lets count
     for n in range(len(rows)):
         row, position = rows[n], positions[n]
         for k in range(weight.shape[1]):
@@ -142,7 +157,7 @@ def _catch_up(  # type: ignore[no-untyped-def]
     weight, first, second, last_steps, rows, learning_rate, step, n_moves, is_clipped, rates, scales
 ):
     dtype, root_decay = weight.dtype.type, np.sqrt(BETA_2)
-    zero, tiny, roots = dtype(0), dtype(1e-30), np.empty_like(weight[0])
+    zero, tiny, roots, moved = dtype(0), dtype(1e-30), np.empty_like(weight[0]), np.empty_like(weight[0])
     for row in rows:
         if not 0 <= row < len(weight) or last_steps[row] >= step:
             continue
@@ -151,10 +166,16 @@ def _catch_up(  # type: ignore[no-untyped-def]
         w, m, v = weight[row], first[row], second[row]
         for k in range(len(w)):
             roots[k] = np.sqrt(v[k])
-        if is_clipped or start < _MIN_STEP_OF_SERIES:
-            _move(w, m, roots, start, n, learning_rate, root_decay, rates, scales, is_clipped)
+        moved[:] = w
+        if start < _MIN_STEP_OF_SERIES:
+            _move(moved, m, roots, start, n, learning_rate, root_decay, rates, scales, False)
         else:
-            _move_at_once(w, m, roots, start, n, learning_rate, root_decay, rates, scales)
+            _move_at_once(moved, m, roots, start, n, learning_rate, root_decay, rates, scales)
+        # No number turns back. So no row between these two is longer than the larger of each pair of numbers.
+        if is_clipped and np.sum(np.maximum(w * w, moved * moved)) > 1:
+            _move(w, m, roots, start, n, learning_rate, root_decay, rates, scales, True)
+        else:
+            w[:] = moved
         decay_1, decay_2 = dtype(BETA_1**missed), dtype(BETA_2**missed)
         for k in range(len(w)):
             m[k], v[k] = m[k] * decay_1, v[k] * decay_2
@@ -172,9 +193,12 @@ def _move(w, m, roots, start, n, learning_rate, root_decay, rates, scales, is_cl
         for k in range(len(w)):
             w[k] -= a * m[k] / (roots[k] * f + dtype(EPSILON))
         if is_clipped:
-            norm = np.sqrt(np.sum(w * w))
+            square = dtype(0)
             for k in range(len(w)):
-                w[k] /= max(norm, dtype(1))
+                square += w[k] * w[k]
+            if square > 1:
+                for k in range(len(w)):
+                    w[k] /= np.sqrt(square)
 
 
 @compiled

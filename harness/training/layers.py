@@ -82,6 +82,8 @@ class Embedding(nn.Embedding):
         """
         for each in ids:
             self.catch_up(each)
+        if not torch.is_grad_enabled():
+            return tuple(F.embedding(each, self._table) for each in ids)
         return _LookUp.apply(self._table, self.padding_idx, *ids)
 
     def project_unique(self, *layers_and_ids: tuple[nn.Linear, Tensor]) -> tuple[tuple[Tensor, Tensor], ...]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sdmr.datasets.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, check_values
-from sdmr.harness.training.adam import adam_step, catch_up
+from sdmr.harness.training.adam import adam_step, adam_step_of_row, catch_up
 from sdmr.harness.training.layers import Embedding
 
 _MIN_ROWS = 8  # of a table, for each row of a batch; in a smaller table it is as fast to move every row at once
@@ -171,6 +171,10 @@ class _Parameter:
             self.last_steps[self.last_steps != _NEVER] = step
             return
         weight = self._view_rows()
+        if self.table is None and self.moments and weight.device.type == "cpu":
+            moments = [moment.numpy() for moment in self.moments]
+            adam_step_of_row(weight, moments, gradient, self.l2, self.learning_rate, step)
+            return
         if self.table and gradient.is_sparse:
             rows, sums = self.table.sum_gradient_rows(gradient)
         else:

@@ -88,7 +88,7 @@ class Step:
         item_ids, index = self._find_items(torch.cat([candidates.flatten(), contexts.flatten()]))
         item_index, context_index = index.split([candidates.numel(), contexts.numel()])
         context_rows, context_index = self._find_items(context_index.view_as(contexts))
-        context_index[model._find_padding(contexts)] = -1
+        context_index.masked_fill_(model._find_padding(contexts), -1)
         indices = Indices(*map(_to_numpy, (user_index, item_index.view_as(candidates), context_index)))
         ids = user_ids, item_ids
         users_in, items_in, users_out, items_out = (
