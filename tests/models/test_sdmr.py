@@ -48,7 +48,7 @@ class TestSDMR(RecommenderBehavior):
 
 def arguments(model: SDMR, inputs: Inputs) -> np.ndarray:
     """Compute w_uᵀ [e_SDP; e_SDM] + b_u of Eq. 20 by loops: [B, C]."""
-    users, contexts, candidates = map(torch.from_numpy, inputs)
+    users, contexts, candidates = map(torch.tensor, inputs)
     with torch.no_grad():
         e_sdp, e_sdm = (
             model.sdp.compute_distances(users, candidates),
