@@ -32,7 +32,7 @@ def import_reader(target: str) -> Callable[..., Any]:
         raise ValueError(f"dataset={target} cannot be imported: {type(error).__name__}: {error}") from error
     if not (re.fullmatch(r"sdmr\.datasets\.\w+\.load_\w+", target) or getattr(function, "is_reader", False)):
         raise ValueError(f"dataset={target} is no reader; declare it with @sdmr.datasets.readers.reader")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def read_settings(target: str) -> dict[str, Any]:

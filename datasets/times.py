@@ -55,7 +55,7 @@ def encode_times(path: Path, times: pd.Series, time_format: str | None, first_li
         if (numbers == np.round(numbers)).all() and np.abs(numbers).max(initial=0) < 2**53:
             return numbers.astype(np.int64)
         distinct, ranks = np.unique(numbers, return_inverse=True)
-        if -9e12 < distinct[0] and SECONDS[0] <= distinct[-1] < 9e12:
+        if distinct[0] > -9e12 and SECONDS[0] <= distinct[-1] < 9e12:
             millionths = np.round(distinct * 1e6).astype(np.int64)
             return millionths[ranks] if (np.diff(millionths) > 0).all() else ranks
         return ranks

@@ -22,7 +22,6 @@ from pydantic import Field
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.prepare import compute_fingerprint
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
 from sdmr.experiments.benchmark.synthetic import make_task
@@ -31,7 +30,7 @@ from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import CommandOptions, UsageError
 from sdmr.experiments.core.run import fill_context_length, make_recommender
 from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all, score_candidates
-from sdmr.harness.recommender import get_context_length
+from sdmr.harness.recommender import check_unchanged, compute_checksums, get_context_length
 from sdmr.harness.training.base import TorchRecommender
 
 CONTEXT_LENGTH = 4  # where the model leaves it to the data
@@ -120,10 +119,10 @@ def check_batches(recommender: Any, task: Task) -> None:
 
 def check_inputs(recommender: Any, config: dict[str, Any], task: Task) -> None:
     """Raise DataError if `fit` or `score` writes into its arguments."""
-    fingerprint = compute_fingerprint(task)
-    _make(config).fit(task.training)
-    if compute_fingerprint(task) != fingerprint:
-        raise DataError("fit has changed its training data: write to a copy")
+    checksums = compute_checksums(task.training)
+    fitted = _make(config)
+    fitted.fit(task.training)
+    check_unchanged(fitted, task.training, checksums)
     contexts = task.test.contexts.last_n(get_context_length(recommender))
     inputs = {"users": task.test.users.copy(), "contexts": contexts, "candidates": task.test.candidates.copy()}
     copies = deepcopy(inputs)
