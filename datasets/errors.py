@@ -30,5 +30,5 @@ def quote(value: object, length: int = 80) -> str:
 
 
 def quote_name(value: object, length: int = 80) -> str:
-    """Quote a value; one with a blank at an end is put in quotation marks."""
+    """Quote a value, with quotation marks if it has a blank at an end."""
     return quote(repr(value) if isinstance(value, str) and value != value.strip() else value, length)

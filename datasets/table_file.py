@@ -204,7 +204,7 @@ class TableFile:
 
 
 def is_number(name: str) -> bool:
-    """Tell whether the name of a column is a number, as in a file without header."""
+    """Tell whether a column's name is a number, as without header."""
     return re.fullmatch(r"\d+(\.\d+)?", name) is not None
 
 

@@ -123,7 +123,7 @@ def _read_head(file: TableFile) -> pd.DataFrame:
 
 
 def _infer_type(values: pd.Series) -> str:
-    """Return whether values are whole numbers, times (dates, seconds, milliseconds), numbers or text."""
+    """Return whether values are times (dates or epochs), integers, numbers or text."""
     numbers = pd.to_numeric(values, errors="coerce")
     if numbers.isna().any():
         try:

@@ -72,7 +72,7 @@ def list_datasets() -> list[str]:
 
 
 def is_reader(dataset: str) -> bool:
-    """Tell whether the name of a data set is the dotted name of a user's reader."""
+    """Tell whether a data set's name is that of a user's reader."""
     return "." in dataset
 
 
