@@ -69,7 +69,8 @@ def test_a_setting_is_read_as_it_is_written(text: str) -> None:
 
 def test_with_baskets_an_axis_has_other_values_or_does_not_exist(small: tuple[str, ...]) -> None:
     def list_lengths(name: str, *more: str) -> list[Any] | None:
-        axes = make_search(name, *small, *more).axes
+        overrides = [override for override in small if not (more and override.startswith("dataset.time="))]
+        axes = make_search(name, *overrides, *more).axes
         return {axis: values for stage in axes for axis, values in stage.items()}.get("model.context_length")
 
     assert list_lengths("caser") == list_lengths("sdm") == [5, 10, 20]
