@@ -27,3 +27,8 @@ def quote(value: object, length: int = 80) -> str:
     text = str(value)
     text = text if len(text) <= length else f"{text[:length]}..."
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def quote_name(value: object, length: int = 80) -> str:
+    """Quote a value, with quotation marks if it has a blank at an end."""
+    return quote(repr(value) if isinstance(value, str) and value != value.strip() else value, length)

@@ -47,6 +47,8 @@ def open_raw(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
     Raises:
         DataError: The file cannot be read, is no regular file, or the archive has several files or lacks the member.
     """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, expected a file")
     if path.exists() and not path.is_file():  # a pipe gives its content once only, and may never give it
         raise DataError(f"{path} is not a regular file; write its content to a file first")
     record_read(path)

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sdmr.datasets.errors import DataError, check_choice, quote
+from sdmr.datasets.errors import DataError, check_choice, quote, quote_name
 from sdmr.datasets.parsing import Layout, read_blocks, read_tables
 from sdmr.datasets.raw import open_raw
 
@@ -113,7 +114,9 @@ class TableFile:
         hint = "" if len(self.names) > 1 else "; set dataset.separator if it is another one"
         if str(column).isdigit() and self.first_line == 2:
             hint = "; columns go by number in a file without header: dataset.header=false"
-        listed = quote(", ".join(self.names), 200)
+        elif self.first_line == 2 and any(map(is_number, self.names)):
+            hint += "; if this line is a row, set dataset.header=false, and the columns by number from 0"
+        listed = quote(", ".join(map(quote_name, self.names)), 200)
         raise DataError(f"{self.path}, line 1: found no column {str(column)!r}, expected it among {listed}{hint}")
 
     def read(self, columns: list[str]) -> Iterator[pa.Table]:
@@ -161,7 +164,10 @@ class TableFile:
         for _, block in read_blocks(self.path, replace(layout, header=False), self.member):
             line = block.partition(b"\n")[0].decode("utf-8-sig", errors="replace").rstrip("\r")
             if b"\0" in block:
-                raise DataError(f"{self.path} is no text file of encoding={self.encoding}: it has zero bytes")
+                raise DataError(
+                    f"{self.path} is no text file of encoding={self.encoding}: it has zero bytes; set "
+                    "dataset.encoding=utf-16 if it is one of UTF-16"
+                )
             try:
                 fields = next(
                     csv.reader(
@@ -195,6 +201,11 @@ class TableFile:
             return pq.ParquetFile(raw)
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{self.path} is no parquet file: {quote(error, 200)}") from error
+
+
+def is_number(name: str) -> bool:
+    """Tell whether a column's name is a number, as without header."""
+    return re.fullmatch(r"\d+(\.\d+)?", name) is not None
 
 
 def _to_text(value: object) -> str | None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sdmr.datasets.cleaning import Column, Selection
-from sdmr.datasets.errors import DataError
+from sdmr.datasets.errors import DataError, quote, quote_name
 from sdmr.datasets.interactions import Interactions, Order
 from sdmr.datasets.table_file import Format, Quoting, TableFile
 
@@ -123,10 +123,18 @@ def load_frame(
         DataError: The table lacks a column, or a value does not fit.
         ValueError: A setting is unknown or has no effect.
     """
+    if not isinstance(frame, pd.DataFrame | pa.Table):
+        raise DataError(f"the table is a {type(frame).__name__}, expected a pandas DataFrame or an Arrow table")
+    names = list(Selection.__dataclass_fields__)
+    if unknown := [name for name in settings if name not in names]:
+        raise ValueError(f"load_frame has no setting {unknown[0]!r}, expected one of {', '.join(names)}")
     selection = Selection(user, item, **settings)
+    columns = list(frame.columns if isinstance(frame, pd.DataFrame) else frame.column_names)
     for name in selection.roles.values():
-        if name not in list(frame.columns if isinstance(frame, pd.DataFrame) else frame.column_names):
-            raise DataError(f"the table has no column {name!r}")
+        if (number := columns.count(name)) != 1:
+            listed = quote(", ".join(map(quote_name, columns)), 200)
+            fault = f"{number} columns" if number else "no column"
+            raise DataError(f"the table has {fault} {name!r}, expected one; it has {listed}")
     try:
         table = pa.table({role: pa.array(frame[name], from_pandas=True) for role, name in selection.roles.items()})
     except pa.ArrowException as error:

@@ -28,7 +28,8 @@ SECONDS, MILLISECONDS = (1e8, 1e11), (1e11, 1e14)  # that epoch times of 1973 to
 def encode_times(path: Path, times: pd.Series, time_format: str | None, first_line: int) -> NDArray[np.int64]:
     """Encode times as integers with the same order.
 
-    Integers stay as they are, dates become microseconds, and other numbers their ranks.
+    Integers stay as they are, dates become microseconds, fractional epoch times
+    their millionths, and other numbers their ranks.
 
     Raises:
         DataError: A time is missing, no number and no date, or fits several formats.
@@ -51,8 +52,13 @@ def encode_times(path: Path, times: pd.Series, time_format: str | None, first_li
         numbers = pd.to_numeric(times, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     is_number = np.isfinite(numbers)
     if is_number.all():
-        is_integral = (numbers == np.round(numbers)).all() and np.abs(numbers).max(initial=0) < 2**53
-        return numbers.astype(np.int64) if is_integral else np.unique(numbers, return_inverse=True)[1]
+        if (numbers == np.round(numbers)).all() and np.abs(numbers).max(initial=0) < 2**53:
+            return numbers.astype(np.int64)
+        distinct, ranks = np.unique(numbers, return_inverse=True)
+        if distinct[0] > -9e12 and SECONDS[0] <= distinct[-1] < 9e12:
+            millionths = np.round(distinct * 1e6).astype(np.int64)
+            return millionths[ranks] if (np.diff(millionths) > 0).all() else ranks
+        return ranks
     if is_number.mean() > 0.5:
         check_values(path, times, pd.Series(is_number), "a number, as in most lines", first_line)
     return _encode_dates(path, times, (ISO_8601, *TIME_FORMATS), first_line)

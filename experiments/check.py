@@ -22,7 +22,6 @@ from pydantic import Field
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.prepare import compute_fingerprint
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
 from sdmr.experiments.benchmark.synthetic import make_task
@@ -37,7 +36,7 @@ from sdmr.harness.evaluation import (
     score_all_items,
     score_candidates,
 )
-from sdmr.harness.recommender import get_context_length, offers_score_all
+from sdmr.harness.recommender import check_unchanged, compute_checksums, get_context_length, offers_score_all
 from sdmr.harness.training.base import TorchRecommender
 
 CONTEXT_LENGTH = 4  # where the model leaves it to the data
@@ -138,10 +137,10 @@ def check_score_all(recommender: Any, task: Task) -> None:
 
 def check_inputs(recommender: Any, config: dict[str, Any], task: Task) -> None:
     """Raise DataError if `fit` or `score` writes into its arguments."""
-    fingerprint = compute_fingerprint(task)
-    _make(config).fit(task.training)
-    if compute_fingerprint(task) != fingerprint:
-        raise DataError("fit has changed its training data: write to a copy")
+    checksums = compute_checksums(task.training)
+    fitted = _make(config)
+    fitted.fit(task.training)
+    check_unchanged(fitted, task.training, checksums)
     contexts = task.test.contexts.last_n(get_context_length(recommender))
     inputs = {"users": task.test.users.copy(), "contexts": contexts, "candidates": task.test.candidates.copy()}
     copies = deepcopy(inputs)

@@ -16,19 +16,21 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from sdmr.datasets.errors import DataError, format_counts, quote
+from sdmr.datasets.errors import DataError, format_counts, quote_name
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.parsing import WHITESPACE
 from sdmr.datasets.readers import bind_reader
 from sdmr.datasets.split import split
-from sdmr.datasets.table_file import TableFile
+from sdmr.datasets.table_file import TableFile, is_number
 from sdmr.datasets.task import Task
+from sdmr.datasets.times import encode_times
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import check_config, compose_config
 from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, quote_value
 from sdmr.experiments.core.run import check_task_overrides
 from sdmr.harness.protocol import Protocol
 
+HEAD_ROWS = 1000  # from which types and settings are guessed
 FILE_SETTINGS = ("format", "separator", "header", "encoding", "quoting", "member")
 SEPARATORS = (",", "\t", ";", "::", "|", WHITESPACE)
 ROLES = {
@@ -80,14 +82,15 @@ def _describe_file(settings: dict[str, Any], typed: set[str]) -> dict[str, Any]:
         separator = next((one for one in SEPARATORS if len(replace(file, separator=one).names) > 1), None)
         guesses |= {} if separator is None else {"separator": separator}
         file = replace(file, separator=separator)
-    if is_text and "header" not in typed and any(re.fullmatch(r"\d+(\.\d+)?", name) for name in file.names):
+    if is_text and "header" not in typed and any(map(is_number, file.names)):
         guesses["header"] = False
         file = replace(file, header=False)
     head = _read_head(file)
     types = {name: _infer_type(head[name]) for name in head}
     print(f"{file.path}: {file.resolved_format}, {len(file.names)} columns\n")
-    print(pd.DataFrame({"column": list(types), "type": list(types.values())}).to_string(index=False), "\n")
-    print(head.head(5).map(quote, length=40).to_string(index=False), "\n")
+    columns = pd.DataFrame({"column": map(quote_name, types), "type in the first rows": types.values()})
+    print(columns.to_string(index=False), "\n")
+    print(head.head(5).map(quote_name, length=40).to_string(index=False), "\n")
     for number, (role, pattern) in enumerate(ROLES.items()):
         is_ordered = role == "time" and settings.get("basket") is not None  # baskets keep the order of the file
         if role in typed or role not in settings or settings[role] in file.names or is_ordered:
@@ -100,7 +103,8 @@ def _describe_file(settings: dict[str, Any], typed: set[str]) -> dict[str, Any]:
             matches = [str(number)]
         guesses |= {role: matches[0]} if matches else {}
     if guesses:
-        print(f"guessed: {', '.join(f'{name}={value}' for name, value in guesses.items())}\n")
+        settings_text = ", ".join(f"{name}={value}" for name, value in guesses.items())
+        print(f"guessed from the first {HEAD_ROWS:,} rows: {settings_text}\n")
     return guesses
 
 
@@ -111,20 +115,24 @@ def _read_head(file: TableFile) -> pd.DataFrame:
             f"{file.path}, line 1: this is no text in {file.encoding}; set dataset.encoding, such as latin-1"
         )
     try:
-        return next(file.read(file.names)).slice(0, 1000).to_pandas()
+        return next(file.read(file.names)).slice(0, HEAD_ROWS).to_pandas()
     except DataError:
         if file.encoding != "utf-8" or file.resolved_format == "parquet":
             raise
-        return next(replace(file, encoding="latin-1").read(file.names)).slice(0, 1000).to_pandas()
+        return next(replace(file, encoding="latin-1").read(file.names)).slice(0, HEAD_ROWS).to_pandas()
 
 
 def _infer_type(values: pd.Series) -> str:
-    """Return whether values are whole numbers, times in seconds or milliseconds, numbers or text."""
+    """Return whether values are times (dates or epochs), integers, numbers or text."""
     numbers = pd.to_numeric(values, errors="coerce")
     if numbers.isna().any():
-        return "text" if values.dtype.kind != "M" else "time"
+        try:
+            encode_times(Path("the file"), values, None, 0)
+        except DataError:
+            return "text"
+        return "time"
     is_whole = (numbers == numbers.round()).all()
-    return "number" if not is_whole else "time" if numbers.between(1e8, 1e14).all() else "integer"
+    return "time" if numbers.between(1e8, 1e14).all() else "integer" if is_whole else "number"
 
 
 def _describe_data(config: dict[str, Any]) -> list[str]:
@@ -149,8 +157,9 @@ def _describe_data(config: dict[str, Any]) -> list[str]:
 
 def _describe_times(data: Interactions, task: Task) -> list[str]:
     """Return lines on the span of the times and on items taken at once."""
-    rows = pd.DataFrame({"user": data.users, "time": data.times}).sort_values(["user", "time"], kind="stable")
-    tied = rows.duplicated(keep=False).mean()
+    rows = pd.DataFrame({"user": data.users, "time": data.times, "item": data.items})
+    rows = rows.sort_values(["user", "time"], kind="stable")
+    tied = rows.duplicated(["user", "time"], keep=False).mean()
     first, last = int(rows["time"].min()), int(rows["time"].max())
     unit = next((unit for unit, (limit, _) in UNITS.items() if 1e8 <= last < limit), None)
     lines = [f"{tied:.1%} of the interactions are at the same time as another one of their user"]
@@ -159,9 +168,10 @@ def _describe_times(data: Interactions, task: Task) -> list[str]:
     start, end = (pd.Timestamp(int(np.clip(time * 60e9 / UNITS[unit][1], -9e18, 9e18))) for time in (first, last))
     lines.insert(0, f"times from {start:%Y-%m-%d} to {end:%Y-%m-%d}, in {unit}")
     if len(task.test):
-        gaps = rows.groupby("user")["time"].diff()[~rows["user"].duplicated(keep="last")].to_numpy()
-        share = (gaps[task.test.users] < UNITS[unit][1]).mean()
-        lines.append(f"{share:.1%} of the test users have their last interaction within a minute of the one before")
+        rows["gap"] = rows.groupby("user")["time"].diff()
+        targets = pd.DataFrame({"user": task.test.users, "item": task.test.targets})
+        share = (targets.merge(rows, "left", ["user", "item"])["gap"] < UNITS[unit][1]).mean()
+        lines.append(f"{share:.1%} of the test items are within a minute of their user's interaction before")
     return lines
 
 

@@ -50,7 +50,7 @@ def main(options: Options) -> int:
     numbers = np.arange(task.training.n_users)
     if options.users is not None:
         try:
-            numbers = find_numbers(tabulate_users(task.training)["id"].to_numpy(), options.users)
+            numbers = pd.unique(find_numbers(tabulate_users(task.training)["id"].to_numpy(), options.users))
         except DataError as error:
             raise UsageError(f"users=...: {error}") from error
     blocks = np.split(numbers, range(BLOCK, len(numbers), BLOCK))

@@ -107,8 +107,8 @@ def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
         row = int(cells.isna().argmax())
         raise DataError(
             f"{path}, line {row + first_line}: item {table['candidate'].iloc[row]} is no candidate of instance "
-            f"{table['instance'].iloc[row]}, expected one of the {is_candidate.shape[1]} of an instance from 0 to "
-            f"{len(instances) - 1}"
+            f"{table['instance'].iloc[row]}, expected one of the {'' if is_candidate.all() else 'at most '}"
+            f"{is_candidate.shape[1]} of an instance from 0 to {len(instances) - 1}"
         )
     check_no_duplicates(path, table, ["instance", "candidate"], first_line)
     values = table["score"].to_numpy(np.float64, na_value=np.nan)

@@ -25,7 +25,7 @@ from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import NotTunedError, format_value
 from sdmr.experiments.core.store import publish_run
-from sdmr.experiments.core.tuned import USER_DATASETS, describe_data, get_tuned_path, read_tuned, write_tuned
+from sdmr.experiments.core.tuned import describe_data, get_tuned_path, is_user_data, read_tuned, write_tuned
 from sdmr.experiments.tuning.search import Point, Search, SearchOptions
 from sdmr.experiments.tuning.space import METRIC, format_overrides, locate_points, nest
 
@@ -142,7 +142,7 @@ def describe_origin(search: Search, point: Point) -> dict[str, Any]:
         "commands": [format_command(search)],
         "left_out": sum(not point.error for point in search.unfinished) or None,
         "notes": [*search.notes, *(search.describe(point) for point in search.unfinished if point.error)] or None,
-        "dataset": describe_data(record.config["dataset"]) if options.dataset in USER_DATASETS else None,
+        "dataset": describe_data(record.config["dataset"]) if is_user_data(options.dataset) else None,
     }
     return {key: value for key, value in origin.items() if value is not None}
 

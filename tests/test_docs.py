@@ -81,6 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(5)
     rows = [f"{user},{item},{time}" for user in range(40) for time, item in enumerate(rng.choice(130, 6, False))]
     (folder / "mine.csv").write_text("\n".join(["visitor,product,when", *rows]) + "\n")
+    (folder / "pairs.txt").write_text("".join(" ".join(row.split(",")[:2]) + "\n" for row in rows))
     shutil.copytree(CHECKOUT / "results", folder / "results")
     shutil.copytree(config.CONF, folder / "conf")
     for name in DATASETS:

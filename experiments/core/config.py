@@ -34,7 +34,7 @@ from sdmr.experiments.core.options import (
     quote_value,
     suggest,
 )
-from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_models, read_dataset
+from sdmr.experiments.core.registry import CONF, NAMED_MODELS, is_reader, list_models, read_dataset
 from sdmr.experiments.core.tuned import check_tuned_data, read_tuned
 from sdmr.harness.protocol import Protocol
 
@@ -59,9 +59,7 @@ class RunSettings(BaseModel):
         5, ge=1, description="context items of models that read several; a data set may set another value"
     )
     runs: str = Field("runs", description="folder of this machine's records")
-    threads: int = Field(
-        1, ge=1, description="threads of this run; two runs side by side are faster than one on two threads"
-    )
+    threads: int = Field(1, ge=1, description="threads of a run; two runs side by side are faster than two threads")
     force: bool = Field(False, description="run again even if the record exists")
 
 
@@ -116,6 +114,8 @@ def explain_hydra_error(error: Exception, dataset: str = DEFAULT_DATASET) -> str
     if unknown := re.search(r"Could not override '([^']+)'", message):
         return explain_unknown_setting(unknown[1], [dataset])
     if missing := re.search(r"Could not find '(.+)/([^'/]*)' Available options in '[^']*': (.*)", message):
+        if missing[1] == "dataset":
+            read_dataset(missing[2])  # raises an error that lists the data sets
         names = [name for name in missing[3].split() if name != UNSET]
         return f"{missing[1]}={missing[2]}: there is none of this name; {list_choices(missing[2], names)}"
     if ambiguous := re.search(r"Ambiguous value for argument '([^']+)'", message):
@@ -151,10 +151,12 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
     prepared, names = [], []
     for override in map(drop_plus, map(quote_value, overrides)):
         key, equals, value = override.partition("=")
-        if key in ("dataset", "settings", "protocol", "model", "model._target_") and value.startswith(
-            ("[", "{", "null")
-        ):
+        is_group = key in ("dataset", "settings", "protocol", "model", "model._target_")
+        if is_group and value.startswith(("[", "{", "null")):
             raise ConfigError(f"{override}: expected one name; for several, use -m {key}=NAME,NAME")
+        if key == "dataset":
+            for name in filter(is_reader, value.split(",")):
+                ConfigStore.instance().store(group="dataset", name=name, node=read_dataset(name)["dataset"])
         if key in ("model", "model._target_") and equals:
             names += [name for name in value.split(",") if re.fullmatch(r"[\w.-]*", name)]  # and no function of Hydra's
             override = f"model={value}"

@@ -6,7 +6,7 @@ from typing import Any
 from sdmr.experiments.core.arguments import TRAINING_LENGTH, flatten, get_model_config, import_class
 from sdmr.experiments.core.config import DEFAULT_DATASET, RunSettings
 from sdmr.experiments.core.options import format_value
-from sdmr.experiments.core.registry import NAMED_MODELS, read_dataset
+from sdmr.experiments.core.registry import NAMED_MODELS, is_reader, read_dataset
 from sdmr.experiments.core.run import Run
 
 # Arguments that the paper searches or leaves open, and the device. Any other has the paper's value, or is a deviation.
@@ -23,7 +23,9 @@ def list_deviations(run: Run) -> dict[str, Any]:
         deviations["split_seed"] = split_seed
     default = read_dataset(run.dataset)["dataset"]
     # A user's file has no other default than the order.
-    names = ["order"] if "path" in default else [key for key in default if key not in UNCOMPARED]
+    names = (
+        ["order"] if "path" in default or is_reader(run.dataset) else [key for key in default if key not in UNCOMPARED]
+    )
     values = run.config["dataset"]
     deviations |= {key: values[key] for key in names if key in values and values[key] != default.get(key)}
     return deviations | list_model_deviations(run.config["model"], run.dataset)

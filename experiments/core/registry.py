@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from sdmr.experiments.core.options import ConfigError, list_choices, suggest
+from sdmr.datasets.readers import read_settings
+from sdmr.experiments.core.options import ConfigError, suggest
 
 CHECKOUT = Path(__file__).parents[2]
 CONF = CHECKOUT / "experiments" / "conf"
@@ -70,12 +71,24 @@ def list_datasets() -> list[str]:
     return sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
 
 
-def read_dataset(name: str) -> dict[str, Any]:
-    """Return the unresolved settings in a data set's file, its own under `dataset`.
+def is_reader(dataset: str) -> bool:
+    """Tell whether a data set's name is that of a user's reader."""
+    return "." in dataset
 
-    Raises ConfigError if there is no data set of this name.
+
+def read_dataset(name: str) -> dict[str, Any]:
+    """Return the unresolved settings of a data set, its own under `dataset`.
+
+    They are in its file. For the dotted name of a user's reader, they are the function's arguments. Raises ConfigError
+    if there is no data set of this name.
     """
+    if is_reader(name):
+        try:
+            return {"dataset": read_settings(name)}
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
     if name not in list_datasets():
-        raise ConfigError(f"dataset={name}: there is none of this name; {list_choices(name, list_datasets())}")
+        names = f"{', '.join(list_datasets())}, or name a reader: package.function{suggest(name, list_datasets())}"
+        raise ConfigError(f"dataset={name}: there is none of this name; there are {names}")
     config = yaml.safe_load((CONF / "dataset" / f"{name}.yaml").read_text(encoding="utf-8"))
     return config if "dataset" in config else {"dataset": config}

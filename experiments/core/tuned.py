@@ -11,7 +11,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.options import ConfigError, NotTunedError
-from sdmr.experiments.core.registry import CONF, list_user_folders
+from sdmr.experiments.core.registry import CONF, is_reader, list_user_folders
 
 FOLDER = CONF / "settings" / "tuned"
 FIXED_KEYS = ("seed", "test", "runs", "threads", "force", "defaults", "settings", "hydra")  # that no search sets
@@ -73,6 +73,11 @@ def write_tuned(dataset: str, model: str, settings: Mapping[str, Any], tuning: M
     text = yaml.safe_dump({**settings, "tuning": dict(tuning)}, sort_keys=False, allow_unicode=True, width=120)
     write_atomic(path, f"# @package _global_\n{text}".encode())
     return path
+
+
+def is_user_data(dataset: str) -> bool:
+    """Tell whether the name of a data set leaves open which data it is."""
+    return dataset in USER_DATASETS or is_reader(dataset)
 
 
 def describe_data(dataset: Mapping[str, Any]) -> dict[str, Any]:

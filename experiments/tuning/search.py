@@ -20,7 +20,7 @@ from sdmr.experiments.core.parallel import run_all
 from sdmr.experiments.core.plan import check_overrides
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.run import Run, compose_run
-from sdmr.experiments.core.tuned import USER_DATASETS
+from sdmr.experiments.core.tuned import is_user_data
 from sdmr.experiments.tuning.space import METRIC, Axes, Settings, Space, format_overrides, get_model_key, parse_override
 
 DEFAULT_BUDGET = 30.0
@@ -220,7 +220,7 @@ def _check_options(options: SearchOptions) -> None:
         key = override.partition("=")[0]
         if key == "test":
             raise UsageError(f"{override}: a search never ranks the test items")
-        is_other_data = key.startswith("dataset.") and options.dataset not in USER_DATASETS
+        is_other_data = key.startswith("dataset.") and not is_user_data(options.dataset)
         if is_other_data or key.startswith("protocol.") or key == "split_seed":
             raise UsageError(
                 f"{override}: tuned settings are for the default protocol, and for {options.dataset} as its name "

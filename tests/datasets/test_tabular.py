@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sdmr.datasets import parsing
@@ -260,7 +261,7 @@ def test_a_pipe_or_a_folder_is_an_error_and_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     (tmp_path / "folder.csv").mkdir()
     for name in ("pipe.csv", "folder.csv"):
-        with pytest.raises(DataError, match=f"{name} is not a regular file"):
+        with pytest.raises(DataError, match=f"{name} is (not a regular file|a folder, expected a file)"):
             load_csv(str(tmp_path / name))
 
 
@@ -410,3 +411,62 @@ def test_basket_numbers_follow_the_order_of_users_and_baskets_not_of_the_file(tm
     data = load_csv(path, basket="day")
     assert data.baskets is not None
     assert data.baskets.tolist() == [2, 1, 0]
+
+
+def test_a_table_that_is_none_and_settings_and_columns_that_it_lacks_are_one_line() -> None:
+    frame = pd.DataFrame([[1, 2, 3]], columns=["user", "item", "user"])
+    with pytest.raises(DataError, match="has 2 columns 'user', expected one; it has user, item, user"):
+        load_frame(frame)
+    with pytest.raises(DataError, match="the table is a list, expected a pandas DataFrame or an Arrow table"):
+        load_frame([(1, 2)])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no setting 'min_ratng', expected one of user, item, time, basket, rating"):
+        load_frame(frame, min_ratng=4)
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "message"),
+    [
+        (" user,item\n1,2\n", {}, r"found no column 'user', expected it among ' user', item$"),
+        ("1,28\n1,30\n", {}, "among 1, 28; if this line is a row, set dataset.header=false, and the columns by number"),
+        (
+            "user,item,t\n1,2,2020\n",
+            {"time": "t", "time_format": "%d.%m.%Y"},
+            r"such as %d.%m.%Y \(set as time_format\)$",
+        ),
+    ],
+)
+def test_a_message_names_the_setting_that_may_help(
+    tmp_path: Path, content: str, settings: dict[str, str], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        load_csv(write_file(tmp_path, content), **settings)  # type: ignore[arg-type]
+
+
+def test_utf_16_without_its_encoding_is_one_line_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("user,item\n1,2\n", encoding="utf-16")
+    with pytest.raises(DataError, match=r"it has zero bytes; set dataset\.encoding=utf-16 if it is one of UTF-16$"):
+        load_csv(str(tmp_path / "mine.csv"))
+
+
+def test_binary_columns_of_a_parquet_file_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "mine.parquet"
+    pq.write_table(pa.table({"user": [b"u28", b"u3"], "item": [b"7", b"10"], "time": [2.25, 2.5]}), path)
+    data = load_csv(str(path), time="time")
+    assert get_rows(data) == [("u28", 7), ("u3", 10)]
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (["1500000000.25", "1500000000.5"], [1_500_000_000_250_000, 1_500_000_000_500_000]),
+        (["1500000000.5", "1e300", "0.05"], [1, 2, 0]),
+        (["20.5", "10.5"], [1, 0]),
+    ],
+)
+def test_fractional_times_become_millionths_unless_that_loses_their_order(
+    tmp_path: Path, times: list[str], expected: list[int]
+) -> None:
+    rows = "".join(f"1,{item},{time}\n" for item, time in enumerate(times))
+    data = load_csv(write_file(tmp_path, f"user,item,time\n{rows}"), time="time")
+    assert data.times is not None
+    assert data.times.tolist() == expected

@@ -9,6 +9,7 @@ import pytest
 
 from sdmr.datasets.task import HeldOut
 from sdmr.experiments.core import cli
+from sdmr.experiments.core import run as run_module
 from sdmr.experiments.core.run import compose_run
 
 # The beginning of a user's module.
@@ -30,6 +31,7 @@ def make_small_dataset(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[st
     """Write 40 users with 6 of 130 items each, enter the folder, and return the options that name the data."""
     monkeypatch.setenv("SDMR_CACHE", str(folder / "cache"))
     monkeypatch.chdir(folder)
+    run_module._load_task.cache_clear()  # its keys have paths that are relative to the current folder
     rng = np.random.default_rng(5)
     rows = [f"{user},{item}" for user in range(40) for item in rng.choice(130, 6, replace=False)]
     Path("small.csv").write_text("\n".join(["user,item", *rows]) + "\n")

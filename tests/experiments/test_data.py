@@ -126,7 +126,7 @@ def test_missing_settings_are_guessed(
     folder: Path, name: str, guessed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.main(["data", f"path={name}"])
-    assert f"guessed: {guessed}" in capsys.readouterr().out
+    assert f"guessed from the first 1,000 rows: {guessed}" in capsys.readouterr().out
 
 
 def test_what_is_dropped_and_how_times_tie_is_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,3 +159,31 @@ def test_a_wrong_command_is_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("protocol", [(), ("protocol.test_item=random",)])
+def test_the_minute_is_that_of_the_test_items_of_the_split(
+    folder: Path, protocol: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each history has four items a day apart, and a last one half a minute later."""
+    seconds = [0, 86_400, 172_800, 259_200, 259_230]
+    rows = [f"u{u},{(7 * u + k) % 50},{1_500_000_000 + s}.5" for u in range(40) for k, s in enumerate(seconds)]
+    Path("mine.csv").write_text("\n".join(["user,item,time", *rows]) + "\n")
+    assert cli.main(["data", "path=mine.csv", *protocol]) == 0
+    output = capsys.readouterr().out
+    lines = [line for line in output.splitlines() if "within a minute" in line]
+    assert "times from 2017-07-14 to 2017-07-17" in output
+    assert len(lines) == 1
+    assert lines[0].endswith("of the test items are within a minute of their user's interaction before")
+    measured = float(lines[0].partition("%")[0])
+    assert measured == 100 if not protocol else 5 < measured < 45
+
+
+def test_dates_are_times_and_blanks_at_an_end_are_seen(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{user},{item},2020-01-{item + 1:02}" for user in (" u1", "u1", "u2") for item in range(5)]
+    Path("mine.csv").write_text("\n".join(["user,item ,date", *rows]) + "\n")
+    assert cli.main(["data", "path=mine.csv"]) == 0
+    output = capsys.readouterr().out
+    assert re.search(r"^ +date +time $", output, re.MULTILINE)
+    assert "'item '" in output
+    assert "' u1'" in output

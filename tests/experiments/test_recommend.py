@@ -26,7 +26,7 @@ def test_lists_of_some_users_are_printed(overrides: list[str], capsys: pytest.Ca
     folder = make_run("model=popularity", *overrides)
     capsys.readouterr()
     for run in (folder.name, str(folder), f"{folder}/record.json"):
-        assert cli.main(["recommend", f"run={run}", "users=[7,3]", "k=4"]) == 0
+        assert cli.main(["recommend", f"run={run}", "users=[7,3,7]", "k=4"]) == 0
         header, *rows = capsys.readouterr().out.splitlines()
         assert header.split() == ["user", "rank", "item", "score"]
         assert [row.split()[:2] for row in rows] == [[user, str(rank)] for user in "73" for rank in range(1, 5)]

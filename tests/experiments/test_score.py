@@ -126,6 +126,8 @@ def test_padding_of_candidates_needs_no_scores_and_ranks_nowhere(tmp_path: Path)
     np.testing.assert_array_equal(scores, np.where(is_padding, -np.inf, SCORES))
     with pytest.raises(DataError, match="found 8 rows, expected 9"):
         read_scores(write(table[1:], tmp_path / "scores.csv"), instances)
+    with pytest.raises(DataError, match="expected one of the at most 4 of an instance from 0 to 2"):
+        read_scores(write(table.assign(candidate=77), tmp_path / "scores.csv"), instances)
 
 
 @pytest.mark.parametrize(("suffix", "first"), [("csv", 2), ("parquet", 1)])

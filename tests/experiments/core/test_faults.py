@@ -123,6 +123,23 @@ def test_setting_that_this_machine_cannot_meet_is_one_line(
     assert message in answer.error
 
 
+def test_folder_of_runs_that_is_read_only_is_one_line_that_names_it(
+    tmp_path: Path, overrides: tuple[str, ...], sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without permissions, which do not stop root."""
+    runs, mkdir = tmp_path / "read-only", os.mkdir
+
+    def make_folder(path: Path, *arguments: Any) -> None:
+        if Path(path).is_relative_to(runs):
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        mkdir(path, *arguments)
+
+    monkeypatch.setattr(os, "mkdir", make_folder)
+    answer = sdmr("run", "model=popularity", *overrides, f"runs={runs}")
+    assert answer.status == 1
+    assert re.fullmatch(r"sdmr run: \S*/read-only/\S*: Read-only file system; set another folder or file", answer.error)
+
+
 def test_full_disk_is_one_line_that_names_the_file_and_keeps_the_checkpoint(
     tmp_path: Path, overrides: tuple[str, ...], sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
