@@ -131,8 +131,8 @@ def _infer_type(values: pd.Series) -> str:
         except DataError:
             return "text"
         return "time"
-    is_whole = (numbers == numbers.round()).all()
-    return "time" if numbers.between(1e8, 1e14).all() else "integer" if is_whole else "number"
+    are_integers = (numbers == numbers.round()).all()
+    return "time" if numbers.between(1e8, 1e14).all() else "integer" if are_integers else "number"
 
 
 def _describe_data(config: dict[str, Any]) -> list[str]:

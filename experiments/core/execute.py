@@ -20,7 +20,7 @@ from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_amo
 from sdmr.harness.files import save_arrays, save_json
 from sdmr.harness.ids import save_ids
 from sdmr.harness.metrics import Ranks, count_ties, summarize
-from sdmr.harness.recommender import check_unchanged, compute_checksums
+from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums
 from sdmr.harness.records import collect_environment, get_load, get_peak_memory, read_clocks
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.loop import find_best_epoch
@@ -154,11 +154,13 @@ def _record_failure(run: Run) -> Iterator[None]:
     """Keep the error that ends a run in its folder, until it has succeeded."""
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if _is_interrupt(error):
             raise KeyboardInterrupt from error
         is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
         raised = OSError(f"{run.folder.name}: too little memory for these settings and data") if is_memory else error
+        if isinstance(error, SystemExit):  # which would end the command as if nothing had failed
+            raised = ModelError(f"{run.folder.name}: the model has ended the program by SystemExit({error.code!r})")
         with suppress(OSError):  # such as a full disk, which the error may be about
             save_failure(run, f"{type(raised).__name__}: {raised}")
         drop_tasks()

@@ -52,7 +52,9 @@ def read_tuned(dataset: str, model: str) -> dict[str, Any]:
     """
     path = get_tuned_path(dataset, model)
     if not path.exists():
-        raise NotTunedError(f"{model} on {dataset} has no tuned settings; `sdmr sweep model={model}` finds some")
+        raise NotTunedError(
+            f"{model} on {dataset} has no tuned settings; `sdmr sweep model={model} dataset={dataset}` finds some"
+        )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:

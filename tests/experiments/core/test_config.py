@@ -323,7 +323,10 @@ def test_tuned_settings_are_used_and_keep_their_origin() -> None:
 
 
 def test_tuned_settings_that_do_not_exist_are_an_error_that_names_the_search() -> None:
-    with pytest.raises(NotTunedError, match="sdm on netflix-sample has no tuned settings; `sdmr sweep model=sdm`"):
+    with pytest.raises(
+        NotTunedError,
+        match="sdm on netflix-sample has no tuned settings; `sdmr sweep model=sdm dataset=netflix-sample`",
+    ):
         compose_config(["model=sdm", "dataset=netflix-sample", "settings=tuned"])
 
 

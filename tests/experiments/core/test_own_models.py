@@ -295,6 +295,17 @@ def test_users_class_is_planned_with_its_constructors_settings(settings: str) ->
     assert run.overrides == ("model=own_models.Random", "dataset=ml-100k", "seed=0", "protocol.candidates=99")
 
 
+def test_a_model_that_ends_the_program_is_a_failure_that_names_it(
+    module: Path, data: list[str], tmp_path: Path
+) -> None:
+    methods = ("def fit(self, training): raise SystemExit", "def score(self, users, contexts, candidates): ...")
+    (module / "own_ending.py").write_text("\n    ".join(("class Net:", *methods)))
+    run = compose_run(["model=own_ending.Net", *data], tmp_path)
+    with pytest.raises(ModelError, match=r"Net-\w+: the model has ended the program by SystemExit\(None\)"):
+        execute(run)
+    assert (run.folder / "failure.json").exists()
+
+
 def test_import_error_and_refused_value_are_usage_errors(module: Path, data: list[str], tmp_path: Path) -> None:
     (module / "own_broken.py").write_text("1 / 0\n")
     with pytest.raises(UsageError, match=r"Net cannot be imported: ZeroDivisionError.*own_broken\.py, line 1$"):

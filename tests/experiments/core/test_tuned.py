@@ -23,7 +23,7 @@ def test_written_settings_are_read_again(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_missing_settings_are_an_error_that_names_the_search() -> None:
-    with pytest.raises(NotTunedError, match="sdm on csv has no tuned settings; `sdmr sweep model=sdm`"):
+    with pytest.raises(NotTunedError, match="sdm on csv has no tuned settings; `sdmr sweep model=sdm dataset=csv`"):
         read_tuned("csv", "sdm")
 
 
