@@ -113,9 +113,10 @@ def check_permutation_invariance(recommender: Recommender, instances: HeldOut, n
     """Raise ModelError if scores of the first instances depend on the other candidates.
 
     They may depend neither on the order of candidates, nor on which others are scored at the same time. The tolerance
-    allows for rounding, which differs with a column's position. It is relative to each score, or to the median distance
-    from the median of its row, so that one large score does not hide other differences. Scores that already differ from
-    one call to the next are random, and pass.
+    allows for rounding, which differs with a column's position: 1e-4 of the spread of the row (the median distance from
+    its median, so that one large score hides nothing), or 16 units in the last place of float32. A row whose candidates
+    happen to be close together has at least the median spread. Scores that already differ from one call to the next are
+    random, and pass.
     """
     instances = instances.take(np.arange(min(number, len(instances))))
     users, candidates = instances.users, instances.candidates
@@ -127,7 +128,8 @@ def check_permutation_invariance(recommender: Recommender, instances: HeldOut, n
         halves = np.array_split(candidates, min(2, candidates.shape[1]), axis=1)
         again["came in two halves"] = np.column_stack([_score(recommender, users, contexts, half) for half in halves])
     spread = np.median(np.abs(scores - np.median(scores, axis=1, keepdims=True)), axis=1, keepdims=True)
-    tolerance = max(1e-4, 4 * np.finfo(scores.dtype).eps) * np.maximum(np.abs(scores), spread)
+    eps = max(np.finfo(scores.dtype).eps, np.finfo(np.float32).eps)
+    tolerance = max(1e-4, 4 * eps) * np.maximum(spread, np.median(spread)) + 16 * eps * np.abs(scores)
     differs = {how: hide_padding(np.abs(scores - others), instances) > tolerance for how, others in again.items()}
     how = max(differs, key=lambda how: differs[how].any())
     if differs[how].any() and np.array_equal(scores, _score(recommender, users, contexts, candidates)):

@@ -217,6 +217,7 @@ def test_scores_that_depend_on_the_order_of_candidates_are_an_error(score: Calla
         lambda candidates: candidates - candidates.mean(axis=1, keepdims=True),
         lambda candidates: candidates / candidates.max(initial=1),
         lambda candidates: candidates.argsort(axis=1).argsort(axis=1),
+        lambda candidates: candidates + 100 + 0.01 * candidates / candidates.max(axis=1, initial=1, keepdims=True),
     ],
 )
 def test_scores_that_depend_on_which_candidates_there_are_are_an_error(score: Callable[[np.ndarray], Any]) -> None:
@@ -238,9 +239,9 @@ def test_the_check_leaves_the_random_numbers_of_the_ranking_as_two_calls_and_a_t
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1e-6, 1.0, 1e6]))
 def test_rounding_and_random_scores_pass_the_check_of_order(seed: int, scale: float) -> None:
     rng = np.random.default_rng(seed)
-    values = rng.normal(scale=scale, size=4).astype(np.float32)
-    noise = np.float32(1e-6) * np.abs(values).max() * np.arange(4, dtype=np.float32)
-    instances = make_instances([0, 1, 2], 4)
+    values = rng.normal(scale=scale, size=101).astype(np.float32)
+    noise = np.float32(1e-6) * np.abs(values).max() * np.linspace(0, 1, 101, dtype=np.float32)
+    instances = make_instances([0, 1, 2], 101)
     check_permutation_invariance(
         Scripted(lambda candidates: values[candidates] + noise[: candidates.shape[1]]), instances
     )
