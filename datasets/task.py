@@ -1,10 +1,12 @@
 """The task of a recommender: training data, and held-out instances to rank."""
 
+import zlib
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from scipy.sparse import csr_matrix, issparse
@@ -84,6 +86,15 @@ class HeldOut(Instances):
     n_candidates: IntArray | None = None
 
     @property
+    def checksums(self) -> dict[str, int]:
+        """Get a checksum of every array; for a task, not a copy, those of when it was made."""
+        return compute_checksums(self) if self.users.flags.writeable else self._checksums
+
+    @cached_property
+    def _checksums(self) -> dict[str, int]:
+        return compute_checksums(self)
+
+    @property
     def target_columns(self) -> IntArray:
         """Find the column of `candidates` that holds each target [n].
 
@@ -125,9 +136,16 @@ class Training:
     item_ids: RawArray | None = None  # [n_items] raw id of each item
     item_titles: RawArray | None = None  # [n_items] title of each item, where the data has titles
 
-    @cached_property
+    @property
     def matrix(self) -> csr_matrix:
-        """Build the binary float32 matrix [n_users, n_items] of all training pairs."""
+        """Get the binary float32 matrix [n_users, n_items] of all training pairs.
+
+        That of a task is another object each time, over the same read-only arrays.
+        """
+        return self._matrix if self._matrix.data.flags.writeable else copy(self._matrix)
+
+    @cached_property
+    def _matrix(self) -> csr_matrix:
         matrix = build_seen_matrix(self.instances.users, self.instances.targets, self.n_users, self.n_items)
         if not self.instances.users.flags.writeable:  # of a task, not of a copy
             _make_read_only(matrix)
@@ -153,6 +171,7 @@ class Task:
         """Make the arrays of both sides read-only."""
         _make_read_only(self.training)
         _make_read_only(self.test)
+        _ = self.training.validation.checksums, self.test.checksums
 
     @cached_property
     def seen(self) -> csr_matrix:
@@ -160,6 +179,19 @@ class Task:
         sides = (self.training.instances, self.training.validation, self.test)
         users, items = (np.concatenate([getattr(side, name) for side in sides]) for name in ("users", "targets"))
         return build_seen_matrix(users, items, self.training.n_users, self.training.n_items)
+
+
+def compute_checksums(value: Any, name: str = "") -> dict[str, int]:
+    """Return a checksum of every array that a value's fields reach, by its dotted name."""
+    if isinstance(value, np.ndarray):
+        return {name: zlib.crc32(value.tobytes())}
+    name = name or type(value).__name__.lower()
+    fields = vars(value) if is_dataclass(value) or issparse(value) else {}
+    return {
+        key: number
+        for field, child in fields.items()
+        for key, number in compute_checksums(child, f"{name}.{field.removeprefix('_')}").items()
+    }
 
 
 def _make_read_only(value: object) -> None:

@@ -1,7 +1,8 @@
 """Score held-out instances with a recommender, check the scores, and rank the targets."""
 
 from collections.abc import Iterator
-from typing import Any
+from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,7 +14,14 @@ from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.split import MIN_SEQUENCE_LENGTH
 from sdmr.datasets.task import Contexts, HeldOut
 from sdmr.harness.metrics import Ranks, count_ranks
-from sdmr.harness.recommender import ModelError, Recommender, get_context_length, offers_score_all
+from sdmr.harness.recommender import (
+    ModelError,
+    Recommender,
+    check_unchanged,
+    get_context_length,
+    get_scores,
+    offers_score_all,
+)
 
 BATCH = 128  # instances ranked at a time: what a model computes for their candidates should stay in the cache
 PAIRS = BATCH * 101  # scored at a time
@@ -24,10 +32,14 @@ def rank(
 ) -> Ranks:
     """Rank every instance's target among its candidates.
 
-    `keep_sort_position` is as in `count_ranks`; the errors are those of `score_candidates`.
+    `keep_sort_position` is as in `count_ranks`; the errors are those of `score_candidates`, of
+    `check_permutation_invariance`, and a ModelError if a model has changed the instances.
     """
+    checksums = instances.checksums
     scores = score_candidates(recommender, instances, batch_size)
-    return count_ranks(scores, instances.target_columns, keep_sort_position)
+    ranks = count_ranks(scores, instances.target_columns, keep_sort_position)
+    _check_after_ranking(recommender, instances, checksums, instances)
+    return ranks
 
 
 def score_candidates(recommender: Recommender, instances: HeldOut, batch_size: int = BATCH) -> NDArray[np.floating]:
@@ -43,7 +55,7 @@ def score_candidates(recommender: Recommender, instances: HeldOut, batch_size: i
     for start in range(0, len(instances), batch_size):
         rows = slice(start, start + batch_size)
         inputs = instances.users[rows], instances.contexts.last_n(length, rows), instances.candidates[rows]
-        scores.append(_score(recommender, *inputs))
+        scores.append(get_scores(recommender, *inputs))
     return hide_padding(np.concatenate(scores), instances)
 
 
@@ -63,6 +75,8 @@ def rank_among_all(
 ) -> Ranks:
     """Rank every instance's target among all items that its user has not seen.
 
+    The errors are those of `rank` and, first, of `check_score_all`.
+
     Args:
         recommender: The recommender to evaluate.
         instances: The instances to rank; their candidates are ignored.
@@ -71,6 +85,9 @@ def rank_among_all(
         max_scores: About how many scores to hold at a time. `score` gets no more pairs at a time than from `rank`.
     """
     check_not_empty(instances)
+    checksums, sample = instances.checksums, _take_sample(instances, seen.shape[1])
+    if offers_score_all(recommender):
+        check_score_all(recommender, sample, seen.shape[1])
     batches = []
     for rows, scores in score_all_items(recommender, instances.users, instances.contexts, seen.shape[1], max_scores):
         users, targets = instances.users[rows], instances.targets[rows]
@@ -78,6 +95,7 @@ def rank_among_all(
         np.put_along_axis(is_candidate, targets[:, None], True, axis=1)
         ranks = count_ranks(np.where(is_candidate, scores, -np.inf), targets, keep_sort_position)
         batches.append(ranks.to_arrays())
+    _check_after_ranking(recommender, instances, checksums, sample)
     return Ranks(**{name: np.concatenate([arrays[name] for arrays in batches]) for name in batches[0]})
 
 
@@ -98,7 +116,7 @@ def score_all_items(
         inputs = users[rows], contexts.last_n(length, rows)
         items = np.tile(np.arange(n_items), (len(users[rows]), 1))
         blocks = np.split(items, range(width, n_items, width), axis=1)
-        yield rows, np.column_stack([_score(recommender, *inputs, block, method) for block in blocks])
+        yield rows, np.column_stack([get_scores(recommender, *inputs, block, method) for block in blocks])
 
 
 def check_not_empty(instances: HeldOut) -> None:
@@ -121,18 +139,18 @@ def check_permutation_invariance(recommender: Recommender, instances: HeldOut, n
     instances = instances.take(np.arange(min(number, len(instances))))
     users, candidates = instances.users, instances.candidates
     contexts = instances.contexts.last_n(get_context_length(recommender))
-    scores = _score(recommender, users, contexts, candidates)
-    again = {"came in another order": _score(recommender, users, contexts, candidates[:, ::-1])[:, ::-1]}
-    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices):  # so that these calls do not change the ranks of a random recommender
-        halves = np.array_split(candidates, min(2, candidates.shape[1]), axis=1)
-        again["came in two halves"] = np.column_stack([_score(recommender, users, contexts, half) for half in halves])
+    scores = get_scores(recommender, users, contexts, candidates)
+    again = {"came in another order": get_scores(recommender, users, contexts, candidates[:, ::-1])[:, ::-1]}
+    halves = np.array_split(candidates, min(2, candidates.shape[1]), axis=1)
+    with _fork_rng():  # so that these calls do not change the ranks of a random recommender
+        scored = [get_scores(recommender, users, contexts, half) for half in halves]
+    again["came in two halves"] = np.column_stack(scored)
     spread = np.median(np.abs(scores - np.median(scores, axis=1, keepdims=True)), axis=1, keepdims=True)
     eps = max(np.finfo(scores.dtype).eps, np.finfo(np.float32).eps)
     tolerance = max(1e-4, 4 * eps) * np.maximum(spread, np.median(spread)) + 16 * eps * np.abs(scores)
     differs = {how: hide_padding(np.abs(scores - others), instances) > tolerance for how, others in again.items()}
     how = max(differs, key=lambda how: differs[how].any())
-    if differs[how].any() and np.array_equal(scores, _score(recommender, users, contexts, candidates)):
+    if differs[how].any() and np.array_equal(scores, get_scores(recommender, users, contexts, candidates)):
         row, column = np.argwhere(differs[how])[0]
         raise ModelError(
             f"{type(recommender).__name__} scored user {users[row]}, item {candidates[row, column]} as "
@@ -141,41 +159,45 @@ def check_permutation_invariance(recommender: Recommender, instances: HeldOut, n
         )
 
 
-def _score(
-    recommender: Recommender, users: IntArray, contexts: IntArray, candidates: IntArray, method: str = "score"
-) -> NDArray[np.floating]:
-    """Return a copy of the recommender's scores [B, C], for copies of the arguments.
+def check_score_all(recommender: Recommender, instances: HeldOut, n_items: int) -> None:
+    """Raise ModelError if `score_all` and `score` give candidates different scores. Random scores pass."""
+    users, contexts, candidates = instances.users, instances.contexts, instances.candidates
 
-    The method `score_all` does not get the candidates: they are all items.
+    def score_both_ways() -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        blocks = score_all_items(recommender, users, contexts, n_items)
+        scores = [np.take_along_axis(block, candidates[rows], axis=1) for rows, block in blocks]
+        return np.concatenate(scores), score_candidates(recommender, instances)
 
-    Raises:
-        ModelError: The scores cannot be ranked.
+    with _fork_rng():
+        scores, expected = score_both_ways()
+        is_wrong = ~np.isclose(scores, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+        if is_wrong.any() and all(map(np.array_equal, (scores, expected), score_both_ways())):
+            row, column = np.argwhere(is_wrong)[0]
+            raise ModelError(
+                f"{type(recommender).__name__}.score_all scored user {users[row]}, item {candidates[row, column]} as "
+                f"{scores[row, column]}, and score as {expected[row, column]}: column n must be the score of item n"
+            )
+
+
+def _take_sample(instances: HeldOut, n_items: int, number: int = 16) -> HeldOut:
+    """Return some of the instances, with items of the entire catalog as candidates."""
+    rows = np.linspace(0, len(instances) - 1, min(number, len(instances))).astype(int)
+    items = np.arange(0, n_items, max(1, n_items // 100))
+    return replace(instances.take(rows), candidates=np.tile(items, (len(rows), 1)), n_candidates=None)
+
+
+def _check_after_ranking(
+    recommender: Recommender, instances: HeldOut, checksums: dict[str, int], sample: HeldOut
+) -> None:
+    """Raise ModelError for scores that depend on other candidates, or instances that a model has changed.
+
+    This comes last, so that no random number of a model is another one in the ranking.
     """
-    inputs = (users, contexts) if method == "score_all" else (users, contexts, candidates)
-    name, returned = type(recommender).__name__, getattr(recommender, method)(*(each.copy() for each in inputs))
-    scores = _convert(returned)
-    if not np.issubdtype(scores.dtype, np.floating):
-        description = returned.dtype if type(returned) is np.ndarray else type(returned).__name__
-        raise ModelError(f"{name}.{method} must return numbers [B, C], as an array or a tensor, not {description}")
-    if scores.shape != candidates.shape:
-        raise ModelError(f"{name}.{method} returned shape {scores.shape} for candidates of shape {candidates.shape}")
-    if not np.isfinite(scores).all():
-        row, column = np.argwhere(~np.isfinite(scores))[0]
-        raise ModelError(
-            f"{name} scored user {users[row]}, item {candidates[row, column]} as {scores[row, column]}: "
-            "every score must be finite"
-        )
-    return scores
+    with _fork_rng():
+        check_permutation_invariance(recommender, sample)
+    check_unchanged(recommender, instances, checksums)
 
 
-def _convert(scores: Any) -> NDArray[Any]:
-    """Return a copy as floating-point numbers, or as another type if that loses something."""
-    if isinstance(scores, torch.Tensor):
-        scores = scores.detach().cpu()
-        scores = (scores.float() if scores.dtype == torch.bfloat16 else scores).numpy()
-    try:
-        array = np.array(None if np.ma.is_masked(scores) else scores)
-    except (TypeError, ValueError, RuntimeError):  # what NumPy cannot convert, such as rows of several lengths
-        return np.array(None)
-    is_exact = np.issubdtype(array.dtype, np.integer) and np.abs(array.astype(np.float64)).max(initial=0) < 2**53
-    return array.astype(np.float64) if is_exact else array
+def _fork_rng() -> AbstractContextManager[None]:
+    """Return a context that restores the states of PyTorch's generators."""
+    return torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_initialized() else [])

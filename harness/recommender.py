@@ -1,16 +1,15 @@
 """Define the one interface: what the harness asks of a recommender."""
 
-import zlib
-from dataclasses import is_dataclass
+from copy import deepcopy
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
-from sdmr.datasets.task import Training
+from sdmr.datasets.task import Training, compute_checksums
 
 
 class ModelError(DataError):
@@ -57,17 +56,9 @@ def offers_score_all(recommender: Recommender) -> bool:
     return False
 
 
-def compute_checksums(value: Any, name: str = "") -> dict[str, int]:
-    """Return a checksum of every array that a value's fields reach, by its dotted name."""
-    if isinstance(value, np.ndarray):
-        return {name: zlib.crc32(value.tobytes())}
-    name = name or type(value).__name__.lower()
-    fields = vars(value) if is_dataclass(value) or issparse(value) else {}
-    return {
-        key: number
-        for field, child in fields.items()
-        for key, number in compute_checksums(child, f"{name}.{field}").items()
-    }
+def fit(recommender: Recommender, training: Training) -> None:
+    """Fit a recommender to a copy of the training data, which it may write to."""
+    recommender.fit(deepcopy(training))
 
 
 def check_unchanged(recommender: Recommender, value: Any, checksums: dict[str, int]) -> None:
@@ -75,3 +66,43 @@ def check_unchanged(recommender: Recommender, value: Any, checksums: dict[str, i
     for name, checksum in compute_checksums(value).items():
         if checksums.get(name, checksum) != checksum:
             raise ModelError(f"{type(recommender).__name__} has changed {name}, which models share: write to a copy")
+
+
+def get_scores(
+    recommender: Recommender, users: IntArray, contexts: IntArray, candidates: IntArray, method: str = "score"
+) -> NDArray[np.floating]:
+    """Return a copy of the recommender's scores [B, C], for copies of the arguments.
+
+    The method `score_all` does not get the candidates: they are all items.
+
+    Raises:
+        ModelError: The scores cannot be ranked.
+    """
+    inputs = (users, contexts) if method == "score_all" else (users, contexts, candidates)
+    name, returned = type(recommender).__name__, getattr(recommender, method)(*(each.copy() for each in inputs))
+    scores = _convert(returned)
+    if not np.issubdtype(scores.dtype, np.floating):
+        description = returned.dtype if type(returned) is np.ndarray else type(returned).__name__
+        raise ModelError(f"{name}.{method} must return numbers [B, C], as an array or a tensor, not {description}")
+    if scores.shape != candidates.shape:
+        raise ModelError(f"{name}.{method} returned shape {scores.shape} for candidates of shape {candidates.shape}")
+    if not np.isfinite(scores).all():
+        row, column = np.argwhere(~np.isfinite(scores))[0]
+        raise ModelError(
+            f"{name} scored user {users[row]}, item {candidates[row, column]} as {scores[row, column]}: "
+            "every score must be finite"
+        )
+    return scores
+
+
+def _convert(scores: Any) -> NDArray[Any]:
+    """Return a copy as floating-point numbers, or as another type if that loses something."""
+    if isinstance(scores, torch.Tensor):
+        scores = scores.detach().cpu()
+        scores = (scores.float() if scores.dtype == torch.bfloat16 else scores).numpy()
+    try:
+        array = np.array(None if np.ma.is_masked(scores) else scores)
+    except (TypeError, ValueError, RuntimeError):  # what NumPy cannot convert, such as rows of several lengths
+        return np.array(None)
+    is_exact = np.issubdtype(array.dtype, np.integer) and np.abs(array.astype(np.float64)).max(initial=0) < 2**53
+    return array.astype(np.float64) if is_exact else array

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_amo
 from sdmr.harness.files import save_arrays, save_json
 from sdmr.harness.ids import save_ids
 from sdmr.harness.metrics import Ranks, count_ties, summarize
-from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums
+from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums, fit
 from sdmr.harness.records import collect_environment, get_load, get_peak_memory, read_clocks
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.loop import find_best_epoch
@@ -63,8 +62,7 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
     if source is None:
         training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint)
         selects_on_test = run.protocol.select_on == "test"
-        # A copy, so that the model may write to it: other runs of this process have the same task.
-        recommender.fit(deepcopy(replace(training, validation=task.test) if selects_on_test else training))
+        fit(recommender, replace(training, validation=task.test) if selects_on_test else training)
     fitted = read_clocks()
     check_unchanged(recommender, shared, checksums)
     torch.manual_seed(run.config["seed"])  # for a dropout that stays on

@@ -12,6 +12,7 @@ from sdmr.datasets.task import Task
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.run import make_recommender, make_run
 from sdmr.harness.files import load_tensors_of
+from sdmr.harness.recommender import fit
 from sdmr.harness.training.base import TorchRecommender
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,6 @@ def load_trained(folder: Path) -> tuple[Any, Task]:
             raise DataError(f"{path} is missing or damaged; `sdmr run ... force=true` makes the run again")
         recommender.load(path, task.training.n_users, task.training.n_items)
     else:
-        log.warning("%s has no saved parameters: the model is fitted again", folder)
         validation = task.test if run.protocol.select_on == "test" else task.training.validation
-        recommender.fit(replace(task.training, validation=validation, seed=record.config["seed"]))
+        fit(recommender, replace(task.training, validation=validation, seed=record.config["seed"]))
     return recommender, task

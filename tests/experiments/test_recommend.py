@@ -23,11 +23,13 @@ def overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_lists_of_some_users_are_printed(overrides: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    folder = make_run("model=popularity", *overrides)
+    folder = make_run("model=item-knn", *overrides)  # without saved parameters
     capsys.readouterr()
     for run in (folder.name, str(folder), f"{folder}/record.json"):
         assert cli.main(["recommend", f"run={run}", "users=[7,3,7]", "k=4"]) == 0
-        header, *rows = capsys.readouterr().out.splitlines()
+        output = capsys.readouterr()
+        header, *rows = output.out.splitlines()
+        assert output.err == ""
         assert header.split() == ["user", "rank", "item", "score"]
         assert [row.split()[:2] for row in rows] == [[user, str(rank)] for user in "73" for rank in range(1, 5)]
 

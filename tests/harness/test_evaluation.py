@@ -1,6 +1,8 @@
 """Check scores, and rank among candidates or all unseen items."""
 
+import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +15,15 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from scipy.special import softmax
 
-from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all
+from sdmr.datasets.task import Task
+from sdmr.harness.evaluation import (
+    check_permutation_invariance,
+    rank,
+    rank_among_all,
+    score_all_items,
+    score_candidates,
+)
+from sdmr.harness.metrics import Ranks
 from sdmr.harness.recommender import ModelError, compute_checksums
 from tests.behavior import small
 from tests.harness.scripted import PADDING, Scripted, make_instances
@@ -43,7 +53,7 @@ def test_a_recommender_gets_the_context_it_asks_for() -> None:
     rank(recommender, make_instances([0], 4))
     recommender.context_length = 2  # type: ignore[attr-defined]
     rank(recommender, make_instances([0], 4))
-    default, requested = recommender.contexts
+    default, requested = recommender.contexts[0], recommender.contexts[-1]
     np.testing.assert_array_equal(default, [[PADDING] * 17 + [7, 8, 9]])
     np.testing.assert_array_equal(requested, [[8, 9]])
 
@@ -129,7 +139,7 @@ def test_scores_in_any_array_of_numbers_are_ranked(convert: Callable[[np.ndarray
     table = rng.integers(5, size=(7, 6)).astype(np.float64)
     instances = make_instances(rng.integers(6, size=7).tolist(), 6)
     expected = rank(Scripted(table), instances)
-    model = Scripted(lambda candidates: convert(table[: len(candidates)]))
+    model = Scripted(lambda candidates: convert(np.take_along_axis(table[: len(candidates)], candidates, axis=1)))
     ranks = rank(model, instances)
     np.testing.assert_array_equal(ranks.above, expected.above)
     np.testing.assert_array_equal(ranks.tied, expected.tied)
@@ -262,7 +272,8 @@ def test_nothing_to_rank_is_an_error() -> None:
 
 class ScoresAll(Scripted):
     def score(self, users: np.ndarray, contexts: np.ndarray, candidates: np.ndarray) -> Any:
-        raise AssertionError("score_all is faster")
+        assert len(users) <= 16, "score_all is faster"
+        return super().score(users, contexts, candidates)
 
     def score_all(self, users: np.ndarray, contexts: np.ndarray) -> Any:
         return torch.from_numpy(self.table[users])  # type: ignore[index]
@@ -314,3 +325,94 @@ def test_a_large_score_does_not_hide_that_others_depend_on_the_candidates() -> N
 
     with pytest.raises(ModelError, match=r"Softmax scored user .* must not depend on the other candidates"):
         check_permutation_invariance(Softmax(np.zeros(1)), small().test)
+
+
+def make_task_of_copies() -> Task:
+    """Make a task of its own arrays, so that a test may write to them."""
+    training, test = deepcopy((small().training, small().test))
+    return Task(training, test)
+
+
+def rank_in_both_ways(model: Any, task: Task) -> list[Callable[[], Ranks]]:
+    return [lambda: rank(model, task.test), lambda: rank_among_all(model, task.test, task.seen)]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_change_of_a_tasks_instances_is_an_error_that_names_the_model(number: int) -> None:
+    task, n_items = make_task_of_copies(), small().training.n_items
+    model = Scripted(np.tile(np.arange(n_items, dtype=float), (small().training.n_users, 1)))
+    expected = rank_in_both_ways(model, task)[number]()
+    assert (rank_in_both_ways(model, task)[number]().above == expected.above).all()
+    with warnings.catch_warnings(action="ignore"):  # PyTorch's, that the array is read-only
+        torch.from_numpy(task.test.contexts.items)[0] += 1  # as a fit may do to the training items
+    with pytest.raises(ModelError, match=r"^Scripted has changed heldout\.contexts\.items, which models share"):
+        rank_in_both_ways(model, task)[number]()
+
+
+def test_instances_that_a_model_changes_while_it_ranks_are_an_error_also_if_they_are_a_copy() -> None:
+    instances = make_instances([0, 1, 2], 4)
+
+    def score(candidates: np.ndarray) -> np.ndarray:
+        instances.users[:] = 0
+        return candidates
+
+    with pytest.raises(ModelError, match=r"^Scripted has changed heldout\.users, which models share"):
+        rank(Scripted(score), instances)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_ranking_refuses_scores_that_depend_on_the_other_candidates(number: int) -> None:
+    model = Scripted(lambda candidates: softmax(candidates * 0.1, axis=1))
+    with pytest.raises(ModelError, match=r"^Scripted scored user .* must not depend on the other candidates"):
+        rank_in_both_ways(model, small())[number]()
+
+
+class Noise(Scripted):
+    """Draw scores from PyTorch's generator."""
+
+    def score(self, users: np.ndarray, contexts: np.ndarray, candidates: np.ndarray) -> Any:
+        return torch.rand(candidates.shape)
+
+
+class NoiseAll(Noise):
+    def score_all(self, users: np.ndarray, contexts: np.ndarray) -> Any:
+        return torch.rand(len(users), small().training.n_items)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("model", [Noise, NoiseAll])
+def test_the_checks_of_ranking_draw_no_random_number(model: type[Noise], number: int) -> None:
+    task = small()
+    torch.manual_seed(0)
+    ranks = rank_in_both_ways(model(np.zeros(1)), task)[number]()
+    following = torch.rand(1)
+    torch.manual_seed(0)
+    if number == 0:
+        scores = score_candidates(model(np.zeros(1)), task.test)
+    else:
+        blocks = score_all_items(model(np.zeros(1)), task.test.users, task.test.contexts, task.training.n_items)
+        scores = np.concatenate([block for _, block in blocks])
+    assert torch.rand(1) == following
+    columns = task.test.target_columns if number == 0 else task.test.targets
+    if number == 1:
+        is_candidate = task.seen[task.test.users].toarray() == 0
+        is_candidate[np.arange(len(columns)), columns] = True
+        scores = np.where(is_candidate, scores, -np.inf)
+    assert ranks.above.tolist() == [(row > row[column]).sum() for row, column in zip(scores, columns, strict=True)]
+
+
+class OtherAll(ScoresAll):
+    def score_all(self, users: np.ndarray, contexts: np.ndarray) -> Any:
+        scores = self.table[users].copy()  # type: ignore[index]
+        scores[:, 3] += 0.5
+        return scores
+
+
+def test_score_all_and_score_must_agree_before_they_rank() -> None:
+    instances, table = make_instances([0, 1, 2], 60), np.tile(np.arange(60.0), (3, 1))
+    message = (
+        r"^OtherAll\.score_all scored user 0, item 3 as 3\.5, and score as 3\.0: column n must be the score of item n$"
+    )
+    with pytest.raises(ModelError, match=message):
+        rank_among_all(OtherAll(table), instances, csr_matrix((3, 60)))
+    rank_among_all(ScoresAll(table), instances, csr_matrix((3, 60)))

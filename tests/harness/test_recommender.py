@@ -4,10 +4,11 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from sdmr.datasets.task import Training
-from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums, offers_score_all
+from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums, fit, offers_score_all
 from tests.behavior import small
 from tests.harness.scripted import Scripted
 
@@ -16,7 +17,7 @@ def make_training() -> Training:
     """Make training data of its own arrays, the cached matrix included."""
     training = small().training
     user_ids = np.array([f"user {number}" for number in range(training.n_users)], dtype=object)
-    fields = {name: value for name, value in vars(training).items() if name != "matrix"}
+    fields = {name: value for name, value in vars(training).items() if name != "_matrix"}
     training = deepcopy(Training(**fields | {"user_ids": user_ids, "item_ids": np.arange(training.n_items)}))
     assert training.matrix.nnz
     return training
@@ -46,9 +47,23 @@ def test_a_change_of_any_array_is_an_error_that_names_model_and_array(name: str)
     check_unchanged(Scripted(np.zeros(1)), training, checksums)
 
 
+def test_fit_hands_out_a_copy_that_a_model_may_write_to() -> None:
+    class Writer(Scripted):
+        def fit(self, training: Training) -> None:  # type: ignore[override]
+            training.matrix.setdiag(9)
+            torch.from_numpy(training.instances.targets).zero_()
+            for array in list_arrays(training).values():
+                array[:] = array[0]
+
+    training = make_training()
+    checksums = compute_checksums(training)
+    fit(Writer(np.zeros(1)), training)
+    assert compute_checksums(training) == checksums
+
+
 def test_an_array_that_is_made_later_is_no_change() -> None:
     training = deepcopy(small().training)
-    vars(training).pop("matrix", None)
+    vars(training).pop("_matrix", None)
     checksums = compute_checksums(training)
     assert training.matrix.nnz
     check_unchanged(Scripted(np.zeros(1)), training, checksums)
