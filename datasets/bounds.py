@@ -55,10 +55,11 @@ def check_values(owner: Any, values: Mapping[str, Any], prefix: str) -> None:
 
 def _is_allowed(value: Any, annotation: Any) -> bool:
     if get_origin(annotation) is Annotated:
-        is_number = isinstance(value, _TYPES[get_args(annotation)[0]])
-        return is_number and all(compare(value, limit) for compare, _, limit in _read_bounds(annotation))
+        is_of_type = _is_allowed(value, get_args(annotation)[0])
+        return is_of_type and all(compare(value, limit) for compare, _, limit in _read_bounds(annotation))
     if annotation in _TYPES:
-        return isinstance(value, _TYPES[annotation])
+        is_switch = isinstance(value, bool) and annotation is not bool  # which Python takes for a number
+        return not is_switch and isinstance(value, _TYPES[annotation])
     if get_origin(annotation) in (Union, UnionType):
         return any(_is_allowed(value, choice) for choice in get_args(annotation))
     choices = [(type(choice), choice) for choice in get_args(annotation)]  # 99.0 and True are equal to integers

@@ -42,11 +42,14 @@ class Comparison(NamedTuple):
         if match is None:
             raise ValueError(f"filter={text}: expected one comparison such as event==purchase; {' '.join(OPERATORS)}")
         column, symbol, value = match.groups()
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1]
-        elif re.search("==|!=|>=|<=", value):
+        if value == _unquote(value) and re.search("==|!=|>=|<=", value):
             raise ValueError(f"filter={text}: expected one comparison; a value with {' '.join(OPERATORS)} needs quotes")
-        return cls(column, symbol, value)
+        return cls(_unquote(column), symbol, _unquote(value))
+
+
+def _unquote(text: str) -> str:
+    """Return text without the quotation marks around it."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
 @dataclass(frozen=True)

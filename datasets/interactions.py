@@ -100,7 +100,7 @@ class Interactions:
         Its attribute `dropped`, which `drop_duplicates` sets, counts the rows that it lacks.
 
         Raises:
-            ValueError: There is no such column, or one of its name twice; and as in `from_raw`.
+            ValueError: There is no such column, or one of its name twice; a pair is there twice; as in `from_raw`.
         """
         if wrong := [name for name in ("user", "item", "time", "basket") if list(table).count(name) > 1]:
             raise DataError(f"the table has several columns {wrong[0]!r}, expected one")
@@ -115,7 +115,17 @@ class Interactions:
         columns = {f"{name}s": table[name].array if is_category[name] else table[name].to_numpy() for name in names}
         dropped = {reason: count for reason, count in table.attrs.get("dropped", {}).items() if count}
         interactions = cls.from_raw(**columns)
+        if "dropped" not in table.attrs:
+            interactions.check_distinct()
         return replace(interactions, dropped=dropped | dict(interactions.dropped))
+
+    def check_distinct(self) -> None:
+        """Raise ValueError if a user, or a basket, has an item twice."""
+        is_repeated = pd.DataFrame({"sequence": self.sequences, "item": self.items}).duplicated().to_numpy()
+        if is_repeated.any():
+            row = int(is_repeated.argmax())
+            pair = f"user {self.user_ids[self.users[row]]} has item {self.item_ids[self.items[row]]} twice"
+            raise ValueError(f"{pair}{'' if self.baskets is None else ' in one basket'}, expected distinct ones")
 
     def take(self, rows: IntArray | NDArray[np.bool_]) -> Self:
         """Select rows by number or by mask, without renumbering."""

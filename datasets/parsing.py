@@ -88,7 +88,8 @@ def read_tables(path: Path, layout: Layout, columns: list[str], member: str | No
             raise DataError(f"{path}: {fault}; expected {layout.describe()}") from error
         yield table.select(columns)
     if not first_line:
-        raise DataError(f"{path}: the file is empty; expected {layout.describe()}")
+        state = "has no row below its header" if layout.header else "is empty"
+        raise DataError(f"{path}: the file {state}; expected {layout.describe()}")
 
 
 def read_blocks(path: Path, layout: Layout, member: str | None = None) -> Iterator[tuple[int, bytes]]:

@@ -170,8 +170,8 @@ def _load_task(path: Path, code: str) -> Task | None:
             raise ValueError("its fingerprint differs")
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        log.warning("%s is damaged (%s) and is created again", path, error)
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
+        log.warning("%s is damaged and is created again", path)
         return None
     return task
 

@@ -16,7 +16,7 @@ MIN_SEQUENCE_LENGTH = 3  # one item for test, one for validation, one to train; 
 @check_arguments
 def split(
     interactions: Interactions,
-    split_seed: int = 0,
+    split_seed: NonNegativeInt = 0,
     n_candidates: NonNegativeInt = 100,
     test_item: Literal["last", "random"] = "last",
     validation_item: Literal["random", "next-to-last"] = "random",
@@ -114,12 +114,7 @@ def _check_sequences(ordered: Interactions) -> None:
         row = int(is_mixed.argmax())
         names = " and ".join(str(ordered.user_ids[user]) for user in users[row : row + 2])
         raise ValueError(f"users {names} have a basket together, expected each basket to belong to one user")
-    is_repeated = pd.DataFrame({"sequence": sequences, "item": ordered.items}).duplicated().to_numpy()
-    if is_repeated.any():
-        row = int(is_repeated.argmax())
-        user, item = ordered.user_ids[users[row]], ordered.item_ids[ordered.items[row]]
-        where = "" if ordered.baskets is None else " in one basket"
-        raise ValueError(f"user {user} has item {item} twice{where}, expected distinct ones")
+    ordered.check_distinct()
 
 
 def assemble_task(

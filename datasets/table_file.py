@@ -95,7 +95,9 @@ class TableFile:
                 names = list(dict.fromkeys(name for entry in islice(self._read_entries(), 1000) for name in entry[1]))
             case _:
                 names = self._read_first_line()
-        if not names or len(names) > MAX_COLUMNS:
+        if not names:
+            raise DataError(f"{self.path}: the file is empty, expected 2 columns or more")
+        if len(names) > MAX_COLUMNS:
             raise DataError(f"{self.path}, line 1: found {len(names)} columns, expected 2 to {MAX_COLUMNS:,}")
         counts = Counter(names)
         return [name if counts[name] == 1 else f"{name} ({number})" for number, name in enumerate(names)]
@@ -112,9 +114,11 @@ class TableFile:
         if str(column) in names:
             return names[str(column)]
         hint = "" if len(self.names) > 1 else "; set dataset.separator if it is another one"
-        if str(column).isdigit() and self.first_line == 2:
+        if self.names[0][:1] in ("#", "%"):
+            hint += "; if the line is a comment, remove it"
+        elif str(column).isdigit() and self.first_line == 2:
             hint = "; columns go by number in a file without header: dataset.header=false"
-        elif self.first_line == 2 and any(map(is_number, self.names)):
+        elif self.first_line == 2 and any(re.search(r"\d", name) for name in self.names):
             hint += "; if this line is a row, set dataset.header=false, and the columns by number from 0"
         listed = quote(", ".join(map(quote_name, self.names)), 200)
         raise DataError(f"{self.path}, line 1: found no column {str(column)!r}, expected it among {listed}{hint}")
@@ -128,7 +132,10 @@ class TableFile:
         match self.resolved_format:
             case "parquet":
                 with open_raw(self.path, self.member) as raw:
-                    for batch in self._open_parquet(raw).iter_batches(1 << 20, columns=columns):
+                    file = self._open_parquet(raw)
+                    if not file.metadata.num_rows:
+                        raise DataError(f"{self.path}: the file has no rows")
+                    for batch in file.iter_batches(1 << 20, columns=columns):
                         yield pa.Table.from_batches([batch])
             case "jsonl":
                 entries = self._read_entries()
@@ -162,7 +169,12 @@ class TableFile:
         """Split the first line at the separator."""
         layout = self._make_layout([])
         for _, block in read_blocks(self.path, replace(layout, header=False), self.member):
-            line = block.partition(b"\n")[0].decode("utf-8-sig", errors="replace").rstrip("\r")
+            first, second, *_ = (*block.split(b"\n", 2), b"")
+            line = first.decode("utf-8-sig", errors="replace").rstrip("\r")
+            separator = layout.byte_separator.encode()
+            is_longer = bool(second) and first.count(separator) != second.count(separator)
+            if line[:1] in ("#", "%") and (is_longer or second[:1] == first[:1]):
+                raise DataError(f"{self.path}, line 1 looks like a comment: {quote(line)}; remove it")
             if b"\0" in block:
                 raise DataError(
                     f"{self.path} is no text file of encoding={self.encoding}: it has zero bytes; set "
@@ -178,7 +190,9 @@ class TableFile:
                     [],
                 )
             except csv.Error as error:
-                raise DataError(f"{self.path}, line 1: {error}, expected the columns' names") from error
+                fault = r"a carriage return, expected lines that end in \n or \r\n"
+                fault = fault if "\r" in line else f"{error}, expected the columns' names"
+                raise DataError(f"{self.path}, line 1: {fault}") from error
             return fields if self.header else [str(number) for number in range(len(fields))]
         return []
 

@@ -134,25 +134,34 @@ def load_frame(
         if (number := columns.count(name)) != 1:
             listed = quote(", ".join(map(quote_name, columns)), 200)
             fault = f"{number} columns" if number else "no column"
-            raise DataError(f"the table has {fault} {name!r}, expected one; it has {listed}")
-    try:
-        table = pa.table({role: pa.array(frame[name], from_pandas=True) for role, name in selection.roles.items()})
-    except pa.ArrowException as error:
-        raise DataError(f"the table: {error}, expected columns of one type each") from error
+            is_index = isinstance(frame, pd.DataFrame) and name in frame.index.names
+            hint = "; it is the index, which frame.reset_index() makes a column" if is_index else ""
+            raise DataError(f"the table has {fault} {name!r}, expected one; it has {listed}{hint}")
+    if not len(frame):
+        raise DataError("the table has no rows")
+    table = pa.table({role: _convert(name, frame[name]) for role, name in selection.roles.items()})
     return selection.build_interactions(Path("the table"), _encode_ids(table).to_pandas())
+
+
+def _convert(name: Column, values: Any) -> pa.Array | pa.ChunkedArray:
+    try:
+        return pa.array(values, from_pandas=True)
+    except pa.ArrowException as error:
+        raise DataError(f"the table, column {name!r}: {quote(error, 200)}, expected values of one type") from error
 
 
 def _encode_ids(table: pa.Table) -> pa.Table:
     """Encode all columns but times and ratings as categories, which need little memory."""
     is_plain = ("time", "rating")
-    return pa.table({role: table[role] if role in is_plain else _encode(table[role]) for role in table.column_names})
+    columns = {role: table[role] for role in table.column_names}
+    return pa.table({role: one if role in is_plain else _encode(role, one) for role, one in columns.items()})
 
 
-def _encode(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _encode(role: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     except pa.ArrowException as error:
-        raise DataError(f"a column of {column.type} holds no ids, expected numbers or text") from error
+        raise DataError(f"the {role} column holds {column.type}, no ids: expected numbers or text") from error
 
 
 def read_rows(file: TableFile, roles: Mapping[str, Column]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ header and columns from the first rows. `sdmr data dataset=ml-100k` describes a 
 import re
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from sdmr.datasets.task import Task
 from sdmr.datasets.times import encode_times
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import check_config, compose_config
-from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, quote_value
+from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, quote_text, quote_value
 from sdmr.experiments.core.run import check_task_overrides
 from sdmr.harness.protocol import Protocol
 
@@ -62,12 +63,22 @@ def main(options: Options) -> int:
     check_config(config)
     if dataset in ("csv", "inter"):
         typed = {override.partition("=")[0].removeprefix("dataset.") for override in options.overrides}
-        guesses = _describe_file(config["dataset"], typed)
+        guesses = _check(_describe_file, config["dataset"], typed)
         overrides += [f"dataset.{name}={_format(value)}" for name, value in guesses.items()]
         config["dataset"] |= guesses
-    print(*_describe_data(config), sep="\n")
+    print(*_check(_describe_data, config), sep="\n")
     print("\nsdmr run", shlex.join(["model=popularity", *map(quote_value, overrides)]))
     return 0
+
+
+def _check(describe: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a function does; an error of a setting is one of use."""
+    try:
+        return describe(*arguments)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _describe_file(settings: dict[str, Any], typed: set[str]) -> dict[str, Any]:
@@ -137,20 +148,19 @@ def _infer_type(values: pd.Series) -> str:
 
 def _describe_data(config: dict[str, Any]) -> list[str]:
     """Return lines on the interactions, their times, and what is dropped."""
-    try:
-        data = bind_reader(config["dataset"])()
-        split_options = Protocol(**config["protocol"]).split_options
-        task = data if isinstance(data, Task) else split(data, config["split_seed"], **split_options)
-    except DataError:
-        raise
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    data = bind_reader(config["dataset"])()
+    split_options = Protocol(**config["protocol"]).split_options
+    task = data if isinstance(data, Task) else split(data, config["split_seed"], **split_options)
     training = task.training
     n_rows = len(training.instances) + len(training.validation) + len(task.test)
     lines = [f"{n_rows:,} interactions of {training.n_users:,} users with {training.n_items:,} items"]
     lines += [f"{len(task.test):,} test instances, {len(training.validation):,} validation instances"]
     lines += [format_counts({reason: count}) for reason, count in task.report.items()]
-    if isinstance(data, Interactions) and data.times is not None and data.baskets is None:
+    if isinstance(data, Interactions) and data.baskets is not None:
+        sizes = np.bincount(data.baskets)
+        average = f"{sizes.mean():.1f} on average; with baskets, times are not used"
+        lines.append(f"{len(sizes):,} baskets of {sizes.min():,} to {sizes.max():,} items, {average}")
+    elif isinstance(data, Interactions) and data.times is not None:
         lines += _describe_times(data, task)
     return lines
 
@@ -176,7 +186,8 @@ def _describe_times(data: Interactions, task: Task) -> list[str]:
 
 
 def _format(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else "\\t" if value == "\t" else str(value)
+    text = str(value).lower() if isinstance(value, bool) else "\\t" if value == "\t" else str(value)
+    return quote_text(text) if re.search(r"[\[\]{}()'\",]", text) else text
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def read_ranks(path: Path) -> tuple[IntArray, Ranks]:
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing") from error
     except (ValueError, TypeError, LookupError, AttributeError, EOFError, BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged: {error}") from error
+        raise DataError(f"{path} is damaged: it holds no ranks") from error
 
 
 def collect_environment() -> dict[str, Any]:

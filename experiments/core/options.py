@@ -136,10 +136,15 @@ def quote_value(argument: str) -> str:
     try:
         OverridesParser.create().parse_override(argument)
     except HydraException as error:
-        if not equals or re.search(r"[\[\]{}()'\",]", value):
+        if not equals or (re.search(r"[\[\]{}()'\",]", value) and not key.endswith(".filter")):
             raise UsageError(f"{quote(argument)}: {EXPECTED}") from error
-        return f'{key}="{value}"'
+        return f"{key}={quote_text(value)}"
     return argument
+
+
+def quote_text(text: str) -> str:
+    """Return text in the quotes of Hydra's grammar."""
+    return '"' + text.replace('"', r"\"") + '"'
 
 
 def check_used(options: CommandOptions, names: Sequence[str], subject: str) -> None:

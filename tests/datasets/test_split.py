@@ -312,6 +312,8 @@ def test_an_unknown_option_or_one_without_effect_is_an_error() -> None:
     tied_over_users_only = make_interactions([(0, 5), (0, 9), (1, 2), (1, 7)], np.array([1, 2, 2, 3]), None)
     with pytest.raises(ValueError, match="equal_times=item-id has no effect: no user has two"):
         split(tied_over_users_only, 0, N_CANDIDATES, equal_times="item-id")
+    with pytest.raises(ValueError, match="split_seed must be ≥ 0, not -1"):
+        split(make_users(5, timed=True), -1)
     with pytest.raises(ValueError, match="n_candidates must be ≥ 0, not -1"):
         split(make_users(5, timed=True), n_candidates=-1)
     for name, wrong in (("test_item", "first"), ("validation_item", "last"), ("equal_times", "user")):
@@ -412,6 +414,9 @@ def test_models_cannot_write_to_a_task_but_to_a_copy() -> None:
     for array in arrays:
         with pytest.raises(ValueError, match="read-only"):
             array[:] = 0
+    training.matrix.setdiag(9)  # makes new arrays: those of this object alone
+    training.matrix.data = np.zeros(1)
+    assert training.matrix.max() == 1
     copy = deepcopy(training)
     copy.instances.targets[:] = 0
     copy.matrix.data[:] = 0

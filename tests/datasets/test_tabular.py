@@ -98,6 +98,7 @@ def test_equal_basket_names_of_two_users_are_two_baskets(tmp_path: Path) -> None
         ({"time": "day", "basket": "day"}, "time='day' has no effect: within basket='day'"),
         ({"iterative": True}, "iterative=true has no effect"),
         ({"min_count": -5}, "min_count must be ≥ 1, not -5"),
+        ({"min_count": True}, "min_count must be ≥ 1, not True"),
         ({"min_count": 2.5}, "min_count must be ≥ 1, not 2.5"),
         ({"rating": "day", "min_rating": float("nan")}, "min_rating must be .*, not nan"),
         ({"rating": "day", "min_rating": "4"}, "min_rating must be .*, not '4'"),
@@ -159,8 +160,12 @@ def test_order_and_min_count_are_applied(tmp_path: Path) -> None:
     [
         ("user,thing\n1,2\n", "line 1: found no column 'item', expected it among user, thing"),
         ("user,user\n1,2\n", r"line 1: found no column 'user', expected it among user \(0\), user \(1\)"),
-        ("", "line 1: found 0 columns, expected 2"),
-        ("user,item\n", "is empty"),
+        ("", "the file is empty, expected 2 columns or more"),
+        ("user,item\n", "the file has no row below its header; expected 2 fields"),
+        ("# by me\nuser,item\n1,2\n", "line 1 looks like a comment: # by me; remove it$"),
+        ("# by me\n# 1\n1,2\n", "line 1 looks like a comment: # by me; remove it$"),
+        ("# by, me\nuser,item\n1,2\n", "found no column 'user', .*; if the line is a comment, remove it$"),
+        ("user,item\r1,2\r", r"line 1: a carriage return, expected lines that end in \\n or"),
         ("user,item,note\n1,2,x\n3,4\n", "line 3: Expected 3 columns, got 2"),
         ("user,item,note\n1,2,x\n3,4,\n5,,x\n", r"line 4: item is missing, expected an id \(missing_ids"),
         ("user,item\n1,2\n3,4,5\n", "line 3: Expected 2 columns, got 3"),
@@ -297,7 +302,14 @@ def test_times_that_fit_two_formats_are_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("comparison", "items"),
-    [("event==buy", [1, 3]), ("event!=buy", [2, 4]), ("price>=10", [2, 3]), ("price == 9.50", [1]), ("price<9.9", [1])],
+    [
+        ("event==buy", [1, 3]),
+        ("'event' == \"buy\"", [1, 3]),
+        ("event!=buy", [2, 4]),
+        ("price>=10", [2, 3]),
+        ("price == 9.50", [1]),
+        ("price<9.9", [1]),
+    ],
 )
 def test_rows_are_filtered_by_one_comparison_and_counted(tmp_path: Path, comparison: str, items: list[int]) -> None:
     path = write_file(tmp_path, "user,item,event,price\n1,1,buy,9.5\n1,2,view,10\n1,3,buy,100\n1,4,,9.9\n")
@@ -386,10 +398,17 @@ def test_a_frame_gives_what_its_file_gives(tmp_path: Path, is_arrow: bool) -> No
         load_frame(frame)
 
 
-@pytest.mark.parametrize("ids", [[1, "a"], [[1], [2]]])
-def test_a_column_that_holds_no_ids_is_one_line(ids: list[object]) -> None:
-    with pytest.raises(DataError, match=r"expected (columns of one type each|numbers or text)"):
-        load_frame(pd.DataFrame({"user": ids, "item": [1, 2]}))
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([1, "a"], r"the table, column 'user': .*, expected values of one type"),
+        ([[1], [2]], "the user column holds list<item: int64>, no ids: expected numbers or text"),
+        ([], "the table has no rows$"),
+    ],
+)
+def test_a_column_that_holds_no_ids_is_one_line(ids: list[object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_frame(pd.DataFrame({"user": ids, "item": [1, 2][: len(ids)]}))
 
 
 def test_missing_ids_of_users_and_items_are_counted_together(tmp_path: Path) -> None:
@@ -417,6 +436,10 @@ def test_a_table_that_is_none_and_settings_and_columns_that_it_lacks_are_one_lin
     frame = pd.DataFrame([[1, 2, 3]], columns=["user", "item", "user"])
     with pytest.raises(DataError, match="has 2 columns 'user', expected one; it has user, item, user"):
         load_frame(frame)
+    with pytest.raises(
+        DataError, match=r"no column 'user', .*has item; it is the index, which frame\.reset_index\(\) makes"
+    ):
+        load_frame(pd.DataFrame({"user": [1], "item": [2]}).set_index("user"))
     with pytest.raises(DataError, match="the table is a list, expected a pandas DataFrame or an Arrow table"):
         load_frame([(1, 2)])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no setting 'min_ratng', expected one of user, item, time, basket, rating"):
@@ -427,6 +450,7 @@ def test_a_table_that_is_none_and_settings_and_columns_that_it_lacks_are_one_lin
     ("content", "settings", "message"),
     [
         (" user,item\n1,2\n", {}, r"found no column 'user', expected it among ' user', item$"),
+        ("u1,i7\nu2,i7\n", {}, "among u1, i7; if this line is a row, set dataset.header=false, and the columns by"),
         ("1,28\n1,30\n", {}, "among 1, 28; if this line is a row, set dataset.header=false, and the columns by number"),
         (
             "user,item,t\n1,2,2020\n",

@@ -83,6 +83,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     users, items = zip(*sorted(EXPECTED), strict=True)
     times = pd.to_datetime(["2020-01-01 10:00", "2020-01-02 11:00", "2020-01-03 12:00"])
+    pd.DataFrame({"user": [], "item": []}).to_parquet("none.parquet")
     pd.DataFrame({"user_id": users, "item_id": items, "timestamp": times, "note": 1}).to_parquet("interactions.parquet")
     return tmp_path
 
@@ -149,6 +150,8 @@ def test_what_is_dropped_and_how_times_tie_is_shown(folder: Path, capsys: pytest
         (["path=mine.csv", "epochs=2"], 2, "epochs has no effect here"),
         (["path=absent.csv"], 1, "absent.csv cannot be read"),
         (["dataset=csv"], 2, "dataset.path=... is missing"),
+        (["path=ratings.dat", "dataset.encoding=utf-7x"], 2, "encoding=utf-7x is unknown"),
+        (["path=none.parquet"], 1, "none.parquet: the file has no rows"),
         (["path=ratings.dat", "dataset.keep=all"], 2, "dataset.keep=all: must be 'first' or 'last'"),
     ],
 )
@@ -177,6 +180,25 @@ def test_the_minute_is_that_of_the_test_items_of_the_split(
     assert lines[0].endswith("of the test items are within a minute of their user's interaction before")
     measured = float(lines[0].partition("%")[0])
     assert measured == 100 if not protocol else 5 < measured < 45
+
+
+@pytest.mark.parametrize("comparison", ["event==buy it's", 'event=="buy it\'s"', "'event'==\"buy it's\""])
+def test_a_filter_may_have_quotes(folder: Path, comparison: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{user},{item},{event},1" for user in "ab" for item, event in enumerate(["buy it's", "view"])]
+    Path("mine.csv").write_text("\n".join(["user,item(id),event,item(id)", *rows]) + "\n")
+    assert cli.main(["data", "path=mine.csv", f"dataset.filter={comparison}"]) == 0
+    output = capsys.readouterr().out
+    assert "2 interactions of 2 users with 1 items\n" in output
+    command = shlex.split(output.strip().splitlines()[-1])[2:]
+    assert compose_config(command).settings["dataset"]["item"] == "item(id) (1)"
+    assert len(bind_reader(compose_config(command).settings["dataset"])()) == 2
+
+
+def test_baskets_are_counted_in_place_of_times(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{basket // 2},{basket + n},{basket}" for basket in range(8) for n in range(5)]
+    Path("mine.csv").write_text("\n".join(["user,item,day", *rows]) + "\n")
+    assert cli.main(["data", "path=mine.csv", "dataset.basket=day"]) == 0
+    assert "8 baskets of 5 to 5 items, 5.0 on average; with baskets, times are not used\n" in capsys.readouterr().out
 
 
 def test_dates_are_times_and_blanks_at_an_end_are_seen(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
