@@ -106,10 +106,10 @@ class Interactions:
             raise DataError(f"the table has several columns {wrong[0]!r}, expected one")
         if missing := [name for name in ("user", "item") if name not in table]:
             listed = quote(", ".join(map(str, table)), 200)
-            raise DataError(
-                f"the table has no column {missing[0]!r}, expected user, item and optionally time, basket; "
-                f"it has {listed}"
-            )
+            expected = "expected user, item and optionally time, basket"
+            raise DataError(f"the table has no column {missing[0]!r}, {expected}; it has {listed}")
+        if not len(table):
+            raise DataError("the table has no rows")
         names = [name for name in ("user", "item", "time", "basket") if name in table]
         is_category = {name: isinstance(table[name].dtype, pd.CategoricalDtype) for name in names}
         columns = {f"{name}s": table[name].array if is_category[name] else table[name].to_numpy() for name in names}

@@ -170,7 +170,7 @@ def _load_task(path: Path, code: str) -> Task | None:
             raise ValueError("its fingerprint differs")
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
+    except (ValueError, TypeError, AttributeError, KeyError, OSError, EOFError, zipfile.BadZipFile):
         log.warning("%s is damaged and is created again", path)
         return None
     return task

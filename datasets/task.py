@@ -87,7 +87,7 @@ class HeldOut(Instances):
 
     @property
     def checksums(self) -> dict[str, int]:
-        """Get a checksum of every array; for a task, not a copy, those of when it was made."""
+        """Get a checksum of every array; a task's are those from its start."""
         return compute_checksums(self) if self.users.flags.writeable else self._checksums
 
     @cached_property

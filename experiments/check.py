@@ -142,6 +142,7 @@ def check_all_items(recommender: Any, task: Task) -> None:
 
 def check_inputs(recommender: Any, config: dict[str, Any], task: Task) -> None:
     """Raise DataError if `fit` or `score` writes into its arguments."""
+    _ = task.training.matrix  # so that it has checksums, too
     checksums = compute_checksums(task.training)
     fitted = _make(config)
     fitted.fit(task.training)

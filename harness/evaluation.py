@@ -189,7 +189,7 @@ def _take_sample(instances: HeldOut, n_items: int, number: int = 16) -> HeldOut:
 def _check_after_ranking(
     recommender: Recommender, instances: HeldOut, checksums: dict[str, int], sample: HeldOut
 ) -> None:
-    """Raise ModelError for scores that depend on other candidates, or instances that a model has changed.
+    """Raise ModelError for scores that depend on other candidates, or changed instances.
 
     This comes last, so that no random number of a model is another one in the ranking.
     """

@@ -103,6 +103,8 @@ def test_a_table_of_other_columns_or_lengths_is_an_error_and_its_attributes_coun
         Interactions.from_table(pd.DataFrame({"who": [1], "item": [2]}))
     with pytest.raises(ValueError, match="several columns 'item'"):
         Interactions.from_table(pd.DataFrame([[1, 2, 3]], columns=["user", "item", "item"]))
+    with pytest.raises(ValueError, match="the table has no rows"):
+        Interactions.from_table(pd.DataFrame({"user": [], "item": []}))
     baskets = pd.DataFrame({"user": [1, 1], "item": [7, 7], "basket": [1, 2]})
     assert len(Interactions.from_table(baskets)) == 2
     with pytest.raises(ValueError, match="user 1 has item 7 twice, expected distinct ones"):

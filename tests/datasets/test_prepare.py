@@ -127,7 +127,7 @@ def test_a_reader_of_a_notebook_is_called_each_time(raw: Path) -> None:
     assert [count_loads(load)[0] for _ in range(2)] == [1, 1]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "emptied", "text", "bits"])
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "text", "array", "bits"])
 def test_a_damaged_cache_file_is_created_again(raw: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     load = functools.partial(load_from_file, raw)
     _, expected = count_loads(load)
@@ -135,6 +135,8 @@ def test_a_damaged_cache_file_is_created_again(raw: Path, damage: str, caplog: p
     content = path.read_bytes()
     middle = len(content) // 2
     damaged = {"truncated": content[:middle], "emptied": b"", "text": b"user,item"}
+    header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (0,)}".ljust(69) + b"\n"
+    damaged["array"] = b"\x93NUMPY\x01\x00" + bytes([len(header), 0]) + header
     damaged["bits"] = content[:middle] + b"?" + content[middle + 1 :]
     path.write_bytes(damaged[damage])
     assert count_loads(load) == (1, expected)
