@@ -24,7 +24,7 @@ STATES = ("done", "failed", "running", "interrupted", "pending")
 
 
 class Options(CommandOptions):
-    overrides: list[str] = Field(default_factory=list, description="with -m: settings of the runs")
+    overrides: list[str] = Field(default_factory=list, description="settings of the runs")
     flags: list[str] = Field(default_factory=list, description="-m")
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
+from math import isinf
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, TypeVar, get_args
@@ -17,14 +18,23 @@ from pydantic_core import PydanticCustomError
 
 CORES = cpu_count()  # that this process may use; a scheduler or a container may leave it fewer than there are
 EXPECTED = "expected key=value, a list key=[a,b], or text with such characters in quotes"
+NO_VALUE = "this option needs a value"
+LARGE_NUMBER = re.compile(r"(?<=[=\[,( ])[+-]?\d[\d._]*e\+?\d+(?![^\]), ])", re.IGNORECASE)
 UNION_MEMBER = re.compile(r"int|float|bool|str|.*[\[-].*")  # how pydantic names a type of a union
 
 # A list on the command line: `models=[sdp,sdm]`, or `models=sdm` for one.
 NotEmpty = Field(min_length=1)
-Names = Annotated[list[str], NotEmpty, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
-Numbers = Annotated[
-    list[PositiveInt], NotEmpty, BeforeValidator(lambda value: [value] if isinstance(value, int) else value)
-]
+Names = Annotated[list[str], NotEmpty, BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+
+
+def _list_numbers(value: Any) -> list[Any]:
+    numbers = value if isinstance(value, list) else [value]
+    if value is not None and not all(type(number) is int for number in numbers):
+        raise PydanticCustomError("numbers", "expected a whole number, or a list of them such as [1,2]")
+    return numbers
+
+
+Numbers = Annotated[list[PositiveInt], NotEmpty, BeforeValidator(_list_numbers)]
 
 
 def _check_name(name: str) -> str:
@@ -54,7 +64,7 @@ class CommandOptions(BaseModel):
     A field `overrides` takes the settings of runs, a field `flags` what starts with a dash.
     """
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, coerce_numbers_to_str=True, str_min_length=1)
 
 
 class RunOptions(CommandOptions):
@@ -70,9 +80,7 @@ class TaskOptions(CommandOptions):
     """The options shared by all commands that need a task and train no model."""
 
     dataset: str = Field("ml-100k", description="data set")
-    overrides: list[str] = Field(
-        default_factory=list, description="settings of the task: dataset.*, protocol.*, split_seed"
-    )
+    overrides: list[str] = Field([], description="settings of the task: dataset.*, protocol.*, split_seed")
 
 
 Options = TypeVar("Options", bound=CommandOptions)
@@ -84,12 +92,14 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
     values: dict[str, Any] = {}
     keys: set[str] = set()
     for argument in map(drop_plus, arguments):
-        key, equals, _ = argument.partition("=")
+        key, equals, value = argument.partition("=")
         if argument.startswith("-") or not (key and equals):
             if "flags" not in cls.model_fields or not (argument.startswith("-") or values.get("flags")):
                 raise UsageError(f"{argument}: expected key=value")
             values.setdefault("flags", []).append(argument)
             continue
+        if not value:
+            raise UsageError(f"{argument}: {NO_VALUE}" + ("" if key in names else f"; an empty text is {key}=''"))
         if key in keys:
             raise UsageError(f"{argument}: {key} is given twice")
         keys.add(key)
@@ -106,10 +116,7 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
 
 
 def drop_plus(override: str) -> str:
-    """Return an override without `+` or `++` in front.
-
-    No setting may be added, except for Hydra's own.
-    """
+    """Return an override without `+` or `++`. No setting may be added, except for Hydra's own."""
     return override if is_of_hydra(override) else override.lstrip("+")
 
 
@@ -130,7 +137,7 @@ def parse_value(argument: str) -> Any:
 def quote_value(argument: str) -> str:
     """Return `key=value` with the quotes that Hydra's grammar needs, such as for ; and ~.
 
-    Raises UsageError for what is no list, no text in quotes and no sweep, but seems meant as one.
+    Raises UsageError for a number that is too large, and for what seems meant as a list, text in quotes or a sweep.
     """
     key, equals, value = argument.partition("=")
     try:
@@ -139,14 +146,13 @@ def quote_value(argument: str) -> str:
         if not equals or re.search(r"[\[\]{}()'\",]", value):
             raise UsageError(f"{quote(argument)}: {EXPECTED}") from error
         return f'{key}="{value}"'
+    if any(isinf(float(number)) for number in LARGE_NUMBER.findall(argument)):
+        raise UsageError(f"{quote(argument)}: expected a number below 1.8e308")
     return argument
 
 
 def check_used(options: CommandOptions, names: Sequence[str], subject: str) -> None:
-    """Raise UsageError for a typed option that is none of these names.
-
-    The subject has no use for such an option.
-    """
+    """Raise UsageError for a typed option that is none of the subject's names."""
     for key in sorted(options.model_fields_set.difference(names)):
         typed = options.model_dump()["overrides"][0] if key == "overrides" else f"{key}=..."
         allowed = ", ".join(name for name in names if name != "overrides")
@@ -178,6 +184,8 @@ def explain_validation_error(error: ValidationError, key: str = "") -> str:
         return f"{name}=... is missing"
     if fault["type"] == "too_short":
         return f"{name}=[]: expected at least one value"
+    if fault["type"] == "string_too_short":
+        return f"{name}=: {NO_VALUE}"
     expected = fault["msg"].replace("Input should be", "must be")
     if fault["loc"] and UNION_MEMBER.fullmatch(str(fault["loc"][-1])):  # another fault for each other type of the union
         literals = [
