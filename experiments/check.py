@@ -27,7 +27,7 @@ from sdmr.datasets.task import Task
 from sdmr.experiments.benchmark.synthetic import make_task
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.core.options import CommandOptions, UsageError
+from sdmr.experiments.core.options import CommandOptions, UsageError, format_value
 from sdmr.experiments.core.run import fill_context_length, make_recommender
 from sdmr.harness.evaluation import (
     check_permutation_invariance,
@@ -43,16 +43,16 @@ CONTEXT_LENGTH = 4  # where the model leaves it to the data
 
 class Options(CommandOptions):
     model: str = Field(description="name of a model, or a class such as package.Class")
+    context_length: int | None = Field(5, ge=1, description="context items of models that read several")
     overrides: list[str] = Field(default_factory=list, description="settings of the model, such as model.width=3")
 
 
 def main(options: Options) -> int:
-    for override in options.overrides:
-        key = override.lstrip("+").partition("=")[0]
-        if not key.startswith("model.") and key != "context_length":
-            raise UsageError(f"{override}: a check has no such option, only model.NAME and context_length")
+    if others := [override for override in options.overrides if not override.startswith("model.")]:
+        raise UsageError(f"{others[0]}: a check has no such option, only model.NAME and context_length")
     torch.set_num_threads(1)
-    settings, _ = compose_config([f"model={options.model}", "dataset=csv", "dataset.path=none", *options.overrides])
+    shared = ["dataset=csv", "dataset.path=none", f"context_length={format_value(options.context_length)}"]
+    settings, _ = compose_config([f"model={options.model}", *shared, *options.overrides])
     config = fill_context_length(settings["model"], CONTEXT_LENGTH)
     make_recommender(config)  # raises UsageError for what the constructor does not allow
     results = [describe_check("constructor: its settings are those of a record", lambda: check_config(config))]

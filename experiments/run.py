@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain, product
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -35,14 +36,8 @@ from sdmr.experiments.core.config import (
 from sdmr.experiments.core.deviations import format_deviations
 from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.execute import execute
-from sdmr.experiments.core.options import (
-    CommandOptions,
-    ConfigError,
-    UsageError,
-    describe_fields,
-    describe_setting,
-    is_of_hydra,
-)
+from sdmr.experiments.core.help_text import describe_fields, describe_setting
+from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, is_of_hydra, list_choices
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_datasets, read_dataset
 from sdmr.experiments.core.run import make_run
@@ -123,14 +118,14 @@ def _run_hydra(options: Options) -> int:
     """Run as Hydra's flags ask. A multirun goes on after a job that fails."""
     flags = _check_flags(options.flags)
     overrides = prepare_overrides(options.overrides)
+    folders: set[Path] = set()
     if "--cfg" in flags:
         compose_config(overrides)
         flags += ["--resolve"]
     elif "-m" in flags or "--multirun" in flags:
         settings = [override for override in overrides if not is_of_hydra(override)]
         runs = list(product(*expand_sweep(settings)))
-        for combination in runs:
-            compose_config(combination)
+        folders = {Path(compose_config(combination).settings["runs"]) for combination in runs}
         _check_effects(runs)
     sys.argv = ["sdmr run", *flags, *overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what a job has raised
@@ -142,6 +137,10 @@ def _run_hydra(options: Options) -> int:
         raise
     except Exception:  # the job has printed it
         return cli.FAILED
+    finally:
+        for folder in folders:
+            with suppress(OSError):
+                (folder / "multirun.yaml").unlink()  # Hydra's note of the sweep, which no command reads
     return 0
 
 
@@ -151,7 +150,7 @@ def _check_flags(flags: Sequence[str]) -> list[str]:
     values = iter(flags)
     for flag in values:
         if flag not in HYDRA_FLAGS:
-            raise UsageError(f"{flag}: there is no such flag; there are {', '.join(HYDRA_FLAGS)}")
+            raise UsageError(f"{flag}: there is no such flag; {list_choices(flag, [*HYDRA_FLAGS, '--help'])}")
         checked.append(flag)
         if allowed := HYDRA_FLAGS[flag]:
             value = next(values, "")

@@ -16,7 +16,8 @@ from pydantic import Field
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import expand_sweep, prepare_overrides
 from sdmr.experiments.core.execute import compute_runtime
-from sdmr.experiments.core.options import CommandOptions, UsageError, describe_fields, is_of_hydra, parse_options
+from sdmr.experiments.core.help_text import describe_fields
+from sdmr.experiments.core.options import CommandOptions, UsageError, is_of_hydra, parse_options
 from sdmr.experiments.core.run import Run, compose_run
 from sdmr.experiments.tuning.search import Search, SearchOptions
 
@@ -24,7 +25,7 @@ STATES = ("done", "failed", "running", "interrupted", "pending")
 
 
 class Options(CommandOptions):
-    overrides: list[str] = Field(default_factory=list, description="with -m: settings of the runs")
+    overrides: list[str] = Field(default_factory=list, description="settings of the runs")
     flags: list[str] = Field(default_factory=list, description="-m")
 
 

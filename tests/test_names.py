@@ -24,7 +24,7 @@ USUAL_VARIABLES = {
 }
 PREPOSITIONS = (
     *("of", "by", "with", "without", "in", "on", "at", "through", "among", "beside", "below"),
-    *("per", "for", "under", "over", "between", "against"),
+    *("per", "for", "under", "over", "between", "against", "after", "before", "since", "until", "during", "within"),
 )
 IDIOMS = {
     "at_test",  # at test time
@@ -86,7 +86,8 @@ def is_replaced(name: str, sort: str) -> bool:
     if sort == "variable" and name in USUAL_VARIABLES:
         return False
     is_allowed = sort in ALLOWED_SORTS.get(name, {"variable"})
-    return name in REPLACED or (name in REPLACED_FUNCTIONS and not is_allowed)
+    names = {name, name.lower()} if sort == "class" else {name}
+    return bool(names & REPLACED) or name.startswith("own_") or (name in REPLACED_FUNCTIONS and not is_allowed)
 
 
 def starts_with_preposition(name: str) -> bool:

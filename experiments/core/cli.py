@@ -20,14 +20,23 @@ import yaml
 from sdmr.harness.schema1 import ARGUMENTS, PROTOCOL
 
 COMMANDS_FOLDER = Path(__file__).parents[1]
-WRONG_USE, FAILED, INTERRUPTED = 2, 1, 128 + signal.SIGINT  # exit statuses
+WRONG_USE, FAILED, INTERRUPTED, CLOSED = 2, 1, 128 + signal.SIGINT, 128 + signal.SIGPIPE  # exit statuses
 # Old keys, values, commands and flags -> those of today. `docs/changes` lists them, too.
 OLD_WORDS_FILE = COMMANDS_FOLDER / "conf" / "old_words.yaml"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name. Returns the exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED
+    return status
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("--help", "-h", "help"):
         print(describe_commands())
         return 0
@@ -57,10 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
     """Run a command's module. A user's mistake becomes one line: exit 2 for what was typed, 1 for what failed."""
     from sdmr.datasets.errors import DataError
-    from sdmr.experiments.core.options import UsageError, describe_options, escape, parse_options
+    from sdmr.experiments.core.help_text import describe_options
+    from sdmr.experiments.core.options import UsageError, escape, parse_options
 
     try:
         if any(argument in ("--help", "-h") for argument in arguments):
+            if message := explain_unknown_key(arguments, name, module):
+                raise UsageError(message)
             print(describe_options(name, module, arguments))
             return 0
         options = parse_options(module.Options, arguments)
@@ -70,12 +82,14 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
         return int(module.main(options))
     except UsageError as error:
         message = explain_old_arguments(arguments, module.Options.model_fields)
-        message = message or explain_old_word(arguments, str(error)) or str(error)
-        if " is now " not in message and "did you mean" not in message:
-            message += suggest_option(arguments, module)
+        if not message:
+            message = explain_unknown_key(arguments, name, module, str(error))
+            message = explain_old_word(arguments, message) or message
         hint = "" if "--help" in message else f" (`sdmr {name} --help` lists the options)"
         print(f"sdmr {name}: {escape(message)}{hint}", file=sys.stderr)
         return WRONG_USE
+    except BrokenPipeError:
+        raise
     except (DataError, OSError) as error:
         message = str(error)
         if isinstance(error, OSError) and error.filename:
@@ -131,16 +145,27 @@ def explain_old_word(arguments: Sequence[str], message: str) -> str:
     return ""
 
 
-def suggest_option(arguments: Sequence[str], module: ModuleType) -> str:
-    """Return "; did you mean OPTION?" if an argument is a misspelt option, or nothing."""
+def explain_unknown_key(arguments: Sequence[str], name: str, module: ModuleType, message: str = "") -> str:
+    """Return a message, or one on the first unknown key in place of it.
+
+    Known are the options that the help of the command lists, and the settings of runs. A key of a model or a data set
+    is left to the command, which knows them.
+    """
     from sdmr.experiments.core.config import list_settings
-    from sdmr.experiments.core.options import suggest
+    from sdmr.experiments.core.help_text import describe_options
+    from sdmr.experiments.core.options import is_of_hydra, suggest
     from sdmr.experiments.core.registry import list_datasets
 
-    settings = list_settings(list_datasets())
-    keys = [argument.lstrip("+").partition("=")[0] for argument in arguments]
-    hints = [suggest(key, list(module.Options.model_fields)) for key in keys if key not in settings]
-    return next(filter(None, hints), "")
+    options = re.findall(r"^  ([a-z][\w.]*)=", describe_options(name, module), re.MULTILINE)
+    known = list(dict.fromkeys([*options, *list_settings(list_datasets())]))
+    keys = [argument.lstrip("+").partition("=")[0] for argument in arguments if "=" in argument]
+    for key in keys:
+        if key in known or key.startswith(("model.", "dataset.")) or is_of_hydra(key):
+            continue
+        if not re.search(rf"(?<!\w){re.escape(key)}(?!\w)", message):
+            message = f"{key}: there is no such option or setting"
+        return message if "did you mean" in message else message + suggest(key, known)
+    return message
 
 
 def list_commands() -> list[str]:

@@ -200,7 +200,7 @@ def register_configs() -> None:
         {"override hydra/job_logging": "none"},
         {"override hydra/hydra_logging": "none"},
     ]
-    folders = {"run": {"dir": "."}, "sweep": {"dir": ".", "subdir": "."}}
+    folders = {"run": {"dir": "."}, "sweep": {"dir": "${runs}", "subdir": "."}}  # launchers keep their files there
     main = {"defaults": defaults, **RunSettings().model_dump(), "hydra": {"output_subdir": None, **folders}}
     store.store(name="config", node=main)
     store.store(group="model", name=UNSET, node={})

@@ -4,27 +4,35 @@ import json
 import re
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
+from math import isinf
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from joblib import cpu_count
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 CORES = cpu_count()  # that this process may use; a scheduler or a container may leave it fewer than there are
 EXPECTED = "expected key=value, a list key=[a,b], or text with such characters in quotes"
+NO_VALUE = "this option needs a value"
+LARGE_NUMBER = re.compile(r"(?<=[=\[,( ])[+-]?\d[\d._]*e\+?\d+(?![^\]), ])", re.IGNORECASE)
 UNION_MEMBER = re.compile(r"int|float|bool|str|.*[\[-].*")  # how pydantic names a type of a union
 
 # A list on the command line: `models=[sdp,sdm]`, or `models=sdm` for one.
 NotEmpty = Field(min_length=1)
-Names = Annotated[list[str], NotEmpty, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
-Numbers = Annotated[
-    list[PositiveInt], NotEmpty, BeforeValidator(lambda value: [value] if isinstance(value, int) else value)
-]
+Names = Annotated[list[str], NotEmpty, BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+
+
+def _list_numbers(value: Any) -> list[Any]:
+    numbers = value if isinstance(value, list) else [value]
+    if value is not None and not all(type(number) is int for number in numbers):
+        raise PydanticCustomError("numbers", "expected a whole number, or a list of them such as [1,2]")
+    return numbers
+
+
+Numbers = Annotated[list[PositiveInt], NotEmpty, BeforeValidator(_list_numbers)]
 
 
 def _check_name(name: str) -> str:
@@ -54,7 +62,7 @@ class CommandOptions(BaseModel):
     A field `overrides` takes the settings of runs, a field `flags` what starts with a dash.
     """
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, coerce_numbers_to_str=True, str_min_length=1)
 
 
 class RunOptions(CommandOptions):
@@ -70,9 +78,7 @@ class TaskOptions(CommandOptions):
     """The options shared by all commands that need a task and train no model."""
 
     dataset: str = Field("ml-100k", description="data set")
-    overrides: list[str] = Field(
-        default_factory=list, description="settings of the task: dataset.*, protocol.*, split_seed"
-    )
+    overrides: list[str] = Field([], description="settings of the task: dataset.*, protocol.*, split_seed")
 
 
 Options = TypeVar("Options", bound=CommandOptions)
@@ -84,12 +90,14 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
     values: dict[str, Any] = {}
     keys: set[str] = set()
     for argument in map(drop_plus, arguments):
-        key, equals, _ = argument.partition("=")
+        key, equals, value = argument.partition("=")
         if argument.startswith("-") or not (key and equals):
             if "flags" not in cls.model_fields or not (argument.startswith("-") or values.get("flags")):
                 raise UsageError(f"{argument}: expected key=value")
             values.setdefault("flags", []).append(argument)
             continue
+        if not value:
+            raise UsageError(f"{argument}: {NO_VALUE}" + ("" if key in names else f"; an empty text is {key}=''"))
         if key in keys:
             raise UsageError(f"{argument}: {key} is given twice")
         keys.add(key)
@@ -106,10 +114,7 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
 
 
 def drop_plus(override: str) -> str:
-    """Return an override without `+` or `++` in front.
-
-    No setting may be added, except for Hydra's own.
-    """
+    """Return an override without `+` or `++`. No setting may be added, except for Hydra's own."""
     return override if is_of_hydra(override) else override.lstrip("+")
 
 
@@ -130,7 +135,7 @@ def parse_value(argument: str) -> Any:
 def quote_value(argument: str) -> str:
     """Return `key=value` with the quotes that Hydra's grammar needs, such as for ; and ~.
 
-    Raises UsageError for what is no list, no text in quotes and no sweep, but seems meant as one.
+    Raises UsageError for a number that is too large, and for what seems meant as a list, text in quotes or a sweep.
     """
     key, equals, value = argument.partition("=")
     try:
@@ -139,6 +144,8 @@ def quote_value(argument: str) -> str:
         if not equals or (re.search(r"[\[\]{}()'\",]", value) and not key.endswith(".filter")):
             raise UsageError(f"{quote(argument)}: {EXPECTED}") from error
         return f"{key}={quote_text(value)}"
+    if any(isinf(float(number)) for number in LARGE_NUMBER.findall(argument)):
+        raise UsageError(f"{quote(argument)}: expected a number below 1.8e308")
     return argument
 
 
@@ -148,10 +155,7 @@ def quote_text(text: str) -> str:
 
 
 def check_used(options: CommandOptions, names: Sequence[str], subject: str) -> None:
-    """Raise UsageError for a typed option that is none of these names.
-
-    The subject has no use for such an option.
-    """
+    """Raise UsageError for a typed option that is none of the subject's names."""
     for key in sorted(options.model_fields_set.difference(names)):
         typed = options.model_dump()["overrides"][0] if key == "overrides" else f"{key}=..."
         allowed = ", ".join(name for name in names if name != "overrides")
@@ -183,6 +187,8 @@ def explain_validation_error(error: ValidationError, key: str = "") -> str:
         return f"{name}=... is missing"
     if fault["type"] == "too_short":
         return f"{name}=[]: expected at least one value"
+    if fault["type"] == "string_too_short":
+        return f"{name}=: {NO_VALUE}"
     expected = fault["msg"].replace("Input should be", "must be")
     if fault["loc"] and UNION_MEMBER.fullmatch(str(fault["loc"][-1])):  # another fault for each other type of the union
         literals = [
@@ -190,37 +196,6 @@ def explain_validation_error(error: ValidationError, key: str = "") -> str:
         ]
         expected += "".join(f" or {other['ctx']['expected']}" for other in literals)
     return f"{name}={quote(fault['input'])}: {expected[0].lower()}{expected[1:]}"
-
-
-def describe_options(name: str, module: ModuleType, arguments: Sequence[str] = ()) -> str:
-    """Return the text of `sdmr COMMAND --help`."""
-    fields: dict[str, FieldInfo] = module.Options.model_fields
-    lines = [f"usage: sdmr {name} key=value ...", "", (module.__doc__ or "").strip(), "", "options:"]
-    order = sorted(fields.items(), key=lambda item: (item[0] == "overrides", not item[1].is_required()))
-    lines += [_describe_field(key, field) for key, field in order if key != "flags"]
-    if describe_more := getattr(module, "describe_more", None):
-        lines += ["", describe_more(arguments)]
-    return "\n".join(lines)
-
-
-def describe_fields(fields: dict[str, FieldInfo]) -> str:
-    """Return a line for each field: its key, default, meaning and allowed values."""
-    return "\n".join(_describe_field(key, field) for key, field in fields.items())
-
-
-def _describe_field(key: str, field: FieldInfo) -> str:
-    if key == "overrides":
-        hint = "" if "below" in (field.description or "") else " (`sdmr run --help` lists them)"
-        return f"  {'KEY=VALUE':34} {field.description}{hint}"
-    default = "..." if field.is_required() else format_value(field.get_default(call_default_factory=True))
-    choices = [str(value) for value in get_args(field.annotation) if isinstance(value, str | int)]
-    allowed = f" ({', '.join(choices)})" if choices else ""
-    return describe_setting(key, default, f"{field.description}{allowed}")
-
-
-def describe_setting(key: str, default: str, meaning: str) -> str:
-    """Return a line of a help text."""
-    return f"  {f'{key}={default}':34} {meaning}".rstrip()
 
 
 def format_value(value: Any) -> str:

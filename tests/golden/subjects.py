@@ -142,18 +142,18 @@ def train_parameters(name: str, task: Task) -> list[NDArray[np.float32]]:
     The parameter that is `CANCELED` is left out.
     """
     model: TorchRecommender = TRAINED[name]()
-    after_epoch = []
+    epochs = []
     epoch_metrics = model.epoch_metrics
 
     def keep_parameters(*arguments: Any) -> dict[str, float]:
         compared = (parameter for key, parameter in model.named_parameters() if key != CANCELED.get(name))
-        after_epoch.append([parameter.detach().clone().numpy() for parameter in compared])
+        epochs.append([parameter.detach().clone().numpy() for parameter in compared])
         return epoch_metrics(*arguments)
 
     model.epoch_metrics = keep_parameters  # type: ignore[method-assign]
     torch.set_num_threads(1)
     model.fit(task.training)
-    return after_epoch[-1]
+    return epochs[-1]
 
 
 def _two_epochs(learning_rate: float = 0.01, **more: Any) -> OptimizationConfig:

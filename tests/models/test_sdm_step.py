@@ -86,7 +86,7 @@ def test_a_tanh_of_a_sum_is_right_for_large_summands() -> None:
         torch.testing.assert_close(model(*inputs), literal(*inputs), rtol=0, atol=5e-3)
 
 
-class Given(Dropout):
+class FixedDropout(Dropout):
     """Multiply by given factors, call after call."""
 
     def __init__(self, *factors: Tensor) -> None:
@@ -111,9 +111,9 @@ def test_gradients_with_dropout_are_those_of_the_same_masks(hops: int, monkeypat
     monkeypatch.setattr(torch, "randint", lambda *_: torch.tensor(key))
     loss, n = fast.compute_gradients(*inputs), inputs[2].numel()
     queries = [0, *(1 + 3 * hop for hop in range(hops))]
-    oracle.query_dropout = Given(*(draw_factors(key, number, 0.1, n, 6) for number in queries))
+    oracle.query_dropout = FixedDropout(*(draw_factors(key, number, 0.1, n, 6) for number in queries))
     tanh = [number + 3 * hop for hop in range(hops) for number in (2, 3)]
-    oracle.dropout = Given(*(draw_factors(key, number, 0.3, n, 24) for number in tanh))
+    oracle.dropout = FixedDropout(*(draw_factors(key, number, 0.3, n, 24) for number in tanh))
     expected = oracle.loss(oracle(*inputs))
     expected.backward()
     assert loss == pytest.approx(expected.item(), abs=1e-9)

@@ -28,7 +28,7 @@ COMMANDS = [
     "table",
 ]
 FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = pytest.mark.usefixtures("temporary_cache")
 
 
 def run_python(folder: Path, program: str) -> list[str]:
@@ -96,6 +96,10 @@ def test_help_of_run_has_meanings_from_base_classes_and_values_as_hydra_writes_t
     assert re.search(r"\n  model\.gmf\.objective=bpr", out)
 
 
+def test_help_of_status_says_that_a_sweep_has_settings_too(sdmr: Sdmr) -> None:
+    assert re.search(r"\n  KEY=VALUE +settings of the runs \(", sdmr("status", "--help").out)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -113,7 +117,38 @@ def test_help_of_run_has_meanings_from_base_classes_and_values_as_hydra_writes_t
         ("run sdm", "sdmr run: sdm: expected key=value"),
         ("run model=sdm =3", "sdmr run: =3: expected key=value"),
         ("run model=sdm model.hops=[1", "sdmr run: model.hops=[1: expected key=value, a list key=[a,b], or text"),
-        ("table seeds=", "sdmr table: seeds=: "),
+        ("table seeds=", "sdmr table: seeds=: this option needs a value"),
+        ("table runs= results=", "sdmr table: runs=: this option needs a value"),
+        ("export to=", "sdmr export: to=: this option needs a value"),
+        ("export to=''", "sdmr export: to=: this option needs a value"),
+        ("data path=", "sdmr data: path=: this option needs a value"),
+        ("score scores=", "sdmr score: scores=: this option needs a value"),
+        ("run model=sdm runs=", "sdmr run: runs=: this option needs a value"),
+        ("run model=sdm model.dim=1e400", "sdmr run: model.dim=1e400: expected a number below 1.8e308"),
+        ("figure name=figure6 hops=a", "sdmr figure: hops=a: expected a whole number, or a list of them such as [1,2]"),
+        ("figure zzz=1", "sdmr figure: zzz: there is no such option or setting"),
+        ("sweep +zzz=1", "sdmr sweep: zzz: there is no such option or setting"),
+        ("export zzz=1", "sdmr export: zzz: there is no such option or setting"),
+        ("data zzz=1", "sdmr data: zzz: there is no such option or setting"),
+        ("check zzz=1", "sdmr check: zzz: there is no such option or setting"),
+        ("score zzz=1", "sdmr score: zzz: there is no such option or setting"),
+        ("status zzz=1", "sdmr status: zzz: there is no such option or setting"),
+        ("status -m zzz=1", "sdmr status: zzz: there is no such setting"),
+        ("run protocol.zz=1", "sdmr run: protocol.zz: the protocol has select_on, "),
+        ("table --help zzz=1", "sdmr table: zzz: there is no such option or setting"),
+        ("status serch=grid", "sdmr status: serch: there is no such option or setting; did you mean search?"),
+        ("status search=grid", "sdmr status: model=... is missing"),
+        ("figure jobs=2", "sdmr figure: jobs=2: jobs is now workers"),
+        (
+            "check model=sdm model.x=1",
+            "sdmr check: model.x: sdmr.models.sdm.SDM has no argument 'x'; its arguments are",
+        ),
+        ("check model=sdm epochs=1", "sdmr check: epochs=1: a check has no such option, only model.NAME and context_"),
+        ("check model=sdm context_length=0", "sdmr check: context_length=0: must be greater than or equal to 1"),
+        (
+            "run --hlp",
+            "sdmr run: --hlp: there is no such flag; there are -m, --multirun, --cfg, --help; did you mean --h",
+        ),
         ("run model=sdm --resolve", "sdmr run: --resolve: there is no such flag; there are -m, --multirun, --cfg"),
         ("run model=popularity epochs=3", "sdmr run: epochs=3 has no effect on model=popularity"),
         ("run -m model=popularity,item-knn epochs=3", "sdmr run: epochs=3 has no effect on these models"),
@@ -183,6 +218,10 @@ def test_misspelt_command_or_option_is_answered_with_the_right_one(arguments: st
     answer = sdmr(*arguments.split())
     assert answer.status == 2
     assert f"; did you mean {meant}?" in answer.error
+
+
+def test_message_on_an_argument_of_a_model_suggests_no_option(sdmr: Sdmr) -> None:
+    assert "did you mean" not in sdmr("check", "model=sdm", "model.x=1").error
 
 
 def test_hydra_launcher_is_named_in_full_in_an_error(sdmr: Sdmr) -> None:
@@ -261,6 +300,27 @@ def test_interrupt_is_one_line_and_exit_130(sdmr: Sdmr, monkeypatch: pytest.Monk
     assert (answer.status, answer.error.partition(";")[0]) == (130, "interrupted")
 
 
+def test_command_whose_output_nobody_reads_on_ends_quietly(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def write(*_: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("sdmr.experiments.run.compose_config", write)
+    assert cli.main(["run", "model=sdm"]) == cli.CLOSED
+    assert capfd.readouterr() == ("", "")
+
+
+def test_help_into_a_closed_pipe_prints_no_error(tmp_path: Path) -> None:
+    program = "import sys; from sdmr.experiments.core.cli import main; sys.exit(main(['--help']))"
+    with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout
+        process.stdout.close()
+        assert process.stderr
+        assert process.stderr.read() == ""
+    assert process.returncode == cli.CLOSED
+
+
 def test_cfg_job_prints_every_setting_resolved(sdmr: Sdmr) -> None:
     answer = sdmr("run", "model=sdm", "settings=tuned", "epochs=7", "--cfg", "job")
     assert answer.status == 0
@@ -276,12 +336,30 @@ def test_cfg_job_prints_every_setting_resolved(sdmr: Sdmr) -> None:
         assert f"\n{line}" in f"\n{answer.out}"
 
 
-def test_multirun_makes_every_combination(sdmr: Sdmr, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+def test_multirun_makes_every_combination_and_nothing_else(
+    sdmr: Sdmr, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweep = ("model=popularity,item-knn", "split_seed=0,1")
-    answer = sdmr("run", "-m", *sweep, *overrides, f"runs={tmp_path}")
+    monkeypatch.chdir(tmp_path)
+    answer = sdmr("run", "-m", *sweep, *overrides)
     assert answer.status == 0, answer.err
     assert answer.out.count("on csv, test") == 4
-    assert len(list(tmp_path.glob("csv/*/record.json"))) == 4
+    assert len(list(tmp_path.glob("runs/csv/*/record.json"))) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["csv"]
+
+
+def test_interrupted_multirun_leaves_no_file(
+    sdmr: Sdmr, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sdmr.experiments.run.execute", interrupt)
+    answer = sdmr("run", "-m", "model=popularity,item-knn", *overrides)
+    assert (answer.status, answer.error.partition(";")[0]) == (130, "interrupted")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("start", ["from sdmr.experiments.core.cli import main; main(['status'])", "MODULE"])

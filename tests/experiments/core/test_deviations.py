@@ -16,7 +16,7 @@ from sdmr.harness.protocol import Protocol
 from sdmr.models.released import ReleasedSDM
 from tests.experiments.conftest import run_of
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = pytest.mark.usefixtures("temporary_cache")
 
 
 def compose_model(*overrides: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from tests.experiments.conftest import SMALL, ranks_of, run_of
 from tests.experiments.core.conftest import Sdmr
 
 CHECKOUT = Path(execute_module.__file__).parents[2]
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = pytest.mark.usefixtures("temporary_cache")
 
 METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20)}
 

@@ -17,7 +17,7 @@ from sdmr.experiments.core.execute import execute
 from tests.experiments.conftest import SMALL, ranks_of, run_of
 from tests.experiments.core.conftest import USER_MODEL, USER_OVERRIDES, Sdmr
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = pytest.mark.usefixtures("temporary_cache")
 
 CHECKOUT = Path(execute_module.__file__).parents[2]
 METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20)}

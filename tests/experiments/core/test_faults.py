@@ -20,7 +20,7 @@ from sdmr.harness.files import load_tensors
 from tests.experiments.conftest import SMALL, run_of
 from tests.experiments.core.conftest import Sdmr
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = pytest.mark.usefixtures("temporary_cache")
 
 
 @pytest.mark.parametrize("damage", ["nan", "other", "no test", "list", "no ranks", "ranks", "binary ranks"])

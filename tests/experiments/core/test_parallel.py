@@ -16,7 +16,7 @@ from tests.experiments.conftest import run_of
 from tests.experiments.core.conftest import USER_OVERRIDES
 
 CHECKOUT = Path(execute_module.__file__).parents[2]
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = pytest.mark.usefixtures("temporary_cache")
 
 
 @pytest.fixture

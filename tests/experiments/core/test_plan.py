@@ -21,7 +21,7 @@ from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.store import publish_run
 from tests.experiments.conftest import run_of
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = pytest.mark.usefixtures("temporary_cache")
 
 
 def plan_popularity(overrides: tuple[str, ...], published: Path | None = None) -> PlannedRun:

@@ -8,7 +8,7 @@ from sdmr.experiments.core import run as run_module
 from sdmr.experiments.core.execute import execute
 from tests.experiments.conftest import SMALL, run_of
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = pytest.mark.usefixtures("temporary_cache")
 
 
 @pytest.mark.parametrize(

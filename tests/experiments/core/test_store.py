@@ -34,7 +34,7 @@ def test_published_layout_of_this_repository_has_the_tables_records() -> None:
     assert get_published_settings(RESULTS, "table3", "ml-100k", "nothing") == "default"
 
 
-@pytest.mark.usefixtures("own_cache")
+@pytest.mark.usefixtures("temporary_cache")
 def test_publishing_copies_record_and_ranks_byte_for_byte(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     run = run_of(tmp_path / "runs", "model=popularity", *overrides)
     execute(run)
