@@ -60,6 +60,7 @@ def rank_among_all(
     seen: csr_matrix,
     keep_sort_position: bool = False,
     max_scores: int = 2**22,
+    is_ranked: NDArray[np.bool_] | None = None,
 ) -> Ranks:
     """Rank every instance's target among all items that its user has not seen.
 
@@ -69,6 +70,7 @@ def rank_among_all(
         seen: [n_users, n_items] binary.
         keep_sort_position: As in `count_ranks`.
         max_scores: About how many scores to hold at a time. `score` gets no more pairs at a time than from `rank`.
+        is_ranked: [n_items] the items that are ranked, None for all. Another target comes after all of them.
     """
     check_not_empty(instances)
     batches = []
@@ -76,6 +78,8 @@ def rank_among_all(
         users, targets = instances.users[rows], instances.targets[rows]
         is_candidate = seen[users].toarray() == 0
         np.put_along_axis(is_candidate, targets[:, None], True, axis=1)
+        if is_ranked is not None:
+            is_candidate &= is_ranked
         ranks = count_ranks(np.where(is_candidate, scores, -np.inf), targets, keep_sort_position)
         batches.append(ranks.to_arrays())
     return Ranks(**{name: np.concatenate([arrays[name] for arrays in batches]) for name in batches[0]})

@@ -55,13 +55,15 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> Record:
 def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Record:
     """Fit and rank; write the ranks and the parameters."""
     task, _, prepare_seconds = load_task(run.config)
+    selection = _choose_epochs(run, threads, force)
     recommender, parts = _make_recommender(run, task, threads)
     source = _load_trained(run, recommender, task, threads, force)
     shared = task if run.config["test"] else task.training  # a search run never reads the test instances
     checksums = compute_checksums(shared)
     load, start = get_load(), read_clocks()
     if source is None:
-        training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint)
+        number = selection.best_epoch if selection else None
+        training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint, epochs=number)
         selects_on_test = run.protocol.select_on == "test"
         # A copy, so that the model may write to it: other runs of this process have the same task.
         recommender.fit(deepcopy(replace(training, validation=task.test) if selects_on_test else training))
@@ -91,6 +93,8 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
             epochs = recommender.history[1:]
             seconds["fit"] = sum(entry["fit_seconds"] + entry["rank_seconds"] for entry in epochs)
             cpu_seconds["fit"] = sum(entry["fit_cpu_seconds"] + entry["rank_cpu_seconds"] for entry in epochs)
+    if selection:
+        fields |= selection.model_dump(include={"validation", "best_epoch", "best_among_last_5_allowed"})
     return Record(
         run=run.folder.name,
         model=run.config["model"]["_target_"],
@@ -102,6 +106,7 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         deviations=list_deviations(run),
         parts={name: part.folder.name for name, part in parts.items()},
         trained=source.folder.name if source else None,
+        selection=selection.run if selection else None,
         ids=save_ids(task.training, run.folder.parent),
         seconds=seconds,
         cpu_seconds=cpu_seconds,
@@ -116,7 +121,8 @@ def _rank_test_items(run: Run, recommender: Any, task: Task) -> Ranks:
     protocol = run.protocol
     if protocol.candidates != "all":
         return rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
-    return rank_among_all(recommender, task.test, task.seen, protocol.keeps_sort_position)
+    is_ranked = task.training.matrix.getnnz(axis=0) > 0 if protocol.test_item == "global-time" else None
+    return rank_among_all(recommender, task.test, task.seen, protocol.keeps_sort_position, is_ranked=is_ranked)
 
 
 def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:
@@ -182,6 +188,15 @@ def save_failure(run: Run, error: str) -> None:
 
 def _sum_seconds(record: Record) -> float:
     return sum(seconds for phase, seconds in record.seconds.items() if phase != "prepare")
+
+
+def _choose_epochs(run: Run, threads: int, force: bool) -> Record | None:
+    """Return the record of the run that chooses the epochs of a retrained one."""
+    if not run.protocol.retrain:
+        return None
+    protocol = run.training_protocol | {"retrain": False}
+    finished = run.derive(protocol=protocol)
+    return finished.record or execute(run.derive(protocol=protocol, test=False), threads, force)
 
 
 def _describe_training(recommender: TorchRecommender) -> dict[str, Any]:
