@@ -16,17 +16,19 @@ def assemble_task(
     retrain: bool = False,
     is_training: NDArray[np.bool_] | None = None,
     is_context: NDArray[np.bool_] | None = None,
+    ranked_items: IntArray | None = None,
 ) -> Task:
     """Hold out the validation and test rows; all other rows train.
 
     Args:
         ordered: Interactions sequence after sequence, the sequences by number, each in its order.
         validation, test: Numbers of the held-out rows [n], and the candidates of each [n, n_candidates]. The
-            candidates contain the target, unless it is to be ranked after them. In a row of fewer candidates, n_items
-            fills the other columns.
+            candidates contain the target, if it is a ranked item. In a row of fewer candidates, n_items fills the
+            other columns.
         retrain: Whether the validation rows train, too.
         is_training: [n_rows] the rows that train; None: all but those held out.
         is_context: [n_rows] the rows that contexts of test items consist of; None: those that train.
+        ranked_items: The items that may be candidates; None: all.
     """
     users, items = ordered.users, ordered.items
     if is_training is None:
@@ -41,7 +43,7 @@ def assemble_task(
         is_candidate = candidates < ordered.n_items
         n_valid = None if is_candidate.all() else is_candidate.sum(axis=1)
         candidates = np.where(is_candidate, candidates, items[rows, None])
-        return HeldOut(users[rows], items[rows], contexts, candidates, n_valid)
+        return HeldOut(users[rows], items[rows], contexts, candidates, n_valid, ranked_items)
 
     contexts = build_contexts(np.flatnonzero(is_training))
     training = Training(

@@ -82,17 +82,15 @@ class HeldOut(Instances):
 
     candidates: IntArray  # [n, C] target and unseen items, sorted, so that a column reveals nothing
     # [n] valid candidates of a row, its target included; the columns after them repeat the target. None: all columns.
-    # A cold target is no valid candidate: it is ranked after all of them.
     n_candidates: IntArray | None = None
+    ranked_items: IntArray | None = None  # items that may be candidates, such as trained ones; None: all
 
     @property
     def is_cold(self) -> NDArray[np.bool_]:
-        """Tell which targets [n] are in the columns after the candidates alone: items that nobody trains."""
-        if self.n_candidates is None:
+        """Tell which targets [n] are no ranked items, and so come after all candidates."""
+        if self.ranked_items is None:
             return np.zeros(len(self), dtype=bool)
-        is_valid = np.arange(self.candidates.shape[1]) < self.n_candidates[:, None]
-        is_target = self.candidates == self.targets[:, None]
-        return ~(is_target & is_valid).any(axis=1) & (is_target & ~is_valid).any(axis=1)
+        return np.isin(self.targets, self.ranked_items, invert=True)
 
     @property
     def target_columns(self) -> IntArray:
@@ -118,7 +116,8 @@ class HeldOut(Instances):
         """Select some of the instances."""
         n_candidates = None if self.n_candidates is None else self.n_candidates[rows]
         contexts = self.contexts.take(rows)
-        return type(self)(self.users[rows], self.targets[rows], contexts, self.candidates[rows], n_candidates)
+        candidates = self.candidates[rows]
+        return type(self)(self.users[rows], self.targets[rows], contexts, candidates, n_candidates, self.ranked_items)
 
 
 @dataclass(frozen=True, eq=False)

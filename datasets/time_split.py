@@ -26,14 +26,17 @@ def split_by_time(
     """
     ordered, period, is_first = divide_by_time(interactions, cuts)
     is_training = period < (2 if retrain else 1)
+    trained = np.unique(ordered.items[is_training])
 
     def sample(number: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
         rows = np.flatnonzero((period == number) & is_first)
-        return sample_trained(ordered, rows, is_training, period < number, n_candidates, rng)
+        return sample_trained(ordered, trained, rows, period < number, n_candidates, rng)
 
     validation, test = sample(1, generators[0]), sample(2, generators[1])
-    is_context = (period < 2) & np.isin(ordered.items, ordered.items[is_training])
-    return assemble_task(ordered, validation, test, is_training=is_training, is_context=None if retrain else is_context)
+    is_context = None if retrain else (period < 2) & np.isin(ordered.items, trained)
+    return assemble_task(
+        ordered, validation, test, is_training=is_training, is_context=is_context, ranked_items=trained
+    )
 
 
 def divide_by_time(ordered: Interactions, cuts: tuple[Cut, Cut]) -> tuple[Interactions, IntArray, NDArray[np.bool_]]:
@@ -83,7 +86,11 @@ def _find_first(users: IntArray, period: IntArray) -> NDArray[np.bool_]:
 
 
 def has_common_clock(data: Interactions) -> bool:
-    """Tell whether histories have times that compare users, not rows of a file of one user after the other."""
+    """Tell whether times compare users.
+
+    Those of baskets do not, nor rows of a file of one user after the other, in which each user begins when another has
+    ended.
+    """
     if data.times is None or data.baskets is not None:
         return False
     spans = pd.Series(data.times).groupby(data.users).agg(["min", "max"]).sort_values("min").to_numpy()
@@ -92,8 +99,8 @@ def has_common_clock(data: Interactions) -> bool:
 
 def sample_trained(
     ordered: Interactions,
+    trained: IntArray,
     rows: IntArray,
-    is_training: NDArray[np.bool_],
     is_known: NDArray[np.bool_],
     n_candidates: int,
     rng: np.random.Generator,
@@ -102,8 +109,8 @@ def sample_trained(
 
     Args:
         ordered: All interactions.
+        trained: The trained items, sorted.
         rows: Numbers of the held-out rows [n].
-        is_training: [n_rows] the rows that train.
         is_known: [n_rows] the rows whose items are no candidates of their users.
         n_candidates: Number of sampled items per row, at most.
         rng: Draws them.
@@ -113,7 +120,6 @@ def sample_trained(
         stands for none, and for a target that is no trained item.
     """
     users, items, n_items = ordered.users, ordered.items, ordered.n_items
-    trained = np.unique(items[is_training])
     columns = np.full(n_items, len(trained))
     columns[trained] = np.arange(len(trained))
     excluded = np.union1d(np.flatnonzero(is_known), rows)

@@ -96,7 +96,7 @@ def count_other_unit(times: NDArray[np.int64]) -> int:
 
 
 def find_unit(times: NDArray[np.int64]) -> str | None:
-    """Return the unit of epoch times, a key of `UNITS`; None if they are no epoch times."""
+    """Return the unit of epoch times, a key of `UNITS`; None for other times."""
     last = times.max(initial=0)
     return next((unit for unit, (limit, _) in UNITS.items() if SECONDS[0] <= last < limit), None)
 

@@ -1,4 +1,4 @@
-"""Check that a model keeps to the interface, or what the test items of a data set measure.
+"""Check that a model keeps to the interface, or what a data set measures.
 
 `sdmr check model=my_package.Net model.width=3` runs the model on tiny data, and prints a line for each check. It takes
 seconds, needs no data set and writes no record. A `TorchRecommender` trains for two epochs.

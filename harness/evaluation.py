@@ -60,9 +60,10 @@ def rank_among_all(
     seen: csr_matrix,
     keep_sort_position: bool = False,
     max_scores: int = 2**22,
-    is_ranked: NDArray[np.bool_] | None = None,
 ) -> Ranks:
     """Rank every instance's target among all items that its user has not seen.
+
+    These are the ranked items of the instances, if they have such. Another target comes after all of them.
 
     Args:
         recommender: The recommender to evaluate.
@@ -70,7 +71,6 @@ def rank_among_all(
         seen: [n_users, n_items] binary.
         keep_sort_position: As in `count_ranks`.
         max_scores: About how many scores to hold at a time. `score` gets no more pairs at a time than from `rank`.
-        is_ranked: [n_items] the items that are ranked, None for all. Another target comes after all of them.
     """
     check_not_empty(instances)
     batches = []
@@ -78,8 +78,8 @@ def rank_among_all(
         users, targets = instances.users[rows], instances.targets[rows]
         is_candidate = seen[users].toarray() == 0
         np.put_along_axis(is_candidate, targets[:, None], True, axis=1)
-        if is_ranked is not None:
-            is_candidate &= is_ranked
+        if instances.ranked_items is not None:
+            is_candidate &= np.isin(np.arange(seen.shape[1]), instances.ranked_items)
         ranks = count_ranks(np.where(is_candidate, scores, -np.inf), targets, keep_sort_position)
         batches.append(ranks.to_arrays())
     return Ranks(**{name: np.concatenate([arrays[name] for arrays in batches]) for name in batches[0]})

@@ -121,8 +121,7 @@ def _rank_test_items(run: Run, recommender: Any, task: Task) -> Ranks:
     protocol = run.protocol
     if protocol.candidates != "all":
         return rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
-    is_ranked = task.training.matrix.getnnz(axis=0) > 0 if protocol.test_item == "global-time" else None
-    return rank_among_all(recommender, task.test, task.seen, protocol.keeps_sort_position, is_ranked=is_ranked)
+    return rank_among_all(recommender, task.test, task.seen, protocol.keeps_sort_position)
 
 
 def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a split's test measures: leakage over time, ties, sessions, repeated targets, and whether the order matters."""
+"""What test items measure: leakage over time, ties, sessions, repeats, and order."""
 
 from collections.abc import Mapping
 
@@ -77,7 +77,10 @@ def describe_times(task: Task, data: Interactions) -> dict[str, float | None]:
 
 
 def measure_gaps(users: IntArray, times: IntArray) -> IntArray:
-    """Return the time since the user's row before, of rows sorted by user and time; the largest number of a first."""
+    """Return the time since each user's row before, for rows sorted by user and time.
+
+    A user's first row has the largest number.
+    """
     is_next = np.append(False, users[1:] == users[:-1])
     return np.where(is_next, np.diff(times, prepend=times[0]), np.iinfo(np.int64).max)
 
@@ -95,10 +98,11 @@ def _find_rows(task: Task, side: Instances, data: Interactions, order: IntArray)
 
 
 def measure_order(instances: Instances, seed: int = 0) -> float | None:
-    """Return how many times as often transitions recur as in shuffled histories; None if none does there.
+    """Return how many times as often transitions recur as in shuffled histories.
 
-    A transition is an ordered pair of items, the second one at most `REACH` positions after the first. Shuffling
-    leaves each user's items as they are. So 1 means that the order of the items does not matter.
+    None stands for no recurring transition there. A transition is an ordered pair of items, the second one at most
+    `REACH` positions after the first. Shuffling leaves each user's items as they are. So 1 means that the order of the
+    items does not matter.
     """
     rng, sequences, items = np.random.default_rng(seed), instances.contexts.start, instances.targets
     orders = (np.lexsort((rng.random(len(items)), sequences)) for _ in range(SHUFFLES))

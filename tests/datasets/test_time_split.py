@@ -187,8 +187,8 @@ def test_dates_cut_times_of_any_unit_alike() -> None:
     rows = [(user, item, (10_000 + time) * DAY) for user, item, time in ROWS]
     options = {"test_item": "global-time", "validation_cut": "1997-05-22", "test_cut": "1997-05-25T00:00"}
     tasks = []
-    for name, (_, in_a_minute) in UNITS.items():
-        data = make_history([(user, item, round(time / 60 * in_a_minute)) for user, item, time in rows])
+    for name, (_, ticks) in UNITS.items():
+        data = make_history([(user, item, round(time / 60 * ticks)) for user, item, time in rows])
         assert find_unit(data.times) == name
         tasks.append(split(data, n_candidates=0, **options))
     assert len({compute_fingerprint(task) for task in tasks}) == 1

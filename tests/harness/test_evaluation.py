@@ -282,8 +282,9 @@ def test_ranks_among_all_items_equal_those_of_a_loop(
     instances = make_instances(rng.integers(n_items, size=n_users).tolist(), n_items)
     taken[np.arange(n_users), instances.targets] = True
     is_ranked = (rng.random(n_items) < 0.7) | are_all_ranked
-    seen, options = csr_matrix(taken.astype(float)), (keep_sort_position, max_scores)
-    ranks = rank_among_all(model(table), instances, seen, *options, is_ranked=None if are_all_ranked else is_ranked)
+    if not are_all_ranked:
+        instances = replace(instances, ranked_items=np.flatnonzero(is_ranked))
+    ranks = rank_among_all(model(table), instances, csr_matrix(taken.astype(float)), keep_sort_position, max_scores)
     for user, target in enumerate(instances.targets):
         others = [table[user, item] for item in range(n_items) if is_ranked[item] and not taken[user, item]]
         if not is_ranked[target]:

@@ -57,14 +57,14 @@ def test_facts_of_histories_with_times_equal_loops(options: dict, seed: int) -> 
     facts = describe_dataset(task, data)
     times = {row[:2]: row[2] for row in rows}
     test, training = list_pairs(task, "test"), list_pairs(task, "training")
-    later = [np.mean([times[pair] > times[target] for pair in training]) for target in test]
+    shares = [np.mean([times[pair] > times[target] for pair in training]) for target in test]
     gaps, ties = [], []
     for user, item in test:
         history = [row for row in rows if row[0] == user]  # in the order of time
         number = [row[1] for row in history].index(item)
         gaps.append(history[number][2] - history[number - 1][2] if number else 10**9)
         ties.append(history[-1][2] == history[-2][2])
-    assert facts["later_training"] == pytest.approx(np.mean(later))
+    assert facts["later_training"] == pytest.approx(np.mean(shares))
     assert facts["tied_ends"] == pytest.approx(np.mean(ties))
     assert facts["sessions"] == pytest.approx(np.mean(np.array(gaps) <= 60))
     assert facts["users_left_out"] == pytest.approx(1 - len(test) / 12)
