@@ -37,13 +37,13 @@ class Protocol:
     )
     equal_times: Literal["file", "item-id"] = _describe("file", "what orders interactions at the same time")
     test_cut: Cut = _describe(  # noqa: RUF009
-        TEST_CUT, "of global-time: the share of interactions before the test, or a date such as 1998-03-01"
+        TEST_CUT, "where the test of global-time begins (a share of the interactions, a date such as 1998-03-01)"
     )
     validation_cut: Cut = _describe(  # noqa: RUF009
-        VALIDATION_CUT, "of global-time: the same before the validation"
+        VALIDATION_CUT, "where the validation of global-time begins (a share, a date)"
     )
     retrain: bool = _describe(
-        False, "true: before the test, train again on training and validation items, for the chosen number of epochs"
+        False, "before the test, train again on training and validation items, for the chosen epochs (true, false)"
     )
 
     def __post_init__(self) -> None:

@@ -55,7 +55,7 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> Record:
 def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Record:
     """Fit and rank; write the ranks and the parameters."""
     task, _, prepare_seconds = load_task(run.config)
-    selection = _choose_epochs(run, threads, force)
+    selection = _choose_epochs(run, threads)
     recommender, parts = _make_recommender(run, task, threads)
     source = _load_trained(run, recommender, task, threads, force)
     shared = task if run.config["test"] else task.training  # a search run never reads the test instances
@@ -189,13 +189,13 @@ def _sum_seconds(record: Record) -> float:
     return sum(seconds for phase, seconds in record.seconds.items() if phase != "prepare")
 
 
-def _choose_epochs(run: Run, threads: int, force: bool) -> Record | None:
+def _choose_epochs(run: Run, threads: int) -> Record | None:
     """Return the record of the run that chooses the epochs of a retrained one."""
     if not run.protocol.retrain:
         return None
     protocol = run.training_protocol | {"retrain": False}
     finished = run.derive(protocol=protocol)
-    return finished.record or execute(run.derive(protocol=protocol, test=False), threads, force)
+    return finished.record or execute(run.derive(protocol=protocol, test=False), threads)
 
 
 def _describe_training(recommender: TorchRecommender) -> dict[str, Any]:

@@ -328,11 +328,7 @@ def test_tie_policies_of_counts_share_one_run(
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        *("candidates=99", "test_item=random", "test_item=global-time", "validation_item=next-to-last"),
-        "equal_times=item-id",
-    ],
+    "change", ["candidates=99", "test_item=random", "validation_item=next-to-last", "equal_times=item-id"]
 )
 def test_split_options_change_the_task_and_are_deviations(change: str, tmp_path: Path, data: Path) -> None:
     tied = tmp_path / "tied.csv"  # every time stands twice
