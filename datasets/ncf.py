@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sdmr.datasets.assembly import assemble_task
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray, Interactions
 from sdmr.datasets.parsing import Layout, check_no_duplicates, check_values, drop_duplicates, read_columns
 from sdmr.datasets.raw import open_raw
-from sdmr.datasets.split import MIN_SEQUENCE_LENGTH, assemble_task, build_sampler
+from sdmr.datasets.split import MIN_SEQUENCE_LENGTH, build_sampler
 from sdmr.datasets.task import Task
 
 _FIELDS = {"user": int, "item": int, "rating": float, "time": int}

@@ -103,6 +103,8 @@ def _collect_arrays(task: Task) -> dict[str, IntArray]:
     """Collect all arrays of a task by label."""
     training = task.training
     arrays = {"size": np.array([training.n_users, training.n_items]), "items": training.instances.contexts.items}
+    if not np.array_equal(task.test.contexts.items, arrays["items"]):
+        arrays["test items"] = task.test.contexts.items
     sides = {"training": training.instances, _VALIDATION_LABEL: training.validation, "test": task.test}
     for name, side in sides.items():
         arrays |= {f"{name} users": side.users, f"{name} targets": side.targets}
@@ -111,6 +113,8 @@ def _collect_arrays(task: Task) -> dict[str, IntArray]:
             arrays[f"{name} candidates"] = side.candidates
             if side.n_candidates is not None:
                 arrays[f"{name} {_COUNT_LABEL}"] = side.n_candidates
+            if side.ranked_items is not None:
+                arrays[f"{name} ranked items"] = side.ranked_items
     return arrays
 
 
@@ -120,12 +124,13 @@ def _build_task(arrays: dict[str, IntArray], ids: dict[str, Any], report: dict[s
 
     def build_instances(side: str) -> Instances:
         fields = {field: arrays[f"{side} {label}"] for field, label in _CONTEXT_LABELS.items()}
-        contexts = Contexts(arrays["items"], **fields, padding=n_items)
+        contexts = Contexts(arrays.get(f"{side} items", arrays["items"]), **fields, padding=n_items)
         return Instances(arrays[f"{side} users"], arrays[f"{side} targets"], contexts)
 
     def build_held_out(side: str) -> HeldOut:
-        candidates, counts = arrays[f"{side} candidates"], arrays.get(f"{side} {_COUNT_LABEL}")
-        return HeldOut(**vars(build_instances(side)), candidates=candidates, n_candidates=counts)
+        counts, ranked_items = arrays.get(f"{side} {_COUNT_LABEL}"), arrays.get(f"{side} ranked items")
+        instances, candidates = build_instances(side), arrays[f"{side} candidates"]
+        return HeldOut(**vars(instances), candidates=candidates, n_candidates=counts, ranked_items=ranked_items)
 
     training = Training(n_users, n_items, build_instances("training"), build_held_out(_VALIDATION_LABEL), **ids)
     return Task(training, build_held_out("test"), report)

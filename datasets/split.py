@@ -1,14 +1,17 @@
-"""The leave-one-out split: test items, validation items, contexts and candidates."""
+"""The split, leave-one-out or by time: test items, validation items, contexts and candidates."""
 
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from sdmr.datasets.assembly import assemble_task
 from sdmr.datasets.bounds import NonNegativeInt, check_arguments
 from sdmr.datasets.interactions import IntArray, Interactions
 from sdmr.datasets.sampling import NegativeSampler, build_seen_matrix
-from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
+from sdmr.datasets.task import Task
+from sdmr.datasets.time_split import TEST_CUT, VALIDATION_CUT, split_by_time
+from sdmr.datasets.times import Cut
 
 MIN_SEQUENCE_LENGTH = 3  # one item for test, one for validation, one to train; shorter sequences only train
 
@@ -18,9 +21,12 @@ def split(
     interactions: Interactions,
     split_seed: NonNegativeInt = 0,
     n_candidates: NonNegativeInt = 100,
-    test_item: Literal["last", "random"] = "last",
+    test_item: Literal["last", "random", "global-time"] = "last",
     validation_item: Literal["random", "next-to-last"] = "random",
     equal_times: Literal["file", "item-id"] = "file",
+    test_cut: Cut = TEST_CUT,
+    validation_cut: Cut = VALIDATION_CUT,
+    retrain: bool = False,
 ) -> Task:
     """Split each sequence leave-one-out: one test item, one validation item, the rest trains.
 
@@ -31,17 +37,31 @@ def split(
     Those of a validation item may hold the user's test items, since they are drawn without knowledge of them. A target
     of a user with fewer unseen items is ranked among those. The sequences of a user with every item only train.
 
+    With `test_item="global-time"` two cuts divide the times of all users. What is before the first cut trains. A user's
+    first item between the cuts is the validation item, the first one after the second cut the test item. The context of
+    the test item is all trained items that the user has before the second cut. Candidates are trained items that the
+    user does not have before the cut. A target that is no trained item is cold: it is ranked after all candidates.
+    Users without training items are left out, and so are rows with no part in this.
+
     Args:
         split_seed: Seed of every random draw. Nothing else depends on it.
         n_candidates: Number of unseen items per target, at most.
-        test_item: The last item of a sequence, or a random one.
+        test_item: The last item of a sequence, a random one, or the first one after a cut.
         validation_item: A random one of the other items, or the last of them.
         equal_times: Order of interactions at the same time: as in the file, or by item.
+        test_cut: Of global-time: the share of interactions before the cut, or a date such as 1998-03-01.
+        validation_cut: The earlier cut, likewise.
+        retrain: Whether what is held out for validation trains, too, for a last training before the test.
 
     Raises:
         ValueError: An option has no allowed value, or has no effect. An item is in a sequence twice, or a basket
-            belongs to two users: a held-out item would stay in the training data.
+            belongs to two users: a held-out item would stay in the training data. Times that global-time needs are
+            missing or those of each user alone, or nobody has items before and after the cuts.
     """
+    if test_item == "global-time" and validation_item != "random":
+        raise ValueError(f"validation_item={validation_item} has no effect on test_item=global-time")
+    if test_item != "global-time" and (test_cut, validation_cut) != (TEST_CUT, VALIDATION_CUT):
+        raise ValueError(f"test_cut and validation_cut have no effect on test_item={test_item}: set global-time")
     generators = np.random.default_rng(split_seed).spawn(5)
     order_rng, validation_rng, candidate_rng, test_rng, validation_candidate_rng = generators
     ordered = interactions.take(_order_rows(interactions, order_rng, equal_times))
@@ -49,6 +69,8 @@ def split(
     n_pairs = ordered.n_users * ordered.n_items - int(sampler.n_unseen.sum())
     if ordered.baskets is not None or n_pairs < len(ordered):
         _check_sequences(ordered)
+    if test_item == "global-time":
+        return split_by_time(ordered, n_candidates, (validation_cut, test_cut), retrain, (validation_rng, test_rng))
     users, items = ordered.users, ordered.items
 
     size = np.bincount(ordered.sequences)
@@ -73,6 +95,7 @@ def split(
         ordered,
         (validation_rows, np.column_stack([items[validation_rows], validation_negatives])),
         (test_rows, np.column_stack([items[test_rows], test_negatives])),
+        retrain=retrain,
     )
 
 
@@ -115,69 +138,3 @@ def _check_sequences(ordered: Interactions) -> None:
         names = " and ".join(str(ordered.user_ids[user]) for user in users[row : row + 2])
         raise ValueError(f"users {names} have a basket together, expected each basket to belong to one user")
     ordered.check_distinct()
-
-
-def assemble_task(
-    ordered: Interactions, validation: tuple[IntArray, IntArray], test: tuple[IntArray, IntArray]
-) -> Task:
-    """Hold out the validation and test rows; all other rows train.
-
-    Args:
-        ordered: Interactions sequence after sequence, the sequences by number, each in its order.
-        validation, test: Numbers of the held-out rows [n], and the candidates of each [n, n_candidates]. The
-            candidates contain the target. In a row of fewer candidates, n_items fills the other columns.
-    """
-    users, items, sequences = ordered.users, ordered.items, ordered.sequences
-    is_training = np.ones(len(items), dtype=bool)
-    is_training[validation[0]] = is_training[test[0]] = False
-    n_training_before = np.cumsum(is_training) - is_training  # [n] over all sequences
-    n_sequences = int(sequences.max(initial=-1)) + 1
-    training_length = np.bincount(sequences[is_training], minlength=n_sequences)
-    training_start = np.cumsum(training_length) - training_length
-    training_items = items[is_training]
-
-    def build_contexts(rows: IntArray) -> Contexts:
-        start, length = training_start[sequences[rows]], training_length[sequences[rows]]
-        position = n_training_before[rows] - start
-        count = position if ordered.baskets is None else length - is_training[rows]
-        return Contexts(training_items, start, length, position, count, padding=ordered.n_items)
-
-    def build_held_out(rows: IntArray, candidates: IntArray) -> HeldOut:
-        candidates = np.sort(candidates, axis=1)
-        is_candidate = candidates < ordered.n_items
-        n_valid = None if is_candidate.all() else is_candidate.sum(axis=1)
-        candidates = np.where(is_candidate, candidates, items[rows, None])
-        return HeldOut(users[rows], items[rows], build_contexts(rows), candidates, n_valid)
-
-    instances = Instances(users[is_training], training_items, build_contexts(np.flatnonzero(is_training)))
-    training = Training(
-        ordered.n_users,
-        ordered.n_items,
-        instances,
-        build_held_out(*validation),
-        user_ids=ordered.user_ids,
-        item_ids=ordered.item_ids,
-        item_titles=ordered.item_titles,
-    )
-    held_out = build_held_out(*test)
-    return Task(training, held_out, _count_exceptions(ordered, held_out))
-
-
-def _count_exceptions(ordered: Interactions, test: HeldOut) -> dict[str, int]:
-    """Count what was dropped, who only trains, and who is ranked among fewer candidates."""
-    is_short = np.zeros(len(test), dtype=bool)
-    if test.n_candidates is not None:
-        is_short = test.n_candidates < test.candidates.shape[1]
-    counts = {
-        "users_that_only_train": ordered.n_users - len(np.unique(test.users)),
-        "baskets_that_only_train": max(0, ordered.n_baskets - len(test)),
-        "users_with_every_item": _count_saturated_users(ordered),
-        "users_with_fewer_candidates": len(np.unique(test.users[is_short])),
-    }
-    return {**ordered.dropped, **{reason: count for reason, count in counts.items() if count}}
-
-
-def _count_saturated_users(ordered: Interactions) -> int:
-    """Count the users that have every item."""
-    users = np.flatnonzero(np.bincount(ordered.users) >= ordered.n_items)
-    return sum(len(np.unique(ordered.items[ordered.users == user])) == ordered.n_items for user in users)

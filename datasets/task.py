@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 
 from sdmr.datasets.interactions import IntArray, RawArray
@@ -84,6 +85,14 @@ class HeldOut(Instances):
     candidates: IntArray  # [n, C] target and unseen items, sorted, so that a column reveals nothing
     # [n] valid candidates of a row, its target included; the columns after them repeat the target. None: all columns.
     n_candidates: IntArray | None = None
+    ranked_items: IntArray | None = None  # items that may be candidates, such as trained ones; None: all
+
+    @property
+    def is_cold(self) -> NDArray[np.bool_]:
+        """Tell which targets [n] are no ranked items, and so come after all candidates."""
+        if self.ranked_items is None:
+            return np.zeros(len(self), dtype=bool)
+        return np.isin(self.targets, self.ranked_items, invert=True)
 
     @property
     def checksums(self) -> dict[str, int]:
@@ -98,12 +107,14 @@ class HeldOut(Instances):
     def target_columns(self) -> IntArray:
         """Find the column of `candidates` that holds each target [n].
 
+        Of a cold target, it is the first column after the candidates.
+
         Raises:
             ValueError: A target is missing from its candidates, or repeated.
         """
         is_target = self.candidates == self.targets[:, None]
         if self.n_candidates is not None:
-            is_target &= np.arange(self.candidates.shape[1]) < self.n_candidates[:, None]
+            is_target &= np.arange(self.candidates.shape[1]) < (self.n_candidates + self.is_cold)[:, None]
         is_wrong = is_target.sum(axis=1) != 1
         if is_wrong.any():
             row = int(is_wrong.argmax())
@@ -116,7 +127,8 @@ class HeldOut(Instances):
         """Select some of the instances."""
         n_candidates = None if self.n_candidates is None else self.n_candidates[rows]
         contexts = self.contexts.take(rows)
-        return type(self)(self.users[rows], self.targets[rows], contexts, self.candidates[rows], n_candidates)
+        candidates = self.candidates[rows]
+        return type(self)(self.users[rows], self.targets[rows], contexts, candidates, n_candidates, self.ranked_items)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +144,7 @@ class Training:
     validation: HeldOut
     seed: int = 0  # of initialization, batch order and training negatives
     checkpoint: Path | None = None  # file where a long fit may save its progress and resume from it
+    epochs: int | None = None  # to train for, without validation; None: validation chooses them
     user_ids: RawArray | None = None  # [n_users] raw id of each user; None if the data has none
     item_ids: RawArray | None = None  # [n_items] raw id of each item
     item_titles: RawArray | None = None  # [n_items] title of each item, where the data has titles
@@ -176,8 +189,13 @@ class Task:
     @cached_property
     def seen(self) -> csr_matrix:
         """Build the binary matrix [n_users, n_items] of all pairs, those held out included."""
-        sides = (self.training.instances, self.training.validation, self.test)
+        sides, contexts = (self.training.instances, self.training.validation, self.test), self.test.contexts
         users, items = (np.concatenate([getattr(side, name) for side in sides]) for name in ("users", "targets"))
+        if contexts.items is not self.training.instances.contexts.items:  # they hold more than the training items
+            offset = np.arange(contexts.length.sum()) - np.repeat(np.cumsum(contexts.length), contexts.length)
+            users = np.append(users, np.repeat(self.test.users, contexts.length))
+            rows = np.repeat(contexts.start + contexts.length, contexts.length) + offset
+            items = np.append(items, contexts.items[rows])
         return build_seen_matrix(users, items, self.training.n_users, self.training.n_items)
 
 

@@ -1,10 +1,12 @@
 """Times of any type as integers that sort."""
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from annotated_types import Gt, Lt
 from numpy.typing import NDArray
 
 from sdmr.datasets.errors import DataError
@@ -23,6 +25,9 @@ TIME_FORMATS = (
 )
 ISO_8601 = "ISO8601"
 SECONDS, MILLISECONDS = (1e8, 1e11), (1e11, 1e14)  # that epoch times of 1973 to 5138 lie between
+# The largest time and how many are in a minute, by unit: dates are in microseconds.
+UNITS = {"seconds": (1e11, 60), "milliseconds": (1e14, 60e3), "microseconds": (1e17, 60e6), "nanoseconds": (1e20, 60e9)}
+Cut = Annotated[float, Gt(0), Lt(1)] | str  # a share of the interactions, or a date
 
 
 def encode_times(path: Path, times: pd.Series, time_format: str | None, first_line: int) -> NDArray[np.int64]:
@@ -88,3 +93,31 @@ def _encode_dates(path: Path, times: pd.Series, formats: tuple[str, ...], first_
 def count_other_unit(times: NDArray[np.int64]) -> int:
     """Count the rarer of epoch times in seconds and in milliseconds, where both occur."""
     return min(int(((low <= times) & (times < high)).sum()) for low, high in (SECONDS, MILLISECONDS))
+
+
+def find_unit(times: NDArray[np.int64]) -> str | None:
+    """Return the unit of epoch times, a key of `UNITS`; None for other times."""
+    last = times.max(initial=0)
+    return next((unit for unit, (limit, _) in UNITS.items() if SECONDS[0] <= last < limit), None)
+
+
+def find_cut(times: NDArray[np.int64], cut: Cut) -> int:
+    """Return the first time after a cut.
+
+    Args:
+        times: [n] of all interactions.
+        cut: The share of interactions before the cut, at most, or a date in UTC, which counts as after it.
+
+    Raises:
+        ValueError: The date is none, or the times are no epoch times.
+    """
+    if not isinstance(cut, str):
+        return int(np.sort(times)[int(cut * len(times))])
+    unit = find_unit(times)
+    if unit is None:
+        raise ValueError(f"the cut {cut!r:.80} is a date, but the times are no dates: set a share such as 0.9")
+    try:
+        date = pd.to_datetime(cut, format=ISO_8601, utc=True)
+    except ValueError as error:
+        raise ValueError(f"the cut {cut!r:.80} is no date, expected one such as 1998-03-01, or a share") from error
+    return round(date.timestamp() / 60 * UNITS[unit][1])

@@ -1,7 +1,11 @@
-"""Check that a model keeps to the interface, on tiny data: `sdmr check model=my_package.Net model.width=3`.
+"""Check that a model keeps to the interface, or what a data set measures.
 
-Takes seconds, needs no data set and writes no record. Prints a line for each check. Settings of the model may follow;
-a `TorchRecommender` trains for two epochs.
+`sdmr check model=my_package.Net model.width=3` runs the model on tiny data, and prints a line for each check. It takes
+seconds, needs no data set and writes no record. A `TorchRecommender` trains for two epochs.
+
+`sdmr check dataset=ml-100k` trains nothing. It prints how much training data is later than the test items, ties,
+sessions, repeated targets, what is left out, and whether the order of the items matters. Settings of the task may
+follow, such as protocol.test_item=global-time.
 """
 
 import json
@@ -22,13 +26,15 @@ from pydantic import Field
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.readers import bind_reader
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
 from sdmr.experiments.benchmark.synthetic import make_task
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import CommandOptions, UsageError, format_value
-from sdmr.experiments.core.run import fill_context_length, make_recommender
+from sdmr.experiments.core.run import compose_task, fill_context_length, make_recommender
+from sdmr.experiments.report.dataset_check import describe_dataset, format_facts
 from sdmr.harness.evaluation import (
     check_permutation_invariance,
     check_score_all,
@@ -42,12 +48,28 @@ CONTEXT_LENGTH = 4  # where the model leaves it to the data
 
 
 class Options(CommandOptions):
-    model: str = Field(description="name of a model, or a class such as package.Class")
+    model: str | None = Field(None, description="name of a model, or a class such as package.Class")
+    dataset: str | None = Field(None, description="data set, in place of a model")
     context_length: int | None = Field(5, ge=1, description="context items of models that read several")
-    overrides: list[str] = Field(default_factory=list, description="settings of the model, such as model.width=3")
+    overrides: list[str] = Field(
+        default_factory=list, description="settings of the model, such as model.width=3, or of the task"
+    )
 
 
 def main(options: Options) -> int:
+    if (options.model is None) == (options.dataset is None):
+        raise UsageError("a check is of one model or of one data set: set model=... or dataset=...")
+    if options.dataset is not None:
+        if "context_length" in options.model_fields_set:
+            raise UsageError("context_length=...: the check of a data set has no such option")
+        run = compose_task(options.dataset, options.overrides)
+        print(*format_facts(describe_dataset(run.load_task(), bind_reader(run.config["dataset"])())), sep="\n")
+        return 0
+    return check_model(options)
+
+
+def check_model(options: Options) -> int:
+    """Print the result of every check of a model. Returns the exit status."""
     if others := [override for override in options.overrides if not override.startswith("model.")]:
         raise UsageError(f"{others[0]}: a check has no such option, only model.NAME and context_length")
     torch.set_num_threads(1)

@@ -24,11 +24,12 @@ from sdmr.datasets.readers import bind_reader
 from sdmr.datasets.split import split
 from sdmr.datasets.table_file import TableFile, is_number
 from sdmr.datasets.task import Task
-from sdmr.datasets.times import encode_times
+from sdmr.datasets.times import UNITS, encode_times, find_unit
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import check_config, compose_config
 from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, quote_text, quote_value
 from sdmr.experiments.core.run import check_task_overrides
+from sdmr.experiments.report.dataset_check import describe_times
 from sdmr.harness.protocol import Protocol
 
 HEAD_ROWS = 1000  # from which types and settings are guessed
@@ -39,8 +40,6 @@ ROLES = {
     "item": "item|product|asin|movie|track|artist|isbn|business|song|venue|book",
     "time": "time|date|when",
 }
-# The largest time and how many are in a minute, by unit: dates are in microseconds.
-UNITS = {"seconds": (1e11, 60), "milliseconds": (1e14, 60e3), "microseconds": (1e17, 60e6), "nanoseconds": (1e20, 60e9)}
 
 
 class Options(CommandOptions):
@@ -171,16 +170,14 @@ def _describe_times(data: Interactions, task: Task) -> list[str]:
     rows = rows.sort_values(["user", "time"], kind="stable")
     tied = rows.duplicated(["user", "time"], keep=False).mean()
     first, last = int(rows["time"].min()), int(rows["time"].max())
-    unit = next((unit for unit, (limit, _) in UNITS.items() if 1e8 <= last < limit), None)
+    unit = find_unit(rows["time"].to_numpy())
     lines = [f"{tied:.1%} of the interactions are at the same time as another one of their user"]
     if unit is None:
         return [f"times from {first} to {last}, of no unit that is known", *lines]
     start, end = (pd.Timestamp(int(np.clip(time * 60e9 / UNITS[unit][1], -9e18, 9e18))) for time in (first, last))
     lines.insert(0, f"times from {start:%Y-%m-%d} to {end:%Y-%m-%d}, in {unit}")
     if len(task.test):
-        rows["gap"] = rows.groupby("user")["time"].diff()
-        targets = pd.DataFrame({"user": task.test.users, "item": task.test.targets})
-        share = (targets.merge(rows, "left", ["user", "item"])["gap"] < UNITS[unit][1]).mean()
+        share = describe_times(task, data)["sessions"]
         lines.append(f"{share:.1%} of the test items are within a minute of their user's interaction before")
     return lines
 

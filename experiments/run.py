@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain, product
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -37,7 +37,14 @@ from sdmr.experiments.core.deviations import format_deviations
 from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.execute import execute
 from sdmr.experiments.core.help_text import describe_fields, describe_setting
-from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, is_of_hydra, list_choices
+from sdmr.experiments.core.options import (
+    CommandOptions,
+    ConfigError,
+    UsageError,
+    format_value,
+    is_of_hydra,
+    list_choices,
+)
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_datasets, read_dataset
 from sdmr.experiments.core.run import make_run
@@ -72,8 +79,8 @@ def describe_more(arguments: Sequence[str]) -> str:
     lines.append(f"  {'settings=default':34} settings of the model (default, tuned)")
     for name, annotation in get_type_hints(Protocol).items():
         meaning = Protocol.__dataclass_fields__[name].metadata["description"]
-        choices = ", ".join(map(str, get_args(annotation)))
-        lines.append(describe_setting(f"protocol.{name}", getattr(Protocol, name), f"{meaning} ({choices})"))
+        choices = f" ({', '.join(map(str, get_args(annotation)))})" if get_origin(annotation) is Literal else ""
+        lines.append(describe_setting(f"protocol.{name}", format_value(getattr(Protocol, name)), meaning + choices))
     models = _read_values("model", arguments)
     for name in _read_values("dataset", arguments) or (() if models else list_datasets()):
         if settings := describe_arguments(read_dataset(name)["dataset"], "dataset"):

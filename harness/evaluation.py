@@ -75,7 +75,8 @@ def rank_among_all(
 ) -> Ranks:
     """Rank every instance's target among all items that its user has not seen.
 
-    The errors are those of `rank` and, first, of `check_score_all`.
+    These are the ranked items of the instances, if they have such. Another target comes after all of them. The errors
+    are those of `rank` and, first, of `check_score_all`.
 
     Args:
         recommender: The recommender to evaluate.
@@ -93,6 +94,8 @@ def rank_among_all(
         users, targets = instances.users[rows], instances.targets[rows]
         is_candidate = seen[users].toarray() == 0
         np.put_along_axis(is_candidate, targets[:, None], True, axis=1)
+        if instances.ranked_items is not None:
+            is_candidate &= np.isin(np.arange(seen.shape[1]), instances.ranked_items)
         ranks = count_ranks(np.where(is_candidate, scores, -np.inf), targets, keep_sort_position)
         batches.append(ranks.to_arrays())
     _check_after_ranking(recommender, instances, checksums, sample)

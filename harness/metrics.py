@@ -60,20 +60,22 @@ def count_ranks(scores: NDArray[np.floating], target_columns: IntArray, keep_sor
     """Count the candidates above each target, and those tied with it.
 
     Args:
-        scores: [n, C]; −∞ stands for no candidate.
+        scores: [n, C]; −∞ stands for no candidate. A target of −∞ comes after all candidates.
         target_columns: [n] the column of each row's target.
         keep_sort_position: Whether to keep the target's position among the distances (−score), ascending. The target is
             appended to the others, and NumPy's default sort, which is not stable, orders them. With ties, the position
             is no property of the scores alone.
     """
     target = np.take_along_axis(scores, target_columns[:, None], axis=1)
-    above, tied = (scores > target).sum(axis=1), (scores == target).sum(axis=1) - 1
+    above = (scores > target).sum(axis=1)
+    tied = np.where(np.isneginf(target[:, 0]), 0, (scores == target).sum(axis=1) - 1)
     if not keep_sort_position:
         return Ranks(above, tied)
     last = scores.shape[1] - 1
     columns = np.arange(last) + (np.arange(last) >= target_columns[:, None])  # all but the target's
     distances = -np.column_stack([np.take_along_axis(scores, columns, axis=1), target])
-    return Ranks(above, tied, (np.argsort(distances, axis=1) == last).argmax(axis=1))
+    position = (np.argsort(distances, axis=1) == last).argmax(axis=1)
+    return Ranks(above, tied, np.minimum(position, above + tied))  # less only where the target is no candidate
 
 
 def summarize(ranks: Ranks, ks: Iterable[int] = (1, 5, 10, 20)) -> dict[str, dict[TiePolicy, float]]:

@@ -4,7 +4,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from sdmr.datasets.bounds import check_values
+from sdmr.datasets.time_split import TEST_CUT, VALIDATION_CUT
+from sdmr.datasets.times import Cut
 from sdmr.harness.metrics import TiePolicy
+
+SPLIT_OPTIONS = ("test_item", "validation_item", "equal_times", "test_cut", "validation_cut", "retrain")
 
 
 def _describe(default: Any, description: str) -> Any:
@@ -24,17 +28,28 @@ class Protocol:
         "expected", "how the tables count candidates that tie with the target"
     )
     candidates: Literal[100, 99, "all"] = _describe(100, "unseen items that a test target is ranked among")
-    # These three are arguments of `sdmr.datasets.split.split`.
-    test_item: Literal["last", "random"] = _describe(
-        "last", "the item of a user, or of a basket, that is the test item"
+    # These are arguments of `sdmr.datasets.split.split`.
+    test_item: Literal["last", "random", "global-time"] = _describe(
+        "last", "the item of a user, or of a basket, that is the test item; global-time: the first one after test_cut"
     )
     validation_item: Literal["random", "next-to-last"] = _describe(
         "random", "the one of the others that is validated on"
     )
     equal_times: Literal["file", "item-id"] = _describe("file", "what orders interactions at the same time")
+    test_cut: Cut = _describe(  # noqa: RUF009
+        TEST_CUT, "where the test of global-time begins (a share of the interactions, a date such as 1998-03-01)"
+    )
+    validation_cut: Cut = _describe(  # noqa: RUF009
+        VALIDATION_CUT, "where the validation of global-time begins (a share, a date)"
+    )
+    retrain: bool = _describe(
+        False, "before the test, train again on training and validation items, for the chosen epochs (true, false)"
+    )
 
     def __post_init__(self) -> None:
         check_values(type(self), vars(self), "protocol.")
+        if self.retrain and self.select_on == "test":
+            raise ValueError("protocol.retrain=true needs epochs chosen on validation: set select_on=validation")
 
     @property
     def deviations(self) -> dict[str, Any]:
@@ -44,7 +59,7 @@ class Protocol:
     @property
     def split_options(self) -> dict[str, Any]:
         """Return the arguments of `sdmr.datasets.split.split` that differ from its defaults."""
-        options = {name: self.deviations.get(name) for name in ("test_item", "validation_item", "equal_times")}
+        options = {name: self.deviations.get(name) for name in SPLIT_OPTIONS}
         options["n_candidates"] = 99 if self.candidates == 99 else None
         return {name: value for name, value in options.items() if value is not None}
 

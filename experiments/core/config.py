@@ -242,8 +242,9 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise ConfigError(str(error)) from error
     for name in ("model", "dataset"):
         check_arguments(config[name], name)
-    if not config["test"] and (protocol.select_on == "test" or protocol != protocol.training_protocol):
+    needs_test = protocol.select_on == "test" or protocol.retrain or protocol != protocol.training_protocol
+    if needs_test and not config["test"]:
         settings = ", ".join(f"protocol.{name}={value}" for name, value in protocol.deviations.items())
         raise ConfigError(
-            f"test=false: a run that never ranks the test items cannot select on or rank them ({settings})"
+            f"test=false: a run that never ranks the test items cannot select on, train for or rank them ({settings})"
         )

@@ -54,13 +54,15 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> Record:
 def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Record:
     """Fit and rank; write the ranks and the parameters."""
     task, _, prepare_seconds = load_task(run.config)
+    selection = _choose_epochs(run, threads)
     recommender, parts = _make_recommender(run, task, threads)
     source = _load_trained(run, recommender, task, threads, force)
     shared = task if run.config["test"] else task.training  # a search run never reads the test instances
     checksums = compute_checksums(shared)
     load, start = get_load(), read_clocks()
     if source is None:
-        training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint)
+        number = selection.best_epoch if selection else None
+        training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint, epochs=number)
         selects_on_test = run.protocol.select_on == "test"
         fit(recommender, replace(training, validation=task.test) if selects_on_test else training)
     fitted = read_clocks()
@@ -89,6 +91,8 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
             epochs = recommender.history[1:]
             seconds["fit"] = sum(entry["fit_seconds"] + entry["rank_seconds"] for entry in epochs)
             cpu_seconds["fit"] = sum(entry["fit_cpu_seconds"] + entry["rank_cpu_seconds"] for entry in epochs)
+    if selection:
+        fields |= selection.model_dump(include={"validation", "best_epoch", "best_among_last_5_allowed"})
     return Record(
         run=run.folder.name,
         model=run.config["model"]["_target_"],
@@ -100,6 +104,7 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         deviations=list_deviations(run),
         parts={name: part.folder.name for name, part in parts.items()},
         trained=source.folder.name if source else None,
+        selection=selection.run if selection else None,
         ids=save_ids(task.training, run.folder.parent),
         seconds=seconds,
         cpu_seconds=cpu_seconds,
@@ -180,6 +185,15 @@ def save_failure(run: Run, error: str) -> None:
 
 def _sum_seconds(record: Record) -> float:
     return sum(seconds for phase, seconds in record.seconds.items() if phase != "prepare")
+
+
+def _choose_epochs(run: Run, threads: int) -> Record | None:
+    """Return the record of the run that chooses the epochs of a retrained one."""
+    if not run.protocol.retrain:
+        return None
+    protocol = run.training_protocol | {"retrain": False}
+    finished = run.derive(protocol=protocol)
+    return finished.record or execute(run.derive(protocol=protocol, test=False), threads)
 
 
 def _describe_training(recommender: TorchRecommender) -> dict[str, Any]:

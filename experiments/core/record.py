@@ -52,6 +52,7 @@ class Record(_Part):
     deviations: dict[str, Any] = Field(default_factory=dict)  # from the paper's protocol and model
     parts: dict[str, str] = Field(default_factory=dict)  # argument -> run of the pre-trained part
     trained: str | None = None  # the run that trained the parameters, if not this one
+    selection: str | None = None  # the run that chose the epochs, and made `validation`, of a retrained one
     ids: str | None = None  # folder beside that of the run, with the raw ids: users.csv, items.csv
     validation: Metrics  # empty for scores made elsewhere, which are of the test items
     test: Metrics | None = None  # None: a search run, which never ranks the test items

@@ -27,7 +27,8 @@ from sdmr.harness.records import format_run_name, read_ranks
 log = logging.getLogger(__name__)
 KEY_FIELDS = ("model", "dataset", "seed", "split_seed", "test", "protocol")  # the settings that make a run's key
 RANKING_MODULES = ("sdmr.harness.protocol", "sdmr.harness.evaluation", "sdmr.datasets.prepare")
-TASK_SETTINGS = "dataset.*, protocol.* without protocol.select_on, and split_seed"
+TRAINING_CHOICES = ("protocol.select_on", "protocol.retrain")
+TASK_SETTINGS = "dataset.*, protocol.* without protocol.select_on and protocol.retrain, and split_seed"
 HISTORY_CONTEXT_LENGTH = 5  # where a data set of histories leaves it open
 
 
@@ -162,7 +163,7 @@ def is_task_override(override: str) -> bool:
     """Tell whether an override may change split, candidates or ranking, for any model."""
     key = override.partition("=")[0]
     is_setting = key in ("dataset", "split_seed") or key.startswith(("dataset.", "protocol."))
-    return is_setting and key != "protocol.select_on"
+    return is_setting and key not in TRAINING_CHOICES
 
 
 def make_recommender(config: dict[str, Any]) -> Any:

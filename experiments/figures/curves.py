@@ -37,7 +37,7 @@ def build_frame(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
     for planned, run in runs.items():
         record = run.record
         for entry in (record.history or [])[1:]:
-            values = {name: entry[name] for name in ("epoch", "validation", "loss")}
+            values = {name: entry.get(name, math.nan) for name in ("epoch", "validation", "loss")}
             origin = {"is_best": entry["epoch"] == record.best_epoch, "commit": record.environment.commit}
             rows.append({"dataset": record.dataset, "model": planned.model, "seed": planned.seed, **values, **origin})
     return pd.DataFrame(rows)

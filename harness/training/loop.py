@@ -29,11 +29,13 @@ _BATCHES_A_TRANSFER = 64  # whose ids go to the device at once
 def train(model: "TorchRecommender", training: Training) -> None:
     """Train a built model, and restore the parameters of its best validation epoch.
 
-    Batch order, negatives and dropout of an epoch depend on (seed, epoch) alone. An interrupted training therefore
-    resumes from its last finished epoch to the same bits. Raises DataError if there are no validation instances.
+    With `training.epochs`, train for so many, and keep the parameters of the last one. Batch order, negatives and
+    dropout of an epoch depend on (seed, epoch) alone. An interrupted training therefore resumes from its last finished
+    epoch to the same bits. Raises DataError if there are no validation instances to choose the epoch.
     """
     options = model.optimization
-    if not len(training.validation):
+    is_fixed = training.epochs is not None
+    if not is_fixed and not len(training.validation):
         raise DataError(f"{type(model).__name__} cannot choose its epoch: there are no validation instances")
     try:
         inspect.signature(getattr(model.loss, "forward", model.loss)).bind(None)
@@ -44,7 +46,9 @@ def train(model: "TorchRecommender", training: Training) -> None:
     validation = _sample(training.validation, options.validation_instances)
     negatives = NegativeSampler(training.matrix)
     best = _copy(trainable)
-    initial = _validate(model, validation) if model.has_fitted_start else model.epoch_metrics(validation, None)
+    initial: dict[str, float] = {}
+    if not is_fixed:
+        initial = _validate(model, validation) if model.has_fitted_start else model.epoch_metrics(validation, None)
     model.history = [{"epoch": 0, **initial}]
     identity = _identify(model, training)
     saved = load_tensors_of(training.checkpoint, model.device, **identity) if training.checkpoint else None
@@ -53,18 +57,18 @@ def train(model: "TorchRecommender", training: Training) -> None:
         best, model.history = saved["best"], saved["history"]
         _restore(trainable, saved["parameters"])
 
-    while trainable and not _is_finished(model.history, options):
+    while trainable and not _is_finished(model.history, options, training.epochs):
         epoch, start = len(model.history), read_clocks()
         optimizer.start_epoch(epoch)
         loss = _train_epoch(model, optimizer, training, negatives, epoch)
         optimizer.catch_up()
         fitted = read_clocks()
-        entry = {"epoch": epoch, "loss": loss, **_validate(model, validation)}
+        entry = {"epoch": epoch, "loss": loss, **({} if is_fixed else _validate(model, validation))}
         ranked = read_clocks()
         for clock, name in enumerate(("seconds", "cpu_seconds")):
             entry |= {f"fit_{name}": fitted[clock] - start[clock], f"rank_{name}": ranked[clock] - fitted[clock]}
         model.history.append(entry)
-        if find_best_epoch(model.history) == epoch:
+        if is_fixed or find_best_epoch(model.history) == epoch:
             best = _copy(trainable)
         if training.checkpoint is not None:
             state = {"parameters": _copy(trainable), "optimizer": optimizer.get_state(), "best": best}
@@ -140,7 +144,7 @@ def _train_epoch(
     model.train()
     total = 0.0
     label = f"{type(model).__name__} epoch {epoch}"
-    if epoch > 1:
+    if "validation" in model.history[-1] and epoch > 1:
         label += f", validation NDCG@10 {model.history[-1]['validation']:.3f}"
     bar = tqdm(range(0, len(order), options.batch_size), desc=label, unit="batch", leave=False, disable=None)
     for n_batches, start in enumerate(bar):
@@ -168,8 +172,10 @@ def _identify(model: "TorchRecommender", training: Training) -> dict[str, Any]:
     return {"class": type(model).__qualname__, "optimization": options, "seed": training.seed, "shapes": shapes}
 
 
-def _is_finished(history: list[dict[str, float]], options: OptimizationConfig) -> bool:
+def _is_finished(history: list[dict[str, float]], options: OptimizationConfig, number: int | None) -> bool:
     epochs = len(history) - 1
+    if number is not None:
+        return epochs >= number
     return epochs >= options.epochs or epochs - find_best_epoch(history) >= options.patience
 
 

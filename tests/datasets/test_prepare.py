@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,25 @@ def test_a_task_is_loaded_and_split_once(raw: Path) -> None:
     assert task.test.candidates.dtype == expected.test.candidates.dtype == np.int64
     assert task.test.contexts.last_n(4).tolist() == expected.test.contexts.last_n(4).tolist()
     assert (task.training.matrix != expected.training.matrix).nnz == 0
+
+
+def load_with_times(path: Path) -> Interactions:
+    data = load_from_file(path)
+    return replace(data, items=data.items % 25, times=np.arange(60) * 7 % 60)
+
+
+def test_a_task_that_is_split_by_time_is_cached_with_contexts_and_ranked_items_of_its_own(raw: Path) -> None:
+    load, options = functools.partial(load_with_times, raw), {"test_item": "global-time", "validation_cut": 0.6}
+    first, cached = prepare(load, **options), prepare(load, **options)
+    assert compute_fingerprint(first) == compute_fingerprint(cached)
+    assert first is not cached
+    for task in (first, cached):
+        assert len(task.test.contexts.items) > len(task.training.instances)
+    for side in ("validation", "test"):
+        sides = [task.test if side == "test" else task.training.validation for task in (first, cached)]
+        assert sides[0].ranked_items.tolist() == sides[1].ranked_items.tolist()
+        assert sides[0].contexts.last_n(9).tolist() == sides[1].contexts.last_n(9).tolist()
+    assert (first.seen != cached.seen).nnz == 0
 
 
 def test_other_settings_make_another_task(raw: Path) -> None:

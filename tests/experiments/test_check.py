@@ -148,7 +148,29 @@ def test_fault_of_a_model_fails_the_check_that_names_it(name: str, message: str,
 
 
 def test_option_that_a_check_does_not_use_is_refused(sdmr: Sdmr) -> None:
-    answer = sdmr("check", "model=own_checked.Good", "dataset=ml-100k")
+    answer = sdmr("check", "model=own_checked.Good", "split_seed=1")
     assert answer.status == 2
-    assert answer.error.startswith("sdmr check: dataset=ml-100k: a check has no such option, only model.NAME")
+    assert answer.error.startswith("sdmr check: split_seed=1: a check has no such option, only model.NAME")
+    for arguments in ((), ("model=own_checked.Good", "dataset=ml-100k")):
+        answer = sdmr("check", *arguments)
+        assert answer.status == 2
+        assert "a check is of one model or of one data set: set model=... or dataset=..." in answer.error
     assert "has no argument 'powr'" in sdmr("check", "model=own_checked.Good", "model.powr=2").error
+
+
+def test_check_of_a_data_set_prints_what_its_test_items_measure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sdmr: Sdmr
+) -> None:
+    monkeypatch.setenv("SDMR_CACHE", str(tmp_path / "cache"))
+    rows = [f"{user},{item},{10**9 + 50 * item + user}" for user in range(20) for item in range(user % 3, 9)]
+    (tmp_path / "mine.csv").write_text("\n".join(["user,item,time", *rows, rows[0]]) + "\n")
+    arguments = ("dataset=csv", f"dataset.path={tmp_path}/mine.csv", "dataset.time=time")
+    answer = sdmr("check", *arguments)
+    assert answer.status == 0
+    assert "20 users, 9 items, 161 interactions, 13 test items" in answer.out  # others have every item
+    assert "100.0%  of the test items come within 60 s of their user's interaction before" in answer.out
+    assert "0.6%  of the rows repeat a pair of user and item, and are dropped" in answer.out
+    answer = sdmr("check", *arguments, "protocol.test_item=global-time", "protocol.validation_cut=0.5")
+    assert "0.0%  of the training interactions are later than a test item" in answer.out
+    assert "test items are no training item of anyone: misses" in answer.out
+    assert "model.dim has no effect here" in sdmr("check", *arguments, "model.dim=3").error

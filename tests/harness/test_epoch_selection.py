@@ -141,3 +141,13 @@ def test_a_validation_score_that_is_not_finite_is_an_error() -> None:
 
     with pytest.raises(ValueError, match=r"^Unrankable scored user"):
         Unrankable().fit(small().training)
+
+
+def test_a_number_of_epochs_is_trained_without_validation_and_the_last_one_is_kept() -> None:
+    for number in (0, 3):
+        model = Clock([6, 1, 5, 0, 4], replace(CONFIG, regularization=0, batch_size=100, patience=1, epochs=2))
+        nobody = small().training.validation.take(np.arange(0))
+        model.fit(replace(small().training, epochs=number, validation=nobody))
+        assert [entry["epoch"] for entry in model.history] == list(range(number + 1))
+        assert not any("validation" in entry for entry in model.history)
+        assert model.epoch == number

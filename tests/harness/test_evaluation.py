@@ -280,9 +280,11 @@ class ScoresAll(Scripted):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.booleans(), st.sampled_from([Scripted, ScoresAll]))
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 400), st.booleans(), st.sampled_from([Scripted, ScoresAll]), st.booleans()
+)
 def test_ranks_among_all_items_equal_those_of_a_loop(
-    seed: int, max_scores: int, keep_sort_position: bool, model: type[Scripted]
+    seed: int, max_scores: int, keep_sort_position: bool, model: type[Scripted], are_all_ranked: bool
 ) -> None:
     rng = np.random.default_rng(seed)
     n_users, n_items = 7, 60
@@ -290,9 +292,14 @@ def test_ranks_among_all_items_equal_those_of_a_loop(
     taken = rng.random((n_users, n_items)) < 0.3
     instances = make_instances(rng.integers(n_items, size=n_users).tolist(), n_items)
     taken[np.arange(n_users), instances.targets] = True
+    is_ranked = (rng.random(n_items) < 0.7) | are_all_ranked
+    if not are_all_ranked:
+        instances = replace(instances, ranked_items=np.flatnonzero(is_ranked))
     ranks = rank_among_all(model(table), instances, csr_matrix(taken.astype(float)), keep_sort_position, max_scores)
     for user, target in enumerate(instances.targets):
-        others = [table[user, item] for item in range(n_items) if not taken[user, item]]
+        others = [table[user, item] for item in range(n_items) if is_ranked[item] and not taken[user, item]]
+        if not is_ranked[target]:
+            table[user, target] = -np.inf
         assert ranks.above[user] == sum(score > table[user, target] for score in others)
         assert ranks.tied[user] == sum(score == table[user, target] for score in others)
     if keep_sort_position:

@@ -134,3 +134,11 @@ def test_the_four_policies_differ_where_the_target_ties() -> None:
 def test_a_sort_position_that_was_not_kept_is_an_error() -> None:
     with pytest.raises(ValueError, match="needs ranks made with keep_sort_position=True"):
         Ranks(np.zeros(1, int), np.zeros(1, int)).hit(10, "argsort-target-last")
+
+
+def test_target_that_is_no_candidate_comes_after_all_candidates() -> None:
+    scores = np.array([[3.0, 1.0, -np.inf, -np.inf], [-np.inf, 2.0, 0.0, -np.inf]])
+    ranks = count_ranks(scores, np.array([2, 0]), keep_sort_position=True)
+    assert ranks.above.tolist() == ranks.sort_position.tolist() == [2, 2]
+    assert ranks.tied.tolist() == [0, 0]
+    assert ranks.hit(2).tolist() == [0, 0]

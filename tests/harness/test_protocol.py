@@ -4,15 +4,18 @@ from typing import Any
 
 import pytest
 
-from sdmr.harness.protocol import Protocol
+from sdmr.harness.protocol import SPLIT_OPTIONS, Protocol
 
 OTHERS: dict[str, list[Any]] = {
     "select_on": ["test"],
     "tie_policy": ["optimistic", "pessimistic", "argsort-target-last"],
     "candidates": [99, "all"],
-    "test_item": ["random"],
+    "test_item": ["random", "global-time"],
     "validation_item": ["next-to-last"],
     "equal_times": ["item-id"],
+    "test_cut": [0.5, "1998-03-01"],
+    "validation_cut": [0.5, "1998-03-01"],
+    "retrain": [True],
 }
 every_deviation = pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in OTHERS.items() for v in values])
 
@@ -30,7 +33,7 @@ def test_the_defaults_hold_the_test_items_back() -> None:
 def test_a_deviation_is_named(name: str, value: Any) -> None:
     protocol = Protocol(**{name: value})
     assert protocol.deviations == {name: value}
-    is_split = name in ("test_item", "validation_item", "equal_times")
+    is_split = name in SPLIT_OPTIONS
     expected = {name: value} if is_split else {"n_candidates": 99} if value == 99 else {}
     assert protocol.split_options == expected
     only_ranks = value in ("all", "optimistic", "pessimistic", "argsort-target-last")
@@ -39,7 +42,12 @@ def test_a_deviation_is_named(name: str, value: Any) -> None:
     assert (protocol.ranking_key == Protocol().ranking_key) == shares_counts
 
 
-@pytest.mark.parametrize("name", OTHERS)
+def test_retraining_with_epochs_of_the_test_items_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"protocol\.retrain=true needs epochs chosen on validation"):
+        Protocol(retrain=True, select_on="test")
+
+
+@pytest.mark.parametrize("name", [name for name in OTHERS if "cut" not in name and name != "retrain"])
 def test_an_unknown_choice_is_an_error(name: str) -> None:
     with pytest.raises(ValueError, match=rf"^protocol\.{name} must be .* or .*, not 'first'"):
         Protocol(**{name: "first"})  # type: ignore[arg-type]

@@ -1,0 +1,135 @@
+"""What test items measure: leakage over time, ties, sessions, repeats, and order."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from sdmr.datasets.interactions import IntArray, Interactions
+from sdmr.datasets.task import Instances, Task
+from sdmr.datasets.time_split import has_common_clock
+from sdmr.datasets.times import UNITS, find_unit
+from sdmr.experiments.report.writers import NOTHING
+
+REACH = 5  # positions between the two items of a transition, at most
+SHUFFLES = 3  # of the histories, whose mean the real one is compared with
+Facts = Mapping[str, float | None]  # None: unknown
+
+# The shares of `describe_dataset`, and what they are shares of.
+SHARES = {
+    "later_training": "of the training interactions are later than a test item, the mean over test items",
+    "tied_ends": "of the users with a test item have the same time in their last two interactions",
+    "sessions": "of the test items come within 60 s of their user's interaction before",
+    "repeated_targets": "of the test items are training items of their user, too",
+    "users_left_out": "of the users are filtered out, or have no test item",
+    "duplicates": "of the rows repeat a pair of user and item, and are dropped",
+}
+
+
+def describe_dataset(task: Task, data: Interactions | Task) -> dict[str, float | None]:
+    """Describe what the test items of a task measure.
+
+    Args:
+        task: The task.
+        data: What the task was made from, which has the times. Without comparable times, or with baskets, what needs
+            them is None.
+
+    Returns:
+        The numbers of users, items, interactions and test items; the shares of `SHARES`; cold targets; and
+        `order_effect`: how many times as often transitions recur as in shuffled histories.
+    """
+    training, test, report = task.training, task.test, task.report
+    n_rows = len(training.instances) + len(training.validation) + len(test)
+    n_left_out = training.n_users - len(np.unique(test.users)) + report.get("users_left_out", 0)
+    n_duplicates = sum(report.get(name, 0) for name in ("duplicate_rows", "repeated_training_rows"))
+    is_repeated = np.asarray(training.matrix[test.users, test.targets]).ravel() > 0
+    facts: dict[str, float | None] = {
+        "users": training.n_users,
+        "items": training.n_items,
+        "interactions": n_rows,
+        "test_items": len(test),
+        **dict.fromkeys(("later_training", "tied_ends", "sessions")),
+        "repeated_targets": float(is_repeated.mean()),
+        "users_left_out": n_left_out / (training.n_users + report.get("users_left_out", 0)),
+        "duplicates": n_duplicates / (n_rows + n_duplicates),
+        "cold_targets": report.get("cold_test_targets", 0),
+        "order_effect": measure_order(training.instances),
+    }
+    return facts | (describe_times(task, data) if isinstance(data, Interactions) and has_common_clock(data) else {})
+
+
+def describe_times(task: Task, data: Interactions) -> dict[str, float | None]:
+    """Return what times tell of the test items."""
+    assert data.times is not None
+    order = np.lexsort((data.times, data.users))
+    users, times = data.users[order], data.times[order]
+    is_tied = np.append(False, (users[1:] == users[:-1]) & (times[1:] == times[:-1]))
+    is_last = np.append(users[1:] != users[:-1], True)
+    test_rows, training_rows = (_find_rows(task, side, data, order) for side in (task.test, task.training.instances))
+    is_tested = np.isin(users, users[test_rows])
+    n_before = np.searchsorted(np.sort(times[training_rows]), times[test_rows], side="right")
+    unit, gaps = find_unit(data.times), measure_gaps(users, times)[test_rows]
+    return {
+        "later_training": float(1 - n_before.mean() / len(training_rows)),
+        "tied_ends": float(is_tied[is_last & is_tested].mean()),
+        "sessions": None if unit is None else float((gaps <= UNITS[unit][1]).mean()),
+    }
+
+
+def measure_gaps(users: IntArray, times: IntArray) -> IntArray:
+    """Return the time since each user's row before, for rows sorted by user and time.
+
+    A user's first row has the largest number.
+    """
+    is_next = np.append(False, users[1:] == users[:-1])
+    return np.where(is_next, np.diff(times, prepend=times[0]), np.iinfo(np.int64).max)
+
+
+def _find_rows(task: Task, side: Instances, data: Interactions, order: IntArray) -> IntArray:
+    """Return the position in the ordered data of each instance [n]. A task may number users and items otherwise."""
+    training = task.training
+    assert training.user_ids is not None
+    assert training.item_ids is not None
+    users = pd.Index(data.user_ids).get_indexer(pd.Index(training.user_ids))[side.users]
+    items = pd.Index(data.item_ids).get_indexer(pd.Index(training.item_ids))[side.targets]
+    keys = data.users[order] * data.n_items + data.items[order]
+    sorter = np.argsort(keys)
+    return sorter[np.searchsorted(keys, users * data.n_items + items, sorter=sorter)]
+
+
+def measure_order(instances: Instances, seed: int = 0) -> float | None:
+    """Return how many times as often transitions recur as in shuffled histories.
+
+    None stands for no recurring transition there. A transition is an ordered pair of items, the second one at most
+    `REACH` positions after the first. Shuffling leaves each user's items as they are. So 1 means that the order of the
+    items does not matter.
+    """
+    rng, sequences, items = np.random.default_rng(seed), instances.contexts.start, instances.targets
+    orders = (np.lexsort((rng.random(len(items)), sequences)) for _ in range(SHUFFLES))
+    shuffled = float(np.mean([count_recurring(sequences, items[order]) for order in orders]))
+    return count_recurring(sequences, items) / shuffled if shuffled else None
+
+
+def count_recurring(sequences: IntArray, items: IntArray) -> int:
+    """Count the pairs of equal transitions, for items sequence after sequence."""
+    keys = []
+    for distance in range(1, REACH + 1):
+        is_same = sequences[distance:] == sequences[:-distance]
+        keys.append((items[:-distance] * (items.max(initial=0) + 1) + items[distance:])[is_same])
+    counts = np.unique(np.concatenate(keys), return_counts=True)[1]
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def format_facts(facts: Facts) -> list[str]:
+    """Return a line for each fact."""
+    counts = ", ".join(f"{facts[name]:,} {name.replace('_', ' ')}" for name in list(facts)[:4])
+    lines = [f"{_format(facts[name], '{:.1%}')}  {meaning}" for name, meaning in SHARES.items()]
+    if facts["cold_targets"]:
+        lines.append(f"{_format(facts['cold_targets'], '{:,}')}  test items are no training item of anyone: misses")
+    order = _format(facts["order_effect"], "{:.2f}")
+    lines.append(f"{order}  times as often as in shuffled histories, a transition within {REACH} positions recurs")
+    return [counts, *lines]
+
+
+def _format(value: float | None, template: str) -> str:
+    return f"{NOTHING if value is None else template.format(value):>7}"

@@ -1,0 +1,137 @@
+"""What the test items of a task measure, against loops."""
+
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.split import split
+from sdmr.datasets.task import Task
+from sdmr.experiments.report.dataset_check import (
+    REACH,
+    SHARES,
+    count_recurring,
+    describe_dataset,
+    format_facts,
+    measure_order,
+)
+
+START = 10**9  # seconds
+UNKNOWN = ("later_training", "tied_ends", "sessions")
+
+
+def make_rows(seed: int) -> list[tuple[str, int, int]]:
+    """Return histories of 1 to 8 items, some of them within a minute or at once."""
+    rng, rows = np.random.default_rng(seed), []
+    for user in range(12):
+        items = rng.permutation(40)[: 1 + user % 8]
+        times = START + rng.integers(300) + np.cumsum(rng.choice([0, 30, 60, 61, 900], len(items)))
+        rows += [(f"u{user}", item, time) for item, time in zip(items.tolist(), times.tolist(), strict=True)]
+    return rows
+
+
+def make_data(rows: list[tuple[str, int, int]]) -> Interactions:
+    return Interactions.from_raw(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def list_pairs(task: Task, name: str) -> list[tuple[str, int]]:
+    side = task.test if name == "test" else task.training.instances
+    return [
+        (task.training.user_ids[u], int(task.training.item_ids[i]))
+        for u, i in zip(side.users, side.targets, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"test_item": "random"}, {"test_item": "global-time", "validation_cut": 0.4, "test_cut": 0.6}]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_facts_of_histories_with_times_equal_loops(options: dict, seed: int) -> None:
+    rows = make_rows(seed)
+    data = make_data(rows)
+    task = split(data, seed, 5, **options)
+    facts = describe_dataset(task, data)
+    times = {row[:2]: row[2] for row in rows}
+    test, training = list_pairs(task, "test"), list_pairs(task, "training")
+    shares = [np.mean([times[pair] > times[target] for pair in training]) for target in test]
+    gaps, ties = [], []
+    for user, item in test:
+        history = [row for row in rows if row[0] == user]  # in the order of time
+        number = [row[1] for row in history].index(item)
+        gaps.append(history[number][2] - history[number - 1][2] if number else 10**9)
+        ties.append(history[-1][2] == history[-2][2])
+    assert facts["later_training"] == pytest.approx(np.mean(shares))
+    assert facts["tied_ends"] == pytest.approx(np.mean(ties))
+    assert facts["sessions"] == pytest.approx(np.mean(np.array(gaps) <= 60))
+    assert facts["users_left_out"] == pytest.approx(1 - len(test) / 12)
+    assert facts["repeated_targets"] == 0
+    assert facts["cold_targets"] == task.report.get("cold_test_targets", 0)
+    if "validation_cut" in options:
+        assert facts["later_training"] == 0
+
+
+def test_repeated_targets_of_baskets_are_counted_and_times_are_unknown() -> None:
+    items = [[1, 2, 3, 4], [5, 2, 1, 6], [1, 2, 3], [7, 8, 9]]  # the test items 4, 6, 3 and 9
+    rows = [(number // 2, item, number) for number, basket in enumerate(items) for item in basket]
+    users, taken, baskets = (np.array(column) for column in zip(*rows, strict=True))
+    data = Interactions.from_raw(users, taken, baskets=baskets)
+    task = split(data, 0, 2)
+    facts = describe_dataset(task, data)
+    assert [facts[name] for name in UNKNOWN] == [None, None, None]
+    history = {user: set(task.training.matrix[user].indices) for user in (0, 1)}
+    expected = np.mean(
+        [target in history[user] for user, target in zip(task.test.users, task.test.targets, strict=True)]
+    )
+    assert facts["repeated_targets"] == expected
+    assert facts["users_left_out"] == 0
+
+
+@pytest.mark.parametrize("times", [None, np.arange(12)])
+def test_rows_in_place_of_times_tell_nothing(times: np.ndarray | None) -> None:
+    data = Interactions.from_raw(np.arange(12) // 4, np.arange(12) % 7, times)
+    facts = describe_dataset(split(data, 0, 1), data)
+    assert [facts[name] for name in UNKNOWN] == [None, None, None]
+    assert "–  of the test items come within 60 s" in " ".join(format_facts(facts))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), max_size=30))
+def test_recurring_transitions_equal_a_count_of_pairs(rows: list[tuple[int, int]]) -> None:
+    rows = sorted(rows, key=lambda row: row[0])
+    sequences, items = np.array(rows, dtype=int).reshape(-1, 2).T
+    transitions = Counter(
+        (first[1], second[1])
+        for (i, first), (j, second) in combinations(enumerate(rows), 2)
+        if first[0] == second[0] and j - i <= REACH
+    )
+    assert count_recurring(sequences, items) == sum(n * (n - 1) // 2 for n in transitions.values())
+
+
+@pytest.mark.parametrize(("is_ordered", "low", "high"), [(True, 1.5, 100), (False, 0.9, 1.1)])
+def test_order_matters_where_users_take_items_one_after_the_other(is_ordered: bool, low: float, high: float) -> None:
+    rng, rows = np.random.default_rng(0), []
+    for user in range(200):
+        items = (rng.integers(60) + np.arange(20)) % 60
+        rows += [
+            (f"u{user}", item, START + n) for n, item in enumerate(items if is_ordered else rng.permutation(items))
+        ]
+    effect = measure_order(split(make_data(rows), 0, 5).training.instances)
+    assert effect is not None
+    assert low < effect < high
+
+
+def test_every_share_and_dropped_row_has_a_line() -> None:
+    task = split(make_data(make_rows(0)), 0, 5)
+    task.report.update(duplicate_rows=7, users_left_out=12)  # type: ignore[attr-defined]
+    facts = describe_dataset(task, task)
+    n_rows = len(make_rows(0))
+    assert facts["duplicates"] == pytest.approx(7 / (n_rows + 7))
+    assert facts["users_left_out"] == pytest.approx((12 + 12 - len(task.test)) / 24)
+    counts, *lines = format_facts(facts)
+    assert counts == f"12 users, {task.training.n_items} items, {n_rows} interactions, {len(task.test)} test items"
+    assert [line.partition("  of ")[2] for line in (line.strip() for line in lines[:-1])] == [
+        meaning.removeprefix("of ") for meaning in SHARES.values()
+    ]
