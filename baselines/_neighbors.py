@@ -1,4 +1,4 @@
-"""Score candidates by their similarity to the items of a history, for models with a sparse similarity."""
+"""Score candidates by their similarity to the items of a history."""
 
 import numba
 import numpy as np
@@ -11,7 +11,7 @@ _SHARING = 8  # scores of a distinct candidate, from which a product of matrices
 
 
 def sum_over_history(histories: csr_matrix, similarity: csr_matrix, candidates: IntArray) -> NDArray[np.float64]:
-    """Sum the weighted S[j, i] over the items i of each history, for its candidates j.
+    """Sum S[j, i] over the weighted items i of each history.
 
     Only the candidates' rows are read: these are few of a large catalog, or of a block of a full ranking. Terms are
     added by ascending i, so that the bits of a sum do not depend on the other candidates.

@@ -13,7 +13,7 @@ from sdmr.harness.kernels import count_threads
 
 
 class IALS:
-    """Score a pair by the inner product of two factors, fitted to all pairs by least squares.
+    """Score a pair by the inner product of two factors that fit all pairs.
 
     score = w_uᵀ h_j. W and H minimize, with S the training pairs,
 
@@ -72,15 +72,15 @@ class IALS:
         rng, shape = np.random.default_rng(training.seed), (training.n_users + training.n_items, self.dim)
         factors = rng.normal(0, self.init_std * ((1 + self.unobserved_weight) / self.dim) ** 0.5, shape)
         self.users, self.items = np.split(factors.astype(np.float32), [training.n_users])  # W, H
-        by_user, by_item = self._weigh(training.matrix), self._weigh(training.matrix.T.tocsr())
+        user_weights, item_weights = self._weigh(training.matrix), self._weigh(training.matrix.T.tocsr())
         axes = np.eye(self.dim, dtype=np.float32)
         with threadpool_limits(1, "blas"):  # implicit has threads of its own
             als = AlternatingLeastSquares(self.dim)
             als.cg_steps = self.solver_steps
-            threads = count_threads(by_user.nnz * self.dim)
+            threads = count_threads(user_weights.nnz * self.dim)
             for _ in range(self.sweeps):
-                als.solver(by_user, self.users, np.vstack([self.items, axes]), 0.0, num_threads=threads)
-                als.solver(by_item, self.items, np.vstack([self.users, axes]), 0.0, num_threads=threads)
+                als.solver(user_weights, self.users, np.vstack([self.items, axes]), 0.0, num_threads=threads)
+                als.solver(item_weights, self.items, np.vstack([self.users, axes]), 0.0, num_threads=threads)
 
     def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.float32]:
         return np.einsum("bd,bcd->bc", self.users[users], self.items[candidates])
@@ -89,7 +89,7 @@ class IALS:
         return self.users[users] @ self.items.T
 
     def _weigh(self, matrix: csr_matrix) -> csr_matrix:
-        """Return the weights of implicit's objective [n, m + d], for the rows of S [n, m]."""
+        """Return the weights [n, m + d] of implicit's objective for S [n, m]."""
         scale = 1 + 1 / self.unobserved_weight  # c
         frequencies = matrix.getnnz(axis=1) + self.unobserved_weight * matrix.shape[1]
         penalties = scale * self.regularization * frequencies**self.frequency_exponent

@@ -73,7 +73,7 @@ class TransitionCounts:
         return np.power(1.0 if self.has_baskets else self.decay, distance - 1.0)
 
     def _weigh_contexts(self, contexts: IntArray) -> tuple[csr_matrix, NDArray[np.float64]]:
-        """Return the weight of N's row of each context item [B, n_items], and that of π [B, 1]."""
+        """Return the weights of N's rows [B, n_items], those of context items, and of π [B, 1]."""
         weights = self._weigh(np.arange(contexts.shape[1], 0, -1)) * self.factors[contexts]  # [B, s]
         row, column = np.nonzero(contexts < len(self.popularity))
         shape = len(contexts), len(self.popularity)

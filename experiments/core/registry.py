@@ -65,7 +65,7 @@ def get_model(name: str) -> Model:
 
 
 def expand_models(names: Sequence[str] | None) -> list[str]:
-    """Return the models of the tables that are named: by default all; `paper` stands for the paper's rows."""
+    """Return the named models of the tables, by default all. `paper` stands for the paper's rows."""
     names = list(MODELS) if names is None else names
     return list(dict.fromkeys(model for name in names for model in (PAPER_ROWS if name == "paper" else [name])))
 
