@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, diags
 
 from sdmr.baselines._neighbors import sum_over_history
 from sdmr.datasets.bounds import Fraction, PositiveFloat, PositiveInt, check_arguments
@@ -48,15 +48,19 @@ class TransitionCounts:
     def fit(self, training: Training) -> None:
         instances, n = training.instances, training.n_items
         items, starts = instances.targets, instances.contexts.start  # in the order of each sequence
-        self.has_baskets = instances.has_baskets
-        distances = int(instances.contexts.length.max(initial=1)) - 1 if self.has_baskets else self.window
-        counts = csr_matrix((n, n))
-        for distance in range(1, distances + 1):
-            first, last = items[:-distance], items[distance:]
-            pairs = starts[:-distance] == starts[distance:]  # within a sequence
-            weights = np.full(pairs.sum(), self._weigh(distance))
-            counts += csr_matrix((weights, (first[pairs], last[pairs])), shape=(n, n))
-        self.counts = (counts + counts.T).tocsr()  # N
+        self.step_weight = 1.0 if instances.has_baskets else self.decay
+        if instances.has_baskets:
+            baskets = csr_matrix((np.ones(len(items)), (starts, items)), shape=(len(items), n))
+            counts = baskets.T @ baskets
+            counts -= diags(counts.diagonal())
+        else:
+            counts = csr_matrix((n, n))
+            for distance in range(1, self.window + 1):
+                pairs = starts[:-distance] == starts[distance:]  # within a sequence
+                weights = np.full(pairs.sum(), self.decay ** (distance - 1))
+                counts += csr_matrix((weights, (items[:-distance][pairs], items[distance:][pairs])), shape=(n, n))
+            counts += counts.T
+        self.counts = counts.tocsr()  # N
         self.popularity = np.bincount(items, minlength=n) / len(items)  # π
         totals = np.append(np.asarray(self.counts.sum(axis=1)).ravel(), 0.0)  # last: padding
         self.factors = 1 / (totals + self.prior)
@@ -69,12 +73,10 @@ class TransitionCounts:
         weights, prior = self._weigh_contexts(contexts)
         return (weights @ self.counts).toarray() + prior * self.popularity
 
-    def _weigh(self, distance: int | IntArray) -> float | NDArray[np.float64]:
-        return np.power(1.0 if self.has_baskets else self.decay, distance - 1.0)
-
     def _weigh_contexts(self, contexts: IntArray) -> tuple[csr_matrix, NDArray[np.float64]]:
-        """Return the weights of N's rows [B, n_items], those of context items, and of π [B, 1]."""
-        weights = self._weigh(np.arange(contexts.shape[1], 0, -1)) * self.factors[contexts]  # [B, s]
+        """Return the weights of the context items' rows [B, n_items], and of π [B, 1]."""
+        steps = np.arange(contexts.shape[1])[::-1]  # after each context item
+        weights = self.step_weight**steps * self.factors[contexts]  # [B, s]
         row, column = np.nonzero(contexts < len(self.popularity))
         shape = len(contexts), len(self.popularity)
         matrix = csr_matrix((weights[row, column], (row, contexts[row, column])), shape=shape)
