@@ -18,7 +18,7 @@ from sdmr.experiments.core import cli, store
 from sdmr.experiments.core.options import UsageError, check_choices, list_names
 from sdmr.experiments.core.plan import Findings, FoundRun, PlannedRun, find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.registry import MODELS, expand_models
 from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, collect_published
 from sdmr.experiments.report.documents import format_csv, format_latex, format_markdown
 from sdmr.experiments.report.frames import TABLES
@@ -41,7 +41,7 @@ class Options(AccuracyOptions):
 
 
 def main(options: Options) -> int:
-    datasets, models = options.datasets or DEFAULT_DATASETS[options.number], options.models or list(MODELS)
+    datasets, models = options.datasets or DEFAULT_DATASETS[options.number], expand_models(options.models)
     _check_options(options, datasets, models)
     results = Path(options.results)
     planned = plan_runs(models, datasets, options.seeds, options.settings, options.overrides)

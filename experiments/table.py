@@ -18,7 +18,7 @@ from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import RunOptions, UsageError, check_used
 from sdmr.experiments.core.plan import find_or_train, plan_runs, read_tie_policy
-from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.registry import expand_models
 from sdmr.experiments.core.store import get_published_folder
 from sdmr.experiments.report import dataset_statistics, strata
 from sdmr.experiments.report.accuracy import (
@@ -80,7 +80,7 @@ def _make_statistics(options: Options) -> int:
 def _make_accuracy(options: Options) -> int:
     """Find or make the runs, and print table and comparisons of each data set."""
     start, tie_policy = time.perf_counter(), read_tie_policy(options.overrides)
-    datasets, models = options.datasets or DEFAULT_DATASETS[options.number], options.models or list(MODELS)
+    datasets, models = options.datasets or DEFAULT_DATASETS[options.number], expand_models(options.models)
     results, name = Path(options.results), f"table{options.number}"
     planned = [
         replace(one, published=get_published_folder(results, name, one.dataset, f"{one.model}-{one.seed}"))

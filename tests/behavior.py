@@ -41,6 +41,15 @@ def small() -> Task:
     return split(Interactions.from_raw(pairs[:, 0], pairs[:, 1], rng.permutation(len(pairs))), n_candidates=20)
 
 
+@cache
+def baskets() -> Task:
+    """Create a task whose users take some items again in another basket."""
+    rng = np.random.default_rng(5)
+    users = np.repeat(np.arange(12), 12)
+    items = np.concatenate([rng.choice(20, size=4, replace=False) for _ in range(36)])
+    return split(Interactions.from_raw(users, items, baskets=np.repeat(np.arange(36), 4)), n_candidates=3)
+
+
 class RecommenderBehavior:
     """Inherit this class and write `make`; its settings must learn the checkerboard in seconds."""
 

@@ -6,7 +6,7 @@ from typing import Any
 from sdmr.experiments.core.arguments import TRAINING_LENGTH, flatten, get_model_config, import_class
 from sdmr.experiments.core.config import DEFAULT_DATASET, RunSettings
 from sdmr.experiments.core.options import format_value
-from sdmr.experiments.core.registry import NAMED_MODELS, is_reader, read_dataset
+from sdmr.experiments.core.registry import NAMED_MODELS, OTHER_ROWS, is_reader, read_dataset
 from sdmr.experiments.core.run import Run
 
 # Arguments that the paper searches or leaves open, and the device. Any other has the paper's value, or is a deviation.
@@ -37,7 +37,8 @@ def list_model_deviations(
     """Return the arguments of a model, its parts included, whose values are not the paper's.
 
     An argument of a part or of training has a dotted name. The first entry is `variant: released`, if the model is one
-    of `sdmr.models.released` and any argument differs. A user's class has deviations in its parts only.
+    of `sdmr.models.released` and any argument differs. A user's class, and any other model that is not in the paper,
+    has deviations in its parts only.
 
     Args:
         config: The model's configuration.
@@ -54,7 +55,7 @@ def list_model_deviations(
     objects = {k: v for k, v in config.items() if isinstance(v, Mapping) and "_target_" in v}
     parts = {k: v for k, v in objects.items() if hasattr(import_class(v["_target_"]), "fit")}
     deviations = {}
-    if target.startswith("sdmr."):
+    if target.startswith("sdmr.") and target not in {other.target for other in OTHER_ROWS.values()}:
         for name, value in flatten({k: v for k, v in config.items() if k not in parts}).items():
             if name.rpartition(".")[2] not in ignored and value != paper[name]:
                 deviations[name] = value

@@ -84,7 +84,8 @@ def check_overrides(overrides: Iterable[str], fixed: Sequence[str] = FIXED_KEYS)
 @cache
 def is_stochastic(model: str) -> bool:
     """Return whether a model draws random numbers, as a user's own may. Others are run once."""
-    return model not in MODELS or "optimization" in compose_config([f"model={model}"]).settings["model"]
+    is_random = model not in MODELS or MODELS[model].is_random
+    return is_random or "optimization" in compose_config([f"model={model}"]).settings["model"]
 
 
 def read_tie_policy(overrides: Sequence[str]) -> TiePolicy:

@@ -1,6 +1,7 @@
 """The models by the names that the command line and the tables know."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ class Model:
     name: str  # as the paper prints it
     target: str  # dotted path of the class
     settings: dict[str, Any] = field(default_factory=dict)  # arguments that make the class this model
+    is_random: bool = False  # draws random numbers, though it is not trained by gradient
 
 
 # Name on the command line -> model, in the order of Table 3.
-MODELS = {
+PAPER_ROWS = {
     "popularity": Model("Popularity", "sdmr.baselines.popularity.Popularity"),
     "item-knn": Model("Item-KNN", "sdmr.baselines.item_knn.ItemKNN"),
     "slim": Model("SLIM", "sdmr.baselines.slim.SLIM"),
@@ -41,6 +43,13 @@ MODELS = {
     "sdm": Model("SDM", "sdmr.models.sdm.SDM"),
     "sdmr": Model("SDMR", "sdmr.models.sdmr.SDMR"),
 }
+# Not in the paper: rows below its own.
+OTHER_ROWS = {
+    "transitions": Model("Transitions", "sdmr.baselines.transitions.TransitionCounts"),
+    "ease": Model("EASE", "sdmr.baselines.ease.EASE"),
+    "ials": Model("iALS", "sdmr.baselines.ials.IALS", is_random=True),
+}
+MODELS = PAPER_ROWS | OTHER_ROWS
 # As the authors released them, which differs from the paper; no rows of the tables.
 RELEASED_MODELS = {
     "sdp-released": Model("SDP, released", "sdmr.models.released.ReleasedSDP"),
@@ -53,6 +62,12 @@ NAMED_MODELS = MODELS | RELEASED_MODELS
 def get_model(name: str) -> Model:
     """Return the model of a name, or of the dotted path of a user's class."""
     return NAMED_MODELS.get(name, Model(name, name))
+
+
+def expand_models(names: Sequence[str] | None) -> list[str]:
+    """Return the named models of the tables, by default all. `paper` stands for the paper's rows."""
+    names = list(MODELS) if names is None else names
+    return list(dict.fromkeys(model for name in names for model in (PAPER_ROWS if name == "paper" else [name])))
 
 
 def list_models(name: str = "") -> str:

@@ -23,7 +23,7 @@ class FigureOptions(RunOptions):
     output: FileName | None = Field(None, description="name of the files; null: the figure's name")
     dataset: str = Field("ml-100k", description="data set of a figure that shows one")
     datasets: Names | None = Field(None, description="data sets, one panel each; null: ml-100k")
-    models: Names | None = Field(None, description="models; null: sdm in figure 6, else all")
+    models: Names | None = Field(None, description="models; null: sdm in figure 6, else the paper's")
     seeds: int = Field(1, ge=1, description="seeds 0 to n − 1 of each model that draws random numbers")
     seed: int = Field(0, ge=0, description="seed of the one model that is shown")
     dim: int = Field(64, ge=1, description="embedding size d")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, find_or_train, plan_runs, report_missing
-from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.registry import PAPER_ROWS
 from sdmr.experiments.core.run import load_task
 from sdmr.experiments.core.store import get_published_folder, get_published_settings
 from sdmr.experiments.figures.options import FigureOptions
@@ -39,7 +39,7 @@ def find_runs(options: FigureOptions, planned: Sequence[PlannedRun], train: bool
 
 def find_table_runs(options: FigureOptions) -> tuple[dict[PlannedRun, FoundRun], str]:
     """Find the runs behind Table 3 or 4 without making any. Also returns the words on how many are missing."""
-    models, results = options.models or list(MODELS), Path(options.results)
+    models, results = options.models or list(PAPER_ROWS), Path(options.results)
     experiment = "table4" if options.dataset in DATASETS[4] else "table3"
     planned = plan_runs(models, [options.dataset], options.seeds, options.settings, options.overrides)
     for index, run in enumerate(planned):

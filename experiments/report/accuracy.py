@@ -11,7 +11,7 @@ from pydantic import Field
 from sdmr.datasets.errors import format_counts
 from sdmr.experiments.core.options import CommandOptions, Names
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.registry import MODELS, OTHER_ROWS, PAPER_ROWS
 from sdmr.experiments.core.store import RECORD, get_published_settings
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.comparisons import Folders, compare_paper_models, mark_cells
@@ -20,6 +20,7 @@ from sdmr.experiments.report.writers import format_mean, format_metric
 from sdmr.harness.metrics import TiePolicy
 
 Published = tuple[dict[str, pd.Series], set[str]]
+NOT_IN_PAPER = "Not in the paper:"
 DEFAULT_DATASETS = {3: ["ml-100k"], 4: ["ta-feng"]}
 
 
@@ -27,7 +28,9 @@ class AccuracyOptions(CommandOptions):
     """The choice of cells of Table 3 or 4."""
 
     datasets: Names | None = Field(None, description="default: ml-100k for Table 3, ta-feng for Table 4")
-    models: Names | None = Field(None, description="default: all; names, or classes such as package.Class")
+    models: Names | None = Field(
+        None, description="default: all; names, paper for the paper's rows, or classes such as package.Class"
+    )
     seeds: int = Field(1, ge=1, description="seeds 0 to n − 1 of each model that draws random numbers")
     settings: Literal["default", "tuned"] = Field("default", description="settings of the models")
 
@@ -59,6 +62,8 @@ def format_table(
 ) -> str:
     """Return a line for each model: the paper's, the published and this machine's values.
 
+    If models of the suite that are not in the paper are among them, all such models come last.
+
     Args:
         dataset: The data set's name.
         folders: This machine's runs.
@@ -74,8 +79,11 @@ def format_table(
         f"Table {number}, {dataset}: paper | published{settings} | this machine ({conditions}; ± over seeds)",
         " " * width + "".join(f"{metric:^32}" for metric in METRICS),
     ]
-    for model, paths in folders.items():
-        cells = average_seeds(dataset, model, paths, policy)
+    others = set(folders) - set(PAPER_ROWS) if set(folders) & set(OTHER_ROWS) else set()
+    for model in sorted(folders, key=others.__contains__):  # stable
+        if model in others and NOT_IN_PAPER not in lines:
+            lines.append(NOT_IN_PAPER)
+        cells = average_seeds(dataset, model, folders[model], policy)
         cells["published"] = means[model]
         line = f"{cells['model'].iloc[0]:{width}}"
         for cell in frames.list_rows(cells):
@@ -100,6 +108,8 @@ def collect_published(number: int, results: Path) -> AccuracyTable | None:
             continue
         comparisons.append(compare_paper_models(dataset, folders, spreads))
         for model, paths in folders.items():
+            if not paths and model in OTHER_ROWS:
+                continue
             settings = get_published_settings(results, f"table{number}", dataset, model)
             cells.append(frames.make_cells(dataset, model, paths, spreads, settings))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}

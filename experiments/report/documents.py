@@ -10,7 +10,7 @@ import pandas as pd
 from sdmr.experiments.core.deviations import format_deviations
 from sdmr.experiments.core.execute import compute_runtime
 from sdmr.experiments.core.record import Record
-from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.registry import MODELS, OTHER_ROWS
 from sdmr.experiments.report import writers
 from sdmr.experiments.report.accuracy import AccuracyTable
 from sdmr.experiments.report.comparisons import compute_gains
@@ -31,6 +31,7 @@ DECIMALS = {
 }
 COLUMNS = (*TEXTS, *DECIMALS, "verdict", "settings", "marks", "run_low", "run_high")
 CIRCLE = "°"
+NOT_IN_PAPER = "*not in the paper*"
 NOTE = (
     "Of each metric: the paper's value; ours ± sample standard deviation over seeds (none for one seed, or a model "
     "that draws nothing) with the 95 % interval of our mean; the 95 % interval for one new run, with other users, seed "
@@ -65,7 +66,9 @@ def format_markdown(table: AccuracyTable, results: Path) -> str:
     blocks = [f"# Table {table.number}, reproduced", NOTE, *([] if table.comparisons.empty else [MARKS])]
     blocks += [f"**{text}**" for text in describe_deviations(records)]
     for dataset, cells in table.cells.groupby("dataset", sort=False):
-        rows = [*_make_rows(cells), *_make_gain_rows(gains[gains["dataset"] == dataset])]
+        is_other = _is_other(cells)
+        rows = [*_make_rows(cells[~is_other]), *_make_gain_rows(gains[gains["dataset"] == dataset])]
+        rows += [{"model": NOT_IN_PAPER}, *_make_rows(cells[is_other])] if is_other.any() else []
         blocks += [f"## {dataset}", make_markdown(rows, right=("seeds",))]
         if tests := list_rows(table.comparisons[table.comparisons["dataset"] == dataset]):
             blocks.append(make_markdown(map(_make_comparison_row, tests), right=("p", "corrected", "effect")))
@@ -83,6 +86,11 @@ def format_markdown(table: AccuracyTable, results: Path) -> str:
     blocks.append(describe_origin(records))
     blocks += [text for dataset, models in table.records.items() for text in format_novelty(dataset, models)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _is_other(cells: pd.DataFrame) -> pd.Series:
+    """Tell which rows are of models of the suite that are not in the paper."""
+    return cells["model"].isin([model.name for model in OTHER_ROWS.values()])
 
 
 def _make_rows(cells: pd.DataFrame) -> Iterator[dict[str, object]]:
@@ -194,13 +202,14 @@ def format_latex(table: AccuracyTable) -> str:
     cells = cells.assign(text=[_format_latex_cell(cell) for cell in list_rows(cells)])
     pairs = zip(gains["paper"].map(format_percent), gains["ours"].map(format_percent), strict=True)
     gains = gains.assign(text=[" $|$ ".join(pair).replace("%", r"\%") for pair in pairs])
-    texts = pd.concat([cells, gains])
+    is_other = _is_other(cells)
+    texts = pd.concat([cells[~is_other], gains, cells[is_other]])
     columns = pd.MultiIndex.from_product([table.records, METRICS])
     frame = texts.pivot(index="model", columns=["dataset", "metric"], values="text")
     frame = frame.reindex(index=texts["model"].unique(), columns=columns).fillna(NOTHING)
     frame = frame.rename_axis(None).rename(lambda model: model.replace("_", r"\_"))
     latex = frame.to_latex(escape=False, multicolumn_format="c", column_format=f"l{'rr' * len(table.records)}")
-    for label in gains["model"].head(1):
+    for label in (*gains["model"].head(1), *cells.loc[is_other, "model"].head(1)):
         latex = latex.replace(f"\n{label}", f"\n\\midrule\n{label}")
     return "".join(f"% {comment}\n" for comment in comments) + latex.replace(NOTHING, "--")
 

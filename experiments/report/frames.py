@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sdmr.datasets.interactions import IntArray
-from sdmr.experiments.core.record import load_record
+from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RANKS, RECORD, list_published_folders
 from sdmr.experiments.report.uncertainty import SeedPart, Size, estimate_mean, judge_size
@@ -77,7 +77,7 @@ def average_seeds(
         tie_policy: How `ours` and `spread`, the sample standard deviation over seeds, read a tie.
     """
     records = [load_record(folder / RECORD) for folder in folders]
-    if model in MODELS and records and records[0].history is None:  # untrained: every seed gives the same
+    if model in MODELS and records and not _is_trained(model, records[0]):  # every seed gives the same
         records = records[:1]
     commit = ", ".join(sorted({record.environment.commit or "" for record in records}))
     rows = []
@@ -89,6 +89,11 @@ def average_seeds(
         bounds = (means["optimistic"], means["pessimistic"])
         rows.append((*names, paper, means[tie_policy], spread, len(records), *bounds, commit))
     return pd.DataFrame(rows, columns=CELL)
+
+
+def _is_trained(model: str, record: Record) -> bool:
+    """Tell whether a model was trained from random numbers."""
+    return record.history is not None or get_model(model).is_random
 
 
 class Row(NamedTuple):
@@ -116,7 +121,7 @@ def load_row(
     A trained model with one seed borrows the model's largest s² of `spreads` or, if there is none, the largest of all
     models. Without any, or untrained, it has no seed part.
     """
-    is_trained = load_record(folders[0] / RECORD).history is not None
+    is_trained = _is_trained(model, load_record(folders[0] / RECORD))
     if model in MODELS and not is_trained:  # every seed gives the same
         folders = folders[:1]
     values = []

@@ -2,19 +2,9 @@ import numpy as np
 import pytest
 
 from sdmr.baselines.popularity import Popularity
-from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
 from sdmr.harness.evaluation import rank
-from tests.behavior import RecommenderBehavior, checkerboard, small
-
-
-def baskets() -> Task:
-    """Create a task whose users take some items again in another basket."""
-    rng = np.random.default_rng(5)
-    users = np.repeat(np.arange(12), 12)
-    items = np.concatenate([rng.choice(20, size=4, replace=False) for _ in range(36)])
-    return split(Interactions.from_raw(users, items, baskets=np.repeat(np.arange(36), 4)), n_candidates=3)
+from tests.behavior import RecommenderBehavior, baskets, checkerboard, small
 
 
 class TestPopularity(RecommenderBehavior):

@@ -12,7 +12,7 @@ from sdmr.experiments import publish
 from sdmr.experiments.core import plan, store
 from sdmr.experiments.core.options import UsageError, parse_options
 from sdmr.experiments.core.record import load_record
-from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.registry import PAPER_ROWS
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.report.frames import METRICS
 from sdmr.harness.schema1 import TASKS
@@ -126,7 +126,7 @@ def test_published_table_is_readable(tmp_path: Path, runs: Path) -> None:
         write_random_run(runs / "ml-100k" / f"mf-bpr-{seed}", "mf-bpr", seed, 0.4)
     assert call(publish, tmp_path, "seeds=2", "models=[mf-bpr,sdm]") == 0
     cells = read_cells(tmp_path / "results" / "table3.csv")
-    assert [name for _, name, metric in cells if metric == "hit@10"] == [model.name for model in MODELS.values()]
+    assert [name for _, name, metric in cells if metric == "hit@10"] == [model.name for model in PAPER_ROWS.values()]
     hit, ndcg = (cells["ml-100k", "SDM", metric] for metric in METRICS)
     text = (tmp_path / "results" / "table3.md").read_text()
     head, *lines = (split_row(line) for line in text.splitlines() if line.startswith("|"))
@@ -153,6 +153,32 @@ def test_published_table_is_readable(tmp_path: Path, runs: Path) -> None:
     assert rf"0.713 $|$ {mean:.3f} $\pm$ {hit['spread']}$^{{\circ}}$" in latex
     assert "\\midrule\nSDM over the best general baseline" in latex
     assert len({line.count(" & ") for line in latex.splitlines() if line.startswith(("SD", "CML", "MF"))}) == 1
+
+
+def test_models_that_are_not_in_the_paper_have_a_group_below_its_rows(tmp_path: Path, runs: Path) -> None:
+    for model in ("mf-bpr", "sdm", "ease", "ials"):
+        write_random_run(runs / "ml-100k" / f"{model}-0", model, 0, 0.4)
+    assert call(publish, tmp_path, "models=[mf-bpr,sdm]") == 0
+    paths = [tmp_path / "results" / f"table3.{suffix}" for suffix in ("csv", "md", "tex")]
+    csv, text, latex = (path.read_text() for path in paths)
+    assert call(publish, tmp_path, "models=[ials,ease]") == 0
+    first, *rest = paths[0].read_text().removeprefix(csv).splitlines()
+    assert first.startswith("ml-100k,EASE,hit@10,,0.")
+    assert [row.split(",")[:4] for row in rest] == [
+        ["ml-100k", "EASE", "NDCG@10", ""],
+        ["ml-100k", "iALS", "hit@10", ""],
+        ["ml-100k", "iALS", "NDCG@10", ""],
+    ]
+    names = [split_row(line)[0] for line in paths[1].read_text().splitlines() if line.startswith("|")]
+    start = names.index("*not in the paper*")
+    assert names[start - 1] == "SDMR over the best sequential baseline"
+    assert names[start + 1 : start + 3] == ["EASE", "iALS"]
+    others = ("| EASE", "| iALS", "| *not in the paper*")
+    kept = [line for line in paths[1].read_text().splitlines() if not line.startswith((*others, "Made from"))]
+    assert kept == [line for line in text.splitlines() if not line.startswith("Made from")]
+    rows = [line for line in paths[2].read_text().splitlines() if line not in latex.splitlines()]
+    assert [row.split(" &")[0] for row in rows if not row.startswith("%")] == ["EASE", "iALS"]
+    assert "\\midrule\nEASE" in paths[2].read_text()
 
 
 def test_new_and_repeated_targets_stand_apart_where_there_are_baskets(tmp_path: Path, runs: Path) -> None:

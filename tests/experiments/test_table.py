@@ -15,6 +15,7 @@ from sdmr.experiments.core.parallel import Outcome
 from sdmr.experiments.core.plan import PlannedRun, estimate_time, plan_runs, read_tie_policy
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.run import Run
+from sdmr.experiments.report.accuracy import NOT_IN_PAPER
 from tests.experiments.report.commands import call, compose_fake_run
 from tests.experiments.report.records import change_record, read_values, write_random_run
 
@@ -77,6 +78,20 @@ def test_table_runs_only_what_is_missing_and_reports_a_failure(
     assert f"0.713 | {known:.3f} | {mean:.3f} ±{spread:.3f}" in lines["SDM"]
     assert lines["CML"].split()[1:] == ["0.596", "|", "–", "|", "–", "0.326", "|", "–", "|", "–"]
     assert lines["Popularity"].split()[1:4] == ["–", "|", "–"]
+
+
+def test_models_that_are_not_in_the_paper_come_last(
+    tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user_class = "sdmr.baselines.popularity.Popularity"
+    models = ["ease", "sdm", user_class, "slim"]
+    for model in models:
+        write_random_run(runs / "ml-100k" / f"{model}-0", model, 0)
+    assert call(table, tmp_path, f"models=[{','.join(models)}]") == 0
+    lines = capsys.readouterr().out.partition("hit@10")[2].splitlines()[1:]
+    assert [re.split(r"\s{2,}", line)[0] for line in lines[:5]] == ["SDM", "SLIM", NOT_IN_PAPER, "EASE", user_class]
+    assert call(table, tmp_path, f"models=[sdm,{user_class},slim]") == 0
+    assert NOT_IN_PAPER not in capsys.readouterr().out
 
 
 def test_absent_data_set_is_looked_for_once_and_stops_no_other(

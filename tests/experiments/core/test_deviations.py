@@ -142,6 +142,7 @@ def test_single_argument_that_is_not_the_papers_is_a_deviation(model: str, setti
         ("neumf", ["mlp.layers=3", "gmf.dim=8"]),
         ("caser", ["dropout=0.2"]),
         ("transrec", ["squared=false", "optimization.device=cpu"]),
+        ("ials", ["sweeps=2", "unobserved_weight=0.1"]),  # not in the paper
     ],
 )
 def test_searched_setting_is_no_deviation(model: str, settings: list[str]) -> None:

@@ -31,7 +31,7 @@ def plan_popularity(overrides: tuple[str, ...], published: Path | None = None) -
 def test_models_that_draw_get_every_seed_and_others_one() -> None:
     planned = plan_runs(["popularity", "mf-bpr"], ["ml-100k"], 2)
     assert [(run.model, run.seed) for run in planned] == [("popularity", 0), ("mf-bpr", 0), ("mf-bpr", 1)]
-    assert (is_stochastic("slim"), is_stochastic("sdm")) == (False, True)
+    assert [is_stochastic(model) for model in ("slim", "ease", "sdm", "ials")] == [False, False, True, True]
 
 
 def test_model_without_tuned_settings_is_left_out_and_reported(capsys: pytest.CaptureFixture[str]) -> None:

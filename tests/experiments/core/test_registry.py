@@ -4,11 +4,18 @@ import pytest
 
 from sdmr.experiments.core.arguments import import_class
 from sdmr.experiments.core.options import UsageError
-from sdmr.experiments.core.registry import MODELS, get_model
+from sdmr.experiments.core.registry import MODELS, OTHER_ROWS, PAPER_ROWS, expand_models, get_model
 
 
-def test_models_are_in_the_order_of_table_3() -> None:
-    assert (len(MODELS), next(iter(MODELS)), list(MODELS)[-3:]) == (14, "popularity", ["sdp", "sdm", "sdmr"])
+def test_models_are_in_the_order_of_table_3_then_those_that_are_not_in_the_paper() -> None:
+    paper = list(PAPER_ROWS)
+    assert (len(paper), paper[0], paper[-3:]) == (14, "popularity", ["sdp", "sdm", "sdmr"])
+    assert list(MODELS) == [*paper, *OTHER_ROWS]
+
+
+def test_paper_stands_for_the_papers_rows() -> None:
+    assert expand_models(None) == list(MODELS)
+    assert expand_models(["mine.Net", "paper", "sdm", "ease"]) == ["mine.Net", *PAPER_ROWS, "ease"]
 
 
 def test_model_is_found_by_name_and_a_class_by_its_path() -> None:

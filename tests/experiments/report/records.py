@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from sdmr.experiments.core.registry import get_model
+from sdmr.experiments.core.registry import OTHER_ROWS, get_model
 from sdmr.harness.metrics import Ranks, summarize
 
-UNTRAINED = ("popularity", "item-knn", "slim")
+UNTRAINED = ("popularity", "item-knn", "slim", *OTHER_ROWS)
 
 
 def write_run(folder: Path, model: str, seed: int, users: np.ndarray, ranks: Ranks, validation: float = 0.5) -> Path:

@@ -4,9 +4,10 @@ import math
 import statistics
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from sdmr.experiments.core.registry import MODELS, get_model
+from sdmr.experiments.core.registry import MODELS, PAPER_ROWS, get_model
 from sdmr.experiments.report.frames import (
     BOUNDS,
     METRICS,
@@ -71,6 +72,15 @@ def test_untrained_model_counts_once(tmp_path: Path) -> None:
         assert (cell.seeds, cell.commit) == (1, "c0ffee0")
 
 
+def test_every_seed_of_a_model_that_draws_random_numbers_counts(tmp_path: Path) -> None:
+    folders = [write_random_run(tmp_path / str(seed), "ials", seed) for seed in range(3)]
+    spreads = pd.DataFrame([("sdm", metric, 0.01, 2) for metric in METRICS], columns=NO_SPREADS.columns)
+    for cell in list_rows(make_cells("ml-100k", "ials", folders, NO_SPREADS)):
+        assert (cell.seeds, cell.spread > 0) == (3, True)
+    alone, borrowed = (list_rows(make_cells("ml-100k", "ials", folders[:1], one)) for one in (NO_SPREADS, spreads))
+    assert borrowed[0].high > alone[0].high
+
+
 def test_untrained_class_of_a_user_counts_every_seed(tmp_path: Path) -> None:
     """It may draw random numbers all the same. Its row has its dotted path, and no value of the paper."""
     folders = [write_random_run(tmp_path / str(seed), "slim", seed) for seed in range(2)]
@@ -116,14 +126,14 @@ def test_values_read_ties_by_the_policy(tmp_path: Path) -> None:
 
 
 def test_paper_prints_every_model_but_popularity_in_table_3_and_no_general_one_in_table_4() -> None:
-    assert [model.name for model in MODELS.values()] == [
+    assert [model.name for model in PAPER_ROWS.values()] == [
         "Popularity",
         *("Item-KNN", "SLIM", "MF-BPR", "CML", "NeuMF++", "CMN++", "PRME", "PRME_s", "TransRec", "Caser"),
         *("SDP", "SDM", "SDMR"),
     ]
     printed = {name for dataset, name, _ in read_paper_values().index if dataset == "ta-feng"}
     assert printed == {"PRME", "PRME_s", "TransRec", "Caser", "SDP", "SDM", "SDMR"}
-    assert set(read_groups()) == {model.name for model in MODELS.values()} - {"Popularity"}
+    assert set(read_groups()) == {model.name for model in PAPER_ROWS.values()} - {"Popularity"}
     assert math.isnan(get_paper_value("ml-100k", "popularity", "hit@10"))
 
 
