@@ -15,7 +15,10 @@ from sdmr.harness.kernels import count_threads
 
 @dataclass(frozen=True, eq=False)
 class Neighborhoods:
-    """The neighbors of P pairs (user, item): E entries in T parts of pairs, in each by ascending user, then by pair."""
+    """The neighbors of P pairs (user, item), E entries in all.
+
+    The pairs are in T parts. A part's entries are ordered by user.
+    """
 
     users: Tensor  # [R] the distinct users, ascending
     offsets: Tensor  # [T, R + 1] where a user's entries begin
@@ -41,10 +44,10 @@ def find_neighborhoods(
         n_users: The number of users in all.
         dim: d, which decides with the number of neighbors on the number of threads.
     """
-    pairs, lists = ([ids.cpu().numpy() for ids in each] for each in ((users, items), (item_users, item_offsets)))
-    n_entries = int(np.diff(lists[1])[pairs[1]].sum())
-    result = kernels.find_neighbors(*pairs, count_threads(n_entries * dim // 2), *lists, n_users)
-    return Neighborhoods(*(torch.from_numpy(array).to(users.device) for array in result))
+    left_out, pair_items, neighbors, offsets = (ids.cpu().numpy() for ids in (users, items, item_users, item_offsets))
+    n_parts = count_threads(int(np.diff(offsets)[pair_items].sum()) * dim // 2)
+    arrays = kernels.find_neighbors(left_out, pair_items, neighbors, offsets, n_users, n_parts)
+    return Neighborhoods(*(torch.from_numpy(array).to(users.device) for array in arrays))
 
 
 def attend(z: Tensor, memory: Tensor, external: Tensor, neighborhoods: Neighborhoods) -> tuple[Tensor, Tensor]:

@@ -22,9 +22,11 @@ class _DisjointArrays(CompilerBase):
 
 # Numba compiles a loop at its first call and keeps it on disk. `error_model`: a division that could raise would keep a
 # loop from being vectorized. The cache on disk ignores these flags: after changing them, delete `__pycache__/*.nb*`.
-_OPTIONS = {"nogil": True, "fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "cache": True}
-compiled = numba.njit(**_OPTIONS)
-compiled_disjoint = numba.njit(**_OPTIONS, pipeline_class=_DisjointArrays)
+_FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+compiled = numba.njit(nogil=True, fastmath=_FASTMATH, error_model="numpy", cache=True)
+compiled_disjoint = numba.njit(
+    nogil=True, fastmath=_FASTMATH, error_model="numpy", cache=True, pipeline_class=_DisjointArrays
+)
 _MIN_WORK_TO_SHARE = 1 << 21  # tanh, about half a millisecond of them
 
 

@@ -9,7 +9,7 @@ part lists its neighbors by user: `offsets` [T, R + 1] says where a user's entri
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,9 +26,9 @@ Layer = tuple[Tensor, Tensor]  # weight and bias
 def attend(
     offsets: Tensor, pair: Tensor, z: Tensor, memory: Tensor, external: Tensor, p: Tensor, scale: Tensor
 ) -> Tensor:
-    """Return o = Σ_v p_v c_v [P, d] from z [P, d], m and c [R, d].
+    """Return o = Σ_v p_v c_v [P, d]; fill `p` [E] and `scale` [P].
 
-    Fill `p` [E] and `scale` [P]. The softmax of zᵀ m_v is p times the pair's scale.
+    The softmax of zᵀ m_v is p times the pair's scale. z is [P, d]; m and c are [R, d].
     """
     o, total, loops = torch.zeros_like(z), torch.zeros_like(scale), _make_loops(z.shape[1])
     parts = [(part,) for part in offsets.numpy()]
@@ -82,8 +82,9 @@ def compute_gradients(
     positions[active] = torch.arange(len(active), dtype=torch.int32)
     room = [[np.zeros(part.shape, np.int32), *np.empty((2, part[-1] - part[0]), np.int32)] for part in offsets.numpy()]
     _run(_select_entries, [(part, *lists) for part, lists in zip(offsets.numpy(), room, strict=True)], pair, positions)
-    grad_score, user, item, inputs, hidden = (each[active] for each in (grad_score, user, item, inputs, hidden))
-    z, o = [each[active] for each in z], [each[active] for each in o]
+    select = partial(torch.index_select, dim=0, index=active)
+    grad_score, user, item, inputs, hidden = map(select, (grad_score, user, item, inputs, hidden))
+    z, o = list(map(select, z)), list(map(select, o))
     grad_hidden = torch.where(hidden > 0, grad_score[:, None] * output, 0)
     grad_product, grad_o = (grad_hidden @ weight).chunk(2, dim=1)
     grad_hops: list[Layer] = []
@@ -108,23 +109,23 @@ def compute_gradients(
 
 
 def _run(loop: Callable[..., Any], blocks: Sequence[Sequence[Any]], *shared: Tensor) -> list[Any]:
-    """Call a loop on each block and what the blocks share, each on its own thread."""
+    """Call a loop with each block and what all share, a thread a block."""
     arrays = [tensor.contiguous().numpy() for tensor in shared]
     return run_blocks(lambda *block: loop(*block, *arrays), *blocks)
 
 
 def find_neighbors(
-    users: Array, items: Array, n_parts: int, item_users: Array, item_offsets: Array, n_users: int
+    users: Array, items: Array, item_users: Array, item_offsets: Array, n_users: int, n_parts: int
 ) -> tuple[Array, Array, Array]:
-    """Find the distinct users of the items of pairs, and the pairs that each is a neighbor of.
+    """Find the neighbors in all, and the pairs of each.
 
     Args:
         users: [P]; the user to leave out of a pair's neighbors, −1 for nobody.
         items: [P].
-        n_parts: T.
         item_users: The users of one item after the other.
         item_offsets: [n_items + 1], where an item's users begin.
         n_users: The number of users in all.
+        n_parts: T.
 
     Returns:
         The distinct users [R], ascending, `offsets`, and `pair`.
@@ -134,14 +135,14 @@ def find_neighbors(
     parts = [part[np.argsort(-sizes[part], kind="stable")] for part in np.array_split(np.arange(len(items)), n_parts)]
     shared, counts = (users, items, item_users, item_offsets), np.zeros((n_parts, n_users), np.int32)
     blocks = list(zip(parts, counts, strict=True))
-    run_blocks(lambda *block: _count_pairs(*block, *shared), *blocks)
+    run_blocks(lambda part, count: _count_pairs(part, count, *shared), *blocks)
     distinct = np.flatnonzero(counts.any(axis=0))
     offsets = np.zeros((n_parts, len(distinct) + 1), np.int32)
     offsets[:, 1:] = counts[:, distinct].cumsum(axis=1)
     offsets[1:] += offsets[:-1, -1].cumsum()[:, None]
     counts[:, distinct] = offsets[:, :-1]
     pair = np.empty(offsets[-1, -1], np.int32)
-    run_blocks(lambda *block: _list_pairs(*block, *shared, pair), *blocks)
+    run_blocks(lambda part, starts: _list_pairs(part, starts, *shared, pair), *blocks)
     return distinct, offsets, pair
 
 
