@@ -8,11 +8,25 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from torch import Tensor
+
+
+class _DisjointArrays(CompilerBase):
+    """Compile a loop whose arguments share no memory."""
+
+    def define_pipelines(self) -> list[Any]:
+        self.state.flags.noalias = True
+        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+
 
 # Numba compiles a loop at its first call and keeps it on disk. `error_model`: a division that could raise would keep a
 # loop from being vectorized. The cache on disk ignores these flags: after changing them, delete `__pycache__/*.nb*`.
-compiled = numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", cache=True)
+_FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+compiled = numba.njit(nogil=True, fastmath=_FASTMATH, error_model="numpy", cache=True)
+compiled_disjoint = numba.njit(
+    nogil=True, fastmath=_FASTMATH, error_model="numpy", cache=True, pipeline_class=_DisjointArrays
+)
 _MIN_WORK_TO_SHARE = 1 << 21  # tanh, about half a millisecond of them
 
 

@@ -1,15 +1,18 @@
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from sdmr.baselines import cmn
 from sdmr.baselines.cmn import CMN
 from sdmr.baselines.cmn_attention import Neighborhoods, find_neighborhoods
 from sdmr.baselines.neumf import GMF
 from sdmr.datasets.task import Training
+from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
 from tests.behavior import RecommenderBehavior, small
 
@@ -103,6 +106,37 @@ def test_scores_attention_and_gradients_follow_the_equations(hops: int, keep_sel
         torch.testing.assert_close(one, other, msg=lambda message, name=name: f"{name}: {message}")
 
 
+@pytest.mark.parametrize("hops", [1, 3])
+@pytest.mark.parametrize("negatives", ["all", "hardest"])
+def test_compiled_gradients_are_those_of_autograd(
+    hops: int, negatives: Literal["all", "hardest"], threads: int
+) -> None:
+    model, (users, candidates) = shaken(hops), pairs_with_every_case(small().training)
+    model.optimization = replace(model.optimization, negatives=negatives)
+    inputs = users, torch.zeros(len(users), 0, dtype=torch.long), candidates
+    losses, gradients = [], []
+    for compute_gradients in (model.compute_gradients, partial(TorchRecommender.compute_gradients, model)):
+        model.zero_grad()
+        losses.append(compute_gradients(*inputs))
+        gradients.append({name: p.grad.to_dense() for name, p in model.named_parameters() if p.grad is not None})
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[1].items():
+        torch.testing.assert_close(gradients[0][name], gradient, rtol=1e-9, atol=1e-9, msg=name)
+
+
+def test_a_subclass_with_other_scores_is_trained_by_its_own_gradients() -> None:
+    class Halved(CMN):
+        def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+            return super().forward(users, contexts, candidates) / 2
+
+    model, (users, candidates) = shaken(hops=2), pairs_with_every_case(small().training)
+    inputs = users, torch.zeros(len(users), 0, dtype=torch.long), candidates
+    model.__class__ = Halved
+    assert model.compute_gradients(*inputs) == pytest.approx(model.loss(model(*inputs)).item())
+    assert model.loss(model(*inputs)).item() != pytest.approx(model.loss(CMN.forward(model, *inputs)).item())
+
+
 def test_attention_sums_to_one_over_the_neighborhood_and_no_user_attends_to_itself() -> None:
     training = small().training
     taken = torch.tensor(training.matrix.toarray()) > 0
@@ -161,7 +195,7 @@ def test_blocks_bound_memory_and_change_no_score(max_entries: int, monkeypatch: 
 
     def record_size(*pairs_and_index: Any) -> Neighborhoods:
         neighborhoods = find_neighborhoods(*pairs_and_index)
-        sizes.append(len(neighborhoods.row))
+        sizes.append(len(neighborhoods.pair))
         return neighborhoods
 
     monkeypatch.setattr(cmn, "find_neighborhoods", record_size)
