@@ -21,6 +21,7 @@ from sdmr.harness.schema1 import ARGUMENTS, PROTOCOL
 
 COMMANDS_FOLDER = Path(__file__).parents[1]
 WRONG_USE, FAILED, INTERRUPTED, CLOSED = 2, 1, 128 + signal.SIGINT, 128 + signal.SIGPIPE  # exit statuses
+HELP = ("--help", "-h")
 # Old keys, values, commands and flags -> those of today. `docs/changes` lists them, too.
 OLD_WORDS_FILE = COMMANDS_FOLDER / "conf" / "old_words.yaml"
 
@@ -70,10 +71,14 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
     from sdmr.experiments.core.options import UsageError, escape, parse_options
 
     try:
-        if any(argument in ("--help", "-h") for argument in arguments):
+        if any(argument in HELP for argument in arguments):
             if message := explain_unknown_key(arguments, name, module):
                 raise UsageError(message)
-            print(describe_options(name, module, arguments))
+            text = describe_options(name, module, arguments)
+            flags = (argument for argument in arguments if argument.startswith("-") and argument not in HELP)
+            if unknown := [flag for flag in flags if flag not in text.split()]:
+                raise UsageError(f"{unknown[0]}: there is no such flag")
+            print(text)
             return 0
         options = parse_options(module.Options, arguments)
         # Where runs in other processes look for tuned settings, if the suite is installed without its checkout.
@@ -102,7 +107,7 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
 
 
 def read_old_words() -> dict[str, dict[str, str]]:
-    """Return old -> new: `words` (keys and key=value), `commands` and `flags`."""
+    """Return old -> new: `words` (keys and key=value), `commands`, `flags`, and `answers` on what is gone."""
     old: dict[str, dict[str, str]] = yaml.safe_load(OLD_WORDS_FILE.read_text(encoding="utf-8"))
     return old | {"words": ARGUMENTS | PROTOCOL | old["words"]}
 
@@ -136,6 +141,8 @@ def explain_old_word(arguments: Sequence[str], message: str) -> str:
     """
     for argument in arguments:
         key, _, value = argument.lstrip("+").partition("=")
+        if answer := read_old_words()["answers"].get(argument):
+            return f"{argument}: {answer}"
         parts = key.split(".")
         for old, new in read_old_words()["words"].items():
             word, has_value, old_value = old.partition("=")

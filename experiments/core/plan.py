@@ -237,5 +237,7 @@ def estimate_time(pending: Sequence[PlannedRun], workers: int) -> str:
         times = [record.runtime if are_planned else sum(record.seconds.values()) for record in records]
         seconds += statistics.mean(times) if times else 0
         unknown += not times
+    if unknown == len(pending):
+        return "no estimate of the time: none of these runs is published"
     without = f"; no estimate for {unknown} of them" if unknown else ""
     return f"about {seconds / workers / 60:.0f} min on a machine as fast as the one that published{without}"

@@ -224,6 +224,7 @@ def test_estimate_is_the_mean_of_the_published_seconds_over_the_workers(tmp_path
     assert estimate_time(pending, 2).startswith("about 6 min")
     others = [PlannedRun("sdm", "ml-1m", seed, published=tmp_path / "ml-1m" / f"sdm-{seed}") for seed in range(2)]
     assert "no estimate for 2 of them" in estimate_time([*pending, *others], 2)
+    assert estimate_time(others, 2) == "no estimate of the time: none of these runs is published"
 
 
 def test_estimate_counts_parts_that_are_planned_themselves_once(tmp_path: Path) -> None:
