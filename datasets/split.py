@@ -10,6 +10,7 @@ from sdmr.datasets.interactions import IntArray, Interactions
 from sdmr.datasets.sampling import NegativeSampler, build_seen_matrix
 from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
 
+DEFAULT_CANDIDATES = 100  # also of data with fewer items
 MIN_SEQUENCE_LENGTH = 3  # one item for test, one for validation, one to train; shorter sequences only train
 
 
@@ -17,10 +18,11 @@ MIN_SEQUENCE_LENGTH = 3  # one item for test, one for validation, one to train; 
 def split(
     interactions: Interactions,
     split_seed: int = 0,
-    n_candidates: NonNegativeInt = 100,
+    n_candidates: NonNegativeInt = DEFAULT_CANDIDATES,
     test_item: Literal["last", "random"] = "last",
     validation_item: Literal["random", "next-to-last"] = "random",
     equal_times: Literal["file", "item-id"] = "file",
+    candidate_sampling: Literal["uniform", "popularity"] = "uniform",
 ) -> Task:
     """Split each sequence leave-one-out: one test item, one validation item, the rest trains.
 
@@ -37,6 +39,8 @@ def split(
         test_item: The last item of a sequence, or a random one.
         validation_item: A random one of the other items, or the last of them.
         equal_times: Order of interactions at the same time: as in the file, or by item.
+        candidate_sampling: Unseen items are drawn all with the same probability, or one after another in proportion to
+            their training interactions (an item without any counts like one with one).
 
     Raises:
         ValueError: An option has no allowed value, or has no effect. An item is in a sequence twice, or a basket
@@ -49,6 +53,8 @@ def split(
     n_pairs = ordered.n_users * ordered.n_items - int(sampler.n_unseen.sum())
     if ordered.baskets is not None or n_pairs < len(ordered):
         _check_sequences(ordered)
+    if n_candidates > max(ordered.n_items, DEFAULT_CANDIDATES):
+        raise ValueError(f"{n_candidates} candidates: the data has {ordered.n_items} items; expected fewer, or all")
     users, items = ordered.users, ordered.items
 
     size = np.bincount(ordered.sequences)
@@ -64,11 +70,21 @@ def split(
     else:
         validation_rows = np.where(test_rows == last, last - 1, last)
 
+    weights = None
+    if candidate_sampling == "popularity":
+        is_held_out = np.isin(np.arange(len(ordered)), [test_rows, validation_rows])
+        weights = np.maximum(np.bincount(items[~is_held_out], minlength=ordered.n_items), 1.0)
+
+    def draw(sampler: NegativeSampler, rows: IntArray, rng: np.random.Generator) -> IntArray:
+        if weights is None:
+            return sampler.sample_distinct(users[rows], n_candidates, rng)
+        return sampler.sample_by_weight(users[rows], n_candidates, weights, rng)
+
     # This draw is not used. It leaves the generator where the candidates of every test item have always come from.
     sampler.draw(users[validation_rows], n_candidates, candidate_rng)
-    test_negatives = sampler.sample_distinct(users[test_rows], n_candidates, candidate_rng)
+    test_negatives = draw(sampler, test_rows, candidate_rng)
     sampler = build_sampler(ordered, excluded_rows=test_rows)
-    validation_negatives = sampler.sample_distinct(users[validation_rows], n_candidates, validation_candidate_rng)
+    validation_negatives = draw(sampler, validation_rows, validation_candidate_rng)
     return assemble_task(
         ordered,
         (validation_rows, np.column_stack([items[validation_rows], validation_negatives])),

@@ -15,6 +15,7 @@ from sdmr.datasets.task import Contexts, HeldOut
 from sdmr.harness.metrics import Ranks, count_ranks
 from sdmr.harness.recommender import ModelError, Recommender, get_context_length, offers_score_all
 
+MAX_PAIRS = 2**25  # that a recommender without `score_all` scores to rank test instances among all items
 BATCH = 128  # instances ranked at a time: what a model computes for their candidates should stay in the cache
 PAIRS = BATCH * 101  # scored at a time
 
@@ -73,12 +74,24 @@ def rank_among_all(
     check_not_empty(instances)
     batches = []
     for rows, scores in score_all_items(recommender, instances.users, instances.contexts, seen.shape[1], max_scores):
-        users, targets = instances.users[rows], instances.targets[rows]
-        is_candidate = seen[users].toarray() == 0
-        np.put_along_axis(is_candidate, targets[:, None], True, axis=1)
-        ranks = count_ranks(np.where(is_candidate, scores, -np.inf), targets, keep_sort_position)
-        batches.append(ranks.to_arrays())
+        targets, seen_items = instances.targets[rows], seen[instances.users[rows]]
+        row, item = np.repeat(np.arange(len(targets)), np.diff(seen_items.indptr)), seen_items.indices
+        is_other = item != targets[row]
+        scores[row[is_other], item[is_other]] = -np.inf
+        batches.append(count_ranks(scores, targets, keep_sort_position).to_arrays())
     return Ranks(**{name: np.concatenate([arrays[name] for arrays in batches]) for name in batches[0]})
+
+
+def select_instances(recommender: Recommender, n_instances: int, n_items: int) -> IntArray:
+    """Return the numbers of the instances to rank among all items: all of them, or a fixed sample.
+
+    Without `score_all`, every item is scored one by one, which may take longer than the training. So a random sample is
+    ranked where there are more than `MAX_PAIRS` pairs of an instance and an item: the same one for every recommender.
+    """
+    number = max(1, MAX_PAIRS // n_items)
+    if offers_score_all(recommender) or n_instances <= number:
+        return np.arange(n_instances)
+    return np.sort(np.random.default_rng(0).choice(n_instances, number, replace=False))
 
 
 def score_all_items(

@@ -11,17 +11,18 @@ import numpy as np
 import torch
 from filelock import FileLock
 
+from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.deviations import list_deviations
 from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
 from sdmr.experiments.core.run import Run, drop_tasks, load_task, make_recommender
-from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all
-from sdmr.harness.files import save_arrays, save_json
+from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all, select_instances
+from sdmr.harness.files import save_json
 from sdmr.harness.ids import save_ids
 from sdmr.harness.metrics import Ranks, count_ties, summarize
 from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums
-from sdmr.harness.records import collect_environment, get_load, get_peak_memory, read_clocks
+from sdmr.harness.records import collect_environment, get_load, get_peak_memory, read_clocks, save_ranks
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.loop import find_best_epoch
 
@@ -73,11 +74,14 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
     if run.config["test"]:
         ranks = _rank_test_items(run, recommender, task)
         fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **compute_novelty_metrics(task, ranks)}
-        save_arrays(run.folder / "ranks.npz", users=task.test.users, **ranks.to_arrays())
-    seconds, cpu_seconds = (
-        {"fit": middle - first, "rank": last - middle}
-        for first, middle, last in zip(start, fitted, read_clocks(), strict=True)
-    )
+    ranked = read_clocks()
+    if run.config["test"]:
+        among_all = _rank_among_all(run, recommender, task)
+        save_ranks(run.folder / "ranks.npz", task.test.users, ranks, among_all)
+        fields |= _describe_ranks_among_all(among_all, len(task.test))
+    phases = ("fit", "rank", "rank_all") if "test_all" in fields else ("fit", "rank")
+    differences = np.diff([start, fitted, ranked, read_clocks()], axis=0).T.tolist()
+    seconds, cpu_seconds = (dict(zip(phases, column, strict=False)) for column in differences)
     seconds = {"prepare": prepare_seconds, **seconds}
     check_unchanged(recommender, shared, checksums)
     if parts:
@@ -117,6 +121,23 @@ def _rank_test_items(run: Run, recommender: Any, task: Task) -> Ranks:
     if protocol.candidates != "all":
         return rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
     return rank_among_all(recommender, task.test, task.seen, protocol.keeps_sort_position)
+
+
+def _rank_among_all(run: Run, recommender: Any, task: Task) -> tuple[IntArray, Ranks] | None:
+    """Return the numbers of test instances and their ranks among all items; None if all others are ranked so."""
+    if run.protocol.candidates == "all":
+        return None
+    rows = select_instances(recommender, len(task.test), task.training.n_items)
+    instances = task.test.take(rows)
+    return rows, rank_among_all(recommender, instances, task.seen, run.protocol.keeps_sort_position)
+
+
+def _describe_ranks_among_all(among_all: tuple[IntArray, Ranks] | None, n_instances: int) -> dict[str, Any]:
+    if among_all is None:
+        return {}
+    rows, ranks = among_all
+    sample = {"test_all_sample": (len(rows), n_instances)} if len(rows) < n_instances else {}
+    return {"test_all": summarize(ranks), **sample}
 
 
 def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from tests.experiments.core.conftest import Sdmr
 CHECKOUT = Path(execute_module.__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("own_cache")
 
-METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20)}
+METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20, 50)}
 
 
 def less_seconds(history: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -61,7 +61,7 @@ def test_record_holds_settings_metrics_history_and_environment(tmp_path: Path, o
     assert (config["model"]["dim"], config["model"]["optimization"]["epochs"]) == (8, 3)
     assert config["dataset"]["path"] == overrides[1].partition("=")[2]
     assert (len(record.data), len(record.source)) == (64, 64)
-    for side in (record.validation, record.test):
+    for side in (record.validation, record.test, record.test_all):
         assert set(side) == METRICS
         for values in side.values():
             assert 0 <= values["pessimistic"] <= values["expected"] <= values["optimistic"] <= 1
@@ -71,8 +71,8 @@ def test_record_holds_settings_metrics_history_and_environment(tmp_path: Path, o
     assert record.best_epoch == 1 + curve.index(max(curve))
     assert record.best_among_last_5_allowed is True
     assert record.validation["NDCG@10"]["expected"] == pytest.approx(max(curve))
-    assert set(record.seconds) == {"prepare", "fit", "rank"}
-    assert set(record.cpu_seconds) == {"fit", "rank"}
+    assert set(record.seconds) == {"prepare", "fit", "rank", "rank_all"}
+    assert set(record.cpu_seconds) == {"fit", "rank", "rank_all"}
     assert all(seconds > 0 for seconds in (*record.seconds.values(), *record.cpu_seconds.values()))
     assert record.load is not None
     assert min(record.load) >= 0
@@ -363,7 +363,7 @@ def test_parts_are_runs_of_their_own_and_are_reused(
     assert sdm.record is not None
     assert sdm.record.test
     assert record.parts == {"sdp": sdp.folder.name, "sdm": sdm.folder.name}
-    seconds = [part.seconds["fit"] + part.seconds["rank"] for part in (alone, sdm.record)]
+    seconds = [part.seconds["fit"] + part.seconds["rank"] + part.seconds["rank_all"] for part in (alone, sdm.record)]
     assert record.seconds["parts"] == pytest.approx(sum(seconds))
     assert record.seconds["fit"] == sum(e["fit_seconds"] + e["rank_seconds"] for e in record.history[1:])
     parameters = torch.load(sdmr.folder / "model.pt", weights_only=True)["parameters"]

@@ -20,7 +20,7 @@ from tests.experiments.core.conftest import USER_MODEL, USER_OVERRIDES, Sdmr
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 CHECKOUT = Path(execute_module.__file__).parents[2]
-METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20)}
+METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20, 50)}
 
 # --- what does not fit ---
 
