@@ -15,7 +15,7 @@ from sdmr.datasets.task import Contexts, HeldOut
 from sdmr.harness.metrics import Ranks, count_ranks
 from sdmr.harness.recommender import ModelError, Recommender, get_context_length, offers_score_all
 
-MAX_PAIRS = 2**25  # that a recommender without `score_all` scores to rank test instances among all items
+MAX_PAIRS = 2**26  # of a test instance and an item, that a recommender scores one by one: a minute at 1 µs each
 BATCH = 128  # instances ranked at a time: what a model computes for their candidates should stay in the cache
 PAIRS = BATCH * 101  # scored at a time
 
@@ -85,11 +85,12 @@ def rank_among_all(
 def select_instances(recommender: Recommender, n_instances: int, n_items: int) -> IntArray:
     """Return the numbers of the instances to rank among all items: all of them, or a fixed sample.
 
-    Without `score_all`, every item is scored one by one, which may take longer than the training. So a random sample is
-    ranked where there are more than `MAX_PAIRS` pairs of an instance and an item: the same one for every recommender.
+    Where each pair of an instance and an item costs as much as in `score`, ranking may take longer than the training.
+    Above `MAX_PAIRS` pairs, such a recommender ranks a random sample, the same one for every recommender.
     """
     number = max(1, MAX_PAIRS // n_items)
-    if offers_score_all(recommender) or n_instances <= number:
+    is_slow = getattr(recommender, "scores_by_pair", not offers_score_all(recommender))
+    if not is_slow or n_instances <= number:
         return np.arange(n_instances)
     return np.sort(np.random.default_rng(0).choice(n_instances, number, replace=False))
 

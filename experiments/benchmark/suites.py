@@ -82,12 +82,13 @@ def collect_costs(results: Path) -> pd.DataFrame:
         names = {"dataset": path.parts[-3], "model": path.parts[-2].removesuffix("-0")}
         epoch = record.history[1]["fit_seconds"] if record.history else record.seconds["fit"]
         costs = {"epoch_seconds": epoch, "rank_seconds": record.seconds["rank"], "peak_mib": record.peak_memory_mib}
+        ratio = {}
         if "rank_all" in record.seconds:
             cpu_seconds = record.history[1]["fit_cpu_seconds"] if record.history else record.cpu_seconds["fit"]
-            ratio = record.cpu_seconds["rank_all"] / cpu_seconds
-            costs |= {"rank_all_seconds": record.seconds["rank_all"], "rank_all_ratio": ratio}
+            ratio = {"rank_all_ratio": round(record.cpu_seconds["rank_all"] / cpu_seconds, 2)}
+            costs["rank_all_seconds"] = record.seconds["rank_all"]
         rounded = {name: round(value, 1) for name, value in costs.items()}
-        rows.append(names | rounded | {"commit": record.environment.commit})
+        rows.append(names | rounded | ratio | {"commit": record.environment.commit})
     order = {name: number for number, name in enumerate((*DATASETS, *MODELS))}
     rows.sort(key=lambda row: [order.get(row[name], len(order)) for name in ("dataset", "model")])
     return pd.DataFrame(rows)
@@ -114,5 +115,5 @@ def _format_cost(row: Mapping[Hashable, Any]) -> str:
     """Return a cell of the Markdown table."""
     among_all = ""
     if not pd.isna(seconds := row.get("rank_all_seconds")):
-        among_all = f" / {seconds:.0f} ({row['rank_all_ratio']:.1f})"
+        among_all = f" / {seconds:.0f} ({row['rank_all_ratio']:.2f})"
     return f"{row['epoch_seconds']:.0f} + {row['rank_seconds']:.0f}{among_all} s | {row['peak_mib']:,.0f}"

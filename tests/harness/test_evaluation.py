@@ -303,6 +303,9 @@ def test_a_fixed_sample_is_ranked_among_all_items_where_each_is_scored_one_by_on
     assert (rows == np.sort(rows)).all()
     assert 0 <= rows[0] < rows[-1] < 300
     np.testing.assert_array_equal(select_instances(Scripted(np.ones((1, 1))), 300, 100), rows)
+    slow_but_at_once = ScoresAll(np.zeros((1, 1)))
+    slow_but_at_once.scores_by_pair = True  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(select_instances(slow_but_at_once, 300, 100), rows)
     for recommender, n_instances in ((fast, 300), (slow, 10)):
         np.testing.assert_array_equal(select_instances(recommender, n_instances, 100), np.arange(n_instances))
 

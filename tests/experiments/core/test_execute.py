@@ -21,6 +21,7 @@ from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core import run as run_module
 from sdmr.experiments.core.execute import compute_runtime, execute
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
+from sdmr.harness import evaluation
 from sdmr.harness.metrics import Ranks, summarize
 from sdmr.harness.recommender import compute_checksums
 from sdmr.models.sdm import SDM
@@ -32,6 +33,7 @@ from tests.experiments.core.conftest import Sdmr
 CHECKOUT = Path(execute_module.__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("own_cache")
 
+CANDIDATES = {"7": 7, "popularity:7": 7, "120": 120}
 METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20, 50)}
 
 
@@ -290,9 +292,35 @@ def test_ranking_among_all_items_reuses_the_trained_model(
     assert (all_ranks["above"] >= first["above"]).all()
     assert (all_ranks["above"] + all_ranks["tied"]).sum() > (first["above"] + first["tied"]).sum()
     assert (all_ranks["above"] + all_ranks["tied"]).max() <= task.training.n_items - 8
+    assert (sampled.test_all, sampled.test_all_sample) == (record.test, None)
+    assert record.test_all is None
+    for name in ("above", "tied", "others"):
+        np.testing.assert_array_equal(first[f"all_{name}"], all_ranks[name])
     if model != "popularity":
         with pytest.raises(AssertionError, match="fitted again"):
             execute(run, force=True)
+
+
+def test_sample_that_is_ranked_among_all_items_is_stated(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "MAX_PAIRS", 140 * 7)
+    run = run_of(tmp_path, "model=sdp", "model.dim=4", *overrides, "epochs=1")
+    record, ranks = execute(run), ranks_of(run.folder)
+    assert record.test_all_sample == (7, 50)
+    assert len(ranks["all_above"]) == len(set(ranks["all_rows"])) == 7
+    assert (ranks["all_above"] >= ranks["above"][ranks["all_rows"]]).all()
+    assert record.test_all["hit@10"]["optimistic"] == pytest.approx((ranks["all_above"] < 10).mean())
+
+
+def test_candidates_are_as_many_and_as_popular_as_asked_for(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    runs = {one: run_of(tmp_path, "model=popularity", *overrides, f"protocol.candidates={one}") for one in CANDIDATES}
+    assert len({run.data for run in runs.values()}) == len(runs)
+    for candidates, number in CANDIDATES.items():
+        record = execute(runs[candidates])
+        assert str(record.deviations["candidates"]) == candidates
+        assert (ranks_of(runs[candidates].folder)["others"] == number).all()
+        assert record.test_all["hit@10"] == execute(runs["7"]).test_all["hit@10"]
 
 
 def test_sort_position_is_kept_when_asked_for(
