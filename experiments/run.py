@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from itertools import chain, product
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -77,8 +77,8 @@ def describe_more(arguments: Sequence[str]) -> str:
     lines.append(f"  {'settings=default':34} settings of the model (default, tuned)")
     for name, annotation in get_type_hints(Protocol).items():
         meaning = Protocol.__dataclass_fields__[name].metadata["description"]
-        choices = ", ".join(map(str, get_args(annotation)))
-        lines.append(describe_setting(f"protocol.{name}", getattr(Protocol, name), f"{meaning} ({choices})"))
+        choices = f" ({', '.join(get_args(annotation))})" if get_origin(annotation) is Literal else ""
+        lines.append(describe_setting(f"protocol.{name}", getattr(Protocol, name), f"{meaning}{choices}"))
     models = _read_values("model", arguments)
     for name in _read_values("dataset", arguments) or (() if models else list_datasets()):
         if settings := describe_arguments(read_dataset(name)["dataset"], "dataset"):

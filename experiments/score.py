@@ -31,7 +31,7 @@ from sdmr.experiments.export import select_candidates
 from sdmr.experiments.run import describe_result
 from sdmr.harness.evaluation import check_not_empty
 from sdmr.harness.ids import save_ids
-from sdmr.harness.metrics import CUTOFFS, METRIC_NAMES, count_ranks, count_ties, list_metrics, summarize
+from sdmr.harness.metrics import CUTOFFS, METRIC_NAMES, count_ranks, count_ties, summarize
 from sdmr.harness.records import collect_environment, compute_run_key, get_peak_memory, read_ranks, save_ranks
 
 COLUMNS: dict[str, type[int] | type[float] | type[str]] = {"instance": int, "candidate": int, "score": float}
@@ -50,7 +50,7 @@ def main(options: Options) -> int:
     name = options.name or path.name.partition(".")[0] or path.name
     record, folder = score(path, compose_task(options.dataset, options.overrides, Path(options.runs)), name)
     print(describe_result(record, folder, read_tie_policy(options.overrides)))
-    for metric, values in summarize(read_ranks(folder / RANKS)[1], list_metrics(METRIC_NAMES, options.cutoffs)).items():
+    for metric, values in summarize(read_ranks(folder / RANKS)[1], options.cutoffs, METRIC_NAMES).items():
         print(f"{metric:9}" + "  ".join(f"{policy} {value:.4f}" for policy, value in values.items()))
     return 0
 

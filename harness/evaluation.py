@@ -83,7 +83,7 @@ def rank_among_all(
 
 
 def select_instances(recommender: Recommender, n_instances: int, n_items: int) -> IntArray:
-    """Return the numbers of the instances to rank among all items: all of them, or a fixed sample.
+    """Return the instances to rank among all items: every one, or a sample.
 
     Where each pair of an instance and an item costs as much as in `score`, ranking may take longer than the training.
     Above `MAX_PAIRS` pairs, such a recommender ranks a random sample, the same one for every recommender.

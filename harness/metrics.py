@@ -103,19 +103,23 @@ def count_ranks(scores: NDArray[np.floating], target_columns: IntArray, keep_sor
 
 def list_metrics(names: Collection[str], cutoffs: Iterable[int]) -> list[str]:
     """Return metrics with their cutoffs: hit and NDCG at each, then those without one."""
-    at_cutoffs = [f"{name}@{k}" for k in cutoffs for name in names if name in ("hit", "NDCG")]
-    return [*at_cutoffs, *(name for name in names if name not in ("hit", "NDCG"))]
+    cut = [f"{name}@{k}" for k in cutoffs for name in names if name in ("hit", "NDCG")]
+    return [*cut, *(name for name in names if name not in ("hit", "NDCG"))]
 
 
-def summarize(ranks: Ranks, metrics: Iterable[str] | None = None) -> dict[str, dict[TiePolicy, float]]:
-    """Return the mean metrics over instances, by metric and tie policy; by default those of records.
+def summarize(
+    ranks: Ranks, cutoffs: Iterable[int] = CUTOFFS, metrics: Collection[str] = ("hit", "NDCG")
+) -> dict[str, dict[TiePolicy, float]]:
+    """Return the mean metrics over instances, by metric and tie policy.
 
     For example {"hit@10": {"expected": …, "optimistic": …, "pessimistic": …}, "NDCG@10": …}. Ranks with a sort position
     have "argsort-target-last" as a fourth policy.
     """
-    metrics = list_metrics(("hit", "NDCG"), CUTOFFS) if metrics is None else metrics
     policies = TIE_POLICIES if ranks.sort_position is None else (*TIE_POLICIES, "argsort-target-last")
-    return {metric: {policy: float(ranks.compute(metric, policy).mean()) for policy in policies} for metric in metrics}
+    return {
+        metric: {policy: float(ranks.compute(metric, policy).mean()) for policy in policies}
+        for metric in list_metrics(metrics, cutoffs)
+    }
 
 
 def count_ties(ranks: Ranks) -> dict[str, float]:

@@ -109,16 +109,16 @@ def read_record(path: Path) -> dict[str, Any]:
     return record | {"config": translate_optimizers(record["config"])} if "config" in record else record
 
 
-def save_ranks(path: Path, users: IntArray, ranks: Ranks, among_all: tuple[IntArray, Ranks] | None = None) -> None:
+def save_ranks(path: Path, users: IntArray, ranks: Ranks, full_ranks: tuple[IntArray, Ranks] | None = None) -> None:
     """Write the user of each instance, and its ranks, in the smallest integers.
 
-    `among_all` has the numbers of the instances that are ranked among all items, too, and these ranks.
+    `full_ranks` has the numbers of the instances that are ranked among all items, too, and these ranks.
     """
     arrays = {"users": users, **ranks.to_arrays()}
-    if among_all is not None:
-        arrays |= {f"{_ALL}{name}": array for name, array in among_all[1].to_arrays().items()}
-        if len(among_all[0]) < len(users):
-            arrays[f"{_ALL}rows"] = among_all[0]
+    if full_ranks is not None:
+        arrays |= {f"{_ALL}{name}": array for name, array in full_ranks[1].to_arrays().items()}
+        if len(full_ranks[0]) < len(users):
+            arrays[f"{_ALL}rows"] = full_ranks[0]
     save_arrays(path, **{name: array.astype(np.min_scalar_type(array.max())) for name, array in arrays.items()})
 
 

@@ -57,7 +57,10 @@ def build_contexts(training: Training, users: IntArray) -> Contexts:
 
 
 def count_items(lists: pd.DataFrame, training: Training, k: int) -> IntArray:
-    """Count how often each item is at each of the first k ranks of lists from `recommend`: [k, n_items]."""
+    """Count how often each item is at each rank of lists from `recommend`: [k, n_items].
+
+    Ranks beyond k do not count.
+    """
     counts, lists = np.zeros((k, training.n_items), dtype=np.int64), lists[lists["rank"] <= k]
     items = pd.Index(tabulate_items(training)["id"]).get_indexer(pd.Index(lists["item"]))
     np.add.at(counts, (lists["rank"].to_numpy() - 1, items), 1)
@@ -65,7 +68,7 @@ def count_items(lists: pd.DataFrame, training: Training, k: int) -> IntArray:
 
 
 def summarize_lists(counts: IntArray, training: Training, cutoffs: Iterable[int]) -> dict[str, float]:
-    """Return coverage, popularity and novelty of the first k items of lists, for each cutoff k.
+    """Return coverage, popularity and novelty of the first items of lists, by cutoff.
 
     Coverage is the share of all items that are in any list. Popularity is the mean number of training users of a listed
     item. Novelty is the mean of −log2 of their share of all users; an item without any counts like one with one.

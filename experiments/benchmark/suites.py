@@ -113,7 +113,7 @@ def format_costs(costs: pd.DataFrame, overrides: Sequence[str] = ()) -> str:
 
 def _format_cost(row: Mapping[Hashable, Any]) -> str:
     """Return a cell of the Markdown table."""
-    among_all = ""
+    full_ranks = ""
     if not pd.isna(seconds := row.get("rank_all_seconds")):
-        among_all = f" / {seconds:.0f} ({row['rank_all_ratio']:.2f})"
-    return f"{row['epoch_seconds']:.0f} + {row['rank_seconds']:.0f}{among_all} s | {row['peak_mib']:,.0f}"
+        full_ranks = f" / {seconds:.0f} ({row['rank_all_ratio']:.2f})"
+    return f"{row['epoch_seconds']:.0f} + {row['rank_seconds']:.0f}{full_ranks} s | {row['peak_mib']:,.0f}"

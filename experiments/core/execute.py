@@ -76,9 +76,9 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **compute_novelty_metrics(task, ranks)}
     ranked = read_clocks()
     if run.config["test"]:
-        among_all = _rank_among_all(run, recommender, task)
-        save_ranks(run.folder / "ranks.npz", task.test.users, ranks, among_all)
-        fields |= _describe_ranks_among_all(among_all, len(task.test))
+        full_ranks = _rank_among_all(run, recommender, task)
+        save_ranks(run.folder / "ranks.npz", task.test.users, ranks, full_ranks)
+        fields |= _describe_ranks_among_all(full_ranks, len(task.test))
     phases = ("fit", "rank", "rank_all") if "test_all" in fields else ("fit", "rank")
     differences = np.diff([start, fitted, ranked, read_clocks()], axis=0).T.tolist()
     seconds, cpu_seconds = (dict(zip(phases, column, strict=False)) for column in differences)
@@ -124,7 +124,10 @@ def _rank_test_items(run: Run, recommender: Any, task: Task) -> Ranks:
 
 
 def _rank_among_all(run: Run, recommender: Any, task: Task) -> tuple[IntArray, Ranks] | None:
-    """Return the numbers of test instances and their ranks among all items; None if all others are ranked so."""
+    """Return numbers of test instances, and their ranks among all items.
+
+    None if all other ranks of the run are so.
+    """
     if run.protocol.candidates == "all":
         return None
     rows = select_instances(recommender, len(task.test), task.training.n_items)
@@ -132,10 +135,10 @@ def _rank_among_all(run: Run, recommender: Any, task: Task) -> tuple[IntArray, R
     return rows, rank_among_all(recommender, instances, task.seen, run.protocol.keeps_sort_position)
 
 
-def _describe_ranks_among_all(among_all: tuple[IntArray, Ranks] | None, n_instances: int) -> dict[str, Any]:
-    if among_all is None:
+def _describe_ranks_among_all(full_ranks: tuple[IntArray, Ranks] | None, n_instances: int) -> dict[str, Any]:
+    if full_ranks is None:
         return {}
-    rows, ranks = among_all
+    rows, ranks = full_ranks
     sample = {"test_all_sample": (len(rows), n_instances)} if len(rows) < n_instances else {}
     return {"test_all": summarize(ranks), **sample}
 

@@ -1,4 +1,4 @@
-"""How far sampled and full ranking put the rows of a table in the same order."""
+"""How far sampled and full ranking order the rows of a table alike."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ MIN_ROWS = 3  # whose orders are compared
 def describe_full_ranking(
     dataset: str, folders: Mapping[str, Sequence[Path]], metrics: Iterable[str], tie_policy: TiePolicy = "expected"
 ) -> Iterator[str]:
-    """Yield a line on samples of test instances, and one on Kendall's τ between the two orders of the rows.
+    """Yield lines on samples of test instances, and on Kendall's τ between the orders.
 
     Args:
         dataset: The data set's name.
@@ -55,7 +55,7 @@ def describe_full_ranking(
 def compare_orders(
     folders: Mapping[str, Sequence[Path]], metric: str, tie_policy: TiePolicy = "expected"
 ) -> tuple[float, Interval]:
-    """Return Kendall's τ between the models' means of a metric on both sides, and its 95 % interval.
+    """Return Kendall's τ between sampled and full means of a metric, and its interval.
 
     A resample of users is the same for all models and both sides, so that what they share does not widen the interval.
     """

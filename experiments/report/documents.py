@@ -68,8 +68,8 @@ def format_markdown(table: AccuracyTable, results: Path) -> str:
     """Return the table for reading, then how it was made. `results` has the sweeps that tuned the settings."""
     records, gains = table.list_records(), compute_gains(table.cells)
     has_all = table.cells["metric"].str.endswith(ALL).any()
-    notes = [NOTE, *([ALL_NOTE] if has_all else []), *([] if table.comparisons.empty else [MARKS])]
-    blocks = [f"# Table {table.number}, reproduced", *notes]
+    blocks = [f"# Table {table.number}, reproduced", NOTE, *([ALL_NOTE] if has_all else [])]
+    blocks += [] if table.comparisons.empty else [MARKS]
     blocks += [f"**{text}**" for text in describe_deviations(records)]
     for dataset, cells in table.cells.groupby("dataset", sort=False):
         rows = [*_make_rows(cells), *_make_gain_rows(gains[gains["dataset"] == dataset])]

@@ -17,7 +17,7 @@ from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RANKS, RECORD, list_published_folders
 from sdmr.experiments.report.uncertainty import SeedPart, Size, estimate_mean, judge_size
-from sdmr.harness.metrics import TIE_POLICIES, TiePolicy, summarize
+from sdmr.harness.metrics import TIE_POLICIES, TiePolicy
 from sdmr.harness.records import read_ranks
 
 METRICS = ("hit@10", "NDCG@10")
@@ -67,7 +67,10 @@ def list_published(results: Path, dataset: str, model: str) -> list[Path]:
 
 
 def drop_unranked(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return cells without the metrics among all items of data sets where no record has any."""
+    """Return cells without metrics among all items that no record has.
+
+    A data set keeps the metrics that any of its records has.
+    """
     is_ranked = cells.groupby(["dataset", "metric"])["ours"].transform("count") > 0
     return cells[is_ranked | ~cells["metric"].str.endswith(ALL)].reset_index(drop=True)
 
@@ -111,16 +114,18 @@ def average_seeds(
 
 
 def read_metric(folder: Path, record: Record, metric: str) -> Mapping[str, float]:
-    """Return a metric by tie policy: the record's or, of another cutoff, that of its ranks.
+    """Return a metric by tie policy, of the record or of its ranks.
 
     It is empty if the record has no ranks among all items, or its ranks are too old for the metric.
     """
     is_among_all, name = metric.endswith(ALL), metric.removesuffix(ALL)
     metrics = record.test_all if is_among_all else record.metrics()
     if metrics is None or name in metrics:
-        return (metrics or {}).get(name, {})
+        return {} if metrics is None else metrics[name]
     ranks = read_ranks(folder / RANKS, is_among_all)[1]
-    return {} if name == "AUC" and ranks.others is None else summarize(ranks, [name])[name]
+    if name == "AUC" and ranks.others is None:
+        return {}
+    return {policy: float(ranks.compute(name, policy).mean()) for policy in TIE_POLICIES}
 
 
 class Row(NamedTuple):

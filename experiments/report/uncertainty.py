@@ -161,7 +161,7 @@ def bootstrap_correlation(users: IntArray, x: NDArray[np.floating], y: NDArray[n
 
 
 def correlate_orders(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Kendall's τ_b of x and y [..., rows]: how far they put the rows in the same order; NaN for constants."""
+    """Return Kendall's τ_b of x and y [..., rows], NaN for constants."""
     first, second = np.triu_indices(x.shape[-1], 1)
     x, y = (np.sign(values[..., first] - values[..., second]) for values in (x, y))
     with np.errstate(invalid="ignore"):

@@ -122,7 +122,7 @@ def test_a_close_score_is_no_tie() -> None:
 
 def test_a_summary_is_the_mean_under_each_policy() -> None:
     ranks = Ranks(above=np.array([0, 0, 12]), tied=np.array([0, 1, 3]))
-    metrics = summarize(ranks, list_metrics(("hit", "NDCG"), (1, 10)))
+    metrics = summarize(ranks, cutoffs=(1, 10))
     assert list(metrics) == ["hit@1", "NDCG@1", "hit@10", "NDCG@10"]
     assert metrics["hit@1"] == pytest.approx({"expected": 1.5 / 3, "optimistic": 2 / 3, "pessimistic": 1 / 3})
     second = 1 / np.log2(3)
@@ -159,7 +159,7 @@ def test_the_four_policies_differ_where_the_target_ties() -> None:
     assert tied[:3] == pytest.approx([second, (second + third) / 4, 0])
     assert tied[3] in (second, third, 0.0)
     assert untied == pytest.approx([second] * 4)
-    assert summarize(ranks, ["NDCG@3"])["NDCG@3"]["argsort-target-last"] == pytest.approx((tied[3] + second) / 2)
+    assert summarize(ranks, [3])["NDCG@3"]["argsort-target-last"] == pytest.approx((tied[3] + second) / 2)
     assert count_ties(ranks) == {"tied_share": 0.5, "mean_tied": 3.0}
 
 

@@ -94,9 +94,9 @@ def test_peak_memory_is_not_that_of_the_process_that_started_this_one() -> None:
 def test_ranks_are_read_as_they_were_saved_in_small_integers(tmp_path: Path, rows: np.ndarray) -> None:
     users, path = np.array([5, 70_000, 3]), tmp_path / "ranks.npz"
     sampled = Ranks(np.array([0, 100, 7]), np.array([0, 0, 1]), others=np.full(3, 100))
-    among_all = Ranks(np.array([900, 0, 1])[rows], np.array([0, 300, 0])[rows], others=np.full(len(rows), 1000))
-    save_ranks(path, users, sampled, (rows, among_all))
-    for is_among_all, expected in ((False, sampled), (True, among_all)):
+    full_ranks = Ranks(np.array([900, 0, 1])[rows], np.array([0, 300, 0])[rows], others=np.full(len(rows), 1000))
+    save_ranks(path, users, sampled, (rows, full_ranks))
+    for is_among_all, expected in ((False, sampled), (True, full_ranks)):
         read_users, ranks = read_ranks(path, is_among_all)
         np.testing.assert_array_equal(read_users, users[rows] if is_among_all else users)
         for name, array in expected.to_arrays().items():

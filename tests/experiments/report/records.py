@@ -48,15 +48,15 @@ def write_random_run(
     return write_run(folder, model, seed, np.arange(200), ranks, validation)
 
 
-def write_run_among_all(folder: Path, model: str, sampled: Ranks, among_all: Ranks, n_sampled: int) -> Path:
+def write_run_among_all(folder: Path, model: str, sampled: Ranks, full_ranks: Ranks, n_sampled: int) -> Path:
     """Write a run of which some of the instances are ranked among all items, too."""
     n = len(sampled.above)
     rows = np.sort(np.random.default_rng(1).choice(n, n_sampled, replace=False))
-    among_all = Ranks(among_all.above[rows], among_all.tied[rows], others=np.full(n_sampled, 1000))
+    full_ranks = Ranks(full_ranks.above[rows], full_ranks.tied[rows], others=np.full(n_sampled, 1000))
     write_run(folder, model, 0, np.arange(n), sampled)
-    save_ranks(folder / "ranks.npz", np.arange(n), sampled, (rows, among_all))
+    save_ranks(folder / "ranks.npz", np.arange(n), sampled, (rows, full_ranks))
     sample = {"test_all_sample": [n_sampled, n]} if n_sampled < n else {}
-    change_record(folder, test_all=summarize(among_all), **sample)
+    change_record(folder, test_all=summarize(full_ranks), **sample)
     return folder
 
 
@@ -65,9 +65,9 @@ def write_runs(folder: Path, n_sampled: int = 200, noise: float = 0.0) -> dict[s
     rng, folders = np.random.default_rng(0), {}
     for number, model in enumerate(RANKED):
         shares = [0.2 + 0.1 * number, 0.1 + 0.1 * number + noise * rng.normal()]
-        sampled, among_all = (Ranks(np.where(rng.random(200) < share, 0, 60), np.zeros(200, int)) for share in shares)
+        sampled, full_ranks = (Ranks(np.where(rng.random(200) < share, 0, 60), np.zeros(200, int)) for share in shares)
         path = folder / "ml-100k" / f"{model}-0"
-        folders[model] = [write_run_among_all(path, model, sampled, among_all, n_sampled)]
+        folders[model] = [write_run_among_all(path, model, sampled, full_ranks, n_sampled)]
     return folders
 
 
