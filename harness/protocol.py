@@ -25,9 +25,7 @@ class Protocol:
     tie_policy: TiePolicy = _describe(  # noqa: RUF009
         "expected", "how the tables count candidates that tie with the target"
     )
-    candidates: int | str = _describe(
-        DEFAULT_CANDIDATES, "unseen items beside a test target: N drawn uniformly, popularity:N, or all"
-    )
+    candidates: int | str = _describe(DEFAULT_CANDIDATES, "unseen items beside a test target (N, popularity:N, all)")
     # These three are arguments of `sdmr.datasets.split.split`.
     test_item: Literal["last", "random"] = _describe(
         "last", "the item of a user, or of a basket, that is the test item"
