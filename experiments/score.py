@@ -51,7 +51,7 @@ def main(options: Options) -> int:
     record, folder = score(path, compose_task(options.dataset, options.overrides, Path(options.runs)), name)
     print(describe_result(record, folder, read_tie_policy(options.overrides)))
     for metric, values in summarize(read_ranks(folder / RANKS)[1], options.cutoffs, METRIC_NAMES).items():
-        print(f"{metric:9}" + "  ".join(f"{policy} {value:.4f}" for policy, value in values.items()))
+        print(f"{metric:10}" + "  ".join(f"{policy} {value:.4f}" for policy, value in values.items()))
     return 0
 
 

@@ -33,6 +33,7 @@ from sdmr.harness.schema1 import RANKS, translate_optimizers, translate_record
 
 LAYERS = ("sdmr.datasets", "sdmr.harness", "sdmr.models", "sdmr.baselines")
 _ALL = "all_"  # before the names of arrays in `ranks.npz`: among all items
+_STEPS = "user_steps"  # differences of the users; older files have `users`
 _FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")
 _ROOT = Path(__file__).parent.parent
 _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -112,14 +113,16 @@ def read_record(path: Path) -> dict[str, Any]:
 def save_ranks(path: Path, users: IntArray, ranks: Ranks, full_ranks: tuple[IntArray, Ranks] | None = None) -> None:
     """Write the user of each instance, and its ranks, in the smallest integers.
 
-    `full_ranks` has the numbers of the instances that are ranked among all items, too, and these ranks.
+    Of the users, the file has the differences, which take less space. `full_ranks` has the numbers of the instances
+    that are ranked among all items, too, and these ranks.
     """
-    arrays = {"users": users, **ranks.to_arrays()}
+    arrays = {_STEPS: np.diff(users, prepend=0), **ranks.to_arrays()}
     if full_ranks is not None:
         arrays |= {f"{_ALL}{name}": array for name, array in full_ranks[1].to_arrays().items()}
         if len(full_ranks[0]) < len(users):
             arrays[f"{_ALL}rows"] = full_ranks[0]
-    save_arrays(path, **{name: array.astype(np.min_scalar_type(array.max())) for name, array in arrays.items()})
+    dtypes = {name: np.result_type(*map(np.min_scalar_type, (a.min(), a.max()))) for name, a in arrays.items()}
+    save_arrays(path, **{name: array.astype(dtypes[name]) for name, array in arrays.items()})
 
 
 def read_ranks(path: Path, is_among_all: bool = False) -> tuple[IntArray, Ranks]:
@@ -132,7 +135,7 @@ def read_ranks(path: Path, is_among_all: bool = False) -> tuple[IntArray, Ranks]
         with np.load(path) as saved:
             arrays = {RANKS.get(name, name): saved[name].astype(np.int64) for name in saved.files}
         full = {name.removeprefix(_ALL): arrays.pop(name) for name in list(arrays) if name.startswith(_ALL)}
-        users = arrays.pop("users")
+        users = np.cumsum(arrays.pop(_STEPS)) if _STEPS in arrays else arrays.pop("users")
         return (users[full.pop("rows", slice(None))], Ranks(**full)) if is_among_all else (users, Ranks(**arrays))
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing") from error

@@ -92,7 +92,7 @@ def test_peak_memory_is_not_that_of_the_process_that_started_this_one() -> None:
 
 @pytest.mark.parametrize("rows", [np.array([0, 2]), np.arange(3)])
 def test_ranks_are_read_as_they_were_saved_in_small_integers(tmp_path: Path, rows: np.ndarray) -> None:
-    users, path = np.array([5, 70_000, 3]), tmp_path / "ranks.npz"
+    users, path = np.array([3, 5, 70_000]), tmp_path / "ranks.npz"
     sampled = Ranks(np.array([0, 100, 7]), np.array([0, 0, 1]), others=np.full(3, 100))
     full_ranks = Ranks(np.array([900, 0, 1])[rows], np.array([0, 300, 0])[rows], others=np.full(len(rows), 1000))
     save_ranks(path, users, sampled, (rows, full_ranks))
@@ -103,8 +103,8 @@ def test_ranks_are_read_as_they_were_saved_in_small_integers(tmp_path: Path, row
             np.testing.assert_array_equal(ranks.to_arrays()[name], array)
             assert ranks.to_arrays()[name].dtype == np.int64
     with np.load(path) as saved:
-        assert {name: saved[name].dtype.name for name in ("users", "above", "all_above")} == {
-            **{"users": "uint32", "above": "uint8", "all_above": "uint16"}
+        assert {name: saved[name].dtype.name for name in ("user_steps", "above", "all_above")} == {
+            **{"user_steps": "uint32", "above": "uint8", "all_above": "uint16"}
         }
         assert ("all_rows" in saved.files) == (len(rows) < 3)
 
