@@ -17,7 +17,7 @@ from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RANKS, RECORD, list_published_folders
 from sdmr.experiments.report.uncertainty import SeedPart, Size, estimate_mean, judge_size
-from sdmr.harness.metrics import TIE_POLICIES, TiePolicy
+from sdmr.harness.metrics import TIE_POLICIES, TiePolicy, summarize
 from sdmr.harness.records import read_ranks
 
 METRICS = ("hit@10", "NDCG@10")
@@ -125,7 +125,8 @@ def read_metric(folder: Path, record: Record, metric: str) -> Mapping[str, float
     ranks = read_ranks(folder / RANKS, is_among_all)[1]
     if name == "AUC" and ranks.others is None:
         return {}
-    return {policy: float(ranks.compute(name, policy).mean()) for policy in TIE_POLICIES}
+    base, _, cutoff = name.partition("@")
+    return {str(policy): value for policy, value in summarize(ranks, [int(cutoff or 1)], [base])[name].items()}
 
 
 class Row(NamedTuple):
