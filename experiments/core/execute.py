@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.deviations import list_deviations
 from sdmr.experiments.core.options import ConfigError
+from sdmr.experiments.core.ranking import rank_test_items, save_test_ranks
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
 from sdmr.experiments.core.run import Run, drop_tasks, load_task, make_recommender
-from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all, select_instances
+from sdmr.harness.evaluation import check_permutation_invariance, rank
 from sdmr.harness.files import save_json
 from sdmr.harness.ids import save_ids
 from sdmr.harness.metrics import Ranks, count_ties, summarize
 from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums
-from sdmr.harness.records import collect_environment, get_load, get_peak_memory, read_clocks, save_ranks
+from sdmr.harness.records import collect_environment, get_load, get_peak_memory, read_clocks
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.loop import find_best_epoch
 
@@ -72,13 +72,11 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
     check_permutation_invariance(recommender, task.training.validation)
     fields: dict[str, Any] = {"validation": summarize(rank(recommender, task.training.validation))}
     if run.config["test"]:
-        ranks = _rank_test_items(run, recommender, task)
+        ranks = rank_test_items(run, recommender, task)
         fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **compute_novelty_metrics(task, ranks)}
     ranked = read_clocks()
     if run.config["test"]:
-        full_ranks = _rank_among_all(run, recommender, task)
-        save_ranks(run.folder / "ranks.npz", task.test.users, ranks, full_ranks)
-        fields |= _describe_ranks_among_all(full_ranks, len(task.test))
+        fields |= save_test_ranks(run, recommender, task, ranks)
     phases = ("fit", "rank", "rank_all") if "test_all" in fields else ("fit", "rank")
     differences = np.diff([start, fitted, ranked, read_clocks()], axis=0).T.tolist()
     seconds, cpu_seconds = (dict(zip(phases, column, strict=False)) for column in differences)
@@ -114,33 +112,6 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         environment=Environment.model_validate(collect_environment()),
         **fields,
     )
-
-
-def _rank_test_items(run: Run, recommender: Any, task: Task) -> Ranks:
-    protocol = run.protocol
-    if protocol.candidates != "all":
-        return rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
-    return rank_among_all(recommender, task.test, task.seen, protocol.keeps_sort_position)
-
-
-def _rank_among_all(run: Run, recommender: Any, task: Task) -> tuple[IntArray, Ranks] | None:
-    """Return numbers of test instances, and their ranks among all items.
-
-    None if all other ranks of the run are so.
-    """
-    if run.protocol.candidates == "all":
-        return None
-    rows = select_instances(recommender, len(task.test), task.training.n_items)
-    instances = task.test.take(rows)
-    return rows, rank_among_all(recommender, instances, task.seen, run.protocol.keeps_sort_position)
-
-
-def _describe_ranks_among_all(full_ranks: tuple[IntArray, Ranks] | None, n_instances: int) -> dict[str, Any]:
-    if full_ranks is None:
-        return {}
-    rows, ranks = full_ranks
-    sample = {"test_all_sample": (len(rows), n_instances)} if len(rows) < n_instances else {}
-    return {"test_all": summarize(ranks), **sample}
 
 
 def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sdmr.experiments.core import cli, tuned
+from sdmr.experiments.core import cli, ranking, tuned
 from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core import run as run_module
 from sdmr.experiments.core.execute import execute
@@ -144,7 +144,7 @@ def test_full_disk_is_one_line_that_names_the_file_and_keeps_the_checkpoint(
     tmp_path: Path, overrides: tuple[str, ...], sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = run_of(tmp_path, "model=mf-bpr", *overrides, *SMALL)
-    save = execute_module.save_ranks
+    save = ranking.save_ranks
 
     def fill_disk(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -154,7 +154,7 @@ def test_full_disk_is_one_line_that_names_the_file_and_keeps_the_checkpoint(
             patch.setattr(os, "fsync", fill_disk)
             save(*arguments)
 
-    monkeypatch.setattr(execute_module, "save_ranks", save_on_full_disk)
+    monkeypatch.setattr(ranking, "save_ranks", save_on_full_disk)
     answer = sdmr("run", "model=mf-bpr", *overrides, *SMALL, f"runs={tmp_path}")
     assert answer.status == 1
     assert f"{run.folder}/ranks.npz: No space left on device" in answer.error
