@@ -1,4 +1,4 @@
-"""Uniform sampling of items that a user has not seen, without rejection."""
+"""Sampling of items that a user has not seen, without rejection: uniform, or by weight."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from scipy.sparse import csr_matrix
 from sdmr.datasets.interactions import IntArray
 
 BLOCK_ROWS = 1024
+DENSE_ROWS = 128  # with a number for every item
 
 
 def build_seen_matrix(users: IntArray, items: IntArray, n_users: int, n_items: int) -> csr_matrix:
@@ -37,6 +38,7 @@ class NegativeSampler:
             user_ids: [n_users] ids that error messages use; None for the user numbers.
         """
         self._user_ids = np.arange(seen.shape[0]) if user_ids is None else user_ids
+        self._seen = seen
         self._first = seen.indptr.astype(np.int64)
         n_seen = np.diff(self._first)
         self.n_unseen = seen.shape[1] - n_seen  # [n_users]
@@ -79,6 +81,30 @@ class NegativeSampler:
         ranks = ranks.T
         ranks[n_unseen < n_samples] = np.arange(n_samples)
         return np.where(ranks < n_unseen[:, None], self.get_items(users[:, None], ranks), self._width - 1)
+
+    def sample_by_weight(
+        self, users: IntArray, n_samples: int, weights: NDArray[np.floating], rng: np.random.Generator
+    ) -> IntArray:
+        """Sample distinct unseen items one after another, each by its weight: [len(users), n_samples].
+
+        These are the items with the smallest E / weight, each E a draw from the exponential distribution (Efraimidis &
+        Spirakis, IPL 2006). There are no more columns than items. A user with fewer unseen items gets all of them, and
+        n_items in the other columns.
+
+        Args:
+            weights: [n_items], each above 0.
+        """
+        n_items = len(weights)
+        samples = np.empty((len(users), min(n_samples, n_items)), dtype=np.int64)
+        for first in range(0, len(users), DENSE_ROWS):
+            block = slice(first, first + DENSE_ROWS)
+            seen = self._seen[users[block]]
+            keys = rng.exponential(size=seen.shape) / weights
+            keys[seen.nonzero()] = np.inf
+            items = np.argpartition(keys, samples.shape[1] - 1, axis=1)[:, : samples.shape[1]]
+            is_unseen = np.isfinite(np.take_along_axis(keys, items, axis=1))
+            samples[block] = np.where(is_unseen, items, n_items)
+        return samples
 
     def draw(self, users: IntArray, n_samples: int, rng: np.random.Generator) -> IntArray:
         """Draw the random numbers of `sample_distinct`: [n_samples, len(users)]."""

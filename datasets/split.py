@@ -13,6 +13,7 @@ from sdmr.datasets.task import Task
 from sdmr.datasets.time_split import TEST_CUT, VALIDATION_CUT, split_by_time
 from sdmr.datasets.times import Cut
 
+DEFAULT_CANDIDATES = 100  # also of data with fewer items
 MIN_SEQUENCE_LENGTH = 3  # one item for test, one for validation, one to train; shorter sequences only train
 
 
@@ -20,13 +21,14 @@ MIN_SEQUENCE_LENGTH = 3  # one item for test, one for validation, one to train; 
 def split(
     interactions: Interactions,
     split_seed: NonNegativeInt = 0,
-    n_candidates: NonNegativeInt = 100,
+    n_candidates: NonNegativeInt = DEFAULT_CANDIDATES,
     test_item: Literal["last", "random", "global-time"] = "last",
     validation_item: Literal["random", "next-to-last"] = "random",
     equal_times: Literal["file", "item-id"] = "file",
     test_cut: Cut = TEST_CUT,
     validation_cut: Cut = VALIDATION_CUT,
     retrain: bool = False,
+    candidate_sampling: Literal["uniform", "popularity"] = "uniform",
 ) -> Task:
     """Split each sequence leave-one-out: one test item, one validation item, the rest trains.
 
@@ -52,12 +54,18 @@ def split(
         test_cut: Of global-time: the share of interactions before the cut, or a date such as 1998-03-01.
         validation_cut: The earlier cut, likewise.
         retrain: Whether what is held out for validation trains, too, for a last training before the test.
+        candidate_sampling: Unseen items are drawn all with the same probability, or one after another in proportion to
+            their training interactions (an item without any counts like one with one).
 
     Raises:
         ValueError: An option has no allowed value, or has no effect. An item is in a sequence twice, or a basket
             belongs to two users: a held-out item would stay in the training data. Times that global-time needs are
             missing or those of each user alone, or nobody has items before and after the cuts.
     """
+    if test_item == "global-time" and candidate_sampling != "uniform":
+        raise ValueError(
+            "test_item=global-time draws uniform candidates: set protocol.candidates to a number, or to all"
+        )
     if test_item == "global-time" and validation_item != "random":
         raise ValueError(f"validation_item={validation_item} has no effect on test_item=global-time")
     if test_item != "global-time" and (test_cut, validation_cut) != (TEST_CUT, VALIDATION_CUT):
@@ -69,6 +77,8 @@ def split(
     n_pairs = ordered.n_users * ordered.n_items - int(sampler.n_unseen.sum())
     if ordered.baskets is not None or n_pairs < len(ordered):
         _check_sequences(ordered)
+    if n_candidates > max(ordered.n_items, DEFAULT_CANDIDATES):
+        raise ValueError(f"{n_candidates} candidates: the data has {ordered.n_items} items; expected fewer, or all")
     if test_item == "global-time":
         return split_by_time(ordered, n_candidates, (validation_cut, test_cut), retrain, (validation_rng, test_rng))
     users, items = ordered.users, ordered.items
@@ -86,11 +96,21 @@ def split(
     else:
         validation_rows = np.where(test_rows == last, last - 1, last)
 
+    weights = None
+    if candidate_sampling == "popularity":
+        is_held_out = np.isin(np.arange(len(ordered)), [test_rows, validation_rows])
+        weights = np.maximum(np.bincount(items[~is_held_out], minlength=ordered.n_items), 1.0)
+
+    def draw(sampler: NegativeSampler, rows: IntArray, rng: np.random.Generator) -> IntArray:
+        if weights is None:
+            return sampler.sample_distinct(users[rows], n_candidates, rng)
+        return sampler.sample_by_weight(users[rows], n_candidates, weights, rng)
+
     # This draw is not used. It leaves the generator where the candidates of every test item have always come from.
     sampler.draw(users[validation_rows], n_candidates, candidate_rng)
-    test_negatives = sampler.sample_distinct(users[test_rows], n_candidates, candidate_rng)
+    test_negatives = draw(sampler, test_rows, candidate_rng)
     sampler = build_sampler(ordered, excluded_rows=test_rows)
-    validation_negatives = sampler.sample_distinct(users[validation_rows], n_candidates, validation_candidate_rng)
+    validation_negatives = draw(sampler, validation_rows, validation_candidate_rng)
     return assemble_task(
         ordered,
         (validation_rows, np.column_stack([items[validation_rows], validation_negatives])),

@@ -53,7 +53,7 @@ class Options(TaskOptions):
 def main(options: Options) -> int:
     ignored = [one for one in options.overrides if re.match(r"protocol\.(tie_policy=|candidates=\W*all)", one)]
     if ignored:
-        raise UsageError(f"{ignored[0]} has no effect on an export, which holds the split's candidates, 100 or 99")
+        raise UsageError(f"{ignored[0]} has no effect on an export, which holds the split's candidates")
     task = compose_task(options.dataset, options.overrides).load_task()
     print(*export_task(task, options.name or options.dataset, Path(options.to)), sep="\n")
     return 0

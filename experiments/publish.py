@@ -21,7 +21,7 @@ from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, expand_models
 from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, collect_published
 from sdmr.experiments.report.documents import format_csv, format_latex, format_markdown
-from sdmr.experiments.report.frames import TABLES
+from sdmr.experiments.report.frames import METRICS, TABLES
 from sdmr.experiments.report.writers import write_csv
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.schema1 import TASKS
@@ -43,6 +43,7 @@ class Options(AccuracyOptions):
 def main(options: Options) -> int:
     datasets, models = options.datasets or DEFAULT_DATASETS[options.number], expand_models(options.models)
     _check_options(options, datasets, models)
+    columns = list(dict.fromkeys([*METRICS, *options.list_columns()]))
     results = Path(options.results)
     planned = plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
     findings = find_or_train(planned, Path(options.runs), workers=1, train=False, use_published=False)
@@ -55,7 +56,7 @@ def main(options: Options) -> int:
         rows = {model: [one for one in planned if (one.dataset, one.model) == (dataset, model)] for model in models}
         complete = {model: runs for model in models if (runs := _get_complete(options, rows[model], findings))}
         _publish_dataset(options, dataset, complete)
-    table = collect_published(options.number, results)
+    table = collect_published(options.number, results, columns)
     if table is None:
         return cli.FAILED
     path, text = results / f"table{options.number}.md", format_markdown(table, results)

@@ -7,6 +7,7 @@ fitted again.
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,10 +21,10 @@ from tqdm import tqdm
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import open_atomic
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import CommandOptions, NotEmpty, UsageError
+from sdmr.experiments.core.options import CommandOptions, NotEmpty, Numbers, UsageError
 from sdmr.experiments.core.trained import load_trained
 from sdmr.harness.ids import find_numbers, tabulate_users
-from sdmr.harness.top_k import recommend
+from sdmr.harness.top_k import count_items, recommend, summarize_lists
 
 BLOCK = 1024  # users whose lists are in memory at a time
 WRITERS: dict[str, Any] = {".csv": csv.CSVWriter, ".parquet": parquet.ParquetWriter}
@@ -36,6 +37,9 @@ class Options(CommandOptions):
     run: str = Field(description="name of a finished run, or its folder")
     users: Ids | None = Field(None, description="raw ids of users; null: all, which needs to=FILE")
     k: int = Field(10, ge=1, description="items in a list")
+    cutoffs: Numbers | None = Field(
+        None, description="print coverage, popularity and novelty of the first items of all lists, so many; null: none"
+    )
     to: str | None = Field(None, description="file to write, .csv or .parquet; null: print")
     runs: str = Field("runs", description="folder of this machine's records")
 
@@ -46,6 +50,8 @@ def main(options: Options) -> int:
         raise UsageError("to=FILE.csv or to=FILE.parquet is missing, or users=[ID,ID] to print the lists of some users")
     if options.to is not None and path.suffix not in WRITERS:
         raise UsageError(f"to={path}: expected a name that ends in {' or '.join(WRITERS)}")
+    if options.cutoffs and max(options.cutoffs) > options.k:
+        raise UsageError(f"cutoffs=...: lists have no {max(options.cutoffs)} items; use k={max(options.cutoffs)}")
     model, task = load_trained(find_run(options.run, Path(options.runs)))
     numbers = np.arange(task.training.n_users)
     if options.users is not None:
@@ -54,17 +60,34 @@ def main(options: Options) -> int:
         except DataError as error:
             raise UsageError(f"users=...: {error}") from error
     blocks = np.split(numbers, range(BLOCK, len(numbers), BLOCK))
-    lists = (recommend(model, task, block, options.k) for block in tqdm(blocks, unit="block", disable=None))
+    longest = min(max(options.cutoffs or [0]), task.training.n_items)
+    counts = np.zeros((longest, task.training.n_items), dtype=np.int64)
+
+    def make_lists() -> Iterator[pd.DataFrame]:
+        for block in tqdm(blocks, unit="block", disable=None):
+            lists = recommend(model, task, block, options.k)
+            if options.cutoffs:
+                counts[:] += count_items(lists, task.training, longest)
+            yield lists
+
     if options.to is None:
-        print(pd.concat(lists).to_string(index=False))
-        return 0
+        print(pd.concat(make_lists()).to_string(index=False))
+    else:
+        _write(make_lists(), path)
+        print(path)
+    if options.cutoffs:
+        metrics = summarize_lists(counts, task.training, options.cutoffs)
+        print(", ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
+    return 0
+
+
+def _write(lists: Iterator[pd.DataFrame], path: Path) -> None:
+    """Write lists block after block."""
     first = pa.Table.from_pandas(next(lists), preserve_index=False)
     with open_atomic(path) as file, WRITERS[path.suffix](file, first.schema) as writer:
         writer.write_table(first)
         for block in lists:
             writer.write_table(pa.Table.from_pandas(block, first.schema, preserve_index=False))
-    print(path)
-    return 0
 
 
 def find_run(name: str, runs: Path) -> Path:

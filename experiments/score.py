@@ -22,7 +22,7 @@ from sdmr.datasets.task import HeldOut
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.deviations import list_deviations
 from sdmr.experiments.core.execute import compute_novelty_metrics
-from sdmr.experiments.core.options import FileName, TaskOptions, UsageError
+from sdmr.experiments.core.options import FileName, Numbers, TaskOptions, UsageError
 from sdmr.experiments.core.plan import read_tie_policy
 from sdmr.experiments.core.record import Environment, Record, TieCounts, save_record
 from sdmr.experiments.core.run import Run, compose_task
@@ -30,10 +30,9 @@ from sdmr.experiments.core.store import RANKS, RECORD
 from sdmr.experiments.export import select_candidates
 from sdmr.experiments.run import describe_result
 from sdmr.harness.evaluation import check_not_empty
-from sdmr.harness.files import save_arrays
 from sdmr.harness.ids import save_ids
-from sdmr.harness.metrics import count_ranks, count_ties, summarize
-from sdmr.harness.records import collect_environment, compute_run_key, get_peak_memory
+from sdmr.harness.metrics import CUTOFFS, METRIC_NAMES, count_ranks, count_ties, summarize
+from sdmr.harness.records import collect_environment, compute_run_key, get_peak_memory, read_ranks, save_ranks
 
 COLUMNS: dict[str, type[int] | type[float] | type[str]] = {"instance": int, "candidate": int, "score": float}
 PARQUET_KINDS = {"instance": "iu", "candidate": "iu", "score": "iuf"}  # of any width
@@ -42,6 +41,7 @@ PARQUET_KINDS = {"instance": "iu", "candidate": "iu", "score": "iuf"}  # of any 
 class Options(TaskOptions):
     scores: str = Field(description="file of scores, parquet or csv")
     name: FileName | None = Field(None, description="name of the model, by default that of the file")
+    cutoffs: Numbers = Field(list(CUTOFFS), description="k of the hit@k and NDCG@k that are printed")
     runs: str = Field("runs", description="folder of this machine's records")
 
 
@@ -50,8 +50,8 @@ def main(options: Options) -> int:
     name = options.name or path.name.partition(".")[0] or path.name
     record, folder = score(path, compose_task(options.dataset, options.overrides, Path(options.runs)), name)
     print(describe_result(record, folder, read_tie_policy(options.overrides)))
-    for metric, values in record.metrics().items():
-        print(f"{metric:8}" + "  ".join(f"{policy} {value:.4f}" for policy, value in values.items()))
+    for metric, values in summarize(read_ranks(folder / RANKS)[1], options.cutoffs, METRIC_NAMES).items():
+        print(f"{metric:10}" + "  ".join(f"{policy} {value:.4f}" for policy, value in values.items()))
     return 0
 
 
@@ -62,7 +62,7 @@ def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
     """
     start = time.perf_counter()
     if run.protocol.candidates == "all":
-        raise UsageError("protocol.candidates=all: only the candidates of the split can be scored, 100 or 99")
+        raise UsageError("protocol.candidates=all: only the candidates of the split can be scored, such as 100")
     task = run.load_task()
     scores = read_scores(path, task.test)
     ranks = count_ranks(scores, task.test.target_columns, keep_sort_position=run.protocol.keeps_sort_position)
@@ -87,7 +87,7 @@ def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
         environment=Environment.model_validate(collect_environment()),
         **compute_novelty_metrics(task, ranks),
     )
-    save_arrays(folder / RANKS, users=task.test.users, **ranks.to_arrays())
+    save_ranks(folder / RANKS, task.test.users, ranks)
     save_record(record, folder / RECORD)
     return record, folder
 

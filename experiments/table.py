@@ -28,6 +28,7 @@ from sdmr.experiments.report.accuracy import (
     format_table,
     read_published,
 )
+from sdmr.experiments.report.agreement import describe_full_ranking
 from sdmr.experiments.report.comparisons import describe_comparisons
 from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.frames import read_seed_spreads
@@ -86,16 +87,19 @@ def _make_accuracy(options: Options) -> int:
         replace(one, published=get_published_folder(results, name, one.dataset, f"{one.model}-{one.seed}"))
         for one in plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
     ]
-    published = {dataset: read_published(dataset, models, results) for dataset in datasets}  # before any run is made
+    columns = options.list_columns()
+    published = {one: read_published(one, models, results, columns) for one in datasets}  # before any run is made
     findings = find_or_train(planned, Path(options.runs), options.workers, use_published=False)
     conditions = ", ".join([f"{options.settings} settings", *options.overrides])
     spreads = read_seed_spreads(results)
     for dataset in datasets:
         runs = {one: run for one, run in findings.runs.items() if one.dataset == dataset}
         folders = {model: [run.folder for one, run in runs.items() if one.model == model] for model in models}
-        print(f"\n{format_table(dataset, folders, published[dataset], options.number, conditions, tie_policy)}\n")
+        caption = (options.number, conditions, tie_policy)
+        print(f"\n{format_table(dataset, folders, published[dataset], *caption, columns)}\n")
         records = [run.record for run in runs.values()]
         notes = describe_deviations(records) + describe_data(dataset, records)
+        notes += describe_full_ranking(dataset, folders, columns, tie_policy)
         for line in (*notes, *describe_comparisons(dataset, folders, spreads, tie_policy)):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {options.runs}/")

@@ -23,6 +23,7 @@ from sdmr.harness.recommender import (
     offers_score_all,
 )
 
+MAX_PAIRS = 2**26  # of a test instance and an item, that a recommender scores one by one: a minute at 1 µs each
 BATCH = 128  # instances ranked at a time: what a model computes for their candidates should stay in the cache
 PAIRS = BATCH * 101  # scored at a time
 
@@ -91,15 +92,28 @@ def rank_among_all(
         check_score_all(recommender, sample, seen.shape[1])
     batches = []
     for rows, scores in score_all_items(recommender, instances.users, instances.contexts, seen.shape[1], max_scores):
-        users, targets = instances.users[rows], instances.targets[rows]
-        is_candidate = seen[users].toarray() == 0
-        np.put_along_axis(is_candidate, targets[:, None], True, axis=1)
+        targets, seen_items = instances.targets[rows], seen[instances.users[rows]]
+        row, item = np.repeat(np.arange(len(targets)), np.diff(seen_items.indptr)), seen_items.indices
+        is_other = item != targets[row]
+        scores[row[is_other], item[is_other]] = -np.inf
         if instances.ranked_items is not None:
-            is_candidate &= np.isin(np.arange(seen.shape[1]), instances.ranked_items)
-        ranks = count_ranks(np.where(is_candidate, scores, -np.inf), targets, keep_sort_position)
-        batches.append(ranks.to_arrays())
+            scores[:, np.setdiff1d(np.arange(seen.shape[1]), instances.ranked_items)] = -np.inf
+        batches.append(count_ranks(scores, targets, keep_sort_position).to_arrays())
     _check_after_ranking(recommender, instances, checksums, sample)
     return Ranks(**{name: np.concatenate([arrays[name] for arrays in batches]) for name in batches[0]})
+
+
+def select_instances(recommender: Recommender, n_instances: int, n_items: int) -> IntArray:
+    """Return the instances to rank among all items: every one, or a sample.
+
+    Where each pair of an instance and an item costs as much as in `score`, ranking may take longer than the training.
+    Above `MAX_PAIRS` pairs, such a recommender ranks a random sample, the same one for every recommender.
+    """
+    number = max(1, MAX_PAIRS // n_items)
+    is_slow = getattr(recommender, "scores_by_pair", not offers_score_all(recommender))
+    if not is_slow or n_instances <= number:
+        return np.arange(n_instances)
+    return np.sort(np.random.default_rng(0).choice(n_instances, number, replace=False))
 
 
 def score_all_items(

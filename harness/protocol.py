@@ -1,9 +1,11 @@
 """Choose how models are ranked and how their epochs are selected."""
 
+import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from sdmr.datasets.bounds import check_values
+from sdmr.datasets.split import DEFAULT_CANDIDATES
 from sdmr.datasets.time_split import TEST_CUT, VALIDATION_CUT
 from sdmr.datasets.times import Cut
 from sdmr.harness.metrics import TiePolicy
@@ -27,7 +29,7 @@ class Protocol:
     tie_policy: TiePolicy = _describe(  # noqa: RUF009
         "expected", "how the tables count candidates that tie with the target"
     )
-    candidates: Literal[100, 99, "all"] = _describe(100, "unseen items that a test target is ranked among")
+    candidates: int | str = _describe(DEFAULT_CANDIDATES, "unseen items beside a test target (N, popularity:N, all)")
     # These are arguments of `sdmr.datasets.split.split`.
     test_item: Literal["last", "random", "global-time"] = _describe(
         "last", "the item of a user, or of a basket, that is the test item; global-time: the first one after test_cut"
@@ -47,6 +49,10 @@ class Protocol:
     )
 
     def __post_init__(self) -> None:
+        is_number = type(self.candidates) is int and self.candidates > 0
+        if not is_number and not re.fullmatch(r"all|popularity:[1-9]\d*", str(self.candidates)):
+            choices = "a number from 1, 'all' or 'popularity:NUMBER'"
+            raise ValueError(f"protocol.candidates must be {choices}, not {self.candidates!r:.80}")
         check_values(type(self), vars(self), "protocol.")
         if self.retrain and self.select_on == "test":
             raise ValueError("protocol.retrain=true needs epochs chosen on validation: set select_on=validation")
@@ -59,8 +65,10 @@ class Protocol:
     @property
     def split_options(self) -> dict[str, Any]:
         """Return the arguments of `sdmr.datasets.split.split` that differ from its defaults."""
-        options = {name: self.deviations.get(name) for name in SPLIT_OPTIONS}
-        options["n_candidates"] = 99 if self.candidates == 99 else None
+        options: dict[str, Any] = {name: self.deviations.get(name) for name in SPLIT_OPTIONS}
+        sampling, _, number = str(self.candidates).rpartition(":")
+        is_default = number in ("all", str(DEFAULT_CANDIDATES))
+        options |= {"n_candidates": None if is_default else int(number), "candidate_sampling": sampling or None}
         return {name: value for name, value in options.items() if value is not None}
 
     @property
@@ -71,7 +79,7 @@ class Protocol:
     @property
     def training_protocol(self) -> "Protocol":
         """Return the protocol of the run that trains the model this one only ranks differently."""
-        candidates = 100 if self.candidates == "all" else self.candidates
+        candidates = DEFAULT_CANDIDATES if self.candidates == "all" else self.candidates
         return replace(self, tie_policy="expected", candidates=candidates)
 
     @property

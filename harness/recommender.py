@@ -20,7 +20,9 @@ class Recommender(Protocol):
     """Implement these two methods to be ranked.
 
     An optional attribute `context_length` says how many context items `score` receives (default 20). An optional method
-    `score_all(users, contexts)` returns the scores [B, n_items] of all items, where it is faster than `score`.
+    `score_all(users, contexts)` returns the scores [B, n_items] of all items, where it is faster than `score`. A model
+    whose `score_all` still costs as much for each item has the attribute `scores_by_pair = True`. Of large data, only a
+    sample of the test instances is then ranked among all items, as without `score_all`.
     """
 
     def fit(self, training: Training) -> None:

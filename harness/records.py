@@ -27,10 +27,13 @@ import torch
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.sources import find_imports
+from sdmr.harness.files import save_arrays
 from sdmr.harness.metrics import Ranks
 from sdmr.harness.schema1 import RANKS, translate_optimizers, translate_record
 
 LAYERS = ("sdmr.datasets", "sdmr.harness", "sdmr.models", "sdmr.baselines")
+_ALL = "all_"  # before the names of arrays in `ranks.npz`: among all items
+_STEPS = "user_steps"  # differences of the users; older files have `users`
 _FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")
 _ROOT = Path(__file__).parent.parent
 _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -107,15 +110,33 @@ def read_record(path: Path) -> dict[str, Any]:
     return record | {"config": translate_optimizers(record["config"])} if "config" in record else record
 
 
-def read_ranks(path: Path) -> tuple[IntArray, Ranks]:
+def save_ranks(path: Path, users: IntArray, ranks: Ranks, full_ranks: tuple[IntArray, Ranks] | None = None) -> None:
+    """Write the user of each instance, and its ranks, in the smallest integers.
+
+    Of the users, the file has the differences, which take less space. `full_ranks` has the numbers of the instances
+    that are ranked among all items, too, and these ranks.
+    """
+    arrays = {_STEPS: np.diff(users, prepend=0), **ranks.to_arrays()}
+    if full_ranks is not None:
+        arrays |= {f"{_ALL}{name}": array for name, array in full_ranks[1].to_arrays().items()}
+        if len(full_ranks[0]) < len(users):
+            arrays[f"{_ALL}rows"] = full_ranks[0]
+    dtypes = {name: np.result_type(*map(np.min_scalar_type, (a.min(), a.max()))) for name, a in arrays.items()}
+    save_arrays(path, **{name: array.astype(dtypes[name]) for name, array in arrays.items()})
+
+
+def read_ranks(path: Path, is_among_all: bool = False) -> tuple[IntArray, Ranks]:
     """Read the user [n] of each instance, and its ranks, from a run's `ranks.npz`.
 
+    With `is_among_all`, these are the ranks among all items, of a sample of the instances if only those have any.
     Raises DataError if the file is missing or damaged.
     """
     try:
         with np.load(path) as saved:
-            arrays = {RANKS.get(name, name): saved[name] for name in saved.files}
-        return arrays.pop("users"), Ranks(**arrays)
+            arrays = {RANKS.get(name, name): saved[name].astype(np.int64) for name in saved.files}
+        full = {name.removeprefix(_ALL): arrays.pop(name) for name in list(arrays) if name.startswith(_ALL)}
+        users = np.cumsum(arrays.pop(_STEPS)) if _STEPS in arrays else arrays.pop("users")
+        return (users[full.pop("rows", slice(None))], Ranks(**full)) if is_among_all else (users, Ranks(**arrays))
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing") from error
     except (ValueError, TypeError, LookupError, AttributeError, EOFError, BadZipFile, zlib.error) as error:

@@ -1,6 +1,6 @@
-"""List the best unseen items of users."""
+"""List the best unseen items of users, and measure such lists."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -54,6 +54,37 @@ def build_contexts(training: Training, users: IntArray) -> Contexts:
     last[instances.users] = np.arange(len(instances))
     start, length = (np.append(array, 0)[last[users]] for array in (contexts.start, contexts.length))
     return replace(contexts, start=start, length=length, position=length, count=length)
+
+
+def count_items(lists: pd.DataFrame, training: Training, k: int) -> IntArray:
+    """Count how often each item is at each rank of lists from `recommend`: [k, n_items].
+
+    Ranks beyond k do not count.
+    """
+    counts, lists = np.zeros((k, training.n_items), dtype=np.int64), lists[lists["rank"] <= k]
+    items = pd.Index(tabulate_items(training)["id"]).get_indexer(pd.Index(lists["item"]))
+    np.add.at(counts, (lists["rank"].to_numpy() - 1, items), 1)
+    return counts
+
+
+def summarize_lists(counts: IntArray, training: Training, cutoffs: Iterable[int]) -> dict[str, float]:
+    """Return coverage, popularity and novelty of the first items of lists, by cutoff.
+
+    Coverage is the share of all items that are in any list. Popularity is the mean number of training users of a listed
+    item. Novelty is the mean of −log2 of their share of all users; an item without any counts like one with one.
+
+    Args:
+        counts: [max k, n_items], the sum of `count_items` over all lists.
+    """
+    users = np.bincount(training.matrix.indices, minlength=training.n_items)
+    novelty = -np.log2(np.maximum(users, 1) / training.n_users)
+    metrics = {}
+    for k in cutoffs:
+        listed = counts[:k].sum(axis=0)
+        shares = listed / max(listed.sum(), 1)
+        metrics[f"coverage@{k}"] = float((listed > 0).mean())
+        metrics |= {f"popularity@{k}": float(shares @ users), f"novelty@{k}": float(shares @ novelty)}
+    return metrics
 
 
 def _name(lists: pd.DataFrame, training: Training) -> pd.DataFrame:

@@ -32,6 +32,8 @@ class SDM(TorchRecommender):
     for W_g and the biases. `sdmr.models.released` has the other differences of their code.
     """
 
+    scores_by_pair = True  # also in `score_all`: attention depends on the candidate
+
     @check_arguments
     def __init__(
         self,

@@ -91,6 +91,6 @@ class SDMR(TorchRecommender):
         scores = score_candidates(self, validation) if scores is None else scores
         ranks = count_ranks(scores, validation.target_columns)
         entry = {"zero_share": float((scores[np.isfinite(scores)] == 0).mean()), **count_ties(ranks)}
-        for metric, values in summarize(ranks, ks=(10,)).items():
+        for metric, values in summarize(ranks, cutoffs=(10,)).items():
             entry |= {f"{metric} {tie_policy}": value for tie_policy, value in values.items()}
         return entry

@@ -4,7 +4,7 @@ The metrics of one epoch say nothing, so the table shows seconds and memory alon
 left out, and keeps its published records.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ NOTE = (
     "Each cell: seconds of an epoch (of the complete fit, where there are none) + seconds to rank all validation and "
     "test instances | peak memory of the process in MiB, of which some 400 are PyTorch and the other packages. One "
     "thread; by the wall clock, other runs beside it, so that the seconds are upper bounds. –: not run yet."
+)
+ALL_NOTE = (
+    "After the slash: seconds to rank the test instances, or a sample of them, among all items; in brackets, the same "
+    "as a multiple of the epoch, in CPU seconds."
 )
 
 
@@ -78,8 +82,13 @@ def collect_costs(results: Path) -> pd.DataFrame:
         names = {"dataset": path.parts[-3], "model": path.parts[-2].removesuffix("-0")}
         epoch = record.history[1]["fit_seconds"] if record.history else record.seconds["fit"]
         costs = {"epoch_seconds": epoch, "rank_seconds": record.seconds["rank"], "peak_mib": record.peak_memory_mib}
+        ratio = {}
+        if "rank_all" in record.seconds:
+            cpu_seconds = record.history[1]["fit_cpu_seconds"] if record.history else record.cpu_seconds["fit"]
+            ratio = {"rank_all_ratio": round(record.cpu_seconds["rank_all"] / cpu_seconds, 2)}
+            costs["rank_all_seconds"] = record.seconds["rank_all"]
         rounded = {name: round(value, 1) for name, value in costs.items()}
-        rows.append(names | rounded | {"commit": record.environment.commit})
+        rows.append(names | rounded | ratio | {"commit": record.environment.commit})
     order = {name: number for number, name in enumerate((*DATASETS, *MODELS))}
     rows.sort(key=lambda row: [order.get(row[name], len(order)) for name in ("dataset", "model")])
     return pd.DataFrame(rows)
@@ -87,14 +96,24 @@ def collect_costs(results: Path) -> pd.DataFrame:
 
 def format_costs(costs: pd.DataFrame, overrides: Sequence[str] = ()) -> str:
     """Return the Markdown table: a line a model, a column a data set. `overrides` are those of the latest runs."""
-    cells = [f"{row.epoch_seconds:.0f} + {row.rank_seconds:.0f} s | {row.peak_mib:,.0f}" for row in costs.itertuples()]
+    cells, note = [_format_cost(row) for row in costs.to_dict("records")], NOTE
+    if "rank_all_seconds" in costs:
+        note = f"{NOTE} {ALL_NOTE}"
     table = costs.assign(cell=cells).pivot(index="model", columns="dataset", values="cell")
     datasets = list(costs["dataset"].unique())
     table = table.reindex(index=costs["model"].unique(), columns=datasets).fillna(NOTHING)
     table.insert(0, "model", [get_model(str(model)).name for model in table.index])
-    note = f"**Some of it is made with {' '.join(overrides)}.**\n\n" if overrides else ""
+    made = f"**Some of it is made with {' '.join(overrides)}.**\n\n" if overrides else ""
     commits = ", ".join(sorted(costs["commit"].dropna().unique()))
     return (
-        f"# One epoch of every model on every data set\n\n{NOTE}\n\n{note}{make_markdown(table, datasets)}\n\n"
+        f"# One epoch of every model on every data set\n\n{note}\n\n{made}{make_markdown(table, datasets)}\n\n"
         f"Made from {len(costs)} records of commit {commits}.\n"
     )
+
+
+def _format_cost(row: Mapping[Hashable, Any]) -> str:
+    """Return a cell of the Markdown table."""
+    full_ranks = ""
+    if not pd.isna(seconds := row.get("rank_all_seconds")):
+        full_ranks = f" / {seconds:.0f} ({row['rank_all_ratio']:.2f})"
+    return f"{row['epoch_seconds']:.0f} + {row['rank_seconds']:.0f}{full_ranks} s | {row['peak_mib']:,.0f}"

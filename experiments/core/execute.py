@@ -13,10 +13,11 @@ from filelock import FileLock
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.deviations import list_deviations
 from sdmr.experiments.core.options import ConfigError
+from sdmr.experiments.core.ranking import rank_test_items, save_test_ranks
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
 from sdmr.experiments.core.run import Run, drop_tasks, load_task, make_recommender
-from sdmr.harness.evaluation import check_permutation_invariance, rank, rank_among_all
-from sdmr.harness.files import save_arrays, save_json
+from sdmr.harness.evaluation import check_permutation_invariance, rank
+from sdmr.harness.files import save_json
 from sdmr.harness.ids import save_ids
 from sdmr.harness.metrics import Ranks, count_ties, summarize
 from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums, fit
@@ -71,13 +72,14 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
     check_permutation_invariance(recommender, task.training.validation)
     fields: dict[str, Any] = {"validation": summarize(rank(recommender, task.training.validation))}
     if run.config["test"]:
-        ranks = _rank_test_items(run, recommender, task)
+        ranks = rank_test_items(run, recommender, task)
         fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **compute_novelty_metrics(task, ranks)}
-        save_arrays(run.folder / "ranks.npz", users=task.test.users, **ranks.to_arrays())
-    seconds, cpu_seconds = (
-        {"fit": middle - first, "rank": last - middle}
-        for first, middle, last in zip(start, fitted, read_clocks(), strict=True)
-    )
+    ranked = read_clocks()
+    if run.config["test"]:
+        fields |= save_test_ranks(run, recommender, task, ranks)
+    phases = ("fit", "rank", "rank_all") if "test_all" in fields else ("fit", "rank")
+    differences = np.diff([start, fitted, ranked, read_clocks()], axis=0).T.tolist()
+    seconds, cpu_seconds = (dict(zip(phases, column, strict=False)) for column in differences)
     seconds = {"prepare": prepare_seconds, **seconds}
     check_unchanged(recommender, shared, checksums)
     if parts:
@@ -113,13 +115,6 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Recor
         environment=Environment.model_validate(collect_environment()),
         **fields,
     )
-
-
-def _rank_test_items(run: Run, recommender: Any, task: Task) -> Ranks:
-    protocol = run.protocol
-    if protocol.candidates != "all":
-        return rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
-    return rank_among_all(recommender, task.test, task.seen, protocol.keeps_sort_position)
 
 
 def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:

@@ -56,11 +56,15 @@ class Record(_Part):
     ids: str | None = None  # folder beside that of the run, with the raw ids: users.csv, items.csv
     validation: Metrics  # empty for scores made elsewhere, which are of the test items
     test: Metrics | None = None  # None: a search run, which never ranks the test items
+    test_all: Metrics | None = None  # among all unseen items; None: `test` is so already, or the record is older
+    test_all_sample: tuple[int, int] | None = None  # m, n: of a fixed random sample of m of the n test instances
     ties: TieCounts | None = None
     test_new: dict[str, Any] | None = None  # metrics of targets that the user has not had before
     test_repeated: dict[str, Any] | None = None
-    seconds: dict[str, float]  # of the wall clock, by phase: prepare, fit, rank, parts
-    cpu_seconds: dict[str, float] = Field(default_factory=dict)  # of all threads: fit, rank; empty: not counted yet
+    seconds: dict[str, float]  # of the wall clock, by phase: prepare, fit, rank, rank_all, parts
+    cpu_seconds: dict[str, float] = Field(
+        default_factory=dict
+    )  # of all threads: fit, rank, rank_all; empty: not counted yet
     load: tuple[float, float] | None = None  # of the machine, the last minute's mean: at the start and at the end
     peak_memory_mib: float
     environment: Environment

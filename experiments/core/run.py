@@ -64,7 +64,7 @@ class Run:
         if self.config.get("test"):
             if record.test is None:
                 raise DataError(f"{path}: test=... is missing")
-            read_ranks(path.with_name("ranks.npz"))
+            read_ranks(path.with_name("ranks.npz"), is_among_all=record.test_all is not None)
 
     @property
     def failure(self) -> str | None:

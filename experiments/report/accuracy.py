@@ -9,15 +9,16 @@ import pandas as pd
 from pydantic import Field
 
 from sdmr.datasets.errors import format_counts
-from sdmr.experiments.core.options import CommandOptions, Names
+from sdmr.experiments.core.options import CommandOptions, Names, Numbers, check_choices
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, OTHER_ROWS, PAPER_ROWS
 from sdmr.experiments.core.store import RECORD, get_published_settings
 from sdmr.experiments.report import frames
+from sdmr.experiments.report.agreement import describe_full_ranking
 from sdmr.experiments.report.comparisons import Folders, compare_paper_models, mark_cells
 from sdmr.experiments.report.frames import DATASETS, METRICS, TABLES, average_seeds, list_published
 from sdmr.experiments.report.writers import format_mean, format_metric
-from sdmr.harness.metrics import TiePolicy
+from sdmr.harness.metrics import METRIC_NAMES, TiePolicy, list_metrics
 
 Published = tuple[dict[str, pd.Series], set[str]]
 NOT_IN_PAPER = "Not in the paper:"
@@ -33,6 +34,17 @@ class AccuracyOptions(CommandOptions):
     )
     seeds: int = Field(1, ge=1, description="seeds 0 to n − 1 of each model that draws random numbers")
     settings: Literal["default", "tuned"] = Field("default", description="settings of the models")
+    metrics: Names = Field(["hit", "NDCG"], description=f"columns, of {', '.join(METRIC_NAMES)}")
+    cutoffs: Numbers = Field([10], description="k of hit@k and NDCG@k, which the stored ranks give")
+
+    def list_columns(self) -> list[str]:
+        """Return the metrics among the sampled candidates, then the same ones among all items.
+
+        Raises UsageError for an unknown one.
+        """
+        check_choices("metrics", self.metrics, METRIC_NAMES)
+        metrics = list_metrics(self.metrics, self.cutoffs)
+        return [*metrics, *(metric + frames.ALL for metric in metrics)]
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class AccuracyTable:
     number: int
     cells: pd.DataFrame  # the rows of `make_cells` with marks
     comparisons: pd.DataFrame  # the rows of `compare_paper_models`
+    notes: dict[str, list[str]]  # by data set: what stands under its table
     records: dict[str, dict[str, list[Record]]]  # by data set and model
 
     def list_records(self) -> list[Record]:
@@ -49,44 +62,59 @@ class AccuracyTable:
         return [one for models in self.records.values() for records in models.values() for one in records]
 
 
-def read_published(dataset: str, models: Sequence[str], results: Path) -> Published:
+def read_published(dataset: str, models: Sequence[str], results: Path, metrics: Sequence[str] = METRICS) -> Published:
     """Read the published means of models, and their settings. Raises DataError for a damaged record."""
     folders = {model: list_published(results, dataset, model) for model in models}
     experiment = f"table{TABLES.get(dataset)}"
     names = {get_published_settings(results, experiment, dataset, model) for model in models if folders[model]}
-    return {m: average_seeds(dataset, m, paths)["ours"] for m, paths in folders.items()}, names
+    means = {m: average_seeds(dataset, m, paths, metrics=metrics)["ours"] for m, paths in folders.items()}
+    return means, names
 
 
 def format_table(
-    dataset: str, folders: Folders, published: Published, number: int, conditions: str, policy: TiePolicy
+    dataset: str,
+    folders: Folders,
+    published: Published,
+    number: int,
+    conditions: str,
+    policy: TiePolicy,
+    metrics: Sequence[str] = METRICS,
 ) -> str:
     """Return a line for each model: the paper's, the published and this machine's values.
 
-    If models of the suite that are not in the paper are among them, all such models come last.
+    If models of the suite that are not in the paper are among them, all such models come last. Of a metric that no row
+    has, among all items, there is no column.
 
     Args:
         dataset: The data set's name.
         folders: This machine's runs.
-        published: What `read_published` returns.
+        published: What `read_published` returns, of the same metrics.
         number: The table's number, for the caption.
         conditions: How this machine's runs were made, for the caption.
         policy: How this machine's values read a tie.
+        metrics: The columns.
     """
     means, names = published
+    cells = {
+        model: average_seeds(dataset, model, paths, policy, metrics).assign(published=means[model])
+        for model, paths in folders.items()
+    }
+    every = pd.concat(cells.values())
+    known = set(every["metric"][every["ours"].notna() | every["published"].notna()])
+    shown = [metric for metric in metrics if metric in known or not metric.endswith(frames.ALL)]
     settings = f" ({', '.join(sorted(names))} settings)" if names else ""
     width = max(12, *(len(model) + 2 for model in folders))
     lines = [
         f"Table {number}, {dataset}: paper | published{settings} | this machine ({conditions}; ± over seeds)",
-        " " * width + "".join(f"{metric:^32}" for metric in METRICS),
+        " " * width + "".join(f"{metric:^32}" for metric in shown),
     ]
     others = set(folders) - set(PAPER_ROWS) if set(folders) & set(OTHER_ROWS) else set()
-    for model in sorted(folders, key=others.__contains__):  # stable
+    for model in sorted(cells, key=others.__contains__):  # stable
         if model in others and NOT_IN_PAPER not in lines:
             lines.append(NOT_IN_PAPER)
-        cells = average_seeds(dataset, model, folders[model], policy)
-        cells["published"] = means[model]
-        line = f"{cells['model'].iloc[0]:{width}}"
-        for cell in frames.list_rows(cells):
+        rows = cells[model]
+        line = f"{rows['model'].iloc[0]:{width}}"
+        for cell in frames.list_rows(rows[rows["metric"].isin(shown)]):
             ours = format_mean(cell.ours, cell.spread, " ±")
             line += f"{format_metric(cell.paper):>6} | {format_metric(cell.published):>5} | {ours:<14}"
         lines.append(line.rstrip())
@@ -99,9 +127,10 @@ def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:
     return [f"Data of {dataset}: {text}." for text in dict.fromkeys(reports)]
 
 
-def collect_published(number: int, results: Path) -> AccuracyTable | None:
+def collect_published(number: int, results: Path, metrics: Sequence[str]) -> AccuracyTable | None:
     """Make Table 3 or 4 of its published records: every model on each data set."""
-    cells, comparisons, records, spreads = [], [], {}, frames.read_seed_spreads(results)
+    cells, comparisons, records, notes = [], [], {}, {}
+    spreads = frames.read_seed_spreads(results, metrics)
     for dataset in DATASETS[number]:
         folders = {model: list_published(results, dataset, model) for model in MODELS}
         if not any(folders.values()):
@@ -111,9 +140,11 @@ def collect_published(number: int, results: Path) -> AccuracyTable | None:
             if not paths and model in OTHER_ROWS:
                 continue
             settings = get_published_settings(results, f"table{number}", dataset, model)
-            cells.append(frames.make_cells(dataset, model, paths, spreads, settings))
+            cells.append(frames.make_cells(dataset, model, paths, spreads, settings, metrics=metrics))
+        notes[dataset] = list(describe_full_ranking(dataset, folders, metrics))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
     if not cells:
         return None
     tests = pd.concat(comparisons, ignore_index=True)
-    return AccuracyTable(number, mark_cells(pd.concat(cells, ignore_index=True), tests), tests, records)
+    shown = frames.drop_unranked(pd.concat(cells, ignore_index=True))
+    return AccuracyTable(number, mark_cells(shown, tests), tests, notes, records)

@@ -13,8 +13,8 @@ from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import MODELS, OTHER_ROWS
 from sdmr.experiments.report import writers
 from sdmr.experiments.report.accuracy import AccuracyTable
-from sdmr.experiments.report.comparisons import compute_gains
-from sdmr.experiments.report.frames import BOUNDS, METRICS, list_rows
+from sdmr.experiments.report.comparisons import COMPARED_METRIC, compute_gains
+from sdmr.experiments.report.frames import ALL, BOUNDS, METRICS, list_rows
 from sdmr.experiments.report.writers import NOTHING, format_mean, format_metric, format_percent, make_markdown
 
 # The columns of the published CSV files, and the decimals of their numbers.
@@ -42,6 +42,11 @@ NOTE = (
     "both agree). Settings: default (d 64, one setting for a model on every data set), or tuned on validation items. "
     "docs/protocol.md has the formulas."
 )
+ALL_NOTE = (
+    "The candidates of the metrics are 100 items that the user never touched or, of those with *all* behind their "
+    "name, all of them. Of the latter: ours ± spread with the 95 % interval; empty, where a record is older than these "
+    "metrics."
+)
 MARKS = (
     "g+ (g−): NDCG@10 is above (below) that of the best general baseline by validation, of all general rows of this "
     "table; s+ (s−) of the sequential one. The test counts users and seeds; p < .05 after Holm's correction over the "
@@ -63,13 +68,15 @@ def format_csv(cells: pd.DataFrame) -> pd.DataFrame:
 def format_markdown(table: AccuracyTable, results: Path) -> str:
     """Return the table for reading, then how it was made. `results` has the sweeps that tuned the settings."""
     records, gains = table.list_records(), compute_gains(table.cells)
-    blocks = [f"# Table {table.number}, reproduced", NOTE, *([] if table.comparisons.empty else [MARKS])]
+    has_all = table.cells["metric"].str.endswith(ALL).any()
+    blocks = [f"# Table {table.number}, reproduced", NOTE, *([ALL_NOTE] if has_all else [])]
+    blocks += [] if table.comparisons.empty else [MARKS]
     blocks += [f"**{text}**" for text in describe_deviations(records)]
     for dataset, cells in table.cells.groupby("dataset", sort=False):
         is_other = _is_other(cells)
         rows = [*_make_rows(cells[~is_other]), *_make_gain_rows(gains[gains["dataset"] == dataset])]
         rows += [{"model": NOT_IN_PAPER}, *_make_rows(cells[is_other])] if is_other.any() else []
-        blocks += [f"## {dataset}", make_markdown(rows, right=("seeds",))]
+        blocks += [f"## {dataset}", make_markdown(rows, right=("seeds",)), *table.notes[str(dataset)]]
         if tests := list_rows(table.comparisons[table.comparisons["dataset"] == dataset]):
             blocks.append(make_markdown(map(_make_comparison_row, tests), right=("p", "corrected", "effect")))
     notes = {
@@ -96,13 +103,16 @@ def _is_other(cells: pd.DataFrame) -> pd.Series:
 def _make_rows(cells: pd.DataFrame) -> Iterator[dict[str, object]]:
     """Yield a row for each model with a run or a printed value."""
     for model, block in cells.groupby("model", sort=False):
-        hit, ndcg = list_rows(block)
+        (ndcg,) = list_rows(block[block["metric"] == COMPARED_METRIC])
         if not ndcg.seeds and pd.isna(ndcg.paper):
             continue
         row: dict[str, object] = {"model": model}
-        for cell in (hit, ndcg):
-            delta = f"{cell.ours - cell.paper:+.3f}{CIRCLE if is_paper_outside(cell) else ''}"
+        for cell in list_rows(block):
             interval = f" [{cell.low:.3f}, {cell.high:.3f}]"
+            if cell.metric not in METRICS:
+                row[cell.metric] = format_mean(cell.ours, cell.spread) + interval if cell.seeds else ""
+                continue
+            delta = f"{cell.ours - cell.paper:+.3f}{CIRCLE if is_paper_outside(cell) else ''}"
             run = f"{cell.run_low:.3f}, {cell.run_high:.3f}" if cell.seeds else NOTHING
             row |= {
                 f"{cell.metric}: paper": format_metric(cell.paper),
@@ -204,11 +214,12 @@ def format_latex(table: AccuracyTable) -> str:
     gains = gains.assign(text=[" $|$ ".join(pair).replace("%", r"\%") for pair in pairs])
     is_other = _is_other(cells)
     texts = pd.concat([cells[~is_other], gains, cells[is_other]])
-    columns = pd.MultiIndex.from_product([table.records, METRICS])
+    metrics = cells["metric"].unique()
+    columns = pd.MultiIndex.from_product([table.records, metrics])
     frame = texts.pivot(index="model", columns=["dataset", "metric"], values="text")
     frame = frame.reindex(index=texts["model"].unique(), columns=columns).fillna(NOTHING)
     frame = frame.rename_axis(None).rename(lambda model: model.replace("_", r"\_"))
-    latex = frame.to_latex(escape=False, multicolumn_format="c", column_format=f"l{'rr' * len(table.records)}")
+    latex = frame.to_latex(escape=False, multicolumn_format="c", column_format=f"l{'r' * len(columns)}")
     for label in (*gains["model"].head(1), *cells.loc[is_other, "model"].head(1)):
         latex = latex.replace(f"\n{label}", f"\n\\midrule\n{label}")
     return "".join(f"% {comment}\n" for comment in comments) + latex.replace(NOTHING, "--")

@@ -17,10 +17,11 @@ from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RANKS, RECORD, list_published_folders
 from sdmr.experiments.report.uncertainty import SeedPart, Size, estimate_mean, judge_size
-from sdmr.harness.metrics import TIE_POLICIES, TiePolicy
+from sdmr.harness.metrics import TIE_POLICIES, TiePolicy, summarize
 from sdmr.harness.records import read_ranks
 
 METRICS = ("hit@10", "NDCG@10")
+ALL = " all"  # behind the name of a metric: among all unseen items
 PAPER = Path(__file__).parents[1] / "paper"  # the paper's tables
 DATASETS = {3: ("ml-100k", "ml-1m", "netflix", "epinions"), 4: ("ijcai-15", "ta-feng")}
 PRINTED = {dataset: table for table, datasets in DATASETS.items() for dataset in datasets}
@@ -65,35 +66,72 @@ def list_published(results: Path, dataset: str, model: str) -> list[Path]:
     return list_published_folders(results, f"table{TABLES[dataset]}", dataset, model) if dataset in TABLES else []
 
 
+def drop_unranked(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return cells without metrics among all items that no record has.
+
+    A data set keeps the metrics that any of its records has.
+    """
+    is_ranked = cells.groupby(["dataset", "metric"])["ours"].transform("count") > 0
+    return cells[is_ranked | ~cells["metric"].str.endswith(ALL)].reset_index(drop=True)
+
+
 def average_seeds(
-    dataset: str, model: str, folders: Sequence[Path], tie_policy: TiePolicy = "expected"
+    dataset: str,
+    model: str,
+    folders: Sequence[Path],
+    tie_policy: TiePolicy = "expected",
+    metrics: Sequence[str] = METRICS,
 ) -> pd.DataFrame:
     """Return a row for each metric of a model: the paper's value and our mean.
+
+    Without ranks among all items, the mean of a metric among them is NaN, and the number of seeds 0.
 
     Args:
         dataset: The data set's name.
         model: The model's name on the command line. The rows have its printed name.
         folders: The runs of its seeds, each with `record.json`.
         tie_policy: How `ours` and `spread`, the sample standard deviation over seeds, read a tie.
+        metrics: Those of records, or any other that their ranks give.
     """
     records = [load_record(folder / RECORD) for folder in folders]
     if model in MODELS and records and not _is_trained(model, records[0]):  # every seed gives the same
         records = records[:1]
     commit = ", ".join(sorted({record.environment.commit or "" for record in records}))
     rows = []
-    for metric in METRICS:
-        values = pd.DataFrame([record.metrics()[metric] for record in records], columns=TIE_POLICIES, dtype=float)
+    for metric in metrics:
+        values = pd.DataFrame(
+            [read_metric(*one, metric) for one in zip(folders, records, strict=False)],
+            columns=list(dict.fromkeys([*TIE_POLICIES, tie_policy])),
+            dtype=float,
+        )
         names = (dataset, get_model(model).name, metric)
         means, spread = values.mean(), values[tie_policy].std()
         paper = get_paper_value(dataset, model, metric)
         bounds = (means["optimistic"], means["pessimistic"])
-        rows.append((*names, paper, means[tie_policy], spread, len(records), *bounds, commit))
+        seeds = int(values[tie_policy].count())
+        rows.append((*names, paper, means[tie_policy], spread, seeds, *bounds, commit if seeds else ""))
     return pd.DataFrame(rows, columns=CELL)
 
 
 def _is_trained(model: str, record: Record) -> bool:
     """Tell whether a model was trained from random numbers."""
     return record.history is not None or get_model(model).is_random
+
+
+def read_metric(folder: Path, record: Record, metric: str) -> Mapping[str, float]:
+    """Return a metric by tie policy, of the record or of its ranks.
+
+    It is empty if the record has no ranks among all items, or its ranks are too old for the metric.
+    """
+    is_among_all, name = metric.endswith(ALL), metric.removesuffix(ALL)
+    metrics = record.test_all if is_among_all else record.metrics()
+    if metrics is None or name in metrics:
+        return {} if metrics is None else metrics[name]
+    ranks = read_ranks(folder / RANKS, is_among_all)[1]
+    if name == "AUC" and ranks.others is None:
+        return {}
+    base, _, cutoff = name.partition("@")
+    return {str(policy): value for policy, value in summarize(ranks, [int(cutoff or 1)], [base])[name].items()}
 
 
 class Row(NamedTuple):
@@ -104,11 +142,11 @@ class Row(NamedTuple):
     seeds: tuple[SeedPart, ...]  # one, of a trained model
 
 
-def read_seed_spreads(results: Path) -> pd.DataFrame:
+def read_seed_spreads(results: Path, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
     """Return s² of each published model with three seeds, by data set and metric."""
     rows = []
     for dataset, model in product(PRINTED, MODELS):
-        cells = average_seeds(dataset, model, list_published(results, dataset, model))
+        cells = average_seeds(dataset, model, list_published(results, dataset, model), metrics=metrics)
         rows += [(model, one.metric, one.spread**2, one.seeds - 1) for one in list_rows(cells) if one.seeds >= 3]
     return pd.DataFrame(rows, columns=["model", "metric", "variance", "degrees"])
 
@@ -119,15 +157,19 @@ def load_row(
     """Read a model's ranks, and how far its seeds differ.
 
     A trained model with one seed borrows the model's largest s² of `spreads` or, if there is none, the largest of all
-    models. Without any, or untrained, it has no seed part.
+    models. Without any, or untrained, it has no seed part. Seeds without ranks among all items are left out of a metric
+    among them.
     """
+    is_among_all, name = metric.endswith(ALL), metric.removesuffix(ALL)
+    if is_among_all:
+        folders = [folder for folder in folders if load_record(folder / RECORD).test_all is not None]
     is_trained = _is_trained(model, load_record(folders[0] / RECORD))
     if model in MODELS and not is_trained:  # every seed gives the same
         folders = folders[:1]
     values = []
     for folder in folders:
-        users, ranks = read_ranks(folder / RANKS)
-        values.append(ranks.hit(10, tie_policy) if metric == "hit@10" else ranks.ndcg(10, tie_policy))
+        users, ranks = read_ranks(folder / RANKS, is_among_all)
+        values.append(ranks.compute(name, tie_policy))
     part: tuple[SeedPart, ...] = ()
     if len(folders) > 1:
         part = (SeedPart(float(np.mean(values, axis=1).var(ddof=1)), len(folders), len(folders) - 1),)
@@ -145,6 +187,7 @@ def make_cells(
     spreads: pd.DataFrame,
     settings: str = "default",
     printed: str = "",
+    metrics: Sequence[str] = METRICS,
 ) -> pd.DataFrame:
     """Return the rows of `average_seeds` with intervals, verdicts on the paper, and settings.
 
@@ -154,15 +197,16 @@ def make_cells(
     Args:
         printed: The data set whose printed values count, if it is not `dataset`.
     """
-    cells = average_seeds(dataset, model, folders).assign(**dict.fromkeys(BOUNDS, math.nan), verdict="", settings="")
-    cells["paper"] = [get_paper_value(printed or dataset, model, metric) for metric in METRICS]
-    if not folders:
-        return cells
-    estimates = [estimate_mean(*load_row(model, folders, metric, spreads)) for metric in METRICS]
-    cells[BOUNDS] = [(*one.interval(), *one.run_interval()) for one in estimates]
-    pairs = zip(cells["paper"], estimates, strict=True)
-    verdicts = ["" if math.isnan(paper) else VERDICTS[judge_size(paper, one.run_interval())] for paper, one in pairs]
-    return cells.assign(verdict=verdicts, settings=settings)
+    cells = average_seeds(dataset, model, folders, metrics=metrics)
+    cells = cells.assign(**dict.fromkeys(BOUNDS, math.nan), verdict="", settings="")
+    cells["paper"] = [get_paper_value(printed or dataset, model, metric) for metric in metrics]
+    for row in cells.index[cells["seeds"] > 0]:
+        estimate = estimate_mean(*load_row(model, folders, cells.loc[row, "metric"], spreads))
+        cells.loc[row, "settings"] = settings
+        cells.loc[row, BOUNDS] = [*estimate.interval(), *estimate.run_interval()]
+        if not math.isnan(paper := cells.loc[row, "paper"]):
+            cells.loc[row, "verdict"] = VERDICTS[judge_size(paper, estimate.run_interval())]
+    return cells
 
 
 def select_best_on_validation(folders: Mapping[str, Sequence[Path]]) -> str:

@@ -1,7 +1,7 @@
 """The uncertainty of a mean over users and seeds: intervals, tests, corrections, correlations."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from scipy.stats import t
 from sdmr.datasets.interactions import IntArray
 
 RESAMPLES = 2000  # of a bootstrap
+BLOCK = 100  # of them at a time
 SEED_WEIGHT = 2  # of a seed part in the degrees of freedom
 
 
@@ -156,10 +157,31 @@ def bootstrap_correlation(users: IntArray, x: NDArray[np.floating], y: NDArray[n
     sums = np.empty((RESAMPLES, total.shape[1]))
     for n in range(RESAMPLES):
         sums[n] = np.bincount(rng.integers(len(total), size=len(total)), minlength=len(total)) @ total
-    return _cut_tails(_correlate(sums))
+    return cut_tails(_correlate(sums))
 
 
-def _cut_tails(estimates: NDArray[np.float64]) -> Interval:
+def correlate_orders(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Kendall's τ_b of x and y [..., rows], NaN for constants."""
+    first, second = np.triu_indices(x.shape[-1], 1)
+    x, y = (np.sign(values[..., first] - values[..., second]) for values in (x, y))
+    with np.errstate(invalid="ignore"):
+        return (x * y).sum(axis=-1) / np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1))
+
+
+def bootstrap_means(totals: NDArray[np.float64], counts: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """Yield ratios of sums over resampled users: blocks of [resamples, columns], `RESAMPLES` in all.
+
+    Args:
+        totals, counts: The sums of each user's values, and their numbers [n_users, columns].
+    """
+    rng, n = np.random.default_rng(0), len(totals)
+    for _ in range(RESAMPLES // BLOCK):
+        weights = np.stack([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(BLOCK)]).astype(float)
+        with np.errstate(invalid="ignore"):  # 0 / 0 without any instance
+            yield (weights @ totals) / (weights @ counts)
+
+
+def cut_tails(estimates: NDArray[np.float64]) -> Interval:
     """Return the interval that holds the middle 95 % of a bootstrap's estimates."""
     low, high = np.percentile(estimates, [2.5, 97.5])
     return Interval(float(low), float(high))

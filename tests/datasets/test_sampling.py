@@ -70,3 +70,28 @@ def test_a_user_with_fewer_unseen_items_gets_all_of_them_and_padding() -> None:
     rows = sampler.sample_distinct(np.array([1, 2, 0]), 3, np.random.default_rng(0))
     assert rows[:2].tolist() == [[12, 12, 12], [10, 11, 12]]
     assert len(set(rows[2].tolist()) - {0, 12}) == 3
+
+
+def test_sample_by_weight_draws_one_unseen_item_after_another_by_its_weight() -> None:
+    weights, unseen = np.array([3.0, 1, 5, 2, 9, 4]), [0, 1, 3, 5]
+    sampler = NegativeSampler(make_matrix([{2, 4}], n_items=6))
+    samples = sampler.sample_by_weight(np.zeros(20_000, dtype=np.int64), 2, weights, np.random.default_rng(0))
+    sets, counts = np.unique(np.sort(samples, axis=1), axis=0, return_counts=True)
+    pairs = list(itertools.combinations(unseen, 2))
+    assert [tuple(items) for items in sets] == pairs
+    total = weights[unseen].sum()
+    chances = [weights[a] / total * weights[b] / (total - weights[a]) for a, b in pairs]
+    chances = [
+        one + weights[b] / total * weights[a] / (total - weights[b]) for one, (a, b) in zip(chances, pairs, strict=True)
+    ]
+    assert chisquare(counts, 20_000 * np.array(chances)).pvalue > 0.001
+
+
+def test_sample_by_weight_gives_a_user_with_fewer_unseen_items_all_of_them_and_padding() -> None:
+    sampler = NegativeSampler(make_matrix([{0}, set(range(12)), set(range(10))]))
+    rows = sampler.sample_by_weight(np.array([1, 2, 0]), 3, np.ones(12), np.random.default_rng(0))
+    assert np.sort(rows[:2]).tolist() == [[12, 12, 12], [10, 11, 12]]
+    assert len(set(rows[2].tolist()) - {0, 12}) == 3
+    assert np.sort(sampler.sample_by_weight(np.array([0]), 99, np.ones(12), np.random.default_rng(0)))[0].tolist() == [
+        *range(1, 13)
+    ]

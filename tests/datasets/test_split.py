@@ -421,3 +421,32 @@ def test_models_cannot_write_to_a_task_but_to_a_copy() -> None:
     copy.instances.targets[:] = 0
     copy.matrix.data[:] = 0
     assert training.matrix.sum() > 0
+
+
+def test_popular_items_are_candidates_more_often_and_never_seen() -> None:
+    rng = np.random.default_rng(0)
+    chance = np.arange(1, 41) / np.arange(1, 41).sum()
+    pairs = [(user, item) for user in range(300) for item in rng.choice(40, 6, replace=False, p=chance)]
+    users, items = np.array(pairs).T
+    data = Interactions.from_raw(users, items)
+    uniform, popular = (split(data, n_candidates=5, candidate_sampling=how) for how in ("uniform", "popularity"))
+    for sides in ((uniform.test, popular.test), (uniform.training.validation, popular.training.validation)):
+        for side in sides:
+            assert side.candidates.shape == (300, 6)
+            _ = side.target_columns
+        counts = np.bincount(users, minlength=300)
+        assert (counts == 6).all()
+        popularity = popular.training.matrix.sum(axis=0).A1
+        means = [popularity[side.candidates[side.candidates != side.targets[:, None]]].mean() for side in sides]
+        assert means[1] > 1.3 * means[0]
+    for user, row, target in zip(popular.test.users, popular.test.candidates, popular.test.targets, strict=True):
+        assert not set(row.tolist()) & set(items[users == user].tolist()) - {int(target)}
+    for name in ("users", "targets"):
+        np.testing.assert_array_equal(getattr(uniform.test, name), getattr(popular.test, name))
+
+
+def test_more_candidates_than_items_are_an_error() -> None:
+    data = Interactions.from_raw(np.zeros(5, dtype=np.int64), np.arange(5))
+    assert split(data, n_candidates=100).report["users_with_every_item"] == 1
+    with pytest.raises(ValueError, match=r"^101 candidates: the data has 5 items; expected fewer, or all$"):
+        split(data, n_candidates=101)

@@ -38,4 +38,5 @@ def run_of(runs: Path, *overrides: str) -> Run:
 
 def ranks_of(folder: Path) -> dict[str, np.ndarray]:
     with np.load(folder / "ranks.npz") as saved:
-        return {name: saved[name] for name in saved.files}
+        arrays = {name: saved[name].astype(np.int64) for name in saved.files}
+    return arrays | {"users": np.cumsum(arrays["user_steps"])}

@@ -17,7 +17,7 @@ from sdmr.experiments.core.run import Run
 from sdmr.experiments.report.frames import METRICS
 from sdmr.harness.schema1 import TASKS
 from tests.experiments.report.commands import call, compose_fake_run
-from tests.experiments.report.records import change_record, read_cells, read_values, write_random_run
+from tests.experiments.report.records import change_record, read_cells, read_values, write_random_run, write_runs
 
 Cells = dict[tuple[str, str, str], dict[str, str]]
 
@@ -179,6 +179,33 @@ def test_models_that_are_not_in_the_paper_have_a_group_below_its_rows(tmp_path: 
     rows = [line for line in paths[2].read_text().splitlines() if line not in latex.splitlines()]
     assert [row.split(" &")[0] for row in rows if not row.startswith("%")] == ["EASE", "iALS"]
     assert "\\midrule\nEASE" in paths[2].read_text()
+
+
+def test_metrics_among_all_items_are_further_rows_and_columns(tmp_path: Path, runs: Path) -> None:
+    write_random_run(runs / "ml-100k" / "slim-0", "slim", 0)  # an older record
+    assert call(publish, tmp_path, "models=slim") == 0
+    assert {metric for *_, metric in read_cells(tmp_path / "results" / "table3.csv")} == set(METRICS)
+    folders = write_runs(runs)
+    assert call(publish, tmp_path, f"models=[{','.join(folders)}]", "cutoffs=5") == 0
+    cells = read_cells(tmp_path / "results" / "table3.csv")
+    assert [metric for _, name, metric in cells if name == "SDM"] == [
+        *("hit@10", "NDCG@10", "hit@5", "NDCG@5", "hit@5 all", "NDCG@5 all")
+    ]
+    assert call(publish, tmp_path, "models=sdm") == 0
+    cells = read_cells(tmp_path / "results" / "table3.csv")
+    text = (tmp_path / "results" / "table3.md").read_text()
+    head, *lines = (split_row(line) for line in text.splitlines() if line.startswith("|"))
+    rows = {one[0]: dict(zip(head, one, strict=True)) for one in lines if len(one) == len(head)}
+    assert head[9:11] == ["hit@10 all", "NDCG@10 all"]
+    sdm = cells["ml-100k", "SDM", "hit@10 all"]
+    shown = [float(number) for number in re.findall(r"\d\.\d+", rows["SDM"]["hit@10 all"])]
+    assert shown == pytest.approx([float(sdm[column]) for column in ("ours", "low", "high")], abs=0.001)
+    assert rows["SLIM"]["hit@10 all"] == cells["ml-100k", "SLIM", "hit@10 all"]["ours"] == ""
+    assert "\n\nml-100k: Kendall's τ between the orders of 5 rows among the sampled candidates" in text
+    assert "with *all* behind their name" in text
+    latex = (tmp_path / "results" / "table3.tex").read_text()
+    assert "NDCG@10 all" in latex
+    assert r"\begin{tabular}{lrrrr}" in latex
 
 
 def test_new_and_repeated_targets_stand_apart_where_there_are_baskets(tmp_path: Path, runs: Path) -> None:

@@ -34,6 +34,20 @@ def test_lists_of_some_users_are_printed(overrides: list[str], capsys: pytest.Ca
         assert [row.split()[:2] for row in rows] == [[user, str(rank)] for user in "73" for rank in range(1, 5)]
 
 
+def test_coverage_popularity_and_novelty_of_the_lists_are_printed(
+    overrides: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_run("model=popularity", *overrides)
+    capsys.readouterr()
+    assert cli.main(["recommend", f"run={folder}", "k=4", "cutoffs=[1,4]", "to=lists.csv"]) == 0
+    name, line = capsys.readouterr().out.splitlines()
+    assert name == "lists.csv"
+    listed, known = (pd.read_csv(file)["item"].nunique() for file in ("lists.csv", "small.csv"))
+    metrics = dict(text.split() for text in line.split(", "))
+    assert list(metrics) == [f"{one}@{k}" for k in (1, 4) for one in ("coverage", "popularity", "novelty")]
+    assert float(metrics["coverage@4"]) == pytest.approx(listed / known, abs=1e-3)
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_lists_of_all_users_are_written_in_blocks(
     suffix: str, overrides: list[str], monkeypatch: pytest.MonkeyPatch
@@ -80,6 +94,7 @@ def test_lists_have_raw_ids_and_titles(
         (["run=RUN", "to=lists.txt"], "to=lists.txt: expected a name that ends in .csv or .parquet"),
         (["run=RUN", "users=[1,ann]"], "users=...: there is no 'ann'; expected raw ids, such as 0, 1, 2"),
         (["run=RUN", "users=[]"], "users=[]: expected at least one value"),
+        (["run=RUN", "users=1", "cutoffs=[5,11]"], "cutoffs=...: lists have no 11 items; use k=11"),
         (["run=RUN", "users=1", "k=0"], "k=0: must be greater than or equal to 1"),
         (["run=RUN", "users=1", "epochs=2"], "there is no option 'epochs'"),
         (["run=nowhere/X-1", "users=1"], "run=nowhere/X-1: there is no such run in runs"),

@@ -251,8 +251,10 @@ def test_the_score_command_prints_the_result_and_its_tie_bounds(
     task = compose_small(overrides).load_task()
     scores = np.zeros(task.test.candidates.shape)
     write(tabulate(task.test, scores), Path("Nothing.csv"))
-    assert cli.main(["score", "scores=Nothing.csv", *overrides]) == 0
+    assert cli.main(["score", "scores=Nothing.csv", "cutoffs=[3,10]", *overrides]) == 0
     printed = capsys.readouterr().out
+    names = [line.split()[0] for line in printed.splitlines()[1:]]
+    assert names == ["hit@3", "NDCG@3", "hit@10", "NDCG@10", "MRR", "AUC", "mean-rank"]
     assert printed.startswith("Nothing on csv, test, split_seed=2: hit@10 0.099, ")
     expected = summarize(count_ranks(scores, task.test.target_columns))["NDCG@10"]
     line = next(line for line in printed.splitlines() if line.startswith("NDCG@10"))

@@ -16,8 +16,9 @@ from sdmr.experiments.core.plan import PlannedRun, estimate_time, plan_runs, rea
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.report.accuracy import NOT_IN_PAPER
+from sdmr.experiments.report.frames import read_metric
 from tests.experiments.report.commands import call, compose_fake_run
-from tests.experiments.report.records import change_record, read_values, write_random_run
+from tests.experiments.report.records import change_record, read_values, write_random_run, write_runs
 
 COLUMNS = "dataset,model,metric,paper,ours,spread,seeds,optimistic,pessimistic,low,high,"
 COLUMNS += "verdict,settings,marks,run_low,run_high"
@@ -171,6 +172,28 @@ def test_table_reads_ties_by_the_policy(tmp_path: Path, runs: Path, capsys: pyte
     assert read_tie_policy(["epochs=2"]) == "expected"
 
 
+def test_metrics_among_all_items_and_other_cutoffs_stand_beside_the_sampled_ones(
+    tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = write_runs(runs, n_sampled=150)
+    write_random_run(runs / "ml-100k" / "slim-0", "slim", 0)  # an older record
+    models = ",".join([*folders, "slim"])
+    assert call(table, tmp_path, f"models=[{models}]") == 0
+    header, *lines = [line for line in capsys.readouterr().out.splitlines() if "|" in line or "hit@" in line][1:]
+    assert header.split() == ["hit@10", "NDCG@10", "hit@10", "all", "NDCG@10", "all"]
+    rows = {line.split()[0]: [cell.split() for cell in line.split("|")] for line in lines if "|" in line}
+    values = [read_metric(path, load_record(path / "record.json"), "hit@10 all") for (path,) in folders.values()]
+    assert [float(row[6][0]) for row in list(rows.values())[:5]] == [round(one["expected"], 3) for one in values]
+    assert (rows["SLIM"][6][0], rows["SLIM"][8]) == ("–", ["–"])
+    assert call(table, tmp_path, f"models=[{models}]", "cutoffs=[3,10]", "metrics=[hit,MRR]") == 0
+    printed = capsys.readouterr().out
+    assert ["hit@3", "hit@10", "MRR", "hit@3", "all", "hit@10", "all", "MRR", "all"] in map(
+        str.split, printed.splitlines()
+    )
+    assert "150 of 200 test instances for Popularity, MF-BPR, CML, SDP, SDM." in printed
+    assert re.search(r"Kendall's τ between the orders of 5 rows .*: hit@3 .*; hit@10 .*; MRR \d\.\d\d \[", printed)
+
+
 # --- planned runs ---
 
 
@@ -208,6 +231,8 @@ def test_setting_that_is_not_for_the_tables_runs_is_an_error(setting: str, reaso
         ("models=[sdm,sdn]", "model=sdn: there is none of this name"),
         ("models=[]", r"models=\[\]: expected at least one value"),
         ("datasets=[]", r"datasets=\[\]: expected at least one value"),
+        ("metrics=[hit,mrr]", "metrics=mrr: there is none of this name; there are hit, NDCG, MRR, AUC, mean-rank"),
+        ("cutoffs=0", "cutoffs.*=0: must be greater than or equal to 1|greater than 0"),
         ("datasets=movies", "dataset=movies: there is none of this name"),
     ],
 )

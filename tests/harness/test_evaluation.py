@@ -16,12 +16,14 @@ from scipy.sparse import csr_matrix
 from scipy.special import softmax
 
 from sdmr.datasets.task import Task
+from sdmr.harness import evaluation
 from sdmr.harness.evaluation import (
     check_permutation_invariance,
     rank,
     rank_among_all,
     score_all_items,
     score_candidates,
+    select_instances,
 )
 from sdmr.harness.metrics import Ranks
 from sdmr.harness.recommender import ModelError, compute_checksums
@@ -302,10 +304,29 @@ def test_ranks_among_all_items_equal_those_of_a_loop(
             table[user, target] = -np.inf
         assert ranks.above[user] == sum(score > table[user, target] for score in others)
         assert ranks.tied[user] == sum(score == table[user, target] for score in others)
+        assert ranks.others is not None
+        assert ranks.others[user] == len(others)
     if keep_sort_position:
         assert ranks.sort_position is not None
         assert (ranks.above <= ranks.sort_position).all()
         assert (ranks.sort_position <= ranks.above + ranks.tied).all()
+
+
+def test_a_fixed_sample_is_ranked_among_all_items_where_each_is_scored_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evaluation, "MAX_PAIRS", 1050)
+    slow, fast = Scripted(np.zeros((1, 1))), ScoresAll(np.zeros((1, 1)))
+    rows = select_instances(slow, 300, 100)
+    assert len(rows) == len(set(rows)) == 10
+    assert (rows == np.sort(rows)).all()
+    assert 0 <= rows[0] < rows[-1] < 300
+    np.testing.assert_array_equal(select_instances(Scripted(np.ones((1, 1))), 300, 100), rows)
+    slow_but_at_once = ScoresAll(np.zeros((1, 1)))
+    slow_but_at_once.scores_by_pair = True  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(select_instances(slow_but_at_once, 300, 100), rows)
+    for recommender, n_instances in ((fast, 300), (slow, 10)):
+        np.testing.assert_array_equal(select_instances(recommender, n_instances, 100), np.arange(n_instances))
 
 
 def test_no_more_pairs_are_scored_at_a_time_than_stated() -> None:

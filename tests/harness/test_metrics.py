@@ -1,5 +1,6 @@
 """Hold ranks and metrics to brute force: every order in which ties could be broken."""
 
+from collections import defaultdict
 from itertools import permutations
 
 import numpy as np
@@ -8,19 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdmr.harness.evaluation import rank
-from sdmr.harness.metrics import TIE_POLICIES, Ranks, count_ranks, count_ties, summarize
+from sdmr.harness.metrics import CUTOFFS, TIE_POLICIES, Ranks, count_ranks, count_ties, list_metrics, summarize
 from tests.harness.scripted import Scripted, make_instances, scored_lists
 
 
-def break_ties_in_every_way(scores: list[float], target: int, k: int) -> tuple[list[float], list[float]]:
-    """Return hit@k and NDCG@k of a list for every order in which candidates might come."""
-    hits, gains = [], []
-    for order in permutations(range(len(scores))):
+def break_ties_in_every_way(scores: list[float], target: int, k: int) -> dict[str, list[float]]:
+    """Return the metrics of a list for every order in which candidates might come."""
+    n, metrics = len(scores), defaultdict(list)
+    for order in permutations(range(n)):
         ranking = sorted(order, key=lambda column: -scores[column])  # stable: ties stay in `order`
         position = ranking.index(target) + 1
-        hits.append(1.0 if position <= k else 0.0)
-        gains.append(1 / np.log2(position + 1) if position <= k else 0.0)
-    return hits, gains
+        metrics[f"hit@{k}"].append(1.0 if position <= k else 0.0)
+        metrics[f"NDCG@{k}"].append(1 / np.log2(position + 1) if position <= k else 0.0)
+        metrics["MRR"].append(1 / position)
+        metrics["AUC"].append(sum(position < other for other in range(1, n + 1)) / (n - 1) if n > 1 else 1.0)
+        metrics["mean-rank"].append(position)
+    return metrics
 
 
 @settings(max_examples=120, deadline=None)
@@ -29,10 +33,38 @@ def test_metrics_are_those_of_all_tie_breaks(lists: tuple[list[list[float]], lis
     rows, targets = lists
     ranks = rank(Scripted(np.array(rows)), make_instances(targets, len(rows[0])))
     for n, (scores, target) in enumerate(zip(rows, targets, strict=True)):
-        for metric, every in zip((ranks.hit, ranks.ndcg), break_ties_in_every_way(scores, target, k), strict=True):
-            assert metric(k)[n] == pytest.approx(np.mean(every), abs=1e-12)
-            assert metric(k, "optimistic")[n] == pytest.approx(max(every), abs=1e-12)
-            assert metric(k, "pessimistic")[n] == pytest.approx(min(every), abs=1e-12)
+        for metric, every in break_ties_in_every_way(scores, target, k).items():
+            best, worst = (min, max) if metric == "mean-rank" else (max, min)
+            assert ranks.compute(metric)[n] == pytest.approx(np.mean(every), abs=1e-12)
+            assert ranks.compute(metric, "optimistic")[n] == pytest.approx(best(every), abs=1e-12)
+            assert ranks.compute(metric, "pessimistic")[n] == pytest.approx(worst(every), abs=1e-12)
+
+
+def test_metrics_are_those_of_trec_eval() -> None:
+    pytrec_eval = pytest.importorskip("pytrec_eval", reason="`pip install pytrec_eval-terrier` compares with trec_eval")
+    rng = np.random.default_rng(0)
+    scores, targets = rng.permuted(np.tile(np.arange(101.0), (200, 1)), axis=1), rng.integers(101, size=200)
+    ranks = count_ranks(scores, targets)
+    cutoffs = "1,5,10,20,50"
+    measures = {f"success.{cutoffs}", f"ndcg_cut.{cutoffs}", "recip_rank"}
+    evaluator = pytrec_eval.RelevanceEvaluator({str(n): {str(t): 1} for n, t in enumerate(targets)}, measures)
+    results = evaluator.evaluate(
+        {str(n): dict(zip(map(str, range(101)), row, strict=True)) for n, row in enumerate(scores.tolist())}
+    )
+    names = {f"hit@{k}": f"success_{k}" for k in CUTOFFS} | {f"NDCG@{k}": f"ndcg_cut_{k}" for k in CUTOFFS}
+    for metric, name in (names | {"MRR": "recip_rank"}).items():
+        expected = [results[str(n)][name] for n in range(200)]
+        np.testing.assert_allclose(ranks.compute(metric), expected, atol=1e-12)
+
+
+def test_metrics_without_a_cutoff_come_last_and_once() -> None:
+    names = list_metrics(["AUC", "NDCG", "hit", "mean-rank"], [5, 1])
+    assert names == ["NDCG@5", "hit@5", "NDCG@1", "hit@1", "AUC", "mean-rank"]
+
+
+def test_the_auc_of_ranks_without_a_number_of_candidates_is_an_error() -> None:
+    with pytest.raises(ValueError, match="AUC needs the numbers of candidates"):
+        Ranks(np.zeros(1, int), np.zeros(1, int)).compute("AUC")
 
 
 @settings(max_examples=100, deadline=None)
@@ -90,7 +122,7 @@ def test_a_close_score_is_no_tie() -> None:
 
 def test_a_summary_is_the_mean_under_each_policy() -> None:
     ranks = Ranks(above=np.array([0, 0, 12]), tied=np.array([0, 1, 3]))
-    metrics = summarize(ranks, ks=(1, 10))
+    metrics = summarize(ranks, cutoffs=(1, 10))
     assert list(metrics) == ["hit@1", "NDCG@1", "hit@10", "NDCG@10"]
     assert metrics["hit@1"] == pytest.approx({"expected": 1.5 / 3, "optimistic": 2 / 3, "pessimistic": 1 / 3})
     second = 1 / np.log2(3)

@@ -9,13 +9,19 @@ from sdmr.harness.protocol import SPLIT_OPTIONS, Protocol
 OTHERS: dict[str, list[Any]] = {
     "select_on": ["test"],
     "tie_policy": ["optimistic", "pessimistic", "argsort-target-last"],
-    "candidates": [99, "all"],
+    "candidates": [99, 1000, "all", "popularity:100", "popularity:7"],
     "test_item": ["random", "global-time"],
     "validation_item": ["next-to-last"],
     "equal_times": ["item-id"],
     "test_cut": [0.5, "1998-03-01"],
     "validation_cut": [0.5, "1998-03-01"],
     "retrain": [True],
+}
+CANDIDATE_OPTIONS: dict[Any, dict[str, Any]] = {
+    99: {"n_candidates": 99},
+    1000: {"n_candidates": 1000},
+    "popularity:100": {"candidate_sampling": "popularity"},
+    "popularity:7": {"candidate_sampling": "popularity", "n_candidates": 7},
 }
 every_deviation = pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in OTHERS.items() for v in values])
 
@@ -34,8 +40,7 @@ def test_a_deviation_is_named(name: str, value: Any) -> None:
     protocol = Protocol(**{name: value})
     assert protocol.deviations == {name: value}
     is_split = name in SPLIT_OPTIONS
-    expected = {name: value} if is_split else {"n_candidates": 99} if value == 99 else {}
-    assert protocol.split_options == expected
+    assert protocol.split_options == ({name: value} if is_split else CANDIDATE_OPTIONS.get(value, {}))
     only_ranks = value in ("all", "optimistic", "pessimistic", "argsort-target-last")
     assert protocol.training_protocol == (Protocol() if only_ranks else protocol)
     shares_counts = value in ("optimistic", "pessimistic")
@@ -53,7 +58,9 @@ def test_an_unknown_choice_is_an_error(name: str) -> None:
         Protocol(**{name: "first"})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("candidates", [99.0, True, "99"])
-def test_a_number_of_candidates_of_another_type_is_an_error(candidates: Any) -> None:
-    with pytest.raises(ValueError, match=r"protocol\.candidates must be 100 or 99 or 'all', not "):
+@pytest.mark.parametrize("candidates", [99.0, True, "99", 0, -1, "popularity", "popularity:0", "popularity:1.5", None])
+def test_candidates_that_are_neither_a_number_nor_named_are_an_error(candidates: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"protocol\.candidates must be a number from 1, 'all' or 'popularity:NUMBER', "
+    ):
         Protocol(candidates=candidates)

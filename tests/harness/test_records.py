@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from sdmr.datasets.errors import DataError
 from sdmr.harness import records
-from sdmr.harness.records import collect_environment, compute_run_key, get_peak_memory
+from sdmr.harness.metrics import Ranks
+from sdmr.harness.records import collect_environment, compute_run_key, get_peak_memory, read_ranks, save_ranks
 
 
 def test_a_run_is_known_by_configuration_data_and_source() -> None:
@@ -86,3 +88,28 @@ def test_peak_memory_is_not_that_of_the_process_that_started_this_one() -> None:
     program = "from sdmr.harness.records import get_peak_memory; print(get_peak_memory())"
     process = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert 50 < float(process.stdout) < memory.nbytes / 2**20
+
+
+@pytest.mark.parametrize("rows", [np.array([0, 2]), np.arange(3)])
+def test_ranks_are_read_as_they_were_saved_in_small_integers(tmp_path: Path, rows: np.ndarray) -> None:
+    users, path = np.array([3, 5, 70_000]), tmp_path / "ranks.npz"
+    sampled = Ranks(np.array([0, 100, 7]), np.array([0, 0, 1]), others=np.full(3, 100))
+    full_ranks = Ranks(np.array([900, 0, 1])[rows], np.array([0, 300, 0])[rows], others=np.full(len(rows), 1000))
+    save_ranks(path, users, sampled, (rows, full_ranks))
+    for is_among_all, expected in ((False, sampled), (True, full_ranks)):
+        read_users, ranks = read_ranks(path, is_among_all)
+        np.testing.assert_array_equal(read_users, users[rows] if is_among_all else users)
+        for name, array in expected.to_arrays().items():
+            np.testing.assert_array_equal(ranks.to_arrays()[name], array)
+            assert ranks.to_arrays()[name].dtype == np.int64
+    with np.load(path) as saved:
+        assert {name: saved[name].dtype.name for name in ("user_steps", "above", "all_above")} == {
+            **{"user_steps": "uint32", "above": "uint8", "all_above": "uint16"}
+        }
+        assert ("all_rows" in saved.files) == (len(rows) < 3)
+
+
+def test_ranks_among_all_items_that_a_file_lacks_are_an_error(tmp_path: Path) -> None:
+    save_ranks(tmp_path / "ranks.npz", np.arange(2), Ranks(np.zeros(2, int), np.zeros(2, int)))
+    with pytest.raises(DataError, match=r"ranks\.npz is damaged"):
+        read_ranks(tmp_path / "ranks.npz", is_among_all=True)

@@ -11,7 +11,7 @@ from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
 from sdmr.harness.evaluation import BATCH
-from sdmr.harness.top_k import build_contexts, recommend
+from sdmr.harness.top_k import build_contexts, count_items, recommend, summarize_lists
 
 N_ITEMS = 40
 
@@ -97,3 +97,18 @@ def test_a_user_without_training_items_has_an_empty_context() -> None:
     object.__setattr__(task.training, "n_users", task.training.n_users + 1)
     context = build_contexts(task.training, np.array([task.training.n_users - 1])).last_n(3)
     assert context.tolist() == [[N_ITEMS] * 3]
+
+
+def test_metrics_of_lists_are_those_of_a_loop() -> None:
+    task, model = make_histories(), Remainders()
+    training = task.training
+    lists = recommend(model, task, np.arange(training.n_users), 6)
+    counts = sum(count_items(lists[lists["user"] % 2 == half], training, 4) for half in (0, 1))
+    metrics = summarize_lists(counts, training, [1, 4])
+    users = [len(set(training.instances.users[training.instances.targets == item])) for item in range(N_ITEMS)]
+    for k in (1, 4):
+        listed = [item for item, rank in zip(lists["item"], lists["rank"], strict=True) if rank <= k]
+        assert metrics[f"coverage@{k}"] == len(set(listed)) / N_ITEMS
+        assert metrics[f"popularity@{k}"] == pytest.approx(sum(users[item] for item in listed) / len(listed))
+        novelty = [-np.log2(max(users[item], 1) / training.n_users) for item in listed]
+        assert metrics[f"novelty@{k}"] == pytest.approx(sum(novelty) / len(listed))

@@ -65,7 +65,9 @@ def test_costs_are_those_of_the_records(tmp_path: Path, bench: Bench, data: list
     assert f"**Some of it is made with {' '.join(data[1:])}.**" in text
     assert "made with" not in format_costs(collect_costs(tmp_path / "results"))
     assert re.search(r"^\| model +\| +csv \|$", text, re.M)
-    assert re.fullmatch(r"\d+ \+ \d+ s \| [\d,]+", read_row(text, "MF-BPR")[0])
+    assert re.fullmatch(r"\d+ \+ \d+ / \d+ \(\d+\.\d\d\) s \| [\d,]+", read_row(text, "MF-BPR")[0])
+    seconds, epoch = record["cpu_seconds"]["rank_all"], record["history"][1]["fit_cpu_seconds"]
+    assert rows["mf-bpr"]["rank_all_ratio"] == str(round(seconds / epoch, 2))
 
 
 def test_a_failed_run_or_a_missing_data_set_keeps_what_was_published(

@@ -21,6 +21,7 @@ from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core import run as run_module
 from sdmr.experiments.core.execute import compute_runtime, execute
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
+from sdmr.harness import evaluation
 from sdmr.harness.metrics import Ranks, summarize
 from sdmr.harness.recommender import compute_checksums
 from sdmr.models.sdm import SDM
@@ -32,7 +33,8 @@ from tests.experiments.core.conftest import Sdmr
 CHECKOUT = Path(execute_module.__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("temporary_cache")
 
-METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20)}
+CANDIDATES = {"7": 7, "popularity:7": 7, "120": 120}
+METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20, 50)}
 
 
 def less_seconds(history: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -61,7 +63,7 @@ def test_record_holds_settings_metrics_history_and_environment(tmp_path: Path, o
     assert (config["model"]["dim"], config["model"]["optimization"]["epochs"]) == (8, 3)
     assert config["dataset"]["path"] == overrides[1].partition("=")[2]
     assert (len(record.data), len(record.source)) == (64, 64)
-    for side in (record.validation, record.test):
+    for side in (record.validation, record.test, record.test_all):
         assert set(side) == METRICS
         for values in side.values():
             assert 0 <= values["pessimistic"] <= values["expected"] <= values["optimistic"] <= 1
@@ -71,8 +73,8 @@ def test_record_holds_settings_metrics_history_and_environment(tmp_path: Path, o
     assert record.best_epoch == 1 + curve.index(max(curve))
     assert record.best_among_last_5_allowed is True
     assert record.validation["NDCG@10"]["expected"] == pytest.approx(max(curve))
-    assert set(record.seconds) == {"prepare", "fit", "rank"}
-    assert set(record.cpu_seconds) == {"fit", "rank"}
+    assert set(record.seconds) == {"prepare", "fit", "rank", "rank_all"}
+    assert set(record.cpu_seconds) == {"fit", "rank", "rank_all"}
     assert all(seconds > 0 for seconds in (*record.seconds.values(), *record.cpu_seconds.values()))
     assert record.load is not None
     assert min(record.load) >= 0
@@ -290,9 +292,35 @@ def test_ranking_among_all_items_reuses_the_trained_model(
     assert (all_ranks["above"] >= first["above"]).all()
     assert (all_ranks["above"] + all_ranks["tied"]).sum() > (first["above"] + first["tied"]).sum()
     assert (all_ranks["above"] + all_ranks["tied"]).max() <= task.training.n_items - 8
+    assert (sampled.test_all, sampled.test_all_sample) == (record.test, None)
+    assert record.test_all is None
+    for name in ("above", "tied", "others"):
+        np.testing.assert_array_equal(first[f"all_{name}"], all_ranks[name])
     if model != "popularity":
         with pytest.raises(AssertionError, match="fitted again"):
             execute(run, force=True)
+
+
+def test_sample_that_is_ranked_among_all_items_is_stated(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "MAX_PAIRS", 140 * 7)
+    run = run_of(tmp_path, "model=sdp", "model.dim=4", *overrides, "epochs=1")
+    record, ranks = execute(run), ranks_of(run.folder)
+    assert record.test_all_sample == (7, 50)
+    assert len(ranks["all_above"]) == len(set(ranks["all_rows"])) == 7
+    assert (ranks["all_above"] >= ranks["above"][ranks["all_rows"]]).all()
+    assert record.test_all["hit@10"]["optimistic"] == pytest.approx((ranks["all_above"] < 10).mean())
+
+
+def test_candidates_are_as_many_and_as_popular_as_asked_for(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    runs = {one: run_of(tmp_path, "model=popularity", *overrides, f"protocol.candidates={one}") for one in CANDIDATES}
+    assert len({run.data for run in runs.values()}) == len(runs)
+    for candidates, number in CANDIDATES.items():
+        record = execute(runs[candidates])
+        assert str(record.deviations["candidates"]) == candidates
+        assert (ranks_of(runs[candidates].folder)["others"] == number).all()
+        assert record.test_all["hit@10"] == execute(runs["7"]).test_all["hit@10"]
 
 
 def test_sort_position_is_kept_when_asked_for(
@@ -363,7 +391,7 @@ def test_parts_are_runs_of_their_own_and_are_reused(
     assert sdm.record is not None
     assert sdm.record.test
     assert record.parts == {"sdp": sdp.folder.name, "sdm": sdm.folder.name}
-    seconds = [part.seconds["fit"] + part.seconds["rank"] for part in (alone, sdm.record)]
+    seconds = [part.seconds["fit"] + part.seconds["rank"] + part.seconds["rank_all"] for part in (alone, sdm.record)]
     assert record.seconds["parts"] == pytest.approx(sum(seconds))
     assert record.seconds["fit"] == sum(e["fit_seconds"] + e["rank_seconds"] for e in record.history[1:])
     parameters = torch.load(sdmr.folder / "model.pt", weights_only=True)["parameters"]

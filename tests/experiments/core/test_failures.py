@@ -20,7 +20,7 @@ from tests.experiments.core.conftest import USER_MODEL, USER_OVERRIDES, Sdmr
 pytestmark = pytest.mark.usefixtures("temporary_cache")
 
 CHECKOUT = Path(execute_module.__file__).parents[2]
-METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20)}
+METRICS = {f"{metric}@{k}" for metric in ("hit", "NDCG") for k in (1, 5, 10, 20, 50)}
 
 # --- what does not fit ---
 
@@ -49,7 +49,8 @@ def test_damaged_data_are_one_line_and_exit_1(data: Path, tmp_path: Path, sdmr: 
         ("epochs=ten", "epochs=ten: must be a valid integer"),
         ("dataset.iterative=no", "dataset.iterative=no: must be a valid boolean"),
         ("dataset.min_count=two", "dataset.min_count=two: must be a valid integer"),
-        ("protocol.candidates=50", "protocol.candidates must be 100 or 99 or 'all', not 50"),
+        ("protocol.candidates=0", "protocol.candidates must be a number from 1, 'all' or 'popularity:NUMBER', not 0"),
+        ("protocol.candidates=2000", "2000 candidates: the data has "),
     ],
 )
 def test_setting_of_another_type_is_one_line_exit_2_and_no_run(

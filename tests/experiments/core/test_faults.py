@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sdmr.experiments.core import cli, tuned
+from sdmr.experiments.core import cli, ranking, tuned
 from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core import run as run_module
 from sdmr.experiments.core.execute import execute
@@ -109,7 +109,7 @@ def test_tuned_file_that_is_damaged_or_sets_other_things_is_refused(
         ("model.dim=1000000000", 1, "too little memory for these settings and data"),
         ("model.optimization.device=nowhere", 2, "device=nowhere: this machine has no such device"),
         ("seed=18446744073709551616", 2, "seed=18446744073709551616: must be less than"),
-        ("protocol.candidates=99.0", 2, "protocol.candidates must be 100 or 99 or 'all', not 99.0"),
+        ("protocol.candidates=99.0", 2, "protocol.candidates must be a number from 1, 'all' or"),
         ("runs=null", 2, "runs=null: must be a valid string"),
         ("runs=/dev/null", 1, "/dev/null"),
     ],
@@ -144,17 +144,17 @@ def test_full_disk_is_one_line_that_names_the_file_and_keeps_the_checkpoint(
     tmp_path: Path, overrides: tuple[str, ...], sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = run_of(tmp_path, "model=mf-bpr", *overrides, *SMALL)
-    save = execute_module.save_arrays
+    save = ranking.save_ranks
 
     def fill_disk(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    def save_on_full_disk(path: Path, **arrays: Any) -> None:
+    def save_on_full_disk(*arguments: Any) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", fill_disk)
-            save(path, **arrays)
+            save(*arguments)
 
-    monkeypatch.setattr(execute_module, "save_arrays", save_on_full_disk)
+    monkeypatch.setattr(ranking, "save_ranks", save_on_full_disk)
     answer = sdmr("run", "model=mf-bpr", *overrides, *SMALL, f"runs={tmp_path}")
     assert answer.status == 1
     assert f"{run.folder}/ranks.npz: No space left on device" in answer.error

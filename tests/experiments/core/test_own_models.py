@@ -18,7 +18,7 @@ from sdmr.experiments.core.plan import is_stochastic, plan_runs
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import compose_run, make_recommender
 from sdmr.harness.recommender import ModelError
-from sdmr.harness.records import compute_source_digest
+from sdmr.harness.records import compute_source_digest, read_ranks
 from sdmr.harness.training.optimizer import OptimizationConfig
 from tests.experiments.core.conftest import Sdmr
 from tests.experiments.small import FACTORS
@@ -236,8 +236,7 @@ def test_what_a_model_writes_to_is_its_own(name: str, protocol: list[str], data:
     run = compose_run([f"model=own_models.{name}", *settings], tmp_path)
     record = execute(run)
     assert execute(compose_run(["model=popularity", *settings], tmp_path / "after")).test == popularity.test
-    with np.load(run.folder / "ranks.npz") as ranks:
-        np.testing.assert_array_equal(ranks["users"], run.load_task().test.users)
+    np.testing.assert_array_equal(read_ranks(run.folder / "ranks.npz")[0], run.load_task().test.users)
     if name == "Integers":
         assert record.test == popularity.test
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from sdmr.experiments.core.registry import OTHER_ROWS, get_model
 from sdmr.harness.metrics import Ranks, summarize
+from sdmr.harness.records import save_ranks
 
+RANKED = ("popularity", "mf-bpr", "cml", "sdp", "sdm")  # among all items, too
 UNTRAINED = ("popularity", "item-knn", "slim", *OTHER_ROWS)
 
 
@@ -44,6 +46,29 @@ def write_random_run(
     rng = np.random.default_rng([seed, int(1000 * quality)])
     ranks = Ranks(np.where(rng.random(200) < quality, 0, 60), np.full(200, ties))
     return write_run(folder, model, seed, np.arange(200), ranks, validation)
+
+
+def write_run_among_all(folder: Path, model: str, sampled: Ranks, full_ranks: Ranks, n_sampled: int) -> Path:
+    """Write a run of which some of the instances are ranked among all items, too."""
+    n = len(sampled.above)
+    rows = np.sort(np.random.default_rng(1).choice(n, n_sampled, replace=False))
+    full_ranks = Ranks(full_ranks.above[rows], full_ranks.tied[rows], others=np.full(n_sampled, 1000))
+    write_run(folder, model, 0, np.arange(n), sampled)
+    save_ranks(folder / "ranks.npz", np.arange(n), sampled, (rows, full_ranks))
+    sample = {"test_all_sample": [n_sampled, n]} if n_sampled < n else {}
+    change_record(folder, test_all=summarize(full_ranks), **sample)
+    return folder
+
+
+def write_runs(folder: Path, n_sampled: int = 200, noise: float = 0.0) -> dict[str, list[Path]]:
+    """Write runs of 200 users whose share of hits grows from model to model, among all items with noise."""
+    rng, folders = np.random.default_rng(0), {}
+    for number, model in enumerate(RANKED):
+        shares = [0.2 + 0.1 * number, 0.1 + 0.1 * number + noise * rng.normal()]
+        sampled, full_ranks = (Ranks(np.where(rng.random(200) < share, 0, 60), np.zeros(200, int)) for share in shares)
+        path = folder / "ml-100k" / f"{model}-0"
+        folders[model] = [write_run_among_all(path, model, sampled, full_ranks, n_sampled)]
+    return folders
 
 
 def change_record(folder: Path, **changes: Any) -> None:

@@ -1,0 +1,76 @@
+"""The agreement of sampled and full ranking: Kendall's τ, its interval, and what is said of samples."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau
+
+from sdmr.experiments.report.agreement import compare_orders, describe_full_ranking
+from sdmr.experiments.report.frames import ALL, METRICS, average_seeds, load_row
+from sdmr.experiments.report.uncertainty import RESAMPLES, bootstrap_means, correlate_orders
+from tests.experiments.report.records import write_random_run, write_runs
+from tests.experiments.report.test_frames import NO_SPREADS
+
+COLUMNS = [*METRICS, *(metric + ALL for metric in METRICS)]
+
+
+def test_orders_correlate_as_in_scipy() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(6, size=(50, 7)).astype(float), rng.normal(size=(50, 7))
+    expected = [kendalltau(*pair).statistic for pair in zip(x, y, strict=True)]
+    np.testing.assert_allclose(correlate_orders(x, y), expected)
+    assert np.isnan(correlate_orders(np.ones(3), np.arange(3.0)))
+
+
+def test_means_are_resampled_over_users() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.integers(1, 4, size=(400, 1)).astype(float)
+    totals = counts * rng.random((400, 1))
+    means = np.concatenate(list(bootstrap_means(totals, counts)))
+    ratio = totals.sum() / counts.sum()
+    error = np.sqrt(((totals - ratio * counts) ** 2).sum()) / counts.sum()
+    assert means.shape == (RESAMPLES, 1)
+    assert means.mean() == pytest.approx(ratio, abs=4 * error / np.sqrt(RESAMPLES))
+    assert means.std() == pytest.approx(error, rel=0.1)
+
+
+@pytest.mark.parametrize("n_sampled", [200, 40])
+def test_kendalls_tau_is_that_of_the_means_and_inside_its_interval(tmp_path: Path, n_sampled: int) -> None:
+    folders = write_runs(tmp_path, n_sampled, noise=0.2)
+    for metric in METRICS:
+        means = [
+            [load_row(model, paths, one, NO_SPREADS).values.mean() for model, paths in folders.items()]
+            for one in (metric, metric + ALL)
+        ]
+        tau, interval = compare_orders(folders, metric)
+        assert tau == pytest.approx(kendalltau(*means).statistic)
+        assert -1 <= interval.low < tau <= interval.high <= 1
+
+
+def test_interval_of_few_instances_is_wider(tmp_path: Path) -> None:
+    (_, every), (_, few) = (compare_orders(write_runs(tmp_path / str(n), n, noise=0.2), "hit@10") for n in (200, 20))
+    assert few.high - few.low > every.high - every.low
+
+
+def test_lines_name_the_samples_and_both_metrics(tmp_path: Path) -> None:
+    folders = write_runs(tmp_path)
+    folders["slim"] = [write_random_run(tmp_path / "ml-100k" / "slim-0", "slim", 0)]  # an older record
+    (line,) = describe_full_ranking("ml-100k", folders, COLUMNS)
+    assert line.startswith(
+        "ml-100k: Kendall's τ between the orders of 5 rows among the sampled candidates and among all"
+    )
+    assert "users: hit@10 " in line
+    assert "; NDCG@10 " in line
+    folders["sdm"] = write_runs(tmp_path / "few", 40)["sdm"]
+    sample, _ = describe_full_ranking("ml-100k", folders, COLUMNS)
+    assert sample.endswith("a fixed random sample of 40 of 200 test instances for SDM.")
+    assert not list(describe_full_ranking("ml-100k", {model: folders[model] for model in ("slim", "sdp")}, COLUMNS))
+
+
+def test_a_model_without_ranks_among_all_items_has_no_such_value(tmp_path: Path) -> None:
+    old = write_random_run(tmp_path / "ml-100k" / "sdm-1", "sdm", 1)
+    cells = average_seeds("ml-100k", "sdm", [old, *write_runs(tmp_path)["sdm"]], metrics=COLUMNS).set_index("metric")
+    assert cells["seeds"].tolist() == [2, 2, 1, 1]
+    assert average_seeds("ml-100k", "sdm", [old], metrics=COLUMNS)["ours"].isna().tolist() == [False, False, True, True]
+    assert len(load_row("sdm", [old, *write_runs(tmp_path)["sdm"]], "hit@10 all", NO_SPREADS).values) == 1
