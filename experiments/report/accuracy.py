@@ -12,7 +12,7 @@ from sdmr.datasets.errors import format_counts
 from sdmr.experiments.core.options import CommandOptions, Names
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS
-from sdmr.experiments.core.store import RECORD, get_published_settings
+from sdmr.experiments.core.store import RECORD, describe_published_search, get_published_settings
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.comparisons import Folders, compare_paper_models, mark_cells
 from sdmr.experiments.report.frames import DATASETS, METRICS, TABLES, average_seeds, list_published
@@ -101,7 +101,8 @@ def collect_published(number: int, results: Path) -> AccuracyTable | None:
         comparisons.append(compare_paper_models(dataset, folders, spreads))
         for model, paths in folders.items():
             settings = get_published_settings(results, f"table{number}", dataset, model)
-            cells.append(frames.make_cells(dataset, model, paths, spreads, settings))
+            search = describe_published_search(results, f"table{number}", dataset, model)
+            cells.append(frames.make_cells(dataset, model, paths, spreads, settings).assign(search=search))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
     if not cells:
         return None

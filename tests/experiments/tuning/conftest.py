@@ -1,21 +1,23 @@
 """A configuration folder, a small file and a sweep in this process, for the tests of searches."""
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sdmr.experiments.core import config, parallel, tuned
+from sdmr.experiments.core.execute import Watch
 from sdmr.experiments.core.parallel import Outcome
 from sdmr.experiments.tuning import search, space
 
 SPACE = """
-stages:
-  - model.optimization.regularization: [0.1, 0.01, 0.001]
-    model.optimization.negatives: [all, hardest]
-  - model.dim: [2, 4, 64]
+axes:
+  model.optimization.regularization: [0.1, 0.01, 0.001]
+  model.optimization.negatives: [all, hardest]
+  model.dim: [2, 4, 64]
+beyond_paper: [model.optimization.negatives]
 """
 
 
@@ -64,10 +66,12 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Make runs in this process, one after the other, and return the list of their overrides."""
     overrides = []
 
-    def run_all(tasks: Iterable[tuple[str, ...]], runs: Path, workers: int) -> Iterator[Outcome]:
+    def run_all(
+        tasks: Iterable[tuple[str, ...]], runs: Path, workers: int, watches: Mapping[tuple[str, ...], Watch]
+    ) -> Iterator[Outcome]:
         for task in tasks:
             overrides.append(task)
-            yield parallel.make_outcome(task, runs)
+            yield parallel.make_outcome(task, runs, watches.get(task))
 
     monkeypatch.setattr(search, "run_all", run_all)
     return overrides

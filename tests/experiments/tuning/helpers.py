@@ -23,16 +23,10 @@ def make_search(name: str, *arguments: str) -> Search:
     return Search(name, parse_options(SearchOptions, [f"model={name}", *arguments]))
 
 
-def read_points(name: str = "mf-bpr") -> list[dict[str, str]]:
-    with Path("results", "sweeps", "csv", f"{name}.csv").open() as lines:
-        return list(csv.DictReader(lines))
-
-
-def write_points(name: str, *rows: str) -> None:
-    """Write the table of a search on ML-100k, without its records: each row its stage, settings and score."""
-    path = Path("results", "sweeps", "ml-100k", f"{name}.csv")
-    path.parent.mkdir(parents=True)
-    path.write_text("".join(f"{line}\n" for line in (",".join(sweep.COLUMNS), *(f"{row},,,,,," for row in rows))))
+def read_points(name: str = "mf-bpr", results: str = "results") -> list[dict[str, str]]:
+    """Return the rows of a search's file, without processor time, which differs each time, and the commit."""
+    with Path(results, "sweeps", "csv", f"{name}.csv").open() as lines:
+        return [{k: v for k, v in row.items() if k not in ("cpu_seconds", "commit")} for row in csv.DictReader(lines)]
 
 
 def read_settings(name: str = "mf-bpr") -> dict[str, Any]:
