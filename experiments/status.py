@@ -67,7 +67,7 @@ def describe_search(search: Search) -> Iterator[str]:
     for trial in search.trials:
         if (state := states[trial.number]) in ("running", "interrupted", "failed"):
             yield f"  {state}: {trial.number}: {search.describe(trial)}"
-    spent = f"{search.minutes:.1f} of {search.budget:g} CPU minutes spent"
+    spent = f"{search.spent} spent"
     ended = [trial for trial in search.trials if trial.state != "running"]
     remaining = search.limit - len(ended)
     if not remaining:

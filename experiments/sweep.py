@@ -67,7 +67,7 @@ def make_trials(search: Search) -> None:
     if cached:
         print(f"  {cached} trials are there already", flush=True)
     for trial in search.run():
-        text = f"  {trial.number}: {search.describe(trial)} ({search.minutes:.1f} of {search.budget:g} min)"
+        text = f"  {trial.number}: {search.describe(trial)} ({search.spent})"
         print(text, file=sys.stderr if trial.state == "failed" else sys.stdout, flush=True)
     seconds = 60 * (search.minutes - minutes)
     print(
@@ -121,6 +121,8 @@ def describe_origin(search: Search, trial: Trial) -> dict[str, Any]:
         "is_capped": search.is_capped or None,
         "space": search.axes,
         "edges": find_edges(search.axes, trial.settings) or None,
+        "beyond_paper": search.list_axes_beyond_paper(trial) or None,
+        "best_in_paper": search.describe(search.best_in_paper) if search.best_in_paper not in (None, trial) else None,
         "parts": search.part_searches or None,
         "points": str(search.study.path),
         "commits": sorted(commits),

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
@@ -36,18 +36,26 @@ class Outcome:
     is_stopped: bool = False  # by its watch
 
 
+Launch = Callable[[tuple[str, ...], Path, Watch | None], Outcome]  # makes a run, and waits for it
+
+
 def run_all(
-    tasks: Iterable[tuple[str, ...]], runs: Path, workers: int, watches: Mapping[tuple[str, ...], Watch] | None = None
+    tasks: Iterable[tuple[str, ...]],
+    runs: Path,
+    workers: int,
+    watches: Mapping[tuple[str, ...], Watch] | None = None,
+    launch: Launch | None = None,
 ) -> Iterator[Outcome]:
     """Yield runs as they end, `workers` at a time on one thread each.
 
     The next one is asked for when a worker is free for it, so that a generator may depend on the outcomes so far. A run
     that fails, or whose process is killed, is an outcome with its error, and does not stop the others. `watches` has
-    what may stop the training of a task; a generator may add it before it yields the task.
+    what may stop the training of a task; a generator may add it before it yields the task. `launch` makes a run
+    elsewhere than in a process of this machine.
     """
 
     def start(overrides: tuple[str, ...]) -> Future[Outcome]:
-        return threads.submit(_run_in_subprocess, overrides, runs, (watches or {}).get(overrides))
+        return threads.submit(launch or _run_in_subprocess, overrides, runs, (watches or {}).get(overrides))
 
     if workers > 1:
         os.environ["TQDM_DISABLE"] = "1"  # the bars of several processes would overwrite each other

@@ -82,15 +82,17 @@ def write_tuned(dataset: str, model: str, settings: Mapping[str, Any], tuning: M
 def describe_search(tuning: Mapping[str, Any]) -> str:
     """Return what a search has cost, as in "12 of 20, 31 min"; nothing for one that did not count its trials.
 
-    `!` flags fewer trials than are enough. The cap on CPU minutes, edges of the space, and searches of parts follow.
+    `!` flags fewer trials than are enough. The cap on CPU minutes, settings at an edge of the space, settings that the
+    paper does not search, and the searches of parts follow.
     """
     if "trials" not in tuning:
         return ""
     trials, planned = tuning["trials"], tuning["planned"]
     notes = [f"{trials} of {planned}{'!' if trials < min(planned, ENOUGH_TRIALS) else ''}"]
     notes.append(f"{tuning['cpu_minutes']:.0f} min{' (cap)' if tuning.get('is_capped') else ''}")
-    if edges := tuning.get("edges"):
-        notes.append(f"edge: {' '.join(edge.rpartition('.')[2] for edge in edges)}")
+    for key, word in (("edges", "edge"), ("beyond_paper", "not in the paper")):
+        if axes := tuning.get(key):
+            notes.append(f"{word}: {' '.join(axis.rpartition('.')[2] for axis in axes)}")
     parts = [f"{part}: {text}" for part, text in tuning.get("parts", {}).items() if text]
     return "; ".join([", ".join(notes), *parts])
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from functools import reduce
-from math import inf, prod
+from math import inf, isfinite, prod
 from operator import getitem
 from pathlib import Path
 from statistics import fmean
@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
+from sdmr.experiments.core.cluster import ClusterOptions, get_launcher
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.execute import Watch
 from sdmr.experiments.core.options import Names, NotTunedError, RunOptions, UsageError
@@ -28,7 +29,7 @@ from sdmr.experiments.tuning.study import Study, Trial
 TRIALS, BUDGET = 20, 30.0  # of search=tpe
 
 
-class SearchOptions(RunOptions):
+class SearchOptions(RunOptions, ClusterOptions):
     """The options of a search."""
 
     model: Names = Field(description="models to tune, one after the other")
@@ -93,9 +94,20 @@ class Search:
         return max(self.select("complete"), key=lambda trial: trial.score, default=None)
 
     @property
+    def best_in_paper(self) -> Trial | None:
+        """Return the best one of those that do not leave what the paper searches."""
+        inside = [trial for trial in self.select("complete") if not self.list_axes_beyond_paper(trial)]
+        return max(inside, key=lambda trial: trial.score, default=None)
+
+    @property
     def minutes(self) -> float:
         """Return the CPU minutes of all trials, without those of parts."""
         return sum(trial.cpu_seconds for trial in self.trials) / 60
+
+    @property
+    def spent(self) -> str:
+        """Return the CPU minutes, and the budget if there is one."""
+        return f"{self.minutes:.1f}{f' of {self.budget:g}' if isfinite(self.budget) else ''} CPU minutes"
 
     @property
     def is_capped(self) -> bool:
@@ -106,11 +118,17 @@ class Search:
         """Return the trials in these states."""
         return [trial for trial in self.trials if trial.state in states]
 
+    def list_axes_beyond_paper(self, trial: Trial) -> list[str]:
+        """Return the axes that the paper does not search, and on which the trial is not at the default value."""
+        default = self.sampler.default
+        return [axis for axis in self.space.beyond_paper if trial.settings.get(axis) != default.get(axis)]
+
     def run(self) -> Iterator[Trial]:
         """Make the runs of pending and of new trials, and yield each trial as it ends."""
         trials: dict[tuple[str, ...], Trial] = {}
         watches: dict[tuple[str, ...], Watch] = {}
-        for outcome in run_all(self._start_trials(trials, watches), self.runs, self.options.workers, watches):
+        launch = get_launcher(self.options, self.runs)
+        for outcome in run_all(self._start_trials(trials, watches), self.runs, self.options.workers, watches, launch):
             trial = trials[outcome.overrides]
             _describe_outcome(trial, outcome)
             self.study.tell(trial)

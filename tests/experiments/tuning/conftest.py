@@ -67,7 +67,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     overrides = []
 
     def run_all(
-        tasks: Iterable[tuple[str, ...]], runs: Path, workers: int, watches: Mapping[tuple[str, ...], Watch]
+        tasks: Iterable[tuple[str, ...]], runs: Path, workers: int, watches: Mapping[tuple[str, ...], Watch], _: None
     ) -> Iterator[Outcome]:
         for task in tasks:
             overrides.append(task)

@@ -11,6 +11,7 @@ from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import NotTunedError, UsageError
 from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.tuned import describe_search, read_tuned, write_tuned
+from sdmr.experiments.sweep import describe_origin
 from sdmr.experiments.tuning import pruning
 from sdmr.experiments.tuning.pruning import read_history
 from sdmr.experiments.tuning.study import Study, Trial
@@ -363,6 +364,26 @@ def test_a_best_point_at_an_edge_is_reported(small: tuple[str, ...], spaces: Pat
     call("model=mf-bpr", *small)
     assert read_tuned("csv", "mf-bpr")["tuning"]["edges"] == ["model.optimization.regularization"]
     assert "model.optimization.regularization is at an edge of its values" in capsys.readouterr().out
+
+
+def test_a_best_point_that_the_paper_does_not_search_is_marked_and_the_best_one_inside_stands_beside(
+    small: tuple[str, ...], spaces: Path, made: Made
+) -> None:
+    axes = "axes: {model.dim: [2], model.optimization.negatives: [hardest, all]}"
+    (spaces / "mf-bpr.yaml").write_text(f"{axes}\nbeyond_paper: [model.optimization.negatives]")
+    call("model=mf-bpr", *small)
+    search = make_search("mf-bpr", *small)
+    inside, outside = search.trials
+    assert search.best_in_paper == inside
+    assert (search.list_axes_beyond_paper(inside), search.list_axes_beyond_paper(outside)) == (
+        [],
+        ["model.optimization.negatives"],
+    )
+    outside.score, inside.score = 0.9, 0.1
+    origin = describe_origin(search, outside)
+    assert origin["beyond_paper"] == ["model.optimization.negatives"]
+    assert origin["best_in_paper"] == search.describe(inside)
+    assert not {"beyond_paper", "best_in_paper"} & set(describe_origin(search, inside))
 
 
 def test_the_table_of_points_shows_an_override_in_the_place_of_a_setting(
