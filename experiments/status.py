@@ -58,7 +58,7 @@ def describe_multirun(overrides: Sequence[str]) -> Iterator[str]:
 
 
 def describe_search(search: Search) -> Iterator[str]:
-    """Yield lines on the progress of a search: its trials by state, then those that run, wait or have failed."""
+    """Yield lines on the progress of a search."""
     with search.study.lock():
         states = {trial.number: _get_trial_state(search, trial) for trial in search.trials}
     count = Counter(states.values())

@@ -43,7 +43,7 @@ def _connect_ray(here: Here) -> Launch:
 
     try:
         ray.init(address="auto", log_to_driver=False, logging_level="error", ignore_reinit_error=True)
-    except ConnectionError as error:
+    except (ConnectionError, ray.exceptions.RayError) as error:
         hint = "`ray start --head` starts one; RAY_ADDRESS names another machine's"
         raise UsageError(f"cluster=ray: there is no head; {hint}") from error
     task = ray.remote(num_cpus=1, max_retries=0)(_make_there)
@@ -83,7 +83,7 @@ def _describe_death(overrides: tuple[str, ...], error: Exception) -> Outcome:
 def _make_there(
     folder: str, environment: Mapping[str, str], overrides: tuple[str, ...], runs: Path, watch: Watch | None
 ) -> Outcome:
-    """Make a run in the process of a cluster's worker, as it would be made here."""
+    """Make a run in a cluster's worker as on this machine."""
     os.environ.update(environment)
     os.chdir(folder)
     if folder not in sys.path:  # for a model of the user's own

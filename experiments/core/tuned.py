@@ -80,10 +80,10 @@ def write_tuned(dataset: str, model: str, settings: Mapping[str, Any], tuning: M
 
 
 def describe_search(tuning: Mapping[str, Any]) -> str:
-    """Return what a search has cost, as in "12 of 20, 31 min"; nothing for one that did not count its trials.
+    """Return what a search has cost, as in "12 of 20, 31 min".
 
-    `!` flags fewer trials than are enough. The cap on CPU minutes, settings at an edge of the space, settings that the
-    paper does not search, and the searches of parts follow.
+    Nothing is known of a search that did not count its trials. `!` flags fewer trials than are enough. The cap on CPU
+    minutes, settings at an edge of the space, settings that the paper does not search, and the searches of parts follow.
     """
     if "trials" not in tuning:
         return ""

@@ -40,14 +40,14 @@ def make_watch(histories: Sequence[History]) -> Watch | None:
 
 
 def check_floor(floor: Sequence[float], history: History) -> None:
-    """Raise StopTraining if the last epoch's best value so far is below the floor of this epoch."""
+    """Raise StopTraining if the best value so far is below the epoch's floor."""
     curve = get_curve(history)
     if len(curve) >= FIRST_EPOCH and curve[-1] < floor[min(len(curve), len(floor)) - 1]:
         raise StopTraining
 
 
 def read_history(folder: Path) -> History:
-    """Return the epochs of a run that has not ended, from its checkpoint; nothing without one."""
+    """Return the epochs in a run's checkpoint, or none without one."""
     saved = load_tensors_of(folder / "checkpoint.pt", "cpu")
     history: History = saved["history"] if saved else []
     return history

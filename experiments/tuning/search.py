@@ -1,4 +1,4 @@
-"""A search for a model's best settings: a number of trials, within a budget of CPU minutes."""
+"""Search for a model's best settings by a number of trials, within CPU minutes."""
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -119,12 +119,12 @@ class Search:
         return [trial for trial in self.trials if trial.state in states]
 
     def list_axes_beyond_paper(self, trial: Trial) -> list[str]:
-        """Return the axes that the paper does not search, and on which the trial is not at the default value."""
+        """Return the axes on which a trial leaves what the paper searches."""
         default = self.sampler.default
         return [axis for axis in self.space.beyond_paper if trial.settings.get(axis) != default.get(axis)]
 
     def run(self) -> Iterator[Trial]:
-        """Make the runs of pending and of new trials, and yield each trial as it ends."""
+        """Make the runs of pending and new trials; yield each as it ends."""
         trials: dict[tuple[str, ...], Trial] = {}
         watches: dict[tuple[str, ...], Watch] = {}
         launch = get_launcher(self.options, self.runs)
@@ -145,7 +145,10 @@ class Search:
         return sum(ended) + (running + 1) * fmean(ended or [0.0]) <= 60 * self.budget
 
     def is_pending(self, trial: Trial) -> bool:
-        """Tell whether a trial is to be run: one that was interrupted or has failed; with prune=false, a pruned one."""
+        """Tell whether a trial of the file is to be run.
+
+        It was interrupted or has failed or, with prune=false, was pruned.
+        """
         states = ("running", "failed") if self.options.prune else ("running", "failed", "pruned")
         return trial.state in states and trial.run.folder.name not in self._started
 
@@ -174,7 +177,7 @@ class Search:
     def _start_trials(
         self, started: dict[tuple[str, ...], Trial], watches: dict[tuple[str, ...], Watch]
     ) -> Iterator[tuple[str, ...]]:
-        """Yield the overrides of each trial that is to be run, while the budget allows it."""
+        """Yield the overrides of each trial to run, while the budget allows it."""
         while trial := self.study.ask(self._suggest, self.allows, self.is_pending):
             self._started.add(trial.run.folder.name)
             self.trials = self.study.read()

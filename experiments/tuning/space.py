@@ -1,4 +1,4 @@
-"""The space of a search: the settings that vary, their values, and what lies at its edges."""
+"""The space of a search: the settings that vary, and their values."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Self
@@ -53,7 +53,7 @@ class Space(BaseModel):
     def read_part_settings(
         self, dataset: str, data: Mapping[str, Any]
     ) -> tuple[Settings, dict[str, str], dict[str, str]]:
-        """Return the tuned settings of the parts, what their searches cost, and why a part is not tuned.
+        """Return the tuned settings of the parts, what they cost, and what is missing.
 
         Settings are keyed as those of the model, the others by part. `data` is the configuration of the data set.
         """
@@ -73,14 +73,14 @@ class Space(BaseModel):
 
 
 def is_ordered(values: Collection[Any]) -> bool:
-    """Tell whether the values of an axis are numbers, among which the end of a list may have a name: all."""
+    """Tell whether the values of an axis are numbers. The last one may be "all"."""
     return any(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def find_edges(axes: Axes, settings: Settings) -> list[str]:
-    """Return the axes on which settings have the first or last number, so that one beyond it may be better.
+    """Return the axes on which settings have the first or last number.
 
-    Nothing lies beyond 0, 1 of a count, and "all".
+    One beyond it may be better. Nothing lies beyond 0, 1 of a count, and "all".
     """
     edges = []
     for axis, values in axes.items():

@@ -1,4 +1,4 @@
-"""The trials of a search, in a file of its results: what was tried, what was known then, and what came of it.
+"""The trials of a search, in a file of its results.
 
 The file and the records beside it are all that a search knows. So it goes on after a kill, beside another process, and
 in a fresh clone.
@@ -66,7 +66,7 @@ class Study:
         self._claims: dict[str, FileLock] = {}  # by run: the trials of this process
 
     def read_settings(self, run: Run) -> Settings:
-        """Return a run's values on the axes, but those that are not among the values of the axis."""
+        """Return a run's values on the axes, where they are in the space."""
         values = flatten(run.config)
         return {
             axis: values[key] for axis in self.axes if values.get(key := space.get_model_key(axis)) in self.axes[axis]
@@ -149,7 +149,7 @@ class Study:
         return self._runs[text]
 
     def _complete(self, trial: Trial) -> Trial:
-        """Fill in the results of a trial whose run has a record: this machine's, or the published one."""
+        """Fill in the results of a trial whose run has a record."""
         name = trial.run.folder.name
         path = self.path.parent / name / RECORD
         if name not in self._records and (record := trial.run.record or (load_record(path) if path.exists() else None)):

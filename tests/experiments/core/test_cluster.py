@@ -5,8 +5,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -109,10 +109,12 @@ def test_a_cluster_that_is_not_installed_is_an_error_that_names_the_extra(
         get_launcher(ClusterOptions(cluster=name), tmp_path)  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 def test_a_missing_head_is_an_error_that_says_how_to_start_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    def refuse(**_: object) -> None:
+        raise ConnectionError
+
+    exceptions = SimpleNamespace(RayError=RuntimeError)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=refuse, exceptions=exceptions))
     with pytest.raises(UsageError, match="there is no head; `ray start --head` starts one"):
         get_launcher(ClusterOptions(cluster="ray"), tmp_path)
 

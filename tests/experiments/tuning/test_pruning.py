@@ -36,9 +36,9 @@ def test_a_trial_ends_where_its_best_value_is_below_the_lower_third_of_the_finis
 
 
 def test_a_finished_trial_counts_with_its_best_value_after_its_end() -> None:
-    short = [[0.5, 0.6]] * MIN_CURVES
-    assert find_trial_end([0.1, 0.2, 0.59, 0.61, 0.7], short) == 3
-    assert find_trial_end([0.1, 0.2, 0.6, 0.5, 0.4], short) == 5
+    two_epochs = [[0.5, 0.6]] * MIN_CURVES
+    assert find_trial_end([0.1, 0.2, 0.59, 0.61, 0.7], two_epochs) == 3
+    assert find_trial_end([0.1, 0.2, 0.6, 0.5, 0.4], two_epochs) == 5
 
 
 def test_no_trial_is_stopped_before_enough_have_finished_nor_in_its_first_epochs() -> None:
