@@ -1,5 +1,6 @@
 """Runs on a cluster: tasks of Ray, or jobs of Slurm. All machines share the current folder and that of the runs."""
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -42,7 +43,7 @@ def _connect_ray(here: Here) -> Launch:
     import ray
 
     try:
-        ray.init(address="auto", log_to_driver=False, logging_level="error", ignore_reinit_error=True)
+        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=True)
     except (ConnectionError, ray.exceptions.RayError) as error:
         hint = "`ray start --head` starts one; RAY_ADDRESS names another machine's"
         raise UsageError(f"cluster=ray: there is no head; {hint}") from error

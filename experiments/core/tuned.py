@@ -83,7 +83,7 @@ def describe_search(tuning: Mapping[str, Any]) -> str:
     """Return what a search has cost, as in "12 of 20, 31 min".
 
     Nothing is known of a search that did not count its trials. `!` flags fewer trials than are enough. The cap on CPU
-    minutes, settings at an edge of the space, settings that the paper does not search, and the searches of parts follow.
+    minutes, settings at an edge of the space or not in the paper, and the searches of parts follow.
     """
     if "trials" not in tuning:
         return ""
