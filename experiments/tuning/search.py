@@ -187,6 +187,7 @@ class Search:
                 watches[overrides] = watch
             started[overrides] = trial
             yield overrides
+        self.trials = self.study.read()  # with those whose runs exist already
 
     def _suggest(self, trials: Sequence[Trial]) -> Settings | None:
         return self.sampler.suggest(trials) if len(trials) < self.limit else None

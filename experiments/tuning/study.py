@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
@@ -24,6 +24,7 @@ from sdmr.experiments.tuning import space
 from sdmr.experiments.tuning.space import METRIC, Axes, Settings
 
 METRICS = (METRIC, "hit@10")
+STATES = ("running", "complete", "pruned", "failed")
 COLUMNS = ("trial", "settings", "state", *METRICS, "epoch", "cpu_seconds", "known", "run", "commit", "error")
 
 
@@ -37,7 +38,7 @@ class Trial:
     known: tuple[
         int, ...
     ] = ()  # trials that had ended when the settings were chosen; the others before it were running
-    state: Literal["running", "complete", "pruned", "failed"] = "running"
+    state: str = "running"  # one of STATES
     record: Record | None = None
     score: float = -1.0  # the best validation NDCG@10
     epoch: int | None = None  # the best one; of a pruned trial, the last
@@ -78,7 +79,7 @@ class Study:
             frame = pd.read_csv(self.path, dtype=str, keep_default_na=False) if self.path.exists() else pd.DataFrame()
             trials = [self._read_row(row) for row in frame.to_dict("records")] if "trial" in frame else []
         except (ValueError, KeyError) as error:
-            raise DataError(f"{self.path} is damaged: {error}; remove it to search anew") from error
+            raise DataError(f"{self.path} is damaged: {error!s:.80}; remove it to search anew") from error
         return [trial for trial in trials if trial]
 
     def ask(
@@ -170,7 +171,9 @@ class Study:
             return None
         known = tuple(map(int, row["known"].split()))
         trial = Trial(int(row["trial"]), self.read_settings(run), run, known, error=row["error"])
-        trial.state = row["state"]  # type: ignore[assignment]
+        if row["state"] not in STATES:
+            raise ValueError(f"state {row['state']}")
+        trial.state = row["state"]
         trial.score = float(row[METRIC] or -1)
         trial.epoch, trial.cpu_seconds = int(row["epoch"]) if row["epoch"] else None, float(row["cpu_seconds"] or 0)
         return self._complete(trial)

@@ -112,12 +112,13 @@ def test_a_file_of_an_older_search_is_replaced(small: tuple[str, ...], spaces: P
     assert [point["trial"] for point in read_points()] == ["0"]
 
 
+@pytest.mark.parametrize(("old", "new"), [("0,model", "x,model"), (",complete,", ",done,"), (",known,", ",knew,")])
 def test_a_damaged_file_of_trials_is_an_error_that_names_it(
-    small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
+    old: str, new: str, small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
 ) -> None:
     call("model=mf-bpr", *small, "trials=1")
     path = Path("results", "sweeps", "csv", "mf-bpr.csv")
-    path.write_text(path.read_text().replace("0,model", "x,model"))
+    path.write_text(path.read_text().replace(old, new))
     capsys.readouterr()
     assert call("model=mf-bpr", *small, "trials=1") == 1
     assert f"{path} is damaged: " in capsys.readouterr().err
@@ -154,11 +155,17 @@ def test_a_repeated_search_makes_no_run_and_writes_the_same(small: tuple[str, ..
     assert (read_tuned("csv", "mf-bpr"), read_points()) == before
 
 
-def test_a_run_made_by_the_run_command_is_a_trial(small: tuple[str, ...], spaces: Path, made: Made) -> None:
+def test_runs_that_exist_are_trials_without_another_run(small: tuple[str, ...], spaces: Path, made: Made) -> None:
     parallel.make_outcome(("model=mf-bpr", "test=false", *small), Path("runs"))
     call("model=mf-bpr", *small, "trials=3")
     assert len(made) == 2
-    assert [point["state"] for point in read_points()] == ["complete"] * 3
+    before = read_points()
+    assert [point["state"] for point in before] == ["complete"] * 3
+    shutil.rmtree("results")
+    made.clear()
+    assert call("model=mf-bpr", *small, "trials=3") == 0
+    assert not made
+    assert read_points() == before
 
 
 # --- budget ---
