@@ -1,16 +1,17 @@
 """A configuration folder, a small file and a sweep in this process, for the tests of searches."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sdmr.experiments.core import config, parallel, tuned
-from sdmr.experiments.core.execute import Watch
+from sdmr.experiments.core import config, tuned
 from sdmr.experiments.core.parallel import Outcome
 from sdmr.experiments.tuning import search, space
+from tests.experiments.tuning.helpers import Tasks, run_here
 
 SPACE = """
 axes:
@@ -66,12 +67,13 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Make runs in this process, one after the other, and return the list of their overrides."""
     overrides = []
 
-    def run_all(
-        tasks: Iterable[tuple[str, ...]], runs: Path, workers: int, watches: Mapping[tuple[str, ...], Watch], _: None
-    ) -> Iterator[Outcome]:
-        for task in tasks:
-            overrides.append(task)
-            yield parallel.make_outcome(task, runs, watches.get(task))
+    def run_all(tasks: Tasks, *arguments: Any) -> Iterator[Outcome]:
+        def note(tasks: Tasks) -> Iterator[tuple[str, ...]]:
+            for task in tasks:
+                overrides.append(task)
+                yield task
+
+        return run_here(note(tasks), *arguments)
 
     monkeypatch.setattr(search, "run_all", run_all)
     return overrides

@@ -1,17 +1,20 @@
 """Commands and searches as the tests call them."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sdmr.experiments import status, sweep
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.arguments import flatten
+from sdmr.experiments.core.execute import Watch
 from sdmr.experiments.core.options import parse_options
+from sdmr.experiments.core.parallel import Outcome, make_outcome
 from sdmr.experiments.core.tuned import read_tuned
 from sdmr.experiments.tuning.search import Search, SearchOptions
 
+Tasks = Iterable[tuple[str, ...]]
 COMMANDS = {"sweep": sweep, "status": status}
 
 
@@ -37,3 +40,11 @@ def read_settings(name: str = "mf-bpr") -> dict[str, Any]:
 def model_overrides(overrides: Iterable[str]) -> dict[str, str]:
     pairs = (override.partition("=") for override in overrides)
     return {key: value for key, _, value in pairs if key.startswith("model.")}
+
+
+def run_here(
+    tasks: Tasks, runs: Path, workers: int, watches: Mapping[tuple[str, ...], Watch], launch: None
+) -> Iterator[Outcome]:
+    """Make runs in this process, one after the other."""
+    for task in tasks:
+        yield make_outcome(task, runs, watches.get(task))

@@ -7,16 +7,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sdmr.datasets import files
-from sdmr.experiments.core import parallel
+from sdmr.experiments.core import config, parallel, tuned
 from sdmr.experiments.core.tuned import read_tuned
-from tests.experiments.tuning.helpers import call, make_search, read_points
+from sdmr.experiments.tuning import search, space
+from tests.experiments.tuning.helpers import call, make_search, read_points, run_here
 from tests.experiments.tuning.test_search import Made
 
 ARGUMENTS = ("trials=4", "epochs=2", "patience=2")
@@ -108,31 +108,32 @@ def test_runs_of_another_process_are_not_made_again(arguments: tuple[str, ...], 
     assert make_search("mf-bpr", *arguments[1:]).best is not None
 
 
-def sweep(arguments: tuple[str, ...], sleep: float) -> None:
-    """Make a sweep in this process, whose epochs leave time to be killed."""
-    os.setpgid(0, 0)
+def sweep(folder: Path, arguments: tuple[str, ...], epoch: float) -> None:
+    """Make a sweep in a process by itself, whose epochs take a while."""
+    os.chdir(folder)
+    os.environ["SDMR_CACHE"] = str(folder / "cache")
+    config.CONF, space.SPACES = folder / "conf", folder / "conf" / "space"
+    tuned.FOLDER = folder / "conf" / "settings" / "tuned"
     write = files.open_atomic
 
     def open_slowly(path: Path) -> Any:
         if path.name == "checkpoint.pt":
-            time.sleep(sleep)
+            time.sleep(epoch)
         return write(path)
 
     files.open_atomic = open_slowly
+    if epoch:
+        search.run_all = run_here  # type: ignore[assignment]
     sys.exit(call(*arguments))
 
 
-@pytest.fixture
-def processes(arguments: tuple[str, ...], made: Made) -> Iterator[list[Any]]:
-    """Start two sweeps of the same trials, each a process by itself that has imported everything."""
-    context = multiprocessing.get_context("fork")
-    both = [context.Process(target=sweep, args=(arguments, 0.2)) for _ in range(2)]
-    for process in both:
-        process.start()
-    yield both
-    for process in both:
-        process.kill()
-        process.join()
+def start(folder: Path, arguments: tuple[str, ...], epoch: float) -> Any:
+    """Start a sweep, forked from a server that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(parallel.PRELOADED)
+    process = context.Process(target=sweep, args=(folder, arguments, epoch))
+    process.start()
+    return process
 
 
 def wait_for(pattern: str, processes: list[Any]) -> None:
@@ -144,12 +145,18 @@ def wait_for(pattern: str, processes: list[Any]) -> None:
 
 
 def test_two_processes_share_the_work_and_one_goes_on_where_the_other_is_killed(
-    processes: list[Any], arguments: tuple[str, ...]
+    arguments: tuple[str, ...], made: Made, tmp_path: Path
 ) -> None:
-    wait_for("csv/*/checkpoint.pt", processes)
-    os.kill(processes[0].pid, signal.SIGKILL)
-    processes[1].join()
-    assert processes[1].exitcode == 0
+    processes = [start(tmp_path, arguments, 0.2) for _ in range(2)]
+    try:
+        wait_for("csv/*/checkpoint.pt", processes)
+        os.kill(processes[0].pid, signal.SIGKILL)
+        processes[1].join(120)
+        assert processes[1].exitcode == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
     assert call(*arguments) == 0  # what the killed one had begun when the other had no trial left
     points = read_points()
     assert [point["state"] for point in points] == ["complete"] * 4
@@ -158,16 +165,16 @@ def test_two_processes_share_the_work_and_one_goes_on_where_the_other_is_killed(
 
 
 @pytest.mark.slow
-def test_trials_end_with_their_sweep_even_if_nothing_else_is_killed(arguments: tuple[str, ...]) -> None:
+def test_trials_end_with_their_sweep_even_if_nothing_else_is_killed(arguments: tuple[str, ...], tmp_path: Path) -> None:
     """With workers of its own, which are processes: they end with their parent."""
-    context = multiprocessing.get_context("fork")
-    process = context.Process(target=sweep, args=((*arguments, "epochs=100000", "patience=100000"), 0.0))
-    process.start()
+    longer = [one for one in arguments if not one.startswith(("epochs=", "patience="))]
+    process = start(tmp_path, (*longer, "epochs=100000", "patience=100000"), 0.0)
     wait_for("csv/*/checkpoint.pt", [process])
     process.kill()
     process.join()
-    search = make_search("mf-bpr", *arguments[1:])
+    trials = make_search("mf-bpr", *longer[1:], "epochs=100000", "patience=100000").trials
+    assert trials
     deadline = time.monotonic() + 20
-    while any(trial.run.is_running for trial in search.trials):
+    while any(trial.run.is_running for trial in trials):
         assert time.monotonic() < deadline
         time.sleep(0.01)
