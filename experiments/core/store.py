@@ -39,7 +39,8 @@ def get_published_settings(results: Path, experiment: str, dataset: str, model: 
 def describe_published_search(results: Path, experiment: str, dataset: str, model: str) -> str:
     """Return what the search behind published records has cost, if it is known."""
     path = get_published_folder(results, experiment, dataset) / f"{model}.yaml"
-    return describe_search(yaml.safe_load(path.read_text(encoding="utf-8")).get("tuning", {})) if path.exists() else ""
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    return describe_search((content or {}).get("tuning") or {})
 
 
 def publish_run(run: Run | FoundRun, folder: Path) -> None:
