@@ -23,8 +23,8 @@ VARIABLES_figure6 := NAME DATASETS MODELS DIMS HOPS LENGTHS SEEDS TRAIN JOBS
 VARIABLES_figure7 := NAME DATASET DIM HOPS FOR TARGET TRAIN JOBS
 VARIABLES_curves := NAME DATASET MODELS SEEDS CONFIG
 VARIABLES_speed := $(VARIABLES_curves)
-VARIABLES_status := MODEL DATASET SEARCH FROM BUDGET JOBS OVERRIDES
-VARIABLES_sweep := $(VARIABLES_status) REPLACE
+VARIABLES_status := MODEL DATASET SEARCH TRIALS BUDGET JOBS OVERRIDES
+VARIABLES_sweep := $(VARIABLES_status) PRUNE REPLACE
 VARIABLES_smoke := DATASETS MODELS JOBS
 
 TYPED := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
@@ -48,7 +48,7 @@ REPLACEMENT = $(call switch,replace,$(REPLACE))
 ROWS = seeds=$(SEEDS) settings=$(CONFIG) $(call options,datasets,$(DATASETS)) $(call options,models,$(MODELS))
 FIGURE = $(call option,output,$(NAME)) $(TRAINING) $(WORKERS)
 SEARCH_OPTIONS = $(call options,model,$(MODEL)) $(call option,dataset,$(DATASET)) $(call option,search,$(SEARCH)) \
-	$(call option,source,$(FROM)) $(call option,budget,$(BUDGET)) $(WORKERS) $(OVERRIDES)
+	$(call option,trials,$(TRIALS)) $(call option,budget,$(BUDGET)) $(call switch,prune,$(PRUNE)) $(WORKERS) $(OVERRIDES)
 
 .PHONY: venv test lint docs table1 table2 table3 table4 publish audit smoke bench sweep status
 .PHONY: figure5 figure6 figure7 curves speed figures

@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
-from math import inf
 from statistics import fmean
 
 from pydantic import Field
@@ -20,7 +19,9 @@ from sdmr.experiments.core.help_text import describe_fields
 from sdmr.experiments.core.options import CommandOptions, UsageError, is_of_hydra, parse_options
 from sdmr.experiments.core.run import Run, compose_run
 from sdmr.experiments.tuning.search import Search, SearchOptions
+from sdmr.experiments.tuning.study import Trial
 
+TRIAL_STATES = ("complete", "pruned", "failed", "running", "interrupted")
 STATES = ("done", "failed", "running", "interrupted", "pending")
 
 
@@ -58,18 +59,32 @@ def describe_multirun(overrides: Sequence[str]) -> Iterator[str]:
 
 
 def describe_search(search: Search) -> Iterator[str]:
-    """Yield lines on the progress of a search. Later stages depend on the one under way."""
-    yield f"{search.space.name} on {search.options.dataset}:"
-    remaining = 0
-    for stage, points in enumerate(search.plan_stages(), 1):
-        first, *more = describe_runs({search.format_settings(point): point.run for point in points})
-        yield f"stage {stage}, {first}"
-        yield from more
-        if any(get_state(point.run) not in ("done", "failed") for point in points):
-            remaining = search.count_remaining(stage)
-            break
-    runs = [point.run for point in search.points.values()]
-    yield f"{estimate_remaining(runs, search.budget, remaining)} (of a budget of {search.budget:g})"
+    """Yield lines on the progress of a search."""
+    with search.study.lock():
+        states = {trial.number: _get_trial_state(search, trial) for trial in search.trials}
+    count = Counter(states.values())
+    numbers = ", ".join(f"{count[state]} {state}" for state in TRIAL_STATES)
+    yield f"{search.space.name} on {search.options.dataset}: {len(states)} of {search.limit} trials: {numbers}"
+    for trial in search.trials:
+        if (state := states[trial.number]) in ("running", "interrupted", "failed"):
+            yield f"  {state}: {trial.number}: {search.describe(trial)}"
+    spent = f"{search.spent} spent"
+    ended = [trial for trial in search.trials if trial.state != "running"]
+    remaining = search.limit - len(ended)
+    if not remaining:
+        yield f"{spent}; nothing to run"
+    elif not count["running"] and search.is_capped:
+        yield f"{spent}; the budget allows no further trial"
+    elif not ended:
+        yield f"{remaining} trials to make; the first that ends tells how long one takes"
+    else:
+        left = min(remaining * search.minutes / len(ended), max(search.budget - search.minutes, 0))
+        yield f"{spent}, about {left:.1f} left"
+
+
+def _get_trial_state(search: Search, trial: Trial) -> str:
+    is_running = trial.state == "running" and search.study.is_claimed(trial.run)
+    return "interrupted" if trial.state == "running" and not is_running else trial.state
 
 
 def describe_runs(runs: dict[str, Run]) -> Iterator[str]:
@@ -93,26 +108,22 @@ def get_state(run: Run) -> str:
     return "interrupted" if (run.folder / "checkpoint.pt").exists() else "pending"
 
 
-def estimate_remaining(runs: Sequence[Run], budget: float = inf, remaining: int = 0) -> str:
-    """Return the minutes that unfinished and `remaining` later runs may take.
+def estimate_remaining(runs: Sequence[Run]) -> str:
+    """Return the minutes that unfinished runs may take, by the mean of finished ones.
 
-    The estimate uses the mean of finished runs, and is at most what the budget has left. Parts of models, which many
-    runs share, are expected to exist by then.
+    Parts of models, which many runs share, are expected to exist by then.
     """
     records = [run.record for run in runs if run.record is not None]
     states = [get_state(run) for run in runs]
     workers = states.count("running")
-    number = workers + states.count("interrupted") + states.count("pending") + remaining
+    number = workers + states.count("interrupted") + states.count("pending")
     if not number:
         return "nothing to run"
     if not records:
         return f"{number} runs to make; the first that is done tells how long one takes"
     minutes = compute_runtime(records, runs[0].folder.parent.parent) / 60
-    mean = fmean(record.runtime for record in records) / 60
+    left = number * fmean(record.runtime for record in records) / 60
     spent = f"{minutes:.1f} single-thread minutes spent"
-    if not workers and minutes + mean > budget:
-        return f"{spent}; the budget allows no further run"
-    left = min(number * mean, max(budget - minutes, 0))
     return f"{spent}, about {left:.1f} left, which is {left / max(1, workers):.1f} with {max(1, workers)} at work"
 
 

@@ -1,132 +1,111 @@
-"""Tune models on the validation items: `sdmr sweep model=[sdp,sdm] dataset=ml-100k budget=30`.
+"""Tune models on the validation items: `sdmr sweep model=[sdp,sdm] dataset=ml-100k trials=20 budget=30`.
 
-The search space of a model is `conf/space/MODEL.yaml`: stages, each with some settings and the values to try.
-`search=staged` goes from stage to stage. It tries every combination of the stage's values, and keeps all other settings
-at the best so far. `search=grid` tries every combination of all values. `search=transferred source=DATASET` tries the
-`top=3` best settings of a search on another data set.
+The search space of a model is `conf/space/MODEL.yaml`: settings, and the values to try. `search=tpe` tries the default
+settings, then the tuned ones of the other data sets, then what Optuna's sampler asks for. `search=grid` tries every
+combination of the paper's grid. A trial whose validation curve is hopeless is pruned: it stops early and counts.
 
-`budget` counts the single-thread minutes of all runs that the search uses, reused runs included. When it is spent, no
-further run starts. The same command continues a search that was interrupted; two at once share the work. Further
-settings (`epochs=20`, `model.context_length=5`) hold for every run, and are not searched. Example:
-`sdmr sweep model=sdm dataset=ml-1m search=transferred source=ml-100k`.
+`budget` counts the CPU minutes of all trials. When it is spent, no further one starts. The same command continues a
+search that was interrupted; two at once share the work. More `trials` continue it, too; `prune=false` also continues
+the pruned trials. Further settings (`epochs=20`, `model.context_length=5`) hold for every run, and are not searched.
 """
 
 import shlex
 import sys
 import time
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pydantic import Field
 
-from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import NotTunedError, format_value
-from sdmr.experiments.core.store import publish_run
-from sdmr.experiments.core.tuned import describe_data, get_tuned_path, is_user_data, read_tuned, write_tuned
-from sdmr.experiments.tuning.search import Point, Search, SearchOptions
-from sdmr.experiments.tuning.space import METRIC, format_overrides, locate_points, nest
-
-METRICS = (METRIC, "hit@10")
-COLUMNS = ("stage", "settings", *METRICS, "best_epoch", "seconds", "run", "commit", "error")
+from sdmr.experiments.core.tuned import (
+    describe_data,
+    describe_search,
+    get_tuned_path,
+    is_user_data,
+    read_tuned,
+    write_tuned,
+)
+from sdmr.experiments.tuning.search import Search, SearchOptions
+from sdmr.experiments.tuning.space import METRIC, find_edges, nest
+from sdmr.experiments.tuning.study import METRICS, Trial
 
 
 class Options(SearchOptions):
     replace: bool = Field(
-        False, description="replace tuned settings even if their score is higher or they come from more runs"
+        False, description="replace tuned settings even if their score is higher or they come from more trials"
     )
 
 
 def main(options: Options) -> int:
-    for name in options.model:
-        Search(name, options)  # a mistake is reported before the first run
-    outcomes = [tune(name, options) for name in options.model]
+    searches = [Search(name, options) for name in options.model]  # a mistake is reported before the first run
+    # Parts may have been tuned since then.
+    outcomes = [tune(Search(one.space.name, options) if one.space.parts else one, options.replace) for one in searches]
     return 0 if all(outcomes) else cli.FAILED
 
 
-def tune(name: str, options: Options) -> bool:
-    """Search, and write points, records and tuned settings. Returns whether no run has failed."""
-    search = Search(name, options)
-    print(f"{name} on {options.dataset}: {options.search} search, {search.budget:g} single-thread minutes", flush=True)
-    for note in search.notes:
+def tune(search: Search, replace: bool) -> bool:
+    """Search, and write trials, records and tuned settings. Returns whether no run has failed."""
+    limit = f"{search.budget:g} CPU minutes" if isfinite(search.budget) else "no limit of time"
+    name, options = search.space.name, search.options
+    print(f"{name} on {options.dataset}: {options.search}, {search.limit} trials, {limit}", flush=True)
+    for note in search.notes.values():
         print(f"  {note}")
-    run_stages(search)
-    for point in search.unfinished:
-        print(f"  {search.describe(point)}", file=sys.stderr if point.error else sys.stdout)
-    path = publish_points(search)
+    make_trials(search)
     if search.best is None:
-        print("  no run has finished, so nothing is tuned", file=sys.stderr)
+        print("  no trial has finished, so nothing is tuned", file=sys.stderr)
     else:
-        print(f"  best: {search.describe(search.best)}; all points: {path}", flush=True)
-        save_tuned_settings(search, search.best, options.replace)
-    return not any(point.error for point in search.points.values())
+        print(f"  best: {search.describe(search.best)}; all trials: {search.study.path}", flush=True)
+        save_tuned_settings(search, search.best, replace)
+    return not search.select("failed")
 
 
-def run_stages(search: Search) -> None:
-    """Make the runs of each stage, and print each as it ends."""
-    minutes, workers, start = 0.0, search.options.workers, time.perf_counter()
-    for stage, points in enumerate(search.plan_stages(), 1):
-        print(f" stage {stage}: {len(points)} points, {sum(p.record is not None for p in points)} cached", flush=True)
-        before = search.minutes
-        for point in search.run(points):
-            print(f"  {search.describe(point)} ({search.minutes:.1f} of {search.budget:g} min)", flush=True)
-        minutes += search.minutes - before
-    seconds = 60 * minutes
+def make_trials(search: Search) -> None:
+    """Make the trials, and print each as it ends."""
+    start, minutes, cached = time.perf_counter(), search.minutes, len(search.select("complete", "pruned"))
+    if cached:
+        print(f"  {cached} trials are there already", flush=True)
+    for trial in search.run():
+        text = f"  {trial.number}: {search.describe(trial)} ({search.spent})"
+        print(text, file=sys.stderr if trial.state == "failed" else sys.stdout, flush=True)
+    seconds = 60 * (search.minutes - minutes)
     print(
-        f"  took {time.perf_counter() - start:.0f} s; its runs took {seconds:.0f} s, "
-        f"which is {seconds / workers:.0f} s for each of {workers} workers"
+        f"  took {time.perf_counter() - start:.0f} s, and {seconds:.0f} CPU seconds of {search.options.workers} workers"
     )
+    if search.is_capped:
+        print(f"  the budget allows no further trial: {len(search.trials)} of {search.limit} were made")
+    if running := search.select("running"):
+        print(f"  {len(running)} trials have not ended: another process is at work on them, or was killed")
 
 
-def publish_points(search: Search) -> Path:
-    """Write the table of all points and the records of the finished ones. Returns the table's path."""
-    path = locate_points(search.results, search.options.dataset, search.space.name)
-    rows = [_make_row(search, point) for point in search.points.values()]
-    write_atomic(path, pd.DataFrame(rows, columns=COLUMNS, dtype=object).to_csv(index=False).encode())
-    for point in search.points.values():
-        if point.record:
-            publish_run(point.run, path.parent / point.run.folder.name)
-    return path
-
-
-def _make_row(search: Search, point: Point) -> dict[str, Any]:
-    """Return the row of a point, which may have failed or be left out. Its seconds do not contain parts."""
-    settings = " ".join(format_overrides(search.get_varied_settings(point)))
-    row = {"stage": point.stage, "settings": settings, "run": point.run.folder.name}
-    if (record := point.record) is None:
-        return row | {"error": point.error or "left out"}
-    return row | {
-        **{metric: f"{record.validation[metric]['expected']:.6f}" for metric in METRICS},
-        "best_epoch": record.best_epoch,
-        "seconds": f"{record.runtime:.1f}",
-        "commit": record.environment.commit,
-    }
-
-
-def save_tuned_settings(search: Search, point: Point, replace: bool) -> None:
-    """Write the settings of a point as the tuned ones, or keep better ones."""
-    dataset, name, tuning = search.options.dataset, search.space.name, describe_origin(search, point)
+def save_tuned_settings(search: Search, trial: Trial, replace: bool) -> None:
+    """Write the settings of a trial as the tuned ones, or keep better ones."""
+    dataset, name, tuning = search.options.dataset, search.space.name, describe_origin(search, trial)
+    print(f"  {describe_search(tuning)}")
+    for edge in tuning.get("edges", []):
+        print(f"  {edge} is at an edge of its values: to go on, extend conf/space/{name}.yaml, and raise trials=")
     try:
         before = read_tuned(dataset, name)["tuning"]
     except NotTunedError:
         before = {}
-    score, runs = before.get("validation", {}).get(METRIC, 0.0), before.get("runs", 0)
-    is_worse = score > tuning["validation"][METRIC] or runs > tuning["runs"]
+    score, trials = before.get("validation", {}).get(METRIC, 0.0), before.get("trials", before.get("runs", 0))
+    is_worse = score > tuning["validation"][METRIC] or trials > tuning["trials"]
     if is_worse and before.get("dataset") == tuning.get("dataset"):
-        text = f"settings of before, validation {METRIC} {score:.4f}, the best of {runs} runs"
+        text = f"settings of before, validation {METRIC} {score:.4f}, the best of {trials} trials"
         if not replace:
             print(f"  {get_tuned_path(dataset, name)} keeps the {text}; replace=true replaces them", file=sys.stderr)
             return
         print(f"  these settings replace the {text}", file=sys.stderr)
-    print(f"  written to {write_tuned(dataset, name, nest(search.get_tuned_settings(point)), tuning)}", flush=True)
+    print(f"  written to {write_tuned(dataset, name, nest(search.get_tuned_settings(trial)), tuning)}", flush=True)
 
 
-def describe_origin(search: Search, point: Point) -> dict[str, Any]:
-    """Return how the settings of a finished point were found, as data."""
-    record, options = point.record, search.options
+def describe_origin(search: Search, trial: Trial) -> dict[str, Any]:
+    """Return how the settings of a finished trial were found, as data."""
+    record, options = trial.record, search.options
     assert record is not None
+    failures = [search.describe(one) for one in search.select("failed")]
+    commits = {one.record.environment.commit or "unknown" for one in search.trials if one.record}
     origin: dict[str, Any] = {
         "validation": {metric: round(record.validation[metric]["expected"], 4) for metric in METRICS},
         "best_epoch": record.best_epoch,
@@ -134,14 +113,21 @@ def describe_origin(search: Search, point: Point) -> dict[str, Any]:
         "seed": record.config["seed"],
         "run": record.run,
         "search": options.search,
-        "runs": len(search.records),
-        "minutes": round(search.minutes, 1),
+        "trials": len(search.trials),
+        "planned": search.limit,
+        "pruned": len(search.select("pruned")),
+        "cpu_minutes": round(search.minutes, 1),
         "budget": search.budget if isfinite(search.budget) else None,
-        "points": str(locate_points(search.results, options.dataset, search.space.name)),
-        "commits": sorted({record.environment.commit or "unknown" for record in search.records}),
+        "is_capped": search.is_capped or None,
+        "space": search.axes,
+        "edges": find_edges(search.axes, trial.settings) or None,
+        "beyond_paper": search.list_axes_beyond_paper(trial) or None,
+        "best_in_paper": search.describe(search.best_in_paper) if search.best_in_paper not in (None, trial) else None,
+        "parts": search.part_searches or None,
+        "points": str(search.study.path),
+        "commits": sorted(commits),
         "commands": [format_command(search)],
-        "left_out": sum(not point.error for point in search.unfinished) or None,
-        "notes": [*search.notes, *(search.describe(point) for point in search.unfinished if point.error)] or None,
+        "notes": [*search.notes.values(), *failures] or None,
         "dataset": describe_data(record.config["dataset"]) if is_user_data(options.dataset) else None,
     }
     return {key: value for key, value in origin.items() if value is not None}
@@ -150,7 +136,7 @@ def describe_origin(search: Search, point: Point) -> dict[str, Any]:
 def format_command(search: Search) -> str:
     """Return the command that repeats the search, without the options of this machine."""
     options = search.options
-    names = ("search", "source", "top", "budget", "results")
+    names = ("search", "trials", "budget", "prune", "results")
     values = {name: getattr(options, name) for name in names if name in options.model_fields_set}
     if options.budget is not None:
         values["budget"] = f"{options.budget:g}"

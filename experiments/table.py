@@ -16,6 +16,7 @@ from pydantic import Field
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.cluster import ClusterOptions, get_launcher
 from sdmr.experiments.core.options import RunOptions, UsageError, check_used
 from sdmr.experiments.core.plan import find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.registry import expand_models
@@ -35,7 +36,7 @@ from sdmr.experiments.report.frames import read_seed_spreads
 from sdmr.experiments.report.writers import write_csv
 
 
-class Options(RunOptions, AccuracyOptions):
+class Options(RunOptions, ClusterOptions, AccuracyOptions):
     number: Literal[1, 2, 3, 4] = Field(3, description="the paper's table")
     strata: bool = Field(False, description="Tables 3 and 4: published rows by time gap, popularity and history length")
     months: bool = Field(False, description="Table 1: compare the months of the Netflix Prize instead")
@@ -89,15 +90,17 @@ def _make_accuracy(options: Options) -> int:
     ]
     columns = options.list_columns()
     published = {one: read_published(one, models, results, columns) for one in datasets}  # before any run is made
-    findings = find_or_train(planned, Path(options.runs), options.workers, use_published=False)
+    runs = Path(options.runs)
+    launch = get_launcher(options, runs)
+    findings = find_or_train(planned, runs, options.workers, use_published=False, launch=launch)
     conditions = ", ".join([f"{options.settings} settings", *options.overrides])
     spreads = read_seed_spreads(results)
     for dataset in datasets:
-        runs = {one: run for one, run in findings.runs.items() if one.dataset == dataset}
-        folders = {model: [run.folder for one, run in runs.items() if one.model == model] for model in models}
+        made = {one: run for one, run in findings.runs.items() if one.dataset == dataset}
+        folders = {model: [run.folder for one, run in made.items() if one.model == model] for model in models}
         caption = (options.number, conditions, tie_policy)
         print(f"\n{format_table(dataset, folders, published[dataset], *caption, columns)}\n")
-        records = [run.record for run in runs.values()]
+        records = [run.record for run in made.values()]
         notes = describe_deviations(records) + describe_data(dataset, records)
         notes += describe_full_ranking(dataset, folders, columns, tie_policy)
         for line in (*notes, *describe_comparisons(dataset, folders, spreads, tie_policy)):

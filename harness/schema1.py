@@ -108,16 +108,6 @@ def translate_target(target: str) -> str:
     return f"sdmr.{next(replacements, target)}"
 
 
-def translate_override(override: str) -> str:
-    """Return a setting `key=value`, as sweeps publish it, in today's names."""
-    key, equals, value = override.partition("=")
-    group, *names = key.split(".")
-    if group == "protocol":
-        ((name, value),) = _translate_protocol({".".join(names): value}).items()
-        return f"protocol.{name}{equals}{value}"
-    return ".".join(ARGUMENTS.get(name, name) for name in (group, *names)) + equals + value
-
-
 def _translate_config(config: Mapping[str, Any]) -> dict[str, Any]:
     new = {key: _translate_arguments(value) for key, value in config.items()}
     if "protocol" in new:

@@ -231,8 +231,8 @@ def test_a_table_with_a_users_model_runs(capfd: pytest.CaptureFixture[str]) -> N
     ("command", "expected"),
     [
         (["publish", "number=3", "models=[popularity,sdm]"], "SDMR"),
-        (["sweep", "model=item-knn", "budget=1", "model.neighbors=10", "model.candidate_exponent=0.5"], "item-knn"),
-        (["status", "model=item-knn", "budget=1"], "pending"),
+        (["sweep", "model=item-knn", "trials=2", "workers=1"], "item-knn"),
+        (["status", "model=item-knn", "budget=1"], "interrupted"),
         (["audit", "factors=default", "models=popularity", "train=false"], "SDP"),
         (["figure", "name=curves", "models=[sdp,sdm]"], r"curves"),
         (["bench", "suite=smoke", "datasets=ml-100k", "models=[popularity,prme]", "workers=1"], "PRME"),

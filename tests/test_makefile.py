@@ -45,7 +45,7 @@ def test_target_refuses_a_variable_that_it_does_not_use(target: str) -> None:
     ("arguments", "message"),
     [
         (["table3", "MODEL=sdm"], "table3 does not use MODEL; its variables are: DATASETS MODELS SEEDS CONFIG JOBS"),
-        (["sweep", "CONFIG=chosen"], "sweep does not use CONFIG; its variables are: MODEL DATASET SEARCH FROM BUDGET"),
+        (["sweep", "CONFIG=chosen"], "sweep does not use CONFIG; its variables are: MODEL DATASET SEARCH TRIALS "),
         (["bench", "CONFIG=chosen"], "bench does not use CONFIG; its variables are: none"),
         (["table1", "CONFIG=chosen"], "table1 does not use CONFIG; its variables are: none"),
         (["status", "REPLACE=yes"], "status does not use REPLACE; "),

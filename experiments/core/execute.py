@@ -1,6 +1,6 @@
 """Make a run: prepare, fit, rank, record. A run whose record exists is not made again."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,16 +23,18 @@ from sdmr.harness.metrics import Ranks, count_ties, summarize
 from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums, fit
 from sdmr.harness.records import collect_environment, get_load, get_peak_memory, read_clocks
 from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.loop import find_best_epoch
+from sdmr.harness.training.loop import StopTraining, find_best_epoch
+
+Watch = Callable[[list[dict[str, float]]], None]  # sees the history before each epoch, and may raise StopTraining
 
 
-def execute(run: Run, threads: int = 1, force: bool = False) -> Record:
+def execute(run: Run, threads: int = 1, force: bool = False, watch: Watch | None = None) -> Record:
     """Return the record of the run, which is made if it does not exist.
 
     Parts of the model (SDMR's SDP and SDM) are separate runs, and are made or read first. A run that only ranks in
     another way first makes the run that trains. A second process that asks for the same run
-    waits for the first. A run that is killed continues from its last finished epoch. A finished search run
-    (`test=false`, otherwise the same) is not trained again.
+    waits for the first. A run that is killed, or that `watch` stops, continues from its last finished epoch. A finished
+    search run (`test=false`, otherwise the same) is not trained again.
     """
     torch.set_num_threads(threads)
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -46,17 +48,19 @@ def execute(run: Run, threads: int = 1, force: bool = False) -> Record:
             unfinished.unlink()
         if force:
             checkpoint.unlink(missing_ok=True)
-        record = _make_record(run, threads, force, checkpoint)
+        record = _make_record(run, threads, force, checkpoint, watch)
         save_record(record, run.folder / "record.json")
         checkpoint.unlink(missing_ok=True)
         return record
 
 
-def _make_record(run: Run, threads: int, force: bool, checkpoint: Path) -> Record:
+def _make_record(run: Run, threads: int, force: bool, checkpoint: Path, watch: Watch | None) -> Record:
     """Fit and rank; write the ranks and the parameters."""
     task, _, prepare_seconds = load_task(run.config)
     selection = _choose_epochs(run, threads)
     recommender, parts = _make_recommender(run, task, threads)
+    if isinstance(recommender, TorchRecommender):
+        recommender.watch_history = watch
     source = _load_trained(run, recommender, task, threads, force)
     shared = task if run.config["test"] else task.training  # a search run never reads the test instances
     checksums = compute_checksums(shared)
@@ -152,6 +156,8 @@ def _record_failure(run: Run) -> Iterator[None]:
     """Keep the error that ends a run in its folder, until it has succeeded."""
     try:
         yield
+    except StopTraining:
+        raise
     except (Exception, SystemExit) as error:
         if _is_interrupt(error):
             raise KeyboardInterrupt from error

@@ -4,8 +4,8 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context, parent_process
@@ -13,11 +13,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sdmr.datasets.errors import DataError
-from sdmr.experiments.core.execute import execute, save_failure
+from sdmr.experiments.core.execute import Watch, execute, save_failure
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run import compose_run
+from sdmr.harness.training.loop import StopTraining
 
 # What a run imports: this module, every model, and what PyTorch's optimizers import when the first of them is made.
 PRELOADED = [__name__, "torch._dynamo", *sorted({model.target.rpartition(".")[0] for model in MODELS.values()})]
@@ -32,20 +33,36 @@ class Outcome:
     record: Record | None
     error: str = ""
     has_died: bool = False  # its process has, so that the run could not write its own failure
+    is_stopped: bool = False  # by its watch
 
 
-def run_all(tasks: Iterable[tuple[str, ...]], runs: Path, workers: int) -> Iterator[Outcome]:
+Launch = Callable[[tuple[str, ...], Path, Watch | None], Outcome]  # makes a run, and waits for it
+
+
+def run_all(
+    tasks: Iterable[tuple[str, ...]],
+    runs: Path,
+    workers: int,
+    watches: Mapping[tuple[str, ...], Watch] | None = None,
+    launch: Launch | None = None,
+) -> Iterator[Outcome]:
     """Yield runs as they end, `workers` at a time on one thread each.
 
     The next one is asked for when a worker is free for it, so that a generator may depend on the outcomes so far. A run
-    that fails, or whose process is killed, is an outcome with its error, and does not stop the others.
+    that fails, or whose process is killed, is an outcome with its error, and does not stop the others. `watches` has
+    what may stop the training of a task; a generator may add it before it yields the task. `launch` makes a run
+    elsewhere than in a process of this machine.
     """
+
+    def start(overrides: tuple[str, ...]) -> Future[Outcome]:
+        return threads.submit(launch or _run_in_subprocess, overrides, runs, (watches or {}).get(overrides))
+
     if workers > 1:
         os.environ["TQDM_DISABLE"] = "1"  # the bars of several processes would overwrite each other
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     with ThreadPoolExecutor(workers) as threads:
         pending = iter(tasks)
-        running = {threads.submit(_run_in_subprocess, overrides, runs) for overrides in islice(pending, workers)}
+        running = {start(overrides) for overrides in islice(pending, workers)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
@@ -53,15 +70,15 @@ def run_all(tasks: Iterable[tuple[str, ...]], runs: Path, workers: int) -> Itera
                 if outcome.has_died:  # written here, as Hydra composes in one thread at a time
                     save_failure(compose_run(outcome.overrides, runs), outcome.error)
                 yield outcome
-                running |= {threads.submit(_run_in_subprocess, overrides, runs) for overrides in islice(pending, 1)}
+                running |= {start(overrides) for overrides in islice(pending, 1)}
 
 
-def _run_in_subprocess(overrides: tuple[str, ...], runs: Path) -> Outcome:
+def _run_in_subprocess(overrides: tuple[str, ...], runs: Path, watch: Watch | None) -> Outcome:
     """Make a run in a new process, forked from a server that has imported everything."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send_outcome, args=(sender, dict(os.environ), overrides, runs))
+    process = context.Process(target=_send_outcome, args=(sender, dict(os.environ), overrides, runs, watch))
     process.start()
     sender.close()
     try:
@@ -76,11 +93,13 @@ def _run_in_subprocess(overrides: tuple[str, ...], runs: Path) -> Outcome:
         process.join()
 
 
-def _send_outcome(sender: Connection, environment: dict[str, str], overrides: tuple[str, ...], runs: Path) -> None:
+def _send_outcome(
+    sender: Connection, environment: dict[str, str], overrides: tuple[str, ...], runs: Path, watch: Watch | None
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # by Ctrl-C a run is interrupted, and has not failed
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     os.environ.update(environment)  # the server's is that of its start
-    sender.send(make_outcome(overrides, runs))
+    sender.send(make_outcome(overrides, runs, watch))
 
 
 def _exit_with_parent() -> None:
@@ -91,13 +110,15 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def make_outcome(overrides: tuple[str, ...], runs: Path) -> Outcome:
+def make_outcome(overrides: tuple[str, ...], runs: Path, watch: Watch | None = None) -> Outcome:
     """Make a run in this process. An exception of the model becomes the outcome's error.
 
     A traceback is for an error of code, not for a setting or a file of the user's.
     """
     try:
-        return Outcome(overrides, execute(compose_run(overrides, runs)))
+        return Outcome(overrides, execute(compose_run(overrides, runs), watch=watch))
+    except StopTraining:
+        return Outcome(overrides, None, is_stopped=True)
     except Exception as error:
         if not isinstance(error, UsageError | DataError | OSError):
             traceback.print_exc()

@@ -2,9 +2,9 @@
 
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,7 +13,7 @@ from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.options import NotTunedError, UsageError, is_of_hydra
-from sdmr.experiments.core.parallel import run_all
+from sdmr.experiments.core.parallel import Launch, Outcome, run_all
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import Run, compose_run, make_recommender
@@ -124,12 +124,18 @@ def plan_runs(
 
 
 def find_or_train(
-    planned: Iterable[PlannedRun], runs: Path, workers: int, train: bool = True, use_published: bool = True
+    planned: Iterable[PlannedRun],
+    runs: Path,
+    workers: int,
+    train: bool = True,
+    use_published: bool = True,
+    launch: Launch | None = None,
 ) -> Findings:
     """Find or make the record of each planned run; else take the published one.
 
     Prints how many runs are cached and how many are to be made, then each run as it ends. A run that fails is reported
     with its error and does not stop the others. Without `use_published`, published records serve the estimate alone.
+    `launch` makes runs on a cluster.
     Raises UsageError before any run is made, if no run has settings that are allowed.
     """
     planned = list(dict.fromkeys(planned))
@@ -140,7 +146,7 @@ def find_or_train(
     if pending and train:
         pending.sort(key=lambda one: PRIORITY.get(one.model.removesuffix("-released"), 2))
         print(estimate_time(pending, workers), flush=True)
-        failures |= _train(pending, runs, workers)
+        failures |= _train(pending, partial(run_all, launch=launch) if launch else run_all, runs, workers)
     folders = {}
     for one in planned:
         if one in ready and ready[one].record is not None:
@@ -200,11 +206,13 @@ def _compose(
     return ready, failures, subjects
 
 
-def _train(pending: Sequence[PlannedRun], runs: Path, workers: int) -> dict[PlannedRun, str]:
+def _train(
+    pending: Sequence[PlannedRun], run: Callable[..., Iterable[Outcome]], runs: Path, workers: int
+) -> dict[PlannedRun, str]:
     """Make the runs, print each as it ends, and return the errors of failed ones."""
     failures = {}
     jobs = {one.overrides: one for one in pending}
-    for outcome in tqdm(run_all(list(jobs), runs, workers), total=len(jobs), unit="run", disable=None):
+    for outcome in tqdm(run(list(jobs), runs, workers), total=len(jobs), unit="run", disable=None):
         one = jobs[outcome.overrides]
         if outcome.record is None:
             failures[one] = outcome.error

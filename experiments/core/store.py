@@ -7,10 +7,12 @@ model are beside its records, in `MODEL.yaml` (of schema 1: in `MODEL-chosen.txt
 import re
 from pathlib import Path
 
+import yaml
+
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.plan import FoundRun
 from sdmr.experiments.core.run import Run
-from sdmr.experiments.core.tuned import get_tuned_path
+from sdmr.experiments.core.tuned import describe_search, get_tuned_path
 
 RECORD, RANKS = "record.json", "ranks.npz"
 
@@ -32,6 +34,13 @@ def get_published_settings(results: Path, experiment: str, dataset: str, model: 
     """Return the settings of a model's published records: default or tuned."""
     parent = get_published_folder(results, experiment, dataset)
     return "tuned" if any((parent / name).exists() for name in (f"{model}.yaml", f"{model}-chosen.txt")) else "default"
+
+
+def describe_published_search(results: Path, experiment: str, dataset: str, model: str) -> str:
+    """Return what the search behind published records has cost, if it is known."""
+    path = get_published_folder(results, experiment, dataset) / f"{model}.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    return describe_search((content or {}).get("tuning") or {})
 
 
 def publish_run(run: Run | FoundRun, folder: Path) -> None:

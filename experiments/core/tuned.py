@@ -15,6 +15,7 @@ from sdmr.experiments.core.registry import CONF, is_reader, list_user_folders
 
 FOLDER = CONF / "settings" / "tuned"
 FIXED_KEYS = ("seed", "test", "runs", "threads", "force", "defaults", "settings", "hydra")  # that no search sets
+ENOUGH_TRIALS = 12  # a search with fewer, of those planned, is flagged
 USER_DATASETS = ("csv", "inter", "ncf", "netflix")  # a name alone does not say which data these are
 
 
@@ -72,9 +73,28 @@ def read_tuned(dataset: str, model: str) -> dict[str, Any]:
 def write_tuned(dataset: str, model: str, settings: Mapping[str, Any], tuning: Mapping[str, Any]) -> Path:
     """Write a model's tuned settings, nested as in a run's configuration, and their origin."""
     path = list_tuned_paths(dataset, model)[0]
-    text = yaml.safe_dump({**settings, "tuning": dict(tuning)}, sort_keys=False, allow_unicode=True, width=120)
+    content = {**settings, "tuning": dict(tuning)}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
     write_atomic(path, f"# @package _global_\n{text}".encode())
     return path
+
+
+def describe_search(tuning: Mapping[str, Any]) -> str:
+    """Return what a search has cost, as in "12 of 20, 31 min".
+
+    Nothing is known of a search that did not count its trials. `!` flags fewer trials than are enough. The cap on CPU
+    minutes, settings at an edge of the space or not in the paper, and the searches of parts follow.
+    """
+    if "trials" not in tuning:
+        return ""
+    trials, planned = tuning["trials"], tuning["planned"]
+    notes = [f"{trials} of {planned}{'!' if trials < min(planned, ENOUGH_TRIALS) else ''}"]
+    notes.append(f"{tuning['cpu_minutes']:.0f} min{' (cap)' if tuning.get('is_capped') else ''}")
+    for key, word in (("edges", "edge"), ("beyond_paper", "not in the paper")):
+        if axes := tuning.get(key):
+            notes.append(f"{word}: {' '.join(axis.rpartition('.')[2] for axis in axes)}")
+    parts = [f"{part}: {text}" for part, text in tuning.get("parts", {}).items() if text]
+    return "; ".join([", ".join(notes), *parts])
 
 
 def is_user_data(dataset: str) -> bool:

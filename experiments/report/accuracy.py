@@ -12,7 +12,7 @@ from sdmr.datasets.errors import format_counts
 from sdmr.experiments.core.options import CommandOptions, Names, Numbers, check_choices
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, OTHER_ROWS, PAPER_ROWS
-from sdmr.experiments.core.store import RECORD, get_published_settings
+from sdmr.experiments.core.store import RECORD, describe_published_search, get_published_settings
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.agreement import describe_full_ranking
 from sdmr.experiments.report.comparisons import Folders, compare_paper_models, mark_cells
@@ -140,7 +140,9 @@ def collect_published(number: int, results: Path, metrics: Sequence[str]) -> Acc
             if not paths and model in OTHER_ROWS:
                 continue
             settings = get_published_settings(results, f"table{number}", dataset, model)
-            cells.append(frames.make_cells(dataset, model, paths, spreads, settings, metrics=metrics))
+            search = describe_published_search(results, f"table{number}", dataset, model)
+            rows = frames.make_cells(dataset, model, paths, spreads, settings, metrics=metrics)
+            cells.append(rows.assign(search=search))
         notes[dataset] = list(describe_full_ranking(dataset, folders, metrics))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
     if not cells:

@@ -29,7 +29,7 @@ DECIMALS = {
     "low": 4,
     "high": 4,
 }
-COLUMNS = (*TEXTS, *DECIMALS, "verdict", "settings", "marks", "run_low", "run_high")
+COLUMNS = (*TEXTS, *DECIMALS, "verdict", "settings", "marks", "run_low", "run_high", "search")
 CIRCLE = "°"
 NOT_IN_PAPER = "*not in the paper*"
 NOTE = (
@@ -55,6 +55,12 @@ MARKS = (
 )
 
 
+SEARCHES = (
+    "Search: trials made of those planned, pruned ones included (! fewer than 12); CPU minutes; the settings whose "
+    "best value is the first or last one tried; the searches of parts. Earlier searches did not count their trials."
+)
+
+
 def format_csv(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the cells as they are published: numbers with their decimals, an unknown value empty."""
     numbers = {
@@ -71,6 +77,7 @@ def format_markdown(table: AccuracyTable, results: Path) -> str:
     has_all = table.cells["metric"].str.endswith(ALL).any()
     blocks = [f"# Table {table.number}, reproduced", NOTE, *([ALL_NOTE] if has_all else [])]
     blocks += [] if table.comparisons.empty else [MARKS]
+    blocks += [SEARCHES] if table.cells["search"].any() else []
     blocks += [f"**{text}**" for text in describe_deviations(records)]
     for dataset, cells in table.cells.groupby("dataset", sort=False):
         is_other = _is_other(cells)
@@ -122,7 +129,8 @@ def _make_rows(cells: pd.DataFrame) -> Iterator[dict[str, object]]:
             }
         low, high = format_metric(ndcg.pessimistic), format_metric(ndcg.optimistic)
         row |= {"marks": ndcg.marks, "ties": NOTHING if low == high else f"{low} … {high}"}
-        yield row | {"settings": ndcg.settings, "seeds": ndcg.seeds, "commit": ndcg.commit}
+        row |= {"settings": ndcg.settings, "seeds": ndcg.seeds, "commit": ndcg.commit}
+        yield row | ({"search": ndcg.search} if cells["search"].any() else {})
 
 
 def is_paper_outside(cell: Any) -> bool:
@@ -165,10 +173,11 @@ def describe_deviations(records: Iterable[Record]) -> list[str]:
 
 def describe_searches(results: Path, dataset: str) -> list[str]:
     """Return the cost of tuning on a data set, if there was a sweep."""
-    sweeps = [pd.read_csv(path, usecols=["seconds"]) for path in (results / "sweeps" / dataset).glob("*.csv")]
+    sweeps = [pd.read_csv(path) for path in (results / "sweeps" / dataset).glob("*.csv")]
     if not sweeps:
         return []
-    seconds = pd.concat(sweeps)["seconds"].dropna()
+    frame = pd.concat(sweeps).reindex(columns=["seconds", "cpu_seconds"])  # earlier searches counted the former
+    seconds = frame["cpu_seconds"].fillna(frame["seconds"]).dropna()
     minutes = f"{len(seconds)} runs, {seconds.sum() / 60:.0f} single-thread minutes"
     return [f"Settings on {dataset} were tuned on validation items: {minutes} (results/sweeps/{dataset}/)."]
 

@@ -1,12 +1,10 @@
-"""A search for a model's best settings.
+"""Search for a model's best settings by a number of trials, within CPU minutes."""
 
-It makes its points stage by stage, within a budget of single-thread minutes.
-"""
-
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
-from math import inf, prod
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from functools import reduce
+from math import inf, isfinite, prod
+from operator import getitem
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
@@ -14,50 +12,45 @@ from typing import Literal
 from pydantic import Field
 
 from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
-from sdmr.experiments.core.execute import compute_runtime
-from sdmr.experiments.core.options import Names, RunOptions, UsageError
-from sdmr.experiments.core.parallel import run_all
+from sdmr.experiments.core.cluster import ClusterOptions, get_launcher
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.execute import Watch
+from sdmr.experiments.core.options import Names, NotTunedError, RunOptions, UsageError
+from sdmr.experiments.core.parallel import Outcome, run_all
 from sdmr.experiments.core.plan import check_overrides
-from sdmr.experiments.core.record import Record
-from sdmr.experiments.core.run import Run, compose_run
-from sdmr.experiments.core.tuned import is_user_data
-from sdmr.experiments.tuning.space import METRIC, Axes, Settings, Space, format_overrides, get_model_key, parse_override
+from sdmr.experiments.core.registry import list_datasets
+from sdmr.experiments.core.run import Run, compose_run, make_run
+from sdmr.experiments.core.tuned import is_user_data, read_tuned
+from sdmr.experiments.tuning.pruning import get_curve, make_watch, read_history
+from sdmr.experiments.tuning.sampler import Sampler
+from sdmr.experiments.tuning.space import METRIC, Settings, Space, format_overrides, get_model_key, parse_override
+from sdmr.experiments.tuning.study import Study, Trial
 
-DEFAULT_BUDGET = 30.0
+TRIALS, BUDGET = 20, 30.0  # of search=tpe
 
 
-class SearchOptions(RunOptions):
+class SearchOptions(RunOptions, ClusterOptions):
     """The options of a search."""
 
     model: Names = Field(description="models to tune, one after the other")
     dataset: str = Field("ml-100k", description="data set")
-    search: Literal["staged", "grid", "transferred"] = Field("staged", description="which settings are tried")
-    source: str | None = Field(None, description="data set whose best settings are tried by search=transferred")
-    top: int = Field(3, ge=1, description="how many of its settings are tried")
-    budget: float | None = Field(
-        None, ge=0, allow_inf_nan=False, description="single-thread minutes a model; null: 30, a grid has no limit"
+    search: Literal["tpe", "grid"] = Field(
+        "tpe", description="Optuna's sampler, or every combination of the paper's grid"
     )
-
-
-@dataclass
-class Point:
-    """Settings that are tried, and what is known of their run."""
-
-    stage: int
-    settings: Settings
-    overrides: tuple[str, ...]
-    run: Run
-    record: Record | None
-    error: str = ""
-
-    @property
-    def score(self) -> float:
-        """Return the validation NDCG@10, or -1 without a record."""
-        return self.record.validation[METRIC]["expected"] if self.record else -1.0
+    trials: int | None = Field(
+        None, ge=1, description=f"trials of a model, pruned ones included; null: {TRIALS}, or the grid"
+    )
+    budget: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description=f"CPU minutes of a model at most; null: {BUDGET:g}, a grid has no limit",
+    )
+    prune: bool = Field(True, description="stop trials whose validation curve is hopeless; false: continue them, too")
 
 
 class Search:
-    """The points of a model's search, in the order in which they were made.
+    """The trials of a model, those of before included.
 
     Raises UsageError for options that make no search.
     """
@@ -66,155 +59,182 @@ class Search:
         _check_options(options)
         self.options, self.space = options, Space.load(name)
         self.runs, self.results = Path(options.runs), Path(options.results)
-        default_budget = inf if options.search == "grid" else DEFAULT_BUDGET
-        self.budget = default_budget if options.budget is None else options.budget  # single-thread minutes
-        self.points: dict[Path, Point] = {}
         self.overrides = dict(map(parse_override, options.overrides))
         self.overridden = {*self.overrides, *map(get_model_key, self.overrides)}
         self.fixed = self.space.fixed
-        parts, self.notes = self.space.read_part_settings(options.dataset, self._compose({}).config["dataset"])
-        self.fixed = self.space.fixed | parts
-        self.default = self._compose({})
-        has_baskets = self.default.load_task().training.instances.has_baskets
-        self.axes = self.space.select_axes(has_baskets, self.overridden)
-        if options.search == "grid":
-            self.axes = [{axis: values for stage in self.axes for axis, values in stage.items()}]
-        self.transferred: list[Settings] = []
-        if options.source is not None:
-            best = self.space.read_best_settings(self.results, options.source, options.top)
-            self.transferred = [self.space.drop_impossible(settings, has_baskets) for settings in best]
+        self.part_searches: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
+        self.default = compose_run(self.list_overrides({}), self.runs)
+        if self.space.parts:
+            data = self.default.config["dataset"]
+            parts, self.part_searches, self.notes = self.space.read_part_settings(options.dataset, data)
+            self.fixed = self.space.fixed | parts
+            self.default = compose_run(self.list_overrides({}), self.runs)
+        is_grid = options.search == "grid"
+        left_out = self.overridden | set(self.space.beyond_paper if is_grid else ())
+        self.axes = self.space.select_axes(self.default.load_task().training.instances.has_baskets, left_out)
+        size = prod(map(len, self.axes.values()))
+        self.limit = min(options.trials or (size if is_grid else TRIALS), size)
+        default_budget = inf if is_grid else BUDGET
+        self.budget = default_budget if options.budget is None else options.budget
+        compose_config(self.list_overrides({axis: values[-1] for axis, values in self.axes.items()}))  # as a check
+        shared = {key: value for key, value in self.overrides.items() if key.startswith("model.")}
+        shared |= {key: v for k, v in self.overrides.items() if (key := get_model_key(k)) in self.space.axes}
+        path = locate_trials(self.results, options.dataset, name)
+        lock = self.runs / options.dataset / f".{name}.search"
+        self.study = Study(path, lock, self.axes, self._make_run, shared)
+        first = None if is_grid else self._list_first_settings()
+        self.sampler = Sampler(self.axes, self.study.read_settings(self.default), first, self.default.config["seed"])
+        self.trials = self.study.read()
+        self._started: set[str] = set()  # runs that this search has started, which it does not try again
 
     @property
-    def best(self) -> Point | None:
-        """Return the point with the best score, the first of equal ones."""
-        finished = [point for point in self.points.values() if point.record]
-        return max(finished, key=lambda point: point.score, default=None)
+    def best(self) -> Trial | None:
+        """Return the finished trial with the best score, the first of equal ones."""
+        return max(self.select("complete"), key=lambda trial: trial.score, default=None)
 
     @property
-    def records(self) -> list[Record]:
-        """Return the records of the points that have one."""
-        return [point.record for point in self.points.values() if point.record]
-
-    @property
-    def unfinished(self) -> list[Point]:
-        """Return the points that failed, or that the budget leaves out."""
-        return [point for point in self.points.values() if point.record is None]
+    def best_in_paper(self) -> Trial | None:
+        """Return the best one of those that do not leave what the paper searches."""
+        inside = [trial for trial in self.select("complete") if not self.list_axes_beyond_paper(trial)]
+        return max(inside, key=lambda trial: trial.score, default=None)
 
     @property
     def minutes(self) -> float:
-        """Return the single-thread minutes of all runs of the search, parts included."""
-        return compute_runtime(self.records, self.runs) / 60
+        """Return the CPU minutes of all trials, without those of parts."""
+        return sum(trial.cpu_seconds for trial in self.trials) / 60
 
-    def plan_stages(self) -> Iterator[list[Point]]:
-        """Yield the points of each stage. A stage depends on the runs of the stages before it."""
-        if self.transferred:
-            points = [self.add_point(1, settings) for settings in self.transferred]
-            yield list({point.run.folder: point for point in points}.values())
-        else:
-            for stage, axes in enumerate(self.axes, 1):
-                yield self._cross(stage, axes)
+    @property
+    def spent(self) -> str:
+        """Return the CPU minutes, and the budget if there is one."""
+        return f"{self.minutes:.1f}{f' of {self.budget:g}' if isfinite(self.budget) else ''} CPU minutes"
 
-    def count_remaining(self, stage: int) -> int:
-        """Return the number of points after a stage. The best of the stages before is a point of each stage."""
-        return 0 if self.transferred else sum(prod(map(len, axes.values())) - 1 for axes in self.axes[stage:])
+    @property
+    def is_capped(self) -> bool:
+        """Tell whether the budget leaves no room for a further trial."""
+        return len(self.trials) < self.limit and not self.allows(self.trials)
 
-    def add_point(self, stage: int, settings: Settings) -> Point:
-        """Return the point of these settings: a known one, or a new one."""
-        run = self._compose(settings)
-        if run.folder not in self.points:
-            self.points[run.folder] = Point(stage, settings, self._list_overrides(settings), run, run.record)
-        point = self.points[run.folder]
-        point.settings |= settings  # an axis whose default value is the point's may be new to it
-        return point
+    def select(self, *states: str) -> list[Trial]:
+        """Return the trials in these states."""
+        return [trial for trial in self.trials if trial.state in states]
 
-    def run(self, points: Sequence[Point]) -> Iterator[Point]:
-        """Make the missing runs, and yield each point as its run ends."""
-        planned_points = {point.overrides: point for point in points}
-        for outcome in run_all(self.select_affordable(points), self.runs, self.options.workers):
-            point = planned_points[outcome.overrides]
-            point.record, point.error = outcome.record, " ".join(outcome.error.split())
-            yield point
+    def list_axes_beyond_paper(self, trial: Trial) -> list[str]:
+        """Return the axes on which a trial leaves what the paper searches."""
+        default = self.sampler.default
+        return [axis for axis in self.space.beyond_paper if trial.settings.get(axis) != default.get(axis)]
 
-    def select_affordable(self, points: Iterable[Point]) -> Iterator[tuple[str, ...]]:
-        """Yield the overrides of missing runs, while the budget allows one more.
+    def run(self) -> Iterator[Trial]:
+        """Make the runs of pending and new trials; yield each as it ends."""
+        trials: dict[tuple[str, ...], Trial] = {}
+        watches: dict[tuple[str, ...], Watch] = {}
+        launch = get_launcher(self.options, self.runs)
+        for outcome in run_all(self._start_trials(trials, watches), self.runs, self.options.workers, watches, launch):
+            trial = trials[outcome.overrides]
+            _describe_outcome(trial, outcome)
+            self.study.tell(trial)
+            self.trials = self.study.read()
+            yield trial
 
-        Runs of another process come last. A run that is not finished is expected to take the mean of the finished
-        ones, parts aside, which exist by then.
+    def allows(self, trials: Sequence[Trial]) -> bool:
+        """Tell whether the budget allows one more trial beside those that run.
+
+        Each of them is expected to take the mean of those that have ended.
         """
-        pending = [point for point in points if point.record is None]
-        started: list[Point] = []
-        while pending:
-            running = sum(point.record is None and not point.error for point in started)
-            expected = fmean([record.runtime for record in self.records] or [0.0]) / 60
-            if self.minutes + (running + 1) * expected > self.budget:
-                return
-            point = next((point for point in pending if not point.run.is_running), pending[0])
-            pending.remove(point)
-            started.append(point)
-            yield point.overrides
+        ended = [trial.cpu_seconds for trial in trials if trial.state != "running"]
+        running = sum(trial.state == "running" and self.study.is_claimed(trial.run) for trial in trials)
+        return sum(ended) + (running + 1) * fmean(ended or [0.0]) <= 60 * self.budget
 
-    def get_tuned_settings(self, point: Point) -> Settings:
-        """Return the settings that make the point's model, on any data and machine."""
+    def is_pending(self, trial: Trial) -> bool:
+        """Tell whether a trial of the file is to be run.
+
+        It was interrupted or has failed or, with prune=false, was pruned.
+        """
+        states = ("running", "failed") if self.options.prune else ("running", "failed", "pruned")
+        return trial.state in states and trial.run.folder.name not in self._started
+
+    def get_tuned_settings(self, trial: Trial) -> Settings:
+        """Return the settings that make the trial's model, on any data and machine."""
         overrides = {k: v for k, v in self.overrides.items() if k.startswith("model.") or k in SHARED_SETTINGS}
-        return self._drop_overridden(self.fixed | point.settings) | overrides
+        return self._drop_overridden(self.fixed | trial.settings) | overrides
 
-    def get_varied_settings(self, point: Point) -> Settings:
-        """Return the point's settings, and the overrides of the model.
-
-        An override replaces the point's setting of the same key. The fixed settings of the space are left out.
-        """
-        settings = self._drop_overridden(point.settings)
-        for key, value in self.overrides.items():
-            if key.startswith("model.") or get_model_key(key) in point.settings:
-                settings[get_model_key(key)] = value
-        return settings
-
-    def format_settings(self, point: Point) -> str:
-        """Return the point's settings without what all points share."""
-        return " ".join(format_overrides(self._drop_overridden(point.settings))) or "default settings"
-
-    def describe(self, point: Point) -> str:
-        """Return a point in one line: its settings, and its score or fate."""
-        result = f"FAILED, {point.error}" if point.error else "left out"
-        if point.record is not None:
-            result = f"validation {METRIC} {point.score:.4f}"
-        return f"{self.format_settings(point)}: {result}"
-
-    def _compose(self, settings: Settings) -> Run:
-        return compose_run(self._list_overrides(settings), self.runs)
-
-    def _list_overrides(self, settings: Settings) -> tuple[str, ...]:
+    def list_overrides(self, settings: Settings) -> tuple[str, ...]:
+        """Return the command line of the run with these settings."""
         first = (f"model={self.space.model or self.space.name}", f"dataset={self.options.dataset}", "test=false")
         varied = format_overrides(self._drop_overridden(self.fixed | settings))
         return (*first, *varied, *self.options.overrides)
 
+    def describe(self, trial: Trial) -> str:
+        """Return a trial in one line: its settings, and its score or fate."""
+        settings = " ".join(format_overrides(trial.settings)) or "default settings"
+        result = {
+            "complete": f"validation {METRIC} {trial.score:.4f}",
+            "pruned": f"pruned after epoch {trial.epoch}, validation {METRIC} {trial.score:.4f}",
+            "failed": f"FAILED, {trial.error}",
+            "running": "not finished",
+        }
+        return f"{settings}: {result[trial.state]}"
+
+    def _start_trials(
+        self, started: dict[tuple[str, ...], Trial], watches: dict[tuple[str, ...], Watch]
+    ) -> Iterator[tuple[str, ...]]:
+        """Yield the overrides of each trial to run, while the budget allows it."""
+        while trial := self.study.ask(self._suggest, self.allows, self.is_pending):
+            self._started.add(trial.run.folder.name)
+            self.trials = self.study.read()
+            known = [one.record.history or [] for one in self.trials if one.record and one.number in trial.known]
+            overrides = self.list_overrides(trial.settings)
+            if self.options.prune and (watch := make_watch(known)):
+                watches[overrides] = watch
+            started[overrides] = trial
+            yield overrides
+        self.trials = self.study.read()  # with those whose runs exist already
+
+    def _suggest(self, trials: Sequence[Trial]) -> Settings | None:
+        return self.sampler.suggest(trials) if len(trials) < self.limit else None
+
+    def _list_first_settings(self) -> list[Settings]:
+        """Return the tuned settings of the other data sets, where they are in the space."""
+        settings = []
+        for dataset in list_datasets():
+            if dataset != self.options.dataset and not is_user_data(dataset):
+                try:
+                    tuned = flatten(read_tuned(dataset, self.space.name))
+                except NotTunedError:
+                    continue
+                tuned = {get_model_key(key): value for key, value in tuned.items()}
+                pairs = [(axis, values, tuned.get(get_model_key(axis))) for axis, values in self.axes.items()]
+                settings.append({axis: values[values.index(one)] for axis, values, one in pairs if one in values})
+        return settings
+
+    def _make_run(self, settings: Settings) -> Run:
+        """Return the run of settings, as `compose_run` does, in less time."""
+        config = deepcopy(self.default.config)
+        for key, value in settings.items():
+            *path, last = get_model_key(key).split(".")
+            reduce(getitem, path, config)[last] = value
+        return make_run(config, self.options.dataset, self.runs)
+
     def _drop_overridden(self, settings: Settings) -> Settings:
         return {key: value for key, value in settings.items() if key not in self.overridden}
 
-    def _cross(self, stage: int, axes: Axes) -> list[Point]:
-        """Return the points of a stage, the nearest to the best so far first.
 
-        At the first stage, that is the nearest to the default settings.
-        """
-        start = self.best.settings if self.best else {}
-        center = flatten(self.default.config) | start
+def locate_trials(results: Path, dataset: str, name: str) -> Path:
+    """Return the file of a search's trials, whether it exists or not."""
+    return results / "sweeps" / dataset / f"{name}.csv"
 
-        def measure_distance(settings: Settings) -> int:
-            return sum(
-                abs(values.index(settings[axis]) - values.index(center[axis]))
-                for axis, values in axes.items()
-                if center.get(axis) in values
-            )
 
-        points = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-        return [self.add_point(stage, start | settings) for settings in sorted(points, key=measure_distance)]
+def _describe_outcome(trial: Trial, outcome: Outcome) -> None:
+    """Fill in what came of a trial without a record."""
+    trial.error = " ".join(outcome.error.split())
+    if outcome.record is None:
+        history = read_history(trial.run.folder)
+        trial.state = "pruned" if outcome.is_stopped else "failed"
+        trial.epoch, trial.score = len(history) - 1 if history else None, max(get_curve(history), default=-1.0)
+        trial.cpu_seconds = sum(entry["fit_cpu_seconds"] + entry["rank_cpu_seconds"] for entry in history[1:])
 
 
 def _check_options(options: SearchOptions) -> None:
-    """Raise UsageError for options that make no search, and for overrides it does not allow."""
-    is_transferred = options.search == "transferred"
-    if is_transferred != (options.source is not None) or ("top" in options.model_fields_set and not is_transferred):
-        raise UsageError("source=DATASET and top=N are options of search=transferred, which needs a source")
+    """Raise UsageError for overrides that a search does not allow."""
     check_overrides(options.overrides, fixed=("settings",))
     for override in options.overrides:
         key = override.partition("=")[0]

@@ -1,13 +1,8 @@
-"""The space of a search: the settings that vary.
-
-Settings known from other searches are the tuned ones of parts, and the best ones on another data set.
-"""
+"""The space of a search: the settings that vary, and their values."""
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any, Self
 
-import pandas as pd
 import yaml
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
 from sdmr.experiments.core.options import NotTunedError, UsageError, explain_validation_error, format_value, parse_value
 from sdmr.experiments.core.registry import CONF
-from sdmr.experiments.core.tuned import check_tuned_data, read_tuned
-from sdmr.harness.schema1 import translate_override
+from sdmr.experiments.core.tuned import check_tuned_data, describe_search, read_tuned
 from sdmr.harness.training.optimizer import OptimizationConfig
 
 SPACES = CONF / "space"
@@ -32,7 +26,8 @@ class Space(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    stages: list[Axes]
+    axes: Axes
+    beyond_paper: list[str] = []  # axes that the paper does not search; a grid leaves them at their defaults
     model: str = ""  # if the name is not that of a model
     parts: dict[str, str] = {}  # part of the model -> the space that it is tuned in
     fixed: Settings = {}
@@ -50,53 +45,50 @@ class Space(BaseModel):
         except ValidationError as error:
             raise UsageError(f"{path}: {explain_validation_error(error)}") from error
 
-    def select_axes(self, has_baskets: bool, overridden: Collection[str]) -> list[Axes]:
-        """Return the axes of each stage, without the overridden ones."""
-        changed = self.basket_values if has_baskets else {}
-        stages = [{axis: changed.get(axis, values) for axis, values in stage.items()} for stage in self.stages]
-        stages = [{axis: v for axis, v in stage.items() if v and axis not in overridden} for stage in stages]
-        return [stage for stage in stages if stage] or [{}]
+    def select_axes(self, has_baskets: bool, fixed: Collection[str]) -> Axes:
+        """Return the axes on a data set, without those of these keys."""
+        axes = self.axes | (self.basket_values if has_baskets else {})
+        return {axis: values for axis, values in axes.items() if values and axis not in fixed}
 
-    def drop_impossible(self, settings: Settings, has_baskets: bool) -> Settings:
-        """Return settings of another data set, without those that do not exist here."""
-        allowed = self.basket_values if has_baskets else {}
-        return {key: value for key, value in settings.items() if key not in allowed or value in allowed[key]}
+    def read_part_settings(
+        self, dataset: str, data: Mapping[str, Any]
+    ) -> tuple[Settings, dict[str, str], dict[str, str]]:
+        """Return the tuned settings of the parts, what they cost, and what is missing.
 
-    def read_part_settings(self, dataset: str, data: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-        """Return the tuned settings of the parts, and a note on each untuned part.
-
-        They are keyed as settings of the model. `data` is the configuration of the data set.
+        Settings are keyed as those of the model, the others by part. `data` is the configuration of the data set.
         """
-        settings, notes = {}, []
+        settings, searches, notes = {}, {}, {}
         for part, name in self.parts.items():
             try:
                 tuned = read_tuned(dataset, name)
-                check_tuned_data(name, tuned.pop("tuning", {}), data)
+                tuning = tuned.pop("tuning", {})
+                check_tuned_data(name, tuning, data)
             except NotTunedError as error:
-                notes.append(f"{part} has default settings: {error}")
+                notes[part] = f"{part} has default settings: {error}"
                 continue
+            searches[part] = describe_search(tuning)
             for key, value in flatten(tuned).items():
                 settings[f"model.{part}.{get_model_key(key).removeprefix('model.')}"] = value
-        return settings, notes
-
-    def read_best_settings(self, results: Path, dataset: str, top: int) -> list[Settings]:
-        """Return the settings with the best scores in a published search, best first.
-
-        Raises UsageError if it has none.
-        """
-        path = locate_points(results, dataset, self.name)
-        if not path.exists():
-            raise UsageError(f"source={dataset}: there was no search of {self.name}, as there is no {path}")
-        points = pd.read_csv(path, usecols=["settings", METRIC]).dropna(subset=[METRIC]).fillna("")
-        if points.empty:
-            raise UsageError(f"source={dataset}: there are no settings to transfer; no run in {path} has a score")
-        best = points.sort_values(METRIC, ascending=False, kind="stable").head(top)
-        return [dict(parse_override(translate_override(one)) for one in text.split()) for text in best["settings"]]
+        return settings, searches, notes
 
 
-def locate_points(results: Path, dataset: str, name: str) -> Path:
-    """Return the published file of all points of a search, whether it exists or not."""
-    return results / "sweeps" / dataset / f"{name}.csv"
+def is_ordered(values: Collection[Any]) -> bool:
+    """Tell whether the values of an axis are numbers. The last one may be "all"."""
+    return any(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def find_edges(axes: Axes, settings: Settings) -> list[str]:
+    """Return the axes on which settings have the first or last number.
+
+    One beyond it may be better. Nothing lies beyond 0, 1 of a count, and "all".
+    """
+    edges = []
+    for axis, values in axes.items():
+        value = settings.get(axis)
+        is_natural = value in (0, "all") or (value == 1 and isinstance(value, int))
+        if is_ordered(values) and len(values) > 1 and value in (values[0], values[-1]) and not is_natural:
+            edges.append(axis)
+    return edges
 
 
 def get_model_key(key: str) -> str:

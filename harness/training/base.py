@@ -42,6 +42,7 @@ class TorchRecommender(nn.Module):
     """
 
     context_length = 0
+    watch_history: Callable[[list[dict[str, float]]], None] | None = None  # called before each epoch; may stop training
     has_fitted_start = False  # whether the start, made from fitted parts, may be the best epoch: epoch 0
 
     def __init__(self, optimization: OptimizationConfig = OptimizationConfig()) -> None:

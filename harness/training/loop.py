@@ -26,12 +26,17 @@ if TYPE_CHECKING:
 _BATCHES_A_TRANSFER = 64  # whose ids go to the device at once
 
 
+class StopTraining(Exception):
+    """The end of a training before its time, by `watch_history`. Its checkpoint stays, so that it can go on later."""
+
+
 def train(model: "TorchRecommender", training: Training) -> None:
     """Train a built model, and restore the parameters of its best validation epoch.
 
     With `training.epochs`, train for so many, and keep the parameters of the last one. Batch order, negatives and
     dropout of an epoch depend on (seed, epoch) alone. An interrupted training therefore resumes from its last finished
-    epoch to the same bits. Raises DataError if there are no validation instances to choose the epoch.
+    epoch to the same bits. Raises DataError if there are no validation instances to choose the epoch, and StopTraining
+    if `watch_history` does.
     """
     options = model.optimization
     is_fixed = training.epochs is not None
@@ -58,6 +63,8 @@ def train(model: "TorchRecommender", training: Training) -> None:
         _restore(trainable, saved["parameters"])
 
     while trainable and not _is_finished(model.history, options, training.epochs):
+        if model.watch_history is not None:
+            model.watch_history(model.history)
         epoch, start = len(model.history), read_clocks()
         optimizer.start_epoch(epoch)
         loss = _train_epoch(model, optimizer, training, negatives, epoch)

@@ -71,7 +71,7 @@ def test_published_cells_stay_until_all_seeds_of_new_runs_are_made(tmp_path: Pat
 
 def test_published_settings_are_those_of_the_runs(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tuned = tmp_path / "tuned.yaml"
-    tuned.write_text("model: {hops: 3}\n")
+    tuned.write_text("model: {hops: 3}\ntuning: {trials: 20, planned: 20, cpu_minutes: 31.4}\n")
     monkeypatch.setattr(store, "get_tuned_path", lambda dataset, model: tuned)
     for model in ("sdm", "mf-bpr"):
         write_random_run(runs / "ml-100k" / f"{model}-0", model, 0)
@@ -84,10 +84,12 @@ def test_published_settings_are_those_of_the_runs(tmp_path: Path, runs: Path, mo
         cells = read_cells(tmp_path / "results" / "table3.csv")
         published[settings] = [cells["ml-100k", name, "hit@10"]["settings"] for name in ("SDM", "MF-BPR")]
     assert published == {"tuned": ["tuned", ""], "default": ["tuned", "default"]}
+    assert [cells["ml-100k", name, "hit@10"]["search"] for name in ("SDM", "MF-BPR")] == ["20 of 20, 31 min", ""]
     copy = tmp_path / "results" / "records" / "table3" / "ml-100k" / "sdm.yaml"
     assert copy.read_text() == tuned.read_text()
     text = (tmp_path / "results" / "table3.md").read_text()
     assert "tuned on validation items: 2 runs, 2 single-thread minutes" in text
+    assert "20 of 20, 31 min" in text
     assert "% ml-100k, tuned settings: SDM" in (tmp_path / "results" / "table3.tex").read_text()
     assert call(publish, tmp_path, "models=sdm", "replace=true") == 0
     assert read_cells(tmp_path / "results" / "table3.csv")["ml-100k", "SDM", "hit@10"]["settings"] == "default"

@@ -21,7 +21,7 @@ from tests.experiments.report.commands import call, compose_fake_run
 from tests.experiments.report.records import change_record, read_values, write_random_run, write_runs
 
 COLUMNS = "dataset,model,metric,paper,ours,spread,seeds,optimistic,pessimistic,low,high,"
-COLUMNS += "verdict,settings,marks,run_low,run_high"
+COLUMNS += "verdict,settings,marks,run_low,run_high,search"
 
 
 @pytest.fixture

@@ -146,32 +146,6 @@ def test_a_record_of_today_is_read_unchanged(tmp_path: Path) -> None:
     assert read_record(tmp_path / "record.json") == new
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("model.optimisation.regularisation=0.1", "model.optimization.regularization=0.1"),
-        ("model.sdm.optimisation.select_by=hit@10", "model.sdm.optimization.selection_metric=hit@10"),
-        ("model.neighbours=50", "model.neighbors=50"),
-        ("protocol.select_on=dev", "protocol.select_on=validation"),
-        ("protocol.ties=expected", "protocol.tie_policy=expected"),
-        ("protocol.candidates=99", "protocol.candidates=99"),
-        ("development_instances=2000", "validation_instances=2000"),
-        ("model.dim=64", "model.dim=64"),
-    ],
-)
-def test_a_published_setting_is_read_in_todays_names(old: str, new: str) -> None:
-    assert schema1.translate_override(old) == new
-    assert schema1.translate_override(new) == new
-
-
-def test_every_setting_of_a_published_sweep_has_no_old_name() -> None:
-    for path in list_published("sweeps/*/*.csv"):
-        for line in path.read_text(encoding="utf-8").splitlines()[1:]:
-            for setting in line.split(",")[1].split():
-                names = schema1.translate_override(setting).partition("=")[0].split(".")
-                assert not set(names) & OLD_KEYS, setting
-
-
 @pytest.mark.parametrize("name", ["place", "sort_position"])
 def test_ranks_of_either_schema_have_their_sort_position(name: str, tmp_path: Path) -> None:
     arrays = {"users": np.arange(3), "above": np.arange(3), "tied": np.zeros(3, int), name: np.arange(3) + 1}

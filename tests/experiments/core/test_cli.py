@@ -205,7 +205,7 @@ def test_mistake_is_one_line_and_exit_2(arguments: str, message: str, sdmr: Sdmr
         ("run model=sdm settings=plain", "settings=default"),
         ("run model=item-knn model.neighbours=9", "neighbors"),
         ("table settings=chosen", "settings=tuned"),
-        ("sweep model=sdm search=carried", "search=transferred"),
+        ("sweep model=sdm search=transferred", "search=tpe"),
     ],
 )
 def test_old_word_is_answered_by_one_line_that_names_the_new_one(arguments: str, new: str, sdmr: Sdmr) -> None:

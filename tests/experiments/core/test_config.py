@@ -1,7 +1,7 @@
 """Every config that a command line can ask for: it composes, it instantiates, and a misspelt key is an error.
 
-A model's config and a data set's meet in three settings alone: epochs, patience and context length. So every model is
-composed with one data set that gives all three, and every data set with the models that read them in every way.
+A model's config and a data set's meet in two settings alone: epochs and context length. So every model is
+composed with one data set that gives both, and every data set with the models that read them in every way.
 """
 
 import inspect
@@ -23,18 +23,18 @@ from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.models.released import ReleasedSDM, ReleasedSDP
 
-# Every data set, with what it cannot do without, and the epochs, patience and context length it asks for.
+# Every data set, with what it cannot do without, and the epochs and context length it asks for.
 DATASETS = {
-    "ml-100k": ([], 100, 10, 5),
-    "ml-1m": ([], 50, 5, 5),
-    "epinions": ([], 50, 5, 5),
-    "netflix": (["dataset.month=2005-12"], 50, 5, 5),
-    "netflix-sample": ([], 50, 5, 5),
-    "ta-feng": ([], 50, 5, 18),
-    "ijcai-15": ([], 50, 5, 13),
-    "csv": (["dataset.path=a.csv"], 100, 10, None),  # the file says: see test_execute.py
-    "inter": (["dataset.path=a.inter"], 100, 10, 5),
-    "ncf": (["dataset.path=a"], 100, 10, 5),
+    "ml-100k": ([], 100, 5),
+    "ml-1m": ([], 50, 5),
+    "epinions": ([], 50, 5),
+    "netflix": (["dataset.month=2005-12"], 50, 5),
+    "netflix-sample": ([], 50, 5),
+    "ta-feng": ([], 50, 18),
+    "ijcai-15": ([], 50, 13),
+    "csv": (["dataset.path=a.csv"], 100, None),  # the file says: see test_execute.py
+    "inter": (["dataset.path=a.inter"], 100, 5),
+    "ncf": (["dataset.path=a"], 100, 5),
 }
 
 every_model = pytest.mark.parametrize("model", NAMED_MODELS)
@@ -52,22 +52,22 @@ def test_every_data_set_is_listed_here() -> None:
 
 @pytest.mark.parametrize("model", ["prme", "sdmr"])
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_data_set_sets_epochs_patience_and_context_length(dataset: str, model: str) -> None:
-    needed, epochs, patience, context_length = DATASETS[dataset]
+def test_data_set_sets_epochs_and_context_length_and_leaves_the_patience(dataset: str, model: str) -> None:
+    needed, epochs, context_length = DATASETS[dataset]
     config, name = compose_config([f"model={model}", f"dataset={dataset}", *needed])
     assert name == dataset
     parameters = inspect.signature(import_class(config["dataset"]["_target_"])).parameters
     assert set(config["dataset"]) == {"_target_", *parameters}
     parts = nested(config["model"])
     assert {part["epochs"] for part in parts if "epochs" in part} == {epochs}
-    assert {part["patience"] for part in parts if "patience" in part} == {patience}
+    assert {part["patience"] for part in parts if "patience" in part} == {10}
     lengths = {part["context_length"] for part in parts if "context_length" in part}
     assert lengths == {1 if model == "prme" else context_length}
 
 
 @cache
 def compose_on_ta_feng(model: str) -> dict[str, Any]:
-    """The model's config with 50 epochs, a patience of 5 and contexts of 18."""
+    """The model's config with 50 epochs and contexts of 18."""
     return compose_config([f"model={model}", "dataset=ta-feng"]).settings["model"]
 
 
@@ -78,7 +78,7 @@ def test_model_instantiates_with_its_parts(model: str) -> None:
     assert type(made) is import_class(NAMED_MODELS[model].target)
     assert ("optimization" in config) == isinstance(made, TorchRecommender)
     if isinstance(made, TorchRecommender):
-        expected = {"sdmr-released": (20, 20)}.get(model, (50, 50) if "released" in model else (50, 5))
+        expected = {"sdmr-released": (20, 20)}.get(model, (50, 50) if "released" in model else (50, 10))
         assert (made.optimization.epochs, made.optimization.patience) == expected
         assert {"optimization", *made.parts} == {name for name, value in config.items() if isinstance(value, dict)}
 
@@ -91,7 +91,7 @@ def test_keys_and_values_are_the_constructors_arguments_and_defaults(model: str)
     for name, parameter in inspect.signature(import_class(NAMED_MODELS[model].target)).parameters.items():
         default = parameter.default
         if isinstance(default, OptimizationConfig):
-            shared = {} if "released" in model else {"epochs": 50, "patience": 5}
+            shared = {} if "released" in model else {"epochs": 50}
             expected = replace(default, **shared, validation_instances=10_000)
             assert OptimizationConfig(**drop_target(config[name])) == expected
         elif not isinstance(config[name], dict):
@@ -156,8 +156,8 @@ def test_tables_have_no_rows_of_released_models() -> None:
 @pytest.mark.parametrize("model", NAMED_MODELS)
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_defaults_on_every_data_set_are_those_of_the_constructors(dataset: str, model: str) -> None:
-    needed, epochs, patience, context_length = DATASETS[dataset]
-    shared = {"epochs": epochs, "patience": patience, "context_length": context_length}
+    needed, epochs, context_length = DATASETS[dataset]
+    shared = {"epochs": epochs, "patience": 10, "context_length": context_length}
     shared["validation_instances"] = 10_000 if dataset == "ta-feng" else "all"
     config = compose_config([f"model={model}", f"dataset={dataset}", *needed]).settings["model"]
     assert config == read_defaults(NAMED_MODELS[model].target, shared) | complete(model, config, shared)

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from sdmr.experiments.core import tuned as tuned_module
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import NotTunedError
 from sdmr.experiments.core.registry import MODELS
-from sdmr.experiments.core.tuned import get_tuned_path, read_tuned, write_tuned
+from sdmr.experiments.core.tuned import describe_search, get_tuned_path, read_tuned, write_tuned
 
 TUNED = sorted(tuned_module.FOLDER.glob("*/*.yaml"))
 
@@ -20,6 +21,26 @@ def test_written_settings_are_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     path = write_tuned("csv", "sdm", {"model": {"hops": 2}}, {"search": "grid"})
     assert (path, path.read_text().splitlines()[0]) == (get_tuned_path("csv", "sdm"), "# @package _global_")
     assert read_tuned("csv", "sdm") == {"model": {"hops": 2}, "tuning": {"search": "grid"}}
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({}, "12 of 20, 31 min"),
+        ({"trials": 11}, "11 of 20!, 31 min"),  # too few
+        ({"trials": 5, "planned": 5}, "5 of 5, 31 min"),  # all there are
+        ({"is_capped": True}, "12 of 20, 31 min (cap)"),
+        ({"edges": ["model.dim", "model.optimization.regularization"]}, "12 of 20, 31 min, edge: dim regularization"),
+        ({"beyond_paper": ["model.dropout"]}, "12 of 20, 31 min, not in the paper: dropout"),
+        ({"parts": {"sdp": "20 of 20, 9 min", "sdm": ""}}, "12 of 20, 31 min; sdp: 20 of 20, 9 min"),
+    ],
+)
+def test_a_search_is_described_by_its_trials_and_minutes(more: dict[str, Any], text: str) -> None:
+    assert describe_search({"trials": 12, "planned": 20, "cpu_minutes": 31.2} | more) == text
+
+
+def test_a_search_that_did_not_count_its_trials_has_no_description() -> None:
+    assert describe_search({"runs": 20, "minutes": 48.7}) == ""
 
 
 def test_missing_settings_are_an_error_that_names_the_search() -> None:

@@ -27,16 +27,18 @@ def test_csv_has_a_row_for_each_cell() -> None:
             "",
             0.4,
             0.7,
+            "12 of 20, 31 min",
         ),
-        ("ml-100k", "Popularity", "NDCG@10", nan, 0.25, nan, 1, 0.26, 0.24, nan, nan, "", "default", "", nan, nan),
-        ("ml-100k", "SDM", "NDCG@10", 0.435, 0.5, nan, 1, 0.5, 0.5, nan, nan, "", "default", "g+ s−", nan, nan),
-        ("ml-100k", "CML", "hit@10", 0.596, nan, nan, 0, nan, nan, nan, nan, "", "", "", nan, nan),
+        ("ml-100k", "Popularity", "NDCG@10", nan, 0.25, nan, 1, 0.26, 0.24, nan, nan, "", "default", "", nan, nan, ""),
+        ("ml-100k", "SDM", "NDCG@10", 0.435, 0.5, nan, 1, 0.5, 0.5, nan, nan, "", "default", "g+ s−", nan, nan, ""),
+        ("ml-100k", "CML", "hit@10", 0.596, nan, nan, 0, nan, nan, nan, nan, "", "", "", nan, nan, ""),
     ]
     cells = pd.DataFrame(rows, columns=COLUMNS.split(",")).assign(commit="c0ffee")
     assert format_csv(cells).to_csv(index=False).splitlines() == [
         COLUMNS,
-        "ml-100k,SDM,hit@10,0.713,0.5500,0.071,2,0.6100,0.4900,0.5000,0.6250,paper higher,tuned,,0.4000,0.7000",
-        "ml-100k,Popularity,NDCG@10,,0.2500,,1,0.2600,0.2400,,,,default,,,",
-        "ml-100k,SDM,NDCG@10,0.435,0.5000,,1,0.5000,0.5000,,,,default,g+ s-,,",
-        "ml-100k,CML,hit@10,0.596,,,0,,,,,,,,,",
+        "ml-100k,SDM,hit@10,0.713,0.5500,0.071,2,0.6100,0.4900,0.5000,0.6250,paper higher,tuned,,0.4000,0.7000,"
+        '"12 of 20, 31 min"',
+        "ml-100k,Popularity,NDCG@10,,0.2500,,1,0.2600,0.2400,,,,default,,,,",
+        "ml-100k,SDM,NDCG@10,0.435,0.5000,,1,0.5000,0.5000,,,,default,g+ s-,,,",
+        "ml-100k,CML,hit@10,0.596,,,0,,,,,,,,,,",
     ]

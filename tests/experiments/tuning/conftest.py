@@ -1,21 +1,24 @@
 """A configuration folder, a small file and a sweep in this process, for the tests of searches."""
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sdmr.experiments.core import config, parallel, tuned
+from sdmr.experiments.core import config, tuned
 from sdmr.experiments.core.parallel import Outcome
 from sdmr.experiments.tuning import search, space
+from tests.experiments.tuning.helpers import Tasks, run_here
 
 SPACE = """
-stages:
-  - model.optimization.regularization: [0.1, 0.01, 0.001]
-    model.optimization.negatives: [all, hardest]
-  - model.dim: [2, 4, 64]
+axes:
+  model.optimization.regularization: [0.1, 0.01, 0.001]
+  model.optimization.negatives: [all, hardest]
+  model.dim: [2, 4, 64]
+beyond_paper: [model.optimization.negatives]
 """
 
 
@@ -64,10 +67,13 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Make runs in this process, one after the other, and return the list of their overrides."""
     overrides = []
 
-    def run_all(tasks: Iterable[tuple[str, ...]], runs: Path, workers: int) -> Iterator[Outcome]:
-        for task in tasks:
-            overrides.append(task)
-            yield parallel.make_outcome(task, runs)
+    def run_all(tasks: Tasks, *arguments: Any) -> Iterator[Outcome]:
+        def note(tasks: Tasks) -> Iterator[tuple[str, ...]]:
+            for task in tasks:
+                overrides.append(task)
+                yield task
+
+        return run_here(note(tasks), *arguments)
 
     monkeypatch.setattr(search, "run_all", run_all)
     return overrides

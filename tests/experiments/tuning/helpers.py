@@ -1,17 +1,20 @@
 """Commands and searches as the tests call them."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sdmr.experiments import status, sweep
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.arguments import flatten
+from sdmr.experiments.core.execute import Watch
 from sdmr.experiments.core.options import parse_options
+from sdmr.experiments.core.parallel import Outcome, make_outcome
 from sdmr.experiments.core.tuned import read_tuned
 from sdmr.experiments.tuning.search import Search, SearchOptions
 
+Tasks = Iterable[tuple[str, ...]]
 COMMANDS = {"sweep": sweep, "status": status}
 
 
@@ -23,16 +26,10 @@ def make_search(name: str, *arguments: str) -> Search:
     return Search(name, parse_options(SearchOptions, [f"model={name}", *arguments]))
 
 
-def read_points(name: str = "mf-bpr") -> list[dict[str, str]]:
-    with Path("results", "sweeps", "csv", f"{name}.csv").open() as lines:
-        return list(csv.DictReader(lines))
-
-
-def write_points(name: str, *rows: str) -> None:
-    """Write the table of a search on ML-100k, without its records: each row its stage, settings and score."""
-    path = Path("results", "sweeps", "ml-100k", f"{name}.csv")
-    path.parent.mkdir(parents=True)
-    path.write_text("".join(f"{line}\n" for line in (",".join(sweep.COLUMNS), *(f"{row},,,,,," for row in rows))))
+def read_points(name: str = "mf-bpr", results: str = "results") -> list[dict[str, str]]:
+    """Return the rows of a search's file, without processor time, which differs each time, and the commit."""
+    with Path(results, "sweeps", "csv", f"{name}.csv").open() as lines:
+        return [{k: v for k, v in row.items() if k not in ("cpu_seconds", "commit")} for row in csv.DictReader(lines)]
 
 
 def read_settings(name: str = "mf-bpr") -> dict[str, Any]:
@@ -43,3 +40,11 @@ def read_settings(name: str = "mf-bpr") -> dict[str, Any]:
 def model_overrides(overrides: Iterable[str]) -> dict[str, str]:
     pairs = (override.partition("=") for override in overrides)
     return {key: value for key, _, value in pairs if key.startswith("model.")}
+
+
+def run_here(
+    tasks: Tasks, runs: Path, workers: int, watches: Mapping[tuple[str, ...], Watch], launch: None
+) -> Iterator[Outcome]:
+    """Make runs in this process, one after the other."""
+    for task in tasks:
+        yield make_outcome(task, runs, watches.get(task))

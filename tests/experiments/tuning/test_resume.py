@@ -1,213 +1,180 @@
-"""A sweep that is killed at any moment and continued, two sweeps at once, and their status."""
+"""A search that is killed at any moment and continued, and searches that share a folder, as two machines do."""
 
-import csv
+import gc
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from sdmr.experiments.core import tuned
-from sdmr.experiments.tuning import space
-from tests.experiments.tuning.helpers import call
+from sdmr.datasets import files
+from sdmr.experiments.core import config, parallel, tuned
+from sdmr.experiments.core.tuned import read_tuned
+from sdmr.experiments.tuning import search, space
+from tests.experiments.tuning.helpers import call, make_search, read_points, run_here
+from tests.experiments.tuning.test_search import Made
 
-SPACE = """
-model: own_slow.Slow
-stages:
-  - model.optimization.regularization: [0.01, 0.001]
-  - model.dim: [4, 8]
-"""
-# A model that leaves time to be killed: before its first epoch, and in the middle of every file that it writes.
-SLOW = """
-import os
-import re
-import time
-from pathlib import Path
-
-from sdmr.baselines.mf_bpr import MFBPR
-from sdmr.harness.training.optimizer import OptimizationConfig
-
-HERE = Path(__file__).parent
-SLEEP = float(os.environ.get("SLEEP", "0"))
-sync = os.fsync
+ARGUMENTS = ("trials=4", "epochs=2", "patience=2")
 
 
-def slowly(descriptor):
-    time.sleep(SLEEP)
-    sync(descriptor)
-
-
-os.fsync = slowly
-
-
-class Slow(MFBPR):
-    def __init__(self, dim: int = 8, optimization: OptimizationConfig = OptimizationConfig(regularization=0.01)):
-        super().__init__(dim, optimization=optimization)
-
-    def build(self, n_users, n_items):
-        super().build(n_users, n_items)
-        (HERE / f"started-{os.getpid()}").touch()
-        time.sleep(2 * SLEEP)
-"""
-SWEEP = """
-import sys
-from pathlib import Path
-from sdmr.experiments.core import cli, tuned
-from sdmr.experiments.tuning import space
-
-space.SPACES, tuned.FOLDER = Path("space"), Path("tuned")
-sys.exit(cli.main(["sweep", *sys.argv[1:]]))
-"""
-ARGUMENTS = ("model=slow", "dataset=csv", "dataset.path=small.csv", "dataset.time=time", "epochs=3")
+class Kill(BaseException):
+    """The end of a process, which no part of the suite catches."""
 
 
 @pytest.fixture
-def folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SDMR_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(space, "SPACES", Path("space"))
-    monkeypatch.setattr(tuned, "FOLDER", Path("tuned"))
-    rng = np.random.default_rng(5)
-    rows = [f"{user},{item},{time}" for user in range(30) for time, item in enumerate(rng.choice(140, 8, False))]
-    Path("small.csv").write_text("\n".join(["user,item,time", *rows]) + "\n")
-    Path("own_slow.py").write_text(SLOW)
-    Path("space").mkdir()
-    Path("space/slow.yaml").write_text(SPACE)
-    return tmp_path
-
-
-def start(name: str, sleep: float = 0.0) -> subprocess.Popen[str]:
-    """Start a sweep of three runs (the fourth is cached), two at a time, in a session of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", SWEEP, *ARGUMENTS, "workers=2", f"runs={name}/runs", f"results={name}/results"],
-        env={**os.environ, "SLEEP": str(sleep)},
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    """Kill the sweep and all its runs, as a power cut would."""
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-
-
-def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def arguments(small: tuple[str, ...], spaces: Path) -> tuple[str, ...]:
+    return ("model=mf-bpr", *small[:3], *ARGUMENTS)
 
 
 def read_results(name: str) -> dict[str, Any]:
-    """Return what a sweep has found, without seconds and commits: records, table of points, tuned settings."""
-    results: dict[str, Any] = {}
-    for path in Path(name, "runs", "csv").glob("*/record.json"):
+    """Return what a search has found, without seconds and commits: records, trials, tuned settings."""
+    results: dict[str, Any] = {"trials": read_points(results=name)}
+    for path in Path(name, "sweeps", "csv").glob("*/record.json"):
         record = json.loads(path.read_text())
         history = [{k: v for k, v in entry.items() if "seconds" not in k} for entry in record["history"]]
         results[path.parent.name] = record["validation"], history
-    with Path(name, "results", "sweeps", "csv", "slow.csv").open() as lines:
-        results["points"] = [
-            {k: v for k, v in row.items() if k not in ("seconds", "commit")} for row in csv.DictReader(lines)
-        ]
-    content = tuned.read_tuned("csv", "slow")
-    results["tuned"] = content | {"tuning": {k: content["tuning"][k] for k in ("validation", "best_epoch", "run")}}
-    return results
+    content = read_tuned("csv", "mf-bpr")
+    return results | {"tuned": content | {"tuning": {k: content["tuning"][k] for k in ("validation", "run", "trials")}}}
 
 
-def test_a_sweep_that_is_killed_several_times_ends_with_the_same_bits(folder: Path) -> None:
-    process = start("once")
-    assert process.wait() == 0, process.communicate()[0]
+def kill_at_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let the process end in the middle of the n-th file that it writes, before the file has its name."""
+    replace, count = os.replace, iter(range(1, number + 1))
+
+    def replace_or_die(*paths: Any) -> None:
+        if next(count, number + 1) == number:
+            raise Kill
+        replace(*paths)
+
+    monkeypatch.setattr(files.os, "replace", replace_or_die)
+
+
+def test_a_search_that_is_killed_again_and_again_ends_with_the_same_bits(
+    arguments: tuple[str, ...], made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kill it in every fourth file: the trials, the checkpoints, the parameters, the records and the settings."""
+    assert call(*arguments, "workers=1", "runs=once", "results=once") == 0
     expected = read_results("once")
-    assert len(expected) == 3 + 2
-
-    runs = Path("killed", "runs", "csv")
-    moments: list[Callable[[], Any]] = [
-        lambda: list(folder.glob("started-*")),  # before the first epoch
-        lambda: list(runs.glob("*/.checkpoint.pt.*")),  # while a checkpoint is being written, the first one
-        lambda: list(runs.glob("*/checkpoint.pt")),  # between epochs
-        lambda: list(runs.glob("*/.record.json.*")),  # while the record is being written
-        lambda: list(runs.glob("*/record.json")),  # some runs done, others not
-    ]
-    for moment in moments:
-        for path in folder.glob("started-*"):
-            path.unlink()
-        process = start("killed", sleep=0.3)
-        wait_for(moment, process)
-        kill(process)
-        for path in runs.glob("*/record.json"):
+    assert len(expected) == 4 + 2
+    kills = 0
+    while True:
+        with monkeypatch.context() as context:
+            kill_at_write(context, 4)
+            try:
+                assert call(*arguments, "workers=1", "runs=killed", "results=killed") == 0
+                break
+            except Kill:
+                kills += 1
+        gc.collect()  # the claims of the dead process
+        for path in Path("killed").glob("**/*.json"):
             json.loads(path.read_text())  # complete, or absent
-    again = start("killed")
-    out = again.communicate()[0]
-    assert again.returncode == 0, out
+    assert kills > 5
     assert read_results("killed") == expected
-    assert not list(runs.glob("*/.*.*.*"))  # no partly written file remains
+    assert not list(Path("killed").glob("**/.*.*.*"))  # no partly written file remains
 
 
-def test_runs_end_with_their_sweep_even_if_nothing_else_is_killed(folder: Path) -> None:
-    process = start("orphaned", sleep=30.0)  # a run needs minutes
-    wait_for(lambda: len(list(folder.glob("started-*"))) == 2, process)
+def test_a_second_search_takes_other_trials_and_counts_those_that_run(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(search: Any) -> Any:
+        return search.study.ask(search._suggest, search.allows, search.is_pending)
+
+    first, second = (make_search("mf-bpr", *arguments[1:]) for _ in range(2))
+    trials = [ask(search) for search in (first, second, first, second)]
+    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+    assert len({trial.run.folder for trial in trials}) == 4
+    assert {trial.known for trial in trials} == {()}  # none has ended
+    assert ask(first) is None  # all are at work
+    second.study._claims.pop(trials[1].run.folder.name).release()  # as when the second one's process dies
+    assert ask(first).number == 1
+
+
+def test_runs_of_another_process_are_not_made_again(arguments: tuple[str, ...], made: Made) -> None:
+    busy = make_search("mf-bpr", *arguments[1:])
+    trial = busy.study.ask(busy._suggest, busy.allows, busy.is_pending)
+    assert trial is not None
+    assert call(*arguments) == 0
+    assert len(made) == 3
+    assert [point["state"] for point in read_points()] == ["running", *["complete"] * 3]
+    outcome = parallel.make_outcome(busy.list_overrides(trial.settings), Path("runs"))
+    assert outcome.record is not None
+    busy.study.tell(trial)
+    assert [point["state"] for point in read_points()] == ["complete"] * 4
+    assert make_search("mf-bpr", *arguments[1:]).best is not None
+
+
+def sweep(folder: Path, arguments: tuple[str, ...], epoch: float) -> None:
+    """Make a sweep in a process by itself, whose epochs take a while."""
+    os.chdir(folder)
+    os.environ["SDMR_CACHE"] = str(folder / "cache")
+    config.CONF, space.SPACES = folder / "conf", folder / "conf" / "space"
+    tuned.FOLDER = folder / "conf" / "settings" / "tuned"
+    write = files.open_atomic
+
+    def open_slowly(path: Path) -> Any:
+        if path.name == "checkpoint.pt":
+            time.sleep(epoch)
+        return write(path)
+
+    files.open_atomic = open_slowly
+    if epoch:
+        search.run_all = run_here  # type: ignore[assignment]
+    sys.exit(call(*arguments))
+
+
+def start(folder: Path, arguments: tuple[str, ...], epoch: float) -> Any:
+    """Start a sweep, forked from a server that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(parallel.PRELOADED)
+    process = context.Process(target=sweep, args=(folder, arguments, epoch))
+    process.start()
+    return process
+
+
+def wait_for(pattern: str, processes: list[Any]) -> None:
+    deadline = time.monotonic() + 120
+    while not list(Path("runs").glob(pattern)):
+        assert any(process.is_alive() for process in processes)
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_two_processes_share_the_work_and_one_goes_on_where_the_other_is_killed(
+    arguments: tuple[str, ...], made: Made, tmp_path: Path
+) -> None:
+    processes = [start(tmp_path, arguments, 0.2) for _ in range(2)]
+    try:
+        wait_for("csv/*/checkpoint.pt", processes)
+        os.kill(processes[0].pid, signal.SIGKILL)
+        processes[1].join(120)
+        assert processes[1].exitcode == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+    assert call(*arguments) == 0  # what the killed one had begun when the other had no trial left
+    points = read_points()
+    assert [point["state"] for point in points] == ["complete"] * 4
+    assert len({point["run"] for point in points}) == 4
+    assert len(list(Path("runs").glob("csv/*/record.json"))) == 4
+
+
+@pytest.mark.slow
+def test_trials_end_with_their_sweep_even_if_nothing_else_is_killed(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """With workers of its own, which are processes: they end with their parent."""
+    longer = [one for one in arguments if not one.startswith(("epochs=", "patience="))]
+    process = start(tmp_path, (*longer, "epochs=100000", "patience=100000"), 0.0)
+    wait_for("csv/*/checkpoint.pt", [process])
     process.kill()
-    process.wait()
-    pids = [int(path.name.removeprefix("started-")) for path in folder.glob("started-*")]
+    process.join()
+    trials = make_search("mf-bpr", *longer[1:], "epochs=100000", "patience=100000").trials
+    assert trials
     deadline = time.monotonic() + 20
-    while any(map(is_alive, pids)):
+    while any(trial.run.is_running for trial in trials):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def test_two_sweeps_at_once_share_the_work(folder: Path) -> None:
-    both = start("both", sleep=0.1), start("both", sleep=0.1)
-    for process in both:
-        out = process.communicate()[0]
-        assert process.returncode == 0, out
-    assert len(list(folder.glob("started-*"))) == 3  # each run was started once, by one of them
-    assert len(list(Path("both/runs/csv").glob("*/record.json"))) == 3
-
-
-def test_status_follows_a_sweep_from_its_start_to_its_end(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def status(*arguments: str) -> str:
-        assert call(*arguments, command="status") == 0
-        return capsys.readouterr().out
-
-    sweep = (*ARGUMENTS, "runs=one/runs")
-    out = status(*sweep)
-    assert "stage 1, 2 runs: 0 done, 0 failed, 0 running, 0 interrupted, 2 pending" in out
-    assert "3 runs to make" in out  # one more, of the second stage
-
-    process = start("one", sleep=2.0)  # some ten seconds from the first checkpoint, of which the status takes a few
-    wait_for(lambda: list(Path("one/runs/csv").glob("*/checkpoint.pt")), process)
-    out = status(*sweep)
-    assert "running: model.optimization.regularization=" in out
-    kill(process)
-    out = status(*sweep)
-    assert ", 0 running, " in out
-    assert "interrupted: model.optimization.regularization=" in out
-
-    assert start("one").wait() == 0
-    out = status(*sweep)
-    assert "stage 2, 2 runs: 2 done, 0 failed, 0 running, 0 interrupted, 0 pending" in out
-    assert "nothing to run" in out
-    axes = ("model=own_slow.Slow", *sweep[1:], "test=false", "model.optimization.regularization=0.01,0.001,10")
-    out = status("-m", *axes)
-    assert "3 runs: 2 done, 0 failed, 0 running, 0 interrupted, 1 pending" in out
-    assert "minutes spent, about " in out

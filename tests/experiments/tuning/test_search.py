@@ -1,72 +1,131 @@
-"""The search of a model's settings: its stages, its budget, what it reuses, and what it writes."""
+"""The search of a model's settings: its trials, its budget, what it reuses, and what it writes."""
 
 import json
-import re
+import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from sdmr.experiments.core import parallel
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import NotTunedError, UsageError
-from sdmr.experiments.core.tuned import read_tuned, write_tuned
-from sdmr.experiments.tuning import search as search_module
-from sdmr.experiments.tuning.search import Point
+from sdmr.experiments.core.run import compose_run
+from sdmr.experiments.core.tuned import describe_search, read_tuned, write_tuned
+from sdmr.experiments.sweep import describe_origin
+from sdmr.experiments.tuning import pruning
+from sdmr.experiments.tuning.pruning import read_history
+from sdmr.experiments.tuning.study import Study, Trial
 from tests.experiments.tuning.helpers import (
     call,
     make_search,
     model_overrides,
     read_points,
     read_settings,
-    write_points,
 )
 
 Made = list[tuple[str, ...]]
 Capture = pytest.CaptureFixture[str]
 
-# --- staged ---
+# --- trials ---
 
 
-def test_a_staged_search_continues_from_the_best_of_each_stage(
+def test_a_search_tries_the_default_settings_then_the_tuned_ones_of_other_data_sets(
     small: tuple[str, ...], spaces: Path, made: Made
 ) -> None:
-    assert call("model=mf-bpr", *small) == 0
-    first, second = made[:6], made[6:]
-    assert len(second) == 2  # the third has d at its default 64, and is cached
-    # Those nearest to the default settings come first.
-    assert model_overrides(first[0]) == {
-        "model.optimization.regularization": "0.01",
-        "model.optimization.negatives": "hardest",
-    }
-    assert model_overrides(first[-1])["model.optimization.negatives"] == "all"
-    assert len({tuple(sorted(model_overrides(task).items())) for task in first}) == 6
-    points = read_points()
-    best = max(points[:6], key=lambda point: float(point["NDCG@10"]))["settings"]
-    assert all(" ".join(task[3:5]) == best.removesuffix(" model.dim=64") for task in second)
+    write_tuned("ml-1m", "mf-bpr", {"model": {"dim": 2, "optimization": {"regularization": 0.001}}}, {})
+    write_tuned(
+        "epinions", "mf-bpr", {"model": {"dim": 3, "optimization": {"regularization": 0.1}}}, {}
+    )  # d is no value
+    assert call("model=mf-bpr", *small, "trials=4") == 0
+    settings = [model_overrides(task) for task in made]
+    regularization = [one["model.optimization.regularization"] for one in settings]
+    assert [(one["model.dim"], value) for one, value in zip(settings[:3], regularization, strict=False)] == [
+        ("64", "0.01"),
+        ("64", "0.1"),
+        ("2", "0.001"),
+    ]
+    assert len({tuple(one.values()) for one in settings}) == 4
+    assert [point["known"] for point in read_points()] == ["", "0", "0 1", "0 1 2"]
 
 
 def test_the_best_point_becomes_the_tuned_settings_with_their_origin(
     small: tuple[str, ...], spaces: Path, made: Made, data: Path
 ) -> None:
-    call("model=mf-bpr", *small, "budget=20")
+    call("model=mf-bpr", *small, "budget=20", "trials=5")
     best = max(read_points(), key=lambda point: float(point["NDCG@10"]))
     tuned = read_settings()
     assert {"epochs": tuned.pop("epochs"), "patience": tuned.pop("patience")} == {"epochs": 1, "patience": 1}
     assert {f"{key}={value}" for key, value in tuned.items()} == set(best["settings"].split())
     origin = read_tuned("csv", "mf-bpr")["tuning"]
     assert origin["validation"]["NDCG@10"] == pytest.approx(float(best["NDCG@10"]), abs=1e-4)
-    assert (origin["run"], origin["seed"], origin["search"]) == (best["run"], 0, "staged")
-    assert (origin["runs"], origin["budget"], origin["points"]) == (8, 20, "results/sweeps/csv/mf-bpr.csv")
+    assert (origin["run"], origin["seed"], origin["search"]) == (best["run"], 0, "tpe")
+    assert (origin["trials"], origin["planned"], origin["pruned"]) == (5, 5, 0)
+    assert (origin["budget"], origin["points"]) == (20, "results/sweeps/csv/mf-bpr.csv")
+    assert origin["space"]["model.dim"] == [2, 4, 64]
     assert origin["dataset"]["path"] == str(data)
-    assert origin["commands"] == [f"sdmr sweep model=mf-bpr dataset=csv budget=20 {' '.join(small[1:])}"]
-    assert "left_out" not in origin
-    assert "notes" not in origin
+    assert origin["commands"] == [f"sdmr sweep model=mf-bpr dataset=csv trials=5 budget=20 {' '.join(small[1:])}"]
+    assert not {"is_capped", "notes", "parts"} & set(origin)
+
+
+def test_more_trials_go_on_where_fewer_have_ended(small: tuple[str, ...], spaces: Path, made: Made) -> None:
+    call("model=mf-bpr", *small, "trials=3")
+    call("model=mf-bpr", *small, "trials=4")
+    assert len(made) == 4
+    call("model=mf-bpr", *small, "trials=4", "runs=other", "results=other")
+    assert read_points() == read_points(results="other")
+
+
+def test_a_fresh_clone_goes_on_from_the_published_trials(small: tuple[str, ...], spaces: Path, made: Made) -> None:
+    call("model=mf-bpr", *small, "trials=4", "runs=other", "results=other")
+    call("model=mf-bpr", *small, "trials=3")
+    shutil.rmtree("runs")
+    made.clear()
+    call("model=mf-bpr", *small, "trials=4")
+    assert len(made) == 1
+    assert read_points() == read_points(results="other")
+
+
+def test_trials_of_other_fixed_settings_are_none_of_this_search(
+    small: tuple[str, ...], spaces: Path, made: Made
+) -> None:
+    call("model=mf-bpr", *small, "trials=2")
+    call("model=mf-bpr", *small, "trials=2", "seed=1")
+    assert len(made) == 4
+    assert [point["known"] for point in read_points()] == ["", "0"]
+
+
+def test_an_extended_space_keeps_its_trials(small: tuple[str, ...], spaces: Path, made: Made) -> None:
+    call("model=mf-bpr", *small, "trials=3")
+    file = spaces / "mf-bpr.yaml"
+    file.write_text(file.read_text().replace("[2, 4, 64]", "[2, 4, 64, 96]"))
+    before = read_points()
+    call("model=mf-bpr", *small, "trials=4")
+    assert len(made) == 4
+    assert read_points()[:3] == before
+
+
+def test_a_file_of_an_older_search_is_replaced(small: tuple[str, ...], spaces: Path, made: Made) -> None:
+    path = Path("results", "sweeps", "csv", "mf-bpr.csv")
+    path.parent.mkdir(parents=True)
+    path.write_text("stage,settings,NDCG@10,run\n1,model.dim=2,0.9,MFBPR-0\n")
+    assert call("model=mf-bpr", *small, "trials=1") == 0
+    assert [point["trial"] for point in read_points()] == ["0"]
+
+
+@pytest.mark.parametrize(("old", "new"), [("0,model", "x,model"), (",complete,", ",done,"), (",known,", ",knew,")])
+def test_a_damaged_file_of_trials_is_an_error_that_names_it(
+    old: str, new: str, small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
+) -> None:
+    call("model=mf-bpr", *small, "trials=1")
+    path = Path("results", "sweeps", "csv", "mf-bpr.csv")
+    path.write_text(path.read_text().replace(old, new))
+    capsys.readouterr()
+    assert call("model=mf-bpr", *small, "trials=1") == 1
+    assert f"{path} is damaged: " in capsys.readouterr().err
 
 
 def test_tuned_settings_make_the_run_of_the_best_point(small: tuple[str, ...], spaces: Path, made: Made) -> None:
-    call("model=mf-bpr", *small)
+    call("model=mf-bpr", *small, "trials=3")
     best = read_tuned("csv", "mf-bpr")["tuning"]["run"]
     config = compose_config(["model=mf-bpr", *small[:3], "settings=tuned"]).settings
     record = json.loads(Path("runs", "csv", best, "record.json").read_text())
@@ -76,7 +135,7 @@ def test_tuned_settings_make_the_run_of_the_best_point(small: tuple[str, ...], s
 def test_search_records_are_published_and_none_has_seen_the_test_items(
     small: tuple[str, ...], spaces: Path, made: Made
 ) -> None:
-    call("model=mf-bpr", *small)
+    call("model=mf-bpr", *small, "trials=3")
     assert all("test=false" in task for task in made)
     folder = Path("results", "sweeps", "csv")
     points = read_points()
@@ -88,64 +147,112 @@ def test_search_records_are_published_and_none_has_seen_the_test_items(
 
 
 def test_a_repeated_search_makes_no_run_and_writes_the_same(small: tuple[str, ...], spaces: Path, made: Made) -> None:
-    call("model=mf-bpr", *small)
+    call("model=mf-bpr", *small, "trials=3")
     before = read_tuned("csv", "mf-bpr"), read_points()
     made.clear()
-    assert call("model=mf-bpr", *small) == 0
+    assert call("model=mf-bpr", *small, "trials=3") == 0
     assert not made
     assert (read_tuned("csv", "mf-bpr"), read_points()) == before
 
 
-def test_runs_made_by_the_run_command_are_reused(small: tuple[str, ...], spaces: Path, made: Made) -> None:
-    overrides = ("model=mf-bpr", "test=false", "model.optimization.regularization=0.001", *small)
-    parallel.make_outcome(overrides, Path("runs"))
-    call("model=mf-bpr", *small)
-    assert len(made) == 7
+def test_runs_that_exist_are_trials_without_another_run(small: tuple[str, ...], spaces: Path, made: Made) -> None:
+    parallel.make_outcome(("model=mf-bpr", "test=false", *small), Path("runs"))
+    call("model=mf-bpr", *small, "trials=3")
+    assert len(made) == 2
+    before = read_points()
+    assert [point["state"] for point in before] == ["complete"] * 3
+    shutil.rmtree("results")
+    made.clear()
+    assert call("model=mf-bpr", *small, "trials=3") == 0
+    assert not made
+    assert read_points() == before
 
 
 # --- budget ---
 
 
-def test_no_run_starts_beyond_the_budget_and_what_is_left_out_is_listed(
+def test_no_trial_starts_beyond_the_budget_and_the_row_says_so(
     small: tuple[str, ...], spaces: Path, made: Made, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(search_module, "compute_runtime", lambda records, runs: 60.0 * len(records))
-    assert call("model=mf-bpr", "budget=3", "workers=2", *small) == 0
+    def take_a_minute(study: Study, trial: Trial) -> None:
+        trial.cpu_seconds, trial.record = 60.0, None
+        trial.state = "pruned"
+        tell(study, trial)
+
+    tell = Study.tell
+    monkeypatch.setattr(Study, "_complete", lambda study, trial: trial)
+    monkeypatch.setattr(Study, "tell", take_a_minute)
+    assert call("model=mf-bpr", "budget=3", *small) == 0
     assert len(made) == 3
     out = capsys.readouterr().out
-    assert out.count("left out") == 5
-    assert re.search(r"took \d+ s; its runs took 180 s, which is 90 s for each of 2 workers", out)
-    assert "model.dim=2: left out" in out
-    origin = read_tuned("csv", "mf-bpr")["tuning"]
-    assert (origin["runs"], origin["minutes"], origin["budget"], origin["left_out"]) == (3, 3.0, 3, 5)
-    assert [point["error"] for point in read_points()].count("left out") == 5
+    assert "the budget allows no further trial: 3 of 18 were made" in out
+    assert "180 CPU seconds of" in out
+    assert make_search("mf-bpr", "budget=3", *small).is_capped
+    assert not make_search("mf-bpr", "budget=4", *small).is_capped
 
 
-def test_the_next_run_is_not_expected_to_need_its_parts_again(small: tuple[str, ...], spaces: Path) -> None:
-    """Two minutes of parts and a quarter of one's own: four runs are three minutes, and not four times two."""
-    (spaces / "sdmr.yaml").write_text("stages: [{model.optimization.regularization: [0.1, 0.01, 0.001, 0.0001, 0]}]")
-    search, started = make_search("sdmr", "budget=3", *small), []
-    (points,) = search.plan_stages()
-    for overrides in search.select_affordable(points):
-        (point,) = (point for point in points if point.overrides == overrides)
-        seconds = {"fit": 15.0, "parts": 120.0}
-        record: Any = SimpleNamespace(
-            run=" ".join(overrides), dataset="csv", parts={"sdp": "SDP-0"}, seconds=seconds, runtime=15.0
-        )
-        point.record = record
-        started.append(overrides)
-    assert len(started) == 4
-    assert search.minutes == 3
+def test_running_trials_are_expected_to_take_the_mean(small: tuple[str, ...], spaces: Path) -> None:
+    search = make_search("mf-bpr", "budget=3", *small)
+    run = compose_run(search.list_overrides({}), Path("runs"))
+    ended = [Trial(number, {}, run, state="complete", cpu_seconds=seconds) for number, seconds in enumerate((30, 90))]
+    running = Trial(2, {}, run)
+    assert search.allows([])
+    assert search.allows([*ended, running])  # of nobody: interrupted
+    assert search.study._claim(run)
+    assert not search.allows([*ended, running])
 
 
-def test_a_run_of_another_process_comes_last(
-    small: tuple[str, ...], spaces: Path, monkeypatch: pytest.MonkeyPatch
+# --- pruning ---
+
+
+def test_a_hopeless_trial_is_pruned_and_counts(
+    small: tuple[str, ...], spaces: Path, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search = make_search("mf-bpr", *small)
-    points = next(search.plan_stages())
-    busy = points[0].run.folder
-    monkeypatch.setattr("sdmr.experiments.core.run.Run.is_running", property(lambda run: run.folder == busy))
-    assert list(search.select_affordable(points)) == [point.overrides for point in (*points[1:], points[0])]
+    monkeypatch.setattr(pruning, "PERCENTILE", 100)  # the best of all
+    longer = (*small[:3], "epochs=6", "patience=6")
+    call("model=mf-bpr", *longer, "trials=7")
+    points = read_points()
+    assert [point["state"] for point in points[: pruning.MIN_CURVES]] == ["complete"] * pruning.MIN_CURVES
+    pruned = [point for point in points if point["state"] == "pruned"]
+    assert pruned
+    assert read_tuned("csv", "mf-bpr")["tuning"]["pruned"] == len(pruned)
+    search = make_search("mf-bpr", *longer, "trials=7")
+    trial = search.select("pruned")[0]
+    history = read_history(trial.run.folder)
+    assert len(history) - 1 == trial.epoch
+    assert not (trial.run.folder / "failure.json").exists()
+
+    made.clear()  # the same command does not go on with it, prune=false does, and comes to the end of a full training
+    call("model=mf-bpr", *longer, "trials=7")
+    assert not made
+    call("model=mf-bpr", *longer, "trials=7", "prune=false")
+    assert len(made) == len(pruned)
+    record = make_search("mf-bpr", *longer, "trials=7").trials[trial.number].record
+    full = parallel.make_outcome(search.list_overrides(trial.settings), Path("full")).record
+    assert record is not None
+    assert full is not None
+    values = [entry["validation"] for entry in (full.history or [])[1:]]
+    assert [entry["validation"] for entry in (record.history or [])[1:]] == values
+    assert [entry["validation"] for entry in history[1:]] == values[: trial.epoch]
+    assert record.validation == full.validation
+    assert {point["state"] for point in read_points()} == {"complete"}
+
+
+def test_a_pruned_trial_without_its_checkpoint_starts_again(
+    small: tuple[str, ...], spaces: Path, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "PERCENTILE", 100)
+    longer = (*small[:3], "epochs=6", "patience=6")
+    call("model=mf-bpr", *longer, "trials=7")
+    shutil.rmtree("runs")  # as in a fresh clone, whose trials stay as they are
+    before, pruned = read_points(), len(make_search("mf-bpr", *longer).select("pruned"))
+    made.clear()
+    call("model=mf-bpr", *longer, "trials=7")
+    assert not made
+    assert read_points() == before
+    call("model=mf-bpr", *longer, "trials=7", "prune=false")
+    assert len(made) == pruned
+    assert {point["state"] for point in read_points()} == {"complete"}
 
 
 # --- overrides ---
@@ -155,7 +262,7 @@ def test_an_override_is_no_axis_and_is_part_of_the_tuned_settings(
     small: tuple[str, ...], spaces: Path, made: Made
 ) -> None:
     call("model=mf-bpr", "++model.dim=2", "model.optimization.negatives=all", *small)
-    assert len(made) == 3
+    assert len(made) == 3  # all there are
     assert {compose_config(task).settings["model"]["dim"] for task in made} == {2}
     tuned = read_settings()
     assert (tuned["model.dim"], tuned["model.optimization.negatives"]) == (2, "all")
@@ -164,8 +271,8 @@ def test_an_override_is_no_axis_and_is_part_of_the_tuned_settings(
 
 def test_an_override_of_the_data_sets_default_is_no_axis_of_the_model(small: tuple[str, ...]) -> None:
     search = make_search("sdm", *small, "context_length=7")
-    assert all("model.context_length" not in stage for stage in search.axes)
-    assert search.default.config["model"]["context_length"] == 7
+    assert "model.context_length" not in search.axes
+    assert compose_run(search.list_overrides({}), Path("runs")).config["model"]["context_length"] == 7
 
 
 @pytest.mark.parametrize(
@@ -180,13 +287,10 @@ def test_an_override_of_the_data_sets_default_is_no_axis_of_the_model(small: tup
         ("protocol.validation_item=next-to-last", "tuned settings are for the default protocol"),
         ("+protocol.equal_times=item-id", "^protocol.equal_times=item-id: tuned settings are for"),
         ("split_seed=1", "split_seed=1: tuned settings are for the default protocol"),
-        ("search=carried", "search=carried: must be 'staged', 'grid' or 'transferred'"),
-        ("search=transferred", "source=DATASET and top=N are options of search=transferred"),
-        ("source=ml-100k", "source=DATASET and top=N are options of search=transferred"),
+        ("search=staged", "search=staged: must be 'tpe' or 'grid'"),
         ("workers=0", "workers=0: must be greater than or equal to 1"),
         ("workers=x", "workers=x: must be a valid integer"),
-        ("top=5", "source=DATASET and top=N are options of search=transferred"),
-        ("top=0", "top=0: must be greater than or equal to 1"),
+        ("trials=0", "trials=0: must be greater than or equal to 1"),
         ("budget=-1", "budget=-1: must be greater than or equal to 0"),
         ("budget=nan", "budget=nan: must be "),
     ],
@@ -227,113 +331,112 @@ def test_a_mistake_is_reported_before_the_first_run(small: tuple[str, ...], spac
 def test_a_failed_run_is_listed_with_its_settings_and_stops_no_other(
     small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
 ) -> None:
-    (spaces / "sdp.yaml").write_text("stages: [{model.dim: [64, 3, 2]}]")  # 3 cannot be halved
+    (spaces / "sdp.yaml").write_text("axes: {model.dim: [64, 3, 2]}")  # 3 cannot be halved
     assert call("model=sdp", "model.layers=2", *small) == 1
     assert len(made) == 3
     assert "model.dim=3: FAILED, " in capsys.readouterr().err
     assert read_settings("sdp")["model.dim"] in (64, 2)
     assert read_tuned("csv", "sdp")["tuning"]["notes"][0].startswith("model.dim=3: FAILED")
     assert "divisible" in read_points("sdp")[1]["error"]
+    made.clear()
+    assert call("model=sdp", "model.layers=2", *small) == 1
+    assert [model_overrides(task)["model.dim"] for task in made] == ["3"]  # which is tried again, once
 
 
 def test_a_search_whose_runs_all_fail_writes_no_tuned_settings(
     small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
 ) -> None:
-    (spaces / "sdp.yaml").write_text("stages: [{model.dim: [3]}]")
+    (spaces / "sdp.yaml").write_text("axes: {model.dim: [3]}")
     assert call("model=sdp", "model.layers=2", *small) == 1
-    assert "no run has finished, so nothing is tuned" in capsys.readouterr().err
+    assert "no trial has finished, so nothing is tuned" in capsys.readouterr().err
     assert len(read_points("sdp")) == 1
     with pytest.raises(NotTunedError):
         read_tuned("csv", "sdp")
 
 
-# --- grid, transferred, parts ---
+# --- grid, parts ---
 
 
-def test_a_grid_crosses_all_axes_without_a_limit(
-    small: tuple[str, ...], spaces: Path, made: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(search_module, "compute_runtime", lambda records, runs: 6000.0 * len(records))
+def test_a_grid_crosses_the_papers_axes_without_a_limit(small: tuple[str, ...], spaces: Path, made: Made) -> None:
     call("model=mf-bpr", "search=grid", *small)
-    assert len(made) == len({task[3:6] for task in made}) == 3 * 2 * 3
-    assert "budget" not in read_tuned("csv", "mf-bpr")["tuning"]
+    assert len(made) == len({tuple(model_overrides(task).values()) for task in made}) == 3 * 3
+    assert {compose_config(task).settings["model"]["optimization"]["negatives"] for task in made} == {"hardest"}
+    origin = read_tuned("csv", "mf-bpr")["tuning"]
+    assert (origin["planned"], origin["search"]) == (9, "grid")
+    assert "budget" not in origin
 
 
-def test_the_best_settings_of_another_data_set_are_transferred(
+def test_a_best_point_at_an_edge_is_reported(small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture) -> None:
+    (spaces / "mf-bpr.yaml").write_text("axes: {model.dim: [64], model.optimization.regularization: [0.01, 0.001]}")
+    call("model=mf-bpr", *small)
+    assert read_tuned("csv", "mf-bpr")["tuning"]["edges"] == ["model.optimization.regularization"]
+    assert "model.optimization.regularization is at an edge of its values" in capsys.readouterr().out
+
+
+def test_a_best_point_that_the_paper_does_not_search_is_marked_and_the_best_one_inside_stands_beside(
     small: tuple[str, ...], spaces: Path, made: Made
 ) -> None:
-    scores = {2: "0.3", 3: "0.5", 4: "", 5: "0.4"}
-    write_points("mf-bpr", *(f"1,model.dim={d} model.optimization.negatives=all,{s}" for d, s in scores.items()))
-    transferred = ("model=mf-bpr", "search=transferred", "source=ml-100k", *small)
-    assert call(*transferred, "top=2") == 0
-    assert [model_overrides(task)["model.dim"] for task in made] == ["3", "5"]
-    assert read_settings()["model.dim"] in (3, 5)
-    (command,) = read_tuned("csv", "mf-bpr")["tuning"]["commands"]
-    assert "search=transferred source=ml-100k top=2" in command
-    made.clear()
-    assert call(*transferred, "model.dim=2") == 0
-    assert len(made) == 1  # three that differ in nothing else are one
-    assert read_points()[0]["settings"] == "model.optimization.negatives=all model.dim=2"  # not the transferred d
-
-
-@pytest.mark.parametrize("command", ["sweep", "status"])
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("elsewhere", "source=elsewhere: there was no search of mf-bpr"),
-        ("ml-100k", "there are no settings to transfer"),
-    ],
-)
-def test_without_settings_to_transfer_nothing_else_is_tried(
-    command: str, source: str, message: str, small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
-) -> None:
-    write_points("mf-bpr", "1,model.dim=2,")
-    assert call("model=mf-bpr", "search=transferred", f"source={source}", *small, command=command) == 2
-    assert message in capsys.readouterr().err
-    assert not made
+    axes = "axes: {model.dim: [2], model.optimization.negatives: [hardest, all]}"
+    (spaces / "mf-bpr.yaml").write_text(f"{axes}\nbeyond_paper: [model.optimization.negatives]")
+    call("model=mf-bpr", *small)
+    search = make_search("mf-bpr", *small)
+    inside, outside = search.trials
+    assert search.best_in_paper == inside
+    assert (search.list_axes_beyond_paper(inside), search.list_axes_beyond_paper(outside)) == (
+        [],
+        ["model.optimization.negatives"],
+    )
+    outside.score, inside.score = 0.9, 0.1
+    origin = describe_origin(search, outside)
+    assert origin["beyond_paper"] == ["model.optimization.negatives"]
+    assert origin["best_in_paper"] == search.describe(inside)
+    assert not {"beyond_paper", "best_in_paper"} & set(describe_origin(search, inside))
 
 
 def test_the_table_of_points_shows_an_override_in_the_place_of_a_setting(
     small: tuple[str, ...], spaces: Path, made: Made
 ) -> None:
-    (spaces / "sdm.yaml").write_text("stages: [{model.dim: [2], model.context_length: [5]}]")
-    write_points("sdm", "1,model.dim=2 model.context_length=5,0.3")
-    assert call("model=sdm", "search=transferred", "source=ml-100k", "context_length=3", *small) == 0
+    (spaces / "sdm.yaml").write_text("axes: {model.dim: [2], model.context_length: [5]}")
+    assert call("model=sdm", "context_length=3", *small) == 0
     assert [point["settings"] for point in read_points("sdm")] == ["model.dim=2 model.context_length=3"]
 
 
+def write_small_sdmr(spaces: Path) -> None:
+    (spaces / "sdp.yaml").write_text("axes: {model.dim: [2]}")
+    (spaces / "sdm.yaml").write_text("axes: {model.dim: [4], model.context_length: [3]}")
+    axes = "axes: {model.optimization.regularization: [0.1, 0.01]}"
+    (spaces / "sdmr.yaml").write_text(f"parts: {{sdp: sdp, sdm: sdm}}\n{axes}")
+
+
 def test_parts_have_their_tuned_settings(small: tuple[str, ...], spaces: Path, made: Made) -> None:
-    (spaces / "sdp.yaml").write_text("stages: [{model.dim: [2]}]")
-    (spaces / "sdm.yaml").write_text("stages: [{model.dim: [4], model.context_length: [3]}]")
-    stages = "stages: [{model.optimization.regularization: [0.1, 0.01]}]"
-    (spaces / "sdmr.yaml").write_text(f"parts: {{sdp: sdp, sdm: sdm}}\n{stages}")
+    write_small_sdmr(spaces)
     assert call("model=[sdp,sdm,sdmr]", *small) == 0
     folders = sorted(path.name.partition("-")[0] for path in Path("runs", "csv").glob("[A-Z]*"))
     assert folders == ["SDM", "SDMR", "SDMR", "SDP"]
     parts = {"model.sdp.dim": 2, "model.sdm.dim": 4, "model.sdm.context_length": 3}
     assert parts.items() <= read_settings("sdmr").items()
     search = make_search("sdmr", *small)
-    for points in search.plan_stages():
-        assert all(point.record for point in points)
-        assert {
-            search.format_settings(point) for point in points
-        } == {  # what the points differ in, without their parts
-            "model.optimization.regularization=0.1",
-            "model.optimization.regularization=0.01",
-        }
-    records = [json.loads(path.read_text()) for path in Path("runs", "csv").glob("*/record.json")]
-    once = sum(value for record in records for phase, value in record["seconds"].items() if phase != "parts")
-    assert search.minutes * 60 == pytest.approx(once)
+    assert {search.describe(trial).partition(":")[0] for trial in search.trials} == {
+        "model.optimization.regularization=0.1",  # what the trials differ in, without their parts
+        "model.optimization.regularization=0.01",
+    }
+    # Searches of parts have a budget of their own, and stand beside.
+    origin = read_tuned("csv", "sdmr")["tuning"]
+    assert origin["parts"] == {"sdp": "1 of 1, 0 min", "sdm": "1 of 1, 0 min"}
+    assert describe_search(origin).endswith("; sdp: 1 of 1, 0 min; sdm: 1 of 1, 0 min")
+    records = [json.loads(path.read_text()) for path in Path("runs", "csv").glob("SDMR-*/record.json")]
+    seconds = sum(sum(record["cpu_seconds"].values()) for record in records)
+    assert search.minutes * 60 == pytest.approx(seconds)
 
 
 # --- what is replaced ---
 
 
 @pytest.mark.parametrize(
-    ("score", "runs", "path", "is_kept"),
+    ("score", "trials", "path", "is_kept"),
     [
         (0.9, 1, None, True),  # a better score
-        (0.0001, 2, None, True),  # of more runs
+        (0.0001, 2, None, True),  # of more trials
         (0.0001, 1, None, False),
         (None, 1, None, False),  # the same score, rounded as it is in the file
         (0.9, 2, "/elsewhere.csv", False),  # of other data
@@ -341,7 +444,7 @@ def test_parts_have_their_tuned_settings(small: tuple[str, ...], spaces: Path, m
 )
 def test_settings_of_a_better_or_larger_search_are_replaced_only_if_asked_for(
     score: float | None,
-    runs: int,
+    trials: int,
     path: str | None,
     is_kept: bool,
     small: tuple[str, ...],
@@ -349,9 +452,9 @@ def test_settings_of_a_better_or_larger_search_are_replaced_only_if_asked_for(
     made: Made,
     capsys: Capture,
 ) -> None:
-    (spaces / "mf-bpr.yaml").write_text("stages: []")
+    (spaces / "mf-bpr.yaml").write_text("axes: {}")
     call("model=mf-bpr", *small)
-    origin = read_tuned("csv", "mf-bpr")["tuning"] | {"runs": runs}
+    origin = read_tuned("csv", "mf-bpr")["tuning"] | {"trials": trials}
     if score is not None:
         origin["validation"]["NDCG@10"] = score
     if path is not None:
@@ -359,7 +462,7 @@ def test_settings_of_a_better_or_larger_search_are_replaced_only_if_asked_for(
     file = write_tuned("csv", "mf-bpr", {"model": {"dim": 2}}, origin)
     capsys.readouterr()
     assert call("model=mf-bpr", *small) == 0
-    text = f"settings of before, validation NDCG@10 {score or 0:.4f}, the best of {runs} runs"
+    text = f"settings of before, validation NDCG@10 {score or 0:.4f}, the best of {trials} trials"
     error = capsys.readouterr().err
     assert (read_settings() == {"model.dim": 2}) is is_kept
     assert error == (f"  {file} keeps the {text}; replace=true replaces them\n" if is_kept else "")
@@ -371,7 +474,7 @@ def test_settings_of_a_better_or_larger_search_are_replaced_only_if_asked_for(
 def test_settings_tuned_on_one_file_are_not_used_for_another(
     small: tuple[str, ...], spaces: Path, made: Made, data: Path
 ) -> None:
-    assert call("model=mf-bpr", *small) == 0
+    assert call("model=mf-bpr", *small, "trials=1") == 0
     tuned = ("model=mf-bpr", "dataset=csv", "settings=tuned")
     expected = compose_config([*tuned, *small[1:]]).settings["model"]
     time = "dataset.time=time"
@@ -387,10 +490,3 @@ def test_settings_tuned_on_one_file_are_not_used_for_another(
     write_tuned("epinions", "mf-bpr", {"model": {"dim": 2}}, {})
     named = ["model=mf-bpr", "dataset=epinions", "settings=tuned", "dataset.order=file"]
     assert compose_config(named).settings["model"]["dim"] == 2  # its name says which data it is
-
-
-def test_a_point_without_a_record_is_never_the_best(small: tuple[str, ...], spaces: Path) -> None:
-    search = make_search("mf-bpr", *small)
-    points = next(search.plan_stages())
-    assert search.best is None
-    assert all(isinstance(point, Point) and point.score == -1 for point in points)

@@ -10,16 +10,17 @@ from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.registry import CHECKOUT, MODELS
+from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.tuned import write_tuned
-from sdmr.experiments.tuning.space import SPACES, Space, format_overrides, nest, parse_override
-from tests.experiments.tuning.helpers import make_search, write_points
+from sdmr.experiments.tuning.space import SPACES, Space, find_edges, format_overrides, nest, parse_override
+from tests.experiments.tuning.helpers import make_search
 
 TABLE = CHECKOUT / "docs" / "tuning.md"
 NAMES = sorted(path.stem for path in SPACES.glob("*.yaml"))
 
 
 def list_axes(name: str) -> dict[str, list[Any]]:
-    return {axis: values for stage in Space.load(name).stages for axis, values in stage.items()}
+    return Space.load(name).axes
 
 
 def test_every_model_and_every_part_has_a_space() -> None:
@@ -34,7 +35,7 @@ def test_a_space_names_settings_of_the_model_and_values_of_their_type(name: str)
     config = compose_config([f"model={space.model or name}", *format_overrides(space.fixed)]).settings
     assert all("_target_" in config["model"][part] for part in space.parts)
     axes, defaults = list_axes(name), flatten(config)
-    assert set(space.basket_values) <= set(axes)
+    assert {*space.basket_values, *space.beyond_paper} <= set(axes)
     for axis, values in [*axes.items(), *space.basket_values.items()]:
         assert {type(value) for value in values if value != "all"} <= {type(defaults[axis])}
         assert len(set(values)) == len(values)
@@ -47,8 +48,19 @@ def test_the_papers_values_are_in_the_spaces() -> None:
         assert axes["model.dim"] == [8, 16, 32, 64, 128]
         assert axes["model.optimization.regularization"] == [0.1, 0.01, 0.001, 0.0001, 0.00001]
     for name in ("sdm", "cmn"):
-        assert {"model.hops": [1, 2, 3, 4]} in Space.load(name).stages
-    assert {"model.layers": [1, 2, 3]} in Space.load("mlp").stages
+        assert list_axes(name)["model.hops"] == [1, 2, 3, 4]
+    assert list_axes("mlp")["model.layers"] == [1, 2, 3]
+
+
+def test_a_grid_has_the_axes_of_the_paper_alone() -> None:
+    axes = make_search("sdm", "search=grid").axes
+    assert {axis.rpartition(".")[2] for axis in axes} == {
+        "regularization",
+        "negatives",
+        "hops",
+        "context_length",
+        "dim",
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,7 +79,7 @@ def test_a_model_without_a_space_is_an_error_that_names_those_with_one() -> None
 
 
 def test_an_unknown_key_of_a_space_is_an_error_that_names_the_file(spaces: Path) -> None:
-    (spaces / "sdp.yaml").write_text("stages: []\nsteps: []")
+    (spaces / "sdp.yaml").write_text("axes: {}\nsteps: []")
     with pytest.raises(UsageError, match=r"sdp\.yaml: steps="):
         Space.load("sdp")
 
@@ -81,40 +93,34 @@ def test_a_setting_is_read_as_it_is_written(text: str) -> None:
 
 def test_with_baskets_an_axis_has_other_values_or_does_not_exist(small: tuple[str, ...]) -> None:
     def list_lengths(name: str, order: str = "dataset.time=time") -> list[Any] | None:
-        axes = make_search(name, *small[:2], order, *small[3:]).axes
-        return {axis: values for stage in axes for axis, values in stage.items()}.get("model.context_length")
+        return make_search(name, *small[:2], order, *small[3:]).axes.get("model.context_length")
 
     assert list_lengths("caser") == list_lengths("sdm") == [5, 10, 20]
     assert list_lengths("caser", "dataset.basket=basket") == [5, 10, 18]
     assert list_lengths("sdm", "dataset.basket=basket") is None
 
 
-def test_settings_that_baskets_rule_out_are_not_transferred() -> None:
-    settings = {"model.dim": 4, "model.context_length": 5}
-    sdm, caser = Space.load("sdm"), Space.load("caser")
-    assert sdm.drop_impossible(settings, has_baskets=False) == settings
-    assert sdm.drop_impossible(settings, has_baskets=True) == {"model.dim": 4}  # the whole basket
-    assert caser.drop_impossible(settings, has_baskets=True) == settings
-    assert caser.drop_impossible(settings | {"model.context_length": 20}, has_baskets=True) == {"model.dim": 4}
-
-
-def test_the_best_settings_of_a_published_search_are_read_in_todays_names(conf: Path) -> None:
-    rows = (
-        "1,model.optimisation.regularisation=1e-05 model.squared=true,0.3",
-        "1,,0.5",
-        "2,model.dim=4,",
-        "2,model.dim=8,0.5",
-    )
-    write_points("transrec", *rows)
-    best = [{}, {"model.dim": 8}, {"model.optimization.regularization": 1e-05, "model.squared": True}]
-    assert Space.load("transrec").read_best_settings(Path("results"), "ml-100k", 5) == best
-    assert Space.load("transrec").read_best_settings(Path("results"), "ml-100k", 1) == best[:1]
+def test_an_edge_is_a_first_or_last_number_with_something_beyond() -> None:
+    axes = {
+        "model.dim": [8, 16, 32],
+        "model.hops": [1, 2, 3],
+        "model.dropout": [0.0, 0.2],
+        "model.neighbors": [10, 20, "all"],
+        "model.squared": [False, True],
+        "model.optimizer": ["adam", "sgd"],
+        "model.alpha": [0.5],
+    }
+    first = {axis: values[0] for axis, values in axes.items()}
+    last = {axis: values[-1] for axis, values in axes.items()}
+    assert find_edges(axes, first) == ["model.dim", "model.neighbors"]
+    assert find_edges(axes, last) == ["model.dim", "model.hops", "model.dropout"]
+    assert find_edges(axes, {axis: values[len(values) // 2] for axis, values in axes.items()}) == ["model.dropout"]
 
 
 def test_tuned_settings_of_a_part_stay_with_the_part(spaces: Path, small: tuple[str, ...]) -> None:
     write_tuned("csv", "sdp", {"model": {"dim": 2}, "epochs": 7}, {})
     write_tuned("csv", "sdm", {"model": {"hops": 1}, "context_length": 3, "patience": 4}, {})
-    (spaces / "sdmr.yaml").write_text("parts: {sdp: sdp, sdm: sdm}\nstages: []")
+    (spaces / "sdmr.yaml").write_text("parts: {sdp: sdp, sdm: sdm}\naxes: {}")
     model = make_search("sdmr", *small).default.config["model"]
     sdp, sdm = model["sdp"], model["sdm"]
     assert [one["optimization"]["epochs"] for one in (model, sdp, sdm)] == [1, 7, 1]
@@ -122,9 +128,24 @@ def test_tuned_settings_of_a_part_stay_with_the_part(spaces: Path, small: tuple[
 
 
 def test_parts_without_tuned_settings_have_default_ones_and_a_note(spaces: Path, small: tuple[str, ...]) -> None:
-    (spaces / "sdmr.yaml").write_text("parts: {sdp: sdp, sdm: sdm}\nstages: []")
+    (spaces / "sdmr.yaml").write_text("parts: {sdp: sdp, sdm: sdm}\naxes: {}")
     write_tuned("csv", "sdm", {"model": {"hops": 1}}, {"dataset": {"path": "/elsewhere.csv"}})
     search = make_search("sdmr", *small)
     assert not search.fixed
-    assert search.notes[0].startswith("sdp has default settings: sdp on csv has no tuned settings; ")
-    assert search.notes[1].startswith("sdm has default settings: sdm was tuned on other data: ")
+    assert search.notes["sdp"].startswith("sdp has default settings: sdp on csv has no tuned settings; ")
+    assert search.notes["sdm"].startswith("sdm has default settings: sdm was tuned on other data: ")
+
+
+@pytest.mark.parametrize("name", ["mf-bpr", "sdm", "cmn", "item-knn"])
+def test_the_run_of_a_trial_is_that_of_its_command_line(name: str, small: tuple[str, ...]) -> None:
+    search = make_search(name, *small)
+    settings = {axis: values[-1] for axis, values in search.axes.items()}
+    run = compose_run(search.list_overrides(settings), Path("runs"))
+    assert search._make_run(settings) == run
+    assert search.study.read_settings(run) == settings
+
+
+def test_a_setting_that_the_model_lacks_is_reported_before_the_first_run(spaces: Path, small: tuple[str, ...]) -> None:
+    (spaces / "mf-bpr.yaml").write_text("axes: {model.hops: [1]}")
+    with pytest.raises(UsageError, match="has no argument 'hops'"):
+        make_search("mf-bpr", *small)

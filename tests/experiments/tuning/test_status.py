@@ -11,7 +11,7 @@ import pytest
 
 from sdmr.experiments import status
 from sdmr.experiments.tuning.search import SearchOptions
-from tests.experiments.tuning.helpers import call
+from tests.experiments.tuning.helpers import call, make_search
 
 Capture = pytest.CaptureFixture[str]
 
@@ -27,9 +27,7 @@ def test_a_failed_run_of_a_multirun_is_listed_with_its_error(small: tuple[str, .
     assert re.search(r"failed: .*learning_rate=1e\+30: .*nan", out)
 
 
-def test_the_time_left_counts_parts_once_and_ends_with_the_budget(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_time_left_of_a_multirun_counts_parts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty minutes of parts, and a quarter of one for each run itself."""
     seconds = {"fit": 15.0, "parts": 1200.0}
     record = SimpleNamespace(run="SDMR-0", dataset="csv", parts={"sdp": "SDP-0"}, seconds=seconds, runtime=15.0)
@@ -37,12 +35,35 @@ def test_the_time_left_counts_parts_once_and_ends_with_the_budget(
     runs: list[Any] = [done, *(SimpleNamespace(record=None, folder=tmp_path / "csv" / str(n)) for n in range(1, 9))]
     monkeypatch.setattr(status, "get_state", lambda run: "pending" if run.record is None else "done")
     assert status.estimate_remaining(runs).startswith("20.2 single-thread minutes spent, about 2.0 left")
-    assert "about 3.0 left" in status.estimate_remaining(runs, remaining=4)
-    assert "about 0.8 left" in status.estimate_remaining(runs, budget=21)
-    spent = "20.2 single-thread minutes spent; the budget allows no further run"
-    assert status.estimate_remaining(runs, budget=20.4) == spent
     assert status.estimate_remaining([done]) == "nothing to run"
-    assert status.estimate_remaining(runs[1:], remaining=4).startswith("12 runs to make; ")
+    assert status.estimate_remaining(runs[1:]).startswith("8 runs to make; ")
+
+
+def test_a_search_is_shown_from_its_start_to_its_end(
+    small: tuple[str, ...], spaces: Path, made: list[tuple[str, ...]], capsys: Capture
+) -> None:
+    def show(*arguments: str) -> str:
+        capsys.readouterr()
+        assert call("model=mf-bpr", *small, *arguments, command="status") == 0
+        return capsys.readouterr().out
+
+    def count(complete: int, running: int, interrupted: int) -> str:
+        states = f"{complete} complete, 0 pruned, 0 failed, {running} running, {interrupted} interrupted"
+        return f"mf-bpr on csv: {complete + running + interrupted} of 3 trials: {states}"
+
+    assert f"{count(0, 0, 0)}\n3 trials to make; " in show("trials=3")
+    search = make_search("mf-bpr", *small, "trials=3")
+    trial = search.study.ask(search._suggest, search.allows, search.is_pending)
+    assert trial is not None
+    assert f"{count(0, 1, 0)}\n  running: 0: model.optimization.regularization=0.01 " in show("trials=3")
+    search.study._claims.pop(trial.run.folder.name).release()
+    assert f"{count(0, 0, 1)}\n  interrupted: 0: model." in show("trials=3")
+    assert call("model=mf-bpr", *small, "trials=2") == 0
+    out = show("trials=3")
+    assert count(2, 0, 0) in out
+    assert "0.0 of 30 CPU minutes spent, about 0.0 left" in out
+    assert "the budget allows no further trial" in show("trials=3", "budget=0")
+    assert "nothing to run" in show("trials=2")
 
 
 @pytest.mark.parametrize(

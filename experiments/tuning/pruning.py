@@ -1,0 +1,53 @@
+"""Stop hopeless trials by their validation curves.
+
+Optuna's percentile pruner compares a trial with those that reached its epoch. Those that patience ended before are left
+out there, and its study must be shared by all processes. Here a finished trial counts with its best value at all later
+epochs, and the floor is known when a trial starts. So a trial ends at the same epoch on any machine, after any kill.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+
+from sdmr.experiments.core.execute import Watch
+from sdmr.harness.files import load_tensors_of
+from sdmr.harness.training.loop import StopTraining
+
+MIN_CURVES = 4  # finished trials before any is stopped
+FIRST_EPOCH = 3  # after which a trial may be stopped
+PERCENTILE = 100 / 3
+
+History = list[dict[str, float]]
+
+
+def get_curve(history: History) -> list[float]:
+    """Return the best validation value so far after each epoch, from 1."""
+    values = [entry.get("validation", 0.0) for entry in history]
+    return list(accumulate(values, max))[1:]
+
+
+def make_watch(histories: Sequence[History]) -> Watch | None:
+    """Return what stops a trial, by the histories of the finished trials that it knows."""
+    curves = [curve for history in histories if (curve := get_curve(history))]
+    if len(curves) < MIN_CURVES:
+        return None
+    length = max(map(len, curves))
+    extended = [curve + [curve[-1]] * (length - len(curve)) for curve in curves]
+    return partial(check_floor, [float(value) for value in np.percentile(extended, PERCENTILE, axis=0)])
+
+
+def check_floor(floor: Sequence[float], history: History) -> None:
+    """Raise StopTraining if the best value so far is below the epoch's floor."""
+    curve = get_curve(history)
+    if len(curve) >= FIRST_EPOCH and curve[-1] < floor[min(len(curve), len(floor)) - 1]:
+        raise StopTraining
+
+
+def read_history(folder: Path) -> History:
+    """Return the epochs in a run's checkpoint, or none without one."""
+    saved = load_tensors_of(folder / "checkpoint.pt", "cpu")
+    history: History = saved["history"] if saved else []
+    return history

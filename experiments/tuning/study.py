@@ -1,0 +1,198 @@
+"""The trials of a search, in a file of its results.
+
+The file and the records beside it are all that a search knows. So it goes on after a kill, beside another process, and
+in a fresh clone.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.files import write_atomic
+from sdmr.experiments.core.arguments import flatten
+from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.run import Run
+from sdmr.experiments.core.store import RECORD, publish_run
+from sdmr.experiments.tuning import space
+from sdmr.experiments.tuning.space import METRIC, Axes, Settings
+
+METRICS = (METRIC, "hit@10")
+STATES = ("running", "complete", "pruned", "failed")
+COLUMNS = ("trial", "settings", "state", *METRICS, "epoch", "cpu_seconds", "known", "run", "commit", "error")
+
+
+@dataclass
+class Trial:
+    """Settings that are tried, and what is known of their run."""
+
+    number: int
+    settings: Settings  # by axis
+    run: Run
+    known: tuple[
+        int, ...
+    ] = ()  # trials that had ended when the settings were chosen; the others before it were running
+    state: str = "running"  # one of STATES
+    record: Record | None = None
+    score: float = -1.0  # the best validation NDCG@10
+    epoch: int | None = None  # the best one; of a pruned trial, the last
+    cpu_seconds: float = 0.0  # without parts
+    error: str = ""
+
+
+class Study:
+    """The trials of a model on a data set.
+
+    Args:
+        path: The file of the trials, with their records beside it.
+        lock: A file that one process at a time holds to ask or tell.
+        axes: The settings that vary, with their values.
+        make_run: Returns the run of settings.
+        shared: Settings of every trial, which the file shows.
+    """
+
+    def __init__(
+        self, path: Path, lock: Path, axes: Axes, make_run: Callable[[Settings], Run], shared: Settings
+    ) -> None:
+        self.path, self.axes, self.shared = path, axes, shared
+        self._lock, self._make_run = lock, make_run
+        self._runs: dict[str, Run] = {}
+        self._records: dict[str, Record] = {}
+        self._claims: dict[str, FileLock] = {}  # by run: the trials of this process
+
+    def read_settings(self, run: Run) -> Settings:
+        """Return a run's values on the axes, where they are in the space."""
+        values = flatten(run.config)
+        return {
+            axis: values[key] for axis in self.axes if values.get(key := space.get_model_key(axis)) in self.axes[axis]
+        }
+
+    def read(self) -> list[Trial]:
+        """Return the trials so far. Rows of other code, data or fixed settings are no trials of this search."""
+        try:
+            frame = pd.read_csv(self.path, dtype=str, keep_default_na=False) if self.path.exists() else pd.DataFrame()
+            trials = [self._read_row(row) for row in frame.to_dict("records")] if "trial" in frame else []
+        except (ValueError, KeyError) as error:
+            raise DataError(f"{self.path} is damaged: {error!s:.80}; remove it to search anew") from error
+        return [trial for trial in trials if trial]
+
+    def ask(
+        self,
+        suggest: Callable[[Sequence[Trial]], Settings | None],
+        allows: Callable[[Sequence[Trial]], bool],
+        is_pending: Callable[[Trial], bool],
+    ) -> Trial | None:
+        """Return the next trial to run, which this process claims; None if there is none.
+
+        Args:
+            suggest: Returns the settings of a new trial, by those so far; None if there is to be none.
+            allows: Tells whether one more may run beside these.
+            is_pending: Tells whether a trial of the file is to be run, if no process is at work on it.
+        """
+        with self.lock():
+            trials = self.read()
+            while allows(trials):
+                for trial in trials:
+                    if is_pending(trial) and self._claim(trial.run):
+                        return trial
+                if (settings := suggest(trials)) is None:
+                    break
+                known = tuple(one.number for one in trials if one.state != "running")
+                number = max((one.number for one in trials), default=-1) + 1
+                trials.append(self._complete(Trial(number, settings, self._get_run(settings), known)))
+                self._write(trials)  # one whose run exists is not run again
+            self._write(trials)  # with what another process has made, and could not write any more
+        return None
+
+    def tell(self, trial: Trial) -> None:
+        """Write what came of a trial, and give it free."""
+        with self.lock():
+            self._complete(trial)
+            trials = {one.number: one for one in self.read()} | {trial.number: trial}
+            self._write(sorted(trials.values(), key=lambda one: one.number))
+            if claim := self._claims.pop(trial.run.folder.name, None):
+                claim.release()
+
+    def is_claimed(self, run: Run) -> bool:
+        """Tell whether a process is at work on a trial."""
+        if run.folder.name in self._claims or not run.folder.exists():
+            return run.folder.name in self._claims
+        if is_free := self._claim(run):
+            self._claims.pop(run.folder.name).release()
+        return not is_free
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from asking and telling."""
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._lock):
+            yield
+
+    def _claim(self, run: Run) -> bool:
+        """Claim a trial until this process ends. Tells whether no other process has."""
+        run.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run.folder / ".claim")
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+            self._claims[run.folder.name] = lock
+        return lock.is_locked
+
+    def _get_run(self, settings: Settings) -> Run:
+        text = " ".join(space.format_overrides(settings))
+        if text not in self._runs:
+            self._runs[text] = self._make_run(settings)
+        return self._runs[text]
+
+    def _complete(self, trial: Trial) -> Trial:
+        """Fill in the results of a trial whose run has a record."""
+        name = trial.run.folder.name
+        path = self.path.parent / name / RECORD
+        if name not in self._records and (record := trial.run.record or (load_record(path) if path.exists() else None)):
+            self._records[name] = record
+        if record := self._records.get(name):
+            trial.state, trial.record, trial.error = "complete", record, ""
+            trial.score, trial.epoch = record.validation[METRIC]["expected"], record.best_epoch
+            trial.cpu_seconds = sum(record.cpu_seconds.values())
+        return trial
+
+    def _read_row(self, row: dict[Any, str]) -> Trial | None:
+        settings = dict(map(space.parse_override, row["settings"].split()))
+        try:
+            run = self._get_run({axis: value for axis, value in settings.items() if axis in self.axes})
+        except UsageError:  # settings that the model no longer has
+            return None
+        if run.folder.name != row["run"]:
+            return None
+        known = tuple(map(int, row["known"].split()))
+        trial = Trial(int(row["trial"]), self.read_settings(run), run, known, error=row["error"])
+        if row["state"] not in STATES:
+            raise ValueError(f"state {row['state']}")
+        trial.state = row["state"]
+        trial.score = float(row[METRIC] or -1)
+        trial.epoch, trial.cpu_seconds = int(row["epoch"]) if row["epoch"] else None, float(row["cpu_seconds"] or 0)
+        return self._complete(trial)
+
+    def _write(self, trials: Iterable[Trial]) -> None:
+        """Write the file, and the records that are not published yet."""
+        rows = []
+        for trial in trials:
+            settings = " ".join(space.format_overrides(trial.settings | self.shared))
+            row = {"trial": trial.number, "settings": settings, "state": trial.state, "run": trial.run.folder.name}
+            row |= {"known": " ".join(map(str, trial.known)), "error": trial.error, "epoch": trial.epoch}
+            if trial.state in ("complete", "pruned"):
+                row[METRIC] = f"{trial.score:.6f}"
+            if trial.state != "running":
+                row["cpu_seconds"] = f"{trial.cpu_seconds:.1f}"
+            if record := trial.record:
+                row |= {"hit@10": f"{record.validation['hit@10']['expected']:.6f}", "commit": record.environment.commit}
+                folder = self.path.parent / trial.run.folder.name
+                if not (folder / RECORD).exists():
+                    publish_run(trial.run, folder)
+            rows.append(row)
+        write_atomic(self.path, pd.DataFrame(rows, columns=COLUMNS, dtype=object).to_csv(index=False).encode())

@@ -1,0 +1,48 @@
+"""Which trials are stopped, and when."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdmr.experiments.tuning.pruning import FIRST_EPOCH, MIN_CURVES, PERCENTILE, History
+from tests.experiments.tuning.measure_pruning import find_end
+
+curves = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+def make_history(curve: Sequence[float]) -> History:
+    return [{"epoch": 0}, *({"epoch": epoch, "validation": value} for epoch, value in enumerate(curve, 1))]
+
+
+def find_trial_end(curve: Sequence[float], finished: Sequence[Sequence[float]]) -> int:
+    return find_end(make_history(curve), [make_history(one) for one in finished])
+
+
+def find_end_naively(curve: Sequence[float], finished: Sequence[Sequence[float]]) -> int:
+    for epoch in range(FIRST_EPOCH, len(curve)):
+        values = [max(one[:epoch]) for one in finished]  # all of one that has ended before
+        if len(finished) >= MIN_CURVES and max(curve[:epoch]) < float(np.percentile(values, PERCENTILE)):
+            return epoch
+    return len(curve)
+
+
+@given(curves, st.lists(curves, max_size=8))
+def test_a_trial_ends_where_its_best_value_is_below_the_lower_third_of_the_finished_ones(
+    curve: list[float], finished: list[list[float]]
+) -> None:
+    assert find_trial_end(curve, finished) == find_end_naively(curve, finished)
+
+
+def test_a_finished_trial_counts_with_its_best_value_after_its_end() -> None:
+    two_epochs = [[0.5, 0.6]] * MIN_CURVES
+    assert find_trial_end([0.1, 0.2, 0.59, 0.61, 0.7], two_epochs) == 3
+    assert find_trial_end([0.1, 0.2, 0.6, 0.5, 0.4], two_epochs) == 5
+
+
+def test_no_trial_is_stopped_before_enough_have_finished_nor_in_its_first_epochs() -> None:
+    good = [[0.9] * 9]
+    assert find_trial_end([0.0] * 9, good * (MIN_CURVES - 1)) == 9
+    assert find_trial_end([0.0] * 9, good * MIN_CURVES) == FIRST_EPOCH
+    assert find_trial_end([0.0] * 9, [[]] * MIN_CURVES) == 9  # of models without epochs
