@@ -41,13 +41,17 @@ MODELS = {
     "sdm": Model("SDM", "sdmr.models.sdm.SDM"),
     "sdmr": Model("SDMR", "sdmr.models.sdmr.SDMR"),
 }
+# Not in the paper: rows below its own.
+OTHER_ROWS = {
+    "sasrec": Model("SASRec", "sdmr.baselines.sasrec.SASRec"),
+}
 # As the authors released them, which differs from the paper; no rows of the tables.
 RELEASED_MODELS = {
     "sdp-released": Model("SDP, released", "sdmr.models.released.ReleasedSDP"),
     "sdm-released": Model("SDM, released", "sdmr.models.released.ReleasedSDM"),
     "sdmr-released": Model("SDMR, released", "sdmr.models.released.ReleasedSDMR"),
 }
-NAMED_MODELS = MODELS | RELEASED_MODELS
+NAMED_MODELS = MODELS | OTHER_ROWS | RELEASED_MODELS
 
 
 def get_model(name: str) -> Model:
