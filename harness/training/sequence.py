@@ -1,4 +1,4 @@
-"""Define the base class of models of sequences, trained on every position of a history at once."""
+"""Define the base class of models trained on every position of a history at once."""
 
 from typing import ClassVar, Literal
 
@@ -48,9 +48,9 @@ class SequenceRecommender(TorchRecommender):
         return self.items.num_embeddings - 1
 
     def encode(self, items: Tensor) -> Tensor:
-        """Return a state [B, W, d] after each of items [B, W], padded on the right with n_items.
+        """Return a state [B, W, d] after each of items [B, W].
 
-        The state of a position must not depend on later ones.
+        Short rows are padded on the right with n_items. The state of a position must not depend on later ones.
         """
         raise ModelError(f"{type(self).__name__} has no method encode(items), which a model of sequences needs")
 
@@ -67,17 +67,17 @@ class SequenceRecommender(TorchRecommender):
         return states @ rows.T if rows.dim() == 2 else (rows @ states[:, :, None]).squeeze(2)
 
     def choose_targets(self, windows: IntArray, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """Return which items of windows [B, W + 1] are targets: all but the first, unless overridden."""
+        """Return which items of windows [B, W + 1] are targets: all but the first."""
         is_target: NDArray[np.bool_] = windows != self.padding
         is_target[:, 0] = False
         return is_target
 
     def encode_targets(self, windows: Tensor, is_target: Tensor) -> Tensor:
-        """Return the state [T, d] that predicts each target of windows [B, W + 1]: the one before it."""
+        """Return the states [T, d] before the targets of windows [B, W + 1]."""
         return self.encode(windows[:, :-1])[is_target[:, 1:]]
 
     def encode_contexts(self, items: Tensor, lengths: Tensor) -> Tensor:
-        """Return the state [B, d] after contexts [B, W] of these lengths [B], padded on the right."""
+        """Return the states [B, d] after contexts [B, W] of these lengths [B]."""
         return self.encode(items)[torch.arange(len(items), device=items.device), (lengths - 1).clamp(min=0)]
 
     def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class SequenceRecommender(TorchRecommender):
         return self.score_states(self._encode(contexts), self.items.rows)
 
     def _encode(self, contexts: Tensor) -> Tensor:
-        """Return the state [B, d] after contexts as `score` gets them, padded on the left."""
+        """Return the states [B, d] after contexts that are padded on the left."""
         padding, length = self.padding, contexts.shape[1]
         lengths = (contexts != padding).sum(1)
         columns = torch.arange(max(int(lengths.max()), 1), device=contexts.device) + (length - lengths)[:, None]
@@ -164,8 +164,8 @@ class SequenceRecommender(TorchRecommender):
         columns = torch.full((self.padding,), -1, device=self.device)
         columns[negatives] = torch.arange(1, len(negatives) + 1, device=self.device)
         shared_leaf = shared.detach().requires_grad_()
-        for state, own, column in zip(*(one.split(step) for one in (states, positive, columns[targets])), strict=True):
-            leaves = [one.detach().requires_grad_() for one in (state, own)]
+        for state, row, column in zip(*(one.split(step) for one in (states, positive, columns[targets])), strict=True):
+            leaves = [one.detach().requires_grad_() for one in (state, row)]
             scores = torch.cat([self.score_states(*leaves), self.score_states(leaves[0], shared_leaf)], 1)
             hits = (column > 0).nonzero().squeeze(1)
             scores[hits, column[hits]] = -torch.inf  # the target is no negative
@@ -198,7 +198,7 @@ def cut_windows(instances: Instances, length: int) -> tuple[IntArray, IntArray, 
 
 
 def pack(size: IntArray, batch_size: int, rng: np.random.Generator) -> list[IntArray]:
-    """Return the rows of each batch, in random order, so that a batch has rows of similar sizes."""
+    """Return the rows of each batch; a batch has rows of similar sizes."""
     order, step = rng.permutation(len(size)), _BATCHES_A_POOL * batch_size
     pools = [order[start : start + step] for start in range(0, len(order), step)]
     batches = []

@@ -106,9 +106,9 @@ def test_each_loss_follows_its_equation(loss: Any, negative_sampling: Any) -> No
     elif negative_sampling == "position":
         negatives = torch.tensor([[1, 2], [6, 4], [0, 2]])
     expected, n = 0.0, 0
-    for window, chosen in zip(windows.tolist(), is_target.tolist(), strict=True):
+    for window, targets in zip(windows.tolist(), is_target.tolist(), strict=True):
         for position in range(1, number):
-            if chosen[position]:
+            if targets[position]:
                 state = torch.tensor(naive_state(model, window[:position]), dtype=torch.float64)
                 scores = (model.items.weight @ state).tolist()
                 drawn = negatives[n].tolist() if negatives.dim() == 2 else negatives.tolist()

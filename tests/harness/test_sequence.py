@@ -96,9 +96,9 @@ def test_negatives_are_as_many_as_set_and_position_draws_unseen_ones(sampling: s
         assert negatives.shape == shape
         if sampling == "position":
             drawn = iter(negatives)
-            for window, chosen in zip(windows, is_target, strict=True):
+            for window, targets in zip(windows, is_target, strict=True):
                 items = set(window[window < training.n_items].tolist())
-                for _ in range(int(chosen.sum())):
+                for _ in range(int(targets.sum())):
                     assert not items & set(next(drawn).tolist())
         else:
             assert len(set(negatives.tolist())) == len(negatives)
@@ -107,12 +107,12 @@ def test_negatives_are_as_many_as_set_and_position_draws_unseen_ones(sampling: s
 def naive_loss(model: Walk, windows: Tensor, is_target: Tensor, negatives: Tensor) -> Tensor:
     """Sum −ln σ(x_pos − x_neg) over targets and negatives, one state after another."""
     total, number = torch.zeros((), dtype=torch.float64), 0
-    for window, chosen in zip(windows, is_target, strict=True):
-        for position in chosen.nonzero().flatten().tolist():
+    for window, targets in zip(windows, is_target, strict=True):
+        for position in targets.nonzero().flatten().tolist():
             state = model.encode(window[None, :position])[0, -1]
             target = window[position]
-            own = negatives[number] if negatives.dim() == 2 else negatives
-            for negative in own:
+            drawn = negatives[number] if negatives.dim() == 2 else negatives
+            for negative in drawn:
                 if negative != target:
                     rows = model.items.weight[target] - model.items.weight[negative]
                     total = total - torch.log(torch.sigmoid(state @ rows))
