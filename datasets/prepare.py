@@ -103,6 +103,8 @@ def _collect_arrays(task: Task) -> dict[str, IntArray]:
     """Collect all arrays of a task by label."""
     training = task.training
     arrays = {"size": np.array([training.n_users, training.n_items]), "items": training.instances.contexts.items}
+    if not np.array_equal(task.test.contexts.items, arrays["items"]):
+        arrays["test items"] = task.test.contexts.items
     sides = {"training": training.instances, _VALIDATION_LABEL: training.validation, "test": task.test}
     for name, side in sides.items():
         arrays |= {f"{name} users": side.users, f"{name} targets": side.targets}
@@ -120,7 +122,7 @@ def _build_task(arrays: dict[str, IntArray], ids: dict[str, Any], report: dict[s
 
     def build_instances(side: str) -> Instances:
         fields = {field: arrays[f"{side} {label}"] for field, label in _CONTEXT_LABELS.items()}
-        contexts = Contexts(arrays["items"], **fields, padding=n_items)
+        contexts = Contexts(arrays.get(f"{side} items", arrays["items"]), **fields, padding=n_items)
         return Instances(arrays[f"{side} users"], arrays[f"{side} targets"], contexts)
 
     def build_held_out(side: str) -> HeldOut:

@@ -1,5 +1,6 @@
 """The leave-one-out split: test items, validation items, contexts and candidates."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ def split(
     test_item: Literal["last", "random"] = "last",
     validation_item: Literal["random", "next-to-last"] = "random",
     equal_times: Literal["file", "item-id"] = "file",
+    test_context: Literal["training", "with-validation"] = "training",
 ) -> Task:
     """Split each sequence leave-one-out: one test item, one validation item, the rest trains.
 
@@ -37,11 +39,14 @@ def split(
         test_item: The last item of a sequence, or a random one.
         validation_item: A random one of the other items, or the last of them.
         equal_times: Order of interactions at the same time: as in the file, or by item.
+        test_context: What contexts of test items hold: training items, or the validation item of the sequence, too.
 
     Raises:
         ValueError: An option has no allowed value, or has no effect. An item is in a sequence twice, or a basket
             belongs to two users: a held-out item would stay in the training data.
     """
+    if test_context == "with-validation" and test_item != "last":
+        raise ValueError(f"test_context=with-validation needs test_item=last, not {test_item}")
     generators = np.random.default_rng(split_seed).spawn(5)
     order_rng, validation_rng, candidate_rng, test_rng, validation_candidate_rng = generators
     ordered = interactions.take(_order_rows(interactions, order_rng, equal_times))
@@ -69,11 +74,22 @@ def split(
     test_negatives = sampler.sample_distinct(users[test_rows], n_candidates, candidate_rng)
     sampler = build_sampler(ordered, excluded_rows=test_rows)
     validation_negatives = sampler.sample_distinct(users[validation_rows], n_candidates, validation_candidate_rng)
-    return assemble_task(
+    task = assemble_task(
         ordered,
         (validation_rows, np.column_stack([items[validation_rows], validation_negatives])),
         (test_rows, np.column_stack([items[test_rows], test_negatives])),
     )
+    return task if test_context == "training" else _add_validation_items(task)
+
+
+def _add_validation_items(task: Task) -> Task:
+    """Give the validation item of each sequence back to the context of its test item, which comes later."""
+    validation, contexts, n_before = task.training.validation, task.test.contexts, np.arange(len(task.test))
+    rows = validation.contexts.start + validation.contexts.position
+    fields = {name: getattr(contexts, name) + 1 for name in ("length", "position", "count")}
+    items = np.insert(contexts.items, rows, validation.targets)
+    contexts = replace(contexts, items=items, start=contexts.start + n_before, **fields)
+    return replace(task, test=replace(task.test, contexts=contexts))
 
 
 def build_sampler(ordered: Interactions, excluded_rows: IntArray | None = None) -> NegativeSampler:

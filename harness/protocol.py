@@ -24,7 +24,7 @@ class Protocol:
         "expected", "how the tables count candidates that tie with the target"
     )
     candidates: Literal[100, 99, "all"] = _describe(100, "unseen items that a test target is ranked among")
-    # These three are arguments of `sdmr.datasets.split.split`.
+    # These are arguments of `sdmr.datasets.split.split`.
     test_item: Literal["last", "random"] = _describe(
         "last", "the item of a user, or of a basket, that is the test item"
     )
@@ -32,6 +32,9 @@ class Protocol:
         "random", "the one of the others that is validated on"
     )
     equal_times: Literal["file", "item-id"] = _describe("file", "what orders interactions at the same time")
+    test_context: Literal["training", "with-validation"] = _describe(
+        "training", "what a model reads before a test item: with-validation adds the validation item"
+    )
 
     def __post_init__(self) -> None:
         check_values(type(self), vars(self), "protocol.")
@@ -44,7 +47,8 @@ class Protocol:
     @property
     def split_options(self) -> dict[str, Any]:
         """Return the arguments of `sdmr.datasets.split.split` that differ from its defaults."""
-        options = {name: self.deviations.get(name) for name in ("test_item", "validation_item", "equal_times")}
+        names = ("test_item", "validation_item", "equal_times", "test_context")
+        options = {name: self.deviations.get(name) for name in names}
         options["n_candidates"] = 99 if self.candidates == 99 else None
         return {name: value for name, value in options.items() if value is not None}
 
@@ -57,7 +61,8 @@ class Protocol:
     def training_protocol(self) -> "Protocol":
         """Return the protocol of the run that trains the model this one only ranks differently."""
         candidates = 100 if self.candidates == "all" else self.candidates
-        return replace(self, tie_policy="expected", candidates=candidates)
+        test_context = self.test_context if self.select_on == "test" else "training"
+        return replace(self, tie_policy="expected", candidates=candidates, test_context=test_context)
 
     @property
     def ranking_key(self) -> dict[str, Any]:

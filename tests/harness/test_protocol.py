@@ -13,6 +13,7 @@ OTHERS: dict[str, list[Any]] = {
     "test_item": ["random"],
     "validation_item": ["next-to-last"],
     "equal_times": ["item-id"],
+    "test_context": ["with-validation"],
 }
 every_deviation = pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in OTHERS.items() for v in values])
 
@@ -30,13 +31,18 @@ def test_the_defaults_hold_the_test_items_back() -> None:
 def test_a_deviation_is_named(name: str, value: Any) -> None:
     protocol = Protocol(**{name: value})
     assert protocol.deviations == {name: value}
-    is_split = name in ("test_item", "validation_item", "equal_times")
+    is_split = name in ("test_item", "validation_item", "equal_times", "test_context")
     expected = {name: value} if is_split else {"n_candidates": 99} if value == 99 else {}
     assert protocol.split_options == expected
-    only_ranks = value in ("all", "optimistic", "pessimistic", "argsort-target-last")
+    only_ranks = value in ("all", "optimistic", "pessimistic", "argsort-target-last", "with-validation")
     assert protocol.training_protocol == (Protocol() if only_ranks else protocol)
     shares_counts = value in ("optimistic", "pessimistic")
     assert (protocol.ranking_key == Protocol().ranking_key) == shares_counts
+
+
+def test_contexts_of_test_items_that_select_the_epoch_are_those_of_training() -> None:
+    protocol = Protocol(select_on="test", test_context="with-validation", candidates="all")
+    assert protocol.training_protocol == Protocol(select_on="test", test_context="with-validation")
 
 
 @pytest.mark.parametrize("name", OTHERS)
