@@ -83,7 +83,7 @@ def split(
 
 
 def _add_validation_items(task: Task) -> Task:
-    """Give the validation item of each sequence back to the context of its test item, which comes later."""
+    """Give validation items back to the contexts of the later test items."""
     validation, contexts, n_before = task.training.validation, task.test.contexts, np.arange(len(task.test))
     rows = validation.contexts.start + validation.contexts.position
     fields = {name: getattr(contexts, name) + 1 for name in ("length", "position", "count")}

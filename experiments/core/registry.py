@@ -43,7 +43,9 @@ MODELS = {
 }
 # Not in the paper: rows below its own.
 OTHER_ROWS = {
+    "gru4rec": Model("GRU4Rec", "sdmr.baselines.gru4rec.GRU4Rec"),
     "sasrec": Model("SASRec", "sdmr.baselines.sasrec.SASRec"),
+    "bert4rec": Model("BERT4Rec", "sdmr.baselines.bert4rec.BERT4Rec"),
 }
 # As the authors released them, which differs from the paper; no rows of the tables.
 RELEASED_MODELS = {

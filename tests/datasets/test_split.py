@@ -446,5 +446,5 @@ def test_contexts_with_validation_are_all_other_items_of_a_basket(interactions: 
 
 
 def test_contexts_with_validation_need_the_last_item_for_the_test() -> None:
-    with pytest.raises(ValueError, match="^test_context=with-validation needs test_item=last, not random$"):
+    with pytest.raises(ValueError, match=r"^test_context=with-validation needs test_item=last, not random$"):
         split(make_users(5, timed=True), test_item="random", test_context="with-validation")

@@ -81,7 +81,7 @@ def test_model_instantiates_with_its_parts(model: str) -> None:
     if isinstance(made, TorchRecommender):
         expected = {"sdmr-released": (20, 20)}.get(model, (50, 50) if "released" in model else (50, 5))
         if isinstance(made, SequenceRecommender):  # whose epochs have fewer steps
-            expected = (200, 20)
+            expected = (400, 40) if model == "bert4rec" else (200, 20)
         assert (made.optimization.epochs, made.optimization.patience) == expected
         assert {"optimization", *made.parts} == {name for name, value in config.items() if isinstance(value, dict)}
 
