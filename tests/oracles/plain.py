@@ -97,9 +97,10 @@ class PlainSASRecEpoch:
         index = np.where(columns < size[:, None], first[:, None] + columns, len(contexts.items))
         self.windows = torch.from_numpy(items[index])
 
-    def run(self) -> None:
-        """Train for an epoch."""
+    def run(self) -> float:
+        """Train for an epoch, and return the loss."""
         self.model.train()
+        total = 0.0
         for windows in self.windows[torch.randperm(len(self.windows))].split(self.batch_size):
             targets = windows[:, 1:]
             is_target = targets != self.padding
@@ -112,3 +113,5 @@ class PlainSASRecEpoch:
             self.adam.zero_grad()
             loss.backward()
             self.adam.step()
+            total += loss.item()
+        return total
