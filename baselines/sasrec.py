@@ -72,8 +72,8 @@ class SASRec(SequenceRecommender):
         self.dropout = FastDropout(dropout)
 
     def build(self, n_users: int, n_items: int) -> None:
-        self.items = Embedding(n_items, self.dim, std=self.dim**-0.5, padding=True)
-        self.positions = nn.Parameter(torch.randn(self.context_length, self.dim) * self.dim**-0.5)
+        self.items = Embedding(n_items, self.dim, std=0.02, padding=True)
+        self.positions = nn.Parameter(0.02 * torch.randn(self.context_length, self.dim))
         self.blocks = nn.ModuleList(Block(self.dim, self.heads, self.dropout) for _ in range(self.n_blocks))
         self.norm = nn.LayerNorm(self.dim)
 

@@ -73,10 +73,10 @@ def _measure_plain_sasrec(scale: Scale, reference: dict[str, Any]) -> Entry:
     training = make_task(*scale.sequences, n_candidates=1).training
     model = make_model("sasrec", f"model.context_length={scale.sequence_length}")
     steps, options = Steps(model, training), model.optimization
-    plain = reference["PlainSASRec"](
+    transformer = reference["PlainSASRec"](
         training.n_items, model.dim, model.context_length, model.n_blocks, model.heads, model.dropout.p
     )
-    epoch = reference["PlainSASRecEpoch"](plain, training, options.batch_size, options.n_negatives)
+    epoch = reference["PlainSASRecEpoch"](transformer, training, options.batch_size, options.n_negatives)
     costs = compare(scale.few_turns, partial(steps.run, steps.n_batches), epoch.run, count=steps.n_batches)
     setting = {"count": steps.count, "of": "interactions", "model": "sasrec", "context_length": scale.sequence_length}
     return make_entry("step vs plain", setting, costs, "nn.TransformerEncoder")
