@@ -33,10 +33,10 @@ class GRU4Rec(SequenceRecommender):
         dim: PositiveInt = 64,
         layers: PositiveInt = 1,
         context_length: PositiveInt = 100,
-        dropout: Fraction = 0.2,
+        dropout: Fraction = 0.4,
         negative_sampling: Literal["batch", "catalog"] = "catalog",
         optimization: OptimizationConfig = OptimizationConfig(
-            regularization=0.0, batch_size=32, n_negatives=256, epochs=200, patience=20
+            learning_rate=0.003, regularization=0.0, batch_size=32, n_negatives=256, epochs=200, patience=20
         ),
     ) -> None:
         """Set the options.

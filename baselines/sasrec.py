@@ -41,12 +41,12 @@ class SASRec(SequenceRecommender):
         layers: PositiveInt = 2,
         heads: PositiveInt = 1,
         context_length: PositiveInt = 100,
-        dropout: Fraction = 0.2,
+        dropout: Fraction = 0.4,
         loss: Literal["bce", "ce", "sampled", "gbce"] = "sampled",
         negative_sampling: Literal["position", "batch"] = "batch",
         calibration: Fraction = 0.75,
         optimization: OptimizationConfig = OptimizationConfig(
-            regularization=0.0, batch_size=32, n_negatives=256, epochs=200, patience=20
+            learning_rate=0.003, regularization=0.0, batch_size=32, n_negatives=256, epochs=200, patience=20
         ),
     ) -> None:
         """Set the options.
