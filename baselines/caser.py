@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdmr.baselines.kernels.caser import compute_gradients, draw_mask
+from sdmr.baselines.kernels.caser import compute_gradients
 from sdmr.datasets.bounds import Fraction, PositiveInt, check_arguments
 from sdmr.harness.training import Dropout, Embedding, OptimizationConfig, TorchRecommender
+from sdmr.harness.training.layers import draw_mask
 
 
 class Caser(TorchRecommender):

@@ -1,5 +1,6 @@
 """The split, leave-one-out or by time: test items, validation items, contexts and candidates."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ def split(
     test_cut: Cut = TEST_CUT,
     validation_cut: Cut = VALIDATION_CUT,
     retrain: bool = False,
+    test_context: Literal["training", "with-validation"] = "training",
     candidate_sampling: Literal["uniform", "popularity"] = "uniform",
 ) -> Task:
     """Split each sequence leave-one-out: one test item, one validation item, the rest trains.
@@ -54,6 +56,7 @@ def split(
         test_cut: Of global-time: the share of interactions before the cut, or a date such as 1998-03-01.
         validation_cut: The earlier cut, likewise.
         retrain: Whether what is held out for validation trains, too, for a last training before the test.
+        test_context: What contexts of test items hold: training items, or the validation item of the sequence, too.
         candidate_sampling: Unseen items are drawn all with the same probability, or one after another in proportion to
             their training interactions (an item without any counts like one with one).
 
@@ -70,6 +73,10 @@ def split(
         raise ValueError(f"validation_item={validation_item} has no effect on test_item=global-time")
     if test_item != "global-time" and (test_cut, validation_cut) != (TEST_CUT, VALIDATION_CUT):
         raise ValueError(f"test_cut and validation_cut have no effect on test_item={test_item}: set global-time")
+    if test_context == "with-validation" and test_item != "last":
+        raise ValueError(f"test_context=with-validation needs test_item=last, not {test_item}")
+    if test_context == "with-validation" and retrain:
+        raise ValueError("test_context=with-validation has no effect on retrain=true, whose contexts have all items")
     generators = np.random.default_rng(split_seed).spawn(5)
     order_rng, validation_rng, candidate_rng, test_rng, validation_candidate_rng = generators
     ordered = interactions.take(_order_rows(interactions, order_rng, equal_times))
@@ -111,12 +118,23 @@ def split(
     test_negatives = draw(sampler, test_rows, candidate_rng)
     sampler = build_sampler(ordered, excluded_rows=test_rows)
     validation_negatives = draw(sampler, validation_rows, validation_candidate_rng)
-    return assemble_task(
+    task = assemble_task(
         ordered,
         (validation_rows, np.column_stack([items[validation_rows], validation_negatives])),
         (test_rows, np.column_stack([items[test_rows], test_negatives])),
         retrain=retrain,
     )
+    return task if test_context == "training" else _add_validation_items(task)
+
+
+def _add_validation_items(task: Task) -> Task:
+    """Give validation items back to the contexts of the later test items."""
+    validation, contexts, n_before = task.training.validation, task.test.contexts, np.arange(len(task.test))
+    rows = validation.contexts.start + validation.contexts.position
+    fields = {name: getattr(contexts, name) + 1 for name in ("length", "position", "count")}
+    items = np.insert(contexts.items, rows, validation.targets)
+    contexts = replace(contexts, items=items, start=contexts.start + n_before, **fields)
+    return replace(task, test=replace(task.test, contexts=contexts))
 
 
 def build_sampler(ordered: Interactions, excluded_rows: IntArray | None = None) -> NegativeSampler:

@@ -10,7 +10,7 @@ from sdmr.datasets.time_split import TEST_CUT, VALIDATION_CUT
 from sdmr.datasets.times import Cut
 from sdmr.harness.metrics import TiePolicy
 
-SPLIT_OPTIONS = ("test_item", "validation_item", "equal_times", "test_cut", "validation_cut", "retrain")
+SPLIT_OPTIONS = ("test_item", "validation_item", "equal_times", "test_cut", "validation_cut", "retrain", "test_context")
 
 
 def _describe(default: Any, description: str) -> Any:
@@ -47,6 +47,9 @@ class Protocol:
     retrain: bool = _describe(
         False, "before the test, train again on training and validation items, for the chosen epochs (true, false)"
     )
+    test_context: Literal["training", "with-validation"] = _describe(
+        "training", "what a model reads before a test item: with-validation adds the validation item"
+    )
 
     def __post_init__(self) -> None:
         is_number = type(self.candidates) is int and self.candidates > 0
@@ -80,7 +83,8 @@ class Protocol:
     def training_protocol(self) -> "Protocol":
         """Return the protocol of the run that trains the model this one only ranks differently."""
         candidates = DEFAULT_CANDIDATES if self.candidates == "all" else self.candidates
-        return replace(self, tie_policy="expected", candidates=candidates)
+        test_context = self.test_context if self.select_on == "test" else "training"
+        return replace(self, tie_policy="expected", candidates=candidates, test_context=test_context)
 
     @property
     def ranking_key(self) -> dict[str, Any]:

@@ -175,6 +175,14 @@ def test_a_program_is_short_and_python(program: str) -> None:
     compile(PROGRAMS[program], program, "exec")
 
 
+def test_the_transformer_of_the_page_passes_its_check(capfd: pytest.CaptureFixture[str]) -> None:
+    command = next(c for _, c in COMMANDS if c.startswith("sdmr check") and "Transformer" in c)
+    assert run_sdmr(*shlex.split(command)[1:]) == 0
+    printed = capfd.readouterr().out
+    assert "histories: fit resumes after an interruption" in printed
+    assert "baskets: left out, as the class has reads_baskets=False" in printed
+
+
 def test_an_external_program_is_scored(capfd: pytest.CaptureFixture[str]) -> None:
     """The three commands of the page, one after the other: export, a program, score."""
     commands = [command for page, command in COMMANDS if page == "external-programs.md"]

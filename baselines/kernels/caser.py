@@ -14,25 +14,6 @@ from torch import Tensor
 
 from sdmr.harness.kernels import compiled
 
-_LEVELS = 1 << 16  # of a random number
-
-
-def draw_mask(n_rows: int, n_columns: int, p: float) -> tuple[Tensor, float]:
-    """Draw which entries dropout mask, and the factor that mask their mean.
-
-    Four entries share a number of PyTorch's generator, so `p` has steps of 1/65,536. PyTorch itself draws each entry
-    for itself, which takes eight times as long.
-
-    Returns:
-        The mask [n_rows, n_columns], and the factor.
-    """
-    n_dropped = round(p * _LEVELS)
-    if n_dropped in (0, _LEVELS):
-        return torch.full((n_rows, n_columns), not n_dropped), float(not n_dropped)
-    size = n_rows * n_columns
-    numbers = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(1 << 63), None).view(torch.int16)[:size]
-    return (numbers >= n_dropped - _LEVELS // 2).view(n_rows, n_columns), _LEVELS / (_LEVELS - n_dropped)
-
 
 def compute_gradients(
     compute_loss: Callable[[NDArray[Any]], tuple[float, NDArray[Any]]],

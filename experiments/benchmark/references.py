@@ -7,6 +7,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
@@ -63,6 +64,22 @@ def measure_plain(scale: Scale) -> Iterator[Entry]:
         others.run(islice(batches, scale.steps))  # which touches memory first
         costs = compare(scale.turns, *calls, count=scale.steps)
         yield make_entry("step vs plain", STEP | {"model": name}, costs, "plain PyTorch")
+    if reference:
+        yield _measure_plain_sasrec(scale, reference)
+
+
+def _measure_plain_sasrec(scale: Scale, reference: dict[str, Any]) -> Entry:
+    """Measure steps of SASRec against nn.TransformerEncoder, windows padded to one length, and the same loss."""
+    training = make_task(*scale.sequences, n_candidates=1).training
+    model = make_model("sasrec", f"model.context_length={scale.sequence_length}")
+    steps, options = Steps(model, training), model.optimization
+    transformer = reference["PlainSASRec"](
+        training.n_items, model.dim, model.context_length, model.n_blocks, model.heads, model.dropout.p
+    )
+    epoch = reference["PlainSASRecEpoch"](transformer, training, options.batch_size, options.n_negatives)
+    costs = compare(scale.few_turns, partial(steps.run, steps.n_batches), epoch.run, count=steps.n_batches)
+    setting = {"count": steps.count, "of": "interactions", "model": "sasrec", "context_length": scale.sequence_length}
+    return make_entry("step vs plain", setting, costs, "nn.TransformerEncoder")
 
 
 def measure_recbole(scale: Scale) -> Iterator[Entry]:

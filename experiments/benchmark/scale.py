@@ -30,6 +30,8 @@ class Scale:
     hops: tuple[int, ...] = (1, 2, 3, 4)
     lengths: tuple[int, ...] = (2, 5, 10, 20, 40)
     n_negatives: int = 400_000
+    sequences: tuple[int, int, int] = (604, 3_706, 100_000)  # a tenth of the users of ML-1M
+    sequence_length: int = 200
     long_tail: tuple[int, int, int] = (10_000, 1_000_000, 5_000)  # items, many items, and steps before the measurement
     device: str = "cuda"  # whose steps are compared with the processor's
     recbole: str = sys.executable  # a Python that has RecBole
@@ -57,6 +59,7 @@ SCALES = {
         dims=(32, 128),
         hops=(1, 3),
         lengths=(5, 20),
+        sequences=(200, 3_706, 30_000),
         long_tail=(10_000, 100_000, 300),
     ),
     "tiny": Scale(
@@ -75,6 +78,8 @@ SCALES = {
         dims=(4, 8),
         hops=(1, 2),
         lengths=(1, 3),
+        sequences=(40, 60, 700),
+        sequence_length=8,
         n_negatives=100,
         long_tail=(50, 100, 2),
     ),

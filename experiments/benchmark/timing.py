@@ -20,11 +20,11 @@ from torch import Tensor
 
 from sdmr.datasets.sampling import NegativeSampler
 from sdmr.datasets.task import Training
-from sdmr.experiments.benchmark.scale import BATCH
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.registry import CHECKOUT
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
+from sdmr.harness.training.sequence import SequenceRecommender
 
 ORACLES = CHECKOUT / "tests" / "oracles"  # which a wheel does not have
 LITERAL = "literal oracle"
@@ -170,6 +170,14 @@ def draw_batches(training: Training, context_length: int, options: OptimizationC
             yield [torch.from_numpy(ids) for ids in (users, contexts, np.column_stack(candidates))]
 
 
+def draw_windows(model: SequenceRecommender, training: Training) -> Iterator[tuple[Tensor, ...]]:
+    """Return one training batch of a model of sequences after another, without end."""
+    negatives, rng = NegativeSampler(training.matrix), np.random.default_rng(0)
+    while True:
+        for _, batch in model.draw_batches(training, negatives, rng)[1]:
+            yield batch
+
+
 class Steps:
     """Train a model further, after a first epoch that touches its memory."""
 
@@ -178,7 +186,16 @@ class Steps:
         model.train()
         self.model, self._optimizer = model, Optimizer(model, model.optimization)
         self._optimizer.start_epoch(1)
-        self._batches = draw_batches(training, model.context_length, model.optimization)
+        self._batches: Iterator[Sequence[Tensor]]
+        self.count = min(model.optimization.batch_size, len(training.instances))  # positives of a step
+        if isinstance(model, SequenceRecommender):
+            self.n_batches, batches = model.draw_batches(
+                training, NegativeSampler(training.matrix), np.random.default_rng(0)
+            )
+            self.count = round(np.mean([size for size, _ in batches]))
+            self._batches = draw_windows(model, training)
+        else:
+            self._batches = draw_batches(training, model.context_length, model.optimization)
 
     def run(self, n_steps: int) -> None:
         """Draw batches, go forward and backward, and update the parameters."""
@@ -200,8 +217,9 @@ def measure_steps(
     name: str, setting: dict[str, Any], training: Training, models: Sequence[Any], n_steps: int, turns: int
 ) -> Entry:
     """Measure a training step of a model and, if there is one, of its oracle."""
-    count = {"count": min(BATCH, len(training.instances)), "of": "interactions"}
-    calls = [partial(Steps(model, training).run, n_steps) for model in models]
+    steps = [Steps(model, training) for model in models]
+    calls = [partial(one.run, n_steps) for one in steps]
+    count = {"count": steps[0].count, "of": "interactions"}
     return make_entry(name, count | setting, compare(turns, *calls, count=n_steps))
 
 

@@ -25,6 +25,7 @@ from sdmr.experiments.core.registry import CHECKOUT, get_model, list_models
 from sdmr.experiments.core.signatures import check_default, convert_value, is_open, read_signature
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.training.sequence import SequenceRecommender
 
 # Settings of a run that are the defaults of the model's arguments of the same names.
 TRAINING_LENGTH = ("epochs", "patience", "validation_instances")
@@ -106,7 +107,7 @@ def _build_config(target: str) -> Any:
     for name, parameter in read_signature(cls).parameters.items():
         check_default(cls, parameter)
         annotation = parameter.annotation
-        if name in SHARED_SETTINGS:
+        if name in SHARED_SETTINGS and not (name == "context_length" and issubclass(cls, SequenceRecommender)):
             arguments[name] = f"${{{name}}}"
         elif isinstance(parameter.default, OptimizationConfig):
             values, usual = asdict(parameter.default), asdict(OptimizationConfig())

@@ -50,7 +50,10 @@ def list_model_deviations(
     default = default or get_model_config(next((k for k, v in NAMED_MODELS.items() if v.target == target), target))
     lengths = RunSettings().model_dump() | read_dataset(dataset)
     paper = flatten(default) | getattr(model, "PAPER_CHOICES", {})
-    paper |= {f"optimization.{name}": lengths[name] for name in TRAINING_LENGTH}
+    for name in TRAINING_LENGTH:  # a model that is not in the paper may have a length of its own
+        key = f"optimization.{name}"
+        if paper.get(key) == f"${{{name}}}" or hasattr(model, "PAPER_CHOICES"):
+            paper[key] = lengths[name]
     ignored = SEARCHED if target.startswith("sdmr.models.") else SEARCHED_IN_BASELINES
     objects = {k: v for k, v in config.items() if isinstance(v, Mapping) and "_target_" in v}
     parts = {k: v for k, v in objects.items() if hasattr(import_class(v["_target_"]), "fit")}

@@ -225,22 +225,20 @@ def describe_outcome(planned: PlannedRun, record: Record) -> str:
     """Return a finished run in one line: settings, metrics, seconds."""
     metrics, tie_policy = record.metrics(), read_tie_policy(planned.settings)
     values = " ".join(f"{name} {metrics[name][tie_policy]:.3f}" for name in ("hit@10", "NDCG@10"))
-    late = ", best epoch among the last five allowed" if record.best_among_last_5_allowed else ""
-    start = ", best epoch: the start" if record.best_epoch == 0 else ""
-    return f"{planned}: {values} ({sum(record.seconds.values()):.0f} s{start}{late})"
+    best = ", best epoch: the start" if record.best_epoch == 0 else ""
+    best = ", best epoch among the last five allowed" if record.best_among_last_5_allowed else best
+    return f"{planned}: {values} ({sum(record.seconds.values()):.0f} s{best})"
 
 
 def estimate_time(pending: Sequence[PlannedRun], workers: int) -> str:
-    """Return how long the runs may take, by published runs of the same models.
-
-    Parts that are among the planned models have separate runs, and are not counted twice.
-    """
+    """Return how long the runs may take, by published runs of the same models."""
     classes = {get_model(one.model).target.rpartition(".")[2] for one in pending}
     seconds, unknown = 0.0, 0
     for one in pending:
         name = one.published.name.rpartition("-")[0] if one.published else ""
         paths = sorted(one.published.parent.glob(f"{name}-[0-9]*/record.json")) if one.published else []
         records = [load_record(path) for path in paths]
+        # Parts that are among the planned models have separate runs, and are not counted twice.
         are_planned = all(name.partition("-")[0] in classes for record in records for name in record.parts.values())
         times = [record.runtime if are_planned else sum(record.seconds.values()) for record in records]
         seconds += statistics.mean(times) if times else 0

@@ -48,6 +48,9 @@ OTHER_ROWS = {
     "transitions": Model("Transitions", "sdmr.baselines.transitions.TransitionCounts"),
     "ease": Model("EASE", "sdmr.baselines.ease.EASE"),
     "ials": Model("iALS", "sdmr.baselines.ials.IALS", is_random=True),
+    "gru4rec": Model("GRU4Rec", "sdmr.baselines.gru4rec.GRU4Rec"),
+    "sasrec": Model("SASRec", "sdmr.baselines.sasrec.SASRec"),
+    "bert4rec": Model("BERT4Rec", "sdmr.baselines.bert4rec.BERT4Rec"),
 }
 MODELS = PAPER_ROWS | OTHER_ROWS
 # As the authors released them, which differs from the paper; no rows of the tables.
@@ -56,7 +59,7 @@ RELEASED_MODELS = {
     "sdm-released": Model("SDM, released", "sdmr.models.released.ReleasedSDM"),
     "sdmr-released": Model("SDMR, released", "sdmr.models.released.ReleasedSDMR"),
 }
-NAMED_MODELS = MODELS | RELEASED_MODELS
+NAMED_MODELS = MODELS | OTHER_ROWS | RELEASED_MODELS
 
 
 def get_model(name: str) -> Model:

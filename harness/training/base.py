@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.sampling import NegativeSampler
 from sdmr.datasets.task import HeldOut, Training
 from sdmr.harness.files import load_tensors, save_tensors
 from sdmr.harness.recommender import ModelError
-from sdmr.harness.training.loop import compute_loss, compute_scores, train
+from sdmr.harness.training.loop import Batches, compute_loss, compute_scores, draw_instances, train
 from sdmr.harness.training.losses import bpr_loss
 from sdmr.harness.training.optimizer import OptimizationConfig
 
@@ -88,6 +89,15 @@ class TorchRecommender(nn.Module):
             scores: [B, 1 + n_negatives], the positive first.
         """
         return bpr_loss(scores, self.optimization.negatives)
+
+    def check_training(self, training: Training) -> None:
+        """Raise DataError or ModelError for what cannot be trained; the parameters exist by then."""
+
+    def draw_batches(
+        self, training: Training, negatives: NegativeSampler, rng: np.random.Generator
+    ) -> tuple[int, Batches]:
+        """Return the number of an epoch's batches, and the batches. `rng` is the source of all that is random."""
+        return draw_instances(self, training, negatives, rng)
 
     def compute_gradients(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> float:
         """Compute a batch's loss, and leave its gradients in the parameters' `grad`.

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from sdmr.harness.kernels import UniqueIndex, scatter_sum
 
+_LEVELS = 1 << 16  # of a random number
+
 
 class Embedding(nn.Embedding):
     """Store a table [n_rows (+ 1 padding row), dim] of normal numbers.
@@ -177,6 +179,33 @@ class Dropout(nn.Dropout):
 
     def forward(self, values: Tensor) -> Tensor:
         return F.dropout(values, self.p, self.is_on)
+
+
+class FastDropout(Dropout):
+    """Drop entries as `Dropout` does; on a CPU four of them by one random number."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.is_on or values.device.type != "cpu":
+            return super().forward(values)
+        mask, factor = draw_mask(values.numel() // values.shape[-1], values.shape[-1], self.p)
+        return values * (mask.view(values.shape) * factor)
+
+
+def draw_mask(n_rows: int, n_columns: int, p: float) -> tuple[Tensor, float]:
+    """Draw which entries dropout mask, and the factor that mask their mean.
+
+    Four entries share a number of PyTorch's generator, so `p` has steps of 1/65,536. PyTorch itself draws each entry
+    for itself, which takes eight times as long.
+
+    Returns:
+        The mask [n_rows, n_columns], and the factor.
+    """
+    n_dropped = round(p * _LEVELS)
+    if n_dropped in (0, _LEVELS):
+        return torch.full((n_rows, n_columns), not n_dropped), float(not n_dropped)
+    size = n_rows * n_columns
+    numbers = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(1 << 63), None).view(torch.int16)[:size]
+    return (numbers >= n_dropped - _LEVELS // 2).view(n_rows, n_columns), _LEVELS / (_LEVELS - n_dropped)
 
 
 def compute_squared_distances(points: Tensor, rows: Tensor) -> Tensor:

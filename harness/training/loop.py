@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _BATCHES_A_TRANSFER = 64  # whose ids go to the device at once
 
+Batches = Iterator[tuple[int, tuple[Tensor, ...]]]  # positives of each, and the arguments of `compute_gradients`
+
 
 class StopTraining(Exception):
     """The end of a training before its time, by `watch_history`. Its checkpoint stays, so that it can go on later."""
@@ -46,6 +49,7 @@ def train(model: "TorchRecommender", training: Training) -> None:
         inspect.signature(getattr(model.loss, "forward", model.loss)).bind(None)
     except TypeError as error:
         raise ModelError(f"{type(model).__name__}.loss must take the scores alone: loss(scores)") from error
+    model.check_training(training)
     optimizer = Optimizer(model, options)
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     validation = _sample(training.validation, options.validation_instances)
@@ -139,37 +143,48 @@ def _validate(model: "TorchRecommender", validation: HeldOut) -> dict[str, float
 def _train_epoch(
     model: "TorchRecommender", optimizer: Optimizer, training: Training, negatives: NegativeSampler, epoch: int
 ) -> float:
-    """Pass once over the training instances; return the mean loss of a positive."""
+    """Pass once over the training data; return the mean loss of a positive."""
+    rng = np.random.default_rng([training.seed, epoch])
+    torch.manual_seed(int(rng.integers(2**63)))  # dropout
+    n_batches, batches = model.draw_batches(training, negatives, rng)
+    model.train()
+    total, n_positives = 0.0, 0
+    label = f"{type(model).__name__} epoch {epoch}"
+    if epoch > 1 and "validation" in model.history[-1]:
+        label += f", validation NDCG@10 {model.history[-1]['validation']:.3f}"
+    bar = tqdm(batches, desc=label, total=n_batches, unit="batch", leave=False, disable=None)
+    for number, (size, inputs) in enumerate(bar):
+        optimizer.zero_grad()
+        loss = model.compute_gradients(*inputs)
+        optimizer.step()
+        total, n_positives = total + loss, n_positives + size
+        if not math.isfinite(total):
+            raise ModelError(f"{type(model).__name__}: the loss is {loss} in epoch {epoch}")
+        if number % 50 == 0:
+            bar.set_postfix(loss=f"{loss / size:.4f}", refresh=False)
+    return total / n_positives
+
+
+def draw_instances(
+    model: "TorchRecommender", training: Training, negatives: NegativeSampler, rng: np.random.Generator
+) -> tuple[int, Batches]:
+    """Return the number of batches, and batches of users, contexts and candidates, the positive first."""
     options, instances = model.optimization, training.instances
     rows = np.flatnonzero(negatives.n_unseen[instances.users])
     if len(rows) < len(instances):  # a user with every item has no negative
         instances = Instances(instances.users[rows], instances.targets[rows], instances.contexts.take(rows))
-    rng = np.random.default_rng([training.seed, epoch])
-    torch.manual_seed(int(rng.integers(2**63)))  # dropout
     candidates = np.column_stack([instances.targets, negatives.sample(instances.users, options.n_negatives, rng)])
     order = rng.permutation(len(instances))
-    model.train()
-    total = 0.0
-    label = f"{type(model).__name__} epoch {epoch}"
-    if "validation" in model.history[-1] and epoch > 1:
-        label += f", validation NDCG@10 {model.history[-1]['validation']:.3f}"
-    bar = tqdm(range(0, len(order), options.batch_size), desc=label, unit="batch", leave=False, disable=None)
-    for n_batches, start in enumerate(bar):
-        if n_batches % _BATCHES_A_TRANSFER == 0:
-            rows = order[start : start + _BATCHES_A_TRANSFER * options.batch_size]
+
+    def gather() -> Batches:
+        step = _BATCHES_A_TRANSFER * options.batch_size
+        for rows in np.split(order, range(step, len(order), step)):
             ids = (instances.users[rows], instances.contexts.last_n(model.context_length, rows), candidates[rows])
-            batches = zip(
-                *(torch.from_numpy(one).to(model.device).split(options.batch_size) for one in ids), strict=True
-            )
-        optimizer.zero_grad()
-        loss = model.compute_gradients(*next(batches))
-        optimizer.step()
-        total += loss
-        if not math.isfinite(total):
-            raise ModelError(f"{type(model).__name__}: the loss is {loss} in epoch {epoch}")
-        if n_batches % 50 == 0:
-            bar.set_postfix(loss=f"{loss / min(options.batch_size, len(order) - start):.4f}", refresh=False)
-    return total / len(order)
+            blocks = (torch.from_numpy(one).to(model.device).split(options.batch_size) for one in ids)
+            for batch in zip(*blocks, strict=True):
+                yield len(batch[0]), batch
+
+    return -(-len(order) // options.batch_size), gather()
 
 
 def _identify(model: "TorchRecommender", training: Training) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class OptimizationConfig:
     Args:
         learning_rate: Step size of Adam or SGD.
         regularization: λ of Eq. 21, the weight of the squared parameters.
-        batch_size: Positives in a batch.
+        batch_size: Positives in a batch; windows, if the model reads sequences.
         n_negatives: Negatives of a positive, drawn anew in every epoch.
         negatives: Which of them enter a BPR loss: all, or the hardest, which is the highest-scored one.
         regularization_scope: What λ acts on: the rows of the batch, or all, as Adam's weight decay.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sdmr.baselines import caser
 from sdmr.baselines.caser import Caser
-from sdmr.baselines.kernels.caser import draw_mask
+from sdmr.harness.training.layers import draw_mask
 from sdmr.harness.training.optimizer import OptimizationConfig
 from tests.behavior import RecommenderBehavior, small
 

@@ -96,6 +96,15 @@ def test_other_settings_make_another_task(raw: Path) -> None:
     assert {count for count, _ in tasks} == {1}
 
 
+def test_contexts_with_validation_items_come_from_the_cache_too(raw: Path) -> None:
+    load, tasks = functools.partial(load_from_file, raw), []
+    for expected in (1, 0):
+        before = n_loads
+        tasks.append(prepare(load, test_context="with-validation"))
+        assert n_loads - before == expected
+    assert compute_fingerprint(tasks[0]) == compute_fingerprint(tasks[1]) != compute_fingerprint(prepare(load))
+
+
 def test_a_changed_raw_file_is_loaded_again(raw: Path) -> None:
     load = functools.partial(load_from_file, raw)
     _, old = count_loads(load)

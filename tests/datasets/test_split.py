@@ -450,3 +450,35 @@ def test_more_candidates_than_items_are_an_error() -> None:
     assert split(data, n_candidates=100).report["users_with_every_item"] == 1
     with pytest.raises(ValueError, match=r"^101 candidates: the data has 5 items; expected fewer, or all$"):
         split(data, n_candidates=101)
+
+
+@given(histories(timed=True), st.sampled_from(["random", "next-to-last"]))
+def test_contexts_with_validation_are_all_items_before_the_test_item(
+    interactions: Interactions, validation_item: Literal["random", "next-to-last"]
+) -> None:
+    rest, context = (
+        split(interactions, 0, N_CANDIDATES, validation_item=validation_item, test_context=which)  # type: ignore[arg-type]
+        for which in ("training", "with-validation")
+    )
+    histories: dict[int, list[int]] = defaultdict(list)
+    for row in np.lexsort((interactions.times, interactions.users)):
+        histories[int(interactions.users[row])].append(int(interactions.items[row]))
+    test = context.test
+    for user, target, row in zip(test.users.tolist(), test.targets.tolist(), test.contexts.last_n(9), strict=True):
+        assert [item for item in row.tolist() if item != N_ITEMS] + [target] == histories[user]
+    swapped = replace(context, test=rest.test)  # nothing but the contexts of test items differs
+    assert compute_fingerprint(swapped) == compute_fingerprint(rest)
+    assert (compute_fingerprint(context) == compute_fingerprint(rest)) == (len(test) == 0)
+
+
+@given(baskets())
+def test_contexts_with_validation_are_all_other_items_of_a_basket(interactions: Interactions) -> None:
+    rest, context = (split(interactions, 0, 2, test_context=which) for which in ("training", "with-validation"))  # type: ignore[arg-type]
+    without, items = (task.test.contexts.last_n(9).tolist() for task in (rest, context))
+    for row, others, item in zip(items, without, context.training.validation.targets.tolist(), strict=True):
+        assert sorted(row) == sorted([*others, item][1:])
+
+
+def test_contexts_with_validation_need_the_last_item_for_the_test() -> None:
+    with pytest.raises(ValueError, match=r"^test_context=with-validation needs test_item=last, not random$"):
+        split(make_users(5, timed=True), test_item="random", test_context="with-validation")

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from sdmr.datasets.task import Training
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.layers import Embedding
 from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.training.sequence import SequenceRecommender
 
 CONFIG = OptimizationConfig(learning_rate=0.02, regularization=0.001, batch_size=48, epochs=4, patience=4, device="cpu")
 
@@ -63,10 +65,28 @@ class Parent(TorchRecommender):
         return self.dropout(self.items(candidates).squeeze(-1)) + self.part(users, contexts, candidates)
 
 
+class Walk(SequenceRecommender):
+    """Hold all that a model of sequences may: a table, a recurrent layer, dropout."""
+
+    context_length = 5
+
+    def __init__(self, optimization: OptimizationConfig = replace(CONFIG, batch_size=12)) -> None:
+        super().__init__(optimization)
+
+    def build(self, n_users: int, n_items: int) -> None:
+        self.items = Embedding(n_items, 4, std=0.3, padding=True)
+        self.layer = nn.GRU(4, 4, batch_first=True)
+        self.dropout = nn.Dropout(0.3)
+
+    def encode(self, items: Tensor) -> Tensor:
+        return self.dropout(self.layer(self.items(items))[0])
+
+
 MAKERS: dict[str, Callable[[], TorchRecommender]] = {
     "adam": lambda: MFBPR(dim=4, item_bias=True, optimization=CONFIG),
     "sgd": lambda: MFBPR(dim=4, item_bias=True, optimization=replace(CONFIG, optimizer="sgd")),
     "dropout": lambda: Factors(dropout=0.3),
+    "of sequences": Walk,
     "with a part": lambda: Parent(Factors(dropout=0.3)),
     "with a part of a part": lambda: Parent(Parent(Factors(dropout=0.3))),
 }
@@ -93,14 +113,22 @@ def fit(model: TorchRecommender, training: Training) -> TorchRecommender:
 
 
 def watch(model: TorchRecommender, observer: Callable[[int, tuple[Tensor, ...]], None]) -> None:
-    """Call `observer(number from 1, inputs)` before every forward pass of the model itself."""
-    forward, calls = model.forward, count(1)
+    """Call `observer(number from 1, inputs)` before every forward pass of the model itself.
 
-    def watched(*inputs: Tensor) -> Tensor:
-        observer(next(calls), inputs)
-        return forward(*inputs)
+    A model of sequences has none in training; its batches are watched instead.
+    """
+    calls = count(1)
 
-    model.forward = watched  # type: ignore[assignment, method-assign]
+    def wrap(method: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*inputs: Tensor) -> Any:
+            observer(next(calls), inputs)
+            return method(*inputs)
+
+        return watched
+
+    model.forward = wrap(model.forward)  # type: ignore[method-assign]
+    if isinstance(model, SequenceRecommender):
+        model.compute_gradients = wrap(model.compute_gradients)  # type: ignore[method-assign]
 
 
 def kill_at(model: TorchRecommender, moment: int) -> None:

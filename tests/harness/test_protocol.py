@@ -16,6 +16,7 @@ OTHERS: dict[str, list[Any]] = {
     "test_cut": [0.5, "1998-03-01"],
     "validation_cut": [0.5, "1998-03-01"],
     "retrain": [True],
+    "test_context": ["with-validation"],
 }
 CANDIDATE_OPTIONS: dict[Any, dict[str, Any]] = {
     99: {"n_candidates": 99},
@@ -41,7 +42,7 @@ def test_a_deviation_is_named(name: str, value: Any) -> None:
     assert protocol.deviations == {name: value}
     is_split = name in SPLIT_OPTIONS
     assert protocol.split_options == ({name: value} if is_split else CANDIDATE_OPTIONS.get(value, {}))
-    only_ranks = value in ("all", "optimistic", "pessimistic", "argsort-target-last")
+    only_ranks = value in ("all", "optimistic", "pessimistic", "argsort-target-last", "with-validation")
     assert protocol.training_protocol == (Protocol() if only_ranks else protocol)
     shares_counts = value in ("optimistic", "pessimistic")
     assert (protocol.ranking_key == Protocol().ranking_key) == shares_counts
@@ -50,6 +51,11 @@ def test_a_deviation_is_named(name: str, value: Any) -> None:
 def test_retraining_with_epochs_of_the_test_items_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"protocol\.retrain=true needs epochs chosen on validation"):
         Protocol(retrain=True, select_on="test")
+
+
+def test_contexts_of_test_items_that_select_the_epoch_are_those_of_training() -> None:
+    protocol = Protocol(select_on="test", test_context="with-validation", candidates="all")
+    assert protocol.training_protocol == Protocol(select_on="test", test_context="with-validation")
 
 
 @pytest.mark.parametrize("name", [name for name in OTHERS if "cut" not in name and name != "retrain"])

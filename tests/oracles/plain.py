@@ -5,9 +5,13 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from sdmr.datasets.task import Training
+from sdmr.harness.training.sequence import cut_windows
 
 
 class PlainMFBPR(nn.Module):
@@ -60,3 +64,54 @@ class PlainSteps:
             self.adam.zero_grad()
             F.softplus(scores[:, 1:].amax(1) - scores[:, 0]).sum().backward()
             self.adam.step()
+
+
+class PlainSASRec(nn.Module):
+    """Train on every position of windows by nn.TransformerEncoder, and a softmax of the target and shared negatives."""
+
+    def __init__(self, n_items: int, dim: int, length: int, layers: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.items, self.positions = nn.Embedding(n_items + 1, dim, padding_idx=n_items), nn.Embedding(length, dim)
+        nn.init.normal_(self.items.weight[:-1].detach(), std=dim**-0.5)
+        layer = nn.TransformerEncoderLayer(dim, heads, dim, dropout, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, layers, nn.LayerNorm(dim), enable_nested_tensor=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, items: Tensor) -> Tensor:
+        """Return the states [B, W, d] after items [B, W], padded on the right."""
+        x = self.items(items) * self.items.embedding_dim**0.5 + self.positions.weight[: items.shape[1]]
+        mask = nn.Transformer.generate_square_subsequent_mask(items.shape[1])
+        return self.encoder(self.dropout(x), mask=mask, is_causal=True)
+
+
+class PlainSASRecEpoch:
+    """Train a plain SASRec on the windows of the suite's, all padded to one length."""
+
+    def __init__(self, model: PlainSASRec, training: Training, batch_size: int, n_negatives: int) -> None:
+        self.model, self.adam = model, torch.optim.Adam(model.parameters(), lr=0.001)
+        self.batch_size, self.n_negatives, self.padding = batch_size, n_negatives, training.n_items
+        length = model.positions.num_embeddings
+        contexts, (_, first, size) = training.instances.contexts, cut_windows(training.instances, length)
+        columns = np.arange(length + 1)
+        items = np.append(contexts.items, training.n_items)
+        index = np.where(columns < size[:, None], first[:, None] + columns, len(contexts.items))
+        self.windows = torch.from_numpy(items[index])
+
+    def run(self) -> float:
+        """Train for an epoch, and return the loss."""
+        self.model.train()
+        total = 0.0
+        for windows in self.windows[torch.randperm(len(self.windows))].split(self.batch_size):
+            targets = windows[:, 1:]
+            is_target = targets != self.padding
+            states, target = self.model(windows[:, :-1])[is_target], targets[is_target]
+            negatives = torch.randperm(self.padding)[: self.n_negatives]
+            others = (states @ self.model.items(negatives).T).masked_fill(negatives == target[:, None], -torch.inf)
+            positive = (states * self.model.items(target)).sum(-1, keepdim=True)
+            scores = torch.cat([positive, others], 1)
+            loss = F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.int64), reduction="sum")
+            self.adam.zero_grad()
+            loss.backward()
+            self.adam.step()
+            total += loss.item()
+        return total

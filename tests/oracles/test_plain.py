@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from sdmr.experiments.benchmark.timing import draw_batches, make_model
+from sdmr.harness.training.sequence import cut_windows
 from tests.behavior import small
-from tests.oracles.plain import MODELS, PlainSteps
+from tests.oracles.plain import MODELS, PlainSASRec, PlainSASRecEpoch, PlainSteps
 
 TABLES = {"translations.weight": "user_translations.weight"}  # by the plain model's name
 
@@ -24,6 +25,20 @@ def test_a_plain_model_has_the_scores_of_its_model(name: str) -> None:
             nn.init.normal_(parameter)
             model.get_parameter(TABLES.get(key, key)).copy_(parameter)
         torch.testing.assert_close(reference(*batch), model(*batch), rtol=1e-5, atol=1e-5)
+
+
+def test_a_plain_sasrec_learns_from_every_position_of_the_windows() -> None:
+    torch.manual_seed(0)
+    training = small().training
+    epoch = PlainSASRecEpoch(PlainSASRec(training.n_items, 8, 5, 1, 1, 0.0), training, 8, 20)
+    _, first, size = cut_windows(training.instances, 5)
+    for window, start, length in zip(epoch.windows.tolist(), first.tolist(), size.tolist(), strict=True):
+        items = training.instances.contexts.items[start : start + length].tolist()
+        assert window == items + [training.n_items] * (6 - length)
+    losses = []
+    for _ in range(5):
+        losses.append(epoch.run())
+    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("name", list(MODELS))

@@ -60,6 +60,13 @@ def test_sdm_is_measured_against_the_released_program() -> None:
     assert all(entry.ratio is not None and entry.ratio > 1 for entry in entries)
 
 
+def test_sasrec_is_measured_against_a_plain_transformer_on_the_same_windows() -> None:
+    entry = list(references.measure_plain(TINY))[-1]
+    assert (entry.setting["model"], entry.setting["context_length"]) == ("sasrec", 8)
+    assert entry.reference == "nn.TransformerEncoder"
+    assert entry.ratio is not None
+
+
 def test_a_python_without_recbole_leaves_its_ratios_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program = tmp_path / "python"
     program.write_text("#!/bin/sh\nexit 1\n")

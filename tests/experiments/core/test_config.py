@@ -21,6 +21,7 @@ from sdmr.experiments.run import describe_more
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.training.sequence import SequenceRecommender
 from sdmr.models.released import ReleasedSDM, ReleasedSDP
 
 # Every data set, with what it cannot do without, and the epochs and context length it asks for.
@@ -79,6 +80,8 @@ def test_model_instantiates_with_its_parts(model: str) -> None:
     assert ("optimization" in config) == isinstance(made, TorchRecommender)
     if isinstance(made, TorchRecommender):
         expected = {"sdmr-released": (20, 20)}.get(model, (50, 50) if "released" in model else (50, 10))
+        if isinstance(made, SequenceRecommender):  # whose epochs have fewer steps
+            expected = (400, 40) if model == "bert4rec" else (200, 20)
         assert (made.optimization.epochs, made.optimization.patience) == expected
         assert {"optimization", *made.parts} == {name for name, value in config.items() if isinstance(value, dict)}
 
@@ -91,12 +94,19 @@ def test_keys_and_values_are_the_constructors_arguments_and_defaults(model: str)
     for name, parameter in inspect.signature(import_class(NAMED_MODELS[model].target)).parameters.items():
         default = parameter.default
         if isinstance(default, OptimizationConfig):
-            shared = {} if "released" in model else {"epochs": 50}
+            is_other = "released" in model or keeps_context_length(NAMED_MODELS[model].target)
+            shared = {} if is_other else {"epochs": 50}
             expected = replace(default, **shared, validation_instances=10_000)
             assert OptimizationConfig(**drop_target(config[name])) == expected
         elif not isinstance(config[name], dict):
-            default = 18 if name == "context_length" else default
+            if name == "context_length" and not keeps_context_length(NAMED_MODELS[model].target):
+                default = 18
             assert config[name] == NAMED_MODELS[model].settings.get(name, default), name
+
+
+def keeps_context_length(target: str) -> bool:
+    """Tell whether a model has a length of its own on every data set: the longest history that it reads."""
+    return issubclass(import_class(target), SequenceRecommender)
 
 
 def drop_target(config: dict[str, Any]) -> dict[str, Any]:
@@ -168,7 +178,7 @@ def read_defaults(target: str, shared: dict[str, Any]) -> dict[str, Any]:
     config: dict[str, Any] = {"_target_": target}
     for name, parameter in inspect.signature(import_class(target), eval_str=True).parameters.items():
         default, usual = parameter.default, OptimizationConfig()
-        if name in shared:
+        if name in shared and not (name == "context_length" and keeps_context_length(target)):
             config[name] = shared[name]
         elif isinstance(default, OptimizationConfig):
             values = {key: shared.get(key) for key in shared if getattr(default, key, None) == getattr(usual, key, 0)}

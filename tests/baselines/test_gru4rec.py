@@ -1,0 +1,63 @@
+from math import exp, tanh
+
+import pytest
+import torch
+
+from sdmr.baselines.gru4rec import GRU4Rec
+from sdmr.harness.training.optimizer import OptimizationConfig
+from tests.behavior import RecommenderBehavior
+
+FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0, batch_size=8, epochs=30)
+
+
+class TestGRU4Rec(RecommenderBehavior):
+    def make(self) -> GRU4Rec:
+        return GRU4Rec(dim=16, context_length=8, optimization=FAST)
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + exp(-x))
+
+
+def naive_state(model: GRU4Rec, items: list[int]) -> list[float]:
+    """Compute the state after the last item with loops."""
+    w, d, h = {name: value.tolist() for name, value in model.state_dict().items()}, model.dim, [0.0] * model.dim
+    for item in items:
+        m = w["items.weight"][item]
+        a, b = (
+            [
+                sum(x * y for x, y in zip(w[f"units.weight_{side}_l0"][row], vector, strict=True))
+                + w[f"units.bias_{side}_l0"][row]
+                for row in range(3 * d)
+            ]
+            for side, vector in (("ih", m), ("hh", h))
+        )
+        r = [sigmoid(a[k] + b[k]) for k in range(d)]
+        z = [sigmoid(a[d + k] + b[d + k]) for k in range(d)]
+        n = [tanh(a[2 * d + k] + r[k] * b[2 * d + k]) for k in range(d)]
+        h = [(1 - z[k]) * n[k] + z[k] * h[k] for k in range(d)]
+    return h
+
+
+@pytest.mark.parametrize("negatives", [list(range(7)), [2, 5]])
+def test_scores_and_loss_follow_the_equations(negatives: list[int]) -> None:
+    torch.manual_seed(0)
+    model = GRU4Rec(dim=3, context_length=5)
+    model.build(n_users=5, n_items=7)
+    model.double().eval()
+    contexts, rows = [[7, 7, 7, 3, 1], [0, 3, 3, 1, 6]], model.items.weight.tolist()
+    scores = model(torch.tensor([0, 4]), torch.tensor(contexts), torch.tensor([[1, 2], [5, 0]]))
+    expected, states = [], [naive_state(model, [item for item in row if item != 7]) for row in contexts]
+    for state, candidates in zip(states, [[1, 2], [5, 0]], strict=True):
+        expected.append([sum(a * b for a, b in zip(state, rows[item], strict=True)) for item in candidates])
+    torch.testing.assert_close(scores, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-9)
+
+    windows, is_target = torch.tensor([[0, 3, 5], [4, 1, 7]]), torch.tensor([[0, 1, 1], [0, 1, 0]]).bool()
+    loss = 0.0
+    for items, target in (([0], 3), ([0, 3], 5), ([4], 1)):
+        state = torch.tensor(naive_state(model, items), dtype=torch.float64)
+        x = (model.items.weight @ state).tolist()
+        loss -= torch.log_softmax(torch.tensor([x[i] for i in {target, *negatives}], dtype=torch.float64), 0)[
+            list({target, *negatives}).index(target)
+        ].item()
+    assert model.compute_gradients(windows, is_target, torch.tensor(negatives)) == pytest.approx(loss, rel=1e-9)
