@@ -107,7 +107,7 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
 
 
 def read_old_words() -> dict[str, dict[str, str]]:
-    """Return old words, commands and flags with the new ones, and answers on what is gone."""
+    """Return old words, commands and flags with their new ones, and what is gone."""
     old: dict[str, dict[str, str]] = yaml.safe_load(OLD_WORDS_FILE.read_text(encoding="utf-8"))
     return old | {"words": ARGUMENTS | PROTOCOL | old["words"]}
 

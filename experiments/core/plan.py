@@ -1,6 +1,5 @@
 """Planned runs: the runs that a command needs, and how they are found or made."""
 
-import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ from tqdm import tqdm
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.effects import check_effects
+from sdmr.experiments.core.estimate import estimate_time
 from sdmr.experiments.core.options import NotTunedError, UsageError, is_of_hydra
 from sdmr.experiments.core.parallel import Launch, Outcome, run_all
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import MODELS, get_model
+from sdmr.experiments.core.registry import MODELS, get_model, reads
 from sdmr.experiments.core.run import Run, compose_run, make_recommender
 from sdmr.harness.metrics import TiePolicy
 from sdmr.harness.records import read_ranks
@@ -112,6 +112,9 @@ def plan_runs(
     planned = []
     for dataset in datasets:
         for model in models:
+            if not reads(model, dataset):
+                print(f"{get_model(model).name} on {dataset} is left out: it reads histories, and no baskets")
+                continue
             choice = ("settings=tuned",) if settings == "tuned" and model in MODELS else ()
             try:
                 compose_config([f"model={model}", f"dataset={dataset}", *choice, *overrides])
@@ -228,22 +231,3 @@ def describe_outcome(planned: PlannedRun, record: Record) -> str:
     best = ", best epoch: the start" if record.best_epoch == 0 else ""
     best = ", best epoch among the last five allowed" if record.best_among_last_5_allowed else best
     return f"{planned}: {values} ({sum(record.seconds.values()):.0f} s{best})"
-
-
-def estimate_time(pending: Sequence[PlannedRun], workers: int) -> str:
-    """Return how long the runs may take, by published runs of the same models."""
-    classes = {get_model(one.model).target.rpartition(".")[2] for one in pending}
-    seconds, unknown = 0.0, 0
-    for one in pending:
-        name = one.published.name.rpartition("-")[0] if one.published else ""
-        paths = sorted(one.published.parent.glob(f"{name}-[0-9]*/record.json")) if one.published else []
-        records = [load_record(path) for path in paths]
-        # Parts that are among the planned models have separate runs, and are not counted twice.
-        are_planned = all(name.partition("-")[0] in classes for record in records for name in record.parts.values())
-        times = [record.runtime if are_planned else sum(record.seconds.values()) for record in records]
-        seconds += statistics.mean(times) if times else 0
-        unknown += not times
-    if unknown == len(pending):
-        return "no estimate of the time: none of these runs is published"
-    without = f"; no estimate for {unknown} of them" if unknown else ""
-    return f"about {seconds / workers / 60:.0f} min on a machine as fast as the one that published{without}"

@@ -24,6 +24,7 @@ class Model:
     target: str  # dotted path of the class
     settings: dict[str, Any] = field(default_factory=dict)  # arguments that make the class this model
     is_random: bool = False  # draws random numbers, though it is not trained by gradient
+    reads_baskets: bool = True
 
 
 # Name on the command line -> model, in the order of Table 3.
@@ -48,9 +49,9 @@ OTHER_ROWS = {
     "transitions": Model("Transitions", "sdmr.baselines.transitions.TransitionCounts"),
     "ease": Model("EASE", "sdmr.baselines.ease.EASE"),
     "ials": Model("iALS", "sdmr.baselines.ials.IALS", is_random=True),
-    "gru4rec": Model("GRU4Rec", "sdmr.baselines.gru4rec.GRU4Rec"),
-    "sasrec": Model("SASRec", "sdmr.baselines.sasrec.SASRec"),
-    "bert4rec": Model("BERT4Rec", "sdmr.baselines.bert4rec.BERT4Rec"),
+    "gru4rec": Model("GRU4Rec", "sdmr.baselines.gru4rec.GRU4Rec", reads_baskets=False),
+    "sasrec": Model("SASRec", "sdmr.baselines.sasrec.SASRec", reads_baskets=False),
+    "bert4rec": Model("BERT4Rec", "sdmr.baselines.bert4rec.BERT4Rec", reads_baskets=False),
 }
 MODELS = PAPER_ROWS | OTHER_ROWS
 # As the authors released them, which differs from the paper; no rows of the tables.
@@ -59,7 +60,8 @@ RELEASED_MODELS = {
     "sdm-released": Model("SDM, released", "sdmr.models.released.ReleasedSDM"),
     "sdmr-released": Model("SDMR, released", "sdmr.models.released.ReleasedSDMR"),
 }
-NAMED_MODELS = MODELS | OTHER_ROWS | RELEASED_MODELS
+NAMED_MODELS = MODELS | RELEASED_MODELS
+BASKET_DATASETS = ("ijcai-15", "ta-feng")  # those of Table 4
 
 
 def get_model(name: str) -> Model:
@@ -71,6 +73,11 @@ def expand_models(names: Sequence[str] | None) -> list[str]:
     """Return the named models of the tables, by default all. `paper` stands for the paper's rows."""
     names = list(MODELS) if names is None else names
     return list(dict.fromkeys(model for name in names for model in (PAPER_ROWS if name == "paper" else [name])))
+
+
+def reads(model: str, dataset: str) -> bool:
+    """Tell whether a named model can read a data set. Models of sequences read no baskets."""
+    return get_model(model).reads_baskets or dataset not in BASKET_DATASETS
 
 
 def list_models(name: str = "") -> str:

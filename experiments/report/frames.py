@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import MODELS, get_model
+from sdmr.experiments.core.registry import BASKET_DATASETS, MODELS, get_model
 from sdmr.experiments.core.store import RANKS, RECORD, list_published_folders
 from sdmr.experiments.report.uncertainty import SeedPart, Size, estimate_mean, judge_size
 from sdmr.harness.metrics import TIE_POLICIES, TiePolicy, summarize
@@ -23,7 +23,7 @@ from sdmr.harness.records import read_ranks
 METRICS = ("hit@10", "NDCG@10")
 ALL = " all"  # behind the name of a metric: among all unseen items
 PAPER = Path(__file__).parents[1] / "paper"  # the paper's tables
-DATASETS = {3: ("ml-100k", "ml-1m", "netflix", "epinions"), 4: ("ijcai-15", "ta-feng")}
+DATASETS = {3: ("ml-100k", "ml-1m", "netflix", "epinions"), 4: BASKET_DATASETS}
 PRINTED = {dataset: table for table, datasets in DATASETS.items() for dataset in datasets}
 ID_ORDER_DATASET = "epinions-id-order"  # for the claim on Epinions alone: in no table, but with published records
 TABLES = PRINTED | {ID_ORDER_DATASET: 3}  # by data set: the table with whose records its own are published

@@ -4,7 +4,7 @@ import pytest
 
 from sdmr.experiments.core.arguments import import_class
 from sdmr.experiments.core.options import UsageError
-from sdmr.experiments.core.registry import MODELS, OTHER_ROWS, PAPER_ROWS, expand_models, get_model
+from sdmr.experiments.core.registry import MODELS, OTHER_ROWS, PAPER_ROWS, expand_models, get_model, reads
 
 
 def test_models_are_in_the_order_of_table_3_then_those_that_are_not_in_the_paper() -> None:
@@ -16,6 +16,15 @@ def test_models_are_in_the_order_of_table_3_then_those_that_are_not_in_the_paper
 def test_paper_stands_for_the_papers_rows() -> None:
     assert expand_models(None) == list(MODELS)
     assert expand_models(["mine.Net", "paper", "sdm", "ease"]) == ["mine.Net", *PAPER_ROWS, "ease"]
+
+
+def test_models_of_sequences_read_no_baskets() -> None:
+    cannot_read = {
+        (model, dataset) for model in MODELS for dataset in ("ml-100k", "ta-feng") if not reads(model, dataset)
+    }
+    assert cannot_read == {(model, "ta-feng") for model in ("gru4rec", "sasrec", "bert4rec")}
+    for model in MODELS:
+        assert get_model(model).reads_baskets == getattr(import_class(get_model(model).target), "reads_baskets", True)
 
 
 def test_model_is_found_by_name_and_a_class_by_its_path() -> None:
