@@ -235,6 +235,62 @@ def test_scores_that_depend_on_which_candidates_there_are_are_an_error(score: Ca
         check_permutation_invariance(Scripted(score), make_instances([0, 1, 2], 5))
 
 
+@pytest.mark.parametrize(("dtype", "offset", "step"), [(np.float64, 1e7, 0.1), (np.float16, 100, 0.01)])
+def test_a_constant_hides_no_dependence_on_the_order(dtype: type, offset: float, step: float) -> None:
+    values = np.random.default_rng(0).random(101)
+
+    def score(candidates: np.ndarray) -> np.ndarray:
+        return (offset + values[candidates] + step * np.arange(candidates.shape[1])).astype(dtype)
+
+    with pytest.raises(ModelError, match="came in another order"):
+        check_permutation_invariance(Scripted(score), make_instances([0, 1, 2], 101))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "convert"), [(np.float32, np.asarray), (np.float32, np.ndarray.tolist), (np.float16, np.asarray)]
+)
+def test_a_unit_in_the_last_place_passes_the_check_of_order_whatever_the_offset(
+    dtype: type, convert: Callable[[np.ndarray], Any]
+) -> None:
+    values = (3.5 + 1e-4 * np.random.default_rng(0).random(101)).astype(dtype)
+
+    def score(candidates: np.ndarray) -> Any:
+        is_odd = np.arange(candidates.shape[1]) % 2 == 1
+        return convert(np.where(is_odd, values[candidates], np.nextafter(values[candidates], dtype(9))))
+
+    check_permutation_invariance(Scripted(score), make_instances([0, 1, 2], 101))
+
+
+def test_the_check_looks_at_instances_from_first_to_last() -> None:
+    class Late(Scripted):
+        """Score by position, only for the last users."""
+
+        def score(self, users: np.ndarray, contexts: np.ndarray, candidates: np.ndarray) -> Any:
+            return np.where(users[:, None] > 90, np.arange(candidates.shape[1]), candidates * 1.0)
+
+    with pytest.raises(ModelError, match=r"^Late scored user 9\d, "):
+        check_permutation_invariance(Late(np.zeros(1)), make_instances([0] * 100, 20))
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+@pytest.mark.parametrize(("scale", "is_softmax"), [(1e-4, True), (1e-4, False), (1.0, False)])
+def test_noise_hides_no_dependence_that_is_larger(scale: float, is_softmax: bool, legacy: bool) -> None:
+    np.random.seed(0)  # noqa: NPY002
+    rng = np.random.default_rng(0)
+
+    def score(candidates: np.ndarray) -> np.ndarray:
+        noise = np.random.normal(size=candidates.shape) if legacy else rng.normal(size=candidates.shape)  # noqa: NPY002
+        scores = np.sin(candidates) + scale * noise
+        return softmax(scores, axis=1) if is_softmax else scores
+
+    instances = make_instances([0, 1, 2], 101)
+    if is_softmax:
+        with pytest.raises(ModelError, match="came in two halves"):
+            check_permutation_invariance(Scripted(score), instances)
+    else:
+        check_permutation_invariance(Scripted(score), instances)
+
+
 def test_the_check_leaves_the_random_numbers_of_the_ranking_as_two_calls_and_a_third_do() -> None:
     instances = make_instances([0, 1, 2], 4)
     torch.manual_seed(0)
