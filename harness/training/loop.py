@@ -42,10 +42,10 @@ def train(model: "TorchRecommender", training: Training) -> None:
     except TypeError as error:
         raise ModelError(f"{type(model).__name__}.loss must take the scores alone: loss(scores)") from error
     optimizer = Optimizer(model, options)
-    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    is_trainable = any(parameter.requires_grad for parameter in model.parameters())
     validation = _sample(training.validation, options.validation_instances)
     negatives = NegativeSampler(training.matrix)
-    best = _copy(trainable)
+    best = _copy(model)
     initial: dict[str, float] = {}
     if not is_fixed:
         initial = _validate(model, validation) if model.has_fitted_start else model.epoch_metrics(validation, None)
@@ -55,9 +55,9 @@ def train(model: "TorchRecommender", training: Training) -> None:
     if saved:
         optimizer.load_state(saved["optimizer"])
         best, model.history = saved["best"], saved["history"]
-        _restore(trainable, saved["parameters"])
+        _restore(model, saved["parameters"])
 
-    while trainable and not _is_finished(model.history, options, training.epochs):
+    while is_trainable and not _is_finished(model.history, options, training.epochs):
         epoch, start = len(model.history), read_clocks()
         optimizer.start_epoch(epoch)
         loss = _train_epoch(model, optimizer, training, negatives, epoch)
@@ -69,12 +69,12 @@ def train(model: "TorchRecommender", training: Training) -> None:
             entry |= {f"fit_{name}": fitted[clock] - start[clock], f"rank_{name}": ranked[clock] - fitted[clock]}
         model.history.append(entry)
         if is_fixed or find_best_epoch(model.history) == epoch:
-            best = _copy(trainable)
+            best = _copy(model)
         if training.checkpoint is not None:
-            state = {"parameters": _copy(trainable), "optimizer": optimizer.get_state(), "best": best}
+            state = {"parameters": _copy(model), "optimizer": optimizer.get_state(), "best": best}
             save_tensors({**state, **identity, "history": model.history}, training.checkpoint)
     optimizer.close()
-    _restore(trainable, best)
+    _restore(model, best)
 
 
 def compute_scores(model: "TorchRecommender", users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
@@ -168,7 +168,8 @@ def _train_epoch(
 def _identify(model: "TorchRecommender", training: Training) -> dict[str, Any]:
     """Return what a training must have in common with the one that it continues."""
     options = {name: value for name, value in asdict(model.optimization).items() if name not in ("epochs", "patience")}
-    shapes = {name: list(parameter.shape) for name, parameter in model.named_parameters()}
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    shapes = {name: list(tensor.shape) for name, tensor in tensors}
     return {"class": type(model).__qualname__, "optimization": options, "seed": training.seed, "shapes": shapes}
 
 
@@ -179,14 +180,20 @@ def _is_finished(history: list[dict[str, float]], options: OptimizationConfig, n
     return epochs >= options.epochs or epochs - find_best_epoch(history) >= options.patience
 
 
-def _copy(parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in parameters.items()}
+def _get_learned(model: nn.Module) -> dict[str, Tensor]:
+    """Return what training changes: trainable parameters, and buffers such as the averages of BatchNorm."""
+    state = {name: one for name, one in model.state_dict(keep_vars=True).items() if isinstance(one, Tensor)}
+    return {name: one for name, one in state.items() if one.requires_grad or not isinstance(one, nn.Parameter)}
 
 
-def _restore(parameters: dict[str, nn.Parameter], values: dict[str, Tensor]) -> None:
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in _get_learned(model).items()}
+
+
+def _restore(model: nn.Module, values: dict[str, Tensor]) -> None:
     with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(values[name])
+        for name, tensor in _get_learned(model).items():
+            tensor.copy_(values[name])
 
 
 def _sample(instances: HeldOut, number: int | Literal["all"]) -> HeldOut:
