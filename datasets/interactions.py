@@ -115,13 +115,12 @@ class Interactions:
         columns = {f"{name}s": table[name].array if is_category[name] else table[name].to_numpy() for name in names}
         dropped = {reason: count for reason, count in table.attrs.get("dropped", {}).items() if count}
         interactions = cls.from_raw(**columns)
-        if "dropped" not in table.attrs:
-            interactions.check_distinct()
+        interactions.check_distinct()
         return replace(interactions, dropped=dropped | dict(interactions.dropped))
 
     def check_distinct(self) -> None:
         """Raise ValueError if a user, or a basket, has an item twice."""
-        is_repeated = pd.DataFrame({"sequence": self.sequences, "item": self.items}).duplicated().to_numpy()
+        is_repeated = pd.Series(self.sequences * self.n_items + self.items).duplicated().to_numpy()
         if is_repeated.any():
             row = int(is_repeated.argmax())
             pair = f"user {self.user_ids[self.users[row]]} has item {self.item_ids[self.items[row]]} twice"

@@ -91,7 +91,7 @@ def _prepare(call: functools.partial[Interactions | Task], split_seed: int, spli
 
 
 def _list_named_files(call: functools.partial[Any]) -> Iterator[Path]:
-    """Yield the files that settings name, those of folders included, which a reader may open by itself."""
+    """Yield files and folders that settings name, which a reader may open by itself."""
     for value in (*call.args, *call.keywords.values()):
         path = Path(value).expanduser().resolve() if isinstance(value, str | Path) and "\0" not in str(value) else None
         if path is not None and path.is_file():
@@ -212,7 +212,7 @@ def _hash_code(module: str) -> str | None:
 
 
 def _hash_path(path: Path) -> str:
-    """Hash a file's content or a folder's file names; return "" for a missing or unreadable path."""
+    """Hash a file's content or a folder's file names; return "" if unreadable."""
     if path.is_dir():
         return _hash_text("\n".join(sorted(file.name for file in path.iterdir())))
     return compute_sha256(path) if path.is_file() and os.access(path, os.R_OK) else ""

@@ -155,10 +155,10 @@ def get_scores(
 
 def _convert(scores: Any) -> NDArray[Any]:
     """Return a copy as floating-point numbers, or as another type if that loses something."""
-    if isinstance(scores, torch.Tensor):
-        scores = scores.detach().cpu()
-        scores = (scores.float() if scores.dtype == torch.bfloat16 else scores).numpy()
     try:
+        if isinstance(scores, torch.Tensor):
+            scores = scores.detach().cpu().to_dense()
+            scores = (scores.float() if scores.dtype == torch.bfloat16 else scores).numpy()
         array = np.array(None if np.ma.is_masked(scores) else scores)
     except (TypeError, ValueError, RuntimeError):  # what NumPy cannot convert, such as rows of several lengths
         return np.array(None)

@@ -80,9 +80,15 @@ def train(model: "TorchRecommender", training: Training) -> None:
 def compute_scores(model: "TorchRecommender", users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
     """Return the scores [B, C] of `forward`, in 32 bits or more.
 
-    Raises ModelError for another shape or type.
+    Raises ModelError for another shape or type, and for a table without a row for the padding.
     """
-    scores = model(users, contexts, candidates)
+    try:
+        scores = model(users, contexts, candidates)
+    except IndexError as error:
+        if str(error) != "index out of range in self":  # PyTorch's words
+            raise
+        hint = "contexts are padded with n_items, so a table of their items needs n_items + 1 rows"
+        raise ModelError(f"{type(model).__name__}.forward looks up a row that a table lacks; {hint}") from error
     if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.shape != candidates.shape:
         shape, expected = list(getattr(scores, "shape", [])), list(candidates.shape)
         returned = f"a {scores.dtype} tensor {shape}" if isinstance(scores, Tensor) else type(scores).__name__

@@ -125,3 +125,6 @@ def test_a_table_of_other_columns_or_lengths_is_an_error_and_its_attributes_coun
     table = pd.DataFrame({"user": [1], "item": [2]})
     table.attrs["source"] = "mine"
     assert dict(Interactions.from_table(table).dropped) == {}
+    baskets.attrs["dropped"] = {}
+    with pytest.raises(ValueError, match="user 1 has item 7 twice"):
+        Interactions.from_table(baskets[["user", "item"]])

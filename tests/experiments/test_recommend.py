@@ -34,6 +34,23 @@ def test_lists_of_some_users_are_printed(overrides: list[str], capsys: pytest.Ca
         assert [row.split()[:2] for row in rows] == [[user, str(rank)] for user in "73" for rank in range(1, 5)]
 
 
+def test_ids_of_users_are_text_whatever_they_look_like(overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_run("model=popularity", *overrides)
+    model, task = load_trained(folder)
+    ids = np.array(["1_000", "1000", "null", "true", "1.50", "007", "a,b", "x y", *map(str, range(32))], dtype=object)
+    training = copy(task.training)
+    object.__setattr__(training, "user_ids", ids)
+    monkeypatch.setattr(command, "load_trained", lambda folder: (model, replace(task, training=training)))
+    for typed, users in (
+        ("[1_000,null,true,1.50,007]", ["1_000", "null", "true", "1.50", "007"]),
+        ('["a,b", x y,"null"]', ["a,b", "x y", "null"]),
+        ("1_000", ["1_000"]),
+        ("[ true ]", ["true"]),
+    ):
+        assert cli.main(["recommend", f"run={folder}", f"users={typed}", "k=1", "to=lists.csv"]) == 0
+        assert pd.read_csv("lists.csv", dtype=str, keep_default_na=False)["user"].tolist() == users
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_lists_of_all_users_are_written_in_blocks(
     suffix: str, overrides: list[str], monkeypatch: pytest.MonkeyPatch
