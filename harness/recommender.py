@@ -140,7 +140,7 @@ def get_scores(
         returned = getattr(recommender, method)(*(each.copy() for each in inputs))
     scores = _convert(returned)
     if not np.issubdtype(scores.dtype, np.floating):
-        description = returned.dtype if type(returned) is np.ndarray else type(returned).__name__
+        description = returned.dtype if type(returned) in (np.ndarray, torch.Tensor) else type(returned).__name__
         raise ModelError(f"{name}.{method} must return numbers [B, C], as an array or a tensor, not {description}")
     if scores.shape != candidates.shape:
         raise ModelError(f"{name}.{method} returned shape {scores.shape} for candidates of shape {candidates.shape}")
