@@ -21,7 +21,11 @@ from sdmr.datasets.times import encode_times
 
 Column = str | int
 
-MISSING = ("", "NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None")  # that programs write for a missing value
+# What programs write for a missing value: pandas' words, and those of MySQL, Python and NumPy.
+MISSING = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
+    *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", r"\N", "NaT", "none"),
+)
 OPERATORS = {
     **{"==": operator.eq, "!=": operator.ne, ">=": operator.ge, "<=": operator.le},
     **{">": operator.gt, "<": operator.lt},
@@ -97,6 +101,8 @@ class Selection:
             raise ValueError(
                 f"time={self.time!r} has no effect: within basket={self.basket!r}, the order of the file holds"
             )
+        if self.item in (self.user, self.basket):
+            raise ValueError(f"item={self.item!r} is also the column of users or baskets, expected another one")
         if self.iterative and self.min_count == 1:
             raise ValueError("iterative=true has no effect: with min_count=1 nothing is dropped")
         if self.time is None and self.time_format is not None:

@@ -1,10 +1,9 @@
 """Interactions: who took what, in which order, in which basket; and their filters."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from sdmr.datasets.bounds import PositiveInt, check_arguments
 from sdmr.datasets.errors import DataError, quote
+from sdmr.datasets.raw_ids import RawArray, count_suspicious, decode, encode_ids
 from sdmr.datasets.times import count_other_unit, encode_times
 
 IntArray = NDArray[np.int64]
-RawArray = NDArray[Any]  # integers or strings, as in a raw file
 Order = Literal["random", "file"]
 
 
@@ -77,18 +76,19 @@ class Interactions:
             times: [n] numbers or dates, also as text, as `sdmr.datasets.times.encode_times` reads them.
 
         Raises:
-            ValueError: The lengths differ, an id or a time is missing, or a time is neither a number nor a date.
+            ValueError: The lengths differ, an id or a time is missing, an id is a number that has lost digits, or a
+                time is neither a number nor a date.
         """
         lengths = {len(column) for column in (users, items, times, baskets) if column is not None}
         if len(lengths) > 1:
             raise ValueError(f"users, items, times and baskets have {lengths} entries, expected as many of each")
-        user_ids, user_numbers = _encode_ids(users)
-        item_ids, item_numbers = _encode_ids(items)
+        user_ids, user_numbers = encode_ids(users, "user")
+        item_ids, item_numbers = encode_ids(items, "item")
         encoded_times = None
         if times is not None:
-            encoded_times = encode_times(Path("the data"), pd.Series(_decode(times), name="time"), None, 0)
-        encoded_baskets = None if baskets is None else _encode_ids(baskets)[1]
-        suspicious = _count_suspicious(user_ids) + _count_suspicious(item_ids)
+            encoded_times = encode_times(Path("the data"), pd.Series(decode(times), name="time"), None, 0)
+        encoded_baskets = None if baskets is None else encode_ids(baskets, "basket")[1]
+        suspicious = count_suspicious(user_ids) + count_suspicious(item_ids)
         suspicious["times_of_another_unit"] = 0 if encoded_times is None else count_other_unit(encoded_times)
         counts = {reason: count for reason, count in suspicious.items() if count}
         return cls(user_numbers, item_numbers, user_ids, item_ids, encoded_times, encoded_baskets, dropped=counts)
@@ -115,13 +115,12 @@ class Interactions:
         columns = {f"{name}s": table[name].array if is_category[name] else table[name].to_numpy() for name in names}
         dropped = {reason: count for reason, count in table.attrs.get("dropped", {}).items() if count}
         interactions = cls.from_raw(**columns)
-        if "dropped" not in table.attrs:
-            interactions.check_distinct()
+        interactions.check_distinct()
         return replace(interactions, dropped=dropped | dict(interactions.dropped))
 
     def check_distinct(self) -> None:
         """Raise ValueError if a user, or a basket, has an item twice."""
-        is_repeated = pd.DataFrame({"sequence": self.sequences, "item": self.items}).duplicated().to_numpy()
+        is_repeated = pd.Series(self.sequences * self.n_items + self.items).duplicated().to_numpy()
         if is_repeated.any():
             row = int(is_repeated.argmax())
             pair = f"user {self.user_ids[self.users[row]]} has item {self.item_ids[self.items[row]]} twice"
@@ -159,55 +158,10 @@ class Interactions:
 def _renumber(numbers: IntArray, ids: RawArray) -> tuple[IntArray, RawArray, IntArray]:
     """Number the ids that occur: the new numbers [n], the ids, and their old numbers."""
     used = np.flatnonzero(np.bincount(numbers, minlength=len(ids)))
-    sorted_ids, order = _encode_ids(ids[used])  # text ids that are left may all be numbers, which sort otherwise
+    sorted_ids, order = encode_ids(ids[used])  # text ids that are left may all be numbers, which sort otherwise
     new_numbers = np.zeros(len(ids), dtype=np.int64)
     new_numbers[used] = order
     return new_numbers[numbers], sorted_ids, used[np.argsort(order)]
-
-
-def _decode(raw: Any) -> Any:
-    """Return bytes as text, and other values as they are."""
-    values = np.asarray(raw)
-    return values.astype(str) if values.dtype.kind == "S" else raw
-
-
-def _count_suspicious(ids: RawArray) -> Counter[str]:
-    """Count distinct ids that may be other ids, written in another way."""
-    if ids.dtype.kind in "iuf":
-        return Counter()
-    texts = pd.Series(ids).astype(str)
-    numbers = texts[texts.str.fullmatch(r"\d+\.0+")].str.replace(r"\.0+$", "", regex=True)
-    return Counter(
-        ids_with_blanks_at_an_end=int((texts != texts.str.strip()).sum()),
-        ids_equal_to_others_as_numbers=int(numbers.isin(ids).sum()),
-    )
-
-
-def _encode_ids(raw: RawArray | pd.Categorical) -> tuple[RawArray, IntArray]:
-    """Return the sorted distinct ids, and the index of each row's id among them."""
-    if isinstance(raw, pd.Categorical):
-        numbers, used = pd.factorize(raw.codes)
-        numbers = np.where(raw.codes < 0, -1, numbers)
-        distinct = raw.categories.to_numpy()[used]
-    else:
-        numbers, distinct = pd.factorize(np.asarray(_decode(raw)))
-    if len(numbers) and numbers.min() < 0:
-        raise ValueError(f"the id of row {numbers.argmin()} (from 0) is missing")
-    distinct = np.asarray(distinct)
-    if distinct.dtype.kind == "f" and (distinct == np.round(distinct)).all():  # whole numbers beside missing values
-        distinct = distinct.astype(np.int64)
-    if distinct.dtype.kind not in "iu":
-        merged, texts = pd.factorize(
-            np.array([one.decode() if isinstance(one, bytes) else str(one) for one in distinct], dtype=object)
-        )
-        numbers, distinct = merged[numbers], np.asarray(texts, dtype=object)  # no fixed width: one id may be long
-        # "007" and "7" are two ids: as numbers they would become one.
-        if len(distinct) and pd.Series(distinct).str.fullmatch("0|[1-9][0-9]{0,17}").all():
-            distinct = distinct.astype(np.int64)
-    order = np.argsort(distinct, kind="stable")
-    ranks = np.empty(len(order), dtype=np.int64)
-    ranks[order] = np.arange(len(order))
-    return distinct[order], ranks[numbers]
 
 
 @check_arguments

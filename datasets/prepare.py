@@ -5,9 +5,11 @@ import hashlib
 import io
 import json
 import logging
+import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,16 @@ import numpy as np
 from sdmr.datasets.download import get_cache_folder, get_data_folder
 from sdmr.datasets.errors import DataError, format_counts
 from sdmr.datasets.files import compute_sha256, write_atomic
-from sdmr.datasets.interactions import IntArray, Interactions, RawArray
+from sdmr.datasets.interactions import IntArray, Interactions
 from sdmr.datasets.raw import track_reads
+from sdmr.datasets.raw_ids import RawArray
 from sdmr.datasets.sources import find_source, list_project
 from sdmr.datasets.split import MIN_SEQUENCE_LENGTH, split
 from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
 
 log = logging.getLogger(__name__)
 
+MAX_NAMED_FILES = 10_000  # of a task that is cached
 LITTER_SECONDS = 60  # after which a temporary file in the cache has lost its writer
 _ID_FIELDS = ("user_ids", "item_ids", "item_titles")  # of a Training; no part of fingerprints
 
@@ -53,8 +57,10 @@ def prepare(load: Callable[[], Interactions | Task], split_seed: int = 0, **spli
     task = _prepare(call, split_seed, split_options)
     label = call.keywords.get("path", call.func.__name__)
     if not len(task.test):
+        full = task.report.get("users_with_every_item", 0)
+        lack = f" and lacks an item ({full:,} users have every item)" if full else ""
         raise DataError(
-            f"{label}: no user has {MIN_SEQUENCE_LENGTH} interactions or more, so that none can be held out"
+            f"{label}: no user has {MIN_SEQUENCE_LENGTH} interactions or more{lack}, so that none can be held out"
         )
     if task.report:
         log.warning("%s: %s", label, format_counts(task.report))
@@ -76,18 +82,23 @@ def _prepare(call: functools.partial[Interactions | Task], split_seed: int, spli
         raise ValueError(f"this data comes with its split: {', '.join(split_options)} cannot be chosen")
     task = data if isinstance(data, Task) else split(data, split_seed, **split_options)
     if code is not None:
-        _save_task(task, path, code, files | set(_list_named_files(call)))
+        named = set(islice(_list_named_files(call), MAX_NAMED_FILES + 1))
+        if len(named) <= MAX_NAMED_FILES:
+            _save_task(task, path, code, files | named)
+        else:
+            log.warning("the settings name folders of more than %d files: the task is not cached", MAX_NAMED_FILES)
     return task
 
 
 def _list_named_files(call: functools.partial[Any]) -> Iterator[Path]:
-    """Yield the files that settings name, which a reader may open by itself."""
+    """Yield files and folders that settings name, which a reader may open by itself."""
     for value in (*call.args, *call.keywords.values()):
         path = Path(value).expanduser().resolve() if isinstance(value, str | Path) and "\0" not in str(value) else None
         if path is not None and path.is_file():
             yield path
         elif path is not None and call.func.__module__.partition(".")[0] != "sdmr" and path.is_dir():
-            yield from (path, *filter(Path.is_file, path.iterdir()))
+            yield path
+            yield from (file for file in path.rglob("*") if file.is_file() or file.is_dir())
 
 
 def compute_fingerprint(task: Task) -> str:
@@ -182,8 +193,10 @@ def _load_task(path: Path, code: str) -> Task | None:
 
 
 def _restore_ids(values: list[Any]) -> RawArray:
-    """Make the array of ids that JSON holds as a list."""
-    return np.array(values, dtype=object if isinstance(values[0], str) else np.int64)
+    """Make the array of ids that JSON holds as a list: text, or integers."""
+    if isinstance(values[0], str):
+        return np.array(values, dtype=object)
+    return np.array(values, dtype=np.uint64 if max(values) > np.iinfo(np.int64).max else np.int64)
 
 
 def _hash_code(module: str) -> str | None:
@@ -199,10 +212,10 @@ def _hash_code(module: str) -> str | None:
 
 
 def _hash_path(path: Path) -> str:
-    """Hash a file's content or a folder's file names; return "" for a missing path."""
+    """Hash a file's content or a folder's file names; return "" if unreadable."""
     if path.is_dir():
         return _hash_text("\n".join(sorted(file.name for file in path.iterdir())))
-    return compute_sha256(path) if path.is_file() else ""
+    return compute_sha256(path) if path.is_file() and os.access(path, os.R_OK) else ""
 
 
 def _hash_text(text: str) -> str:

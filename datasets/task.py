@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 
-from sdmr.datasets.interactions import IntArray, RawArray
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.raw_ids import RawArray
 from sdmr.datasets.sampling import build_seen_matrix
 
 

@@ -41,7 +41,14 @@ from sdmr.harness.evaluation import (
     score_all_items,
     score_candidates,
 )
-from sdmr.harness.recommender import check_unchanged, compute_checksums, fit, get_context_length, offers_score_all
+from sdmr.harness.recommender import (
+    check_unchanged,
+    compute_checksums,
+    fit,
+    get_context_length,
+    keep_settings,
+    offers_score_all,
+)
 from sdmr.harness.training.base import TorchRecommender
 
 CONTEXT_LENGTH = 4  # where the model leaves it to the data
@@ -131,7 +138,7 @@ def describe_check(name: str, check: Callable[[], object]) -> str:
     """Return a check's result in one line: passed, or what is wrong."""
     try:
         check()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = " ".join(str(error).split())[:300]
         if not isinstance(error, DataError):  # an error of the model's code, whose line helps
             last = traceback.extract_tb(error.__traceback__)[-1]
@@ -175,7 +182,8 @@ def check_inputs(recommender: Any, config: dict[str, Any], task: Task) -> None:
     contexts = task.test.contexts.last_n(get_context_length(recommender))
     inputs = {"users": task.test.users.copy(), "contexts": contexts, "candidates": task.test.candidates.copy()}
     copies = deepcopy(inputs)
-    recommender.score(*copies.values())
+    with keep_settings(type(recommender).__name__):
+        recommender.score(*copies.values())
     if changed := [name for name, array in inputs.items() if not np.array_equal(array, copies[name])]:
         raise DataError(f"score has changed its argument {changed[0]}: write to a copy")
 

@@ -9,33 +9,31 @@ fitted again.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import csv, parquet
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from tqdm import tqdm
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import open_atomic
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import CommandOptions, NotEmpty, Numbers, UsageError
+from sdmr.experiments.core.options import CommandOptions, Names, Numbers, UsageError
 from sdmr.experiments.core.trained import load_trained
 from sdmr.harness.ids import find_numbers, tabulate_users
 from sdmr.harness.top_k import count_items, recommend, summarize_lists
 
 BLOCK = 1024  # users whose lists are in memory at a time
 WRITERS: dict[str, Any] = {".csv": csv.CSVWriter, ".parquet": parquet.ParquetWriter}
-Ids = Annotated[
-    list[int | float | str], NotEmpty, BeforeValidator(lambda value: value if isinstance(value, list) else [value])
-]
 
 
 class Options(CommandOptions):
+    text_options = ("users",)
     run: str = Field(description="name of a finished run, or its folder")
-    users: Ids | None = Field(None, description="raw ids of users; null: all, which needs to=FILE")
+    users: Names | None = Field(None, description="raw ids of users; null: all, which needs to=FILE")
     k: int = Field(10, ge=1, description="items in a list")
     cutoffs: Numbers | None = Field(
         None, description="print coverage, popularity and novelty of the first items of all lists, so many; null: none"

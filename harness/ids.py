@@ -10,7 +10,8 @@ from filelock import FileLock
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import write_atomic
-from sdmr.datasets.interactions import IntArray, RawArray
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.raw_ids import RawArray
 from sdmr.datasets.task import Training
 
 
@@ -57,6 +58,6 @@ def save_ids(training: Training, folder: Path) -> str:
         for unfinished in target.glob(".*.*.*"):  # what a process was writing when it was killed
             unfinished.unlink()
         for name, content in files.items():
-            if not (target / name).exists():
+            if not (target / name).exists() or (target / name).read_bytes() != content:  # missing or damaged
                 write_atomic(target / name, content)
     return target.name

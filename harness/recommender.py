@@ -1,5 +1,8 @@
 """Define the one interface: what the harness asks of a recommender."""
 
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Protocol
 
@@ -7,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sdmr.datasets.errors import DataError
+from sdmr.datasets.errors import DataError, quote
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training, compute_checksums
 
@@ -59,8 +62,61 @@ def offers_score_all(recommender: Recommender) -> bool:
 
 
 def fit(recommender: Recommender, training: Training) -> None:
-    """Fit a recommender to a copy of the training data, which it may write to."""
-    recommender.fit(deepcopy(training))
+    """Fit a recommender to a copy of the training data, which it may write to.
+
+    Raises ModelError if it changes settings of the process.
+    """
+    with keep_settings(type(recommender).__name__):
+        recommender.fit(deepcopy(training))
+
+
+def _get_folder() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it has been removed
+        return ""
+
+
+# Settings of the process, which all models in it share: how each is read, and set.
+_SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
+    "the current folder": (_get_folder, os.chdir),
+    "torch.set_default_dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "torch.set_default_device": (
+        torch.get_default_device,
+        lambda device: torch.set_default_device(None if device.type == "cpu" else device),
+    ),
+    "torch.set_grad_enabled": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "torch.set_num_threads": (torch.get_num_threads, torch.set_num_threads),
+    "torch.use_deterministic_algorithms": (
+        torch.get_deterministic_debug_mode,
+        torch.set_deterministic_debug_mode,
+    ),
+    "torch.set_float32_matmul_precision": (
+        torch.get_float32_matmul_precision,
+        torch.set_float32_matmul_precision,
+    ),
+}
+
+
+@contextmanager
+def keep_settings(name: str) -> Iterator[None]:
+    """Restore the settings of the process; raise ModelError if a model has changed one.
+
+    Args:
+        name: Of the model, for the message.
+    """
+    before = {setting: read() for setting, (read, _) in _SETTINGS.items()}
+    changed = {}
+    try:
+        yield
+    finally:
+        for setting, (read, restore) in _SETTINGS.items():
+            if (value := read()) != before[setting]:
+                changed[setting] = value
+                restore(before[setting])
+    if changed:
+        listed = ", ".join(f"{one} ({before[one]} is now {quote(value)})" for one, value in changed.items())
+        raise ModelError(f"{name} has changed {listed}, which models share: set it back before the method ends")
 
 
 def check_unchanged(recommender: Recommender, value: Any, checksums: dict[str, int]) -> None:
@@ -78,13 +134,15 @@ def get_scores(
     The method `score_all` does not get the candidates: they are all items.
 
     Raises:
-        ModelError: The scores cannot be ranked.
+        ModelError: The scores cannot be ranked, or the recommender changes settings of the process.
     """
     inputs = (users, contexts) if method == "score_all" else (users, contexts, candidates)
-    name, returned = type(recommender).__name__, getattr(recommender, method)(*(each.copy() for each in inputs))
+    name = type(recommender).__name__
+    with keep_settings(name):
+        returned = getattr(recommender, method)(*(each.copy() for each in inputs))
     scores = _convert(returned)
     if not np.issubdtype(scores.dtype, np.floating):
-        description = returned.dtype if type(returned) is np.ndarray else type(returned).__name__
+        description = returned.dtype if type(returned) in (np.ndarray, torch.Tensor) else type(returned).__name__
         raise ModelError(f"{name}.{method} must return numbers [B, C], as an array or a tensor, not {description}")
     if scores.shape != candidates.shape:
         raise ModelError(f"{name}.{method} returned shape {scores.shape} for candidates of shape {candidates.shape}")
@@ -99,10 +157,10 @@ def get_scores(
 
 def _convert(scores: Any) -> NDArray[Any]:
     """Return a copy as floating-point numbers, or as another type if that loses something."""
-    if isinstance(scores, torch.Tensor):
-        scores = scores.detach().cpu()
-        scores = (scores.float() if scores.dtype == torch.bfloat16 else scores).numpy()
     try:
+        if isinstance(scores, torch.Tensor):
+            scores = scores.detach().cpu().to_dense()
+            scores = (scores.float() if scores.dtype == torch.bfloat16 else scores).numpy()
         array = np.array(None if np.ma.is_masked(scores) else scores)
     except (TypeError, ValueError, RuntimeError):  # what NumPy cannot convert, such as rows of several lengths
         return np.array(None)

@@ -23,6 +23,7 @@ from sdmr.experiments.core.help_text import describe_setting
 from sdmr.experiments.core.options import ConfigError, UsageError, explain_validation_error, format_value, suggest
 from sdmr.experiments.core.registry import CHECKOUT, get_model, list_models
 from sdmr.experiments.core.signatures import check_default, convert_value, is_open, read_signature
+from sdmr.harness.recommender import keep_settings
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.harness.training.sequence import SequenceRecommender
@@ -160,9 +161,10 @@ def make_object(config: Mapping[str, Any]) -> Any:
         elif name != "_target_":
             values[name] = convert_value(value, parameters[name]) if name in parameters else value
     try:
-        return called(**values)
-    except Exception as error:
-        raise ConfigError(f"{target}: {error}") from error
+        with keep_settings(target):
+            return called(**values)
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{target}: {str(error) or type(error).__name__}") from error
 
 
 def check_argument_exists(name: str, keys: Sequence[str]) -> None:

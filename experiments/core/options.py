@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from math import isinf
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -59,8 +59,11 @@ class NotTunedError(ConfigError):
 class CommandOptions(BaseModel):
     """The options of a command, each a field with a default and a description.
 
-    A field `overrides` takes the settings of runs, a field `flags` what starts with a dash.
+    A field `overrides` takes the settings of runs, a field `flags` what starts with a dash. The elements of
+    `text_options` are text, also those that look like numbers.
     """
+
+    text_options: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, coerce_numbers_to_str=True, str_min_length=1)
 
@@ -102,7 +105,7 @@ def parse_options(cls: type[Options], arguments: Sequence[str]) -> Options:
             raise UsageError(f"{argument}: {key} is given twice")
         keys.add(key)
         if key in names:
-            values[key] = parse_value(argument)
+            values[key] = parse_value(quote_elements(argument) if key in cls.text_options else argument)
         elif "overrides" in cls.model_fields:
             values.setdefault("overrides", []).append(argument)
         else:
@@ -147,6 +150,14 @@ def quote_value(argument: str) -> str:
     if any(isinf(float(number)) for number in LARGE_NUMBER.findall(argument)):
         raise UsageError(f"{quote(argument)}: expected a number below 1.8e308")
     return argument
+
+
+def quote_elements(argument: str) -> str:
+    """Return `key=[a,b]` with quotes around each element, so that all are text, such as 1_000."""
+    key, _, value = argument.partition("=")
+    elements = r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|[^\[\],'"\s][^\[\],'"]*"""
+    quoted = re.sub(elements, lambda match: match[1] or quote_text(match[0].strip()), value)
+    return argument if value == "null" else f"{key}={quoted}"
 
 
 def quote_text(text: str) -> str:

@@ -28,6 +28,8 @@ def read_signature(called: Any) -> inspect.Signature:
                 parameter = parameter.replace(annotation=eval(parameter.annotation, names))
             except Exception:  # such as a class that is imported under `if TYPE_CHECKING`
                 parameter = parameter.replace(annotation=parameter.empty)
+        if str(parameter.default) == "<factory>":  # of a dataclass's field
+            parameter = parameter.replace(default=called.__dataclass_fields__[parameter.name].default_factory())
         parameters.append(parameter)
     if is_open(called) and issubclass(called, TorchRecommender):
         known = {parameter.name for parameter in parameters}

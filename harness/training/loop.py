@@ -51,10 +51,10 @@ def train(model: "TorchRecommender", training: Training) -> None:
         raise ModelError(f"{type(model).__name__}.loss must take the scores alone: loss(scores)") from error
     model.check_training(training)
     optimizer = Optimizer(model, options)
-    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    is_trainable = any(parameter.requires_grad for parameter in model.parameters())
     validation = _sample(training.validation, options.validation_instances)
     negatives = NegativeSampler(training.matrix)
-    best = _copy(trainable)
+    best = _copy(model)
     initial: dict[str, float] = {}
     if not is_fixed:
         initial = _validate(model, validation) if model.has_fitted_start else model.epoch_metrics(validation, None)
@@ -64,9 +64,9 @@ def train(model: "TorchRecommender", training: Training) -> None:
     if saved:
         optimizer.load_state(saved["optimizer"])
         best, model.history = saved["best"], saved["history"]
-        _restore(trainable, saved["parameters"])
+        _restore(model, saved["parameters"])
 
-    while trainable and not _is_finished(model.history, options, training.epochs):
+    while is_trainable and not _is_finished(model.history, options, training.epochs):
         if model.watch_history is not None:
             model.watch_history(model.history)
         epoch, start = len(model.history), read_clocks()
@@ -80,20 +80,26 @@ def train(model: "TorchRecommender", training: Training) -> None:
             entry |= {f"fit_{name}": fitted[clock] - start[clock], f"rank_{name}": ranked[clock] - fitted[clock]}
         model.history.append(entry)
         if is_fixed or find_best_epoch(model.history) == epoch:
-            best = _copy(trainable)
+            best = _copy(model)
         if training.checkpoint is not None:
-            state = {"parameters": _copy(trainable), "optimizer": optimizer.get_state(), "best": best}
+            state = {"parameters": _copy(model), "optimizer": optimizer.get_state(), "best": best}
             save_tensors({**state, **identity, "history": model.history}, training.checkpoint)
     optimizer.close()
-    _restore(trainable, best)
+    _restore(model, best)
 
 
 def compute_scores(model: "TorchRecommender", users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
     """Return the scores [B, C] of `forward`, in 32 bits or more.
 
-    Raises ModelError for another shape or type.
+    Raises ModelError for another shape or type, and for a table without a row for the padding.
     """
-    scores = model(users, contexts, candidates)
+    try:
+        scores = model(users, contexts, candidates)
+    except IndexError as error:
+        if str(error) != "index out of range in self":  # PyTorch's words
+            raise
+        hint = "contexts are padded with n_items, so a table of their items needs n_items + 1 rows"
+        raise ModelError(f"{type(model).__name__}.forward looks up a row that a table lacks; {hint}") from error
     if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.shape != candidates.shape:
         shape, expected = list(getattr(scores, "shape", [])), list(candidates.shape)
         returned = f"a {scores.dtype} tensor {shape}" if isinstance(scores, Tensor) else type(scores).__name__
@@ -190,7 +196,8 @@ def draw_instances(
 def _identify(model: "TorchRecommender", training: Training) -> dict[str, Any]:
     """Return what a training must have in common with the one that it continues."""
     options = {name: value for name, value in asdict(model.optimization).items() if name not in ("epochs", "patience")}
-    shapes = {name: list(parameter.shape) for name, parameter in model.named_parameters()}
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    shapes = {name: list(tensor.shape) for name, tensor in tensors}
     return {"class": type(model).__qualname__, "optimization": options, "seed": training.seed, "shapes": shapes}
 
 
@@ -201,14 +208,20 @@ def _is_finished(history: list[dict[str, float]], options: OptimizationConfig, n
     return epochs >= options.epochs or epochs - find_best_epoch(history) >= options.patience
 
 
-def _copy(parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in parameters.items()}
+def _get_learned(model: nn.Module) -> dict[str, Tensor]:
+    """Return what training changes: trainable parameters, and buffers such as the averages of BatchNorm."""
+    state = {name: one for name, one in model.state_dict(keep_vars=True).items() if isinstance(one, Tensor)}
+    return {name: one for name, one in state.items() if one.requires_grad or not isinstance(one, nn.Parameter)}
 
 
-def _restore(parameters: dict[str, nn.Parameter], values: dict[str, Tensor]) -> None:
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in _get_learned(model).items()}
+
+
+def _restore(model: nn.Module, values: dict[str, Tensor]) -> None:
     with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(values[name])
+        for name, tensor in _get_learned(model).items():
+            tensor.copy_(values[name])
 
 
 def _sample(instances: HeldOut, number: int | Literal["all"]) -> HeldOut:

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -53,6 +55,15 @@ def test_digits_of_other_scripts_are_distinct_ids(digit: str) -> None:
 def test_ids_too_long_for_an_integer_stay_text() -> None:
     ids = np.array(["9" * 25, "1"])
     assert Interactions.from_raw(ids, np.array([1, 2])).user_ids.tolist() == ["1", "9" * 25]
+
+
+@pytest.mark.parametrize("ids", [[1.0, 2.0**53], [1.0, np.inf], [0.5, 1e300], [1.0, -1e19]])
+def test_floating_point_ids_that_have_lost_digits_are_an_error(ids: list[float]) -> None:
+    with pytest.raises(ValueError, match=rf"^item {re.escape(str(ids[1]))} is a float64 number, which has lost digits"):
+        Interactions.from_raw(np.array([1, 2]), np.array(ids))
+    with pytest.raises(ValueError, match=r"^user .* is a float32 number"):
+        Interactions.from_raw(np.array([2**24, 1], dtype=np.float32), np.array([1, 2]))
+    assert Interactions.from_raw(np.array([2.0**53 - 1, 1]), np.array([1, 2])).user_ids.tolist() == [1, 2**53 - 1]
 
 
 raw_rows = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30)
@@ -114,3 +125,6 @@ def test_a_table_of_other_columns_or_lengths_is_an_error_and_its_attributes_coun
     table = pd.DataFrame({"user": [1], "item": [2]})
     table.attrs["source"] = "mine"
     assert dict(Interactions.from_table(table).dropped) == {}
+    baskets.attrs["dropped"] = {}
+    with pytest.raises(ValueError, match="user 1 has item 7 twice"):
+        Interactions.from_table(baskets[["user", "item"]])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sdmr.datasets.download import get_cache_folder, get_data_folder
@@ -197,6 +198,26 @@ def test_data_that_leaves_nothing_to_hold_out_is_an_error_that_names_the_file(ra
         prepare(functools.partial(load_csv, path=str(raw.with_suffix(".csv"))))
 
 
+def test_users_who_have_every_item_are_the_reason_if_nothing_can_be_held_out() -> None:
+    with pytest.raises(DataError, match=r"no user has 3 .* and lacks an item \(9 users have every item\), so"):
+        prepare(load_complete)
+
+
+def load_complete() -> Interactions:
+    """Load nine users who have every item."""
+    return Interactions.from_raw(np.arange(9).repeat(5), np.tile(np.arange(5), 9))
+
+
+@pytest.mark.parametrize("ids", [[1, 2**63], [2**64 - 1, 2**63], [-1, 2]])
+def test_integer_ids_of_64_bits_come_from_the_cache_as_they_were(raw: Path, ids: list[int]) -> None:
+    frame = pd.DataFrame({"user": np.array(ids)[[0] * 4 + [1] * 4], "item": [1, 2, 3, 4, 2, 3, 4, 5]})
+    frame = frame.astype({"user": np.uint64 if min(ids) > 0 else np.int64})
+    frame.to_parquet(raw.with_suffix(".parquet"))
+    load = functools.partial(load_csv, path=str(raw.with_suffix(".parquet")))
+    for _ in range(2):
+        assert prepare(load).training.user_ids.tolist() == sorted(ids)  # type: ignore[union-attr]
+
+
 def fill_disk(descriptor: int) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -308,3 +329,32 @@ def test_a_file_that_the_settings_name_counts_also_if_the_reader_opens_it_by_its
     before = compute_fingerprint(prepare(load))
     raw.write_text("".join(raw.read_text().splitlines(keepends=True)[:30]))
     assert compute_fingerprint(prepare(load)) != before
+
+
+def load_folder(path: Path) -> Interactions:
+    """Load the pairs of all files below a folder."""
+    global n_loads
+    n_loads += 1
+    rows = np.concatenate([np.loadtxt(file, dtype=np.int64, ndmin=2) for file in sorted(path.rglob("*.txt"))])
+    return Interactions.from_raw(rows[:, 0], rows[:, 1])
+
+
+def test_files_at_any_depth_of_a_folder_that_the_settings_name_count(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = raw.parent / "parts"
+    (folder / "deep" / "deeper").mkdir(parents=True)
+    lines = raw.read_text().splitlines(keepends=True)
+    (folder / "deep" / "one.txt").write_text("".join(lines[:30]))
+    load = functools.partial(load_folder, folder)
+    assert count_loads(load)[0] == 1
+    assert count_loads(load)[0] == 0
+    (folder / "deep" / "one.txt").write_text("".join(lines[:40]))
+    assert count_loads(load)[0] == 1
+    (folder / "deep" / "deeper" / "two.txt").write_text("".join(lines[40:]))
+    assert count_loads(load)[0] == 1
+    assert count_loads(load)[0] == 0
+    monkeypatch.setattr("sdmr.datasets.prepare.MAX_NAMED_FILES", 3)
+    (folder / "deep" / "one.txt").write_text("".join(lines[:20]))
+    assert [count_loads(load)[0] for _ in range(2)] == [1, 1]
+    assert "folders of more than 3 files: the task is not cached" in caplog.text

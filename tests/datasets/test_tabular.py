@@ -81,7 +81,7 @@ def test_error_names_a_truncated_archive(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"mine\.csv\.gz"):
             load_csv(str(tmp_path / "mine.csv.gz"))
         with pytest.raises(DataError, match=r"mine\.csv\.gz"):  # the last column is none of those that are read
-            load_csv(str(tmp_path / "mine.csv.gz"), user="item", item="item")
+            load_csv(str(tmp_path / "mine.csv.gz"), user="item", item="user")
 
 
 def test_equal_basket_names_of_two_users_are_two_baskets(tmp_path: Path) -> None:
@@ -96,6 +96,7 @@ def test_equal_basket_names_of_two_users_are_two_baskets(tmp_path: Path) -> None
     ("settings", "fault"),
     [
         ({"time": "day", "basket": "day"}, "time='day' has no effect: within basket='day'"),
+        ({"user": "item"}, "item='item' is also the column of users or baskets, expected another one"),
         ({"iterative": True}, "iterative=true has no effect"),
         ({"min_count": -5}, "min_count must be ≥ 1, not -5"),
         ({"min_count": True}, "min_count must be ≥ 1, not True"),
@@ -243,7 +244,7 @@ def test_without_times_the_pair_to_keep_goes_by_the_file(tmp_path: Path) -> None
     assert get_rows(load_csv(path, keep="last")) == [(1, 8), (1, 7)]
 
 
-@pytest.mark.parametrize("word", ["", "NA", "NaN", "null"])
+@pytest.mark.parametrize("word", ["", "NA", "NaN", "null", r"\N", "n/a", "#N/A", "none", "NaT", "-1.#IND"])
 def test_a_missing_id_is_an_error_or_a_counted_row(tmp_path: Path, word: str) -> None:
     path = write_file(tmp_path, f"user,item\na,1\n{word},2\n{word},3\nb,1\n")
     with pytest.raises(DataError, match=r"mine\.csv, line 3: user is .*, expected an id \(missing_ids: drop leaves"):
@@ -362,9 +363,9 @@ def test_a_path_below_the_home_folder_is_read(tmp_path: Path, monkeypatch: pytes
 
 
 def test_only_the_columns_that_are_read_must_be_in_the_encoding(tmp_path: Path) -> None:
-    (tmp_path / "mine.csv").write_bytes("user,item,note\nann,1,Café\nRené,2,x\n".encode("latin-1"))
+    (tmp_path / "mine.csv").write_bytes("user,item,other,note\nann,1,3,Café\nRené,2,3,x\n".encode("latin-1"))
     path = str(tmp_path / "mine.csv")
-    assert load_csv(path, user="item", item="item").item_ids.tolist() == [1, 2]
+    assert load_csv(path, user="item", item="other").user_ids.tolist() == [1, 2]
     with pytest.raises(DataError, match=r"column user: line 3: .* in encoding=utf-8, set another one such as latin-1"):
         load_csv(path)
     assert load_csv(path, encoding="latin-1").user_ids.tolist() == ["René", "ann"]

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.experiments.core.conftest import Sdmr, sdmr
 from tests.experiments.small import FACTORS
@@ -24,6 +25,19 @@ class Good:
 class FitFails(Good):
     def fit(self, training):
         raise ArithmeticError("no " + "data")
+
+class Exits(Good):
+    def fit(self, training):
+        raise SystemExit(3)
+
+class SetsPrecision(Good):
+    def fit(self, training):
+        torch.set_default_dtype(torch.float64)
+
+class SetsPrecisionLate(Good):
+    def score(self, users, contexts, candidates):
+        torch.set_default_dtype(torch.float64)
+        return super().score(users, contexts, candidates)
 
 class Flat(Good):
     def score(self, users, contexts, candidates):
@@ -119,6 +133,9 @@ def test_model_that_keeps_to_the_interface_passes_every_check(name: str, number:
     ("name", "message"),
     [
         ("FitFails", r"histories: fit: ArithmeticError: no data (.*own_checked.py, line)"),
+        ("Exits", r"histories: fit: SystemExit: 3 \(.*own_checked.py, line"),
+        ("SetsPrecision", r"histories: fit: SetsPrecision has changed torch.set_default_dtype \(torch.float32 is now"),
+        ("SetsPrecisionLate", "score returns a finite number .*SetsPrecisionLate has changed torch.set_default_dtype"),
         ("Flat", "score returns a finite number for each candidate: .*Flat.score returned shape "),
         ("NotANumber", "score returns a finite number for each candidate: .*every score must be finite"),
         ("ByPosition", "score is independent of other candidates: .*came in another order"),
@@ -141,6 +158,7 @@ def test_model_that_keeps_to_the_interface_passes_every_check(name: str, number:
 def test_fault_of_a_model_fails_the_check_that_names_it(name: str, message: str, sdmr: Sdmr) -> None:
 
     answer = sdmr("check", f"model=own_checked.{name}")
+    assert torch.get_default_dtype() == torch.float32
     failed = [line for line in answer.out.splitlines() if line.startswith("FAILED")]
     assert (answer.status, answer.err) == (1, "")
     assert any(re.search(message, line) for line in failed), answer.out

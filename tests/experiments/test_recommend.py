@@ -48,6 +48,23 @@ def test_coverage_popularity_and_novelty_of_the_lists_are_printed(
     assert float(metrics["coverage@4"]) == pytest.approx(listed / known, abs=1e-3)
 
 
+def test_ids_of_users_are_text_whatever_they_look_like(overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_run("model=popularity", *overrides)
+    model, task = load_trained(folder)
+    ids = np.array(["1_000", "1000", "null", "true", "1.50", "007", "a,b", "x y", *map(str, range(32))], dtype=object)
+    training = copy(task.training)
+    object.__setattr__(training, "user_ids", ids)
+    monkeypatch.setattr(command, "load_trained", lambda folder: (model, replace(task, training=training)))
+    for typed, users in (
+        ("[1_000,null,true,1.50,007]", ["1_000", "null", "true", "1.50", "007"]),
+        ('["a,b", x y,"null"]', ["a,b", "x y", "null"]),
+        ("1_000", ["1_000"]),
+        ("[ true ]", ["true"]),
+    ):
+        assert cli.main(["recommend", f"run={folder}", f"users={typed}", "k=1", "to=lists.csv"]) == 0
+        assert pd.read_csv("lists.csv", dtype=str, keep_default_na=False)["user"].tolist() == users
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_lists_of_all_users_are_written_in_blocks(
     suffix: str, overrides: list[str], monkeypatch: pytest.MonkeyPatch

@@ -44,6 +44,14 @@ class Factors(TorchRecommender):
         return (query[:, None] * self.items(candidates)).sum(-1)
 
 
+class Normalized(Factors):
+    """Normalize the layer's output over the batch, with running averages in evaluation."""
+
+    def build(self, n_users: int, n_items: int) -> None:
+        super().build(n_users, n_items)
+        self.layer = nn.Sequential(self.layer, nn.BatchNorm1d(4))  # type: ignore[assignment]
+
+
 class Parent(TorchRecommender):
     """Add a bias to a part's scores, and record the part's mode at every use."""
 
@@ -87,6 +95,7 @@ MAKERS: dict[str, Callable[[], TorchRecommender]] = {
     "sgd": lambda: MFBPR(dim=4, item_bias=True, optimization=replace(CONFIG, optimizer="sgd")),
     "dropout": lambda: Factors(dropout=0.3),
     "of sequences": Walk,
+    "buffers": Normalized,
     "with a part": lambda: Parent(Factors(dropout=0.3)),
     "with a part of a part": lambda: Parent(Parent(Factors(dropout=0.3))),
 }

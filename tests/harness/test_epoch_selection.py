@@ -88,6 +88,22 @@ def test_the_start_may_be_the_best_epoch_of_a_model_that_starts_from_fitted_part
         assert len(model.history) == 1 + best + options.patience
 
 
+def test_buffers_are_those_of_the_best_epoch() -> None:
+    class Counting(Clock):
+        def build(self, n_users: int, n_items: int) -> None:
+            super().build(n_users, n_items)
+            self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+        def loss(self, scores: Tensor) -> Tensor:
+            self.steps = self.steps + 1  # another tensor each time
+            return super().loss(scores)
+
+    model = Counting([0, 3, 4, 1, 1], replace(CONFIG, regularization=0, batch_size=100, patience=2, epochs=4))
+    model.fit(small().training)
+    assert model.epoch == 2
+    assert model.steps == 2 * -(-len(small().training.instances) // 100)
+
+
 @pytest.mark.parametrize(("selection_metric", "best"), [("NDCG@10", 2), ("hit@10", 4)])
 def test_the_selection_metric_chooses_the_epoch(
     selection_metric: Literal["NDCG@10", "hit@10"], best: int, monkeypatch: pytest.MonkeyPatch

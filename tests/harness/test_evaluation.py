@@ -104,11 +104,12 @@ def test_scores_of_a_wrong_shape_are_an_error(score: Callable[[np.ndarray], Any]
         (lambda candidates: np.zeros(candidates.shape, dtype=complex), "complex128"),
         (lambda candidates: np.zeros(candidates.shape, dtype=object), "object"),
         (lambda candidates: np.full(candidates.shape, "1.5"), "<U3"),
-        (lambda candidates: torch.zeros(candidates.shape, dtype=torch.bool), "Tensor"),
+        (lambda candidates: torch.zeros(candidates.shape, dtype=torch.bool), "torch.bool"),
         (lambda candidates: np.ma.masked_equal(candidates * 1.0, 0), "MaskedArray"),
         (lambda candidates: csr_matrix(candidates), "csr_matrix"),
         (lambda candidates: pd.DataFrame({"a": ["x"] * len(candidates)}), "DataFrame"),
         (lambda candidates: [[1.0], *candidates[1:].tolist()], "list"),
+        (lambda candidates: torch.zeros(candidates.shape).to(torch.float8_e4m3fn), "torch.float8_e4m3fn"),
         (lambda candidates: None, "NoneType"),
     ],
 )
@@ -123,6 +124,7 @@ def test_scores_of_a_wrong_type_are_an_error(score: Callable[[np.ndarray], Any],
         lambda scores: torch.from_numpy(scores),
         lambda scores: torch.from_numpy(scores).requires_grad_(),
         lambda scores: torch.from_numpy(scores).half(),
+        lambda scores: torch.from_numpy(scores).to_sparse(),
         lambda scores: torch.from_numpy(scores).bfloat16(),
         lambda scores: torch.from_numpy(scores).int(),
         lambda scores: scores.astype(np.float16),
@@ -235,6 +237,62 @@ def test_scores_that_depend_on_the_order_of_candidates_are_an_error(score: Calla
 def test_scores_that_depend_on_which_candidates_there_are_are_an_error(score: Callable[[np.ndarray], Any]) -> None:
     with pytest.raises(ModelError, match=r"^Scripted scored user 0, item \d as .* came in two halves"):
         check_permutation_invariance(Scripted(score), make_instances([0, 1, 2], 5))
+
+
+@pytest.mark.parametrize(("dtype", "offset", "step"), [(np.float64, 1e7, 0.1), (np.float16, 100, 0.01)])
+def test_a_constant_hides_no_dependence_on_the_order(dtype: type, offset: float, step: float) -> None:
+    values = np.random.default_rng(0).random(101)
+
+    def score(candidates: np.ndarray) -> np.ndarray:
+        return (offset + values[candidates] + step * np.arange(candidates.shape[1])).astype(dtype)
+
+    with pytest.raises(ModelError, match="came in another order"):
+        check_permutation_invariance(Scripted(score), make_instances([0, 1, 2], 101))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "convert"), [(np.float32, np.asarray), (np.float32, np.ndarray.tolist), (np.float16, np.asarray)]
+)
+def test_a_unit_in_the_last_place_passes_the_check_of_order_whatever_the_offset(
+    dtype: type, convert: Callable[[np.ndarray], Any]
+) -> None:
+    values = (3.5 + 1e-4 * np.random.default_rng(0).random(101)).astype(dtype)
+
+    def score(candidates: np.ndarray) -> Any:
+        is_odd = np.arange(candidates.shape[1]) % 2 == 1
+        return convert(np.where(is_odd, values[candidates], np.nextafter(values[candidates], dtype(9))))
+
+    check_permutation_invariance(Scripted(score), make_instances([0, 1, 2], 101))
+
+
+def test_the_check_looks_at_instances_from_first_to_last() -> None:
+    class Late(Scripted):
+        """Score by position, only for the last users."""
+
+        def score(self, users: np.ndarray, contexts: np.ndarray, candidates: np.ndarray) -> Any:
+            return np.where(users[:, None] > 90, np.arange(candidates.shape[1]), candidates * 1.0)
+
+    with pytest.raises(ModelError, match=r"^Late scored user 9\d, "):
+        check_permutation_invariance(Late(np.zeros(1)), make_instances([0] * 100, 20))
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+@pytest.mark.parametrize(("scale", "is_softmax"), [(1e-4, True), (1e-4, False), (1.0, False)])
+def test_noise_hides_no_dependence_that_is_larger(scale: float, is_softmax: bool, legacy: bool) -> None:
+    np.random.seed(0)  # noqa: NPY002
+    rng = np.random.default_rng(0)
+
+    def score(candidates: np.ndarray) -> np.ndarray:
+        noise = np.random.normal(size=candidates.shape) if legacy else rng.normal(size=candidates.shape)  # noqa: NPY002
+        scores = np.sin(candidates) + scale * noise
+        return softmax(scores, axis=1) if is_softmax else scores
+
+    instances = make_instances([0, 1, 2], 101)
+    if is_softmax:
+        with pytest.raises(ModelError, match="came in two halves"):
+            check_permutation_invariance(Scripted(score), instances)
+    else:
+        check_permutation_invariance(Scripted(score), instances)
 
 
 def test_the_check_leaves_the_random_numbers_of_the_ranking_as_two_calls_and_a_third_do() -> None:

@@ -49,6 +49,8 @@ def test_ids_are_saved_once_for_runs_with_the_same_ones(tmp_path: Path) -> None:
     assert save_ids(make_training(), tmp_path) == name
     assert (tmp_path / name / "users.csv").stat().st_mtime_ns == changed
     assert save_ids(make_training(item_ids=np.array([7, 12, 301])), tmp_path) != name
-    (tmp_path / name / "items.csv").unlink()
-    assert save_ids(make_training(), tmp_path) == name
-    assert (tmp_path / name / "items.csv").exists()
+    content = (tmp_path / name / "items.csv").read_bytes()
+    for damage in (Path.unlink, lambda file: file.write_bytes(content[:-3])):
+        damage(tmp_path / name / "items.csv")
+        assert save_ids(make_training(), tmp_path) == name
+        assert (tmp_path / name / "items.csv").read_bytes() == content

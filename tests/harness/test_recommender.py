@@ -1,5 +1,7 @@
 """Notice what a model changes in the arrays that models share."""
 
+import os
+import re
 from copy import deepcopy
 
 import numpy as np
@@ -8,7 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from sdmr.datasets.task import Training
-from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums, fit, offers_score_all
+from sdmr.harness import recommender
+from sdmr.harness.recommender import (
+    ModelError,
+    check_unchanged,
+    compute_checksums,
+    fit,
+    get_scores,
+    offers_score_all,
+)
 from tests.behavior import small
 from tests.harness.scripted import Scripted
 
@@ -110,3 +120,36 @@ def test_score_all_is_not_used_where_an_instance_has_other_scores() -> None:
     model = ScoresAll(np.zeros((3, 3)))
     model.score = lambda *inputs: inputs[-1]  # type: ignore[method-assign]
     assert not offers_score_all(model)
+
+
+CHANGES = {
+    "the current folder": lambda: os.chdir("/"),
+    "torch.set_default_dtype": lambda: torch.set_default_dtype(torch.float64),
+    "torch.set_default_device": lambda: torch.set_default_device("meta"),
+    "torch.set_grad_enabled": lambda: torch.set_grad_enabled(False),
+    "torch.set_num_threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
+    "torch.use_deterministic_algorithms": lambda: torch.use_deterministic_algorithms(True),
+    "torch.set_float32_matmul_precision": lambda: torch.set_float32_matmul_precision("medium"),
+}
+
+
+@pytest.mark.parametrize("method", ["fit", "score"])
+@pytest.mark.parametrize("setting", CHANGES)
+def test_a_setting_of_the_process_that_a_model_changes_is_an_error_and_restored(setting: str, method: str) -> None:
+    class Changer(Scripted):
+        def fit(self, training: object) -> None:
+            CHANGES[setting]()
+
+        def score(self, *arguments: NDArray) -> NDArray:
+            CHANGES[setting]()
+            raise ArithmeticError
+
+    read, _ = recommender._SETTINGS[setting]
+    before, model = read(), Changer(np.zeros(1))
+    if method == "fit":
+        with pytest.raises(ModelError, match=rf"^Changer has changed {setting} \({re.escape(str(before))} is now "):
+            fit(model, small().training)
+    else:  # the error of the model itself is left as it is
+        with pytest.raises(ArithmeticError):
+            get_scores(model, *(np.zeros((1, 1), dtype=np.int64),) * 3)
+    assert read() == before

@@ -51,6 +51,16 @@ def test_scores_of_another_precision_are_trained_and_ranked(dtype: torch.dtype) 
     assert np.isfinite(rank(model, small().test).ndcg(10)).all()
 
 
+def test_a_table_without_a_row_for_the_padding_is_one_line() -> None:
+    class Unpadded(Factors):
+        def build(self, n_users: int, n_items: int) -> None:
+            super().build(n_users, n_items)
+            self.items = nn.Embedding(n_items, 4)  # type: ignore[assignment]
+
+    with pytest.raises(ModelError, match=r"^Unpadded\.forward looks up a row .* padded .* n_items \+ 1 rows$"):
+        fit(Unpadded(), small().training)
+
+
 def test_scores_without_a_gradient_are_one_line() -> None:
     with pytest.raises(ModelError, match=r"^Bent\.loss returned a tensor \[\], expected one number with a gradient"):
         fit(Bent(lambda scores: scores.detach()), small().training)

@@ -13,7 +13,7 @@ import pytest
 from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.execute import execute
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.options import ConfigError, UsageError
 from sdmr.experiments.core.plan import is_stochastic, plan_runs
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import compose_run, make_recommender
@@ -317,6 +317,7 @@ def test_import_error_and_refused_value_are_usage_errors(module: Path, data: lis
 # --- people's habits ---
 
 HABITS = """
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from sdmr.harness.training import Embedding, TorchRecommender
 if TYPE_CHECKING:
@@ -334,6 +335,11 @@ class Containers(Base):
     ):
         self.arguments = layers, pair, table, weights, free
 
+@dataclass
+class Data(Base):
+    layers: list = field(default_factory=lambda: [4])
+    table: dict[str, int] = field(default_factory=dict)
+
 class Open(Base):
     def __init__(self, width: int = 3, **kwargs):
         self.arguments = width, kwargs
@@ -350,6 +356,15 @@ class Unresolved(Base):
 
 class Odd(Base):
     def __init__(self, f=print): ...
+
+class Changing(Base):
+    def __init__(self):
+        import os
+        os.chdir("/")
+
+class Ending(Base):
+    def __init__(self):
+        raise SystemExit("no licence")
 
 def make(): ...
 instance = Base()
@@ -376,6 +391,23 @@ def test_lists_dicts_and_tuples_arrive_as_such(habits: Path) -> None:
         model, "model.layers=[8]", "model.pair=[3,4]", "model.table={b:2}", "model.weights.2=1"
     ).arguments
     assert arguments == ([8], (3, 4.0), {"a": [1], "b": 2}, {1: 0.5, 2: 1.0}, (1, [2]))
+
+
+def test_factories_of_a_dataclass_make_its_defaults(habits: Path) -> None:
+    assert vars(make_model("model=own_habits.Data")) == {"layers": [4], "table": {}}
+    assert vars(make_model("model=own_habits.Data", "model.layers=[]", "model.table={a:1}")) == {
+        "layers": [],
+        "table": {"a": 1},
+    }
+
+
+def test_a_constructor_that_changes_the_process_or_ends_it_is_one_line(habits: Path) -> None:
+    folder = Path.cwd()
+    with pytest.raises(ConfigError, match="Changing has changed the current folder"):
+        make_model("model=own_habits.Changing")
+    assert Path.cwd() == folder
+    with pytest.raises(ConfigError, match=r"^own_habits\.Ending: no licence$"):
+        make_model("model=own_habits.Ending")
 
 
 def test_further_arguments_reach_kwargs_and_those_of_training_the_base_class(habits: Path) -> None:
