@@ -107,7 +107,7 @@ def small_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         sys.modules.pop(name.removesuffix(".py"), None)
 
 
-def run_in_this_process(tasks: Iterable[tuple[str, ...]], runs: Path, workers: int) -> Iterator[Outcome]:
+def run_in_this_process(tasks: Iterable[tuple[str, ...]], runs: Path, *others: object) -> Iterator[Outcome]:
     return (make_outcome(overrides, runs) for overrides in tasks)
 
 

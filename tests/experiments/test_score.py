@@ -176,7 +176,7 @@ def test_a_missing_score_is_an_error_that_names_its_pair(tmp_path: Path) -> None
         ("instance,candidate,score\n0,1,2.0\n0,x,1\n", "column candidate: line 3: .* invalid value 'x'"),
         ("instance,candidate,score\n0,1,2.0\n0,5,\n", "column score: line 3: no value"),
         ("instance,candidate,score\n0,1\n", "line 2: Expected 3 columns, got 2"),
-        ("instance,candidate,score\n", "is empty"),
+        ("instance,candidate,score\n", "has no row below its header"),
     ],
 )
 def test_a_file_that_is_no_table_of_scores_is_an_error(text: str, message: str, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.experiments.conftest import run_of
 from tests.experiments.core.test_parallel import Deadly
 from tests.experiments.tuning.helpers import call, read_points
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = pytest.mark.usefixtures("temporary_cache")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from sdmr.experiments.core.trained import load_trained
 from tests.experiments.conftest import SMALL, ranks_of, run_of
 from tests.experiments.core.conftest import Sdmr
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = pytest.mark.usefixtures("temporary_cache")
 
 
 def load_parameters(folder: Path) -> dict[str, torch.Tensor]:
