@@ -23,7 +23,9 @@ def check_effects(overrides: Sequence[str], models: Sequence[str], datasets: Col
             if errors and len(errors) == len(models):
                 raise errors[0] if len(errors) == 1 else UsageError(f"{key}: none of these models has this argument")
         elif key in SHARED_SETTINGS and not any(_reads(model, key) for model in models):
-            raise UsageError(f"{key}={value} has no effect on {subject}, which {verb} not read it")
+            is_own = len(models) == 1 and key in get_model_config(models[0])
+            hint = f": it has its own, model.{key}={value}" if is_own else ""
+            raise UsageError(f"{key}={value} has no effect on {subject}, which {verb} not read it{hint}")
         elif not is_of_hydra(key) and key not in list_settings(datasets):
             raise ConfigError(explain_unknown_setting(key, datasets))
 

@@ -150,6 +150,10 @@ def test_help_of_status_says_that_a_sweep_has_settings_too(sdmr: Sdmr) -> None:
             "sdmr run: --hlp: there is no such flag; there are -m, --multirun, --cfg, --help; did you mean --h",
         ),
         ("run model=sdm --resolve", "sdmr run: --resolve: there is no such flag; there are -m, --multirun, --cfg"),
+        (
+            "run model=sasrec context_length=9",
+            "sdmr run: context_length=9 has no effect on model=sasrec, which does not read it: it has its own, model.c",
+        ),
         ("run model=popularity epochs=3", "sdmr run: epochs=3 has no effect on model=popularity"),
         ("run -m model=popularity,item-knn epochs=3", "sdmr run: epochs=3 has no effect on these models"),
         ("table models=popularity epochs=3", "sdmr table: epochs=3 has no effect on model=popularity"),
