@@ -8,7 +8,7 @@ import logging
 import os
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,8 @@ def prepare(load: Callable[[], Interactions | Task], split_seed: int = 0, **spli
 def _prepare(call: functools.partial[Interactions | Task], split_seed: int, split_options: dict[str, Any]) -> Task:
     """Load and split the data, or take the task from the cache."""
     name = f"{call.func.__module__}.{call.func.__qualname__}"
-    settings = [name, call.args, call.keywords, split_seed, split_options, get_data_folder()]
+    folder = None if _is_of_suite(call) else Path.cwd()  # where a user's reader finds relative paths
+    settings = [name, call.args, call.keywords, split_seed, split_options, get_data_folder(), folder]
     key = _hash_text(json.dumps(settings, sort_keys=True, default=str))
     path = get_cache_folder() / "tasks" / f"{call.func.__name__}-{key[:16]}.npz"
     code = _hash_code(call.func.__module__) if "<" not in name else None
@@ -92,13 +93,26 @@ def _prepare(call: functools.partial[Interactions | Task], split_seed: int, spli
 
 def _list_named_files(call: functools.partial[Any]) -> Iterator[Path]:
     """Yield files and folders that settings name, which a reader may open by itself."""
-    for value in (*call.args, *call.keywords.values()):
+    for value in _flatten([*call.args, call.keywords]):
         path = Path(value).expanduser().resolve() if isinstance(value, str | Path) and "\0" not in str(value) else None
         if path is not None and path.is_file():
             yield path
-        elif path is not None and call.func.__module__.partition(".")[0] != "sdmr" and path.is_dir():
+        elif path is not None and not _is_of_suite(call) and path.is_dir():
             yield path
             yield from (file for file in path.rglob("*") if file.is_file() or file.is_dir())
+
+
+def _flatten(value: Any) -> Iterator[Any]:
+    """Yield the values in lists and mappings, at any depth."""
+    if isinstance(value, Mapping | list | tuple):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _flatten(one)
+    else:
+        yield value
+
+
+def _is_of_suite(call: functools.partial[Any]) -> bool:
+    return call.func.__module__.partition(".")[0] == "sdmr"
 
 
 def compute_fingerprint(task: Task) -> str:

@@ -331,6 +331,29 @@ def test_a_file_that_the_settings_name_counts_also_if_the_reader_opens_it_by_its
     assert compute_fingerprint(prepare(load)) != before
 
 
+def load_all_by_itself(paths: dict[str, list[Path]]) -> Interactions:
+    """Load the pairs of files that a list in a mapping names."""
+    return load_by_itself(paths["train"][0])
+
+
+def test_a_file_that_a_list_or_a_mapping_names_counts_too(raw: Path) -> None:
+    load = functools.partial(load_all_by_itself, {"train": [raw]})
+    before = compute_fingerprint(prepare(load))
+    raw.write_text("".join(raw.read_text().splitlines(keepends=True)[:30]))
+    assert compute_fingerprint(prepare(load)) != before
+
+
+def test_the_same_relative_path_in_another_folder_is_other_data(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines, fingerprints = raw.read_text().splitlines(keepends=True), []
+    for name, text in (("one", "".join(lines)), ("two", "".join(lines[:30]))):
+        folder = raw.parent / name
+        folder.mkdir()
+        (folder / "pairs.txt").write_text(text)
+        monkeypatch.chdir(folder)
+        fingerprints.append(compute_fingerprint(prepare(functools.partial(load_by_itself, Path("pairs.txt")))))
+    assert fingerprints[0] != fingerprints[1]
+
+
 def load_folder(path: Path) -> Interactions:
     """Load the pairs of all files below a folder."""
     global n_loads
