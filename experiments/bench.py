@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import Field
 
 from sdmr.experiments.benchmark.cases import GROUPS, measure_device, measure_groups
@@ -27,7 +26,7 @@ from sdmr.experiments.benchmark.scale import SCALES
 from sdmr.experiments.benchmark.suites import DATASETS, run_smoke
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.execute import check_device
-from sdmr.experiments.core.options import CORES, Names, RunOptions, UsageError, check_choices, check_used
+from sdmr.experiments.core.options import Names, RunOptions, UsageError, check_choices, check_used
 from sdmr.experiments.core.plan import check_overrides
 from sdmr.experiments.core.registry import MODELS
 from sdmr.harness.files import save_json
@@ -44,7 +43,12 @@ class Options(RunOptions):
     scale: Literal["full", "quick", "tiny"] = Field(
         "full", description="speed: how much; quick: two minutes; tiny: the numbers say nothing, to see whether it runs"
     )
-    threads: int = Field(CORES, ge=1, description="speed: threads of each measurement")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="speed: threads of each measurement; null: one, or all cores for released, recbole, "
+        "side_by_side and load",
+    )
     only: Names | None = Field(None, description=f"speed: measure some of {', '.join(GROUPS)}, and write no file")
     device: str | None = Field(None, description="speed: compare its steps with the processor's, and write no file")
     recbole: str | None = Field(
@@ -85,12 +89,11 @@ def measure_speed(options: Options) -> None:
             raise UsageError(f"recbole={options.recbole!r:.80}: there is no such program, expected a path of Python")
         scale = replace(scale, recbole=options.recbole)
     os.environ["TQDM_DISABLE"] = "1"
-    torch.set_num_threads(options.threads)
     environment = collect_environment()
     machine, commit = f"{environment['processor']}, {environment['cores']} cores", environment["commit"]
-    print(f"{machine}; {options.threads} threads; commit {commit}")
+    print(f"{machine}; commit {commit}")
     print("times as fast as the reference, least and most of a round (by processor time); seconds (of all processors)")
-    entries = measure_groups(scale, groups)
+    entries = measure_groups(scale, groups, options.threads)
     if options.only or options.device:
         return
     name = "bench" if options.scale == "full" else f"bench-{options.scale}"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import torch
 
 from sdmr.datasets.sampling import NegativeSampler
 from sdmr.experiments.benchmark import timing
@@ -29,6 +30,7 @@ from sdmr.experiments.benchmark.timing import (
     measure_steps,
     shorten_keys,
 )
+from sdmr.experiments.core.options import CORES
 from sdmr.harness.evaluation import rank
 from sdmr.harness.metrics import count_ranks
 from sdmr.harness.training.base import TorchRecommender
@@ -87,7 +89,8 @@ def measure_device(scale: Scale) -> Iterator[Entry]:
             yield make_entry(f"step on {scale.device}", setting, costs, "cpu")
 
 
-GROUPS: dict[str, Callable[[Scale], Iterator[Entry]]] = {
+Measure = Callable[[Scale], Iterator[Entry]]
+GROUPS: dict[str, Measure] = {
     "models": measure_models,
     "large": measure_large,
     "released": measure_released,
@@ -100,14 +103,20 @@ GROUPS: dict[str, Callable[[Scale], Iterator[Entry]]] = {
     "side_by_side": measure_side_by_side,
     "load": measure_load,
 }
+# Complete programs are compared on all cores; so is what several threads cost.
+ON_ALL_CORES = (measure_released, measure_recbole, measure_side_by_side, measure_load)
 
 
-def measure_groups(scale: Scale, groups: Iterable[Callable[[Scale], Iterator[Entry]]]) -> list[Entry]:
-    """Measure groups of cases, and print each measurement as it is made."""
+def measure_groups(scale: Scale, groups: Iterable[Measure], threads: int | None = None) -> list[Entry]:
+    """Measure groups of cases, and print each measurement as it is made.
+
+    Without a number of threads, `ON_ALL_CORES` use all cores and the others one thread, as runs do.
+    """
     if not timing.ORACLES.is_dir():
         print(f"no ratios to other programs: they are in a checkout's tests, and {timing.ORACLES} does not exist")
     entries = []
     for measure in groups:
+        torch.set_num_threads(threads or (CORES if measure in ON_ALL_CORES else 1))
         for entry in measure(scale):
             print(entry, flush=True)
             entries.append(entry)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sdmr.experiments.benchmark.timing import describe_threads
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.figures.style import add_note, get_line_style, save_figure
 
@@ -53,9 +54,11 @@ def draw_epochs(entries: Sequence[Mapping[str, Any]], folder: Path, name: str, m
         if entry["name"] not in EPOCHS or "size" in entry["setting"]:
             continue
         shared = {"model": entry["setting"]["model"], "threads": entry["threads"]}
-        costs = {"this suite": entry["seconds"], entry["reference"]: entry["reference_seconds"]}
+        threads = describe_threads(entry["threads"])
+        reference = str(entry["reference"]).partition("'")[0]  # RecBole's NeuMF
+        costs = {"this suite": entry["seconds"], reference: entry["reference_seconds"]}
         for program, seconds in costs.items():
-            names = shared | {"program": program and program.partition("'")[0]}  # RecBole's NeuMF
+            names = shared | {"program": f"{program}, {threads}"}
             if seconds and not any(names.items() <= row.items() for row in rows):
                 rows.append(names | {"seconds": seconds * N_POSITIVES / entry["setting"]["count"]})
     frame = pd.DataFrame(rows)
@@ -73,8 +76,8 @@ def draw_epochs(entries: Sequence[Mapping[str, Any]], folder: Path, name: str, m
 
 
 def _describe(entries: Sequence[Mapping[str, Any]], machine: str) -> str:
-    threads = ", ".join(str(number) for number in sorted({entry["threads"] for entry in entries}))
-    return f"{machine}; {threads} threads. sdmr bench"
+    threads = " and ".join(describe_threads(number) for number in sorted({entry["threads"] for entry in entries}))
+    return f"{machine}; {threads}. sdmr bench"
 
 
 def _list_points(entry: Mapping[str, Any]) -> list[dict[str, Any]]:

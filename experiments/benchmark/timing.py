@@ -98,11 +98,17 @@ class Entry:
             columns = [f"{self.ratio:.2f} x", spread, processor]
         seconds = f"{self.cost.seconds:.4g} s"
         processor = f"({self.cost.processor_seconds:.4g})" if self.cost.processor_seconds is not None else ""
-        setting = ", ".join(f"{key} {value}" for key, value in self.setting.items() if key not in ("count", "of"))
+        names = [f"{key} {value}" for key, value in self.setting.items() if key not in ("count", "of")]
+        setting = ", ".join([*names, describe_threads(self.threads)])
         if self.reference_cost is not None:
             setting += f"; {self.reference}: {self.reference_cost.seconds:.4g} s"
         ratios = "{:>9} {:>12} {:>8}".format(*columns)
         return f"{ratios}  {self.name:22} {seconds:>11} {processor:>11}  {setting}"
+
+
+def describe_threads(number: int) -> str:
+    """Return a number of threads in words."""
+    return f"{number} thread" + "s" * (number > 1)
 
 
 def compare(turns: int, *calls: Callable[[], object], count: int = 1) -> list[Cost]:
@@ -230,8 +236,12 @@ def measure_calls(
     return make_entry(name, {"count": count, "of": unit, **setting}, compare(turns, *calls))
 
 
+def open_process(copies: int = 1) -> ProcessPoolExecutor:
+    """Return an executor of new processes, which have as many threads as this one."""
+    return ProcessPoolExecutor(copies, get_context("spawn"), torch.set_num_threads, (torch.get_num_threads(),))
+
+
 def run_in_subprocess(work: Callable[..., Any], *arguments: Any, copies: int = 1) -> Any:
     """Return what `work` returns in a new process; of several copies at once, the largest."""
-    context, threads = get_context("spawn"), torch.get_num_threads()
-    with ProcessPoolExecutor(copies, context, initializer=torch.set_num_threads, initargs=(threads,)) as processes:
+    with open_process(copies) as processes:
         return max([processes.submit(work, *arguments) for _ in range(copies)], key=Future.result).result()

@@ -37,10 +37,9 @@ def test_compared_calls_take_turns_and_the_least_seconds_count(monkeypatch: pyte
 
 def test_an_entry_shows_its_ratio_and_both_costs() -> None:
     setting = {"count": 256, "of": "interactions", "model": "sdm"}
-    entry = Entry("train", setting, Cost(0.5, 0.9), "literal oracle", Cost(6.0, 9.0))
-    assert str(entry).split() == [
-        *["12.00", "x", "(10.00)", "train", "0.5", "s", "(0.9)", "model", "sdm;", "literal", "oracle:", "6", "s"]
-    ]
+    entry = Entry("train", setting, Cost(0.5, 0.9), "literal oracle", Cost(6.0, 9.0), threads=2)
+    line = "12.00 x (10.00) train 0.5 s (0.9) model sdm, 2 threads; literal oracle: 6 s"
+    assert str(entry).split() == line.split()
     row = entry.get_row()
     assert (row["seconds"], row["reference_seconds"], row["ratio"], row["ratios"]) == (0.5, 6.0, 12, [])
     alone = Entry("negatives", {}, Cost(0.5))
