@@ -8,7 +8,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +29,7 @@ from sdmr.experiments.benchmark.timing import (
     make_entry,
     make_model,
     merge_costs,
-    open_process,
+    run_in_subprocess,
 )
 from sdmr.experiments.export import export_task
 
@@ -44,11 +44,10 @@ def measure_released(scale: Scale) -> Iterator[Entry]:
     task, names = make_task(*scale.released_shape, 99), ("sdm", "sdm-released")
     calls = [partial(make_model(name).fit, task.training) for name in names]
     rounds = []
-    with open_process() as process:
-        for _ in range(scale.few_turns):
-            ours = compare(1, *calls)
-            with _let_threads_spin():
-                rounds.append([*ours, process.submit(_run_released, scale).result()])
+    for _ in range(scale.few_turns):
+        ours = compare(1, *calls)
+        with _let_threads_spin():  # also between the turns of a process, so that each turn has its own
+            rounds.append([*ours, run_in_subprocess(_run_released, scale)])
     *costs, program_cost = (merge_costs(column) for column in zip(*rounds, strict=True))
     for name, cost in zip(names, costs, strict=True):
         setting = {"count": len(task.training.instances), "of": "interactions", "model": name}
@@ -69,14 +68,9 @@ def _let_threads_spin() -> Iterator[None]:
             os.environ["OMP_WAIT_POLICY"] = before
 
 
-@cache
-def _make_released(scale: Scale) -> Any:
-    return load_reference("literal_sdm.py")["Program"](make_task(*scale.released_shape, 99), 0)
-
-
 def _run_released(scale: Scale) -> Cost:
     """Return the cost of an epoch of the released program, and of ranking."""
-    program = _make_released(scale)
+    program = load_reference("literal_sdm.py")["Program"](make_task(*scale.released_shape, 99), 0)
 
     def run_epoch() -> None:
         program.run_epoch()

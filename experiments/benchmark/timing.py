@@ -236,12 +236,8 @@ def measure_calls(
     return make_entry(name, {"count": count, "of": unit, **setting}, compare(turns, *calls))
 
 
-def open_process(copies: int = 1) -> ProcessPoolExecutor:
-    """Return an executor of new processes, which have as many threads as this one."""
-    return ProcessPoolExecutor(copies, get_context("spawn"), torch.set_num_threads, (torch.get_num_threads(),))
-
-
 def run_in_subprocess(work: Callable[..., Any], *arguments: Any, copies: int = 1) -> Any:
     """Return what `work` returns in a new process; of several copies at once, the largest."""
-    with open_process(copies) as processes:
+    context, threads = get_context("spawn"), torch.get_num_threads()
+    with ProcessPoolExecutor(copies, context, initializer=torch.set_num_threads, initargs=(threads,)) as processes:
         return max([processes.submit(work, *arguments) for _ in range(copies)], key=Future.result).result()
