@@ -21,7 +21,7 @@ from sdmr.experiments.figures.style import save_figure
 from sdmr.experiments.report.accuracy import MetricOptions
 from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows, explain_other_instances
 from sdmr.experiments.report.difference_tables import format_results
-from sdmr.experiments.report.differences import STRATA, Results, compare_with_first, label_strata
+from sdmr.experiments.report.differences import MIN_INSTANCES, STRATA, Results, compare_with_first, label_strata
 from sdmr.experiments.report.frames import ALL, read_metric, read_seed_spreads
 from sdmr.experiments.report.writers import write_csv
 from sdmr.harness.records import compute_run_key
@@ -52,6 +52,9 @@ def main(options: Options) -> int:
     spreads = read_seed_spreads(results, metrics)
     strata = label_strata(rows[0], options.by) if options.by else {}
     compared = compare_with_first(rows, metrics, spreads, strata)
+    if compared.differences.empty:
+        metrics_lack = f"the ranks of {rows[0].name} or of all other rows have no {', no '.join(columns)}"
+        raise UsageError(f"runs=...: {metrics_lack}, or there are less than {MIN_INSTANCES} test instances")
     print(format_results(rows, compared, "text"))
     folder = Path(options.output) if options.output else RUNS / "compare" / _make_name(rows, options)
     _write(folder, rows, compared)

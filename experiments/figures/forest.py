@@ -27,5 +27,6 @@ def draw_forest(differences: pd.DataFrame, note: str) -> Figure:
         axes.set_title(metric)
         axes.set_xlabel(f"{differences['model'].iloc[0]} − row")
         axes.set_yticks(list(lines.values()), list(lines))
+        axes.set_ylim(0.5 - len(lines), 0.5)
     add_note(figure, f"{note}; bars: 95 % intervals; filled: p < .05 after Holm's correction")
     return figure

@@ -89,9 +89,10 @@ def _tell_apart(rows: Sequence[ComparedRow]) -> Iterator[str]:
     """Yield the names of rows; those of one name get their differing settings, or the key of a run."""
     for row in rows:
         same = [flatten(_list_settings(one.records[0])) for one in rows if one.name == row.name]
-        keys = [key for key in same[0] if len({json.dumps(settings.get(key)) for settings in same}) > 1]
+        keys = dict.fromkeys(key for settings in same for key in settings)
+        keys = [key for key in keys if len({json.dumps(settings.get(key)) for settings in same}) > 1]
         settings, record = flatten(_list_settings(row.records[0])), row.records[0]
-        texts = [f"{key.removeprefix('model.')}={format_value(settings.get(key))}" for key in keys]
+        texts = [f"{key.removeprefix('model.')}={format_value(settings.get(key))}" for key in keys if key in settings]
         if len(same) == 1:
             yield row.name
         elif 0 < len(texts) <= SHOWN_SETTINGS and [one for one in same if one == settings] == [settings]:

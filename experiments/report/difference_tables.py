@@ -86,8 +86,8 @@ def describe_results(rows: Sequence[ComparedRow], results: Results) -> Iterator[
     total = int(metrics["instances"].max())
     yield (
         f"{rows[0].records[0].dataset}, {total:,} test instances. Differences are {rows[0].name} − the other row, over "
-        f"users and seeds. Corrected: p by Holm's method over the {len(tests)} differences of the table. Effect: the mean "
-        "difference over the standard deviation of the users' differences."
+        f"users and seeds. Corrected: p by Holm's method over the {len(tests)} differences of the table. Effect: the "
+        "mean difference over the standard deviation of the users' differences."
     )
     if any(map(is_lower_better, metrics["metric"])):
         yield "A lower mean-rank is better."
@@ -95,8 +95,8 @@ def describe_results(rows: Sequence[ComparedRow], results: Results) -> Iterator[
         yield f"{MARK} {name}: {reason}."
     if names := [row.name for row in rows if len(row.folders) == 1 and is_trained(row.model, row.records[0])]:
         yield (
-            f"One seed: {', '.join(names)}. The interval borrows the largest spread between seeds that the model has on a "
-            "data set with three published seeds or, if none, that of any model."
+            f"One seed: {', '.join(names)}. The interval borrows the largest spread between seeds that the model has "
+            "on a data set with three published seeds or, if none, that of any model."
         )
         lacking = metrics.loc[metrics["model"].isin(names) & ~metrics["borrowed"], "metric"].unique()
         if len(lacking):
