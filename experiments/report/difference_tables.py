@@ -110,7 +110,7 @@ def describe_results(rows: Sequence[ComparedRow], results: Results) -> Iterator[
     present = set(zip(metrics["model"], metrics["metric"], strict=True))
     pairs = product((row.name for row in rows), metrics["metric"].unique())
     if absent := [f"{metric} of {name}" for name, metric in pairs if (name, metric) not in present]:
-        yield f"Not in the ranks, which are older: {', '.join(absent)}."
+        yield f"Not in the ranks: {', '.join(absent)}."
     if results.metrics["stratum"].nunique() > 1:
         yield f"Parts of fewer than {MIN_INSTANCES} instances are left out. Holm's correction is within each table."
     yield from describe_deviations([record for row in rows for record in row.records])

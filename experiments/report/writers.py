@@ -1,5 +1,6 @@
 """Write numbers, tables and CSV files, in one way everywhere. A missing number is NaN."""
 
+import re
 import sys
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -102,20 +103,25 @@ def make_table(
         places: The `rank_places` of a column's rows. The best are bold, the second best underlined.
     """
     frame = pd.DataFrame(rows if isinstance(rows, pd.DataFrame) else list(map(dict, rows)), dtype=object)
-    characters = str.maketrans(SPECIAL_CHARACTERS[style])
-    cells = frame.where(frame.notna(), "").map(lambda cell: str(cell).translate(characters))
+    cells = frame.where(frame.notna(), "").map(lambda cell: _escape(str(cell), style))
     formats = ("{}", "{}", "{}") if style == "text" and not sys.stdout.isatty() else ("{}", *HIGHLIGHTS[style])
     for column, numbers in places.items():
         pairs = zip(numbers, cells[column], strict=True)
         cells[column] = [formats[number].format(cell) if cell else cell for number, cell in pairs]
     if style == "latex":
         sides = "".join("r" if column in right else "l" for column in cells.columns)
-        return cells.rename(columns=lambda name: name.translate(characters)).to_latex(
-            index=False, escape=False, column_format=sides
-        )
+        cells.columns = [_escape(name, style) for name in cells.columns]
+        return cells.to_latex(index=False, escape=False, column_format=sides)
     sides = ["right" if column in right else "left" for column in cells.columns]
     name = "pipe" if style == "markdown" else "simple"
     return cells.to_markdown(index=False, tablefmt=name, disable_numparse=True, colalign=sides)
+
+
+def _escape(text: str, style: Style) -> str:
+    """Return text as a style writes it. A minus before digits is none of a name."""
+    if style == "latex":
+        text = re.sub(r"(?<!\w)-(?=\d)", "−", text)
+    return text.translate(str.maketrans(SPECIAL_CHARACTERS[style]))
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
