@@ -14,7 +14,7 @@ from pydantic import Field
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import Names, UsageError, check_choices
+from sdmr.experiments.core.options import Names, UsageError, check_choices, escape
 from sdmr.experiments.core.store import find_runs
 from sdmr.experiments.figures.forest import draw_forest
 from sdmr.experiments.figures.style import save_figure
@@ -41,10 +41,11 @@ def main(options: Options) -> int:
     check_choices("by", options.by or [], STRATA)
     columns, results = options.list_columns(), Path(options.results)
     rows = collect_rows(find_runs("runs", options.runs, RUNS, results))
-    if len(rows) == 1:
-        raise UsageError(f"runs=...: there is one row, {rows[0].name}; name the runs of another model or setting, too")
+    if len(rows) < 2:
+        names = f"one row, {rows[0].name}" if rows else "no row"
+        raise UsageError(f"runs=...: there is {names}; name the runs of another model or setting, too")
     if lines := list(explain_other_instances(rows)):
-        print("\n".join(lines), file=sys.stderr)
+        print("\n".join(map(escape, lines)), file=sys.stderr)
         raise UsageError(
             f"runs=...: {len(lines)} records are not of the test instances of {rows[0].name}, the first one"
         )
@@ -73,7 +74,7 @@ def _make_name(rows: list[ComparedRow], options: Options) -> str:
 
 
 def _write(folder: Path, rows: list[ComparedRow], compared: Results) -> None:
-    """Write the tables in three formats, and a picture of all instances and of each stratum."""
+    """Write tables in three formats, and a picture of all instances and each stratum."""
     title = f"{rows[0].name} and {len(rows) - 1} other rows on {rows[0].records[0].dataset}"
     write_atomic(folder / "tables.md", f"# {title}\n\n{format_results(rows, compared, 'markdown')}".encode())
     write_atomic(folder / "tables.tex", format_results(rows, compared, "latex").encode())

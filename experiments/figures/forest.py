@@ -25,8 +25,8 @@ def draw_forest(differences: pd.DataFrame, note: str) -> Figure:
                 axes.errorbar(one.difference, lines[label], xerr=reach, **look)
         axes.axvline(0, color="0.4", linestyle="--", linewidth=0.8)
         axes.set_title(metric)
-        axes.set_xlabel(f"{differences['model'].iloc[0]} − row")
-        axes.set_yticks(list(lines.values()), list(lines))
+        axes.set_xlabel(f"{differences['model'].iloc[0]} − row", parse_math=False)
+        axes.set_yticks(list(lines.values()), list(lines), parse_math=False)
         axes.set_ylim(0.5 - len(lines), 0.5)
     add_note(figure, f"{note}; bars: 95 % intervals; filled: p < .05 after Holm's correction")
     return figure

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sdmr.experiments.core.arguments import flatten
-from sdmr.experiments.core.options import UsageError, format_value
+from sdmr.experiments.core.options import quote
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import NAMED_MODELS, get_model
 from sdmr.experiments.core.store import RANKS, RECORD
@@ -35,15 +35,16 @@ class ComparedRow:
 def collect_rows(folders: Iterable[Path]) -> list[ComparedRow]:
     """Read the records in folders, and group those that differ in their seed alone.
 
-    Copies of a record count once. Seeds that occur twice, made by different code, are rows of their own. Raises
-    UsageError for a search run.
+    Copies of a record count once. Seeds that occur twice, made by different code, are rows of their own. Search runs
+    are reported and left out.
     """
     records: dict[str, tuple[Path, Record]] = {}
     for folder in folders:
         record = load_record(folder / RECORD)
-        if record.test is None:
-            raise UsageError(f"{folder}: this run never ranks the test items; `sdmr run` without test=false does")
         records.setdefault(record.run, (folder, record))
+    if search_runs := [run for run, (_, record) in records.items() if record.test is None]:
+        print(f"{len(search_runs)} search runs are left out: with test=false, they never rank the test items")
+        records = {run: one for run, one in records.items() if run not in search_runs}
     groups: dict[str, list[tuple[Path, Record]]] = defaultdict(list)
     for folder, record in records.values():
         groups[json.dumps([record.model, _list_settings(record)], sort_keys=True)].append((folder, record))
@@ -86,13 +87,13 @@ def find_model_name(config: dict[str, Any]) -> str:
 
 
 def _tell_apart(rows: Sequence[ComparedRow]) -> Iterator[str]:
-    """Yield the names of rows; those of one name get their differing settings, or the key of a run."""
+    """Yield the names of rows. Those of one name get their differing settings, or the key of a run."""
     for row in rows:
         same = [flatten(_list_settings(one.records[0])) for one in rows if one.name == row.name]
         keys = dict.fromkeys(key for settings in same for key in settings)
         keys = [key for key in keys if len({json.dumps(settings.get(key)) for settings in same}) > 1]
         settings, record = flatten(_list_settings(row.records[0])), row.records[0]
-        texts = [f"{key.removeprefix('model.')}={format_value(settings.get(key))}" for key in keys if key in settings]
+        texts = [f"{key.removeprefix('model.')}={quote(settings.get(key))}" for key in keys if key in settings]
         if len(same) == 1:
             yield row.name
         elif 0 < len(texts) <= SHOWN_SETTINGS and [one for one in same if one == settings] == [settings]:
@@ -102,7 +103,7 @@ def _tell_apart(rows: Sequence[ComparedRow]) -> Iterator[str]:
 
 
 def explain_other_instances(rows: Sequence[ComparedRow]) -> Iterator[str]:
-    """Yield a line for each record that is not of the test instances of the first one: how it differs."""
+    """Yield how each record of other test instances differs from the first one."""
     first = rows[0]
     for row in rows:
         for folder, record in zip(row.folders, row.records, strict=True):
@@ -139,11 +140,14 @@ def _read_protocol(record: Record) -> dict[str, Any]:
 
 def _list_changes(expected: dict[str, Any], actual: dict[str, Any]) -> list[str]:
     keys = [key for key in expected | actual if expected.get(key) != actual.get(key)]
-    return [f"{key} {format_value(actual.get(key))}, not {format_value(expected.get(key))}" for key in keys]
+    return [f"{key} {quote(actual.get(key))}, not {quote(expected.get(key))}" for key in keys]
 
 
 def mark_rows(rows: Sequence[ComparedRow]) -> dict[str, str]:
-    """Return why rows are not comparable with the first one, or their seeds with each other, by name."""
+    """Return by name why rows are not comparable with the first.
+
+    Or why their seeds are not with each other.
+    """
     reasons = {}
     for row in rows:
         texts = [*describe_differences([rows[0].records[0], row.records[0]]), *describe_differences(row.records)]
@@ -153,11 +157,11 @@ def mark_rows(rows: Sequence[ComparedRow]) -> dict[str, str]:
 
 
 def describe_differences(records: Sequence[Record]) -> list[str]:
-    """Return how records of the same test instances differ in protocol, and in the code of one model."""
+    """Return how records differ in protocol and, of one model, in their code."""
     protocols = [_read_protocol(record) for record in records]
     lines = []
     for key in protocols[0]:
-        values = list(dict.fromkeys(format_value(protocol[key]) for protocol in reversed(protocols)))
+        values = list(dict.fromkeys(quote(protocol[key]) for protocol in reversed(protocols)))
         if len(values) > 1:
             lines.append(f"protocol.{key} {', not '.join(values)}")
     if len({record.model for record in records}) == 1 and len({record.source for record in records}) > 1:

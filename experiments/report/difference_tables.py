@@ -40,7 +40,7 @@ def _add_marks(frame: pd.DataFrame, reasons: dict[str, str]) -> pd.DataFrame:
 
 
 def _list_parts(frame: pd.DataFrame) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
-    """Yield the first cell of the rows of each part, and the rows; there is no such cell for all instances."""
+    """Yield the first cell of each part's rows, if it has one, and the rows."""
     for part, block in frame.groupby("range", sort=False):
         yield ({"part": f"{part} ({block['instances'].max():,})"} if part else {}), block
 

@@ -1,4 +1,4 @@
-"""The metrics of compared rows, and their differences from the first one, on all test instances and on parts."""
+"""The metrics of compared rows, and their differences from the first one, also on parts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -27,7 +27,7 @@ Strata = Mapping[str, pd.Series]  # the part of each test instance, by stratum
 
 
 class Values(NamedTuple):
-    """A metric of a row, and the numbers of the test instances that it is of."""
+    """A metric of a row, and the numbers of its test instances."""
 
     row: Row
     instances: IntArray  # [n]
@@ -46,7 +46,7 @@ def is_lower_better(metric: str) -> bool:
 
 
 def label_strata(row: ComparedRow, names: Sequence[str]) -> dict[str, pd.Series]:
-    """Return the parts of the test instances by the strata that are named as in `STRATA`.
+    """Return the parts of the test instances, by strata that `STRATA` has.
 
     Raises UsageError for a stratum that the data do not have, DataError for data that have changed since.
     """
@@ -148,7 +148,7 @@ def _take(values: Values, index: IntArray) -> Row:
 
 
 def _describe_mean(row: Row) -> tuple[float, float, float, float, int, bool]:
-    """Return mean, spread over seeds, interval, number of seeds, and whether its seed part is borrowed."""
+    """Return mean, spread, interval, number of seeds, and whether the seed part is borrowed."""
     estimate = estimate_mean(*row)
     spread = float(row.values.mean(axis=1).std(ddof=1)) if len(row.values) > 1 else np.nan
     return estimate.value, spread, *estimate.interval(), len(row.values), any(s.seeds == 1 for s in row.seeds)

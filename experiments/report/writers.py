@@ -81,7 +81,10 @@ def format_test(test: Any) -> dict[str, str]:
 
 
 def rank_places(values: Iterable[float], is_lower_better: bool = False) -> list[int]:
-    """Return 1 for the best values, 2 for the second best, else 0; equal as written is equal."""
+    """Return 1 for the best values, 2 for the second best, else 0.
+
+    Values that are written alike are equal.
+    """
     ranks = pd.Series(list(values), dtype=float).round(3).rank(method="min", ascending=is_lower_better)
     return ranks.where(ranks <= len(HIGHLIGHTS["latex"]), 0).astype(int).tolist()
 

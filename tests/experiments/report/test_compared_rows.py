@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.report.compared_rows import collect_rows, explain_other_instances, find_model_name, mark_rows
 from sdmr.harness.metrics import Ranks
 from sdmr.harness.schema1 import TASKS
@@ -73,9 +72,11 @@ def test_name_is_that_of_class_and_settings(config: dict[str, Any], name: str) -
     assert find_model_name(config) == name
 
 
-def test_a_search_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="never ranks the test items"):
-        collect_rows([write_configured(tmp_path / "SDM-0", test=None)])
+def test_search_runs_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [write_configured(tmp_path / name) for name in ("SDM-0", "SDM-1")]
+    change_record(folders[0], test=None)
+    assert [row.folders for row in collect_rows(folders)] == [(folders[1],)]
+    assert capsys.readouterr().out.startswith("1 search runs are left out: with test=false")
 
 
 @pytest.mark.parametrize(
