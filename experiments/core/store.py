@@ -43,7 +43,7 @@ def find_runs(option: str, names: Iterable[str], runs: Path, results: Path = Pat
 
 
 def _list_finished(pattern: str) -> list[Path]:
-    """Return the folders with a record that a path or a pattern stands for, or that are in such a folder."""
+    """Return the folders with a record that a path or a pattern leads to."""
     folders = []
     for path in map(Path, [pattern] if Path(pattern).exists() else sorted(glob(pattern))):
         folder = path.parent if path.name == RECORD else path

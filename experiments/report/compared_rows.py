@@ -1,4 +1,4 @@
-"""The rows of a comparison: records by settings, which must be of the same test instances."""
+"""The rows of a comparison: records of the same test instances, by their settings."""
 
 import json
 from collections import Counter, defaultdict
@@ -76,7 +76,7 @@ def _make_row(group: Sequence[tuple[Path, Record]]) -> ComparedRow:
 
 
 def find_model_name(config: dict[str, Any]) -> str:
-    """Return the name on the command line of a configured model, or the path of a user's class."""
+    """Return the name of a configured model, or the path of a user's class."""
 
     def count_settings(name: str) -> int:
         expected, actual = flatten(NAMED_MODELS[name].settings), flatten(config)
@@ -121,21 +121,21 @@ def _list_faults(first_folder: Path, first: Record, folder: Path, record: Record
         faults.append(f"{len(users):,} test instances, not {len(expected):,}")
     elif not np.array_equal(users, expected):
         faults.append("test instances of other users")
-    if not faults and _read_protocol(first) == _read_protocol(record):
+    if not faults and _read_protocol(first).split_options == _read_protocol(record).split_options:
         changed = "the raw data or the code that splits them has changed; make the older run again"
         faults.append(f"data hash {record.data[:12]}, not {first.data[:12]}: {changed}")
     return faults
 
 
 def _list_instance_settings(record: Record) -> dict[str, Any]:
-    protocol = _read_protocol(record)
+    protocol = asdict(_read_protocol(record))
     settings = {"dataset": record.dataset} | flatten(record.config.get("dataset", {}), "dataset.")
     settings["split_seed"] = record.config.get("split_seed", 0)
     return settings | {f"protocol.{name}": protocol[name] for name in INSTANCE_OPTIONS}
 
 
-def _read_protocol(record: Record) -> dict[str, Any]:
-    return asdict(Protocol(**record.config.get("protocol", {})))
+def _read_protocol(record: Record) -> Protocol:
+    return Protocol(**record.config.get("protocol", {}))
 
 
 def _list_changes(expected: dict[str, Any], actual: dict[str, Any]) -> list[str]:
@@ -158,7 +158,7 @@ def mark_rows(rows: Sequence[ComparedRow]) -> dict[str, str]:
 
 def describe_differences(records: Sequence[Record]) -> list[str]:
     """Return how records differ in protocol and, of one model, in their code."""
-    protocols = [_read_protocol(record) for record in records]
+    protocols = [asdict(_read_protocol(record)) for record in records]
     lines = []
     for key in protocols[0]:
         values = list(dict.fromkeys(quote(protocol[key]) for protocol in reversed(protocols)))

@@ -88,6 +88,7 @@ def test_search_runs_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("ml-100k", {"dataset": {"path": "a.csv"}}, 200, "dataset.path a.csv, not null"),
         ("ml-100k", {"protocol": {"candidates": 99}}, 210, "210 test instances, not 200"),
         ("ml-100k", {}, 200, "data hash other, not data: the raw data or the code that splits them has changed"),
+        ("ml-100k", {"protocol": {"select_on": "test"}}, 200, "data hash other, not data"),
         ("ml-100k", {"protocol": {"candidates": 99}}, 200, ""),
         ("ml-100k", {"protocol": {"test_context": "with-validation"}}, 200, ""),
     ],
