@@ -21,8 +21,8 @@ from tqdm import tqdm
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import open_atomic
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.finished import find_runs
 from sdmr.experiments.core.options import CommandOptions, Names, Numbers, UsageError
-from sdmr.experiments.core.store import find_runs
 from sdmr.experiments.core.trained import load_trained
 from sdmr.harness.ids import find_numbers, tabulate_users
 from sdmr.harness.top_k import count_items, recommend, summarize_lists

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from sdmr.experiments.core.execute import execute
-from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.store import (
-    find_runs,
     get_published_folder,
     get_published_settings,
     list_published_folders,
@@ -34,27 +32,6 @@ def test_published_layout_of_this_repository_has_the_tables_records() -> None:
     assert list_published_folders(RESULTS, "table3", "ml-100k", "sdm")
     assert get_published_settings(RESULTS, "table3", "ml-100k", "sdm") == "tuned"
     assert get_published_settings(RESULTS, "table3", "ml-100k", "nothing") == "default"
-
-
-def test_runs_are_found_by_name_folder_record_and_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("runs/a/SDM-1", "runs/b/SDM-2", "runs/a/SDM-[3]", "results/records/table3/a/sdm-0"):
-        Path(name).mkdir(parents=True)
-        (Path(name) / "record.json").touch()
-    Path("runs/a/SDM-4").mkdir()  # not finished
-    for name, folders in {
-        "SDM-2": ["runs/b/SDM-2"],
-        "runs/a/SDM-[3]": ["runs/a/SDM-[3]"],
-        "runs/a/SDM-1/record.json": ["runs/a/SDM-1"],
-        "SDM-*": ["runs/a/SDM-1", "runs/a/SDM-[3]", "runs/b/SDM-2"],
-        "runs/a": ["runs/a/SDM-1", "runs/a/SDM-[3]"],
-        "table3/a": ["results/records/table3/a/sdm-0"],
-        "table3/a/sdm-*": ["results/records/table3/a/sdm-0"],
-    }.items():
-        assert [str(folder) for folder in find_runs("runs", [name], Path("runs"))] == folders
-    for name in ("SDM-4", "nothing-*"):
-        with pytest.raises(UsageError, match="there is no such run in runs"):
-            find_runs("runs", ["SDM-1", name], Path("runs"))
 
 
 @pytest.mark.usefixtures("temporary_cache")
