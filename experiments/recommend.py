@@ -21,6 +21,7 @@ from tqdm import tqdm
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import open_atomic
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.finished import find_runs
 from sdmr.experiments.core.options import CommandOptions, Names, Numbers, UsageError
 from sdmr.experiments.core.trained import load_trained
 from sdmr.harness.ids import find_numbers, tabulate_users
@@ -89,19 +90,16 @@ def _write(lists: Iterator[pd.DataFrame], path: Path) -> None:
 
 
 def find_run(name: str, runs: Path) -> Path:
-    """Return the folder of a finished run. Raises UsageError if there is none.
+    """Return the folder of a finished run. Raises UsageError if there is none, or if there are several.
 
     Args:
         name: The run's name, its folder, or the path of its record.
         runs: The folder of runs, where a name is looked for.
     """
-    path = Path(name)
-    folders = [path.parent if path.name == "record.json" else path, *runs.glob(f"*/{path.name}")]
-    if folder := next((folder for folder in folders if (folder / "record.json").is_file()), None):
-        return folder
-    raise UsageError(
-        f"run={name}: there is no such run in {runs}; give the folder that `sdmr run` printed, or its name"
-    )
+    folder, *others = find_runs("run", [name], runs)
+    if others:
+        raise UsageError(f"run={name}: {1 + len(others)} runs have this name, expected one; the first is {folder}")
+    return folder
 
 
 if __name__ == "__main__":

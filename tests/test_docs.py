@@ -194,6 +194,20 @@ def test_an_external_program_is_scored(capfd: pytest.CaptureFixture[str]) -> Non
     assert "Elsewhere on ml-100k, test: hit@10" in capfd.readouterr().out
 
 
+def test_the_runs_of_the_page_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where other tests have made no runs
+    compare = next(command for page, command in COMMANDS if page == "your-model.md" and "compare" in command)
+    for model in ("my_models.CoOccurrence", "item-knn"):
+        assert run_sdmr("run", f"model={model}", "dataset=ml-100k") == 0
+    capfd.readouterr()
+    assert run_sdmr(*shlex.split(compare)[1:]) == 0
+    printed = capfd.readouterr().out
+    assert "CoOccurrence − Item-KNN" in printed
+    assert "By history, differences" in printed
+
+
 def run_cells() -> list[str]:
     """Return what each cell of the page on Python prints."""
     names: dict[str, object] = {}

@@ -25,15 +25,9 @@ NOT_IN_PAPER = "Not in the paper:"
 DEFAULT_DATASETS = {3: ["ml-100k"], 4: ["ta-feng"]}
 
 
-class AccuracyOptions(CommandOptions):
-    """The choice of cells of Table 3 or 4."""
+class MetricOptions(CommandOptions):
+    """The choice of metrics."""
 
-    datasets: Names | None = Field(None, description="default: ml-100k for Table 3, ta-feng for Table 4")
-    models: Names | None = Field(
-        None, description="default: all; names, paper for the paper's rows, or classes such as package.Class"
-    )
-    seeds: int = Field(1, ge=1, description="seeds 0 to n − 1 of each model that draws random numbers")
-    settings: Literal["default", "tuned"] = Field("default", description="settings of the models")
     metrics: Names = Field(["hit", "NDCG"], description=f"columns, of {', '.join(METRIC_NAMES)}")
     cutoffs: Numbers = Field([10], description="k of hit@k and NDCG@k, which the stored ranks give")
 
@@ -45,6 +39,17 @@ class AccuracyOptions(CommandOptions):
         check_choices("metrics", self.metrics, METRIC_NAMES)
         metrics = list_metrics(self.metrics, self.cutoffs)
         return [*metrics, *(metric + frames.ALL for metric in metrics)]
+
+
+class AccuracyOptions(MetricOptions):
+    """The choice of cells of Table 3 or 4."""
+
+    datasets: Names | None = Field(None, description="default: ml-100k for Table 3, ta-feng for Table 4")
+    models: Names | None = Field(
+        None, description="default: all; names, paper for the paper's rows, or classes such as package.Class"
+    )
+    seeds: int = Field(1, ge=1, description="seeds 0 to n − 1 of each model that draws random numbers")
+    settings: Literal["default", "tuned"] = Field("default", description="settings of the models")
 
 
 @dataclass(frozen=True)

@@ -154,10 +154,7 @@ def _make_comparison_row(one: Any) -> dict[str, object]:
         "less that of": f"{one.baseline} ({one.group})",
         "difference, 95 % interval": writers.format_difference(one),
         "one run": f"{one.run_low:+.3f} … {one.run_high:+.3f}",
-        "p": writers.format_p_value(one.p),
-        "corrected": writers.format_p_value(one.corrected),
-        "effect": f"{one.effect:+.2f}",
-        "win / tie / loss, % of users": writers.format_shares(one),
+        **writers.format_test(one),
     }
 
 

@@ -94,7 +94,7 @@ def average_seeds(
         metrics: Those of records, or any other that their ranks give.
     """
     records = [load_record(folder / RECORD) for folder in folders]
-    if model in MODELS and records and not _is_trained(model, records[0]):  # every seed gives the same
+    if model in MODELS and records and not is_trained(model, records[0]):  # every seed gives the same
         records = records[:1]
     commit = ", ".join(sorted({record.environment.commit or "" for record in records}))
     rows = []
@@ -113,9 +113,9 @@ def average_seeds(
     return pd.DataFrame(rows, columns=CELL)
 
 
-def _is_trained(model: str, record: Record) -> bool:
-    """Tell whether a model was trained from random numbers."""
-    return record.history is not None or get_model(model).is_random
+def is_trained(model: str, record: Record) -> bool:
+    """Tell whether a model was trained from random numbers. Of scores made elsewhere, this is assumed."""
+    return record.history is not None or get_model(model).is_random or not record.validation
 
 
 def read_metric(folder: Path, record: Record, metric: str) -> Mapping[str, float]:
@@ -163,8 +163,8 @@ def load_row(
     is_among_all, name = metric.endswith(ALL), metric.removesuffix(ALL)
     if is_among_all:
         folders = [folder for folder in folders if load_record(folder / RECORD).test_all is not None]
-    is_trained = _is_trained(model, load_record(folders[0] / RECORD))
-    if model in MODELS and not is_trained:  # every seed gives the same
+    is_random = is_trained(model, load_record(folders[0] / RECORD))
+    if model in MODELS and not is_random:  # every seed gives the same
         folders = folders[:1]
     values = []
     for folder in folders:
@@ -173,7 +173,7 @@ def load_row(
     part: tuple[SeedPart, ...] = ()
     if len(folders) > 1:
         part = (SeedPart(float(np.mean(values, axis=1).var(ddof=1)), len(folders), len(folders) - 1),)
-    elif is_trained and len(known := spreads[spreads["metric"] == metric]):
+    elif is_random and len(known := spreads[spreads["metric"] == metric]):
         same = known[known["model"] == model]
         borrowed = (known if same.empty else same).nlargest(1, "variance").iloc[0]
         part = (SeedPart(float(borrowed["variance"]), 1, int(borrowed["degrees"])),)

@@ -1,14 +1,33 @@
-"""Write numbers, Markdown tables and CSV files, in one way everywhere. A missing number is NaN."""
+"""Write numbers, tables and CSV files, in one way everywhere. A missing number is NaN."""
 
-from collections.abc import Container, Iterable, Mapping
+import re
+import sys
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import pandas as pd
 
 from sdmr.datasets.files import write_atomic
 
 NOTHING = "–"
+Style = Literal["text", "markdown", "latex"]
+Rows = pd.DataFrame | Iterable[Mapping[str, object]]
+HIGHLIGHTS: dict[Style, tuple[str, str]] = {  # of the best and of the second best
+    "text": ("\033[1m{}\033[0m", "\033[4m{}\033[0m"),
+    "markdown": ("**{}**", "<u>{}</u>"),
+    "latex": (r"\textbf{{{}}}", r"\underline{{{}}}"),
+}
+SPECIAL_CHARACTERS: dict[Style, dict[str, str]] = {
+    "text": {},
+    "markdown": {"|": r"\|"},
+    "latex": {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+        **{"–": "--", "−": "$-$", "±": r"$\pm$", "…": r"\dots{}", "†": r"\dag{}", "<": "$<$", ">": "$>$"},
+    },
+}
 
 
 def format_metric(value: float) -> str:
@@ -51,17 +70,61 @@ def format_shares(test: Any) -> str:
     return " / ".join(f"{100 * share:.0f}" for share in (test.wins, test.ties, test.losses))
 
 
-def make_markdown(rows: pd.DataFrame | Iterable[Mapping[str, object]], right: Container[str] = ()) -> str:
-    """Return rows as a Markdown table.
+def format_test(test: Any) -> dict[str, str]:
+    """Return p values, effect and shares of users of a corrected `Comparison`, by column."""
+    return {
+        "p": format_p_value(test.p),
+        "corrected": format_p_value(test.corrected),
+        "effect": f"{test.effect:+.2f}",
+        "win / tie / loss, % of users": format_shares(test),
+    }
+
+
+def rank_places(values: Iterable[float], is_lower_better: bool = False) -> list[int]:
+    """Return 1 for the best values, 2 for the second best, else 0.
+
+    Values that are written alike are equal.
+    """
+    ranks = pd.Series(list(values), dtype=float).round(3).rank(method="min", ascending=is_lower_better)
+    return ranks.where(ranks <= len(HIGHLIGHTS["latex"]), 0).astype(int).tolist()
+
+
+def make_markdown(rows: Rows, right: Container[str] = ()) -> str:
+    """Return rows as a Markdown table; see `make_table`."""
+    return make_table(rows, "markdown", right)
+
+
+def make_table(
+    rows: Rows, style: Style, right: Container[str] = (), places: Mapping[str, Sequence[int]] = MappingProxyType({})
+) -> str:
+    """Return rows as a table for the terminal, in Markdown, or in LaTeX (booktabs).
 
     Args:
         rows: A frame, or a mapping of column to cell for each row. Cells are written as they are, missing ones empty.
+        style: Where the table is shown. On a terminal, the best is bold only if it is one, and no file.
         right: Columns to align right.
+        places: The `rank_places` of a column's rows. The best are bold, the second best underlined.
     """
     frame = pd.DataFrame(rows if isinstance(rows, pd.DataFrame) else list(map(dict, rows)), dtype=object)
-    cells = frame.where(frame.notna(), "").map(lambda cell: str(cell).replace("|", r"\|"))
+    cells = frame.where(frame.notna(), "").map(lambda cell: _escape(str(cell), style))
+    formats = ("{}", "{}", "{}") if style == "text" and not sys.stdout.isatty() else ("{}", *HIGHLIGHTS[style])
+    for column, numbers in places.items():
+        pairs = zip(numbers, cells[column], strict=True)
+        cells[column] = [formats[number].format(cell) if cell else cell for number, cell in pairs]
+    if style == "latex":
+        sides = "".join("r" if column in right else "l" for column in cells.columns)
+        cells.columns = [_escape(name, style) for name in cells.columns]
+        return cells.to_latex(index=False, escape=False, column_format=sides)
     sides = ["right" if column in right else "left" for column in cells.columns]
-    return cells.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=sides)
+    name = "pipe" if style == "markdown" else "simple"
+    return cells.to_markdown(index=False, tablefmt=name, disable_numparse=True, colalign=sides)
+
+
+def _escape(text: str, style: Style) -> str:
+    """Return text as a style writes it. A minus before digits is none of a name."""
+    if style == "latex":
+        text = re.sub(r"(?<!\w)-(?=\d)", "−", text)
+    return text.translate(str.maketrans(SPECIAL_CHARACTERS[style]))
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

@@ -16,6 +16,7 @@ COMMANDS = [
     "audit",
     "bench",
     "check",
+    "compare",
     "data",
     "export",
     "figure",

@@ -1,8 +1,10 @@
 """Numbers, Markdown tables and CSV files as they are written."""
 
+import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from sdmr.experiments.report.comparisons import Comparison
 from sdmr.experiments.report.writers import (
@@ -12,6 +14,8 @@ from sdmr.experiments.report.writers import (
     format_metric,
     format_p_value,
     make_markdown,
+    make_table,
+    rank_places,
     write_csv,
 )
 
@@ -44,6 +48,36 @@ def test_markdown_table_escapes_bars_and_leaves_missing_cells_empty() -> None:
         ["a/b", "1"],
         ["", ""],
     ]
+
+
+def test_latex_table_has_the_best_in_bold_and_escapes_its_text() -> None:
+    rows = [{"model": "PRME_s", "a & b": "0.5 ± 0.1"}, {"model": "<SDM>", "a & b": "0.4"}, {"model": "−", "a & b": ""}]
+    table = make_table(rows, "latex", right=("a & b",), places={"a & b": [1, 2, 0]})
+    assert (
+        table
+        == r"""\begin{tabular}{lr}
+\toprule
+model & a \& b \\
+\midrule
+PRME\_s & \textbf{0.5 $\pm$ 0.1} \\
+$<$SDM$>$ & \underline{0.4} \\
+$-$ &  \\
+\bottomrule
+\end{tabular}
+"""
+    )
+
+
+def test_terminal_table_has_bold_text_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ([{"model": "SDM", "hit": "0.5"}], "text", ("hit",), {"hit": [1]})
+    assert make_table(*arguments) == "model      hit\n-------  -----\nSDM        0.5"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert make_table(*arguments).splitlines()[2] == "SDM        \033[1m0.5\033[0m"
+
+
+def test_places_are_those_of_the_values_as_written() -> None:
+    assert rank_places([0.4, 0.5001, 0.5002, float("nan"), 0.3]) == [0, 1, 1, 0, 0]
+    assert rank_places([4.0, 7.5, 9.0], is_lower_better=True) == [1, 2, 0]
 
 
 def test_csv_has_no_index(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""Find finished runs by what a user types: names, folders, patterns."""
+
+from collections.abc import Iterable
+from glob import glob
+from pathlib import Path
+
+from sdmr.experiments.core.options import UsageError, quote
+from sdmr.experiments.core.store import RECORD
+
+
+def find_runs(option: str, names: Iterable[str], runs: Path, results: Path = Path("results")) -> list[Path]:
+    """Return the folders of finished runs. Raises UsageError for a name without any.
+
+    Args:
+        option: The option that has the names, for the message.
+        names: Each is a run's name, its folder, the path of its record, a folder of runs, or a pattern with `*`.
+        runs: This machine's runs, where a name is looked for.
+        results: The published records, which a name may begin below: `table3/ml-100k/sdm-*`.
+    """
+    folders: list[Path] = []
+    for name in names:
+        patterns = (name, f"{runs}/*/{Path(name).name}", f"{results}/records/{name}")
+        matches = (_list_finished(pattern) for pattern in patterns)
+        if not (first := next(filter(None, matches), [])):
+            raise UsageError(
+                f"{option}={quote(name)}: there is no such run in {runs}; give the folder that `sdmr run` "
+                "printed, or its name"
+            )
+        folders += first
+    return folders
+
+
+def _list_finished(pattern: str) -> list[Path]:
+    """Return the folders with a record that a path or a pattern leads to."""
+    folders = []
+    for path in map(Path, [pattern] if Path(pattern).exists() else sorted(glob(pattern))):
+        folder = path.parent if path.name == RECORD else path
+        records = [folder / RECORD] if (folder / RECORD).is_file() else sorted(folder.glob(f"*/{RECORD}"))
+        folders += [record.parent for record in records]
+    return folders

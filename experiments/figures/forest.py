@@ -1,0 +1,32 @@
+"""A forest plot: differences with their intervals, one line a pair, one panel a metric."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sdmr.experiments.figures.style import add_note
+from sdmr.experiments.report.frames import list_rows
+
+SIGNIFICANT = 0.05
+
+
+def draw_forest(differences: pd.DataFrame, note: str) -> Figure:
+    """Draw the rows of `compare_with_first`, of one stratum. A filled mark has a corrected p below .05."""
+    metrics = list(differences["metric"].unique())
+    labels = differences["baseline"] + differences["range"].map(lambda part: f", {part}" if part else "")
+    lines = {label: -number for number, label in enumerate(labels.unique())}
+    figure = Figure(figsize=(1.8 + 2.2 * len(metrics), 1.1 + 0.24 * len(lines)))
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for axes, metric in zip(panels, metrics, strict=True):
+        for label, one in zip(labels, list_rows(differences), strict=True):
+            if one.metric == metric:
+                fill = "black" if one.corrected < SIGNIFICANT else "white"
+                look = {"fmt": "o", "color": "black", "markerfacecolor": fill, "capsize": 2}
+                reach = [[one.difference - one.low], [one.high - one.difference]]
+                axes.errorbar(one.difference, lines[label], xerr=reach, **look)
+        axes.axvline(0, color="0.4", linestyle="--", linewidth=0.8)
+        axes.set_title(metric)
+        axes.set_xlabel(f"{differences['model'].iloc[0]} − row", parse_math=False)
+        axes.set_yticks(list(lines.values()), list(lines), parse_math=False)
+        axes.set_ylim(0.5 - len(lines), 0.5)
+    add_note(figure, f"{note}; bars: 95 % intervals; filled: p < .05 after Holm's correction")
+    return figure

@@ -1,0 +1,170 @@
+"""The rows of a comparison: records of the same test instances, by their settings."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdmr.experiments.core.arguments import flatten
+from sdmr.experiments.core.options import quote
+from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.registry import NAMED_MODELS, get_model
+from sdmr.experiments.core.store import RANKS, RECORD
+from sdmr.harness.protocol import Protocol
+from sdmr.harness.records import read_ranks
+from sdmr.harness.schema1 import TASKS
+
+INSTANCE_OPTIONS = ("test_item", "equal_times", "test_cut", "validation_cut")  # of the protocol: what is tested
+SHOWN_SETTINGS = 3  # that tell rows of one model apart; more of them are named by the run
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """The records of one model with the same settings, a seed each."""
+
+    name: str  # as it is printed
+    model: str  # name on the command line, a user's class, or the name of scores that were made elsewhere
+    folders: tuple[Path, ...]
+    records: tuple[Record, ...]
+
+
+def collect_rows(folders: Iterable[Path]) -> list[ComparedRow]:
+    """Read the records in folders, and group those that differ in their seed alone.
+
+    Copies of a record count once. Seeds that occur twice, made by different code, are rows of their own. Search runs
+    are reported and left out.
+    """
+    records: dict[str, tuple[Path, Record]] = {}
+    for folder in folders:
+        record = load_record(folder / RECORD)
+        records.setdefault(record.run, (folder, record))
+    if search_runs := [run for run, (_, record) in records.items() if record.test is None]:
+        print(f"{len(search_runs)} search runs are left out: with test=false, they never rank the test items")
+        records = {run: one for run, one in records.items() if run not in search_runs}
+    groups: dict[str, list[tuple[Path, Record]]] = defaultdict(list)
+    for folder, record in records.values():
+        groups[json.dumps([record.model, _list_settings(record)], sort_keys=True)].append((folder, record))
+    rows = [_make_row(part) for group in groups.values() for part in _split_by_code(group)]
+    return [replace(row, name=name) for row, name in zip(rows, _tell_apart(rows), strict=True)]
+
+
+def _list_settings(record: Record) -> dict[str, Any]:
+    return {key: value for key, value in record.config.items() if key != "seed"}
+
+
+def _split_by_code(group: list[tuple[Path, Record]]) -> list[list[tuple[Path, Record]]]:
+    seeds = Counter(record.config.get("seed") for _, record in group)
+    if max(seeds.values()) == 1:
+        return [sorted(group, key=lambda one: one[1].config.get("seed", 0))]
+    parts: dict[str, list[tuple[Path, Record]]] = defaultdict(list)
+    for folder, record in group:
+        parts[record.source].append((folder, record))
+    return list(parts.values())
+
+
+def _make_row(group: Sequence[tuple[Path, Record]]) -> ComparedRow:
+    folders, records = zip(*group, strict=True)
+    config, first = records[0].config, records[0]
+    if not first.validation:  # scores that were made elsewhere
+        return ComparedRow(first.model, first.model, folders, records)
+    model = find_model_name(config.get("model", {"_target_": first.model}))
+    return ComparedRow(get_model(model).name if model in NAMED_MODELS else first.class_name, model, folders, records)
+
+
+def find_model_name(config: dict[str, Any]) -> str:
+    """Return the name of a configured model, or the path of a user's class."""
+
+    def count_settings(name: str) -> int:
+        expected, actual = flatten(NAMED_MODELS[name].settings), flatten(config)
+        return len(expected) if expected.items() <= actual.items() else -1
+
+    names = [name for name, model in NAMED_MODELS.items() if model.target == config["_target_"]]
+    return max(names, key=count_settings, default=config["_target_"])
+
+
+def _tell_apart(rows: Sequence[ComparedRow]) -> Iterator[str]:
+    """Yield the names of rows. Those of one name get their differing settings, or the key of a run."""
+    for row in rows:
+        same = [flatten(_list_settings(one.records[0])) for one in rows if one.name == row.name]
+        keys = dict.fromkeys(key for settings in same for key in settings)
+        keys = [key for key in keys if len({json.dumps(settings.get(key)) for settings in same}) > 1]
+        settings, record = flatten(_list_settings(row.records[0])), row.records[0]
+        texts = [f"{key.removeprefix('model.')}={quote(settings.get(key))}" for key in keys if key in settings]
+        if len(same) == 1:
+            yield row.name
+        elif 0 < len(texts) <= SHOWN_SETTINGS and [one for one in same if one == settings] == [settings]:
+            yield f"{row.name}, {', '.join(texts)}"
+        else:
+            yield f"{row.name}, {record.run.rpartition('-')[2]}"
+
+
+def explain_other_instances(rows: Sequence[ComparedRow]) -> Iterator[str]:
+    """Yield how each record of other test instances differs from the first one."""
+    first = rows[0]
+    for row in rows:
+        for folder, record in zip(row.folders, row.records, strict=True):
+            if faults := _list_faults(first.folders[0], first.records[0], folder, record):
+                yield f"{row.name} ({folder}): {'; '.join(faults)}"
+
+
+def _list_faults(first_folder: Path, first: Record, folder: Path, record: Record) -> list[str]:
+    if TASKS.get(record.data, record.data) == TASKS.get(first.data, first.data):
+        return []
+    ours, theirs = (_list_instance_settings(one) for one in (first, record))
+    faults = _list_changes(ours, theirs)
+    expected, users = (read_ranks(one / RANKS)[0] for one in (first_folder, folder))
+    if len(users) != len(expected):
+        faults.append(f"{len(users):,} test instances, not {len(expected):,}")
+    elif not np.array_equal(users, expected):
+        faults.append("test instances of other users")
+    if not faults and _read_protocol(first).split_options == _read_protocol(record).split_options:
+        changed = "the raw data or the code that splits them has changed; make the older run again"
+        faults.append(f"data hash {record.data[:12]}, not {first.data[:12]}: {changed}")
+    return faults
+
+
+def _list_instance_settings(record: Record) -> dict[str, Any]:
+    protocol = asdict(_read_protocol(record))
+    settings = {"dataset": record.dataset} | flatten(record.config.get("dataset", {}), "dataset.")
+    settings["split_seed"] = record.config.get("split_seed", 0)
+    return settings | {f"protocol.{name}": protocol[name] for name in INSTANCE_OPTIONS}
+
+
+def _read_protocol(record: Record) -> Protocol:
+    return Protocol(**record.config.get("protocol", {}))
+
+
+def _list_changes(expected: dict[str, Any], actual: dict[str, Any]) -> list[str]:
+    keys = [key for key in expected | actual if expected.get(key) != actual.get(key)]
+    return [f"{key} {quote(actual.get(key))}, not {quote(expected.get(key))}" for key in keys]
+
+
+def mark_rows(rows: Sequence[ComparedRow]) -> dict[str, str]:
+    """Return by name why rows are not comparable with the first.
+
+    Or why their seeds are not with each other.
+    """
+    reasons = {}
+    for row in rows:
+        texts = [*describe_differences([rows[0].records[0], row.records[0]]), *describe_differences(row.records)]
+        if texts:
+            reasons[row.name] = "; ".join(dict.fromkeys(texts))
+    return reasons
+
+
+def describe_differences(records: Sequence[Record]) -> list[str]:
+    """Return how records differ in protocol and, of one model, in their code."""
+    protocols = [asdict(_read_protocol(record)) for record in records]
+    lines = []
+    for key in protocols[0]:
+        values = list(dict.fromkeys(quote(protocol[key]) for protocol in reversed(protocols)))
+        if len(values) > 1:
+            lines.append(f"protocol.{key} {', not '.join(values)}")
+    if len({record.model for record in records}) == 1 and len({record.source for record in records}) > 1:
+        commits = sorted({record.environment.commit or "unknown" for record in records})
+        lines.append(f"made by different code ({', '.join(commits)})")
+    return lines

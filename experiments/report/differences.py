@@ -1,0 +1,154 @@
+"""The metrics of compared rows, and their differences from the first one, also on parts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.interactions import IntArray
+from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.run import Run, load_task
+from sdmr.experiments.core.store import RANKS
+from sdmr.experiments.report.compared_rows import ComparedRow
+from sdmr.experiments.report.comparisons import Comparison, compare_rows
+from sdmr.experiments.report.frames import ALL, Row, load_row, read_metric
+from sdmr.experiments.report.strata import label_instances
+from sdmr.experiments.report.uncertainty import SeedPart, correct_by_holm, estimate_mean
+from sdmr.harness.schema1 import TASKS
+
+STRATA = {"gap": "time gap", "popularity": "popularity", "history": "history"}  # option -> stratum
+MIN_INSTANCES = 10  # fewer say nothing
+LOWER_IS_BETTER = ("mean-rank",)
+KEY = ["stratum", "range", "instances"]
+Strata = Mapping[str, pd.Series]  # the part of each test instance, by stratum
+
+
+class Values(NamedTuple):
+    """A metric of a row, and the numbers of its test instances."""
+
+    row: Row
+    instances: IntArray  # [n]
+
+
+class Results(NamedTuple):
+    """The rows of `metrics` have a mean each, those of `differences` the fields of `Comparison`."""
+
+    metrics: pd.DataFrame
+    differences: pd.DataFrame
+
+
+def is_lower_better(metric: str) -> bool:
+    """Tell whether a lower value of a metric is better."""
+    return metric.removesuffix(ALL) in LOWER_IS_BETTER
+
+
+def label_strata(row: ComparedRow, names: Sequence[str]) -> dict[str, pd.Series]:
+    """Return the parts of the test instances, by strata that `STRATA` has.
+
+    Raises UsageError for a stratum that the data do not have, DataError for data that have changed since.
+    """
+    record, folder = row.records[0], row.folders[0]
+    data = load_task(record.config)[1]
+    if TASKS.get(data, data) != TASKS.get(record.data, record.data):
+        raise DataError(f"{folder}: the data have changed since this run was made; leave out by=...")
+    run = Run(record.config, data, record.source, record.dataset, folder)
+    strata = label_instances(run)
+    if run.protocol.test_item != "last":
+        strata.pop(STRATA["gap"], None)  # it is the time before a user's last item
+    for name in names:
+        if STRATA[name] not in strata:
+            raise UsageError(
+                f"by={name}: needs histories with times in seconds, and test_item=last; "
+                f"{record.dataset} has {', '.join(key for key in STRATA if STRATA[key] in strata)}"
+            )
+    return {STRATA[name]: strata[STRATA[name]] for name in names}
+
+
+def compare_with_first(
+    rows: Sequence[ComparedRow], metrics: Sequence[str], spreads: pd.DataFrame, strata: Strata
+) -> Results:
+    """Return metrics, and the differences of the first row and each other one.
+
+    Both have a stratum and a range, which are empty for all instances. Of metrics among all items, two rows are
+    compared on the instances that both have ranked. What has fewer than `MIN_INSTANCES` is left out. `corrected` is the
+    p value by Holm's method, over all differences of a stratum. `borrowed` tells whether the seed part of an interval
+    is that of other runs.
+
+    Args:
+        rows: Of the same test instances.
+        metrics: Those among all items, of rows that have none, are left out.
+        spreads: The s² that a row with one seed borrows from.
+        strata: The parts of the instances.
+    """
+    loaded = {(row.name, metric): load_values(row, metric, spreads) for row in rows for metric in metrics}
+    means, tests = [], []
+    for (stratum, part, numbers), row, metric in product(_list_parts(strata), rows, metrics):
+        first, values = loaded[rows[0].name, metric], loaded[row.name, metric]
+        if values is not None and (n := len(index := _find(values, numbers))) >= MIN_INSTANCES:
+            means.append((stratum, part, n, metric, row.name, *_describe_mean(_take(values, index))))
+        if row is not rows[0] and first is not None and values is not None:
+            common = np.intersect1d(first.instances, values.instances[_find(values, numbers)])
+            if (n := len(common)) >= MIN_INSTANCES:
+                test = compare_rows(*(_take(one, _find(one, common)) for one in (first, values)))
+                test = test._replace(wins=test.losses, losses=test.wins) if is_lower_better(metric) else test
+                tests.append((stratum, part, n, metric, rows[0].name, row.name, *test))
+    frame = pd.DataFrame(tests, columns=[*KEY, "metric", "model", "baseline", *Comparison._fields])
+    corrected = frame.groupby("stratum", sort=False)["p"].transform(lambda p: correct_by_holm(p.tolist()))
+    columns = [*KEY, "metric", "model", "mean", "spread", "low", "high", "seeds", "borrowed"]
+    return Results(pd.DataFrame(means, columns=columns), frame.assign(corrected=corrected))
+
+
+def load_values(row: ComparedRow, metric: str, spreads: pd.DataFrame) -> Values | None:
+    """Read a metric of a row, None if its ranks do not have it."""
+    pairs = zip(row.folders, row.records, strict=True)
+    folders = [folder for folder, record in pairs if read_metric(folder, record, metric)]
+    if not folders:
+        return None
+    values = load_row(row.model, folders, metric, spreads)
+    with np.load(folders[0] / RANKS) as saved:  # the numbers of a sample of the instances, of metrics among all items
+        is_sample = metric.endswith(ALL) and "all_rows" in saved
+        instances = saved["all_rows"].astype(np.int64) if is_sample else np.arange(len(values.users))
+    return Values(values, instances)
+
+
+def _list_parts(strata: Strata) -> Iterator[tuple[str, str, IntArray | None]]:
+    """Yield stratum, range and instances of each part; first all instances, without names."""
+    yield "", "", None
+    for stratum, labels in strata.items():
+        for part in labels.cat.categories:
+            yield stratum, str(part), np.flatnonzero(labels == part)
+
+
+def _find(values: Values, numbers: IntArray | None) -> IntArray:
+    """Return where the instances with these numbers are."""
+    return (
+        np.flatnonzero(np.isin(values.instances, numbers)) if numbers is not None else np.arange(len(values.instances))
+    )
+
+
+def _take(values: Values, index: IntArray) -> Row:
+    """Return a row of some of its instances.
+
+    The s² of several seeds is that of their means over these instances. A borrowed one grows as instances become fewer,
+    as that of independent instances does.
+    """
+    row, share = values.row, len(index) / len(values.instances)
+    if share == 1:
+        return row
+    part = row.values[:, index]
+
+    def restrict(seed: SeedPart) -> SeedPart:
+        variance = float(part.mean(axis=1).var(ddof=1)) if seed.seeds > 1 else seed.variance / share
+        return seed._replace(variance=variance)
+
+    return Row(row.users[index], part, tuple(map(restrict, row.seeds)))
+
+
+def _describe_mean(row: Row) -> tuple[float, float, float, float, int, bool]:
+    """Return mean, spread, interval, number of seeds, and whether the seed part is borrowed."""
+    estimate = estimate_mean(*row)
+    spread = float(row.values.mean(axis=1).std(ddof=1)) if len(row.values) > 1 else np.nan
+    return estimate.value, spread, *estimate.interval(), len(row.values), any(s.seeds == 1 for s in row.seeds)

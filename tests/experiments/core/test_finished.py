@@ -1,0 +1,29 @@
+"""Finished runs are found by what a user types."""
+
+from pathlib import Path
+
+import pytest
+
+from sdmr.experiments.core.finished import find_runs
+from sdmr.experiments.core.options import UsageError
+
+
+def test_runs_are_found_by_name_folder_record_and_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("runs/a/SDM-1", "runs/b/SDM-2", "runs/a/SDM-[3]", "results/records/table3/a/sdm-0"):
+        Path(name).mkdir(parents=True)
+        (Path(name) / "record.json").touch()
+    Path("runs/a/SDM-4").mkdir()  # not finished
+    for name, folders in {
+        "SDM-2": ["runs/b/SDM-2"],
+        "runs/a/SDM-[3]": ["runs/a/SDM-[3]"],
+        "runs/a/SDM-1/record.json": ["runs/a/SDM-1"],
+        "SDM-*": ["runs/a/SDM-1", "runs/a/SDM-[3]", "runs/b/SDM-2"],
+        "runs/a": ["runs/a/SDM-1", "runs/a/SDM-[3]"],
+        "table3/a": ["results/records/table3/a/sdm-0"],
+        "table3/a/sdm-*": ["results/records/table3/a/sdm-0"],
+    }.items():
+        assert [str(folder) for folder in find_runs("runs", [name], Path("runs"))] == folders
+    for name in ("SDM-4", "nothing-*"):
+        with pytest.raises(UsageError, match="there is no such run in runs"):
+            find_runs("runs", ["SDM-1", name], Path("runs"))
