@@ -113,4 +113,6 @@ def describe_results(rows: Sequence[ComparedRow], results: Results) -> Iterator[
         yield f"Not in the ranks: {', '.join(absent)}."
     if results.metrics["stratum"].nunique() > 1:
         yield f"Parts of fewer than {MIN_INSTANCES} instances are left out. Holm's correction is within each table."
+        if names:
+            yield "On parts, seeds may spread more than the borrowed s² over the part's share tells: make three seeds."
     yield from describe_deviations([record for row in rows for record in row.records])
