@@ -81,9 +81,10 @@ def _write(folder: Path, rows: list[ComparedRow], compared: Results) -> None:
     print(f"{folder}/tables.md, tables.tex and metrics.csv")
     write_csv(folder / "metrics.csv", _format_numbers(compared.metrics))
     files = {"": "differences", **{stratum: name for name, stratum in STRATA.items()}}
-    for stratum, tests in compared.differences.groupby("stratum", sort=False):
+    for stratum in map(str, compared.differences["stratum"].unique()):
+        tests = compared.differences[compared.differences["stratum"] == stratum]
         note = f"{rows[0].records[0].dataset}{f', by {stratum}' if stratum else ''}"
-        save_figure(draw_forest(tests, note), folder, files[str(stratum)], _format_numbers(tests))
+        save_figure(draw_forest(tests, note), folder, files[stratum], _format_numbers(tests))
 
 
 def _format_numbers(frame: pd.DataFrame) -> pd.DataFrame:

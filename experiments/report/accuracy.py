@@ -41,15 +41,17 @@ class MetricOptions(CommandOptions):
         return [*metrics, *(metric + frames.ALL for metric in metrics)]
 
 
-class AccuracyOptions(MetricOptions):
-    """The choice of cells of Table 3 or 4."""
-
+class _RowOptions(CommandOptions):
     datasets: Names | None = Field(None, description="default: ml-100k for Table 3, ta-feng for Table 4")
     models: Names | None = Field(
         None, description="default: all; names, paper for the paper's rows, or classes such as package.Class"
     )
     seeds: int = Field(1, ge=1, description="seeds 0 to n − 1 of each model that draws random numbers")
     settings: Literal["default", "tuned"] = Field("default", description="settings of the models")
+
+
+class AccuracyOptions(MetricOptions, _RowOptions):
+    """The choice of cells of Table 3 or 4. The last base's options come first."""
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,8 @@ def _tell_apart(rows: Sequence[ComparedRow]) -> Iterator[str]:
     """Yield the names of rows. Those of one name get their differing settings, or the key of a run."""
     for row in rows:
         same = [flatten(_list_settings(one.records[0])) for one in rows if one.name == row.name]
-        keys = dict.fromkeys(key for settings in same for key in settings)
-        keys = [key for key in keys if len({json.dumps(settings.get(key)) for settings in same}) > 1]
+        every = dict.fromkeys(key for settings in same for key in settings)
+        keys = [key for key in every if len({json.dumps(settings.get(key)) for settings in same}) > 1]
         settings, record = flatten(_list_settings(row.records[0])), row.records[0]
         texts = [f"{key.removeprefix('model.')}={quote(settings.get(key))}" for key in keys if key in settings]
         if len(same) == 1:

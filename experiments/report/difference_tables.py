@@ -22,8 +22,8 @@ def format_results(rows: Sequence[ComparedRow], results: Results, style: Style) 
     """Return two tables of all instances, the notes, and two tables of each stratum."""
     reasons, notes, blocks = mark_rows(rows), list(describe_results(rows, results)), []
     results = Results(*(_add_marks(frame, reasons) for frame in results))
-    for stratum, metrics in results.metrics.groupby("stratum", sort=False):
-        tests = results.differences[results.differences["stratum"] == stratum]
+    for stratum in map(str, results.metrics["stratum"].unique()):
+        metrics, tests = (frame[frame["stratum"] == stratum] for frame in results)
         tables = {"means": _format_means(metrics, style), "differences": _format_tests(tests, style)}
         for subject, table in tables.items():
             heading = f"By {stratum}, {subject}" if stratum else subject.capitalize()
@@ -42,7 +42,7 @@ def _add_marks(frame: pd.DataFrame, reasons: dict[str, str]) -> pd.DataFrame:
 def _list_parts(frame: pd.DataFrame) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
     """Yield the first cell of each part's rows, if it has one, and the rows."""
     for part, block in frame.groupby("range", sort=False):
-        yield ({"part": f"{part} ({block['instances'].max():,})"} if part else {}), block
+        yield ({"part": f"{part!s} ({block['instances'].max():,})"} if part else {}), block
 
 
 def _format_means(metrics: pd.DataFrame, style: Style) -> str:
@@ -113,4 +113,6 @@ def describe_results(rows: Sequence[ComparedRow], results: Results) -> Iterator[
         yield f"Not in the ranks: {', '.join(absent)}."
     if results.metrics["stratum"].nunique() > 1:
         yield f"Parts of fewer than {MIN_INSTANCES} instances are left out. Holm's correction is within each table."
+        if names:
+            yield "On parts, seeds may spread more than the borrowed s² over the part's share tells: make three seeds."
     yield from describe_deviations([record for row in rows for record in row.records])

@@ -19,7 +19,7 @@ HIGHLIGHTS: dict[Style, tuple[str, str]] = {  # of the best and of the second be
     "markdown": ("**{}**", "<u>{}</u>"),
     "latex": (r"\textbf{{{}}}", r"\underline{{{}}}"),
 }
-SPECIAL_CHARACTERS: dict[Style, dict[str, str]] = {
+SPECIAL_CHARACTERS: dict[Style, dict[str, str | int | None]] = {
     "text": {},
     "markdown": {"|": r"\|"},
     "latex": {
@@ -112,9 +112,9 @@ def make_table(
         pairs = zip(numbers, cells[column], strict=True)
         cells[column] = [formats[number].format(cell) if cell else cell for number, cell in pairs]
     if style == "latex":
-        sides = "".join("r" if column in right else "l" for column in cells.columns)
-        cells.columns = [_escape(name, style) for name in cells.columns]
-        return cells.to_latex(index=False, escape=False, column_format=sides)
+        letters = "".join("r" if column in right else "l" for column in cells.columns)
+        cells = cells.rename(columns=lambda name: _escape(name, style))
+        return cells.to_latex(index=False, escape=False, column_format=letters)
     sides = ["right" if column in right else "left" for column in cells.columns]
     name = "pipe" if style == "markdown" else "simple"
     return cells.to_markdown(index=False, tablefmt=name, disable_numparse=True, colalign=sides)

@@ -159,6 +159,7 @@ def test_runs_and_scores_of_others_are_compared_on_parts(
     assert metrics["model"].unique().tolist() == ["MF-BPR", "Elsewhere", "Popularity"]
     assert set(metrics["metric"]) == {"hit@10", "AUC", "hit@10 all", "AUC all"}
     assert set(metrics.loc[metrics["model"] == "Elsewhere", "metric"]) == {"hit@10", "AUC"}
+    assert "On parts, seeds may spread more" in printed
     assert "Not in the ranks: hit@10 all of Elsewhere, AUC all of Elsewhere." in printed
     parts = metrics.loc[metrics["metric"] == "AUC", KEY].drop_duplicates()
     assert parts["stratum"].unique().tolist() == ["", "popularity", "history"]
