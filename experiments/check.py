@@ -180,7 +180,7 @@ def check_inputs(recommender: Any, config: dict[str, Any], task: Task) -> None:
 
 
 def check_seed(config: dict[str, Any], task: Task) -> None:
-    """Raise DataError if two fits with one seed differ, whatever else has drawn random numbers before."""
+    """Raise DataError if two fits with one seed differ, whatever else draws random numbers."""
     scores = []
     for state in (1, 2):  # of the generators, as other models may leave it before the constructor and before the fit
         seed_generators(state)
@@ -223,7 +223,7 @@ def _make(config: dict[str, Any], epochs: int = 2) -> Any:
 
 
 def _fit_and_score(recommender: Any, task: Task) -> NDArray[np.floating]:
-    """Return the scores after a fit, seeded as in a run, and the losses of its epochs."""
+    """Return the scores after a fit, seeded as in a run, and its losses."""
     fit(recommender, task.training)
     seed_generators(task.training.seed)
     history = recommender.history if isinstance(recommender, TorchRecommender) else []

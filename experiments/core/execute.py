@@ -127,7 +127,7 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path, watch: W
 
 
 def compute_runtime(records: Iterable[Record], runs: Path | None = None) -> float:
-    """Return the seconds of runs and of the runs that they are made from, whose records may be in `runs`."""
+    """Return the seconds of runs, and of their separate runs whose records `runs` has."""
     known = {record.run: record for record in records}
     pending = list(known.values())
     for record in pending:

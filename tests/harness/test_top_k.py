@@ -71,9 +71,9 @@ def test_a_list_is_that_of_a_brute_force_search(make_task: Callable[[], Task], m
 def test_an_item_that_no_target_is_ranked_among_is_in_no_list(model: type[Any]) -> None:
     task, recommender, trained = make_histories(), model(), np.arange(0, N_ITEMS, 2)
     recommender.fit(task.training)
-    after_cut = replace(task, test=replace(task.test, ranked_items=trained))
+    cut = replace(task, test=replace(task.test, ranked_items=trained))
     users = np.arange(task.training.n_users)
-    lists, every = (recommend(recommender, one, users, N_ITEMS) for one in (after_cut, task))
+    lists, every = (recommend(recommender, one, users, N_ITEMS) for one in (cut, task))
     expected = every[every["item"].isin(trained)]
     assert list(zip(lists["user"], lists["item"], strict=True)) == list(
         zip(expected["user"], expected["item"], strict=True)
