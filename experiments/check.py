@@ -187,7 +187,7 @@ def check_seed(config: dict[str, Any], task: Task) -> None:
         recommender = _make(config)
         seed_generators(state)
         scores.append(_fit_and_score(recommender, task))
-    _compare(*scores, "two fits with the same seed differ: draw random numbers by training.seed")
+    _compare(scores[0], scores[1], "two fits with the same seed differ: draw random numbers by training.seed")
 
 
 def check_saved(recommender: TorchRecommender, config: dict[str, Any], task: Task) -> None:
