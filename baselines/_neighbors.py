@@ -33,6 +33,12 @@ def sum_over_history(histories: csr_matrix, similarity: csr_matrix, candidates: 
     return np.take_along_axis(sums, index.reshape(candidates.shape), axis=1)
 
 
+def sum_over_history_for_all(histories: csr_matrix, similarity: csr_matrix) -> NDArray[np.float64]:
+    """Return the sums of `sum_over_history` for all items, to the bit: [B, n_items]."""
+    sums: NDArray[np.float64] = (similarity @ histories.T.tocsr()).toarray().T  # terms by ascending i, here too
+    return sums
+
+
 @numba.njit(nogil=True, cache=True)  # without the reordering of sums that `kernels.compiled` allows
 def _sum_by_candidate(offsets, items, weights, row_offsets, columns, values, candidates):  # type: ignore[no-untyped-def]
     sums, weight_of = np.zeros(candidates.shape, values.dtype), np.zeros(len(row_offsets) - 1, weights.dtype)

@@ -7,7 +7,7 @@ from implicit.nearest_neighbours import all_pairs_knn, bm25_weight, normalize
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags, spmatrix, vstack
 
-from sdmr.baselines._neighbors import sum_over_history
+from sdmr.baselines._neighbors import sum_over_history, sum_over_history_for_all
 from sdmr.datasets.bounds import NonNegativeFloat, PositiveInt, check_arguments
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
@@ -85,6 +85,9 @@ class ItemKNN:
 
     def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.float64]:
         return sum_over_history(self.matrix[users], self.similarity, candidates)
+
+    def score_all(self, users: IntArray, contexts: IntArray) -> NDArray[np.float64]:
+        return sum_over_history_for_all(self.matrix[users], self.similarity)
 
     def _select_neighbors(self, similarity: spmatrix, start: int) -> csr_matrix:
         """Keep the K nearest neighbors of each candidate, without itself.

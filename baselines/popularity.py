@@ -20,3 +20,6 @@ class Popularity:
 
     def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.float32]:
         return self.counts[candidates]
+
+    def score_all(self, users: IntArray, contexts: IntArray) -> NDArray[np.float32]:
+        return np.tile(self.counts, (len(users), 1))

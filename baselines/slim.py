@@ -4,7 +4,7 @@ import fastslim
 import numpy as np
 from numpy.typing import NDArray
 
-from sdmr.baselines._neighbors import sum_over_history
+from sdmr.baselines._neighbors import sum_over_history, sum_over_history_for_all
 from sdmr.datasets.bounds import NonNegativeFloat, PositiveFloat, check_arguments
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
@@ -45,3 +45,6 @@ class SLIM:
 
     def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> NDArray[np.float64]:
         return sum_over_history(self.matrix[users], self.similarity, candidates)
+
+    def score_all(self, users: IntArray, contexts: IntArray) -> NDArray[np.float64]:
+        return sum_over_history_for_all(self.matrix[users], self.similarity)

@@ -1,10 +1,12 @@
 """The source code that a user's reader or model depends on, besides the suite's."""
 
 import ast
-import sys
 from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
+from sysconfig import get_path
+
+_STANDARD_LIBRARY = Path(get_path("stdlib")).resolve()
 
 
 @cache
@@ -61,10 +63,9 @@ def find_source(name: str) -> Path | None:
 
 def _is_of_project(name: str, top: str, folders: tuple[Path, ...]) -> bool:
     first = name.partition(".")[0]
-    if first == "sdmr" or first in sys.stdlib_module_names:
-        return False
     file = find_source(first) or find_source(name)  # the package first: looking for its module imports it
-    if file is None or (first != top and not any(file.is_relative_to(folder) for folder in folders)):
+    if first == "sdmr" or file is None:
         return False
-    is_installed = {"site-packages", "dist-packages"} & set(file.parts)
-    return find_source(name) is not None and (first == top or not is_installed)
+    is_installed = {"site-packages", "dist-packages"} & set(file.parts) or file.is_relative_to(_STANDARD_LIBRARY)
+    is_near = not is_installed and any(file.is_relative_to(folder) for folder in folders)
+    return (first == top or is_near) and find_source(name) is not None

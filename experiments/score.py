@@ -21,9 +21,9 @@ from sdmr.datasets.table_file import TableFile
 from sdmr.datasets.task import HeldOut
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.deviations import list_deviations
-from sdmr.experiments.core.execute import compute_novelty_metrics
 from sdmr.experiments.core.options import FileName, Numbers, TaskOptions, UsageError
 from sdmr.experiments.core.plan import read_tie_policy
+from sdmr.experiments.core.ranking import compute_novelty_metrics
 from sdmr.experiments.core.record import Environment, Record, TieCounts, save_record
 from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.core.store import RANKS, RECORD

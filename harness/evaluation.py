@@ -1,11 +1,9 @@
 """Score held-out instances with a recommender, check the scores, and rank the targets."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
@@ -13,6 +11,7 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.split import MIN_SEQUENCE_LENGTH
 from sdmr.datasets.task import Contexts, HeldOut
+from sdmr.harness.generators import keep_generators
 from sdmr.harness.metrics import Ranks, count_ranks
 from sdmr.harness.recommender import (
     ModelError,
@@ -22,11 +21,11 @@ from sdmr.harness.recommender import (
     get_scores,
     offers_score_all,
 )
+from sdmr.harness.score_check import check_independence, spread_rows
 
 MAX_PAIRS = 2**26  # of a test instance and an item, that a recommender scores one by one: a minute at 1 µs each
 BATCH = 128  # instances ranked at a time: what a model computes for their candidates should stay in the cache
 PAIRS = BATCH * 101  # scored at a time
-REPEATS = 7  # further calls that measure the noise of random scores
 
 
 def rank(
@@ -35,7 +34,7 @@ def rank(
     """Rank every instance's target among its candidates.
 
     `keep_sort_position` is as in `count_ranks`; the errors are those of `score_candidates`, of
-    `check_permutation_invariance`, and a ModelError if a model has changed the instances.
+    `check_independence`, and a ModelError if a model has changed the instances.
     """
     checksums = instances.checksums
     scores = score_candidates(recommender, instances, batch_size)
@@ -91,14 +90,12 @@ def rank_among_all(
     checksums, sample = instances.checksums, _take_sample(instances, seen.shape[1])
     if offers_score_all(recommender):
         check_score_all(recommender, sample, seen.shape[1])
-    batches = []
-    for rows, scores in score_all_items(recommender, instances.users, instances.contexts, seen.shape[1], max_scores):
+    batches, sides = [], (instances.users, instances.contexts, seen.shape[1])
+    for rows, scores in score_all_items(recommender, *sides, max_scores, instances.ranked_items):
         targets, seen_items = instances.targets[rows], seen[instances.users[rows]]
         row, item = np.repeat(np.arange(len(targets)), np.diff(seen_items.indptr)), seen_items.indices
         is_other = item != targets[row]
         scores[row[is_other], item[is_other]] = -np.inf
-        if instances.ranked_items is not None:
-            scores[:, np.setdiff1d(np.arange(seen.shape[1]), instances.ranked_items)] = -np.inf
         batches.append(count_ranks(scores, targets, keep_sort_position).to_arrays())
     _check_after_ranking(recommender, instances, checksums, sample)
     return Ranks(**{name: np.concatenate([arrays[name] for arrays in batches]) for name in batches[0]})
@@ -118,12 +115,17 @@ def select_instances(recommender: Recommender, n_instances: int, n_items: int) -
 
 
 def score_all_items(
-    recommender: Recommender, users: IntArray, contexts: Contexts, n_items: int, max_scores: int = 2**22
+    recommender: Recommender,
+    users: IntArray,
+    contexts: Contexts,
+    n_items: int,
+    max_scores: int = 2**22,
+    ranked_items: IntArray | None = None,
 ) -> Iterator[tuple[slice, NDArray[np.floating]]]:
     """Yield the rows of each batch, and their scores of all items [b, n_items].
 
     The arguments and errors are those of `rank_among_all` and `score_candidates`, for users [n] and their contexts. The
-    scores are those of the recommender's `score_all`, if it has one.
+    scores are those of the recommender's `score_all`, if it has one. Items that are no `ranked_items` score −∞.
     """
     method = "score_all" if offers_score_all(recommender) else "score"
     length = get_context_length(recommender)
@@ -134,7 +136,10 @@ def score_all_items(
         inputs = users[rows], contexts.last_n(length, rows)
         items = np.tile(np.arange(n_items), (len(users[rows]), 1))
         blocks = np.split(items, range(width, n_items, width), axis=1)
-        yield rows, np.column_stack([get_scores(recommender, *inputs, block, method) for block in blocks])
+        scores = np.column_stack([get_scores(recommender, *inputs, block, method) for block in blocks])
+        if ranked_items is not None:
+            scores[:, np.setdiff1d(np.arange(n_items), ranked_items)] = -np.inf
+        yield rows, scores
 
 
 def check_not_empty(instances: HeldOut) -> None:
@@ -143,60 +148,6 @@ def check_not_empty(instances: HeldOut) -> None:
         raise DataError(
             f"there are no instances to rank: a user (or a basket) needs {MIN_SEQUENCE_LENGTH} interactions for one"
         )
-
-
-def check_permutation_invariance(recommender: Recommender, instances: HeldOut, number: int = 16) -> None:
-    """Raise ModelError if scores of some instances depend on the other candidates.
-
-    They may depend neither on the order of candidates, nor on which others are scored at the same time. The tolerance
-    allows for rounding, which differs with a column's position: 1e-4 of the spread of the row (the median distance from
-    its median, so that one large score hides nothing), 16 units in the last place of float32 of a score's distance from
-    the median, and 16 of the score's type (2 of a half). A row whose candidates happen to be close together has at
-    least the median spread. Scores that already differ from one call to the next are random. What they differ by then
-    must exceed ten times that noise.
-    """
-    instances = instances.take(spread_rows(len(instances), number))
-    users, candidates = instances.users, instances.candidates
-    contexts = instances.contexts.last_n(get_context_length(recommender))
-    scores = get_scores(recommender, users, contexts, candidates)
-    again = {"came in another order": get_scores(recommender, users, contexts, candidates[:, ::-1])[:, ::-1]}
-    halves = np.array_split(candidates, min(2, candidates.shape[1]), axis=1)
-    with _fork_rng():  # so that these calls do not change the ranks of a random recommender
-        scored = [get_scores(recommender, users, contexts, half) for half in halves]
-    again["came in two halves"] = np.column_stack(scored)
-    tolerance = _compute_tolerance(scores)
-    excess = {
-        how: hide_padding(np.abs(np.subtract(scores, others, dtype=np.float64)) - tolerance, instances)
-        for how, others in again.items()
-    }
-    how = max(excess, key=lambda how: (excess[how] > 0).any())
-    if (excess[how] <= 0).all():
-        return
-    repeated = [get_scores(recommender, users, contexts, candidates)]
-    with _fork_rng():
-        repeated += [get_scores(recommender, users, contexts, candidates) for _ in range(REPEATS)]
-    noise = 10 * max(float(np.abs(scores - others).max()) for others in repeated)
-    how = max(excess, key=lambda how: (excess[how] > noise).any())
-    if (excess[how] > noise).any():
-        row, column = np.argwhere(excess[how] > noise)[0]
-        raise ModelError(
-            f"{type(recommender).__name__} scored user {users[row]}, item {candidates[row, column]} as "
-            f"{scores[row, column]}, and as {again[how][row, column]} when the same candidates {how}: "
-            "a score must not depend on the other candidates"
-        )
-
-
-def _compute_tolerance(scores: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return by how much rounding may change each of the scores [n, C]."""
-    eps, eps32 = np.finfo(scores.dtype).eps, np.finfo(np.float32).eps
-    with np.errstate(over="ignore"):
-        if np.array_equal(scores, scores.astype(np.float32)):  # such as a list of a model's numbers of 32 bits
-            eps = max(eps, eps32)
-    scores = scores.astype(np.float64)
-    deviation = np.abs(scores - np.median(scores, axis=1, keepdims=True))
-    spread = np.median(deviation, axis=1, keepdims=True)
-    typical = max(1e-4, 4 * eps) * np.maximum(spread, np.median(spread)) + 16 * eps32 * deviation
-    return typical + max(2 * eps, 16 * min(eps, eps32)) * np.abs(scores)
 
 
 def check_score_all(recommender: Recommender, instances: HeldOut, n_items: int) -> None:
@@ -208,7 +159,7 @@ def check_score_all(recommender: Recommender, instances: HeldOut, n_items: int) 
         scores = [np.take_along_axis(block, candidates[rows], axis=1) for rows, block in blocks]
         return np.concatenate(scores), score_candidates(recommender, instances)
 
-    with _fork_rng():
+    with keep_generators():
         scores, expected = score_both_ways()
         is_wrong = ~np.isclose(scores, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
         if is_wrong.any() and all(map(np.array_equal, (scores, expected), score_both_ways())):
@@ -217,11 +168,6 @@ def check_score_all(recommender: Recommender, instances: HeldOut, n_items: int) 
                 f"{type(recommender).__name__}.score_all scored user {users[row]}, item {candidates[row, column]} as "
                 f"{scores[row, column]}, and score as {expected[row, column]}: column n must be the score of item n"
             )
-
-
-def spread_rows(n: int, number: int = 16) -> IntArray:
-    """Return the numbers of some rows out of n, evenly spread."""
-    return np.linspace(0, n - 1, min(number, n)).astype(np.int64)
 
 
 def _take_sample(instances: HeldOut, n_items: int, number: int = 16) -> HeldOut:
@@ -234,15 +180,10 @@ def _take_sample(instances: HeldOut, n_items: int, number: int = 16) -> HeldOut:
 def _check_after_ranking(
     recommender: Recommender, instances: HeldOut, checksums: dict[str, int], sample: HeldOut
 ) -> None:
-    """Raise ModelError for scores that depend on other candidates, or changed instances.
+    """Raise ModelError for scores that depend on other candidates or instances, or changed instances.
 
     This comes last, so that no random number of a model is another one in the ranking.
     """
-    with _fork_rng():
-        check_permutation_invariance(recommender, sample)
+    with keep_generators():
+        check_independence(recommender, sample)
     check_unchanged(recommender, instances, checksums)
-
-
-def _fork_rng() -> AbstractContextManager[None]:
-    """Return a context that restores the states of PyTorch's generators."""
-    return torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_initialized() else [])

@@ -1,6 +1,7 @@
 """Define the one interface: what the harness asks of a recommender."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from sdmr.datasets.errors import DataError, quote
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training, compute_checksums
+from sdmr.harness.generators import seed_generators
 
 
 class ModelError(DataError):
@@ -40,7 +42,7 @@ class Recommender(Protocol):
             candidates: [B, C].
 
         Returns:
-            Finite scores [B, C]. A candidate's score must not depend on the other candidates.
+            Finite scores [B, C]. A score must not depend on the other candidates, nor on the other instances.
         """
 
 
@@ -64,8 +66,10 @@ def offers_score_all(recommender: Recommender) -> bool:
 def fit(recommender: Recommender, training: Training) -> None:
     """Fit a recommender to a copy of the training data, which it may write to.
 
-    Raises ModelError if it changes settings of the process.
+    `training.seed` seeds the generators of PyTorch, `numpy.random` and `random`, too. Raises ModelError if the
+    recommender changes settings of the process.
     """
+    seed_generators(training.seed)
     with keep_settings(type(recommender).__name__):
         recommender.fit(deepcopy(training))
 
@@ -99,8 +103,26 @@ _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
 
 
 @contextmanager
+def keep_filters() -> Iterator[None]:
+    """Restore, without a word, what NumPy does on errors (`np.seterr`), and the filters of warnings.
+
+    Many a library changes these where it is imported.
+    """
+    errors, filters = np.geterr(), list(warnings.filters)
+    try:
+        yield
+    finally:
+        np.seterr(**errors)
+        if warnings.filters != filters:
+            warnings.resetwarnings()
+            warnings.filters[:] = filters  # type: ignore[index]
+
+
+@contextmanager
 def keep_settings(name: str) -> Iterator[None]:
     """Restore the settings of the process; raise ModelError if a model has changed one.
+
+    Those of `keep_filters` are restored without an error.
 
     Args:
         name: Of the model, for the message.
@@ -108,7 +130,8 @@ def keep_settings(name: str) -> Iterator[None]:
     before = {setting: read() for setting, (read, _) in _SETTINGS.items()}
     changed = {}
     try:
-        yield
+        with keep_filters():
+            yield
     finally:
         for setting, (read, restore) in _SETTINGS.items():
             if (value := read()) != before[setting]:

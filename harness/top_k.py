@@ -18,9 +18,9 @@ def recommend(
 ) -> pd.DataFrame:
     """List the k best items of each user, without the user's items.
 
-    An item that a user has in training, validation or test is left out. The context is that of a test item: the last
-    training items of the user or, with baskets, of the user's last basket. Of items with equal scores, the one with the
-    lower number comes first.
+    An item that a user has in training, validation or test is left out. So is one that no test item is ranked among: an
+    untrained one, after a cut in time. The context is that of a test item: the last training items of the user or, with
+    baskets, of the user's last basket. Of items with equal scores, the one with the lower number comes first.
 
     Args:
         recommender: A fitted recommender.
@@ -35,7 +35,8 @@ def recommend(
     """
     users, n_items = np.asarray(users), task.training.n_items
     contexts, k, lists = build_contexts(task.training, users), min(k, n_items), []
-    for batch, scores in score_all_items(recommender, users, contexts, n_items, max_scores):
+    ranked_items = task.test.ranked_items
+    for batch, scores in score_all_items(recommender, users, contexts, n_items, max_scores, ranked_items):
         scores = np.where(task.seen[users[batch]].toarray() > 0, -np.inf, scores)
         bound = np.partition(scores, -k, axis=1)[:, [-k]]
         row, item = np.nonzero((scores >= bound) & (scores > -np.inf))  # row by row, each by item

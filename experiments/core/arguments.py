@@ -23,7 +23,8 @@ from sdmr.experiments.core.help_text import describe_setting
 from sdmr.experiments.core.options import ConfigError, UsageError, explain_validation_error, format_value, suggest
 from sdmr.experiments.core.registry import CHECKOUT, get_model, list_models
 from sdmr.experiments.core.signatures import check_default, convert_value, is_open, read_signature
-from sdmr.harness.recommender import keep_settings
+from sdmr.harness.generators import seed_generators
+from sdmr.harness.recommender import keep_filters, keep_settings
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig
 from sdmr.harness.training.sequence import SequenceRecommender
@@ -50,7 +51,8 @@ def import_class(target: str) -> Any:
         hint = f"the class of this suite is sdmr.{target}" if is_suites else list_models()
         raise UsageError(f"model={target}: no such class can be imported; {hint}")
     try:
-        return getattr(importlib.import_module(module), name)
+        with keep_filters():
+            return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(f"model={target}: no such class can be imported ({error}); {list_models()}") from error
     except Exception as error:  # a user's module may raise any when it is imported
@@ -150,16 +152,20 @@ def check_arguments(config: Mapping[str, Any], path: str) -> None:
             raise ConfigError(f"{path}.{name}={value}: must be a number, not true or false")
 
 
-def make_object(config: Mapping[str, Any]) -> Any:
-    """Return what `_target_` makes of its arguments. Raises ConfigError for those that it does not allow."""
+def make_object(config: Mapping[str, Any], seed: int = 0) -> Any:
+    """Return what `_target_` makes of its arguments. Raises ConfigError for those that it does not allow.
+
+    `seed` seeds what it draws, and what each part draws.
+    """
     target = config["_target_"]
     called = import_class(target)
     parameters, values = read_signature(called).parameters, {}
     for name, value in config.items():
         if isinstance(value, Mapping) and "_target_" in value:
-            values[name] = make_object(value)
+            values[name] = make_object(value, seed)
         elif name != "_target_":
             values[name] = convert_value(value, parameters[name]) if name in parameters else value
+    seed_generators(seed)
     try:
         with keep_settings(target):
             return called(**values)

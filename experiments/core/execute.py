@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ from filelock import FileLock
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.deviations import list_deviations
 from sdmr.experiments.core.options import ConfigError
-from sdmr.experiments.core.ranking import rank_test_items, save_test_ranks
+from sdmr.experiments.core.ranking import compute_novelty_metrics, rank_test_items, save_test_ranks
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
 from sdmr.experiments.core.run import Run, drop_tasks, load_task, make_recommender
-from sdmr.harness.evaluation import check_permutation_invariance, rank
+from sdmr.harness.evaluation import rank
 from sdmr.harness.files import save_json
+from sdmr.harness.generators import seed_generators
 from sdmr.harness.ids import save_ids
-from sdmr.harness.metrics import Ranks, count_ties, summarize
+from sdmr.harness.metrics import count_ties, summarize
 from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums, fit
 from sdmr.harness.records import collect_environment, get_load, get_peak_memory, read_clocks
+from sdmr.harness.score_check import check_independence
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.loop import StopTraining, find_best_epoch
 
@@ -72,8 +75,8 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path, watch: W
         fit(recommender, replace(training, validation=task.test) if selects_on_test else training)
     fitted = read_clocks()
     check_unchanged(recommender, shared, checksums)
-    torch.manual_seed(run.config["seed"])  # for a dropout that stays on
-    check_permutation_invariance(recommender, task.training.validation)
+    seed_generators(run.config["seed"])
+    check_independence(recommender, task.training.validation)
     fields: dict[str, Any] = {"validation": summarize(rank(recommender, task.training.validation))}
     if run.config["test"]:
         ranks = rank_test_items(run, recommender, task)
@@ -89,6 +92,8 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path, watch: W
     if parts:
         records = [part.record for part in parts.values()]
         seconds["parts"] = sum(_sum_seconds(record) for record in records if record)
+    if selection:
+        seconds["selection"] = _sum_seconds(selection)
     if isinstance(recommender, TorchRecommender):
         fields |= _describe_training(recommender)
         if not run.is_ranking_only:
@@ -121,34 +126,24 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path, watch: W
     )
 
 
-def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:
-    """Return separate metrics of new and of repeated targets, if there are repeated ones.
-
-    A target is repeated if the user has it in the training matrix, by another basket: what a model can know. The
-    validation items of other baskets do not count.
-    """
-    is_repeated = np.asarray(task.training.matrix[task.test.users, task.test.targets]).ravel() > 0
-    if not is_repeated.any():
-        return {}
-    sides = {"test_new": ~is_repeated, "test_repeated": is_repeated}
-    return {name: {"instances": int(rows.sum()), **summarize(ranks.take(rows))} for name, rows in sides.items()}
-
-
 def compute_runtime(records: Iterable[Record], runs: Path | None = None) -> float:
-    """Return the seconds of runs and their parts, whose records may be in `runs`."""
+    """Return the seconds of runs, and of their separate runs whose records `runs` has."""
     known = {record.run: record for record in records}
-    for record in list(known.values()):
-        for name in record.parts.values():
+    pending = list(known.values())
+    for record in pending:
+        for name in chain.from_iterable(record.separate_runs.values()):
             path = (runs or Path()) / record.dataset / name / "record.json"
             if runs and name not in known and path.exists():
                 known[name] = load_record(path)
+                pending.append(known[name])
     unknown = {}
-    for record in known.values():
-        if missing := frozenset(record.parts.values()).difference(known):
-            # The oldest published records do not tell what their parts took.
-            read = sum(known[name].runtime for name in record.parts.values() if name in known)
-            unknown[missing] = max(0.0, record.seconds.get("parts", 0.0) - read)
-    return sum(record.runtime for record in known.values()) + sum(unknown.values())
+    for record in pending:
+        for phase, names in record.separate_runs.items():
+            if missing := frozenset(names).difference(known):
+                # The oldest published records do not tell what their parts took.
+                read = sum(known[name].runtime for name in names if name in known)
+                unknown[missing] = max(0.0, record.seconds.get(phase, 0.0) - read)
+    return sum(record.runtime for record in pending) + sum(unknown.values())
 
 
 @contextmanager
@@ -225,7 +220,7 @@ def _load_trained(run: Run, recommender: Any, task: Task, threads: int, force: b
 
 def _make_recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, Run]]:
     """Return the recommender with its parts fitted, and the runs that fitted them."""
-    recommender = make_recommender(run.config["model"])
+    recommender = make_recommender(run.config["model"], run.config["seed"])
     if isinstance(recommender, TorchRecommender):
         check_device(recommender.optimization.device)
     parts = recommender.parts if isinstance(recommender, TorchRecommender) else {}

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.run import Run
 from sdmr.harness.evaluation import rank, rank_among_all, select_instances
@@ -31,3 +33,16 @@ def save_test_ranks(run: Run, recommender: Any, task: Task, ranks: Ranks) -> dic
     save_ranks(path, users, ranks, (rows, full))
     sample = {"test_all_sample": (len(rows), len(users))} if len(rows) < len(users) else {}
     return {"test_all": summarize(full), **sample}
+
+
+def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:
+    """Return separate metrics of new and of repeated targets, if there are repeated ones.
+
+    A target is repeated if the user has it in the training matrix, by another basket: what a model can know. The
+    validation items of other baskets do not count.
+    """
+    is_repeated = np.asarray(task.training.matrix[task.test.users, task.test.targets]).ravel() > 0
+    if not is_repeated.any():
+        return {}
+    sides = {"test_new": ~is_repeated, "test_repeated": is_repeated}
+    return {name: {"instances": int(rows.sum()), **summarize(ranks.take(rows))} for name, rows in sides.items()}

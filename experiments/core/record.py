@@ -61,7 +61,7 @@ class Record(_Part):
     ties: TieCounts | None = None
     test_new: dict[str, Any] | None = None  # metrics of targets that the user has not had before
     test_repeated: dict[str, Any] | None = None
-    seconds: dict[str, float]  # of the wall clock, by phase: prepare, fit, rank, rank_all, parts
+    seconds: dict[str, float]  # of the wall clock, by phase: prepare, fit, rank, rank_all, parts, selection
     cpu_seconds: dict[str, float] = Field(
         default_factory=dict
     )  # of all threads: fit, rank, rank_all; empty: not counted yet
@@ -77,9 +77,14 @@ class Record(_Part):
         return self.model.rpartition(".")[2]
 
     @property
+    def separate_runs(self) -> dict[str, list[str]]:
+        """Return the other runs that this one needs, by the phase whose seconds are theirs."""
+        return {"parts": list(self.parts.values()), "selection": [self.selection] if self.selection else []}
+
+    @property
     def runtime(self) -> float:
-        """Return the seconds of the run, without those of its parts (separate runs)."""
-        return sum(seconds for phase, seconds in self.seconds.items() if phase != "parts")
+        """Return the seconds of the run, without those of separate runs."""
+        return sum(seconds for phase, seconds in self.seconds.items() if phase not in self.separate_runs)
 
     def metrics(self) -> Metrics:
         """Return the test metrics or, of a search run, the validation metrics."""

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -130,7 +130,8 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     protocol = Protocol(**config["protocol"])
     identity = {name: config[name] for name in KEY_FIELDS} | {"protocol": protocol.ranking_key}
     target, reader = identity["model"]["_target_"], identity["dataset"]["_target_"]
-    source = compute_digest(import_class(target).__module__, *RANKING_MODULES, reader.rpartition(".")[0])
+    modules = {import_class(one).__module__ for one in _list_targets(identity["model"])}
+    source = compute_digest(*modules, *RANKING_MODULES, reader.rpartition(".")[0])
     task, data, _ = load_task(identity)
     length = HISTORY_CONTEXT_LENGTH
     if identity["dataset"].get("basket"):  # the longest context there is, but at least 1, which models ask for
@@ -166,9 +167,12 @@ def is_task_override(override: str) -> bool:
     return is_setting and key not in TRAINING_CHOICES
 
 
-def make_recommender(config: dict[str, Any]) -> Any:
-    """Return the model of a configuration, not fitted. Raises ConfigError for what its constructor does not allow."""
-    return make_object(config)
+def make_recommender(config: dict[str, Any], seed: int = 0) -> Any:
+    """Return the model of a configuration, not fitted. Raises ConfigError for what its constructor does not allow.
+
+    The constructor, and that of each part, may draw from the generators that `seed` seeds.
+    """
+    return make_object(config, seed)
 
 
 def load_task(config: dict[str, Any]) -> tuple[Task, str, float]:
@@ -193,6 +197,15 @@ def _load_task(dataset: str, split_seed: int, split_options: str) -> tuple[Task,
     except ValueError as error:  # a setting that the data set or the split does not allow
         raise ConfigError(str(error)) from error
     return task, compute_fingerprint(task), time.perf_counter() - start
+
+
+def _list_targets(config: Any) -> Iterator[str]:
+    """Yield every class that settings name, those of parts at any depth included."""
+    for key, value in config.items() if isinstance(config, dict) else enumerate(config):
+        if isinstance(value, dict | list):
+            yield from _list_targets(value)
+        elif key == "_target_":
+            yield value
 
 
 def fill_context_length(model: dict[str, Any], length: int) -> dict[str, Any]:

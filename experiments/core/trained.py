@@ -5,13 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.run import make_recommender, make_run
 from sdmr.harness.files import load_tensors_of
+from sdmr.harness.generators import seed_generators
 from sdmr.harness.recommender import fit
 from sdmr.harness.training.base import TorchRecommender
 
@@ -32,8 +31,8 @@ def load_trained(folder: Path) -> tuple[Any, Task]:
         raise DataError(f"{folder}: the data have changed since this run was made; `sdmr run ...` makes another one")
     if run.source != record.source:
         log.warning("%s was made by other code: its model may score differently now", folder)
-    task, recommender = run.load_task(), make_recommender(record.config["model"])
-    torch.manual_seed(record.config["seed"])
+    seed = record.config["seed"]
+    task, recommender = run.load_task(), make_recommender(record.config["model"], seed)
     if isinstance(recommender, TorchRecommender):
         path = folder.parent / (record.trained or folder.name) / "model.pt"
         if load_tensors_of(path, "cpu") is None:
@@ -41,5 +40,6 @@ def load_trained(folder: Path) -> tuple[Any, Task]:
         recommender.load(path, task.training.n_users, task.training.n_items)
     else:
         validation = task.test if run.protocol.select_on == "test" else task.training.validation
-        fit(recommender, replace(task.training, validation=validation, seed=record.config["seed"]))
+        fit(recommender, replace(task.training, validation=validation, seed=seed))
+    seed_generators(seed)  # as before the ranking
     return recommender, task

@@ -1,8 +1,11 @@
 """Notice what a model changes in the arrays that models share."""
 
 import os
+import random
 import re
+import warnings
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,3 +156,34 @@ def test_a_setting_of_the_process_that_a_model_changes_is_an_error_and_restored(
         with pytest.raises(ArithmeticError):
             get_scores(model, *(np.zeros((1, 1), dtype=np.int64),) * 3)
     assert read() == before
+
+
+@pytest.mark.parametrize("method", ["fit", "score"])
+def test_what_numpy_does_on_errors_and_the_filters_of_warnings_are_restored_without_a_word(method: str) -> None:
+    class Strict(Scripted):
+        def fit(self, training: object) -> None:
+            np.seterr(all="raise")
+            warnings.simplefilter("error")
+
+        def score(self, *arguments: NDArray) -> NDArray:
+            self.fit(None)
+            return np.zeros((1, 1))
+
+    before, model = (np.geterr(), list(warnings.filters)), Strict(np.zeros(1))
+    if method == "fit":
+        fit(model, small().training)
+    else:
+        get_scores(model, *(np.zeros((1, 1), dtype=np.int64),) * 3)
+    assert (np.geterr(), list(warnings.filters)) == before
+
+
+def test_fit_seeds_every_generator_by_the_seed_of_training() -> None:
+    class Drawing(Scripted):
+        def fit(self, training: object) -> None:
+            self.numbers = random.random(), np.random.random(), float(torch.rand(1))  # noqa: NPY002
+
+    models = [Drawing(np.zeros(1)) for _ in range(3)]
+    for model, seed in zip(models, (0, 0, 1), strict=True):
+        fit(model, replace(small().training, seed=seed))
+    assert models[0].numbers == models[1].numbers
+    assert not set(models[0].numbers) & set(models[2].numbers)

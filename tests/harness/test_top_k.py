@@ -1,6 +1,7 @@
 """Top-k lists are those of a brute-force search, without what the user has."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,19 @@ def test_a_list_is_that_of_a_brute_force_search(make_task: Callable[[], Task], m
         best = sorted(unseen, key=lambda item: (-scores[user, item], item))[:k]
         expected += [(user, rank, item, scores[user, item]) for rank, item in enumerate(best, 1)]
     assert list(lists.itertuples(index=False, name=None)) == expected
+
+
+@pytest.mark.parametrize("model", [Remainders, ItemKNN])
+def test_an_item_that_no_target_is_ranked_among_is_in_no_list(model: type[Any]) -> None:
+    task, recommender, trained = make_histories(), model(), np.arange(0, N_ITEMS, 2)
+    recommender.fit(task.training)
+    cut = replace(task, test=replace(task.test, ranked_items=trained))
+    users = np.arange(task.training.n_users)
+    lists, every = (recommend(recommender, one, users, N_ITEMS) for one in (cut, task))
+    expected = every[every["item"].isin(trained)]
+    assert list(zip(lists["user"], lists["item"], strict=True)) == list(
+        zip(expected["user"], expected["item"], strict=True)
+    )
 
 
 def test_lists_of_some_users_are_in_their_order_and_those_of_all() -> None:

@@ -480,3 +480,7 @@ def test_total_runtime_counts_a_part_once_wherever_its_record_is(tmp_path: Path)
     assert compute_runtime([first, second], tmp_path) == 131.0
     assert compute_runtime([make_record("OldSDMR", {"sdm": part.run}, {"fit": 20.0})]) == 20.0
     assert compute_runtime([make_record("OldSDMR", {"sdm": part.run}, {"fit": 20.0})], tmp_path) == 121.0
+    retrained = first.model_copy(update={"selection": "SDMR-9", "seconds": {**first.seconds, "selection": 50.0}})
+    assert retrained.runtime == 10.0
+    assert compute_runtime([part, retrained]) == 161.0
+    assert compute_runtime([part, retrained, second.model_copy(update={"run": "SDMR-9"})]) == 131.0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sdmr.datasets.sources import list_project
 from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.execute import execute
@@ -17,6 +18,9 @@ from sdmr.experiments.core.options import ConfigError, UsageError
 from sdmr.experiments.core.plan import is_stochastic, plan_runs
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import compose_run, make_recommender
+from sdmr.experiments.core.trained import load_trained
+from sdmr.harness.evaluation import rank
+from sdmr.harness.generators import seed_generators
 from sdmr.harness.recommender import ModelError
 from sdmr.harness.records import compute_source_digest, read_ranks
 from sdmr.harness.training.optimizer import OptimizationConfig
@@ -26,7 +30,9 @@ from tests.experiments.small import FACTORS
 CHECKOUT = Path(execute_module.__file__).parents[2]
 MODULE = f'''{FACTORS}
 import gc
+import random
 import numpy as np
+import torch
 from sdmr.datasets.task import Task
 from sdmr.models.sdp import SDP
 
@@ -89,6 +95,23 @@ class Thief(Random):
                 targets = task.training.instances.targets
                 targets.flags.writeable = True
                 targets[:] = targets[::-1].copy()
+
+class Drawing(Power):
+    """Draws from what all models share: where it is made, fitted, and asked."""
+    def __init__(self):
+        super().__init__(1.0, 20)
+        self.first = random.random()
+    def fit(self, training):
+        self.table = np.random.rand(training.n_items) + torch.rand(training.n_items).numpy() + self.first
+    def score(self, users, contexts, candidates):
+        return self.table[candidates] + 0.5 * np.random.rand(*candidates.shape)
+
+class OnDrawing(Drawing):
+    def __init__(self, part: Drawing):
+        super().__init__()
+        self.part = part
+    def score(self, users, contexts, candidates):
+        return self.table[candidates] + self.part.first
 
 class NotANumber(Random):
     def score(self, users, contexts, candidates):
@@ -248,6 +271,29 @@ def test_change_of_what_models_share_is_an_error_that_names_the_model(data: list
     assert execute(compose_run(["model=popularity", *data], tmp_path / "after")).test == popularity.test
 
 
+@pytest.mark.parametrize("name", ["Drawing", "OnDrawing"])
+def test_the_seed_of_a_run_fixes_what_a_model_draws_anywhere(name: str, data: list[str], tmp_path: Path) -> None:
+    ranks = []
+    for state in (1, 2):  # that another model has left
+        seed_generators(state)
+        run = compose_run([f"model=own_models.{name}", *data], tmp_path / str(state))
+        execute(run)
+        seed_generators(state)
+        model, task = load_trained(run.folder)
+        ranks.append((read_ranks(run.folder / "ranks.npz")[1].above, rank(model, task.test).above))
+    np.testing.assert_array_equal(*ranks)
+    if name == "OnDrawing":  # whose scores are not random
+        np.testing.assert_array_equal(*ranks[0])
+    other = compose_run([f"model=own_models.{name}", *data, "seed=1"], tmp_path)
+    assert execute(other).test != execute(run).test
+
+
+def test_a_part_is_made_as_if_it_were_alone() -> None:
+    model = make_recommender({"_target_": "own_models.OnDrawing", "part": {"_target_": "own_models.Drawing"}}, 5)
+    assert model.part.first == make_recommender({"_target_": "own_models.Drawing"}, 5).first
+    assert model.part.first != make_recommender({"_target_": "own_models.Drawing"}, 6).first
+
+
 def run_elsewhere(package: Path, folder: Path, data: list[str]) -> None:
     """A run in `folder`, where its class stands, with the suite in `package`; its record is that of a run here."""
     (folder / "own_models.py").write_text(MODULE)
@@ -309,6 +355,10 @@ def test_import_error_and_refused_value_are_usage_errors(module: Path, data: lis
     (module / "own_broken.py").write_text("1 / 0\n")
     with pytest.raises(UsageError, match=r"Net cannot be imported: ZeroDivisionError.*own_broken\.py, line 1$"):
         compose_config(["model=own_broken.Net"])
+    (module / "own_loud.py").write_text(f"import numpy as np\nnp.seterr(all='raise')\n{STRICT}")
+    before = np.geterr()
+    compose_config(["model=own_loud.Net"])
+    assert np.geterr() == before
     (module / "own_strict.py").write_text(STRICT)
     with pytest.raises(UsageError, match=r"^own_strict\.Net: width must be at most 5$"):
         execute(compose_run(["model=own_strict.Net", "model.width=9", *data], tmp_path))
@@ -459,6 +509,32 @@ def test_edited_helper_of_a_users_class_is_a_new_run(
         compute_source_digest.cache_clear()
         folders.append(compose_run([f"model={name}.net.Net", *data], tmp_path).folder)
     assert folders[0] == folders[1] != folders[2]
+
+
+def test_edited_module_of_a_part_that_settings_name_is_a_new_run(
+    module: Path, data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(module)
+    folders = []
+    for value in (1, 1, 2):
+        (module / "own_part.py").write_text(f"from own_models import Drawing\nclass Q(Drawing):\n    X = {value}\n")
+        compute_source_digest.cache_clear()
+        target = ["model=own_models.OnDrawing", "model.part._target_=own_part.Q"]
+        folders.append(compose_run([*target, *data], tmp_path).folder)
+    assert folders[0] == folders[1] != folders[2]
+
+
+@pytest.mark.parametrize("is_hidden", [True, False])
+def test_helper_with_a_name_of_the_standard_library_counts_if_python_imports_it(
+    is_hidden: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("own_hiding", "sched"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    (tmp_path / "own_hiding.py").write_text("import sched\nimport json\n")
+    (tmp_path / ("none.py" if is_hidden else "sched.py")).write_text("F = 1\n")
+    list_project.cache_clear()
+    assert list_project("own_hiding", tmp_path) == (("own_hiding",) if is_hidden else ("own_hiding", "sched"))
 
 
 # --- settings without effect ---

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sdmr.experiments.core.execute import execute
+from sdmr.experiments.core.execute import compute_runtime, execute
 from sdmr.experiments.core.run import make_recommender
 from sdmr.experiments.core.trained import load_trained
 from tests.experiments.conftest import SMALL, ranks_of, run_of
@@ -29,6 +29,11 @@ def test_retrained_run_trains_on_validation_items_for_the_epochs_that_they_chose
     search = run_of(tmp_path, *arguments, "test=false")
     selection = search.record
     assert record.selection == search.folder.name
+    assert record.seconds["selection"] == selection.seconds["fit"] + selection.seconds["rank"]
+    for folder in (tmp_path, None):
+        assert compute_runtime([record], folder) == pytest.approx(
+            record.runtime + selection.runtime, abs=selection.seconds["prepare"]
+        )
     assert (record.validation, record.best_epoch) == (selection.validation, selection.best_epoch)
     assert len(record.history) - 1 == record.best_epoch
     assert record.deviations["retrain"] is True
