@@ -50,12 +50,12 @@ class Comparison(NamedTuple):
 
 
 def _compare_numbers(values: pd.Index, number: str) -> NDArray[np.float64]:
-    """Return the signs of the differences of values and a number; NaN where there is no number."""
+    """Return the sign of each value less a number; NaN for text."""
     floats = np.asarray(pd.to_numeric(values.to_series(), errors="coerce"), dtype=float)
     limit = float(number)
     signs = np.where(np.isnan(floats), np.nan, (floats > limit) * 1.0 - (floats < limit))
     if values.dtype.kind != "f" and abs(limit) >= 2**53:  # where integers that differ may be equal as float64
-        for row in np.flatnonzero(signs == 0):
+        for row in np.flatnonzero(signs == 0).tolist():
             signs[row] = Decimal(str(values[row])).compare(Decimal(number))
     return signs
 

@@ -56,7 +56,7 @@ def _install_hook() -> None:
 
 
 def _note_event(event: str, arguments: tuple[Any, ...]) -> None:
-    """Note a file that Python opens for reading, or a folder that it lists, while someone is watching."""
+    """Note a file that Python opens for reading, or a folder that it lists."""
     if not _watching or event not in EVENTS:
         return
     path = "." if arguments[0] is None else arguments[0]
@@ -71,7 +71,7 @@ def _note_event(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def is_data(path: Path) -> bool:
-    """Tell whether a path is neither code, nor of the interpreter, nor of the system's state."""
+    """Tell whether a path is neither code nor the system's state."""
     is_code = path.suffix in (".py", ".pyc") or not CODE_FOLDERS.isdisjoint(path.parts)
     is_state = path.parts[:2] in (("/", "proc"), ("/", "sys"), ("/", "dev"))
     return not (is_code or is_state or any(path.is_relative_to(folder) for folder in INTERPRETER if folder))

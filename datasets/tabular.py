@@ -157,7 +157,7 @@ def _convert(name: Column, values: Any) -> pa.Array | pa.ChunkedArray:
 
 
 def _encode_ids(path: Path, table: pa.Table) -> pa.Table:
-    """Encode all columns but times and ratings as categories, which need little memory; bytes as text."""
+    """Encode all columns but times and ratings as categories, which need little memory."""
     return pa.table({role: _encode(path, role, table[role]) for role in table.column_names})
 
 

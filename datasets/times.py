@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -103,13 +103,14 @@ def _encode_dates(path: Path, times: pd.Series, formats: tuple[str, ...], first_
         check_values(path, times, parsed[best].notna(), expected + hint, first_line)
     if any((dates != fitting[0]).any() for dates in fitting[1:]):
         raise DataError(f"{path}: times such as {times.iloc[0]} can be read as {' or '.join(likely)}; set time_format")
-    dates, unit = fitting[0], "us"
+    dates = fitting[0]
+    unit: Literal["us", "ns"] = "us"
     if dates.dt.unit == "ns":  # that of more than six digits behind the point
         check_values(
             path, times, ~times.astype(str).str.contains(r"\.\d{9}\d*[1-9]"), "at most nine digits", first_line
         )
         unit = "ns" if dates.dt.nanosecond.any() else "us"
-    return dates.astype(f"datetime64[{unit}, UTC]").astype("int64").to_numpy().astype(np.int64)
+    return dates.dt.as_unit(unit).astype("int64").to_numpy().astype(np.int64)
 
 
 def count_other_unit(times: NDArray[np.int64]) -> int:
