@@ -73,7 +73,8 @@ def encode_times(path: Path, times: pd.Series, time_format: str | None, first_li
 
 def _check_digits(path: Path, times: pd.Series, numbers: NDArray[np.float64], first_line: int) -> None:
     """Raise DataError if times differ, but not as floating-point numbers."""
-    if isinstance(times.dtype, np.dtype) and times.dtype.kind == "f":
+    is_float = isinstance(times.dtype, np.dtype) and times.dtype.kind == "f"
+    if is_float or times.astype(str).str.len().max() <= np.finfo(np.float64).precision:  # all digits count
         return
     distinct = pd.DataFrame({"time": times, "number": numbers}).drop_duplicates("time")
     tied = distinct[distinct.duplicated("number", keep=False)]
