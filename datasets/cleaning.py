@@ -3,7 +3,9 @@
 import operator
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,15 +19,11 @@ from sdmr.datasets.bounds import check_values as check_values_of_types
 from sdmr.datasets.errors import DataError, format_counts, quote
 from sdmr.datasets.interactions import Interactions, Order, k_core, set_order
 from sdmr.datasets.parsing import check_values
+from sdmr.datasets.raw_ids import MISSING
 from sdmr.datasets.times import encode_times
 
 Column = str | int
 
-# What programs write for a missing value: pandas' words, and those of MySQL, Python and NumPy.
-MISSING = (
-    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
-    *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", r"\N", "NaT", "none"),
-)
 OPERATORS = {
     **{"==": operator.eq, "!=": operator.ne, ">=": operator.ge, "<=": operator.le},
     **{">": operator.gt, "<": operator.lt},
@@ -51,6 +49,17 @@ class Comparison(NamedTuple):
         return cls(_unquote(column), symbol, _unquote(value))
 
 
+def _compare_numbers(values: pd.Index, number: str) -> NDArray[np.float64]:
+    """Return the sign of each value less a number; NaN for text."""
+    floats = np.asarray(pd.to_numeric(values.to_series(), errors="coerce"), dtype=float)
+    limit = float(number)
+    signs = np.where(np.isnan(floats), np.nan, (floats > limit) * 1.0 - (floats < limit))
+    if values.dtype.kind != "f" and abs(limit) >= 2**53:  # where integers that differ may be equal as float64
+        for row in np.flatnonzero(signs == 0).tolist():
+            signs[row] = Decimal(str(values[row])).compare(Decimal(number))
+    return signs
+
+
 def _unquote(text: str) -> str:
     """Return text without the quotation marks around it."""
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
@@ -67,6 +76,7 @@ class Selection:
         time_format: Of times, as in `datetime.strptime`; None: numbers, ISO 8601 dates or one of `TIME_FORMATS`.
         missing_ids: What to do with an empty id, or a word such as NA or null: raise an error, drop the row, or take
             the word for an id ("text").
+        na_values: Further words for a missing id.
         keep: The row of several with the same pair: the first or the last by time, else in the file.
         order: Without times: "random", or "file", which takes the order of the rows for that of time.
         min_count, iterative: See `sdmr.datasets.interactions.k_core`.
@@ -81,6 +91,7 @@ class Selection:
     filter: str | None = None
     time_format: str | None = None
     missing_ids: Literal["error", "drop", "text"] = "error"
+    na_values: Sequence[str | int] = ()
     keep: Literal["first", "last"] = "first"
     order: Order = "random"
     min_count: PositiveInt = 1
@@ -105,6 +116,8 @@ class Selection:
             raise ValueError(f"item={self.item!r} is also the column of users or baskets, expected another one")
         if self.iterative and self.min_count == 1:
             raise ValueError("iterative=true has no effect: with min_count=1 nothing is dropped")
+        if self.na_values and self.missing_ids == "text":
+            raise ValueError(f"na_values={self.na_values} has no effect: missing_ids=text takes every word for an id")
         if self.time is None and self.time_format is not None:
             raise ValueError(f"time_format={self.time_format} has no effect: no time column is set")
 
@@ -146,11 +159,14 @@ class Selection:
             drop(ratings < self.min_rating, "low_rating_rows")
         for name in ("user", "item", "basket"):
             if name in rows:
-                words = MISSING[: 1 if self.missing_ids == "text" else None]
-                is_missing = rows[name].isna() | rows[name].isin(words)
+                words = (
+                    MISSING[:1] if self.missing_ids == "text" else [*MISSING, *map(str, np.atleast_1d(self.na_values))]
+                )
+                is_word = rows[name].cat.categories.astype(str).isin(words)
+                is_missing = np.append(is_word, True)[rows[name].cat.codes]  # no value has the code -1
                 if self.missing_ids != "drop":
                     hint = "drop leaves such rows out, text takes a word for an id"
-                    check_values(path, rows[name], ~is_missing, f"an id (missing_ids: {hint})", first_line)
+                    check_values(path, rows[name], pd.Series(~is_missing), f"an id (missing_ids: {hint})", first_line)
                 drop(is_missing, "missing_id_rows")
         rows = rows.drop(columns=["filter", "rating"], errors="ignore").copy(deep=False)
         if "time" in rows:
@@ -170,12 +186,13 @@ class Selection:
         """Tell for which rows the comparison of `filter` holds."""
         _, symbol, value = Comparison.parse(self.filter or "")
         distinct, codes = values.cat.categories, values.cat.codes  # few: one comparison for each distinct value
-        numbers, number = pd.to_numeric(distinct.to_series(), errors="coerce"), pd.to_numeric(value, errors="coerce")
+        number = pd.to_numeric(value, errors="coerce")
+        signs = _compare_numbers(distinct, value) if pd.notna(number) else np.full(len(distinct), np.nan)
         if symbol not in ("==", "!="):
-            is_number = np.append(np.asarray(pd.notna(numbers)), False)[codes] & pd.notna(number)
+            is_number = np.append(~np.isnan(signs), False)[codes]
             check_values(path, values, pd.Series(is_number), f"numbers for filter={self.filter}", first_line)
         if pd.notna(number):
-            holds = OPERATORS[symbol](np.asarray(numbers, dtype=float), float(number))
+            holds = OPERATORS[symbol](signs, 0)
         else:
             holds = OPERATORS[symbol](np.asarray(distinct.astype(str), dtype=object), value)
         is_kept = np.append(np.asarray(holds, dtype=bool), symbol == "!=")[codes]

@@ -15,7 +15,7 @@ import pooch
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import compute_sha256, write_atomic
 from sdmr.datasets.parsing import Layout, check_no_duplicates, check_totals, drop_duplicates, read_columns
-from sdmr.datasets.raw import record_read
+from sdmr.datasets.reads import record_read
 
 CONNECT_SECONDS = 5  # short, so that a machine without internet soon tries the next route
 READ_SECONDS = 60  # between two packets

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sdmr.datasets.bounds import PositiveInt, check_arguments
 from sdmr.datasets.errors import DataError, quote
-from sdmr.datasets.raw_ids import RawArray, count_suspicious, decode, encode_ids
+from sdmr.datasets.raw_ids import RawArray, count_suspicious, encode_ids, to_text
 from sdmr.datasets.times import count_other_unit, encode_times
 
 IntArray = NDArray[np.int64]
@@ -69,7 +69,7 @@ class Interactions:
         """Build interactions from raw ids, numbered in sorted order.
 
         Ids sort as numbers if all of them are numbers, else as text. `dropped` counts what looks wrong: ids with blanks
-        at an end, ids such as 28.0 beside 28, and times in seconds beside milliseconds.
+        at an end, ids such as 28.0 beside 28, ids such as unknown, and times in seconds beside milliseconds.
 
         Args:
             users, items, baskets: [n] each, integers or strings.
@@ -86,9 +86,11 @@ class Interactions:
         item_ids, item_numbers = encode_ids(items, "item")
         encoded_times = None
         if times is not None:
-            encoded_times = encode_times(Path("the data"), pd.Series(decode(times), name="time"), None, 0)
+            is_bytes = np.asarray(times).dtype.kind == "S"
+            series = pd.Series([to_text(one, "time") for one in times] if is_bytes else times, name="time")
+            encoded_times = encode_times(Path("the data"), series, None, 0)
         encoded_baskets = None if baskets is None else encode_ids(baskets, "basket")[1]
-        suspicious = count_suspicious(user_ids) + count_suspicious(item_ids)
+        suspicious = count_suspicious(user_ids, user_numbers, "user") + count_suspicious(item_ids, item_numbers, "item")
         suspicious["times_of_another_unit"] = 0 if encoded_times is None else count_other_unit(encoded_times)
         counts = {reason: count for reason, count in suspicious.items() if count}
         return cls(user_numbers, item_numbers, user_ids, item_ids, encoded_times, encoded_baskets, dropped=counts)

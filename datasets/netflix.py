@@ -11,7 +11,8 @@ from sdmr.datasets.download import RawFile, get_data_folder, read_published
 from sdmr.datasets.errors import DataError, check_choice
 from sdmr.datasets.interactions import Interactions, Order, k_core, set_order
 from sdmr.datasets.parsing import Layout
-from sdmr.datasets.raw import open_raw, record_read
+from sdmr.datasets.raw import open_raw
+from sdmr.datasets.reads import record_read
 
 CHUNK_ROWS = 1_000_000  # rows of a file that are in memory at once
 _PATTERNS = ("netflix/training_set/mv_*.txt", "netflix/combined_data_*.txt")

@@ -5,11 +5,10 @@ import hashlib
 import io
 import json
 import logging
-import os
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from sdmr.datasets.download import get_cache_folder, get_data_folder
 from sdmr.datasets.errors import DataError, format_counts
 from sdmr.datasets.files import compute_sha256, write_atomic
 from sdmr.datasets.interactions import IntArray, Interactions
-from sdmr.datasets.raw import track_reads
 from sdmr.datasets.raw_ids import RawArray
-from sdmr.datasets.sources import find_source, list_project
+from sdmr.datasets.reads import hash_path, hash_text, is_data, list_named_files, track_reads
+from sdmr.datasets.sources import find_source, list_project, list_texts
 from sdmr.datasets.split import MIN_SEQUENCE_LENGTH, split
 from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
 
@@ -41,9 +40,10 @@ def prepare(load: Callable[[], Interactions | Task], split_seed: int = 0, **spli
     """Load a data set and split it, or take the task from the cache.
 
     The cached task is used while settings, raw files (by checksum) and code are the same. The code is this package,
-    the function's module, and what that imports from its project. A damaged cache file is created again. A lambda, an
-    inner function or one of a notebook has no lasting name, so its task is not cached. One message tells what was
-    dropped and who only trains.
+    the function's module, and what that imports from its project. The files of a user's function are those that Python
+    opens, those that a library may open by itself since settings or code name them, and the names in listed folders. If
+    there is none, the task is not cached. Nor is that of a lambda, an inner function or one of a notebook, which has no
+    lasting name. A damaged cache file is created again. One message tells what was dropped and who only trains.
 
     Args:
         load: Loads interactions, or a task if the data comes with its split. Bind its settings by `functools.partial`.
@@ -70,49 +70,31 @@ def prepare(load: Callable[[], Interactions | Task], split_seed: int = 0, **spli
 def _prepare(call: functools.partial[Interactions | Task], split_seed: int, split_options: dict[str, Any]) -> Task:
     """Load and split the data, or take the task from the cache."""
     name = f"{call.func.__module__}.{call.func.__qualname__}"
-    folder = None if _is_of_suite(call) else Path.cwd()  # where a user's reader finds relative paths
+    here, is_of_suite = Path.cwd().resolve(), name.startswith("sdmr.")
+    folder = None if is_of_suite else here  # where a user's reader finds relative paths
     settings = [name, call.args, call.keywords, split_seed, split_options, get_data_folder(), folder]
-    key = _hash_text(json.dumps(settings, sort_keys=True, default=str))
+    key = hash_text(json.dumps(settings, sort_keys=True, default=str))
     path = get_cache_folder() / "tasks" / f"{call.func.__name__}-{key[:16]}.npz"
     code = _hash_code(call.func.__module__) if "<" not in name else None
     if code is not None and (cached := _load_task(path, code)) is not None:
         return cached
-    with track_reads() as files:
+    with track_reads(is_watching=not is_of_suite) as files:
         data = call()
     if isinstance(data, Task) and split_options:
         raise ValueError(f"this data comes with its split: {', '.join(split_options)} cannot be chosen")
     task = data if isinstance(data, Task) else split(data, split_seed, **split_options)
     if code is not None:
-        named = set(islice(_list_named_files(call), MAX_NAMED_FILES + 1))
-        if len(named) <= MAX_NAMED_FILES:
-            _save_task(task, path, code, files | named)
-        else:
+        # Libraries that open files without Python are not watched.
+        texts = set() if is_of_suite else list_texts(call.func.__module__, here)
+        settings_files = list_named_files([*call.args, call.keywords], is_deep=not is_of_suite)
+        code_files = filter(is_data, list_named_files(texts, is_deep=False))
+        named = set(islice(chain(settings_files, code_files), MAX_NAMED_FILES + 1))
+        files = {file for file in files if not file.is_relative_to(path.parent)}
+        if len(named) > MAX_NAMED_FILES:
             log.warning("the settings name folders of more than %d files: the task is not cached", MAX_NAMED_FILES)
+        elif files or named or is_of_suite:
+            _save_task(task, path, code, files | named)
     return task
-
-
-def _list_named_files(call: functools.partial[Any]) -> Iterator[Path]:
-    """Yield files and folders that settings name, which a reader may open by itself."""
-    for value in _flatten([*call.args, call.keywords]):
-        path = Path(value).expanduser().resolve() if isinstance(value, str | Path) and "\0" not in str(value) else None
-        if path is not None and path.is_file():
-            yield path
-        elif path is not None and not _is_of_suite(call) and path.is_dir():
-            yield path
-            yield from (file for file in path.rglob("*") if file.is_file() or file.is_dir())
-
-
-def _flatten(value: Any) -> Iterator[Any]:
-    """Yield the values in lists and mappings, at any depth."""
-    if isinstance(value, Mapping | list | tuple):
-        for one in value.values() if isinstance(value, Mapping) else value:
-            yield from _flatten(one)
-    else:
-        yield value
-
-
-def _is_of_suite(call: functools.partial[Any]) -> bool:
-    return call.func.__module__.partition(".")[0] == "sdmr"
 
 
 def compute_fingerprint(task: Task) -> str:
@@ -163,7 +145,7 @@ def _build_task(arrays: dict[str, IntArray], ids: dict[str, Any], report: dict[s
 
 def _save_task(task: Task, path: Path, code: str, files: set[Path]) -> None:
     """Save a task in 32-bit integers, which load twice as fast; warn if that fails."""
-    hashes = {str(file): _hash_path(file) for file in sorted(files)}
+    hashes = {str(file): hash_path(file) for file in sorted(files)}
     facts: dict[str, Any] = {
         "code": code,
         "fingerprint": compute_fingerprint(task),
@@ -191,7 +173,7 @@ def _load_task(path: Path, code: str) -> Task | None:
     try:
         with np.load(path) as cached:
             origin = json.loads(cached["origin"].tobytes())
-            if origin["code"] != code or any(_hash_path(Path(file)) != old for file, old in origin["files"].items()):
+            if origin["code"] != code or any(hash_path(Path(file)) != old for file, old in origin["files"].items()):
                 return None
             arrays = {label: cached[label].astype(np.int64) for label in cached.files if label != "origin"}
             ids = {name: _restore_ids(origin[name]) for name in _ID_FIELDS if origin[name] is not None}
@@ -222,16 +204,4 @@ def _hash_code(module: str) -> str | None:
         return None
     sources = [find_source(name) for name in list_project(module, Path.cwd().resolve())]
     files = {*Path(__file__).parent.glob("*.py"), *filter(None, sources)}
-    return _hash_text("".join(sorted(compute_sha256(file) for file in files)))
-
-
-def _hash_path(path: Path) -> str:
-    """Hash a file's content or a folder's file names; return "" if unreadable."""
-    if path.is_dir():
-        return _hash_text("\n".join(sorted(file.name for file in path.iterdir())))
-    return compute_sha256(path) if path.is_file() and os.access(path, os.R_OK) else ""
-
-
-def _hash_text(text: str) -> str:
-    """Compute the sha256 of a text, in hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hash_text("".join(sorted(compute_sha256(file) for file in files)))

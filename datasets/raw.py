@@ -1,4 +1,4 @@
-"""Raw files as bytes: unpacked, and remembered as what the data depends on."""
+"""Raw files as bytes, unpacked."""
 
 import io
 import lzma
@@ -7,32 +7,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
 
 from sdmr.datasets.errors import DataError, quote
+from sdmr.datasets.reads import record_read
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_reads: ContextVar[set[Path]] = ContextVar("reads")
-
-
-@contextmanager
-def track_reads() -> Iterator[set[Path]]:
-    """Collect in a set every raw file that is opened within the context (see `open_raw`)."""
-    files: set[Path] = set()
-    token = _reads.set(files)
-    try:
-        yield files
-    finally:
-        _reads.reset(token)
-
-
-def record_read(path: Path) -> None:
-    """Record that the data depends on this file, or on the contents of this folder."""
-    _reads.get(set()).add(path)
 
 
 @contextmanager

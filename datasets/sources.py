@@ -37,6 +37,13 @@ def list_project(module: str, here: Path) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def list_texts(module: str, here: Path) -> set[str]:
+    """Return the texts in the code of a module's project; some may name files."""
+    files = filter(None, map(find_source, list_project(module, here)))
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_bytes()))]
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
 def find_imports(tree: ast.Module, module: str, is_package: bool) -> set[str]:
     """Return the names that a module imports, absolutely or relatively."""
     package = module if is_package else module.rpartition(".")[0]

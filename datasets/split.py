@@ -65,10 +65,6 @@ def split(
             belongs to two users: a held-out item would stay in the training data. Times that global-time needs are
             missing or those of each user alone, or nobody has items before and after the cuts.
     """
-    if test_item == "global-time" and candidate_sampling != "uniform":
-        raise ValueError(
-            "test_item=global-time draws uniform candidates: set protocol.candidates to a number, or to all"
-        )
     if test_item == "global-time" and validation_item != "random":
         raise ValueError(f"validation_item={validation_item} has no effect on test_item=global-time")
     if test_item != "global-time" and (test_cut, validation_cut) != (TEST_CUT, VALIDATION_CUT):
@@ -87,7 +83,8 @@ def split(
     if n_candidates > max(ordered.n_items, DEFAULT_CANDIDATES):
         raise ValueError(f"{n_candidates} candidates: the data has {ordered.n_items} items; expected fewer, or all")
     if test_item == "global-time":
-        return split_by_time(ordered, n_candidates, (validation_cut, test_cut), retrain, (validation_rng, test_rng))
+        cuts, is_weighted = (validation_cut, test_cut), candidate_sampling == "popularity"
+        return split_by_time(ordered, n_candidates, cuts, retrain, (validation_rng, test_rng), is_weighted)
     users, items = ordered.users, ordered.items
 
     size = np.bincount(ordered.sequences)

@@ -1,6 +1,6 @@
 """The user's data: tables such as CSV, JSON lines, parquet or RecBole files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 from sdmr.datasets.cleaning import Column, Selection
 from sdmr.datasets.errors import DataError, quote, quote_name
 from sdmr.datasets.interactions import Interactions, Order
+from sdmr.datasets.parsing import check_values
 from sdmr.datasets.table_file import Format, Quoting, TableFile
 
 
@@ -30,6 +31,7 @@ def load_csv(
     member: str | None = None,
     time_format: str | None = None,
     missing_ids: Literal["error", "drop", "text"] = "error",
+    na_values: Sequence[str | int] = (),
     keep: Literal["first", "last"] = "first",
     order: Order = "random",
     min_count: int = 1,
@@ -57,6 +59,7 @@ def load_csv(
         member: The file to read in an archive of several.
         time_format: How times are written, as in Python's strptime: "%d.%m.%Y".
         missing_ids: What to do with empty ids and words such as NA: error, drop, or text to take them as ids.
+        na_values: Further words for a missing id, such as unknown.
         keep: Of rows with the same pair, the first or the last by time.
         order: Without times, "random" shuffles each history; "file" takes the order of the file for time.
         min_count: Users and items with fewer interactions are dropped.
@@ -68,7 +71,7 @@ def load_csv(
     """
     selection = Selection(
         *(user, item, time, basket, rating, min_rating, filter),
-        *(time_format, missing_ids, keep, order, min_count, iterative),
+        *(time_format, missing_ids, na_values, keep, order, min_count, iterative),
     )
     file = TableFile(Path(path).expanduser(), format, separator, header, encoding, quoting, member)
     return selection.build_interactions(file.path, read_rows(file, selection.roles), file.first_line)
@@ -81,6 +84,7 @@ def load_inter(
     filter: str | None = None,
     encoding: str = "utf-8",
     missing_ids: Literal["error", "drop", "text"] = "error",
+    na_values: Sequence[str | int] = (),
     keep: Literal["first", "last"] = "first",
     order: Order = "random",
     min_count: int = 1,
@@ -97,6 +101,7 @@ def load_inter(
         filter: Rows that count, such as "rating:float>3".
         encoding: Encoding of the text, such as latin-1.
         missing_ids: What to do with empty ids and words such as NA: error, drop, or text to take them as ids.
+        na_values: Further words for a missing id, such as unknown.
         keep: Of rows with the same pair, the first or the last by time.
         order: Without times, "random" shuffles each history; "file" takes the order of the file for time.
         min_count: Users and items with fewer interactions are dropped.
@@ -116,8 +121,8 @@ def load_frame(
     Args:
         frame: The table. Messages number its rows from 0, and call them lines.
         user, item: Its columns.
-        settings: time, basket, rating, min_rating, filter, time_format, missing_ids, keep, order, min_count and
-            iterative, as in `load_csv`.
+        settings: time, basket, rating, min_rating, filter, time_format, missing_ids, na_values, keep, order,
+            min_count and iterative, as in `load_csv`.
 
     Raises:
         DataError: The table lacks a column, or a value does not fit.
@@ -140,28 +145,37 @@ def load_frame(
     if not len(frame):
         raise DataError("the table has no rows")
     table = pa.table({role: _convert(name, frame[name]) for role, name in selection.roles.items()})
-    return selection.build_interactions(Path("the table"), _encode_ids(table).to_pandas())
+    return selection.build_interactions(Path("the table"), _encode_ids(Path("the table"), table).to_pandas())
 
 
 def _convert(name: Column, values: Any) -> pa.Array | pa.ChunkedArray:
     try:
         return pa.array(values, from_pandas=True)
-    except pa.ArrowException as error:
-        raise DataError(f"the table, column {name!r}: {quote(error, 200)}, expected values of one type") from error
+    except (pa.ArrowException, OverflowError) as error:
+        expected = "expected values of one type, and integers of at most 64 bits"
+        raise DataError(f"the table, column {name!r}: {quote(error, 200)}, {expected}") from error
 
 
-def _encode_ids(table: pa.Table) -> pa.Table:
+def _encode_ids(path: Path, table: pa.Table) -> pa.Table:
     """Encode all columns but times and ratings as categories, which need little memory."""
-    is_plain = ("time", "rating")
-    columns = {role: table[role] for role in table.column_names}
-    return pa.table({role: one if role in is_plain else _encode(role, one) for role, one in columns.items()})
+    return pa.table({role: _encode(path, role, table[role]) for role in table.column_names})
 
 
-def _encode(role: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _encode(path: Path, role: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    is_encoded = pa.types.is_dictionary(column.type)
+    values = column.type.value_type if is_encoded else column.type
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
     try:
-        return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+        if any(test(values) for test in tests):
+            column, is_encoded = column.cast(values).cast(pa.string()), False
+        if role in ("time", "rating") or is_encoded:
+            return column
+        if pa.types.is_float16(values):
+            raise DataError(f"{path}: the {role} column holds float16, which loses digits: expected integers or text")
+        return column.dictionary_encode()
     except pa.ArrowException as error:
-        raise DataError(f"the {role} column holds {column.type}, no ids: expected numbers or text") from error
+        expected = "expected numbers or text in UTF-8"
+        raise DataError(f"{path}: the {role} column holds {values}, no ids: {expected}") from error
 
 
 def read_rows(file: TableFile, roles: Mapping[str, Column]) -> pd.DataFrame:
@@ -169,5 +183,10 @@ def read_rows(file: TableFile, roles: Mapping[str, Column]) -> pd.DataFrame:
     columns = {role: file.find_column(column) for role, column in roles.items()}
     chunks = []
     for table in file.read(list(dict.fromkeys(columns.values()))):
-        chunks.append(_encode_ids(pa.table({role: table[name] for role, name in columns.items()})))
-    return pa.concat_tables(chunks).unify_dictionaries().to_pandas()
+        chunks.append(_encode_ids(file.path, pa.table({role: table[name] for role, name in columns.items()})))
+    rows = pa.concat_tables(chunks).unify_dictionaries().to_pandas()
+    if file.first_line == 2:  # files with a header that were put together
+        names = {role: (columns[role], f"\ufeff{columns[role]}") for role in ("user", "item")}  # also after a byte mark
+        is_header = rows["user"].isin(names["user"]) & rows["item"].isin(names["item"])
+        check_values(file.path, rows["user"], ~is_header, "an id: the header is repeated, remove this line", 2)
+    return rows

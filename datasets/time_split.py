@@ -19,18 +19,21 @@ def split_by_time(
     cuts: tuple[Cut, Cut],
     retrain: bool,
     generators: tuple[np.random.Generator, np.random.Generator],
+    is_weighted: bool = False,
 ) -> Task:
     """Split at two times, the same ones for all users.
 
-    `cuts` and `generators` are those of validation and test. The errors are those of `divide_by_time`.
+    `cuts` and `generators` are those of validation and test. With `is_weighted`, candidates are drawn in proportion to
+    their training interactions. The errors are those of `divide_by_time`.
     """
     ordered, period, is_first = divide_by_time(interactions, cuts)
     is_training = period < (2 if retrain else 1)
-    trained = np.unique(ordered.items[is_training])
+    trained, counts = np.unique(ordered.items[is_training], return_counts=True)
+    weights = counts.astype(np.float64) if is_weighted else None
 
     def sample(number: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
         rows = np.flatnonzero((period == number) & is_first)
-        return sample_trained(ordered, trained, rows, period < number, n_candidates, rng)
+        return sample_trained(ordered, trained, rows, period < number, n_candidates, rng, weights)
 
     validation, test = sample(1, generators[0]), sample(2, generators[1])
     is_context = None if retrain else (period < 2) & np.isin(ordered.items, trained)
@@ -104,6 +107,7 @@ def sample_trained(
     is_known: NDArray[np.bool_],
     n_candidates: int,
     rng: np.random.Generator,
+    weights: NDArray[np.float64] | None = None,
 ) -> tuple[IntArray, IntArray]:
     """Sample the candidates of held-out rows from the trained items.
 
@@ -114,6 +118,7 @@ def sample_trained(
         is_known: [n_rows] the rows whose items are no candidates of their users.
         n_candidates: Number of sampled items per row, at most.
         rng: Draws them.
+        weights: [len(trained)] by which they are drawn; None: all with the same probability.
 
     Returns:
         The rows whose users have a trained item to be ranked among, and the candidates of each. The number n_items
@@ -127,6 +132,9 @@ def sample_trained(
     seen = build_seen_matrix(users[excluded], columns[items[excluded]], ordered.n_users, len(trained))
     sampler = NegativeSampler(seen, ordered.user_ids)
     rows = rows[sampler.n_unseen[users[rows]] >= min(n_candidates, 1)]
-    sampled = sampler.sample_distinct(users[rows], n_candidates, rng)
+    if weights is None:
+        sampled = sampler.sample_distinct(users[rows], n_candidates, rng)
+    else:
+        sampled = sampler.sample_by_weight(users[rows], n_candidates, weights, rng)
     numbers = np.append(trained, n_items)
     return rows, numbers[np.column_stack([columns[items[rows]], sampled])]

@@ -1,7 +1,8 @@
 """Times of any type as integers that sort."""
 
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -33,19 +34,17 @@ Cut = Annotated[float, Gt(0), Lt(1)] | str  # a share of the interactions, or a 
 def encode_times(path: Path, times: pd.Series, time_format: str | None, first_line: int) -> NDArray[np.int64]:
     """Encode times as integers with the same order.
 
-    Integers stay as they are, dates become microseconds, fractional epoch times
+    Integers stay as they are, dates become microseconds (nanoseconds, if they have such digits), fractional epoch times
     their millionths, and other numbers their ranks.
 
     Raises:
-        DataError: A time is missing, no number and no date, or fits several formats.
+        DataError: A time is missing, no number and no date, fits several formats, or has more digits than count.
     """
     if time_format is not None:
         return _encode_dates(path, times, (time_format,), first_line)
     if (isinstance(times.dtype, np.dtype) and times.dtype.kind == "M") or isinstance(times.dtype, pd.DatetimeTZDtype):
         check_values(path, times, times.notna(), "a time", first_line)
         return times.astype("int64").to_numpy().astype(np.int64)
-    if isinstance(times.dtype, np.dtype) and times.dtype.kind == "u":
-        return np.unique(times.to_numpy(), return_inverse=True)[1]
     try:
         return (
             pa.array(times, from_pandas=True)
@@ -53,11 +52,14 @@ def encode_times(path: Path, times: pd.Series, time_format: str | None, first_li
             .to_numpy(zero_copy_only=False)
             .astype(np.int64, casting="safe")
         )
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError):
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError, OverflowError):
+        if isinstance(times.dtype, np.dtype) and times.dtype.kind == "u":
+            return np.unique(times.to_numpy(), return_inverse=True)[1]
         numbers = pd.to_numeric(times, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     is_number = np.isfinite(numbers)
     if is_number.all():
-        if (numbers == np.round(numbers)).all() and np.abs(numbers).max(initial=0) < 2**53:
+        _check_digits(path, times, numbers, first_line)
+        if (numbers == np.round(numbers)).all() and np.abs(numbers).max(initial=0) < 2**63:
             return numbers.astype(np.int64)
         distinct, ranks = np.unique(numbers, return_inverse=True)
         if distinct[0] > -9e12 and SECONDS[0] <= distinct[-1] < 9e12:
@@ -69,12 +71,27 @@ def encode_times(path: Path, times: pd.Series, time_format: str | None, first_li
     return _encode_dates(path, times, (ISO_8601, *TIME_FORMATS), first_line)
 
 
+def _check_digits(path: Path, times: pd.Series, numbers: NDArray[np.float64], first_line: int) -> None:
+    """Raise DataError if times differ, but not as floating-point numbers."""
+    is_float = isinstance(times.dtype, np.dtype) and times.dtype.kind == "f"
+    if is_float or times.astype(str).str.len().max() <= np.finfo(np.float64).precision:  # all digits count
+        return
+    distinct = pd.DataFrame({"time": times, "number": numbers}).drop_duplicates("time")
+    tied = distinct[distinct.duplicated("number", keep=False)]
+    exact = tied["time"].astype(str).map(Decimal)
+    is_lost = exact != exact.groupby(tied["number"]).transform("first")
+    expected = "an integer below 2^63 or at most 15 digits: another time only differs in digits behind those"
+    check_values(path, tied["time"].rename("time"), ~is_lost, expected, first_line)
+
+
 def _encode_dates(path: Path, times: pd.Series, formats: tuple[str, ...], first_line: int) -> NDArray[np.int64]:
-    """Encode dates in microseconds, by the one format that fits all of them."""
+    """Encode dates by the one format that fits all of them.
+
+    They are in microseconds, or in nanoseconds if they have such digits.
+    """
 
     def parse(values: pd.Series, time_format: str) -> pd.Series:
-        text = values.astype(str)
-        return pd.to_datetime(text, format=time_format, errors="coerce", utc=True).astype("datetime64[us, UTC]")
+        return pd.to_datetime(values.astype(str), format=time_format, errors="coerce", utc=True)
 
     likely = [one for one in formats if parse(times[:1], one).notna().all()] or formats[:1]
     parsed = [parse(times, one) for one in likely]
@@ -87,7 +104,14 @@ def _encode_dates(path: Path, times: pd.Series, formats: tuple[str, ...], first_
         check_values(path, times, parsed[best].notna(), expected + hint, first_line)
     if any((dates != fitting[0]).any() for dates in fitting[1:]):
         raise DataError(f"{path}: times such as {times.iloc[0]} can be read as {' or '.join(likely)}; set time_format")
-    return fitting[0].astype("int64").to_numpy().astype(np.int64)
+    dates = fitting[0]
+    unit: Literal["us", "ns"] = "us"
+    if dates.dt.unit == "ns":  # that of more than six digits behind the point
+        check_values(
+            path, times, ~times.astype(str).str.contains(r"\.\d{9}\d*[1-9]"), "at most nine digits", first_line
+        )
+        unit = "ns" if dates.dt.nanosecond.any() else "us"
+    return dates.dt.as_unit(unit).astype("int64").to_numpy().astype(np.int64)
 
 
 def count_other_unit(times: NDArray[np.int64]) -> int:

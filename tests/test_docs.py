@@ -55,7 +55,7 @@ FOREIGN = (
     *("make test", "make lint", "make docs"),
 )
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
-DATASETS = ("ml-100k", "ml-1m", "epinions", "ta-feng", "netflix-sample", "ijcai-15")
+DATASETS = ("ml-100k", "ml-1m", "epinions", "epinions-id-order", "ta-feng", "netflix-sample", "ijcai-15")
 SMALL = """# @package _global_
 epochs: 1
 patience: 1

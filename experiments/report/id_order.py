@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sdmr.datasets.epinions import load_epinions
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
 
@@ -33,9 +32,9 @@ class IdOrder:
 
     def fit(self, training: Training) -> None:
         """Order the items by id, and count their training users."""
-        ids = load_epinions().item_ids.astype(str)
-        if len(ids) != training.n_items:
-            raise ValueError(f"IdOrder knows Epinions' {len(ids):,} items, which are not these {training.n_items:,}")
+        if training.item_ids is None:
+            raise ValueError("IdOrder orders items by their ids, and these items have none")
+        ids = training.item_ids.astype(str)
         self.id_rank = np.full(len(ids) + 1, -1)  # the padding: before all of them
         self.id_rank[ids.argsort()] = np.arange(len(ids))
         self.users = np.asarray(training.matrix.sum(axis=0)).ravel().astype(np.float64)

@@ -128,3 +128,16 @@ def test_a_table_of_other_columns_or_lengths_is_an_error_and_its_attributes_coun
     baskets.attrs["dropped"] = {}
     with pytest.raises(ValueError, match="user 1 has item 7 twice"):
         Interactions.from_table(baskets[["user", "item"]])
+
+
+def test_bytes_are_text_in_utf_8_or_an_error_that_names_the_ids() -> None:
+    assert Interactions.from_raw(np.array(["René".encode(), b"a"]), np.arange(2)).user_ids.tolist() == ["René", "a"]
+    for ids in (np.array([b"a", b"\xff"]), [b"a", b"\xff"]):
+        with pytest.raises(ValueError, match=r"^item b'\\xff' is no text in UTF-8, expected text or numbers$"):
+            Interactions.from_raw(np.arange(2), ids)
+
+
+def test_rows_of_ids_that_became_text_of_missing_values_are_counted() -> None:
+    users = pd.Series(["a", None, np.nan, "b"], dtype=object).astype("object").map(str)
+    data = Interactions.from_raw(users, np.arange(4))
+    assert dict(data.dropped) == {"rows_with_an_id_that_looks_missing": 2}

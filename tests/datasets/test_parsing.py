@@ -16,7 +16,8 @@ from sdmr.datasets.parsing import (
     drop_duplicates,
     read_columns,
 )
-from sdmr.datasets.raw import open_raw, track_reads
+from sdmr.datasets.raw import open_raw
+from sdmr.datasets.reads import track_reads
 
 RATINGS = Layout({"user": int, "item": int, "rating": float})
 QUOTED = Layout({"user": str, "price": float}, separator=",", header=True, quoted=True)

@@ -1,5 +1,6 @@
 import gzip
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from sdmr.datasets import parsing
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.tabular import load_csv, load_frame, load_inter
+from sdmr.datasets.times import find_unit
 
 
 def write_file(folder: Path, content: str, name: str = "mine.csv") -> str:
@@ -495,3 +497,139 @@ def test_fractional_times_become_millionths_unless_that_loses_their_order(
     data = load_csv(write_file(tmp_path, f"user,item,time\n{rows}"), time="time")
     assert data.times is not None
     assert data.times.tolist() == expected
+
+
+BIG = 10**18
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, str])
+@pytest.mark.parametrize(
+    ("comparison", "kept"), [("==", [1]), ("!=", [0, 2]), (">", [2]), (">=", [1, 2]), ("<", [0]), ("<=", [0, 1])]
+)
+def test_a_filter_tells_neighboring_ids_of_64_bits_apart(comparison: str, kept: list[int], dtype: type) -> None:
+    frame = pd.DataFrame({"user": np.array([BIG, BIG + 1, BIG + 2]).astype(dtype), "item": [0, 1, 2]})
+    data = load_frame(frame, filter=f"user{comparison}{BIG + 1}")
+    assert data.item_ids.tolist() == kept
+
+
+def test_a_filter_compares_large_negative_numbers_and_numbers_beside_text_exactly(tmp_path: Path) -> None:
+    path = write_file(tmp_path, f"user,item\n-{BIG},1\n-{BIG + 1},2\n{2**64 - 1},3\nann,4\n")
+    with pytest.raises(DataError, match="no row has"):
+        load_csv(path, filter=f"user=={2**64 - 2}")
+    for comparison, items in ((f"user==-{BIG + 1}", [2]), (f"user!={2**64 - 1}", [1, 2, 4])):
+        assert load_csv(path, filter=comparison).item_ids.tolist() == items
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["10000000000000000001", "10000000000000000000", "5"],
+        ["1500000000000000001.0", "1500000000000000000.0", "5"],
+        ["1500000000.1234567891", "1500000000.1234567892", "5"],
+        ["2020-01-01T00:00:00.1234567891", "2020-01-01T00:00:00.1234567892", "2020-01-01"],
+        ["2020-01-01T00:00:00.0000000001", "2020-01-01T00:00:00.0000000002", "2020-01-01"],
+    ],
+)
+def test_times_that_would_become_equal_are_an_error_that_names_one(tmp_path: Path, times: list[str]) -> None:
+    path = write_file(tmp_path, "user,item,t\n" + "".join(f"1,{row},{time}\n" for row, time in enumerate(times)))
+    with pytest.raises(
+        DataError, match=r"mine\.csv, line [23]: time is '\d.*', expected (.*digits behind|at most nine)"
+    ):
+        load_csv(path, time="t")
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (["9223372036854775806", "9223372036854775807"], [2**63 - 2, 2**63 - 1]),
+        (["10000000000000000000", "1e20"], [0, 1]),
+        (["1.0", "1", "2.5"], [0, 0, 1]),
+        (
+            ["2020-01-01T00:00:00.000000002", "2020-01-01T00:00:00.000000001"],
+            [1_577_836_800_000_000_000 + n for n in (2, 1)],
+        ),
+        (["2020-01-01T00:00:00.000002000", "2020-01-01T00:00:00.000001"], [1_577_836_800_000_000 + n for n in (2, 1)]),
+    ],
+)
+def test_times_of_many_digits_keep_their_order_and_ties(tmp_path: Path, times: list[str], expected: list[int]) -> None:
+    path = write_file(tmp_path, "user,item,t\n" + "".join(f"1,{row},{time}\n" for row, time in enumerate(times)))
+    data = load_csv(path, time="t")
+    assert data.times is not None
+    assert data.times.tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.uint64, object])
+def test_epochs_in_nanoseconds_are_known_as_such_in_any_type(dtype: type) -> None:
+    times = np.array([1_500_000_000 * 10**9, 1_600_000_000 * 10**9]).astype(dtype)
+    data = load_frame(pd.DataFrame({"user": 1, "item": [1, 2], "time": times}), time="time")
+    assert data.times is not None
+    assert find_unit(data.times) == "nanoseconds"
+
+
+WORDS = ["NONE", "Null", "nil", "(null)", "?", "unknown", " "]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_an_id_that_looks_missing_stays_and_is_counted_unless_a_setting_names_it(
+    tmp_path: Path, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_file(tmp_path, f"user,item\na,1\n{word},2\n{word},3\nb,1\n")
+    data = load_csv(path)
+    assert len(data) == 4
+    assert data.dropped["rows_with_an_id_that_looks_missing"] == 2
+    setting = f'2 rows have a user id that looks missing: ["{word}"]; a file\'s setting na_values=["{word}"] counts'
+    assert setting in caplog.text
+    with pytest.raises(DataError, match=r"line 3: user is .*, expected an id \(missing_ids: drop leaves"):
+        load_csv(path, na_values=[word])
+    data = load_csv(path, na_values=[word], missing_ids="drop")
+    assert get_rows(data) == [("a", 1), ("b", 1)]
+    assert data.dropped == {"missing_id_rows": 2, "users_left_out": 1}
+
+
+def test_numbers_may_stand_for_missing_ids_and_no_word_does_if_all_are_ids(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item\n5,1\n-1,2\n")
+    assert get_rows(load_csv(path, na_values=[-1], missing_ids="drop")) == [(5, 1)]
+    with pytest.raises(ValueError, match=r"na_values=\[-1\] has no effect: missing_ids=text"):
+        load_csv(path, na_values=[-1], missing_ids="text")
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "settings"), [("user,item", "b,2", {}), ("user,item,t", "b,2,6", {"time": "t"})]
+)
+def test_a_header_in_the_middle_is_an_error_that_names_its_line(
+    tmp_path: Path, header: str, row: str, settings: dict[str, str]
+) -> None:
+    path = write_file(tmp_path, f"{header}\n{row}\n{row}\n\ufeff{header}\n{row}\n{header}\n")
+    with pytest.raises(
+        DataError, match=r"mine\.csv, line 4: user is .*, expected an id: the header is repeated, remove this line$"
+    ):
+        load_csv(path, **settings)  # type: ignore[arg-type]
+    assert get_rows(load_csv(write_file(tmp_path, "user,item\nuser,2\nann,item\n"))) == [("user", "2"), ("ann", "item")]
+
+
+@pytest.mark.parametrize(
+    ("ids", "fault"),
+    [
+        (pa.array([1, 2], pa.float16()), "float16, which loses digits: expected integers or text"),
+        (pa.array([b"a", b"\xff"]), "binary, no ids: expected numbers or text in UTF-8"),
+        (pa.array([b"a", b"\xff"]).dictionary_encode(), "binary, no ids: expected"),
+        (pa.array([b"ab", b"\xff\xff"], pa.binary(2)), r"fixed_size_binary\[2\], no ids: expected"),
+    ],
+)
+def test_ids_of_a_type_that_cannot_be_read_are_an_error_that_names_the_column(
+    tmp_path: Path, ids: pa.Array, fault: str
+) -> None:
+    table = pa.table({"user": [1, 2], "item": ids})
+    with pytest.raises(DataError, match=f"^the table: the item column holds {fault}"):
+        load_frame(table)
+    pq.write_table(table, tmp_path / "mine.parquet")
+    with pytest.raises(DataError, match=r"mine\.parquet: the item column holds (float16|halffloat|binary|fixed)"):
+        load_csv(str(tmp_path / "mine.parquet"))
+
+
+def test_decimals_bytes_and_integers_of_more_than_64_bits_are_ids_or_one_line() -> None:
+    users = pa.array([Decimal(7), Decimal(10**22)])
+    assert get_rows(load_frame(pa.table({"user": users, "item": [b"u1", b"NA"]}), missing_ids="drop")) == [(7, "u1")]
+    assert load_frame(pa.table({"user": users, "item": [1, 2]})).user_ids.tolist() == [str(10**22), "7"]
+    with pytest.raises(DataError, match=r"column 'user': .* integers of at most 64 bits$"):
+        load_frame(pd.DataFrame({"user": pd.Series([2**70, 1], dtype=object), "item": [1, 2]}))

@@ -93,9 +93,11 @@ def split_naively(data: Interactions, validation_cut: float, test_cut: float, re
     return NaiveSplit(*parts.values(), trained, known) if {1, 2} <= periods else None
 
 
-def split_by_time(data: Interactions, validation_cut: float, test_cut: float, retrain: bool, seed: int = 0) -> Task:
-    options = {"validation_cut": validation_cut, "test_cut": test_cut, "retrain": retrain}
-    return split(data, seed, N_CANDIDATES, test_item="global-time", **options)
+def split_by_time(
+    data: Interactions, validation_cut: float, test_cut: float, retrain: bool, seed: int = 0, **options: str
+) -> Task:
+    cuts = {"validation_cut": validation_cut, "test_cut": test_cut}
+    return split(data, seed, N_CANDIDATES, test_item="global-time", retrain=retrain, **cuts, **options)
 
 
 def list_rows(task: Task, side: Instances) -> list[Row]:
@@ -115,14 +117,16 @@ def list_candidates(task: Task, side: HeldOut) -> list[list[int]]:
     return [items[row[:number]].tolist() for row, number in zip(side.candidates, numbers, strict=True)]
 
 
-@given(timed(), cuts, st.booleans())
-def test_split_by_time_equals_loops(data: Interactions, pair: tuple[float, float], retrain: bool) -> None:
+@given(timed(), cuts, st.booleans(), st.sampled_from(["uniform", "popularity"]))
+def test_split_by_time_equals_loops(
+    data: Interactions, pair: tuple[float, float], retrain: bool, candidate_sampling: str
+) -> None:
     naive = split_naively(data, *pair, retrain)
     if naive is None:
         with pytest.raises(ValueError, match=r"cut|each user begins"):
             split_by_time(data, *pair, retrain)
         return
-    task = split_by_time(data, *pair, retrain)
+    task = split_by_time(data, *pair, retrain, candidate_sampling=candidate_sampling)
     assert list_rows(task, task.training.instances) == naive.training
     assert list_rows(task, task.training.validation) == naive.validation
     assert list_rows(task, task.test) == naive.test
@@ -194,6 +198,21 @@ def test_dates_cut_times_of_any_unit_alike() -> None:
     assert len({compute_fingerprint(task) for task in tasks}) == 1
     assert list_rows(tasks[0], tasks[0].training.validation) == [(1, 7, (5, 6)), (2, 7, (6,))]
     assert [row[:2] for row in list_rows(tasks[0], tasks[0].test)] == [(1, 8), (2, 9)]
+
+
+def test_popular_trained_items_are_drawn_more_often() -> None:
+    rng = np.random.default_rng(0)
+    chance = np.arange(1, 41) / np.arange(1, 41).sum()
+    users, items = np.array([(u, item) for u in range(300) for item in rng.choice(40, 6, replace=False, p=chance)]).T
+    data = Interactions.from_raw(users, items, np.tile(np.arange(6), 300))
+    means = []
+    for sampling in ("uniform", "popularity"):
+        task = split(data, 0, 5, "global-time", validation_cut=0.6, test_cut=0.8, candidate_sampling=sampling)
+        popularity = task.training.matrix.sum(axis=0).A1
+        for side in (task.training.validation, task.test):
+            means.append(popularity[side.candidates[side.candidates != side.targets[:, None]]].mean())
+    assert means[2] > 1.2 * means[0]
+    assert means[3] > 1.2 * means[1]
 
 
 @pytest.mark.parametrize(

@@ -232,9 +232,10 @@ def test_new_and_repeated_targets_stand_apart_where_there_are_baskets(tmp_path: 
 
 def test_epinions_in_the_order_of_ids_is_in_no_table(tmp_path: Path, runs: Path) -> None:
     """One claim needs its published record. The table has the data sets that the paper prints."""
-    write_random_run(tmp_path / "results" / "records" / "table3" / "epinions-id-order" / "sdm-0", "sdm", 0)
-    write_random_run(runs / "epinions" / "sdm-0", "sdm", 0)
-    assert call(publish, tmp_path, "datasets=epinions", "models=sdm") == 0
+    for dataset in ("epinions", "epinions-id-order"):
+        write_random_run(runs / dataset / "sdm-0", "sdm", 0)
+    assert call(publish, tmp_path, "datasets=[epinions,epinions-id-order]", "models=sdm") == 0
+    assert (tmp_path / "results" / "records" / "table3" / "epinions-id-order" / "sdm-0" / "record.json").exists()
     assert {dataset for dataset, *_ in read_cells(tmp_path / "results" / "table3.csv")} == {"epinions"}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from sdmr.experiments import recommend as command
 from sdmr.experiments.core import cli
+from sdmr.experiments.core import run as run_module
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.trained import load_trained
 from sdmr.harness.ids import find_numbers, tabulate_items, tabulate_users
@@ -133,3 +134,28 @@ def test_a_record_names_the_folder_of_its_raw_ids(overrides: list[str]) -> None:
     (name,) = names
     assert name is not None
     assert sorted(path.name for path in (folders[0].parent / name).iterdir()) == ["items.csv", "users.csv"]
+
+
+def test_unsigned_ids_of_64_bits_go_from_a_cached_task_to_records_files_and_lists(
+    overrides: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv("small.csv").astype(np.uint64) + np.uint64(2**63)
+    frame.to_parquet("small.parquet")
+    data = ["dataset=csv", "dataset.path=small.parquet"]
+    make_run("model=popularity", *data)
+    run_module._load_task.cache_clear()
+    monkeypatch.setattr("sdmr.datasets.prepare.split", None)  # the task comes from the cache
+    folder = make_run("model=mf-bpr", "epochs=1", "model.dim=2", *data)
+    record = load_record(folder / "record.json")
+    assert record.test is not None
+    users, items = (pd.read_csv(folder.parent / str(record.ids) / f"{name}.csv") for name in ("users", "items"))
+    assert users["id"].tolist() == sorted(set(frame["user"].tolist()))
+    assert items["id"].tolist() == sorted(set(frame["item"].tolist()))
+    capsys.readouterr()
+    user = 2**63 + 7
+    assert cli.main(["recommend", f"run={folder}", f"users=[{user}]", "k=4"]) == 0
+    rows = [row.split() for row in capsys.readouterr().out.splitlines()[1:]]
+    assert {int(row[0]) for row in rows} == {user}
+    listed = {int(row[2]) for row in rows}
+    assert listed <= set(items["id"]) - set(frame["item"][frame["user"] == user])
+    assert len(listed) == 4

@@ -29,6 +29,7 @@ DATASETS = {
     "ml-100k": ([], 100, 5),
     "ml-1m": ([], 50, 5),
     "epinions": ([], 50, 5),
+    "epinions-id-order": ([], 50, 5),
     "netflix": (["dataset.month=2005-12"], 50, 5),
     "netflix-sample": ([], 50, 5),
     "ta-feng": ([], 50, 18),

@@ -70,6 +70,7 @@ def test_order_is_a_deviation_only_where_it_is_not_the_data_sets_default(
     baskets = replace(run, dataset="ta-feng", config=run.config | {"dataset": {"order": "file"}})
     assert list_deviations(baskets) == {}
     assert list_deviations(replace(baskets, dataset="epinions")) == {"order": "file"}
+    assert list_deviations(replace(baskets, dataset="epinions-id-order")) == {}
     assert list_deviations(replace(baskets, dataset="inter")) == {"order": "file"}
     large = replace(baskets, config=run.config | {"dataset": {"order": "file", "min_basket": 5, "max_basket": 50}})
     assert list_deviations(large) == {"max_basket": 50}
