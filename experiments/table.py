@@ -27,6 +27,7 @@ from sdmr.experiments.report.accuracy import (
     DEFAULT_DATASETS,
     AccuracyOptions,
     describe_data,
+    describe_rows,
     format_table,
     read_published,
 )
@@ -107,6 +108,7 @@ def _make_accuracy(options: Options) -> int:
         records = [run.record for run in made.values()]
         notes = describe_deviations(records) + describe_data(dataset, records) + describe_test_items(results, records)
         notes += describe_full_ranking(dataset, folders, columns, tie_policy)
+        notes += describe_rows(dataset, folders, options.settings)
         for line in (*notes, *describe_comparisons(dataset, folders, spreads, tie_policy)):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {options.runs}/")

@@ -11,12 +11,12 @@ from pydantic import Field
 from sdmr.datasets.errors import format_counts
 from sdmr.experiments.core.options import CommandOptions, Names, Numbers, check_choices
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import GRID, MODELS, OTHER_ROWS, PAPER_ROWS, insert_grid_rows
+from sdmr.experiments.core.registry import GRID, MODELS, OTHER_ROWS, PAPER_ROWS, get_model, insert_grid_rows
 from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
-from sdmr.experiments.core.tuned import describe_search
+from sdmr.experiments.core.tuned import describe_search, read_tuned
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.agreement import describe_full_ranking
-from sdmr.experiments.report.comparability import collect_marks, format_marks
+from sdmr.experiments.report.comparability import collect_marks, format_marks, mark_rows
 from sdmr.experiments.report.comparisons import Folders, compare_paper_models, mark_cells
 from sdmr.experiments.report.dataset_check import describe_test_items
 from sdmr.experiments.report.frames import DATASETS, METRICS, TABLES, average_seeds, list_published
@@ -129,6 +129,16 @@ def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:
     """Return a line on what the data left out, if anything."""
     reports = [format_counts(record.data_report) for record in records if record.data_report]
     return [f"Data of {dataset}: {text}." for text in dict.fromkeys(reports)]
+
+
+def describe_rows(dataset: str, folders: Folders, settings: str) -> list[str]:
+    """Return what the searches behind this machine's runs have cost, and the marks of the rows."""
+    runs = {model: [load_record(path / RECORD) for path in paths] for model, paths in folders.items() if paths}
+    rows = [model for model in runs if settings == "tuned" and model.removesuffix(GRID) in MODELS]
+    tunings = {model: read_tuned(dataset, model)["tuning"] for model in rows}
+    searches = [f"{get_model(m).name} {text}" for m, tuning in tunings.items() if (text := describe_search(tuning))]
+    lines = [f"Searches on {dataset}, trials and CPU minutes: {' | '.join(searches)}."] if searches else []
+    return lines + format_marks(mark_rows(dataset, runs, tunings))
 
 
 def collect_published(number: int, results: Path, metrics: Sequence[str]) -> AccuracyTable | None:

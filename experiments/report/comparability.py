@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import MODELS, get_model, insert_grid_rows
+from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
 from sdmr.experiments.core.tuned import ENOUGH_TRIALS
 from sdmr.experiments.report.frames import DATASETS, is_trained, list_published
@@ -58,8 +58,9 @@ def describe_differences(records: Sequence[Record], names: Collection[str] = CAN
     runs = pd.Series([one.run for one in records])
     lines = []
     for name in frame.columns[frame.nunique() > 1]:
-        groups = runs.groupby(frame[name], sort=False).agg(lambda group: ", ".join(dict.fromkeys(group)))
-        lines.append(f"{name}: {'; '.join(f'{value:.12} of {names}' for value, names in groups.items())}")
+        values = frame[name].str[:12] if name == "data" else frame[name]
+        groups = runs.groupby(values, sort=False).agg(lambda group: " and ".join(dict.fromkeys(group)))
+        lines.append(f"{name}: {', '.join(f'{value} of {names}' for value, names in groups.items())}")
     return lines
 
 
@@ -68,7 +69,7 @@ def describe_table(number: int, results: Path) -> tuple[list[str], bool]:
     marks = collect_marks(number, results)
     lines = [f"{mark.dataset}, {mark.row}: {mark.title}{f' ({mark.detail})' if mark.detail else ''}" for mark in marks]
     failed = sum(mark.title == NOT_COMPARABLE for mark in marks)
-    return [*lines, f"{failed} rows are not comparable" if failed else "all rows are comparable"], not failed
+    return [*lines, f"rows that are not comparable: {failed}" if failed else "all rows are comparable"], not failed
 
 
 def collect_marks(number: int, results: Path) -> list[Mark]:
@@ -97,7 +98,7 @@ def mark_rows(dataset: str, runs: Runs, tunings: Tunings) -> list[Mark]:
             pairs.append((NOT_COMPARABLE, "; ".join(lines)))
         if model in tunings:
             pairs += _mark_search(tunings[model], most)
-        elif tunings:
+        elif tunings and model in NAMED_MODELS:  # a class of the user's own has no others
             pairs.append((NOT_COMPARABLE, "default settings beside tuned ones"))
         pairs += _mark_seeds(model, seeds)
         marks += [Mark(dataset, get_model(model).name, *pair) for pair in pairs]
