@@ -37,10 +37,8 @@ def test_records_of_the_same_test_candidates_are_comparable_whatever_their_valid
     ],
 )
 def test_a_difference_names_the_setting_its_values_and_the_runs(changes: dict[str, Any], line: str) -> None:
-    lines = describe_differences(
-        [make_record(run="A", data="default"), make_record(run="B", **({"data": "default"} | changes))]
-    )
-    assert lines == [line]
+    first, second = make_record(run="A", data="default"), make_record(**({"run": "B", "data": "default"} | changes))
+    assert describe_differences([first, second]) == [line]
 
 
 @pytest.mark.parametrize("deviation", ["model.hops", "select_on", "validation_item", "tie_policy"])
