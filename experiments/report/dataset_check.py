@@ -182,7 +182,7 @@ def describe_test_items(results: Path, records: Iterable[Record]) -> list[str]:
         f"Test items of {row['dataset']}: "
         + "; ".join(f"{_format_percent(row[name])} {meaning}" for name, meaning in SHARES.items() if row[name])
         + (
-            f"; transitions recur {row['order_effect']} times as often as in shuffled histories."
+            f"; transitions recur {float(row['order_effect']):.2f} times as often as in shuffled histories."
             if row["order_effect"]
             else "."
         )

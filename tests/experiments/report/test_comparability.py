@@ -49,7 +49,8 @@ def test_what_leaves_the_instances_as_they_are_is_no_difference(deviation: str) 
 def publish(results: Path, model: str, seeds: int = 2, **tuning: Any) -> Path:
     folder = results / "records" / "table3" / "ml-100k"
     publish_model(folder, model, 0.5, seeds)
-    (folder / f"{model}.yaml").write_text(yaml.safe_dump({"model": {}, "tuning": SEARCH | tuning}))
+    known = {key: value for key, value in (SEARCH | tuning).items() if value is not None}
+    (folder / f"{model}.yaml").write_text(yaml.safe_dump({"model": {}, "tuning": known}))
     return folder / f"{model}-0"
 
 

@@ -131,7 +131,7 @@ def test_order_matters_where_users_take_items_one_after_the_other(is_ordered: bo
 
 def test_published_facts_are_found_by_the_task_of_records(tmp_path: Path) -> None:
     task = split(make_data(make_rows(0)), 0, 5)
-    facts = describe_dataset(task, make_data(make_rows(0)))
+    facts = describe_dataset(task, make_data(make_rows(0))) | {"order_effect": 2.5}
     old, new = next(iter(TASKS.items()))
     for data, values in (("other", facts | {"sessions": None}), (new, facts | {"sessions": 0.5})):
         publish_facts(tmp_path / FACTS, "ml-100k", [], data, values)
@@ -144,7 +144,7 @@ def test_published_facts_are_found_by_the_task_of_records(tmp_path: Path) -> Non
             f"Test items of ml-100k: {facts['later_training']:.1%} of the training interactions are "
         )
         assert "; 50.0% of the test items come within 60 s of their user's interaction before; " in line
-        assert line.endswith("times as often as in shuffled histories.")
+        assert line.endswith("; transitions recur 2.50 times as often as in shuffled histories.")
     (line,) = describe_test_items(tmp_path, [make_record(data="other")])
     assert line.endswith("are dropped.")
     assert describe_test_items(tmp_path, [make_record(data="a third one")]) == []
