@@ -47,7 +47,8 @@ def _judge_values(
     They are compared with the printed values of the data set `printed`. The row inside the paper's grid counts, where
     there is one; the tuned one stands beside.
     """
-    sizes, lines = [], []
+    sizes: list[Size] = []
+    lines = []
     for row in dict.fromkeys([frames.select_row(results, dataset, model), model]):
         if folders := list_published(results, dataset, row):
             cells = frames.list_rows(frames.make_cells(dataset, row, folders, spreads, printed=printed))
