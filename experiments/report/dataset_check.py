@@ -150,7 +150,7 @@ def publish_facts(path: Path, dataset: str, overrides: Sequence[str], data: str,
     frame = frame.sort_values(list(key), ignore_index=True)
     shares = {name: frame[name].map(_format_percent) for name in SHARES}
     shown = frame.assign(**shares).drop(columns="data").rename(columns=lambda name: name.replace("_", " "))
-    meanings = "\n".join(f"- {name.replace('_', ' ')}: the share {meaning};" for name, meaning in SHARES.items())
+    meanings = "\n".join(f"- {name.replace('_', ' ')}: % {meaning};" for name, meaning in SHARES.items())
     text = f"""# What the test items measure
 
 {make_markdown(shown)}
