@@ -175,8 +175,9 @@ def test_option_that_a_check_does_not_use_is_refused(sdmr: Sdmr) -> None:
         answer = sdmr("check", *arguments)
         assert answer.status == 2
         assert "a check is of one model, of one data set or of one table: set model=..., dataset=... or" in answer.error
-    for subject, option in (("dataset=ml-100k", "context_length"), ("table=3", "publish"), ("table=3", "model.dim")):
-        answer = sdmr("check", subject, f"{option}=true")
+    others = (("dataset=ml-100k", "context_length=3"), ("table=3", "publish=true"), ("table=3", "model.dim=3"))
+    for arguments in others:
+        answer = sdmr("check", *arguments)
         assert (answer.status, "has no such option; it has " in answer.error) == (2, True)
     assert "has no argument 'powr'" in sdmr("check", "model=own_checked.Good", "model.powr=2").error
 
