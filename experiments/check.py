@@ -5,7 +5,10 @@ seconds, needs no data set and writes no record. A `TorchRecommender` trains for
 
 `sdmr check dataset=ml-100k` trains nothing. It prints how much training data is later than the test items, ties,
 sessions, repeated targets, what is left out, and whether the order of the items matters. Settings of the task may
-follow, such as protocol.test_item=global-time.
+follow, such as protocol.test_item=global-time. With publish=true, tables print these facts below their rows.
+
+`sdmr check table=3` lists what to know of the rows of a published table, such as one seed. It fails if any row is not
+comparable with the others.
 """
 
 import json
@@ -17,7 +20,7 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,16 +28,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from sdmr.datasets.errors import DataError
-from sdmr.datasets.interactions import Interactions
-from sdmr.datasets.readers import bind_reader
-from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
-from sdmr.experiments.benchmark.synthetic import make_task
+from sdmr.experiments.benchmark.synthetic import make_tasks
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.core.options import CommandOptions, UsageError, format_value
-from sdmr.experiments.core.run import compose_task, fill_context_length, make_recommender
-from sdmr.experiments.report.dataset_check import describe_dataset, format_facts
+from sdmr.experiments.core.options import CommandOptions, UsageError, check_used, format_value
+from sdmr.experiments.core.run import fill_context_length, make_recommender
+from sdmr.experiments.report.comparability import describe_table
+from sdmr.experiments.report.dataset_check import check_dataset
 from sdmr.harness.evaluation import check_score_all, score_all_items, score_candidates
 from sdmr.harness.generators import seed_generators
 from sdmr.harness.recommender import (
@@ -54,6 +55,9 @@ CONTEXT_LENGTH = 4  # where the model leaves it to the data
 class Options(CommandOptions):
     model: str | None = Field(None, description="name of a model, or a class such as package.Class")
     dataset: str | None = Field(None, description="data set, in place of a model")
+    table: Literal[3, 4] | None = Field(None, description="published table, in place of a model")
+    publish: bool = Field(False, description="write the facts of a data set into the results")
+    results: str = Field("results", description="folder of the published records and tables")
     context_length: int | None = Field(5, ge=1, description="context items of models that read several")
     overrides: list[str] = Field(
         default_factory=list, description="settings of the model, such as model.width=3, or of the task"
@@ -61,14 +65,21 @@ class Options(CommandOptions):
 
 
 def main(options: Options) -> int:
-    if (options.model is None) == (options.dataset is None):
-        raise UsageError("a check is of one model or of one data set: set model=... or dataset=...")
+    if sum(subject is not None for subject in (options.model, options.dataset, options.table)) != 1:
+        raise UsageError(
+            "a check is of one model, of one data set or of one table: set model=..., dataset=... or table=..."
+        )
+    if options.table is not None:
+        check_used(options, ("table", "results"), "the check of a table")
+        lines, is_comparable = describe_table(options.table, Path(options.results))
+        print(*lines, sep="\n")
+        return 0 if is_comparable else cli.FAILED
     if options.dataset is not None:
-        if "context_length" in options.model_fields_set:
-            raise UsageError("context_length=...: the check of a data set has no such option")
-        run = compose_task(options.dataset, options.overrides)
-        print(*format_facts(describe_dataset(run.load_task(), bind_reader(run.config["dataset"])())), sep="\n")
+        check_used(options, ("dataset", "publish", "results", "overrides"), "the check of a data set")
+        results = Path(options.results) if options.publish else None
+        print(*check_dataset(options.dataset, options.overrides, results), sep="\n")
         return 0
+    check_used(options, ("model", "context_length", "overrides"), "the check of a model")
     return check_model(options)
 
 
@@ -90,18 +101,6 @@ def check_model(options: Options) -> int:
     failed = sum(not result.startswith("passed") for result in results)
     print(f"{failed} of {len(results)} checks failed" if failed else f"all {len(results)} checks passed")
     return cli.FAILED if failed else 0
-
-
-def make_tasks() -> dict[str, Task]:
-    """Return tiny tasks: one with histories, one with baskets."""
-    rng, baskets = np.random.default_rng(0), np.arange(120).repeat(5)
-    items = np.concatenate([rng.choice(90, 5, replace=False) for _ in range(120)])
-    interactions = Interactions.from_raw(baskets // 3, items, baskets=baskets)
-    tasks = {"histories": make_task(60, 90, 600, 20), "baskets": split(interactions, n_candidates=20)}
-    for name, task in tasks.items():  # with text as ids, as in most data
-        user_ids = np.array([f"u{user}" for user in range(task.training.n_users)], dtype=object)
-        tasks[name] = replace(task, training=replace(task.training, user_ids=user_ids))
-    return tasks
 
 
 def check_task(config: dict[str, Any], task: Task, label: str) -> Iterator[str]:

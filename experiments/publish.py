@@ -6,9 +6,8 @@ from all that is published there. A model whose runs are not complete keeps its 
 
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -17,19 +16,16 @@ from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli, store
 from sdmr.experiments.core.options import UsageError, check_choices, list_names
 from sdmr.experiments.core.plan import Findings, FoundRun, PlannedRun, find_or_train, plan_runs, read_tie_policy
-from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import MODELS, expand_models
+from sdmr.experiments.core.record import load_record
+from sdmr.experiments.core.registry import GRID, GRID_ROWS, MODELS, expand_models, get_model, insert_grid_rows
+from sdmr.experiments.core.tuned import list_rows
 from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, collect_published
+from sdmr.experiments.report.comparability import get_instances
 from sdmr.experiments.report.documents import format_csv, format_latex, format_markdown
 from sdmr.experiments.report.frames import METRICS, TABLES
 from sdmr.experiments.report.writers import write_csv
-from sdmr.harness.protocol import Protocol
-from sdmr.harness.schema1 import TASKS
 
 DATA_KEYS = ("dataset.", "protocol.", "split_seed=")  # the overrides that a published table may have
-# The deviations that change test items or candidates; the other options of the protocol only concern training.
-CANDIDATE_DEVIATIONS = {field.name for field in fields(Protocol)} - {"select_on", "validation_item"}
-CANDIDATE_DEVIATIONS |= {"split_seed", "order"}
 
 
 class Options(AccuracyOptions):
@@ -45,7 +41,12 @@ def main(options: Options) -> int:
     _check_options(options, datasets, models)
     columns = list(dict.fromkeys([*METRICS, *options.list_columns()]))
     results = Path(options.results)
-    planned = plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
+    rows = {dataset: list_rows(models, dataset, options.settings) for dataset in datasets}
+    planned = [
+        one
+        for dataset in datasets
+        for one in plan_runs(rows[dataset], [dataset], options.seeds, options.settings, options.overrides)
+    ]
     findings = find_or_train(planned, Path(options.runs), workers=1, train=False, use_published=False)
     if not findings.runs and not (results / "records" / f"table{options.number}").exists():
         number = options.number
@@ -53,8 +54,8 @@ def main(options: Options) -> int:
             f"{options.runs}/ has no run of Table {number} to publish; `sdmr table number={number}` makes them"
         )
     for dataset in datasets:
-        rows = {model: [one for one in planned if (one.dataset, one.model) == (dataset, model)] for model in models}
-        complete = {model: runs for model in models if (runs := _get_complete(options, rows[model], findings))}
+        plans = {row: [one for one in planned if (one.dataset, one.model) == (dataset, row)] for row in rows[dataset]}
+        complete = {row: runs for row, plan in plans.items() if (runs := _get_complete(options, plan, findings))}
         _publish_dataset(options, dataset, complete)
     table = collect_published(options.number, results, columns)
     if table is None:
@@ -96,29 +97,26 @@ def _get_complete(options: Options, planned: Sequence[PlannedRun], findings: Fin
         reason = " keeps its published tuned settings; replace=true replaces them by the default ones"
     else:
         return runs
-    print(f"{MODELS[planned[0].model].name} on {planned[0].dataset}{reason}", file=sys.stderr)
+    print(f"{get_model(planned[0].model).name} on {planned[0].dataset}{reason}", file=sys.stderr)
     return []
 
 
 def _publish_dataset(options: Options, dataset: str, complete: dict[str, list[FoundRun]]) -> None:
     """Copy the runs of each model, unless other published models have ranked other candidates."""
     experiment = (Path(options.results), f"table{options.number}", dataset)
-    kept = [store.list_published_folders(*experiment, model) for model in MODELS if model not in complete]
-    keys = {get_candidate_key(load_record(folder / store.RECORD)) for folders in kept for folder in folders}
+    for row in GRID_ROWS:
+        if row not in complete and row.removesuffix(GRID) in complete:  # its model has other settings now
+            store.remove_runs(*experiment, row)
+    kept = [store.list_published_folders(*experiment, row) for row in insert_grid_rows(MODELS) if row not in complete]
+    keys = {str(get_instances(load_record(folder / store.RECORD))) for folders in kept for folder in folders}
     for model, runs in complete.items():
-        if keys - {get_candidate_key(run.record) for run in runs}:
-            name = f"{MODELS[model].name} on {dataset}"
+        if keys - {str(get_instances(run.record)) for run in runs}:
+            name = f"{get_model(model).name} on {dataset}"
             print(f"{name} is left out: the other published models have ranked other candidates")
             continue
         store.publish_settings(*experiment, model, options.settings)
         for seed, run in enumerate(runs):
             store.publish_run(run, store.get_published_folder(*experiment, f"{model}-{seed}"))
-
-
-def get_candidate_key(record: Record) -> tuple[Any, ...]:
-    """Return what tells the record's test instances and candidates from others."""
-    deviations = {key: value for key, value in record.deviations.items() if key in CANDIDATE_DEVIATIONS}
-    return TASKS.get(record.data, record.data), record.config.get("split_seed", 0), tuple(sorted(deviations.items()))
 
 
 if __name__ == "__main__":

@@ -19,11 +19,13 @@ from pydantic import Field
 
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import NotTunedError, format_value
+from sdmr.experiments.core.registry import GRID, GRID_ROWS
 from sdmr.experiments.core.tuned import (
     describe_data,
     describe_search,
     get_tuned_path,
     is_user_data,
+    list_tuned_paths,
     read_tuned,
     write_tuned,
 )
@@ -50,14 +52,15 @@ def tune(search: Search, replace: bool) -> bool:
     limit = f"{search.budget:g} CPU minutes" if isfinite(search.budget) else "no limit of time"
     name, options = search.space.name, search.options
     print(f"{name} on {options.dataset}: {options.search}, {search.limit} trials, {limit}", flush=True)
-    for note in search.notes.values():
+    for note in search.parts.notes.values():
         print(f"  {note}")
     make_trials(search)
     if search.best is None:
         print("  no trial has finished, so nothing is tuned", file=sys.stderr)
     else:
         print(f"  best: {search.describe(search.best)}; all trials: {search.study.path}", flush=True)
-        save_tuned_settings(search, search.best, replace)
+        if save_tuned_settings(search, search.space.name, search.best, replace):
+            save_grid_settings(search, search.best, replace)
     return not search.select("failed")
 
 
@@ -79,12 +82,27 @@ def make_trials(search: Search) -> None:
         print(f"  {len(running)} trials have not ended: another process is at work on them, or was killed")
 
 
-def save_tuned_settings(search: Search, trial: Trial, replace: bool) -> None:
-    """Write the settings of a trial as the tuned ones, or keep better ones."""
-    dataset, name, tuning = search.options.dataset, search.space.name, describe_origin(search, trial)
+def save_grid_settings(search: Search, best: Trial, replace: bool) -> None:
+    """Write the best settings inside the paper's grid, if the tuned ones leave it."""
+    dataset, row = search.options.dataset, f"{search.space.name}{GRID}"
+    if row not in GRID_ROWS:
+        return
+    if not search.list_axes_beyond_paper(best):
+        list_tuned_paths(dataset, row)[0].unlink(missing_ok=True)
+    elif search.best_in_paper is None:
+        print(f"  no trial is inside the paper's grid: `sdmr sweep model={row} dataset={dataset}` searches there")
+    else:
+        print(f"  best inside the paper's grid: {search.describe(search.best_in_paper)}")
+        save_tuned_settings(search, row, search.best_in_paper, replace)
+
+
+def save_tuned_settings(search: Search, name: str, trial: Trial, replace: bool) -> bool:
+    """Write the settings of a trial as the tuned ones of a row. Returns false if better ones are kept."""
+    dataset, tuning = search.options.dataset, describe_origin(search, trial, name != search.space.name)
     print(f"  {describe_search(tuning)}")
     for edge in tuning.get("edges", []):
-        print(f"  {edge} is at an edge of its values: to go on, extend conf/space/{name}.yaml, and raise trials=")
+        file = f"conf/space/{name.removesuffix(GRID)}.yaml"
+        print(f"  {edge} is at an edge of its values: to go on, extend {file}, and raise trials=")
     try:
         before = read_tuned(dataset, name)["tuning"]
     except NotTunedError:
@@ -95,15 +113,21 @@ def save_tuned_settings(search: Search, trial: Trial, replace: bool) -> None:
         text = f"settings of before, validation {METRIC} {score:.4f}, the best of {trials} trials"
         if not replace:
             print(f"  {get_tuned_path(dataset, name)} keeps the {text}; replace=true replaces them", file=sys.stderr)
-            return
+            return False
         print(f"  these settings replace the {text}", file=sys.stderr)
     print(f"  written to {write_tuned(dataset, name, nest(search.get_tuned_settings(trial)), tuning)}", flush=True)
+    return True
 
 
-def describe_origin(search: Search, trial: Trial) -> dict[str, Any]:
-    """Return how the settings of a finished trial were found, as data."""
+def describe_origin(search: Search, trial: Trial, is_inside: bool = False) -> dict[str, Any]:
+    """Return how the settings of a finished trial were found, as data.
+
+    With `is_inside`, only the trials and the axes inside the paper's grid count.
+    """
     record, options = trial.record, search.options
     assert record is not None
+    trials = [one for one in search.trials if not (is_inside and search.list_axes_beyond_paper(one))]
+    axes = {axis: v for axis, v in search.axes.items() if not (is_inside and axis in search.space.beyond_paper)}
     failures = [search.describe(one) for one in search.select("failed")]
     commits = {one.record.environment.commit or "unknown" for one in search.trials if one.record}
     origin: dict[str, Any] = {
@@ -113,21 +137,21 @@ def describe_origin(search: Search, trial: Trial) -> dict[str, Any]:
         "seed": record.config["seed"],
         "run": record.run,
         "search": options.search,
-        "trials": len(search.trials),
+        "trials": len(trials),
         "planned": search.limit,
-        "pruned": len(search.select("pruned")),
-        "cpu_minutes": round(search.minutes, 1),
+        "pruned": sum(one.state == "pruned" for one in trials),
+        "cpu_minutes": round(sum(one.cpu_seconds for one in trials) / 60, 1),
         "budget": search.budget if isfinite(search.budget) else None,
         "is_capped": search.is_capped or None,
-        "space": search.axes,
-        "edges": find_edges(search.axes, trial.settings) or None,
+        "space": axes,
+        "edges": find_edges(axes, trial.settings) or None,
         "beyond_paper": search.list_axes_beyond_paper(trial) or None,
         "best_in_paper": search.describe(search.best_in_paper) if search.best_in_paper not in (None, trial) else None,
-        "parts": search.part_searches or None,
+        "parts": search.parts.searches or None,
         "points": str(search.study.path),
         "commits": sorted(commits),
         "commands": [format_command(search)],
-        "notes": [*search.notes.values(), *failures] or None,
+        "notes": [*search.parts.notes.values(), *failures] or None,
         "dataset": describe_data(record.config["dataset"]) if is_user_data(options.dataset) else None,
     }
     return {key: value for key, value in origin.items() if value is not None}

@@ -21,16 +21,19 @@ from sdmr.experiments.core.options import RunOptions, UsageError, check_used
 from sdmr.experiments.core.plan import find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.registry import expand_models
 from sdmr.experiments.core.store import get_published_folder
+from sdmr.experiments.core.tuned import list_rows
 from sdmr.experiments.report import dataset_statistics, strata
 from sdmr.experiments.report.accuracy import (
     DEFAULT_DATASETS,
     AccuracyOptions,
     describe_data,
+    describe_rows,
     format_table,
     read_published,
 )
 from sdmr.experiments.report.agreement import describe_full_ranking
 from sdmr.experiments.report.comparisons import describe_comparisons
+from sdmr.experiments.report.dataset_check import describe_test_items
 from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.frames import read_seed_spreads
 from sdmr.experiments.report.writers import write_csv
@@ -84,12 +87,14 @@ def _make_accuracy(options: Options) -> int:
     start, tie_policy = time.perf_counter(), read_tie_policy(options.overrides)
     datasets, models = options.datasets or DEFAULT_DATASETS[options.number], expand_models(options.models)
     results, name = Path(options.results), f"table{options.number}"
+    rows = {dataset: list_rows(models, dataset, options.settings) for dataset in datasets}
     planned = [
-        replace(one, published=get_published_folder(results, name, one.dataset, f"{one.model}-{one.seed}"))
-        for one in plan_runs(models, datasets, options.seeds, options.settings, options.overrides)
+        replace(one, published=get_published_folder(results, name, dataset, f"{one.model}-{one.seed}"))
+        for dataset in datasets
+        for one in plan_runs(rows[dataset], [dataset], options.seeds, options.settings, options.overrides)
     ]
     columns = options.list_columns()
-    published = {one: read_published(one, models, results, columns) for one in datasets}  # before any run is made
+    published = {one: read_published(one, rows[one], results, columns) for one in datasets}  # before any run is made
     runs = Path(options.runs)
     launch = get_launcher(options, runs)
     findings = find_or_train(planned, runs, options.workers, use_published=False, launch=launch)
@@ -97,12 +102,13 @@ def _make_accuracy(options: Options) -> int:
     spreads = read_seed_spreads(results)
     for dataset in datasets:
         made = {one: run for one, run in findings.runs.items() if one.dataset == dataset}
-        folders = {model: [run.folder for one, run in made.items() if one.model == model] for model in models}
+        folders = {row: [run.folder for one, run in made.items() if one.model == row] for row in rows[dataset]}
         caption = (options.number, conditions, tie_policy)
         print(f"\n{format_table(dataset, folders, published[dataset], *caption, columns)}\n")
         records = [run.record for run in made.values()]
-        notes = describe_deviations(records) + describe_data(dataset, records)
+        notes = describe_deviations(records) + describe_data(dataset, records) + describe_test_items(results, records)
         notes += describe_full_ranking(dataset, folders, columns, tie_policy)
+        notes += describe_rows(dataset, folders, options.settings)
         for line in (*notes, *describe_comparisons(dataset, folders, spreads, tie_policy)):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {options.runs}/")

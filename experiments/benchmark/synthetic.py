@@ -3,7 +3,7 @@
 A benchmark on them needs no data set and times no download.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +12,18 @@ from scipy.sparse import csr_matrix
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Instances, Task, Training
+
+
+def make_tasks() -> dict[str, Task]:
+    """Return tiny tasks: one with histories, one with baskets."""
+    rng, baskets = np.random.default_rng(0), np.arange(120).repeat(5)
+    items = np.concatenate([rng.choice(90, 5, replace=False) for _ in range(120)])
+    interactions = Interactions.from_raw(baskets // 3, items, baskets=baskets)
+    tasks = {"histories": make_task(60, 90, 600, 20), "baskets": split(interactions, n_candidates=20)}
+    for name, task in tasks.items():  # with text as ids, as in most data
+        user_ids = np.array([f"u{user}" for user in range(task.training.n_users)], dtype=object)
+        tasks[name] = replace(task, training=replace(task.training, user_ids=user_ids))
+    return tasks
 
 
 def make_task(n_users: int, n_items: int, n_interactions: int, n_candidates: int = 100) -> Task:

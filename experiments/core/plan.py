@@ -15,7 +15,7 @@ from sdmr.experiments.core.estimate import estimate_time
 from sdmr.experiments.core.options import NotTunedError, UsageError, is_of_hydra
 from sdmr.experiments.core.parallel import Launch, Outcome, run_all
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import MODELS, get_model, reads
+from sdmr.experiments.core.registry import GRID, MODELS, get_model, reads
 from sdmr.experiments.core.run import Run, compose_run, make_recommender
 from sdmr.harness.metrics import TiePolicy
 from sdmr.harness.records import read_ranks
@@ -115,7 +115,7 @@ def plan_runs(
             if not reads(model, dataset):
                 print(f"{get_model(model).name} on {dataset} is left out: it reads histories, and no baskets")
                 continue
-            choice = ("settings=tuned",) if settings == "tuned" and model in MODELS else ()
+            choice = ("settings=tuned",) if settings == "tuned" and model.removesuffix(GRID) in MODELS else ()
             try:
                 compose_config([f"model={model}", f"dataset={dataset}", *choice, *overrides])
             except NotTunedError as error:
@@ -147,7 +147,7 @@ def find_or_train(
     if train:
         print(f"{len(ready) - len(pending)} cached, {len(pending)} to run, {workers} workers", flush=True)
     if pending and train:
-        pending.sort(key=lambda one: PRIORITY.get(one.model.removesuffix("-released"), 2))
+        pending.sort(key=lambda one: PRIORITY.get(one.model.removesuffix("-released").removesuffix(GRID), 2))
         print(estimate_time(pending, workers), flush=True)
         failures |= _train(pending, partial(run_all, launch=launch) if launch else run_all, runs, workers)
     folders = {}

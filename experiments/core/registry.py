@@ -1,8 +1,8 @@
 """The models by the names that the command line and the tables know."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,19 @@ OTHER_ROWS = {
     "bert4rec": Model("BERT4Rec", "sdmr.baselines.bert4rec.BERT4Rec", reads_baskets=False),
 }
 MODELS = PAPER_ROWS | OTHER_ROWS
+PAPER_MODELS = ("sdp", "sdm", "sdmr")
 # As the authors released them, which differs from the paper; no rows of the tables.
 RELEASED_MODELS = {
     "sdp-released": Model("SDP, released", "sdmr.models.released.ReleasedSDP"),
     "sdm-released": Model("SDM, released", "sdmr.models.released.ReleasedSDM"),
     "sdmr-released": Model("SDMR, released", "sdmr.models.released.ReleasedSDMR"),
 }
-NAMED_MODELS = MODELS | RELEASED_MODELS
+# With the best settings inside the paper's grid, if the tuned ones leave it: rows below the model's own.
+GRID = "-grid"
+GRID_ROWS = {
+    f"{name}{GRID}": replace(MODELS[name], name=f"{MODELS[name].name} (paper's grid)") for name in PAPER_MODELS
+}
+NAMED_MODELS = MODELS | RELEASED_MODELS | GRID_ROWS
 BASKET_DATASETS = ("ijcai-15", "ta-feng")  # those of Table 4
 
 
@@ -73,6 +79,11 @@ def expand_models(names: Sequence[str] | None) -> list[str]:
     """Return the named models of the tables, by default all. `paper` stands for the paper's rows."""
     names = list(MODELS) if names is None else names
     return list(dict.fromkeys(model for name in names for model in (PAPER_ROWS if name == "paper" else [name])))
+
+
+def insert_grid_rows(models: Iterable[str]) -> list[str]:
+    """Return models, each followed by its row inside the paper's grid, if it can have one."""
+    return [row for model in models for row in (model, f"{model}{GRID}") if row == model or row in GRID_ROWS]
 
 
 def reads(model: str, dataset: str) -> bool:

@@ -5,14 +5,16 @@ model are beside its records, in `MODEL.yaml` (of schema 1: in `MODEL-chosen.txt
 """
 
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.plan import FoundRun
 from sdmr.experiments.core.run import Run
-from sdmr.experiments.core.tuned import describe_search, get_tuned_path
+from sdmr.experiments.core.tuned import get_tuned_path
 
 RECORD, RANKS = "record.json", "ranks.npz"
 
@@ -36,11 +38,11 @@ def get_published_settings(results: Path, experiment: str, dataset: str, model: 
     return "tuned" if any((parent / name).exists() for name in (f"{model}.yaml", f"{model}-chosen.txt")) else "default"
 
 
-def describe_published_search(results: Path, experiment: str, dataset: str, model: str) -> str:
-    """Return what the search behind published records has cost, if it is known."""
+def read_published_tuning(results: Path, experiment: str, dataset: str, model: str) -> dict[str, Any]:
+    """Return how the settings of published records came about, as far as it is known."""
     path = get_published_folder(results, experiment, dataset) / f"{model}.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
-    return describe_search((content or {}).get("tuning") or {})
+    return (content or {}).get("tuning") or {}
 
 
 def publish_run(run: Run | FoundRun, folder: Path) -> None:
@@ -48,6 +50,13 @@ def publish_run(run: Run | FoundRun, folder: Path) -> None:
     if (run.folder / RANKS).exists():
         write_atomic(folder / RANKS, (run.folder / RANKS).read_bytes())
     write_atomic(folder / RECORD, (run.folder / RECORD).read_bytes())
+
+
+def remove_runs(results: Path, experiment: str, dataset: str, model: str) -> None:
+    """Remove a model's published records and settings."""
+    for folder in list_published_folders(results, experiment, dataset, model):
+        shutil.rmtree(folder)
+    (get_published_folder(results, experiment, dataset) / f"{model}.yaml").unlink(missing_ok=True)
 
 
 def publish_settings(results: Path, experiment: str, dataset: str, model: str, settings: str) -> None:

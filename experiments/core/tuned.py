@@ -1,6 +1,6 @@
 """Tuned settings: a YAML file for each data set and model, written by `sdmr sweep`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.options import ConfigError, NotTunedError
-from sdmr.experiments.core.registry import CONF, is_reader, list_user_folders
+from sdmr.experiments.core.registry import CONF, GRID_ROWS, insert_grid_rows, is_reader, list_user_folders
 
 FOLDER = CONF / "settings" / "tuned"
 FIXED_KEYS = ("seed", "test", "runs", "threads", "force", "defaults", "settings", "hydra")  # that no search sets
@@ -44,6 +44,14 @@ def get_tuned_path(dataset: str, model: str) -> Path:
     """Return the file of a model's tuned settings, whether it exists or not."""
     paths = list_tuned_paths(dataset, model)
     return next((path for path in paths if path.exists()), paths[0])
+
+
+def list_rows(models: Iterable[str], dataset: str, settings: str) -> list[str]:
+    """Return the models, with those in the paper's grid whose settings a search has found beside the tuned ones."""
+    rows = insert_grid_rows(models)
+    return [
+        row for row in rows if row not in GRID_ROWS or (settings == "tuned" and get_tuned_path(dataset, row).exists())
+    ]
 
 
 def read_tuned(dataset: str, model: str) -> dict[str, Any]:

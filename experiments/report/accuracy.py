@@ -11,11 +11,14 @@ from pydantic import Field
 from sdmr.datasets.errors import format_counts
 from sdmr.experiments.core.options import CommandOptions, Names, Numbers, check_choices
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import MODELS, OTHER_ROWS, PAPER_ROWS
-from sdmr.experiments.core.store import RECORD, describe_published_search, get_published_settings
+from sdmr.experiments.core.registry import GRID, MODELS, OTHER_ROWS, PAPER_ROWS, get_model, insert_grid_rows
+from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
+from sdmr.experiments.core.tuned import describe_search, read_tuned
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.agreement import describe_full_ranking
+from sdmr.experiments.report.comparability import collect_marks, format_marks, mark_rows
 from sdmr.experiments.report.comparisons import Folders, compare_paper_models, mark_cells
+from sdmr.experiments.report.dataset_check import describe_test_items
 from sdmr.experiments.report.frames import DATASETS, METRICS, TABLES, average_seeds, list_published
 from sdmr.experiments.report.writers import format_mean, format_metric
 from sdmr.harness.metrics import METRIC_NAMES, TiePolicy, list_metrics
@@ -115,7 +118,8 @@ def format_table(
         f"Table {number}, {dataset}: paper | published{settings} | this machine ({conditions}; ± over seeds)",
         " " * width + "".join(f"{metric:^32}" for metric in shown),
     ]
-    others = set(folders) - set(PAPER_ROWS) if set(folders) & set(OTHER_ROWS) else set()
+    has_others = bool(set(folders) & set(OTHER_ROWS))
+    others = {model for model in folders if has_others and model.removesuffix(GRID) not in PAPER_ROWS}
     for model in sorted(cells, key=others.__contains__):  # stable
         if model in others and NOT_IN_PAPER not in lines:
             lines.append(NOT_IN_PAPER)
@@ -134,24 +138,36 @@ def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:
     return [f"Data of {dataset}: {text}." for text in dict.fromkeys(reports)]
 
 
+def describe_rows(dataset: str, folders: Folders, settings: str) -> list[str]:
+    """Return what the searches behind this machine's runs have cost, and the marks of the rows."""
+    runs = {model: [load_record(path / RECORD) for path in paths] for model, paths in folders.items() if paths}
+    rows = [model for model in runs if settings == "tuned" and model.removesuffix(GRID) in MODELS]
+    tunings = {model: read_tuned(dataset, model)["tuning"] for model in rows}
+    searches = [f"{get_model(m).name} {text}" for m, tuning in tunings.items() if (text := describe_search(tuning))]
+    lines = [f"Searches on {dataset}, trials and CPU minutes: {' | '.join(searches)}."] if searches else []
+    return lines + format_marks(mark_rows(dataset, runs, tunings))
+
+
 def collect_published(number: int, results: Path, metrics: Sequence[str]) -> AccuracyTable | None:
     """Make Table 3 or 4 of its published records: every model on each data set."""
     cells, comparisons, records, notes = [], [], {}, {}
-    spreads = frames.read_seed_spreads(results, metrics)
+    spreads, marks = frames.read_seed_spreads(results, metrics), collect_marks(number, results)
     for dataset in DATASETS[number]:
-        folders = {model: list_published(results, dataset, model) for model in MODELS}
+        folders = {model: list_published(results, dataset, model) for model in insert_grid_rows(MODELS)}
         if not any(folders.values()):
             continue
         comparisons.append(compare_paper_models(dataset, folders, spreads))
         for model, paths in folders.items():
-            if not paths and model in OTHER_ROWS:
+            if not paths and model not in PAPER_ROWS:
                 continue
             settings = get_published_settings(results, f"table{number}", dataset, model)
-            search = describe_published_search(results, f"table{number}", dataset, model)
+            search = describe_search(read_published_tuning(results, f"table{number}", dataset, model))
             rows = frames.make_cells(dataset, model, paths, spreads, settings, metrics=metrics)
             cells.append(rows.assign(search=search))
-        notes[dataset] = list(describe_full_ranking(dataset, folders, metrics))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
+        notes[dataset] = describe_test_items(results, [run for runs in records[dataset].values() for run in runs])
+        notes[dataset] += describe_full_ranking(dataset, folders, metrics)
+        notes[dataset] += format_marks(mark for mark in marks if mark.dataset == dataset)
     if not cells:
         return None
     tests = pd.concat(comparisons, ignore_index=True)

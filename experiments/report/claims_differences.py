@@ -11,12 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from sdmr.experiments.core.plan import is_stochastic
-from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.report.comparisons import Comparison, compare_models
-from sdmr.experiments.report.frames import METRICS, PRINTED, get_paper_value, list_published
+from sdmr.experiments.report.frames import METRICS, PRINTED, get_paper_value, list_published, select_row
 from sdmr.experiments.report.uncertainty import Interval, Size, correct_by_holm, judge_size
 from sdmr.experiments.report.writers import format_difference, format_effect, format_p_value
 
+Pairs = dict[str, list[tuple[str, str]]]  # by data set: the models that are compared
 GENERAL = ("item-knn", "slim", "mf-bpr", "cml", "neumf", "cmn")
 
 
@@ -67,7 +68,7 @@ class Difference:
     def __str__(self) -> str:
         verdict = f"`{self.sign}` {self.size}, p {format_p_value(self.p, '= ')}" if self.is_counted else "not counted"
         return (
-            f"{' − '.join(MODELS[model].name for model in self.pair)}, {self.metric}: {format_difference(self.test)}, "
+            f"{_format_pair(self.pair)}, {self.metric}: {format_difference(self.test)}, "
             f"one run {self.test.run_low:+.3f} … {self.test.run_high:+.3f}, paper {self.printed:+.3f}: {verdict}; "
             f"{format_effect(self.test)}; seeds: {' and '.join(map(str, self.seeds))}"
         )
@@ -79,7 +80,7 @@ def check_improvement(
     """Test on every printed data set whether all models are better than all others."""
     pairs = list(product(models, others))
     printed = [one for one in PRINTED if any(_subtract_printed(one, *pair) is not None for pair in pairs)]
-    return _judge(results, spreads, dict.fromkeys(printed, pairs), metrics)
+    return _judge_inside_first(results, spreads, dict.fromkeys(printed, pairs), metrics)
 
 
 def check_ranking(results: Path, spreads: pd.DataFrame, model: str, datasets: Iterable[str]) -> list[Finding]:
@@ -92,15 +93,37 @@ def check_ranking(results: Path, spreads: pd.DataFrame, model: str, datasets: It
     return _judge(results, spreads, ordered, METRICS)
 
 
+def _format_pair(pair: tuple[str, str]) -> str:
+    return " − ".join(get_model(model).name for model in pair)
+
+
 def _subtract_printed(dataset: str, model: str, other: str, metric: str = "NDCG@10") -> float | None:
     """Return the paper's difference of two models, None unless it prints both."""
     difference = get_paper_value(dataset, model, metric) - get_paper_value(dataset, other, metric)
     return None if math.isnan(difference) else difference
 
 
-def _judge(
-    results: Path, spreads: pd.DataFrame, pairs: dict[str, list[tuple[str, str]]], metrics: Sequence[str]
-) -> list[Finding]:
+def _judge_inside_first(results: Path, spreads: pd.DataFrame, pairs: Pairs, metrics: Sequence[str]) -> list[Finding]:
+    """Judge by rows inside the paper's grid, where there are any. The answer by the tuned ones stands beside."""
+    inside = {
+        d: [(select_row(results, d, one), select_row(results, d, other)) for one, other in pairs[d]] for d in pairs
+    }
+    findings = _judge(results, spreads, inside, metrics)
+    if inside == pairs:
+        return findings
+    return [
+        one
+        if inside[one.dataset] == pairs[one.dataset]
+        else replace(
+            one,
+            evidence=[*one.evidence, f"With settings that the paper does not search: {other.answer}", *other.evidence],
+            note=f"{one.note} (tuned: {other.answer})",
+        )
+        for one, other in zip(findings, _judge(results, spreads, pairs, metrics), strict=True)
+    ]
+
+
+def _judge(results: Path, spreads: pd.DataFrame, pairs: Pairs, metrics: Sequence[str]) -> list[Finding]:
     """Test whether the first model of each pair is the better one. All tests of a claim are one family for Holm."""
     differences = []
     for dataset, pair, metric in ((d, pair, metric) for d in pairs for pair in pairs[d] for metric in metrics):
@@ -122,7 +145,7 @@ def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequ
     if not counted:
         return Finding(dataset)
     tested = {one.pair for one in differences}
-    missing = [" − ".join(MODELS[model].name for model in pair) for pair in pairs if pair not in tested]
+    missing = [_format_pair(pair) for pair in pairs if pair not in tested]
     lines = [str(one) for one in differences]
     if missing:
         lines.append(f"{Direction.NOT_TESTED}: {', '.join(missing)}")

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import ttest_1samp
 
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RECORD, get_published_folder
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.audit_runs import Records, average_history
@@ -44,18 +44,22 @@ def _judge_values(
 ) -> tuple[list[Size], list[str]]:
     """Return the size and the text of both metrics, nothing without records.
 
-    They are compared with the printed values of the data set `printed`.
+    They are compared with the printed values of the data set `printed`. The row inside the paper's grid counts, where
+    there is one; the tuned one stands beside.
     """
-    folders = list_published(results, dataset, model)
-    if not folders:
-        return [], []
-    cells = frames.make_cells(dataset, model, folders, spreads, printed=printed)
-    texts = [
-        f"{cell.metric} {cell.ours:.3f} ({cell.low:.3f} … {cell.high:.3f}), one run {cell.run_low:.3f} … "
-        f"{cell.run_high:.3f}, paper {cell.paper:.3f}: {frames.SIZES[cell.verdict]}"
-        for cell in frames.list_rows(cells)
-    ]
-    return [frames.SIZES[verdict] for verdict in cells["verdict"]], [f"{MODELS[model].name}: {'; '.join(texts)}"]
+    sizes: list[Size] = []
+    lines = []
+    for row in dict.fromkeys([frames.select_row(results, dataset, model), model]):
+        if folders := list_published(results, dataset, row):
+            cells = frames.list_rows(frames.make_cells(dataset, row, folders, spreads, printed=printed))
+            texts = [
+                f"{cell.metric} {cell.ours:.3f} ({cell.low:.3f} … {cell.high:.3f}), one run {cell.run_low:.3f} … "
+                f"{cell.run_high:.3f}, paper {cell.paper:.3f}: {frames.SIZES[cell.verdict]}"
+                for cell in cells
+            ]
+            sizes = sizes or [frames.SIZES[cell.verdict] for cell in cells]
+            lines.append(f"{get_model(row).name}: {'; '.join(texts)}")
+    return sizes, lines
 
 
 def check_tie_policies(records: Records) -> list[Finding]:

@@ -18,7 +18,9 @@ from sdmr.harness.protocol import Protocol
 from sdmr.harness.records import read_ranks
 from sdmr.harness.schema1 import TASKS
 
-INSTANCE_OPTIONS = ("test_item", "equal_times", "test_cut", "validation_cut")  # of the protocol: what is tested
+INSTANCE_OPTIONS = tuple(
+    f"protocol.{name}" for name in ("test_item", "equal_times", "test_cut", "validation_cut")
+)  # of the protocol: what is tested
 SHOWN_SETTINGS = 3  # that tell rows of one model apart; more of them are named by the run
 
 
@@ -128,10 +130,10 @@ def _list_faults(first_folder: Path, first: Record, folder: Path, record: Record
 
 
 def _list_instance_settings(record: Record) -> dict[str, Any]:
-    protocol = asdict(_read_protocol(record))
+    protocol = _list_protocol(record)
     settings = {"dataset": record.dataset} | flatten(record.config.get("dataset", {}), "dataset.")
     settings["split_seed"] = record.config.get("split_seed", 0)
-    return settings | {f"protocol.{name}": protocol[name] for name in INSTANCE_OPTIONS}
+    return settings | {name: protocol[name] for name in INSTANCE_OPTIONS}
 
 
 def _read_protocol(record: Record) -> Protocol:
@@ -148,23 +150,16 @@ def mark_rows(rows: Sequence[ComparedRow]) -> dict[str, str]:
 
     Or why their seeds are not with each other.
     """
-    reasons = {}
+    expected, reasons = _list_protocol(rows[0].records[0]), {}
     for row in rows:
-        texts = [*describe_differences([rows[0].records[0], row.records[0]]), *describe_differences(row.records)]
+        texts = [text for record in row.records for text in _list_changes(expected, _list_protocol(record))]
+        if len({record.source for record in row.records}) > 1:
+            commits = sorted({record.environment.commit or "unknown" for record in row.records})
+            texts.append(f"made by different code ({', '.join(commits)})")
         if texts:
             reasons[row.name] = "; ".join(dict.fromkeys(texts))
     return reasons
 
 
-def describe_differences(records: Sequence[Record]) -> list[str]:
-    """Return how records differ in protocol and, of one model, in their code."""
-    protocols = [asdict(_read_protocol(record)) for record in records]
-    lines = []
-    for key in protocols[0]:
-        values = list(dict.fromkeys(quote(protocol[key]) for protocol in reversed(protocols)))
-        if len(values) > 1:
-            lines.append(f"protocol.{key} {', not '.join(values)}")
-    if len({record.model for record in records}) == 1 and len({record.source for record in records}) > 1:
-        commits = sorted({record.environment.commit or "unknown" for record in records})
-        lines.append(f"made by different code ({', '.join(commits)})")
-    return lines
+def _list_protocol(record: Record) -> dict[str, Any]:
+    return {f"protocol.{name}": value for name, value in asdict(_read_protocol(record)).items()}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sdmr.experiments.core.registry import MODELS, get_model
+from sdmr.experiments.core.registry import MODELS, PAPER_MODELS, get_model
 from sdmr.experiments.report.frames import (
     GROUPS,
     METRICS,
@@ -23,7 +23,6 @@ from sdmr.experiments.report.writers import format_difference, format_effect, fo
 from sdmr.harness.metrics import TiePolicy
 
 COMPARED_METRIC = "NDCG@10"
-PAPER_MODELS = ("sdp", "sdm", "sdmr")
 Folders = Mapping[str, Sequence[Path]]  # the run folders of each model's seeds, by its name on the command line
 
 

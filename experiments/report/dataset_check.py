@@ -1,18 +1,25 @@
 """What test items measure: leakage over time, ties, sessions, repeats, and order."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from sdmr.datasets.files import write_atomic
 from sdmr.datasets.interactions import IntArray, Interactions
+from sdmr.datasets.readers import bind_reader
 from sdmr.datasets.task import Instances, Task
 from sdmr.datasets.time_split import has_common_clock
 from sdmr.datasets.times import UNITS, find_unit
-from sdmr.experiments.report.writers import NOTHING
+from sdmr.experiments.core.record import Record
+from sdmr.experiments.core.run import compose_task
+from sdmr.experiments.report.writers import NOTHING, make_markdown, write_csv
+from sdmr.harness.schema1 import TASKS
 
 REACH = 5  # positions between the two items of a transition, at most
 SHUFFLES = 3  # of the histories, whose mean the real one is compared with
+FACTS = "datasets.csv"  # in the results, with the published facts
 Facts = Mapping[str, float | None]  # None: unknown
 
 # The shares of `describe_dataset`, and what they are shares of.
@@ -118,6 +125,73 @@ def count_recurring(sequences: IntArray, items: IntArray) -> int:
         keys.append((items[:-distance] * (items.max(initial=0) + 1) + items[distance:])[is_same])
     counts = np.unique(np.concatenate(keys), return_counts=True)[1]
     return int((counts * (counts - 1) // 2).sum())
+
+
+def check_dataset(dataset: str, overrides: Sequence[str], results: Path | None = None) -> list[str]:
+    """Return what the test items of a data set measure, a line each, and write it into the results if there are any."""
+    run = compose_task(dataset, overrides)
+    facts = describe_dataset(run.load_task(), bind_reader(run.config["dataset"])())
+    if results is None:
+        return format_facts(facts)
+    publish_facts(results / FACTS, dataset, overrides, run.data, facts)
+    return [*format_facts(facts), f"written to {results / FACTS}"]
+
+
+def publish_facts(path: Path, dataset: str, overrides: Sequence[str], data: str, facts: Facts) -> None:
+    """Write facts into the published ones as CSV and Markdown, in the place of earlier ones of the same settings.
+
+    `data` is the fingerprint of the task, by which tables find the facts.
+    """
+    key = {"dataset": dataset, "settings": " ".join(overrides)}
+    texts = {name: "" if value is None else f"{value:.4f}".removesuffix(".0000") for name, value in facts.items()}
+    before = read_facts(path)
+    is_same = (before[list(key)] == pd.Series(key)).all(axis=1)
+    frame = pd.concat([before[~is_same], pd.DataFrame([key | {"data": data} | texts])])
+    frame = frame.sort_values(list(key), ignore_index=True)
+    shares = {name: frame[name].map(_format_percent) for name in SHARES}
+    shown = frame.assign(**shares).drop(columns="data").rename(columns=lambda name: name.replace("_", " "))
+    meanings = "\n".join(f"- {name.replace('_', ' ')}: % {meaning};" for name, meaning in SHARES.items())
+    text = f"""# What the test items measure
+
+{make_markdown(shown)}
+
+{meanings}
+- cold targets: test items that are no training item of anyone;
+- order effect: how many times as often transitions recur as in shuffled histories. 1 means that their order does not \
+matter.
+
+An empty cell is unknown, such as that of a data set without times. `sdmr check dataset=NAME publish=true` writes a row.
+"""
+    write_csv(path, frame)
+    write_atomic(path.with_suffix(".md"), text.encode())
+
+
+def read_facts(path: Path) -> pd.DataFrame:
+    """Return the published facts as text."""
+    if not path.exists():
+        return pd.DataFrame(columns=["dataset", "settings", "data"], dtype=str)
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def describe_test_items(results: Path, records: Iterable[Record]) -> list[str]:
+    """Return a line on what the records' test items measure, if it is published."""
+    keys = {TASKS.get(record.data, record.data) for record in records}
+    facts = read_facts(results / FACTS)
+    rows = facts[facts["data"].map(lambda data: TASKS.get(data, data)).isin(keys)].to_dict("records")
+    return [
+        f"Test items of {row['dataset']}: "
+        + "; ".join(f"{_format_percent(row[name])} {meaning}" for name, meaning in SHARES.items() if row[name])
+        + (
+            f"; transitions recur {float(row['order_effect']):.2f} times as often as in shuffled histories."
+            if row["order_effect"]
+            else "."
+        )
+        for row in rows
+    ]
+
+
+def _format_percent(value: str) -> str:
+    return f"{float(value):.1%}" if value else ""
 
 
 def format_facts(facts: Facts) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 from sdmr.experiments.core.deviations import format_deviations
 from sdmr.experiments.core.execute import compute_runtime
 from sdmr.experiments.core.record import Record
-from sdmr.experiments.core.registry import MODELS, OTHER_ROWS
+from sdmr.experiments.core.registry import OTHER_ROWS, get_model
 from sdmr.experiments.report import writers
 from sdmr.experiments.report.accuracy import AccuracyTable
 from sdmr.experiments.report.comparisons import COMPARED_METRIC, compute_gains
@@ -86,15 +86,6 @@ def format_markdown(table: AccuracyTable, results: Path) -> str:
         blocks += [f"## {dataset}", make_markdown(rows, right=("seeds",)), *table.notes[str(dataset)]]
         if tests := list_rows(table.comparisons[table.comparisons["dataset"] == dataset]):
             blocks.append(make_markdown(map(_make_comparison_row, tests), right=("p", "corrected", "effect")))
-    notes = {
-        "The best epoch is among the last five allowed, so that more might help": [
-            record for record in records if record.best_among_last_5_allowed
-        ],
-        "The best epoch is the start, before training": [record for record in records if record.best_epoch == 0],
-    }
-    for note, noted in notes.items():
-        names = "; ".join(f"{record.model} on {record.dataset}, seed {record.config['seed']}" for record in noted)
-        blocks += [f"{note}: {names}."] if noted else []
     for dataset in table.cells.loc[table.cells["settings"] == "tuned", "dataset"].unique():
         blocks += describe_searches(results, dataset)
     blocks.append(describe_origin(records))
@@ -203,7 +194,7 @@ def format_novelty(dataset: str, records: Mapping[str, Sequence[Record]]) -> lis
             for side, metrics in sides.items()
             for metric in METRICS
         }
-        rows.append({"model": MODELS[model].name, **means})
+        rows.append({"model": get_model(model).name, **means})
     return [f"## {dataset}, {counts} targets", make_markdown(rows)] if rows else []
 
 

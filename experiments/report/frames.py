@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import BASKET_DATASETS, MODELS, get_model
+from sdmr.experiments.core.registry import BASKET_DATASETS, GRID, GRID_ROWS, MODELS, get_model
 from sdmr.experiments.core.store import RANKS, RECORD, list_published_folders
 from sdmr.experiments.report.uncertainty import SeedPart, Size, estimate_mean, judge_size
 from sdmr.harness.metrics import TIE_POLICIES, TiePolicy, summarize
@@ -52,7 +52,7 @@ def read_paper_values() -> pd.Series:
 
 def get_paper_value(dataset: str, model: str, metric: str) -> float:
     """Return the paper's value of a model, NaN where it prints none."""
-    return float(read_paper_values().get((dataset, get_model(model).name, metric), math.nan))
+    return float(read_paper_values().get((dataset, get_model(model.removesuffix(GRID)).name, metric), math.nan))
 
 
 @cache
@@ -64,6 +64,12 @@ def read_groups() -> dict[str, str]:
 def list_published(results: Path, dataset: str, model: str) -> list[Path]:
     """Return the folders of a model's published records, by seed."""
     return list_published_folders(results, f"table{TABLES[dataset]}", dataset, model) if dataset in TABLES else []
+
+
+def select_row(results: Path, dataset: str, model: str) -> str:
+    """Return the row that claims are judged on: the one inside the paper's grid, where it is published."""
+    row = f"{model}{GRID}"
+    return row if row in GRID_ROWS and list_published(results, dataset, row) else model
 
 
 def drop_unranked(cells: pd.DataFrame) -> pd.DataFrame:
@@ -174,7 +180,7 @@ def load_row(
     if len(folders) > 1:
         part = (SeedPart(float(np.mean(values, axis=1).var(ddof=1)), len(folders), len(folders) - 1),)
     elif is_random and len(known := spreads[spreads["metric"] == metric]):
-        same = known[known["model"] == model]
+        same = known[known["model"] == model.removesuffix(GRID)]
         borrowed = (known if same.empty else same).nlargest(1, "variance").iloc[0]
         part = (SeedPart(float(borrowed["variance"]), 1, int(borrowed["degrees"])),)
     return Row(users, np.stack(values), part)

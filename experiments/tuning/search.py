@@ -18,15 +18,24 @@ from sdmr.experiments.core.execute import Watch
 from sdmr.experiments.core.options import Names, NotTunedError, RunOptions, UsageError
 from sdmr.experiments.core.parallel import Outcome, run_all
 from sdmr.experiments.core.plan import check_overrides
-from sdmr.experiments.core.registry import list_datasets
+from sdmr.experiments.core.registry import GRID, list_datasets
 from sdmr.experiments.core.run import Run, compose_run, make_run
 from sdmr.experiments.core.tuned import is_user_data, read_tuned
 from sdmr.experiments.tuning.pruning import get_curve, make_watch, read_history
 from sdmr.experiments.tuning.sampler import Sampler
-from sdmr.experiments.tuning.space import METRIC, Settings, Space, format_overrides, get_model_key, parse_override
+from sdmr.experiments.tuning.space import (
+    METRIC,
+    Parts,
+    Settings,
+    Space,
+    format_overrides,
+    get_model_key,
+    parse_override,
+    read_budget,
+)
 from sdmr.experiments.tuning.study import Study, Trial
 
-TRIALS, BUDGET = 20, 30.0  # of search=tpe
+TRIALS = 20  # of search=tpe
 
 
 class SearchOptions(RunOptions, ClusterOptions):
@@ -44,7 +53,7 @@ class SearchOptions(RunOptions, ClusterOptions):
         None,
         ge=0,
         allow_inf_nan=False,
-        description=f"CPU minutes of a model at most; null: {BUDGET:g}, a grid has no limit",
+        description="CPU minutes of a model at most; null: those of conf/budgets.yaml, and no limit for a grid",
     )
     prune: bool = Field(True, description="stop trials whose validation curve is hopeless; false: continue them, too")
 
@@ -62,25 +71,22 @@ class Search:
         self.overrides = dict(map(parse_override, options.overrides))
         self.overridden = {*self.overrides, *map(get_model_key, self.overrides)}
         self.fixed = self.space.fixed
-        self.part_searches: dict[str, str] = {}
-        self.notes: dict[str, str] = {}
-        self.default = compose_run(self.list_overrides({}), self.runs)
+        self.parts, self.default = Parts(), compose_run(self.list_overrides({}), self.runs)
         if self.space.parts:
-            data = self.default.config["dataset"]
-            parts, self.part_searches, self.notes = self.space.read_part_settings(options.dataset, data)
-            self.fixed = self.space.fixed | parts
+            self.parts = self.space.read_parts(options.dataset, self.default.config["dataset"])
+            self.fixed = self.space.fixed | self.parts.settings
             self.default = compose_run(self.list_overrides({}), self.runs)
         is_grid = options.search == "grid"
-        left_out = self.overridden | set(self.space.beyond_paper if is_grid else ())
+        left_out = self.overridden | set(self.space.beyond_paper + self.space.readings if is_grid else ())
         self.axes = self.space.select_axes(self.default.load_task().training.instances.has_baskets, left_out)
         size = prod(map(len, self.axes.values()))
         self.limit = min(options.trials or (size if is_grid else TRIALS), size)
-        default_budget = inf if is_grid else BUDGET
-        self.budget = default_budget if options.budget is None else options.budget
+        limit = inf if is_grid else read_budget(options.dataset)
+        self.budget = limit if options.budget is None else options.budget
         compose_config(self.list_overrides({axis: values[-1] for axis, values in self.axes.items()}))  # as a check
         shared = {key: value for key, value in self.overrides.items() if key.startswith("model.")}
         shared |= {key: v for k, v in self.overrides.items() if (key := get_model_key(k)) in self.space.axes}
-        path = locate_trials(self.results, options.dataset, name)
+        path = self.results / "sweeps" / options.dataset / f"{name}.csv"
         lock = self.runs / options.dataset / f".{name}.search"
         self.study = Study(path, lock, self.axes, self._make_run, shared)
         first = None if is_grid else self._list_first_settings()
@@ -121,7 +127,8 @@ class Search:
     def list_axes_beyond_paper(self, trial: Trial) -> list[str]:
         """Return the axes on which a trial leaves what the paper searches."""
         default = self.sampler.default
-        return [axis for axis in self.space.beyond_paper if trial.settings.get(axis) != default.get(axis)]
+        axes = [axis for axis in self.space.beyond_paper if trial.settings.get(axis) != default.get(axis)]
+        return self.parts.beyond_paper + axes
 
     def run(self) -> Iterator[Trial]:
         """Make the runs of pending and new trials; yield each as it ends."""
@@ -198,7 +205,7 @@ class Search:
         for dataset in list_datasets():
             if dataset != self.options.dataset and not is_user_data(dataset):
                 try:
-                    tuned = flatten(read_tuned(dataset, self.space.name))
+                    tuned = flatten(read_tuned(dataset, self.space.name.removesuffix(GRID)))
                 except NotTunedError:
                     continue
                 tuned = {get_model_key(key): value for key, value in tuned.items()}
@@ -216,11 +223,6 @@ class Search:
 
     def _drop_overridden(self, settings: Settings) -> Settings:
         return {key: value for key, value in settings.items() if key not in self.overridden}
-
-
-def locate_trials(results: Path, dataset: str, name: str) -> Path:
-    """Return the file of a search's trials, whether it exists or not."""
-    return results / "sweeps" / dataset / f"{name}.csv"
 
 
 def _describe_outcome(trial: Trial, outcome: Outcome) -> None:

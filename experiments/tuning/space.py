@@ -1,6 +1,7 @@
 """The space of a search: the settings that vary, and their values."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import yaml
@@ -9,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
 from sdmr.experiments.core.options import NotTunedError, UsageError, explain_validation_error, format_value, parse_value
-from sdmr.experiments.core.registry import CONF
-from sdmr.experiments.core.tuned import check_tuned_data, describe_search, read_tuned
+from sdmr.experiments.core.registry import CONF, GRID, GRID_ROWS
+from sdmr.experiments.core.tuned import check_tuned_data, describe_search, list_rows, read_tuned
 from sdmr.harness.training.optimizer import OptimizationConfig
 
 SPACES = CONF / "space"
+BUDGETS = CONF / "budgets.yaml"
 METRIC = "NDCG@10"  # of the validation items: the best settings have the highest
 
 Settings = dict[str, Any]  # dotted key -> value
@@ -27,7 +29,8 @@ class Space(BaseModel):
 
     name: str
     axes: Axes
-    beyond_paper: list[str] = []  # axes that the paper does not search; a grid leaves them at their defaults
+    beyond_paper: list[str] = []  # axes that the paper does not search
+    readings: list[str] = []  # axes that the paper leaves open; the paper's grid has neither, but their defaults
     model: str = ""  # if the name is not that of a model
     parts: dict[str, str] = {}  # part of the model -> the space that it is tuned in
     fixed: Settings = {}
@@ -35,41 +38,58 @@ class Space(BaseModel):
 
     @classmethod
     def load(cls, name: str) -> Self:
-        """Read the space of a model. Raises UsageError if it has none."""
-        path = SPACES / f"{name}.yaml"
-        if not path.exists():
+        """Read the space of a model, or of its row inside the paper's grid. Raises UsageError if it has none."""
+        base = name.removesuffix(GRID)
+        path = SPACES / f"{base}.yaml"
+        if not path.exists() or name not in (base, *GRID_ROWS):
             names = ", ".join(sorted(path.stem for path in SPACES.glob("*.yaml")))
             raise UsageError(f"model={name}: there is no search space {path}; there are {names}")
         try:
-            return cls(name=name, **yaml.safe_load(path.read_text(encoding="utf-8")))
+            space = cls(name=name, **yaml.safe_load(path.read_text(encoding="utf-8")))
         except ValidationError as error:
             raise UsageError(f"{path}: {explain_validation_error(error)}") from error
+        if name == base:
+            return space
+        axes = {axis: values for axis, values in space.axes.items() if axis not in space.beyond_paper}
+        parts = {part: f"{one}{GRID}" for part, one in space.parts.items()}
+        return space.model_copy(update={"axes": axes, "beyond_paper": [], "parts": parts})
 
     def select_axes(self, has_baskets: bool, fixed: Collection[str]) -> Axes:
         """Return the axes on a data set, without those of these keys."""
         axes = self.axes | (self.basket_values if has_baskets else {})
         return {axis: values for axis, values in axes.items() if values and axis not in fixed}
 
-    def read_part_settings(
-        self, dataset: str, data: Mapping[str, Any]
-    ) -> tuple[Settings, dict[str, str], dict[str, str]]:
-        """Return the tuned settings of the parts, what they cost, and what is missing.
+    def read_parts(self, dataset: str, data: Mapping[str, Any]) -> "Parts":
+        """Return the tuned settings of the parts. `data` is the configuration of the data set.
 
-        Settings are keyed as those of the model, the others by part. `data` is the configuration of the data set.
+        A part inside the paper's grid has the best settings there, or the tuned ones if these are inside.
         """
-        settings, searches, notes = {}, {}, {}
+        parts = Parts()
         for part, name in self.parts.items():
             try:
-                tuned = read_tuned(dataset, name)
+                rows = list_rows([name.removesuffix(GRID)], dataset, "tuned")
+                tuned = read_tuned(dataset, rows[-1] if GRID in name else name)
                 tuning = tuned.pop("tuning", {})
                 check_tuned_data(name, tuning, data)
+                if GRID in name and tuning.get("beyond_paper"):
+                    raise NotTunedError(f"its tuned ones leave the paper's grid; tune model={name}")
             except NotTunedError as error:
-                notes[part] = f"{part} has default settings: {error}"
+                parts.notes[part] = f"{part} has default settings: {error}"
                 continue
-            searches[part] = describe_search(tuning)
-            for key, value in flatten(tuned).items():
-                settings[f"model.{part}.{get_model_key(key).removeprefix('model.')}"] = value
-        return settings, searches, notes
+            parts.searches[part] = describe_search(tuning)
+            parts.beyond_paper.extend(get_part_key(part, axis) for axis in tuning.get("beyond_paper", []))
+            parts.settings.update({get_part_key(part, key): value for key, value in flatten(tuned).items()})
+        return parts
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The tuned settings of a model's parts."""
+
+    settings: Settings = field(default_factory=dict)  # keyed as those of the model
+    searches: dict[str, str] = field(default_factory=dict)  # by part: what its search has cost
+    notes: dict[str, str] = field(default_factory=dict)  # by part: what is missing
+    beyond_paper: list[str] = field(default_factory=list)  # settings, likewise, that leave what the paper searches
 
 
 def is_ordered(values: Collection[Any]) -> bool:
@@ -96,6 +116,17 @@ def get_model_key(key: str) -> str:
     if key not in SHARED_SETTINGS:
         return key
     return f"model.optimization.{key}" if hasattr(OptimizationConfig, key) else f"model.{key}"
+
+
+def get_part_key(part: str, key: str) -> str:
+    """Return where a model's configuration has a setting of its part."""
+    return f"model.{part}.{get_model_key(key).removeprefix('model.')}"
+
+
+def read_budget(dataset: str) -> float:
+    """Return the CPU minutes that a search on a data set has by default."""
+    budgets: dict[str, float] = yaml.safe_load(BUDGETS.read_text(encoding="utf-8"))
+    return budgets.get(dataset, budgets["default"])
 
 
 def parse_override(text: str) -> tuple[str, Any]:

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from tests.experiments.core.conftest import Sdmr, sdmr
+from tests.experiments.report.published import publish_model
+from tests.experiments.report.records import change_record
 from tests.experiments.small import FACTORS
 
 __all__ = ["sdmr"]
@@ -182,7 +184,11 @@ def test_option_that_a_check_does_not_use_is_refused(sdmr: Sdmr) -> None:
     for arguments in ((), ("model=own_checked.Good", "dataset=ml-100k")):
         answer = sdmr("check", *arguments)
         assert answer.status == 2
-        assert "a check is of one model or of one data set: set model=... or dataset=..." in answer.error
+        assert "a check is of one model, of one data set or of one table: set model=..., dataset=... or" in answer.error
+    others = (("dataset=ml-100k", "context_length=3"), ("table=3", "publish=true"), ("table=3", "model.dim=3"))
+    for arguments in others:
+        answer = sdmr("check", *arguments)
+        assert (answer.status, "has no such option; it has " in answer.error) == (2, True)
     assert "has no argument 'powr'" in sdmr("check", "model=own_checked.Good", "model.powr=2").error
 
 
@@ -202,3 +208,19 @@ def test_check_of_a_data_set_prints_what_its_test_items_measure(
     assert "0.0%  of the training interactions are later than a test item" in answer.out
     assert "test items are no training item of anyone: misses" in answer.out
     assert "model.dim has no effect here" in sdmr("check", *arguments, "model.dim=3").error
+    answer = sdmr("check", *arguments, "publish=true", f"results={tmp_path}/results")
+    assert answer.out.endswith(f"written to {tmp_path}/results/datasets.csv\n")
+    assert "| csv " in (tmp_path / "results" / "datasets.md").read_text()
+
+
+def test_check_of_a_table_fails_if_a_row_is_not_comparable(tmp_path: Path, sdmr: Sdmr) -> None:
+    folder = tmp_path / "records" / "table3" / "ml-100k"
+    for model in ("sdp", "sdm", "cml"):
+        publish_model(folder, model, 0.5, seeds=1)
+    arguments = ("check", "table=3", f"results={tmp_path}")
+    answer = sdmr(*arguments)
+    assert (answer.status, "ml-100k, SDM: One seed\n" in answer.out) == (0, True)
+    change_record(folder / "cml-0", deviations={"candidates": 99})
+    answer = sdmr(*arguments)
+    assert answer.status == 1
+    assert answer.out.endswith("rows that are not comparable: 1\n")

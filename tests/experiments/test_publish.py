@@ -9,13 +9,11 @@ import pytest
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments import publish
-from sdmr.experiments.core import plan, store
+from sdmr.experiments.core import plan, store, tuned
 from sdmr.experiments.core.options import UsageError, parse_options
-from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import PAPER_ROWS
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.report.frames import METRICS
-from sdmr.harness.schema1 import TASKS
 from tests.experiments.report.commands import call, compose_fake_run
 from tests.experiments.report.records import change_record, read_cells, read_values, write_random_run, write_runs
 
@@ -175,9 +173,9 @@ def test_models_that_are_not_in_the_paper_have_a_group_below_its_rows(tmp_path: 
     start = names.index("*not in the paper*")
     assert names[start - 1] == "SDMR over the best sequential baseline"
     assert names[start + 1 : start + 3] == ["EASE", "iALS"]
-    others = ("| EASE", "| iALS", "| *not in the paper*")
-    kept = [line for line in paths[1].read_text().splitlines() if not line.startswith((*others, "Made from"))]
-    assert kept == [line for line in text.splitlines() if not line.startswith("Made from")]
+    changed = ("| EASE", "| iALS", "| *not in the paper*", "One seed", "Made from")
+    kept = [line for line in paths[1].read_text().splitlines() if not line.startswith(changed)]
+    assert kept == [line for line in text.splitlines() if not line.startswith(changed)]
     rows = [line for line in paths[2].read_text().splitlines() if line not in latex.splitlines()]
     assert [row.split(" &")[0] for row in rows if not row.startswith("%")] == ["EASE", "iALS"]
     assert "\\midrule\nEASE" in paths[2].read_text()
@@ -298,13 +296,26 @@ def test_models_that_ranked_other_candidates_are_not_published_beside(
     assert read_cells(tmp_path / "results" / "table3.csv")["ml-100k", "MF-BPR", "hit@10"]["ours"]
 
 
-def test_records_of_the_same_test_candidates_have_one_key_whatever_their_validation_candidates(runs: Path) -> None:
-    folder = write_random_run(runs / "ml-100k" / "sdm-0", "sdm", 0)
-    keys = []
-    for data in (*next(iter(TASKS.items())), "0" * 64):
-        change_record(folder, data=data)
-        keys.append(publish.get_candidate_key(load_record(folder / store.RECORD)))
-    assert keys[0] == keys[1] != keys[2]
+def test_a_row_inside_the_papers_grid_is_published_below_its_model_and_goes_with_its_settings(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {model: tmp_path / f"{model}.yaml" for model in ("sdm", "sdm-grid", "cml")}
+    for model in files:
+        files[model].write_text("model: {hops: 3}\ntuning: {trials: 20, planned: 20, cpu_minutes: 31.4}\n")
+        write_random_run(runs / "ml-100k" / f"{model}-0", model, 0)
+    for module in (store, tuned):
+        monkeypatch.setattr(module, "get_tuned_path", lambda dataset, model: files[model])
+    options = ("models=[cml,sdm]", "settings=tuned")
+    assert call(publish, tmp_path, *options) == 0
+    cells = read_cells(tmp_path / "results" / "table3.csv")
+    names = [model for _, model, metric in cells if metric == "hit@10"]
+    row = "SDM (paper's grid)"
+    assert names.index(row) == names.index("SDM") + 1
+    assert (cells["ml-100k", row, "hit@10"]["paper"], cells["ml-100k", row, "hit@10"]["seeds"]) == ("0.713", "1")
+    files["sdm-grid"].unlink()  # the best settings are inside
+    assert call(publish, tmp_path, *options) == 0
+    assert ("ml-100k", row, "hit@10") not in read_cells(tmp_path / "results" / "table3.csv")
+    assert not [*(tmp_path / "results").rglob("sdm-grid*")]
 
 
 @pytest.mark.parametrize(

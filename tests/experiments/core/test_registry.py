@@ -4,7 +4,16 @@ import pytest
 
 from sdmr.experiments.core.arguments import import_class
 from sdmr.experiments.core.options import UsageError
-from sdmr.experiments.core.registry import MODELS, OTHER_ROWS, PAPER_ROWS, expand_models, get_model, reads
+from sdmr.experiments.core.registry import (
+    GRID_ROWS,
+    MODELS,
+    OTHER_ROWS,
+    PAPER_ROWS,
+    expand_models,
+    get_model,
+    insert_grid_rows,
+    reads,
+)
 
 
 def test_models_are_in_the_order_of_table_3_then_those_that_are_not_in_the_paper() -> None:
@@ -16,6 +25,12 @@ def test_models_are_in_the_order_of_table_3_then_those_that_are_not_in_the_paper
 def test_paper_stands_for_the_papers_rows() -> None:
     assert expand_models(None) == list(MODELS)
     assert expand_models(["mine.Net", "paper", "sdm", "ease"]) == ["mine.Net", *PAPER_ROWS, "ease"]
+
+
+def test_rows_inside_the_papers_grid_follow_their_models() -> None:
+    assert insert_grid_rows(["cml", "sdm", "mine.Net"]) == ["cml", "sdm", "sdm-grid", "mine.Net"]
+    assert get_model("sdm-grid").target == get_model("sdm").target
+    assert not set(GRID_ROWS) & set(MODELS)
 
 
 def test_models_of_sequences_read_no_baskets() -> None:

@@ -109,6 +109,23 @@ def test_only_epochs_that_all_seeds_have_count_for_a_tie_policy(tmp_path: Path) 
     assert answers["ml-100k"] == "NDCG@10: none; the pair: none"
 
 
+def test_the_row_inside_the_papers_grid_is_judged_first(tmp_path: Path) -> None:
+    claim, folder = "SDM is better than CMN++ and NeuMF++", tmp_path / "records" / "table3" / "ml-100k"
+    for model, share in {"sdm": 0.7, "cmn": 0.5, "neumf": 0.5}.items():
+        publish_model(folder, model, share)
+    tuned = judge(tmp_path)[claim]["ml-100k"]
+    publish_model(folder, "sdm-grid", 0.3)
+    judged = {one.text: one for one in claims.judge_claims(tmp_path, tmp_path, {})}[claim]
+    assert judged.answers == {"ml-100k": f"opposite (tuned: {tuned})"}
+    text = judged.format_section()
+    assert "SDM (paper's grid) − CMN++, hit@10: -0.200" in text
+    assert f"With settings that the paper does not search: {tuned}\n  - SDM − CMN++, hit@10: +0.200" in text
+    folder = tmp_path / "records" / "table3" / "epinions-id-order"
+    publish_model(folder, "sdm", 0.575)
+    publish_model(folder, "sdm-grid", 0.8)
+    assert judge(tmp_path)[EPINIONS] == {"epinions-id-order": "larger"}
+
+
 def test_epinions_is_judged_on_the_order_of_ids_alone(tmp_path: Path) -> None:
     records = make_audit(*(("epinions", order, "popular", make_record(0.8)) for order in ("file", "random")))
     publish_model(tmp_path / "records" / "table3" / "epinions", "sdm", 0.575)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +13,18 @@ from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
 from sdmr.experiments.report.dataset_check import (
+    FACTS,
     REACH,
     SHARES,
     count_recurring,
     describe_dataset,
+    describe_test_items,
     format_facts,
     measure_order,
+    publish_facts,
 )
+from sdmr.harness.schema1 import TASKS
+from tests.experiments.report.published import make_record
 
 START = 10**9  # seconds
 UNKNOWN = ("later_training", "tied_ends", "sessions")
@@ -121,6 +127,28 @@ def test_order_matters_where_users_take_items_one_after_the_other(is_ordered: bo
     effect = measure_order(split(make_data(rows), 0, 5).training.instances)
     assert effect is not None
     assert low < effect < high
+
+
+def test_published_facts_are_found_by_the_task_of_records(tmp_path: Path) -> None:
+    task = split(make_data(make_rows(0)), 0, 5)
+    facts = describe_dataset(task, make_data(make_rows(0))) | {"order_effect": 2.5}
+    old, new = next(iter(TASKS.items()))
+    for data, values in (("other", facts | {"sessions": None}), (new, facts | {"sessions": 0.5})):
+        publish_facts(tmp_path / FACTS, "ml-100k", [], data, values)
+    publish_facts(tmp_path / FACTS, "ml-100k", ["protocol.test_item=random"], "other", facts | {"order_effect": None})
+    text = (tmp_path / FACTS).with_suffix(".md").read_text()
+    assert text.count("| ml-100k") == 2
+    for data in (old, new):
+        (line,) = describe_test_items(tmp_path, [make_record(data=data)] * 2)
+        assert line.startswith(
+            f"Test items of ml-100k: {facts['later_training']:.1%} of the training interactions are "
+        )
+        assert "; 50.0% of the test items come within 60 s of their user's interaction before; " in line
+        assert line.endswith("; transitions recur 2.50 times as often as in shuffled histories.")
+    (line,) = describe_test_items(tmp_path, [make_record(data="other")])
+    assert line.endswith("are dropped.")
+    assert describe_test_items(tmp_path, [make_record(data="a third one")]) == []
+    assert describe_test_items(tmp_path / "empty", [make_record(data=new)]) == []
 
 
 def test_every_share_and_dropped_row_has_a_line() -> None:

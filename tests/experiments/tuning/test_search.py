@@ -11,7 +11,7 @@ from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import NotTunedError, UsageError
 from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.tuned import describe_search, read_tuned, write_tuned
-from sdmr.experiments.sweep import describe_origin
+from sdmr.experiments.sweep import describe_origin, save_grid_settings
 from sdmr.experiments.tuning import pruning
 from sdmr.experiments.tuning.pruning import read_history
 from sdmr.experiments.tuning.study import Study, Trial
@@ -391,6 +391,30 @@ def test_a_best_point_that_the_paper_does_not_search_is_marked_and_the_best_one_
     assert origin["beyond_paper"] == ["model.optimization.negatives"]
     assert origin["best_in_paper"] == search.describe(inside)
     assert not {"beyond_paper", "best_in_paper"} & set(describe_origin(search, inside))
+
+
+def test_the_best_point_inside_the_papers_grid_is_written_beside_the_tuned_one_if_that_leaves_it(
+    small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
+) -> None:
+    axes = "axes: {model.dim: [2, 4], model.dropout: [0.0, 0.2]}\nbeyond_paper: [model.dropout]"
+    (spaces / "sdp.yaml").write_text(axes)
+    call("model=sdp", *small)
+    search = make_search("sdp", *small)
+    inside = [trial for trial in search.trials if trial.settings["model.dropout"] == 0]
+    outside = next(trial for trial in search.trials if trial not in inside)
+    outside.score = 0.9
+    save_grid_settings(search, outside, replace=True)
+    assert search.best_in_paper
+    assert search.best_in_paper.settings.items() <= read_settings("sdp-grid").items()
+    origin = read_tuned("csv", "sdp-grid")["tuning"]
+    assert (origin["trials"], origin["planned"], origin["space"]) == (2, 4, {"model.dim": [2, 4]})
+    assert "beyond_paper" not in origin
+    save_grid_settings(search, inside[0], replace=True)
+    with pytest.raises(NotTunedError):
+        read_tuned("csv", "sdp-grid")
+    search.parts.beyond_paper.append("model.sdm.dropout")
+    save_grid_settings(search, outside, replace=True)
+    assert "`sdmr sweep model=sdp-grid dataset=csv` searches there" in capsys.readouterr().out
 
 
 def test_the_table_of_points_shows_an_override_in_the_place_of_a_setting(

@@ -12,7 +12,7 @@ from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.registry import CHECKOUT, MODELS
 from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.tuned import write_tuned
-from sdmr.experiments.tuning.space import SPACES, Space, find_edges, format_overrides, nest, parse_override
+from sdmr.experiments.tuning.space import SPACES, Space, find_edges, format_overrides, nest, parse_override, read_budget
 from tests.experiments.tuning.helpers import make_search
 
 TABLE = CHECKOUT / "docs" / "tuning.md"
@@ -35,7 +35,7 @@ def test_a_space_names_settings_of_the_model_and_values_of_their_type(name: str)
     config = compose_config([f"model={space.model or name}", *format_overrides(space.fixed)]).settings
     assert all("_target_" in config["model"][part] for part in space.parts)
     axes, defaults = list_axes(name), flatten(config)
-    assert {*space.basket_values, *space.beyond_paper} <= set(axes)
+    assert {*space.basket_values, *space.beyond_paper, *space.readings} <= set(axes)
     for axis, values in [*axes.items(), *space.basket_values.items()]:
         assert {type(value) for value in values if value != "all"} <= {type(defaults[axis])}
         assert len(set(values)) == len(values)
@@ -54,13 +54,36 @@ def test_the_papers_values_are_in_the_spaces() -> None:
 
 def test_a_grid_has_the_axes_of_the_paper_alone() -> None:
     axes = make_search("sdm", "search=grid").axes
-    assert {axis.rpartition(".")[2] for axis in axes} == {
-        "regularization",
-        "negatives",
-        "hops",
-        "context_length",
-        "dim",
-    }
+    assert {axis.rpartition(".")[2] for axis in axes} == {"regularization", "hops", "context_length", "dim"}
+
+
+def test_a_row_inside_the_papers_grid_has_the_axes_of_its_model_that_do_not_leave_it() -> None:
+    sdm, row = Space.load("sdm"), Space.load("sdm-grid")
+    assert set(sdm.axes) - set(row.axes) == set(sdm.beyond_paper) == {"model.dropout"}
+    assert Space.load("sdmr-grid").parts == {"sdp": "sdp-grid", "sdm": "sdm-grid"}
+    with pytest.raises(UsageError, match="model=cml-grid: there is no search space"):
+        Space.load("cml-grid")
+
+
+def test_every_data_set_of_the_paper_has_a_budget_and_others_the_default_one() -> None:
+    datasets = ("ml-100k", "ta-feng", "ml-1m", "epinions", "epinions-id-order", "csv")
+    assert list(map(read_budget, datasets)) == [30, 40, 90, 30, 30, 30]
+    assert make_search("sdm").budget == 30
+
+
+def test_parts_inside_the_papers_grid_are_its_best_ones_or_else_the_tuned_ones(
+    spaces: Path, small: tuple[str, ...]
+) -> None:
+    write_tuned("csv", "sdp", {"model": {"dim": 2}}, {})
+    write_tuned("csv", "sdm", {"model": {"dropout": 0.2}}, {"beyond_paper": ["model.dropout"]})
+    tuned = make_search("sdmr", *small)
+    assert tuned.parts.beyond_paper == ["model.sdm.dropout"]
+    assert tuned.default.config["model"]["sdm"]["dropout"] == 0.2
+    missing = make_search("sdmr-grid", *small)
+    assert "leave the paper's grid; tune model=sdm-grid" in missing.parts.notes["sdm"]
+    write_tuned("csv", "sdm-grid", {"model": {"hops": 1}}, {})
+    parts = make_search("sdmr-grid", *small).default.config["model"]
+    assert (parts["sdp"]["dim"], parts["sdm"]["hops"], parts["sdm"]["dropout"]) == (2, 1, 0.0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -132,8 +155,8 @@ def test_parts_without_tuned_settings_have_default_ones_and_a_note(spaces: Path,
     write_tuned("csv", "sdm", {"model": {"hops": 1}}, {"dataset": {"path": "/elsewhere.csv"}})
     search = make_search("sdmr", *small)
     assert not search.fixed
-    assert search.notes["sdp"].startswith("sdp has default settings: sdp on csv has no tuned settings; ")
-    assert search.notes["sdm"].startswith("sdm has default settings: sdm was tuned on other data: ")
+    assert search.parts.notes["sdp"].startswith("sdp has default settings: sdp on csv has no tuned settings; ")
+    assert search.parts.notes["sdm"].startswith("sdm has default settings: sdm was tuned on other data: ")
 
 
 @pytest.mark.parametrize("name", ["mf-bpr", "sdm", "cmn", "item-knn"])

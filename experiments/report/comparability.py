@@ -1,0 +1,142 @@
+"""What keeps records from being compared, and what to know of the rows of a published table."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, get_model, insert_grid_rows
+from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
+from sdmr.experiments.core.tuned import ENOUGH_TRIALS
+from sdmr.experiments.report.frames import DATASETS, is_trained, list_published
+from sdmr.harness.protocol import Protocol
+from sdmr.harness.schema1 import TASKS
+
+PROTOCOL = {field.name for field in fields(Protocol)} | {"order"}
+# The deviations that change test items or candidates; the others concern training, or how ties are read.
+CANDIDATE_DEVIATIONS = PROTOCOL - {"select_on", "validation_item", "tie_policy"}
+NOT_COMPARABLE = "Not comparable with the other rows"
+
+
+class Mark(NamedTuple):
+    """What to know of a row of a table."""
+
+    dataset: str
+    row: str  # the printed name of the model
+    title: str
+    detail: str = ""
+
+
+Runs = Mapping[str, Sequence[Record]]  # the records of each model's seeds
+Tunings = Mapping[str, Mapping[str, Any]]  # how the settings of each tuned model came about
+
+
+def get_instances(record: Record, names: Collection[str] = CANDIDATE_DEVIATIONS) -> dict[str, Any]:
+    """Return what makes a record's test instances and candidates, without defaults.
+
+    `names` are the deviations that count.
+    """
+    deviations = {name: value for name, value in sorted(record.deviations.items()) if name in names}
+    split_seed = record.config.get("split_seed", 0)
+    return {"data": TASKS.get(record.data, record.data), "split_seed": split_seed, **deviations}
+
+
+def describe_differences(records: Sequence[Record], names: Collection[str] = CANDIDATE_DEVIATIONS) -> list[str]:
+    """Return a line for each setting by which the records have other test instances or candidates.
+
+    It names the values and their runs. Records that can be compared have no such line.
+    """
+    frame = pd.DataFrame([get_instances(one, names) for one in records], dtype=object)
+    if frame["data"].nunique() > 1:
+        frame.insert(0, "dataset", [one.dataset for one in records])
+    frame = frame.where(frame.notna(), "default").astype(str)
+    runs = pd.Series([one.run for one in records])
+    lines = []
+    for name in frame.columns[frame.nunique() > 1]:
+        values = frame[name].str[:12] if name == "data" else frame[name]
+        groups = runs.groupby(values, sort=False).agg(lambda group: " and ".join(dict.fromkeys(group)))
+        lines.append(f"{name}: {', '.join(f'{value} of {names}' for value, names in groups.items())}")
+    return lines
+
+
+def describe_table(number: int, results: Path) -> tuple[list[str], bool]:
+    """Return a line for each mark of a published table, and whether all its rows are comparable."""
+    marks = collect_marks(number, results)
+    lines = [f"{mark.dataset}, {mark.row}: {mark.title}{f' ({mark.detail})' if mark.detail else ''}" for mark in marks]
+    failed = sum(mark.title == NOT_COMPARABLE for mark in marks)
+    return [*lines, f"rows that are not comparable: {failed}" if failed else "all rows are comparable"], not failed
+
+
+def collect_marks(number: int, results: Path) -> list[Mark]:
+    """Return the marks of Table 3 or 4, as it is published."""
+    marks = []
+    for dataset in DATASETS[number]:
+        folders = {model: list_published(results, dataset, model) for model in insert_grid_rows(MODELS)}
+        runs = {model: [load_record(path / RECORD) for path in paths] for model, paths in folders.items() if paths}
+        experiment = (results, f"table{number}", dataset)
+        tuned = [model for model in runs if get_published_settings(*experiment, model) == "tuned"]
+        tunings = {model: read_published_tuning(*experiment, model) for model in tuned}
+        marks += mark_rows(dataset, runs, tunings)
+    return marks
+
+
+def mark_rows(dataset: str, runs: Runs, tunings: Tunings) -> list[Mark]:
+    """Return the marks of a data set's rows. A model without tuning has default settings."""
+    records = [record for seeds in runs.values() for record in seeds]
+    keys = [str(get_instances(record, PROTOCOL)) for record in records]
+    usual = records[keys.index(Counter(keys).most_common(1)[0][0])] if records else None
+    most = max((tuning.get("trials", 0) for tuning in tunings.values()), default=0)
+    marks = []
+    for model, seeds in runs.items():
+        pairs: list[tuple[str, str]] = []
+        if usual and (lines := describe_differences([usual, *seeds], PROTOCOL)):
+            pairs.append((NOT_COMPARABLE, "; ".join(lines)))
+        if model in tunings:
+            pairs += _mark_search(tunings[model], most)
+        elif tunings and model in NAMED_MODELS:  # a class of the user's own has no others
+            pairs.append((NOT_COMPARABLE, "default settings beside tuned ones"))
+        pairs += _mark_seeds(model, seeds)
+        marks += [Mark(dataset, get_model(model).name, *pair) for pair in pairs]
+    return marks
+
+
+def _mark_search(tuning: Mapping[str, Any], most: int) -> Iterator[tuple[str, str]]:
+    """Yield the marks of a search. A row that has tried its whole space needs no further trials."""
+    trials, size = tuning.get("trials"), prod(map(len, tuning.get("space", {}).values()))
+    if trials is None:
+        yield "The search did not count its trials", ""
+    elif trials < min(size, ENOUGH_TRIALS):
+        yield f"Fewer than {ENOUGH_TRIALS} trials", str(trials)
+    elif trials < min(size, most):
+        yield f"Fewer than the {most} trials of other rows", str(trials)
+    for key, title in {"edges": "The best setting is at an edge", "beyond_paper": "Not in the paper's grid"}.items():
+        if tuning.get(key):
+            yield title, ", ".join(axis.removeprefix("model.") for axis in tuning[key])
+
+
+def _mark_seeds(model: str, seeds: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    """Yield the marks of a row's records."""
+    if len(seeds) == 1 and is_trained(model, seeds[0]):
+        yield "One seed", ""
+    titles = {
+        "The best epoch is among the last five allowed, so that more might help": [
+            one for one in seeds if one.best_among_last_5_allowed
+        ],
+        "The best epoch is the start, before training": [one for one in seeds if one.best_epoch == 0],
+    }
+    for title, marked in titles.items():
+        if marked:
+            yield title, f"seed {', '.join(str(one.config['seed']) for one in marked)}"
+
+
+def format_marks(marks: Iterable[Mark]) -> list[str]:
+    """Return a line for each title, with the rows that have it."""
+    rows: dict[str, list[str]] = {}
+    for mark in marks:
+        rows.setdefault(mark.title, []).append(f"{mark.row}{f' ({mark.detail})' if mark.detail else ''}")
+    return [f"{title}: {', '.join(names)}." for title, names in rows.items()]

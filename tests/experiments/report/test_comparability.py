@@ -1,0 +1,109 @@
+"""What keeps records from being compared, and the marks of a table's rows."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sdmr.experiments.report.comparability import (
+    NOT_COMPARABLE,
+    collect_marks,
+    describe_differences,
+    describe_table,
+    format_marks,
+    get_instances,
+)
+from sdmr.harness.schema1 import TASKS
+from tests.experiments.report.published import make_record, publish_model
+from tests.experiments.report.records import change_record
+
+SEARCH: dict[str, Any] = {"trials": 20, "planned": 20, "cpu_minutes": 3.0, "space": {"model.dim": list(range(40))}}
+
+
+def test_records_of_the_same_test_candidates_are_comparable_whatever_their_validation_candidates() -> None:
+    records = [make_record(data=data) for data in next(iter(TASKS.items()))]
+    assert describe_differences(records) == []
+    assert get_instances(records[0]) == get_instances(records[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"data": "f" * 64}, "data: default of A, ffffffffffff of B"),
+        ({"deviations": {"candidates": 99}}, "candidates: default of A, 99 of B"),
+        ({"config": {"seed": 0, "split_seed": 1}}, "split_seed: 0 of A, 1 of B"),
+        ({"deviations": {"order": "file"}}, "order: default of A, file of B"),
+    ],
+)
+def test_a_difference_names_the_setting_its_values_and_the_runs(changes: dict[str, Any], line: str) -> None:
+    first, second = make_record(run="A", data="default"), make_record(**({"run": "B", "data": "default"} | changes))
+    assert describe_differences([first, second]) == [line]
+
+
+@pytest.mark.parametrize("deviation", ["model.hops", "select_on", "validation_item", "tie_policy"])
+def test_what_leaves_the_instances_as_they_are_is_no_difference(deviation: str) -> None:
+    assert describe_differences([make_record(), make_record(deviations={deviation: "other"})]) == []
+
+
+def publish(results: Path, model: str, seeds: int = 2, **tuning: Any) -> Path:
+    folder = results / "records" / "table3" / "ml-100k"
+    publish_model(folder, model, 0.5, seeds)
+    known = {key: value for key, value in (SEARCH | tuning).items() if value is not None}
+    (folder / f"{model}.yaml").write_text(yaml.safe_dump({"model": {}, "tuning": known}))
+    return folder / f"{model}-0"
+
+
+def list_marks(results: Path) -> dict[str, tuple[str, str]]:
+    return {mark.row: (mark.title, mark.detail) for mark in collect_marks(3, results)}
+
+
+def test_rows_without_fault_have_no_mark(tmp_path: Path) -> None:
+    for model in ("sdp", "sdm"):
+        publish(tmp_path, model)
+    publish(tmp_path, "slim", trials=8, space={"model.l1": [1.0] * 8})  # the whole space
+    assert describe_table(3, tmp_path) == (["all rows are comparable"], True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "mark"),
+    [
+        ({"trials": 11}, ("Fewer than 12 trials", "11")),
+        ({"trials": 15}, ("Fewer than the 20 trials of other rows", "15")),
+        ({"trials": None}, ("The search did not count its trials", "")),
+        ({"edges": ["model.dim"]}, ("The best setting is at an edge", "dim")),
+        ({"beyond_paper": ["model.sdm.dropout"]}, ("Not in the paper's grid", "sdm.dropout")),
+        ({"seeds": 1}, ("One seed", "")),
+    ],
+)
+def test_search_and_seeds_of_a_row_are_marked(changes: dict[str, Any], mark: tuple[str, str], tmp_path: Path) -> None:
+    publish(tmp_path, "sdp")
+    publish(tmp_path, "sdm", **changes)
+    assert list_marks(tmp_path) == {"SDM": mark}
+    assert describe_table(3, tmp_path)[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [
+        ({"best_among_last_5_allowed": True}, "The best epoch is among the last five allowed, so that more might help"),
+        ({"best_epoch": 0}, "The best epoch is the start, before training"),
+    ],
+)
+def test_epochs_of_a_row_are_marked_with_their_seeds(changes: dict[str, Any], title: str, tmp_path: Path) -> None:
+    change_record(publish(tmp_path, "sdm"), **changes)
+    assert list_marks(tmp_path) == {"SDM": (title, "seed 0")}
+
+
+def test_a_row_with_another_protocol_or_default_settings_is_not_comparable(tmp_path: Path) -> None:
+    for model in ("sdp", "sdm", "cml"):
+        folder = publish(tmp_path, model)
+    change_record(folder, deviations={"select_on": "test"})
+    publish(tmp_path, "prme").with_name("prme.yaml").unlink()
+    marks = list_marks(tmp_path)
+    assert marks["PRME"] == (NOT_COMPARABLE, "default settings beside tuned ones")
+    assert marks["CML"][1].startswith("select_on: default of ")
+    assert len(marks) == 2
+    lines, is_comparable = describe_table(3, tmp_path)
+    assert (lines[-1], is_comparable) == ("rows that are not comparable: 2", False)
+    assert format_marks(collect_marks(3, tmp_path))[0].startswith(f"{NOT_COMPARABLE}: CML (select_on: ")
