@@ -43,12 +43,12 @@ def measure_released(scale: Scale) -> Iterator[Entry]:
         return
     task, names = make_task(*scale.released_shape, 99), ("sdm", "sdm-released")
     calls = [partial(make_model(name).fit, task.training) for name in names]
-    rounds = []
+    turns = []
     for _ in range(scale.few_turns):
         ours = compare(1, *calls)
         with _let_threads_spin():  # also between the turns of a process, so that each turn has its own
-            rounds.append([*ours, run_in_subprocess(_run_released, scale)])
-    *costs, program_cost = (merge_costs(column) for column in zip(*rounds, strict=True))
+            turns.append([*ours, run_in_subprocess(_run_released, scale)])
+    *costs, program_cost = (merge_costs(column) for column in zip(*turns, strict=True))
     for name, cost in zip(names, costs, strict=True):
         setting = {"count": len(task.training.instances), "of": "interactions", "model": name}
         yield make_entry("epoch vs released", setting, [cost, program_cost], "released program")
