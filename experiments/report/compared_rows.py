@@ -19,8 +19,6 @@ from sdmr.harness.records import read_ranks
 from sdmr.harness.schema1 import TASKS
 
 INSTANCE_OPTIONS = [f"protocol.{name}" for name in ("test_item", "equal_times", "test_cut", "validation_cut")]
-    f"protocol.{name}" for name in ("test_item", "equal_times", "test_cut", "validation_cut")
-)  # of the protocol: what is tested
 SHOWN_SETTINGS = 3  # that tell rows of one model apart; more of them are named by the run
 
 
