@@ -82,7 +82,7 @@ def expand_models(names: Sequence[str] | None) -> list[str]:
 
 
 def insert_grid_rows(models: Iterable[str]) -> list[str]:
-    """Return models, each followed by its row inside the paper's grid, if it can have one."""
+    """Return models, those that can have a row inside the paper's grid followed by it."""
     return [row for model in models for row in (model, f"{model}{GRID}") if row == model or row in GRID_ROWS]
 
 

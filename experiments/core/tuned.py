@@ -47,7 +47,7 @@ def get_tuned_path(dataset: str, model: str) -> Path:
 
 
 def list_rows(models: Iterable[str], dataset: str, settings: str) -> list[str]:
-    """Return the models, with those in the paper's grid whose settings a search has found beside the tuned ones."""
+    """Return the models, with those rows inside the paper's grid that are tuned."""
     rows = insert_grid_rows(models)
     return [
         row for row in rows if row not in GRID_ROWS or (settings == "tuned" and get_tuned_path(dataset, row).exists())

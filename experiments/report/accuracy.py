@@ -139,7 +139,7 @@ def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:
 
 
 def describe_rows(dataset: str, folders: Folders, settings: str) -> list[str]:
-    """Return what the searches behind this machine's runs have cost, and the marks of the rows."""
+    """Return the cost of the searches behind runs, and the marks of the rows."""
     runs = {model: [load_record(path / RECORD) for path in paths] for model, paths in folders.items() if paths}
     rows = [model for model in runs if settings == "tuned" and model.removesuffix(GRID) in MODELS]
     tunings = {model: read_tuned(dataset, model)["tuning"] for model in rows}

@@ -1,4 +1,4 @@
-"""What keeps records from being compared, and what to know of the rows of a published table."""
+"""Tell which records can be compared, and what to know of a table's rows."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from sdmr.experiments.core.config import RunSettings
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
@@ -47,7 +48,7 @@ def get_instances(record: Record, names: Collection[str] = CANDIDATE_DEVIATIONS)
 
 
 def describe_differences(records: Sequence[Record], names: Collection[str] = CANDIDATE_DEVIATIONS) -> list[str]:
-    """Return a line for each setting by which the records have other test instances or candidates.
+    """Return a line for each setting by which test instances or candidates differ.
 
     It names the values and their runs. Records that can be compared have no such line.
     """
@@ -65,7 +66,7 @@ def describe_differences(records: Sequence[Record], names: Collection[str] = CAN
 
 
 def describe_table(number: int, results: Path) -> tuple[list[str], bool]:
-    """Return a line for each mark of a published table, and whether all its rows are comparable."""
+    """Return the marks of a published table, and whether all rows are comparable."""
     marks = collect_marks(number, results)
     lines = [f"{mark.dataset}, {mark.row}: {mark.title}{f' ({mark.detail})' if mark.detail else ''}" for mark in marks]
     failed = sum(mark.title == NOT_COMPARABLE for mark in marks)
@@ -121,6 +122,9 @@ def _mark_search(tuning: Mapping[str, Any], most: int) -> Iterator[tuple[str, st
 
 def _mark_seeds(model: str, seeds: Sequence[Record]) -> Iterator[tuple[str, str]]:
     """Yield the marks of a row's records."""
+    usual, patience = RunSettings().patience, seeds[0].config.get("model", {}).get("optimization", {}).get("patience")
+    if patience not in (None, usual):
+        yield f"Training stops after other than {usual} epochs without a better one", str(patience)
     if len(seeds) == 1 and is_trained(model, seeds[0]):
         yield "One seed", ""
     titles = {

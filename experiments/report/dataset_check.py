@@ -128,7 +128,7 @@ def count_recurring(sequences: IntArray, items: IntArray) -> int:
 
 
 def check_dataset(dataset: str, overrides: Sequence[str], results: Path | None = None) -> list[str]:
-    """Return what the test items of a data set measure, a line each, and write it into the results if there are any."""
+    """Return what the test items measure, and write it into the results, if any."""
     run = compose_task(dataset, overrides)
     facts = describe_dataset(run.load_task(), bind_reader(run.config["dataset"])())
     if results is None:
@@ -138,9 +138,9 @@ def check_dataset(dataset: str, overrides: Sequence[str], results: Path | None =
 
 
 def publish_facts(path: Path, dataset: str, overrides: Sequence[str], data: str, facts: Facts) -> None:
-    """Write facts into the published ones as CSV and Markdown, in the place of earlier ones of the same settings.
+    """Write facts into the published ones, as CSV and Markdown.
 
-    `data` is the fingerprint of the task, by which tables find the facts.
+    They replace earlier ones of the same settings. Tables find them by `data`, the fingerprint of the task.
     """
     key = {"dataset": dataset, "settings": " ".join(overrides)}
     texts = {name: "" if value is None else f"{value:.4f}".removesuffix(".0000") for name, value in facts.items()}

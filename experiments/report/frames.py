@@ -67,7 +67,7 @@ def list_published(results: Path, dataset: str, model: str) -> list[Path]:
 
 
 def select_row(results: Path, dataset: str, model: str) -> str:
-    """Return the row that claims are judged on: the one inside the paper's grid, where it is published."""
+    """Return the row that claims are judged on: inside the paper's grid, if published."""
     row = f"{model}{GRID}"
     return row if row in GRID_ROWS and list_published(results, dataset, row) else model
 

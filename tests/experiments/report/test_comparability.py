@@ -46,7 +46,7 @@ def test_what_leaves_the_instances_as_they_are_is_no_difference(deviation: str) 
     assert describe_differences([make_record(), make_record(deviations={deviation: "other"})]) == []
 
 
-def publish(results: Path, model: str, seeds: int = 2, **tuning: Any) -> Path:
+def publish_row(results: Path, model: str, seeds: int = 2, **tuning: Any) -> Path:
     folder = results / "records" / "table3" / "ml-100k"
     publish_model(folder, model, 0.5, seeds)
     known = {key: value for key, value in (SEARCH | tuning).items() if value is not None}
@@ -60,8 +60,8 @@ def list_marks(results: Path) -> dict[str, tuple[str, str]]:
 
 def test_rows_without_fault_have_no_mark(tmp_path: Path) -> None:
     for model in ("sdp", "sdm"):
-        publish(tmp_path, model)
-    publish(tmp_path, "slim", trials=8, space={"model.l1": [1.0] * 8})  # the whole space
+        publish_row(tmp_path, model)
+    publish_row(tmp_path, "slim", trials=8, space={"model.l1": [1.0] * 8})  # the whole space
     assert describe_table(3, tmp_path) == (["all rows are comparable"], True)
 
 
@@ -77,8 +77,8 @@ def test_rows_without_fault_have_no_mark(tmp_path: Path) -> None:
     ],
 )
 def test_search_and_seeds_of_a_row_are_marked(changes: dict[str, Any], mark: tuple[str, str], tmp_path: Path) -> None:
-    publish(tmp_path, "sdp")
-    publish(tmp_path, "sdm", **changes)
+    publish_row(tmp_path, "sdp")
+    publish_row(tmp_path, "sdm", **changes)
     assert list_marks(tmp_path) == {"SDM": mark}
     assert describe_table(3, tmp_path)[1]
 
@@ -91,15 +91,23 @@ def test_search_and_seeds_of_a_row_are_marked(changes: dict[str, Any], mark: tup
     ],
 )
 def test_epochs_of_a_row_are_marked_with_their_seeds(changes: dict[str, Any], title: str, tmp_path: Path) -> None:
-    change_record(publish(tmp_path, "sdm"), **changes)
+    change_record(publish_row(tmp_path, "sdm"), **changes)
     assert list_marks(tmp_path) == {"SDM": (title, "seed 0")}
+
+
+def test_another_patience_than_that_of_the_others_is_marked(tmp_path: Path) -> None:
+    for model, patience in (("sdm", 10), ("sasrec", 20)):
+        folder = publish_row(tmp_path, model)
+        change_record(folder, config={"seed": 0, "model": {"optimization": {"patience": patience}}})
+    mark = ("Training stops after other than 10 epochs without a better one", "20")
+    assert list_marks(tmp_path) == {"SASRec": mark}
 
 
 def test_a_row_with_another_protocol_or_default_settings_is_not_comparable(tmp_path: Path) -> None:
     for model in ("sdp", "sdm", "cml"):
-        folder = publish(tmp_path, model)
+        folder = publish_row(tmp_path, model)
     change_record(folder, deviations={"select_on": "test"})
-    publish(tmp_path, "prme").with_name("prme.yaml").unlink()
+    publish_row(tmp_path, "prme").with_name("prme.yaml").unlink()
     marks = list_marks(tmp_path)
     assert marks["PRME"] == (NOT_COMPARABLE, "default settings beside tuned ones")
     assert marks["CML"][1].startswith("select_on: default of ")
