@@ -104,19 +104,19 @@ GROUPS: dict[str, Measure] = {
     "load": measure_load,
 }
 # Complete programs are compared on all cores; so is what several threads cost.
-ON_ALL_CORES = (measure_released, measure_recbole, measure_side_by_side, measure_load)
+GROUPS_ON_ALL_CORES = (measure_released, measure_recbole, measure_side_by_side, measure_load)
 
 
 def measure_groups(scale: Scale, groups: Iterable[Measure], threads: int | None = None) -> list[Entry]:
     """Measure groups of cases, and print each measurement as it is made.
 
-    Without a number of threads, `ON_ALL_CORES` use all cores and the others one thread, as runs do.
+    Without a number of threads, `GROUPS_ON_ALL_CORES` use all cores and the others one thread, as runs do.
     """
     if not timing.ORACLES.is_dir():
         print(f"no ratios to other programs: they are in a checkout's tests, and {timing.ORACLES} does not exist")
     entries = []
     for measure in groups:
-        torch.set_num_threads(threads or (CORES if measure in ON_ALL_CORES else 1))
+        torch.set_num_threads(threads or (CORES if measure in GROUPS_ON_ALL_CORES else 1))
         for entry in measure(scale):
             print(entry, flush=True)
             entries.append(entry)
