@@ -56,7 +56,10 @@ def measure_released(scale: Scale) -> Iterator[Entry]:
 
 @contextmanager
 def _let_threads_spin() -> Iterator[None]:
-    """Let the waiting threads of processes that start meanwhile spin, which is the fastest for other programs."""
+    """Let the threads of processes that start meanwhile spin while they wait.
+
+    This is the fastest for other programs.
+    """
     before = os.environ.get("OMP_WAIT_POLICY")
     os.environ["OMP_WAIT_POLICY"] = "active"
     try:

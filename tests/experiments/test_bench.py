@@ -51,11 +51,11 @@ def test_the_speed_suite_writes_its_measurements_and_curves(
     assert list(lines["dim"]) == ["SDM", "SDM, literal oracle"]
     assert list(lines["items"]) == ["MF-BPR", "MF-BPR, dense Adam", "SDM", "SDM, dense Adam"]
     programs = epochs.groupby("model")["program"].apply(set)
-    assert programs["sdm"] == {"this suite", "literal oracle", "released program"}
-    assert programs["mf-bpr"] == programs["transrec"] == {"this suite", "plain PyTorch"}
+    assert programs["sdm"] == {f"{name}, 1 thread" for name in ("this suite", "literal oracle", "released program")}
+    assert programs["mf-bpr"] == programs["transrec"] == {"this suite, 1 thread", "plain PyTorch, 1 thread"}
     assert not epochs.duplicated(["model", "program"]).any()
     assert all((tmp_path / f"{name}.png").stat().st_size > 0 for name in ("bench-tiny", "bench-tiny-epochs"))
-    assert "1 threads" in capsys.readouterr().out
+    assert "1 thread" in capsys.readouterr().out
 
 
 def test_some_groups_of_the_speed_suite_write_no_file(
