@@ -56,6 +56,9 @@ def main(options: Options) -> int:
     for dataset in datasets:
         plans = {row: [one for one in planned if (one.dataset, one.model) == (dataset, row)] for row in rows[dataset]}
         complete = {row: runs for row, plan in plans.items() if (runs := _get_complete(options, plan, findings))}
+        for row in GRID_ROWS:
+            if row not in plans and row.removesuffix(GRID) in complete:  # the settings of its model are inside
+                store.remove_runs(results, f"table{options.number}", dataset, row)
         _publish_dataset(options, dataset, complete)
     table = collect_published(options.number, results, columns)
     if table is None:
@@ -104,9 +107,6 @@ def _get_complete(options: Options, planned: Sequence[PlannedRun], findings: Fin
 def _publish_dataset(options: Options, dataset: str, complete: dict[str, list[FoundRun]]) -> None:
     """Copy the runs of each model, unless other published models have ranked other candidates."""
     experiment = (Path(options.results), f"table{options.number}", dataset)
-    for row in GRID_ROWS:
-        if row not in complete and row.removesuffix(GRID) in complete:  # its model has other settings now
-            store.remove_runs(*experiment, row)
     kept = [store.list_published_folders(*experiment, row) for row in insert_grid_rows(MODELS) if row not in complete]
     keys = {str(get_instances(load_record(folder / store.RECORD))) for folders in kept for folder in folders}
     for model, runs in complete.items():
