@@ -57,8 +57,8 @@ def draw_epochs(entries: Sequence[Mapping[str, Any]], folder: Path, name: str, m
         threads = describe_threads(entry["threads"])
         reference = str(entry["reference"]).partition("'")[0]  # RecBole's NeuMF
         costs = {"this suite": entry["seconds"], reference: entry["reference_seconds"]}
-        for program, seconds in costs.items():
-            names = shared | {"program": f"{program}, {threads}"}
+        for side, seconds in costs.items():
+            names = shared | {"program": f"{side}, {threads}"}
             if seconds and not any(names.items() <= row.items() for row in rows):
                 rows.append(names | {"seconds": seconds * N_POSITIVES / entry["setting"]["count"]})
     frame = pd.DataFrame(rows)
