@@ -32,6 +32,7 @@ from sdmr.harness.metrics import Ranks
 from sdmr.harness.schema1 import RANKS, translate_optimizers, translate_record
 
 LAYERS = ("sdmr.datasets", "sdmr.harness", "sdmr.models", "sdmr.baselines")
+CHECKS = ("sdmr.harness.score_check",)  # which refuse a model or leave its numbers as they are
 _ALL = "all_"  # before the names of arrays in `ranks.npz`: among all items
 _STEPS = "user_steps"  # differences of the users; older files have `users`
 _FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")
@@ -61,14 +62,14 @@ def compute_source_digest(*modules: str) -> str:
     """Return the sha256 of the named modules' code, and of all that they import.
 
     Imports count at any depth if they are modules of the four layers. A module from outside the layers (a user's model)
-    counts with its file alone. The code is the syntax tree without docstrings, so comments do not count. Raises
-    ValueError for a module without source.
+    counts with its file alone; `CHECKS` do not. The code is the syntax tree without docstrings, so comments do not
+    count. Raises ValueError for a module without source.
     """
     sources: dict[str, str] = {}
     pending = list(modules)
     while pending:
         name = pending.pop()
-        if name in sources:
+        if name in sources or name in CHECKS:
             continue
         spec = find_spec(name)
         if spec is None or spec.origin is None or not Path(spec.origin).is_file():

@@ -55,6 +55,15 @@ def compute_digest(*modules: str) -> str:
     return compute_source_digest(*modules)
 
 
+def test_checks_and_what_they_import_do_not_count(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "CHECKS", ("fakeharness.loop",))
+    before = compute_digest("fakemodels.model")
+    write(tree, "fakeharness.loop", "def train(x):\n    return x + 1\n")
+    write(tree, "fakeharness.deep.inner", "RATE = 0.2\n")
+    assert compute_digest("fakemodels.model") == before
+    assert compute_digest("fakeharness.deep.inner") != before
+
+
 def test_comments_layout_and_docstrings_do_not_count(tree: Path) -> None:
     before = compute_digest("fakemodels.model")
     write(
