@@ -127,8 +127,13 @@ def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:
     return [f"Data of {dataset}: {text}." for text in dict.fromkeys(reports)]
 
 
-def collect_published(number: int, results: Path, metrics: Sequence[str]) -> AccuracyTable | None:
-    """Make Table 3 or 4 of its published records: every model on each data set."""
+def collect_published(
+    number: int, results: Path, metrics: Sequence[str], ordered: Sequence[str] | None = None
+) -> AccuracyTable | None:
+    """Make Table 3 or 4 of its published records: every model on each data set.
+
+    The notes compare the orders of the rows by the metrics `ordered`, by default all.
+    """
     cells, comparisons, records, notes = [], [], {}, {}
     spreads = frames.read_seed_spreads(results, metrics)
     for dataset in DATASETS[number]:
@@ -143,7 +148,7 @@ def collect_published(number: int, results: Path, metrics: Sequence[str]) -> Acc
             search = describe_published_search(results, f"table{number}", dataset, model)
             rows = frames.make_cells(dataset, model, paths, spreads, settings, metrics=metrics)
             cells.append(rows.assign(search=search))
-        notes[dataset] = list(describe_full_ranking(dataset, folders, metrics))
+        notes[dataset] = list(describe_full_ranking(dataset, folders, ordered or metrics))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
     if not cells:
         return None

@@ -12,6 +12,7 @@ from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.report.frames import (
     GROUPS,
     METRICS,
+    Row,
     list_rows,
     load_row,
     read_groups,
@@ -48,12 +49,16 @@ class Comparison(NamedTuple):
 def compare_models(
     folders: Folders, model: str, other: str, metric: str, spreads: pd.DataFrame, tie_policy: TiePolicy = "expected"
 ) -> Comparison:
-    """Compare a model with another over the same users.
+    """Compare a model with another over the same users."""
+    return compare_rows(*(load_row(one, folders[one], metric, spreads, tie_policy) for one in (model, other)))
+
+
+def compare_rows(first: Row, second: Row) -> Comparison:
+    """Compare two rows of the same instances.
 
     The variance has the paired user part, and the seed parts of both. The effect is Cohen's d of paired differences
     (Statistical Power Analysis, 1988, 2.3.5), of the users' means over seeds.
     """
-    first, second = (load_row(one, folders[one], metric, spreads, tie_policy) for one in (model, other))
     numbers = {len(row.values) for row in (first, second)}
     if len(numbers - {1}) > 1:  # seeds cannot be paired, so that their interaction with the users stays in
         first, second = (row._replace(values=row.values.mean(axis=0, keepdims=True)) for row in (first, second))

@@ -21,6 +21,7 @@ COMMANDS = [
     "figure",
     "publish",
     "recommend",
+    "report",
     "run",
     "score",
     "status",
