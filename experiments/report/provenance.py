@@ -63,7 +63,7 @@ def format_command(model: str, records: Sequence[Record]) -> str:
     for name in names or [first.model]:
         words = (f"model={name}", f"dataset={first.dataset}")
         default = _compose_settings(*words)
-        changes = [key for key in settings if key in default and settings[key] != default[key]]
+        changes = [key for key in settings if default is None or (key in default and settings[key] != default[key])]
         lines.append([*words, *(f"{key}={format_value(settings[key])}" for key in changes)])
     seeds = ",".join(str(record.config.get("seed", 0)) for record in records)
     start = ["sdmr", "run"] if len(records) == 1 else ["sdmr", "run", "-m"]
@@ -72,9 +72,9 @@ def format_command(model: str, records: Sequence[Record]) -> str:
 
 
 @cache
-def _compose_settings(*overrides: str) -> dict[str, Any]:
-    """Return the settings that a command would run; none, if they cannot be composed here."""
+def _compose_settings(*overrides: str) -> dict[str, Any] | None:
+    """Return the settings that a command would run, or None if they cannot be composed here."""
     try:
         return list_settings(compose_config(overrides).settings)
     except UsageError:
-        return {}
+        return None

@@ -21,7 +21,7 @@ function showHops({dataset, data}) {
   columns.push({label: "seeds", isNumber: true, value: row => row.seeds});
   return [
     ...panels, makeNumbers(`${dataset}: hops and size`, columns, rows),
-    say("Points are means over seeds, bars their standard deviation. Whether more hops help is among the claims."),
+    say("Points are means over seeds, bars their standard deviation. ", el("a", {href: "#claims"}, "The claims"), " say whether more hops help."),
   ];
 }
 

@@ -10,8 +10,8 @@ function describeMetric(metric) {
   return `${isAll ? metric.slice(0, -page.all.length) : metric} among ${isAll ? "all items" : "100 sampled items"}`;
 }
 
-function say(text) {
-  return el("p", {class: "note"}, text);
+function say(...texts) {
+  return el("p", {class: "note"}, texts);
 }
 
 // --- results ---
@@ -47,7 +47,7 @@ function showResults({dataset, data, metric, isShown}) {
   return [
     makeKey(),
     makeTable({caption, columns, rows: cells, state: state.results, rowClass}),
-    ...data.notes.map(say),
+    ...data.notes.map(note => say(note)),
   ];
 }
 

@@ -61,7 +61,7 @@ const PLOT = {width: innerWidth < 640 ? 180 : 260, height: 30, left: 10, right: 
 /** Return the scale that all cells of a plot share. */
 function makePlotScale(cells) {
   const range = findRange(cells.flatMap(cell => [cell.paper, cell.run_low, cell.run_high, cell.ours]));
-  return {range, ticks: makeTicks(...range, 5), x: makeScale(range, [PLOT.left, PLOT.width - PLOT.right])};
+  return {range, ticks: makeTicks(...range, 6), x: makeScale(range, [PLOT.left, PLOT.width - PLOT.right])};
 }
 
 function makePlotAxis({ticks, x}) {

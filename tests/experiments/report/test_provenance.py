@@ -8,6 +8,7 @@ import pytest
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.report.provenance import format_command, list_settings
+from tests.experiments.report.published import make_record
 
 RECORDS = Path(__file__).parents[3] / "results" / "records"
 
@@ -34,3 +35,11 @@ def test_seeds_are_a_multirun() -> None:
 def test_users_run_of_a_model_of_the_suite_has_its_name() -> None:
     record = load_record(RECORDS / "table3" / "ml-100k" / "prme-s-0" / "record.json")
     assert "model=prme-s " in format_command("PRME (yours)", [record])
+
+
+def test_command_of_a_class_that_is_not_here_names_every_setting() -> None:
+    config = {"model": {"_target_": "absent.Net", "dim": 8}, "seed": 3, "split_seed": 0}
+    record = make_record(model="absent.Net", config=config)
+    assert format_command("Net (yours)", [record]) == (
+        "sdmr run model=absent.Net dataset=ml-100k model.dim=8 split_seed=0 seed=3"
+    )
