@@ -98,13 +98,13 @@ def build_frame(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, Fo
 
 
 def read_published(results: Path) -> pd.DataFrame:
-    """Return the published points, with printed names: for each metric the mean over seeds and their spread."""
+    """Return the published points, a row a metric: mean and spread over seeds."""
     points, runs = {}, {}
     for path in sorted((results / "records" / "figure6").glob(f"*/*/{RECORD}")):
         if match := POINT.fullmatch(path.parent.name):
             numbers = {name: int(number) for name, number in match.groupdict().items() if number and name != "model"}
-            point = {"dataset": path.parents[1].name, "model": match["model"], "context_length": None, **numbers}
-            planned = PlannedRun(point["model"], point["dataset"], point["seed"], published=path.parent)
+            planned = PlannedRun(match["model"], path.parents[1].name, numbers["seed"], published=path.parent)
+            point = {"dataset": planned.dataset, "model": planned.model, "context_length": None, **numbers}
             points[planned], runs[planned] = point, FoundRun(path.parent, is_published=True)
     if not runs:
         return pd.DataFrame()

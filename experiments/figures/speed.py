@@ -53,7 +53,7 @@ def build_frame(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
 
 
 def average_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a model: means over seeds `x` (seconds) and `y` (NDCG@10), and their spread `dx` and `dy`."""
+    """Return a row a model: seconds `x` and NDCG@10 `y` over seeds, and their spread."""
     columns = {"x": ("seconds", "mean"), "dx": ("seconds", "std"), "y": ("NDCG@10", "mean"), "dy": ("NDCG@10", "std")}
     return frame.groupby("model", sort=False).agg(**columns).fillna(0).reset_index()
 

@@ -1,4 +1,4 @@
-"""The part of the page on one data set: cells, differences, learning curves, speed, and how each row was made."""
+"""The part of the page on one data set: cells, differences, curves, speed, and provenance."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How a published row was made: settings, seeds, commit, data, and the command that repeats it."""
+"""How a row was made: settings, seeds, commit, data, and the command that repeats it."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -11,7 +11,7 @@ from sdmr.experiments.core.options import UsageError, format_value
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS
 
-SHORT = 12  # digits of a hash that are shown
+SHOWN_DIGITS = 12  # of a hash
 SETTINGS = ("model", "dataset", "split_seed", "protocol")  # the parts of a configuration that a command sets
 UNSAFE = set(' $()[]{};&|*?"\\<>~#!')  # what a shell would read itself
 
@@ -36,8 +36,8 @@ def describe_row(model: str, folders: Sequence[Path], records: Sequence[Record],
         "class": first.model,
         "settings": {key: format_value(value) for key, value in list_settings(first.config).items()},
         "deviations": {key: format_value(value) for key, value in first.deviations.items()},
-        "data": first.data[:SHORT],
-        "source": first.source[:SHORT],
+        "data": first.data[:SHOWN_DIGITS],
+        "source": first.source[:SHOWN_DIGITS],
         "machine": "; ".join(sorted(machines)),
         "memory": round(max(one.peak_memory_mib for one in records)),
         "command": format_command(model, records),
@@ -73,7 +73,7 @@ def format_command(model: str, records: Sequence[Record]) -> str:
 
 @cache
 def _compose_settings(*overrides: str) -> dict[str, Any] | None:
-    """Return the settings that a command would run, or None if they cannot be composed here."""
+    """Return the settings that a command would run, None if they cannot be composed."""
     try:
         return list_settings(compose_config(overrides).settings)
     except UsageError:

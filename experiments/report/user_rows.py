@@ -48,7 +48,7 @@ def list_user_rows(names: Sequence[str], runs: Path = Path("runs")) -> list[User
 
 
 def explain_difference(record: Record, other: Record) -> str:
-    """Return why the metrics of a record cannot be compared with those of another one, or nothing if they can."""
+    """Return why two records cannot be compared, or nothing if they can."""
     if get_candidate_key(record) == get_candidate_key(other):
         return ""
     deviations = format_deviations(record.deviations)

@@ -105,9 +105,9 @@ def test_filters_keep_the_rows_that_fit(browser: Browser) -> None:
     assert set(read_column(browser, "Model")) == {"PRME", "PRME_s", "TransRec", "Caser"}
     choose(browser, group="all")
     assert read_column(browser, "Model") == every
-    at_10 = read_column(browser, "Ours")
+    first_values = read_column(browser, "Ours")
     choose(browser, cutoff="1")
-    assert read_column(browser, "Ours") != at_10
+    assert read_column(browser, "Ours") != first_values
 
 
 def test_model_name_opens_how_the_row_was_made(browser: Browser) -> None:
