@@ -17,22 +17,24 @@ function say(...texts) {
 // --- results ---
 
 function showResults({dataset, data, metric, isShown}) {
-  const cells = readFrame(data.cells).filter(cell => cell.metric === metric && isShown(cell.model));
+  const hasValue = cell => cell.ours !== null || cell.paper !== null;
+  const cells = readFrame(data.cells).filter(cell => cell.metric === metric && hasValue(cell) && isShown(cell.model));
   get("answer").replaceChildren();
   if (!cells.length) return [say("No row fits the choice.")];
   const scale = makePlotScale(cells);
   const delta = cell => cell.paper === null || cell.ours === null ? null : cell.ours - cell.paper;
   const isOutside = cell => ["paper lower", "paper higher"].includes(cell.verdict);
   const row = cell => data.rows[cell.model];
+  const hasPaper = cells.some(cell => cell.paper !== null);
   const has = value => cells.some(cell => value(cell));
   const columns = [
     {label: "Model", value: cell => cell.model, show: cell => nameModel(dataset, cell.model)},
-    {label: "Paper ◇, ours ●", head: makePlotAxis(scale), isPlot: true, value: cell => cell.ours,
+    {label: hasPaper ? "Paper ◇, ours ●" : "Ours ●", head: makePlotAxis(scale), isPlot: true, value: cell => cell.ours,
       show: cell => drawDumbbell(cell, scale)},
     {label: "Ours", isNumber: true, value: cell => cell.ours, title: "mean over seeds, ± their standard deviation",
       show: cell => cell.ours === null ? "not run" : linkRow(dataset, cell.model, formatMean(cell.ours, cell.spread))},
     {label: "95 % interval", isNumber: true, value: cell => cell.low, show: cell => formatInterval(cell.low, cell.high)},
-    has(cell => cell.paper !== null) && {label: "Paper", isNumber: true, value: cell => cell.paper, show: cell => formatMetric(cell.paper)},
+    hasPaper && {label: "Paper", isNumber: true, value: cell => cell.paper, show: cell => formatMetric(cell.paper)},
     has(cell => delta(cell) !== null) && {label: "Δ", isNumber: true, value: delta, title: "ours − paper; °: the paper's value lies outside the interval for one new run",
       show: cell => formatSigned(delta(cell)) + (isOutside(cell) ? " °" : "")},
     has(cell => cell.marks) && {label: "Marks", value: cell => cell.marks, show: cell => cell.marks},
@@ -45,19 +47,20 @@ function showResults({dataset, data, metric, isShown}) {
   const rowClass = cell => row(cell).group === "yours" ? "yours" : "";
   get("answer").replaceChildren(...describeBest(cells, data, metric));
   return [
-    makeKey(),
+    makeKey(hasPaper),
     makeTable({caption, columns, rows: cells, state: state.results, rowClass}),
     ...data.notes.map(note => say(note)),
   ];
 }
 
 /** Explain the marks of the plot. */
-function makeKey() {
-  const cell = {paper: 0.15, ours: 0.7, low: 0.6, high: 0.8, run_low: 0.45, run_high: 0.95};
+function makeKey(hasPaper) {
+  const cell = {paper: hasPaper ? 0.15 : null, ours: 0.7, low: 0.6, high: 0.8, run_low: 0.45, run_high: 0.95};
   const picture = drawDumbbell(cell, {ticks: [], x: makeScale([0, 1], [0, 100])});
   picture.setAttribute("width", 100);
+  picture.setAttribute("viewBox", `0 0 100 ${PLOT.height}`);
   picture.setAttribute("aria-hidden", "true");
-  return el("p", {class: "key"}, picture, "diamond: the paper's value; disk: ours; thick: 95 % interval of our mean; thin: 95 % interval for one new run");
+  return el("p", {class: "key"}, picture, `${hasPaper ? "diamond: the paper's value; " : ""}disk: ours; thick: 95 % interval of our mean; thin: 95 % interval for one new run`);
 }
 
 /** Say which row is highest, and which are not significantly lower. */

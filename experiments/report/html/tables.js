@@ -65,7 +65,7 @@ function makePlotScale(cells) {
 }
 
 function makePlotAxis({ticks, x}) {
-  return svg("svg", {width: PLOT.width, height: 16, "aria-hidden": "true", class: "axis"},
+  return svg("svg", {width: PLOT.width, height: 16, viewBox: `0 0 ${PLOT.width} 16`, "aria-hidden": "true"},
     ticks.map(tick => svg("text", {x: round(x(tick)), y: 12, "text-anchor": "middle"}, tick.toString())));
 }
 
@@ -82,7 +82,8 @@ function drawDumbbell(cell, {ticks, x}) {
   }
   if (cell.paper !== null) marks.push(drawDiamond(x(cell.paper), middle));
   const text = `paper ${formatMetric(cell.paper)}, ours ${formatMetric(cell.ours)}`;
-  return svg("svg", {width: PLOT.width, height: PLOT.height, role: "img", "aria-label": text}, svg("title", {}, text), marks);
+  const size = {width: PLOT.width, height: PLOT.height, viewBox: `0 0 ${PLOT.width} ${PLOT.height}`};
+  return svg("svg", {...size, role: "img", "aria-label": text}, svg("title", {}, text), marks);
 }
 
 function drawDiamond(x, y, size = 5.5) {
