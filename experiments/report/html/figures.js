@@ -132,7 +132,7 @@ function showAttention() {
   if (!page.attention.length) return [say("Figure 7 has not been drawn: `sdmr figure name=figure7`.")];
   return page.attention.map(({user, target, hops, items}) => {
     const greatest = Math.max(...items.flatMap(item => item.weights));
-    const showWeight = weight => el("td", {class: weight > 0.5 * greatest ? "weight strong" : "weight", style: `--share: ${(weight / greatest).toFixed(2)}`}, weight.toFixed(3));
+    const showWeight = weight => el("td", {class: "weight", style: `--share: ${(weight / greatest).toFixed(2)}`}, weight.toFixed(3));
     const caption = `User ${user}, target ${target}: SDM's weight of each context item, the latest first`;
     const head = el("tr", {}, el("th", {scope: "col"}, "Context item"), hops.map(hop => el("th", {scope: "col", class: "number"}, `hop ${hop}`)));
     const rows = items.map(item => el("tr", {}, el("th", {scope: "row"}, item.label), item.weights.map(showWeight)));
