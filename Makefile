@@ -51,7 +51,7 @@ SEARCH_OPTIONS = $(call options,model,$(MODEL)) $(call option,dataset,$(DATASET)
 	$(call option,trials,$(TRIALS)) $(call option,budget,$(BUDGET)) $(call switch,prune,$(PRUNE)) $(WORKERS) $(OVERRIDES)
 
 .PHONY: venv test lint docs table1 table2 table3 table4 publish audit smoke bench sweep status
-.PHONY: figure5 figure6 figure7 curves speed figures
+.PHONY: figure5 figure6 figure7 curves speed figures report
 
 venv: $(READY)
 
@@ -106,6 +106,10 @@ curves speed: $(READY)
 # All published figures, from existing runs and records: nothing is trained.
 figures: $(READY)
 	$(SDMR) figure name=published
+
+# The published page with all results.
+report: $(READY)
+	$(SDMR) report to=results/report.html
 
 sweep status: $(READY)
 	$(SDMR) $@ $(SEARCH_OPTIONS) $(REPLACEMENT)

@@ -1,6 +1,5 @@
 """README and documentation are true: every command is accepted, and each kind of command runs, on small data."""
 
-import importlib
 import os
 import re
 import runpy
@@ -129,7 +128,7 @@ def check_arguments(name: str, arguments: Sequence[str]) -> None:
     if {"--help", "--version"} & {name, *arguments}:
         assert run_sdmr(name, *arguments) == 0
         return
-    options = parse_options(importlib.import_module(f"sdmr.experiments.{name}").Options, arguments)
+    options = parse_options(cli.import_command(name).Options, arguments)
     overrides = list(getattr(options, "overrides", []))
     if name == "sweep" or (name == "status" and not options.flags):
         return

@@ -15,7 +15,7 @@ VARIABLES = {
 }
 TARGETS = (
     *("venv", "test", "lint", "docs", "table1", "table2", "table3", "table4", "publish", "audit", "smoke", "bench"),
-    *("sweep", "status", "figure5", "figure6", "figure7", "curves", "speed", "figures"),
+    *("sweep", "status", "figure5", "figure6", "figure7", "curves", "speed", "figures", "report"),
 )
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -72,6 +72,7 @@ def test_targets_made_together_share_their_variables() -> None:
         (["publish", "REPLACE=yes"], "publish number=3 seeds=1 settings=default replace=true"),
         (["figure7", "FOR=13", "TARGET=It's"], """figure name=figure7 'user="13"' 'target="It'\\''s"'"""),
         (["figures"], "figure name=published"),
+        (["report"], "report to=results/report.html"),
     ],
 )
 def test_target_is_one_command(arguments: list[str], command: str) -> None:

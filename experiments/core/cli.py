@@ -1,7 +1,8 @@
 """The command line `sdmr COMMAND key=value ...`: one grammar, Hydra's, for every command.
 
-A command is a module directly in `experiments/`. It has a class `Options` and a function `main(options)` that returns
-the exit status. PyTorch is imported by the commands that need it, so that `sdmr --help` answers at once.
+A command is a module directly in `experiments/`, or the `__main__.py` of a package there. It has a class `Options` and
+a function `main(options)` that returns the exit status. PyTorch is imported by the commands that need it, so that
+`sdmr --help` answers at once.
 """
 
 import ast
@@ -54,7 +55,7 @@ def _run(arguments: list[str]) -> int:
         return WRONG_USE
     order_import_path()
     try:
-        module = importlib.import_module(f"sdmr.experiments.{name}")
+        module = import_command(name)
     except RuntimeError as error:
         if "no locator available" not in str(error):  # Numba finds no folder for its cache
             raise
@@ -177,14 +178,27 @@ def explain_unknown_key(arguments: Sequence[str], name: str, module: ModuleType,
 
 def list_commands() -> list[str]:
     """Return the names of the commands."""
-    return sorted(path.stem for path in COMMANDS_FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    modules = {path.stem for path in COMMANDS_FOLDER.glob("*.py") if not path.stem.startswith("_")}
+    return sorted(modules | {path.parent.name for path in COMMANDS_FOLDER.glob("*/__main__.py")})
+
+
+def find_command(name: str) -> Path:
+    """Return the file of a command."""
+    main_path = COMMANDS_FOLDER / name / "__main__.py"
+    return main_path if main_path.exists() else COMMANDS_FOLDER / f"{name}.py"
+
+
+def import_command(name: str) -> ModuleType:
+    """Return the module of a command."""
+    path = find_command(name)
+    return importlib.import_module(f"sdmr.experiments.{name}{'.__main__' if path.stem == '__main__' else ''}")
 
 
 def describe_commands() -> str:
     """Return the text of `sdmr --help`: each command with the first line of its docstring."""
     lines = ["usage: sdmr COMMAND key=value ...", "", "commands:"]
     for name in list_commands():
-        tree = ast.parse((COMMANDS_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+        tree = ast.parse(find_command(name).read_text(encoding="utf-8"))
         summary = (ast.get_docstring(tree) or "").partition("\n")[0]
         lines.append(f"  {name:9} {summary}")
     return "\n".join([*lines, "", "`sdmr COMMAND --help` lists its options, `sdmr --version` prints the version."])

@@ -5,6 +5,7 @@ they may rank the test items. They are the runs of the tables where the settings
 seed by seed.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -18,7 +19,7 @@ from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.core.store import get_published_folder, publish_run
+from sdmr.experiments.core.store import RECORD, get_published_folder, publish_run
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import describe_missing, find_runs
 from sdmr.experiments.figures.style import add_note, get_line_style, mark_missing, save_figure
@@ -29,6 +30,8 @@ DIM_SETTINGS = {"sdm": "model.dim", "cmn": "model.gmf.dim"}  # the setting that 
 LABELS = {"dim": "embedding size d", "hops": "hops h", "context_length": "context items s"}  # of the axes
 LETTERS = {axis: label[-1] for axis, label in LABELS.items()}  # as in the paper
 MIN_RANGE = 0.06  # of a panel: about the 95 % interval of a mean over ML-100k's users
+# The name of a point's published record: `sdm-hops3-d64-s5-0`.
+POINT = re.compile(r"(?P<model>.+)-hops(?P<hops>\d+)-d(?P<dim>\d+)(-s(?P<context_length>\d+))?-(?P<seed>\d+)")
 Point = dict[
     str, Any
 ]  # data set, model, hops, dim, context_length (None for a model without context) and seed of a run
@@ -92,6 +95,24 @@ def build_frame(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, Fo
         origin = {"best_epoch": record.best_epoch, "commit": record.environment.commit}
         rows.append(points[planned] | values | origin)
     return pd.DataFrame(rows).astype({"context_length": "Int64"})
+
+
+def read_published(results: Path) -> pd.DataFrame:
+    """Return the published points, a row a metric: mean and spread over seeds."""
+    points, runs = {}, {}
+    for path in sorted((results / "records" / "figure6").glob(f"*/*/{RECORD}")):
+        if match := POINT.fullmatch(path.parent.name):
+            numbers = {name: int(number) for name, number in match.groupdict().items() if number and name != "model"}
+            planned = PlannedRun(match["model"], path.parents[1].name, numbers["seed"], published=path.parent)
+            point = {"dataset": planned.dataset, "model": planned.model, "context_length": None, **numbers}
+            points[planned], runs[planned] = point, FoundRun(path.parent, is_published=True)
+    if not runs:
+        return pd.DataFrame()
+    keys = ["dataset", "model", "hops", "dim", "context_length", "metric"]
+    values = build_frame(points, runs).melt([*keys[:-1], "seed"], list(METRICS), "metric")
+    groups = values.groupby(keys, sort=False, dropna=False)["value"]
+    means = groups.agg(mean="mean", spread="std", seeds="count").reset_index()
+    return means.assign(model=[get_model(name).name for name in means["model"]])
 
 
 def describe_runs(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, FoundRun]) -> str:

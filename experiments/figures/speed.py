@@ -52,6 +52,12 @@ def build_frame(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def average_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a model: seconds `x` and NDCG@10 `y` over seeds, and their spread."""
+    columns = {"x": ("seconds", "mean"), "dx": ("seconds", "std"), "y": ("NDCG@10", "mean"), "dy": ("NDCG@10", "std")}
+    return frame.groupby("model", sort=False).agg(**columns).fillna(0).reset_index()
+
+
 def get_group(name: str) -> str:
     """Return the group of a model, by its printed name, as the paper has it."""
     if name in PAPER_MODELS:
@@ -62,9 +68,8 @@ def get_group(name: str) -> str:
 
 def draw(frame: pd.DataFrame, text: str) -> Figure:
     """Draw a mark a model: means over seeds, bars their sample standard deviation both ways."""
-    columns = {"x": ("seconds", "mean"), "dx": ("seconds", "std"), "y": ("NDCG@10", "mean"), "dy": ("NDCG@10", "std")}
-    means = frame.groupby("model", sort=False).agg(**columns).fillna(0)
-    means["name"] = [get_model(model).name for model in means.index]
+    means = average_seeds(frame)
+    means["name"] = [get_model(model).name for model in means["model"]]
     means["group"] = means["name"].map(get_group)
     marks: list[Any] = list(means.itertuples())
     figure = Figure(figsize=(6.4, 4.4))

@@ -148,8 +148,13 @@ def describe_rows(dataset: str, folders: Folders, settings: str) -> list[str]:
     return lines + format_marks(mark_rows(dataset, runs, tunings))
 
 
-def collect_published(number: int, results: Path, metrics: Sequence[str]) -> AccuracyTable | None:
-    """Make Table 3 or 4 of its published records: every model on each data set."""
+def collect_published(
+    number: int, results: Path, metrics: Sequence[str], ordered: Sequence[str] | None = None
+) -> AccuracyTable | None:
+    """Make Table 3 or 4 of its published records: every model on each data set.
+
+    The notes compare the orders of the rows by the metrics `ordered`, by default all.
+    """
     cells, comparisons, records, notes = [], [], {}, {}
     spreads, marks = frames.read_seed_spreads(results, metrics), collect_marks(number, results)
     for dataset in DATASETS[number]:
@@ -166,7 +171,7 @@ def collect_published(number: int, results: Path, metrics: Sequence[str]) -> Acc
             cells.append(rows.assign(search=search))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
         notes[dataset] = describe_test_items(results, [run for runs in records[dataset].values() for run in runs])
-        notes[dataset] += describe_full_ranking(dataset, folders, metrics)
+        notes[dataset] += describe_full_ranking(dataset, folders, ordered or metrics)
         notes[dataset] += format_marks(mark for mark in marks if mark.dataset == dataset)
     if not cells:
         return None

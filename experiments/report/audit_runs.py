@@ -12,7 +12,7 @@ from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.deviations import format_deviations
 from sdmr.experiments.core.options import Names, RunOptions, UsageError
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, is_stochastic
-from sdmr.experiments.core.record import Record, TieCounts
+from sdmr.experiments.core.record import Record, TieCounts, load_record
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.store import RANKS, RECORD, get_published_folder, get_published_settings
@@ -115,6 +115,17 @@ def load_audit(plan: Sequence[AuditRun], runs: Mapping[PlannedRun, FoundRun]) ->
             counts = count_ties(read_ranks(run.folder / RANKS)[1])
             record = record.model_copy(update={"ties": TieCounts.model_validate(counts)})
         records[one.planned.dataset, one.planned.group, one.model].append(record)
+    return dict(records)
+
+
+def read_published_audit(results: Path, names: Sequence[str]) -> Records:
+    """Read the published records of the named factors, by seed. No data are read."""
+    records = defaultdict(list)
+    for path in sorted(results.glob(f"records/audit/*/*/{RECORD}")):
+        for factor in names:
+            model = path.parent.name.removeprefix(f"{factor}-").rpartition("-")[0]
+            if path.parent.name.startswith(f"{factor}-") and model in (*MODELS, *RULES):
+                records[path.parents[1].name, factor, model].append(load_record(path))
     return dict(records)
 
 

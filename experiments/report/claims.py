@@ -10,10 +10,12 @@ from pathlib import Path
 from sdmr.experiments.report import claims_evidence as evidence
 from sdmr.experiments.report.audit_runs import Records
 from sdmr.experiments.report.claims_differences import Direction, Finding, check_improvement, check_ranking
+from sdmr.experiments.report.factors import ALL_RELEASED, ORDERS
 from sdmr.experiments.report.frames import DATASETS, METRICS, TABLES, read_seed_spreads
 from sdmr.experiments.report.uncertainty import Size
 from sdmr.experiments.report.writers import NOTHING, make_markdown
 
+CLAIMED_FACTORS = (ALL_RELEASED.name, *(order.name for order in ORDERS))  # of the audit, whose records claims read
 SEQUENTIAL = ("prme", "prme-s", "transrec", "caser")
 
 

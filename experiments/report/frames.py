@@ -31,6 +31,7 @@ CELL = ["dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optim
 BOUNDS = ["low", "high", "run_low", "run_high"]
 SIZES = {"inside": Size.AS_PRINTED, "paper higher": Size.SMALLER, "paper lower": Size.LARGER}  # of a verdict
 VERDICTS = {size: verdict for verdict, size in SIZES.items()}
+MIN_SEEDS = 3  # of a spread that others may borrow
 GROUPS = ("general", "sequential")  # of baselines, as the paper has them
 
 
@@ -152,8 +153,12 @@ def read_seed_spreads(results: Path, metrics: Sequence[str] = METRICS) -> pd.Dat
     """Return s² of each published model with three seeds, by data set and metric."""
     rows = []
     for dataset, model in product(PRINTED, MODELS):
-        cells = average_seeds(dataset, model, list_published(results, dataset, model), metrics=metrics)
-        rows += [(model, one.metric, one.spread**2, one.seeds - 1) for one in list_rows(cells) if one.seeds >= 3]
+        if len(folders := list_published(results, dataset, model)) < MIN_SEEDS:
+            continue
+        cells = average_seeds(dataset, model, folders, metrics=metrics)
+        rows += [
+            (model, one.metric, one.spread**2, one.seeds - 1) for one in list_rows(cells) if one.seeds >= MIN_SEEDS
+        ]
     return pd.DataFrame(rows, columns=["model", "metric", "variance", "degrees"])
 
 

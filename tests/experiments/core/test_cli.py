@@ -22,6 +22,7 @@ COMMANDS = [
     "figure",
     "publish",
     "recommend",
+    "report",
     "run",
     "score",
     "status",

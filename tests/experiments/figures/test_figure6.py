@@ -70,6 +70,20 @@ def test_lines_show_mean_and_spread_over_seeds() -> None:
             assert (ends[:, 1] - ends[:, 0]) / 2 == pytest.approx([statistics.stdev(v) for v in values])
 
 
+def test_published_points_are_means_over_seeds_by_their_names(tmp_path: Path) -> None:
+    folder = tmp_path / "records" / "figure6" / "ml-100k"
+    names = ("sdm-hops1-d8-s5-0", "sdm-hops1-d8-s5-1", "cmn-hops2-d16-0")
+    values = [
+        write_record(folder / name, quality=0.3 + 0.1 * number, seed=0).metrics()["NDCG@10"]["expected"]
+        for number, name in enumerate(names)
+    ]
+    points = figure6.read_published(tmp_path).query("metric == 'NDCG@10'").set_index("model")
+    assert points.loc["SDM", ["hops", "dim", "context_length", "seeds"]].tolist() == [1, 8, 5, 2]
+    assert points.loc["SDM", "mean"] == pytest.approx(statistics.mean(values[:2]))
+    assert points.loc["SDM", "spread"] == pytest.approx(statistics.stdev(values[:2]))
+    assert (points.loc["CMN++", "mean"], points.loc["CMN++", "seeds"]) == (values[2], 1)
+
+
 def test_two_of_eight_runs_are_drawn_and_the_missing_ones_reported(
     tmp_path: Path, runs: Path, draw: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from sdmr.experiments.core.record import load_record, save_record
 from sdmr.experiments.report import audit_runs
 from sdmr.experiments.report.audit_runs import AuditOptions, AuditRun, load_audit
 from sdmr.experiments.report.factors import RELEASED_PROTOCOL
-from tests.experiments.report.published import publish_model
+from tests.experiments.report.published import make_record, publish_model
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +120,16 @@ def test_ties_of_a_record_without_them_are_counted_from_its_ranks(tmp_path: Path
     (record,) = load_audit([run], {run.planned: FoundRun(folder)})["ml-100k", "default", "sdm"]
     assert record.ties is not None
     assert record.ties.model_dump() == {"tied_share": 1.0, "mean_tied": 9.0}
+
+
+def test_published_records_are_read_by_factor_and_model(tmp_path: Path) -> None:
+    for name in ("released-sdmr-1", "released-sdmr-0", "released-next-to-last-sdmr-0", "file-sdm-0"):
+        folder = tmp_path / "records" / "audit" / "ml-100k" / name
+        folder.mkdir(parents=True)
+        save_record(make_record(run=name), folder / "record.json")
+    records = audit_runs.read_published_audit(tmp_path, ["released", "file", "random"])
+    runs = {key: [record.run for record in records[key]] for key in records}
+    assert runs == {
+        ("ml-100k", "released", "sdmr"): ["released-sdmr-0", "released-sdmr-1"],
+        ("ml-100k", "file", "sdm"): ["file-sdm-0"],
+    }

@@ -1,0 +1,110 @@
+"""The part of the page on one data set: cells, differences, curves, speed, and provenance."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sdmr.experiments.core.plan import FoundRun, PlannedRun
+from sdmr.experiments.core.record import load_record
+from sdmr.experiments.core.registry import get_model
+from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.figures import curves, speed
+from sdmr.experiments.report.accuracy import AccuracyTable
+from sdmr.experiments.report.comparability import describe_differences
+from sdmr.experiments.report.compared_rows import ComparedRow
+from sdmr.experiments.report.comparisons import Folders
+from sdmr.experiments.report.frames import ALL, METRICS, drop_unranked, list_published, make_cells
+from sdmr.experiments.report.pairs import compare_all
+from sdmr.experiments.report.provenance import describe_row
+from sdmr.experiments.report.user_rows import YOURS
+from sdmr.harness.metrics import CUTOFFS, list_metrics
+
+SAMPLED = list_metrics(("hit", "NDCG", "MRR"), CUTOFFS)
+EVERY_METRIC = [*SAMPLED, *(metric + ALL for metric in SAMPLED)]
+COMPARED = [*METRICS, *(metric + ALL for metric in METRICS)]  # by the differences and the orders of rows
+CELL = ["model", "metric", "paper", "ours", "spread", "seeds", "low", "high", "run_low", "run_high", "verdict"]
+CELL += ["optimistic", "pessimistic", "marks"]
+
+
+def collect_dataset(
+    dataset: str, table: AccuracyTable | None, user_rows: Sequence[ComparedRow], spreads: pd.DataFrame, results: Path
+) -> dict[str, Any]:
+    """Collect what the page shows of a data set, with models by their printed names.
+
+    Args:
+        dataset: The data set's name.
+        table: The published table that has it, with every metric.
+        user_rows: A user's rows on this data set.
+        spreads: What `read_seed_spreads` returns of every metric.
+        results: The folder of the published records.
+    """
+    frames = [] if table is None else [table.cells[table.cells["dataset"] == dataset]]
+    frames += [make_cells(dataset, row.name, row.folders, spreads, "", metrics=EVERY_METRIC) for row in user_rows]
+    cells = drop_unranked(pd.concat(frames)).reindex(columns=[*CELL, "settings", "search"])
+    models = [] if table is None else table.records[dataset]
+    folders = {model: paths for model in models if (paths := list_published(results, dataset, model))}
+    folders |= {row.name: row.folders for row in user_rows}
+    records = {name: [load_record(path / RECORD) for path in paths] for name, paths in folders.items()}
+    first = next(iter(records.values()))[0]
+    reasons = {row.name: "; ".join(describe_differences([first, row.records[0]])) for row in user_rows}
+    rows: dict[str, Any] = {}
+    for name, choice, search in (
+        cells.drop_duplicates("model")[["model", "settings", "search"]].astype(object).fillna("").to_numpy()
+    ):
+        rows[name] = {"group": YOURS if name in reasons else speed.get_group(name), "choice": choice, "search": search}
+    for name, paths in folders.items():
+        reason = {"incomparable": reasons.get(name, "")}
+        rows[get_model(name).name] |= describe_row(name, paths, records[name], results) | reason
+    comparable = {name: paths for name, paths in folders.items() if not reasons.get(name)}
+    runs = {
+        PlannedRun(name, dataset, seed): FoundRun(path)
+        for name, paths in folders.items()
+        for seed, path in enumerate(paths)
+    }
+    return {
+        "cells": cells[CELL],
+        "notes": [] if table is None else table.notes[dataset],
+        "pairs": _compare_pairs(cells, comparable, spreads),
+        "rows": rows,
+        "curves": _list_curves(curves.build_frame(runs)),
+        "speed": _average_speed(runs),
+    }
+
+
+def _compare_pairs(cells: pd.DataFrame, folders: Folders, spreads: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the differences of every two models, by metric."""
+    pairs = {}
+    for metric in COMPARED:
+        ranked = set(cells["model"][(cells["metric"] == metric) & (cells["seeds"] > 0)])
+        compared = {name: paths for name, paths in folders.items() if get_model(name).name in ranked}
+        if len(compared) > 1:
+            frame = compare_all(compared, metric, spreads)
+            pairs[metric] = frame.assign(**{side: _print_names(frame[side]) for side in ("model", "other")})
+    return pairs
+
+
+def _list_curves(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return validation NDCG@10 and loss by epoch, a curve a model and seed."""
+    lists = []
+    for (name, seed), curve in frame.groupby(["model", "seed"], sort=False) if len(frame) else ():
+        values = {key: _round(curve[key]) for key in ("epoch", "validation", "loss")}
+        best = curve["epoch"][curve["is_best"]].tolist()
+        lists.append({"model": get_model(str(name)).name, "seed": seed, "best": best[0] if best else None} | values)
+    return lists
+
+
+def _round(values: pd.Series) -> list[float | None]:
+    return [None if pd.isna(value) else round(value, 4) for value in values.tolist()]
+
+
+def _average_speed(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
+    """Return seconds to train and test NDCG@10 of each model, with the spread over seeds."""
+    frame = speed.average_seeds(speed.build_frame(runs))
+    return frame.assign(model=_print_names(frame["model"]))
+
+
+def _print_names(names: pd.Series) -> list[str]:
+    """Return the printed names of models."""
+    return [get_model(name).name for name in names]

@@ -1,0 +1,80 @@
+"""How a row was made: settings, seeds, commit, data, and the command that repeats it."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sdmr.experiments.core.arguments import flatten
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.options import UsageError, format_value
+from sdmr.experiments.core.record import Record
+from sdmr.experiments.core.registry import MODELS, NAMED_MODELS
+
+SHOWN_DIGITS = 12  # of a hash
+SETTINGS = ("model", "dataset", "split_seed", "protocol")  # the parts of a configuration that a command sets
+UNSAFE = set(' $()[]{};&|*?"\\<>~#!')  # what a shell would read itself
+
+
+def describe_row(model: str, folders: Sequence[Path], records: Sequence[Record], results: Path) -> dict[str, Any]:
+    """Return how a model's row was made, for the page."""
+    first = records[0]
+    seeds = [
+        {
+            "seed": record.config.get("seed", 0),
+            "run": record.run,
+            "commit": record.environment.commit,
+            "best_epoch": record.best_epoch,
+            "epochs": len(record.history) - 1 if record.history else None,
+            "seconds": round(record.runtime + record.seconds.get("parts", 0.0), 1),
+            "record": folder.relative_to(results.parent).as_posix() if folder.is_relative_to(results) else str(folder),
+        }
+        for folder, record in zip(folders, records, strict=True)
+    ]
+    machines = {f"{one.environment.processor}, threads: {one.environment.threads}" for one in records}
+    return {
+        "class": first.model,
+        "settings": {key: format_value(value) for key, value in list_settings(first.config).items()},
+        "deviations": {key: format_value(value) for key, value in first.deviations.items()},
+        "data": first.data[:SHOWN_DIGITS],
+        "source": first.source[:SHOWN_DIGITS],
+        "machine": "; ".join(sorted(machines)),
+        "memory": round(max(one.peak_memory_mib for one in records)),
+        "command": format_command(model, records),
+        "seeds": seeds,
+    }
+
+
+def list_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a configuration that a command can set, by their dotted keys."""
+    return flatten({key: config[key] for key in SETTINGS if key in config})
+
+
+def format_command(model: str, records: Sequence[Record]) -> str:
+    """Return today's command that runs the settings of records, one a seed.
+
+    It names what differs from the default settings. A setting that a record does not know has its default.
+    """
+    first = records[0]
+    if "scores" in first.config:
+        return f"sdmr score scores={first.config['scores']} dataset={first.dataset} name={first.model}"
+    settings, lines = list_settings(first.config), []
+    names = [model] if model in MODELS else [name for name, one in NAMED_MODELS.items() if one.target == first.model]
+    for name in names or [first.model]:
+        words = (f"model={name}", f"dataset={first.dataset}")
+        default = _compose_settings(*words)
+        changes = [key for key in settings if default is None or (key in default and settings[key] != default[key])]
+        lines.append([*words, *(f"{key}={format_value(settings[key])}" for key in changes)])
+    seeds = ",".join(str(record.config.get("seed", 0)) for record in records)
+    start = ["sdmr", "run"] if len(records) == 1 else ["sdmr", "run", "-m"]
+    line = [*start, *min(lines, key=len), f"seed={seeds}"]
+    return " ".join(f"'{word}'" if set(word) & UNSAFE else word for word in line)
+
+
+@cache
+def _compose_settings(*overrides: str) -> dict[str, Any] | None:
+    """Return the settings that a command would run, None if they cannot be composed."""
+    try:
+        return list_settings(compose_config(overrides).settings)
+    except UsageError:
+        return None

@@ -1,0 +1,190 @@
+"""The page of `sdmr report`: its numbers are those of the tables, and it needs no other file."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sdmr.datasets.errors import DataError
+from sdmr.experiments.core import cli
+from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.report.accuracy import collect_published
+from sdmr.experiments.report.comparisons import compare_models
+from sdmr.experiments.report.frames import read_seed_spreads
+from sdmr.experiments.report.page import collect_page, format_page
+from sdmr.experiments.report.page_dataset import EVERY_METRIC
+from sdmr.experiments.report.uncertainty import correct_by_holm
+from sdmr.experiments.report.user_rows import list_user_rows
+from sdmr.harness.metrics import Ranks
+from tests.experiments.report.records import change_record, write_run, write_runs
+
+HISTORY = [{"epoch": 0}, {"epoch": 1, "validation": 0.3, "loss": 0.7}, {"epoch": 2, "validation": 0.4, "loss": 0.6}]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with published rows of five models, ranked among all items, too."""
+    folder = tmp_path_factory.mktemp("published") / "results"
+    for paths in write_runs(folder / "records" / "table3").values():
+        change_record(paths[0], history=HISTORY, best_epoch=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(results: Path) -> str:
+    return format_page(collect_page(results, results / "plots"))
+
+
+@pytest.fixture(scope="module")
+def data(text: str) -> dict[str, Any]:
+    return read_page(text)["datasets"]["ml-100k"]
+
+
+def read_page(text: str) -> dict[str, Any]:
+    """Return the content of the page as a browser reads it."""
+    (content,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    page: dict[str, Any] = json.loads(content)
+    return page
+
+
+def make_page(results: Path, names: Sequence[Path]) -> dict[str, Any]:
+    """Return the content of the page with a user's runs."""
+    return read_page(
+        format_page(collect_page(results, results / "plots", list_user_rows(list(map(str, names)), results)))
+    )
+
+
+def read_frame(part: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(part["data"], columns=part["columns"])
+
+
+def write_user_run(folder: Path, model: str = "my.Net", seed: int = 0, **changes: Any) -> Path:
+    """Write a run of the users and candidates of the published ones."""
+    above = np.where(np.random.default_rng(seed).random(200) < 0.7, 0, 60)
+    write_run(folder, "sdm", seed, np.arange(200), Ranks(above, np.zeros(200, int)))
+    change_record(folder, **{"model": model, "dataset": "ml-100k", "history": HISTORY} | changes)
+    return folder
+
+
+def make_config(dim: int, seed: int) -> dict[str, Any]:
+    return {"seed": seed, "model": {"_target_": "my.Net", "dim": dim}}
+
+
+def test_cells_are_those_of_the_table(results: Path, data: dict[str, Any]) -> None:
+    cells = read_frame(data["cells"]).set_index(["model", "metric"])
+    table = collect_published(3, results, EVERY_METRIC, ["NDCG@10"])
+    assert table is not None
+    expected = table.cells.set_index(["model", "metric"])
+    assert list(cells.index) == list(expected.index)
+    for column in ("paper", "ours", "low", "high", "run_low", "run_high", "optimistic", "pessimistic"):
+        assert cells[column].to_numpy(float) == pytest.approx(expected[column].to_numpy(float), abs=1e-5, nan_ok=True)
+    assert list(cells["marks"]) == list(expected["marks"])
+    assert list(cells["verdict"]) == list(expected["verdict"])
+
+
+@pytest.mark.parametrize("metric", ["NDCG@10", "hit@10 all"])
+def test_differences_are_those_of_the_comparisons(results: Path, data: dict[str, Any], metric: str) -> None:
+    pairs = read_frame(data["pairs"][metric])
+    folders = {model: [results / "records" / "table3" / "ml-100k" / f"{model}-0"] for model in ("sdm", "cml")}
+    expected = compare_models(folders, "cml", "sdm", metric, read_seed_spreads(results, [metric]))
+    (one,) = pairs[(pairs["model"] == "CML") & (pairs["other"] == "SDM")].itertuples()
+    fields = [getattr(one, name) for name in expected._fields]
+    assert fields == pytest.approx(list(expected), abs=1e-5)
+    assert len(pairs) == 10
+    assert pairs["corrected"].tolist() == pytest.approx(correct_by_holm(pairs["p"].tolist()), abs=1e-3)
+
+
+def test_row_says_how_it_was_made(data: dict[str, Any]) -> None:
+    row = data["rows"]["SDM"]
+    (seed,) = row["seeds"]
+    assert (seed["seed"], seed["commit"], seed["best_epoch"], seed["epochs"]) == (0, "c0ffee0", 2, 2)
+    assert seed["record"] == "results/records/table3/ml-100k/sdm-0"
+    assert (row["data"], row["source"], row["choice"]) == ("data", "source", "default")
+    assert row["command"] == "sdmr run model=sdm dataset=ml-100k seed=0"
+
+
+def test_curve_has_every_epoch_after_the_start(data: dict[str, Any]) -> None:
+    (one,) = [curve for curve in data["curves"] if curve["model"] == "SDM"]
+    assert one == {"model": "SDM", "seed": 0, "best": 2, "epoch": [1, 2], "validation": [0.3, 0.4], "loss": [0.7, 0.6]}
+
+
+def test_claims_have_direction_and_evidence(text: str) -> None:
+    claims = {claim["text"]: claim for claim in read_page(text)["claims"]}
+    one = claims["SDP is better than MF-BPR"]["answers"]["ml-100k"]
+    assert one["direction"] in ("yes", "in part", "not shown", "opposite")
+    assert one["answer"].startswith(one["direction"])
+    assert len(one["lines"]) == 2
+
+
+def test_page_names_no_other_file(text: str) -> None:
+    assert set(re.findall(r"https?://[^\s\"'`<]+", text)) == {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"\ssrc=|@import|url\(|\bfetch\(|XMLHttpRequest|import\(", text)
+    assert re.findall(r'href="([^"#]*)', text.replace('href="#', "")) == ["data:,"]
+    assert "default-src 'none'" in text
+    assert not re.search(r"{{[A-Z]+}}", text)
+
+
+def test_text_of_a_record_does_not_end_the_data(tmp_path: Path) -> None:
+    name = "my.</script><script>alert(1)</script>"
+    run = write_user_run(tmp_path / "net", name)
+    page = format_page(collect_page(tmp_path, tmp_path, list_user_rows([str(run)], tmp_path)))
+    assert page.lower().count("<script") == 2
+    assert list(read_page(page)["datasets"]["ml-100k"]["rows"]) == [f"{name.rpartition('.')[2]} (yours)"]
+
+
+def test_users_seeds_are_one_row_beside_the_published_ones(results: Path, tmp_path: Path) -> None:
+    runs, other = (
+        [
+            write_user_run(tmp_path / f"{dim}-{seed}", seed=seed, run=f"Net-{dim}{seed}", config=make_config(dim, seed))
+            for seed in (1, 0)
+        ]
+        for dim in (4, 8)
+    )
+    data = make_page(results, [*runs, *other])["datasets"]["ml-100k"]
+    row = data["rows"]["Net, dim=4 (yours)"]
+    assert [seed["seed"] for seed in row["seeds"]] == [0, 1]
+    assert (row["group"], row["incomparable"]) == ("yours", "")
+    assert "Net, dim=8 (yours)" in data["rows"]
+    pairs = read_frame(data["pairs"]["NDCG@10"])
+    folders = {"mine": runs[::-1], "sdm": [results / "records" / "table3" / "ml-100k" / "sdm-0"]}
+    expected = compare_models(folders, "sdm", "mine", "NDCG@10", read_seed_spreads(results))
+    (one,) = pairs[(pairs["model"] == "SDM") & (pairs["other"] == "Net, dim=4 (yours)")].itertuples()
+    assert (one.difference, one.low, one.p) == pytest.approx((expected.difference, expected.low, expected.p), abs=1e-5)
+
+
+def test_users_row_of_other_test_items_says_so_and_is_in_no_difference(results: Path, tmp_path: Path) -> None:
+    run = write_user_run(tmp_path / "net", data="other", deviations={"test_item": "random"})
+    data = make_page(results, [run])["datasets"]["ml-100k"]
+    assert "test_item" in data["rows"]["Net (yours)"]["incomparable"]
+    pairs = read_frame(data["pairs"]["NDCG@10"])
+    assert "Net (yours)" not in {*pairs["model"], *pairs["other"]}
+
+
+def test_runs_on_data_of_their_own_need_no_published_rows(tmp_path: Path) -> None:
+    runs = [write_user_run(tmp_path / name, f"my.{name}", dataset="mine") for name in ("Net", "Tree")]
+    data = make_page(tmp_path / "nothing", runs)["datasets"]["mine"]
+    assert list(data["rows"]) == ["Net (yours)", "Tree (yours)"]
+    assert len(data["pairs"]["NDCG@10"]["data"]) == 1
+
+
+def test_nothing_to_show_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no published records; `sdmr publish` copies them there"):
+        collect_page(tmp_path, tmp_path)
+
+
+def test_search_run_is_refused(tmp_path: Path) -> None:
+    run = write_user_run(tmp_path / "net", test=None)
+    with pytest.raises(UsageError, match="test=true"):
+        list_user_rows([str(run)], tmp_path)
+
+
+def test_command_writes_the_page(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "page.html"
+    assert cli.main(["report", f"to={path}", f"results={results}", f"plots={tmp_path}"]) == 0
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert f"{path}, 0." in capsys.readouterr().out

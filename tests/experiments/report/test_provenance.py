@@ -1,0 +1,45 @@
+"""The command that repeats a row."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.record import load_record
+from sdmr.experiments.report.provenance import format_command, list_settings
+from tests.experiments.report.published import make_record
+
+RECORDS = Path(__file__).parents[3] / "results" / "records"
+
+
+@pytest.mark.parametrize(
+    "name", ["table3/ml-100k/sdm", "table3/ml-100k/item-knn", "table3/ml-1m/cmn", "table4/ta-feng/sdmr"]
+)
+def test_command_has_the_settings_of_the_published_record(name: str) -> None:
+    record = load_record(RECORDS / f"{name}-0" / "record.json")
+    _, _, *overrides = shlex.split(format_command(Path(name).name, [record]))
+    settings, expected = list_settings(compose_config(overrides).settings), list_settings(record.config)
+    common = settings.keys() & expected.keys()
+    assert {key: settings[key] for key in common} == {key: expected[key] for key in common}
+    assert len(common) > 5
+
+
+def test_seeds_are_a_multirun() -> None:
+    records = [load_record(RECORDS / "table3" / "ml-100k" / f"prme-{seed}" / "record.json") for seed in range(3)]
+    command = format_command("prme", records)
+    assert command.startswith("sdmr run -m model=prme dataset=ml-100k ")
+    assert command.endswith(" seed=0,1,2")
+
+
+def test_users_run_of_a_model_of_the_suite_has_its_name() -> None:
+    record = load_record(RECORDS / "table3" / "ml-100k" / "prme-s-0" / "record.json")
+    assert "model=prme-s " in format_command("PRME (yours)", [record])
+
+
+def test_command_of_a_class_that_is_not_here_names_every_setting() -> None:
+    config = {"model": {"_target_": "absent.Net", "dim": 8}, "seed": 3, "split_seed": 0}
+    record = make_record(model="absent.Net", config=config)
+    assert format_command("Net (yours)", [record]) == (
+        "sdmr run model=absent.Net dataset=ml-100k model.dim=8 split_seed=0 seed=3"
+    )
