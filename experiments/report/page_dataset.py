@@ -45,7 +45,7 @@ def collect_dataset(
     cells = drop_unranked(pd.concat(frames)).reindex(columns=[*CELL, "settings", "search"])
     models = [] if table is None else table.records[dataset]
     folders = {model: paths for model in models if (paths := list_published(results, dataset, model))}
-    folders |= {row.name: row.folders for row in user_rows}
+    folders |= {row.name: list(row.folders) for row in user_rows}
     records = {name: [load_record(path / RECORD) for path in paths] for name, paths in folders.items()}
     first = next(iter(records.values()))[0]
     reasons = {row.name: "; ".join(describe_differences([first, row.records[0]])) for row in user_rows}
