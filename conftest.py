@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
 from sdmr.harness import kernels
 
 torch.set_num_threads(1)
+# A busy machine changes no verdict.
+settings.register_profile("sdmr", deadline=None)
+settings.load_profile("sdmr")
 # Tests call make as a user does, under `make test` too.
 for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
     os.environ.pop(name, None)

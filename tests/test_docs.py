@@ -292,7 +292,7 @@ def test_every_option_is_documented_with_its_default(command: str, capsys: pytes
             assert documented[key] == "required", key
         elif default.startswith("["):
             assert names == default.strip("[]").split(","), key
-        elif key in ("workers", "threads") and command != "run":
+        elif key == "workers":
             assert documented[key] == "the available cores"
         elif default != "NAME":
             assert names == [default], key

@@ -52,7 +52,7 @@ def make_instances() -> HeldOut:
 SCORES = np.arange(12.0).reshape(3, 4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_scores_are_read_whatever_the_order_of_rows(suffix: str, data: st.DataObject) -> None:

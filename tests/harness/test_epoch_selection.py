@@ -54,7 +54,7 @@ class Clock(TorchRecommender):
         return np.where(is_target, np.where(is_first, 1.0, -1.0)[:, None], 0.0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 6), min_size=9, max_size=9), st.integers(1, 4), st.integers(1, 8))
 def test_the_validation_curve_stops_training_and_chooses_the_epoch(
     script: list[int], patience: int, epochs: int

@@ -233,7 +233,7 @@ class ScoresAll(Scripted):
         return torch.from_numpy(self.table[users])  # type: ignore[index]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 2**32 - 1), st.integers(1, 400), st.booleans(), st.sampled_from([Scripted, ScoresAll]), st.booleans()
 )

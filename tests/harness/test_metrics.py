@@ -27,7 +27,7 @@ def break_ties_in_every_way(scores: list[float], target: int, k: int) -> dict[st
     return metrics
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(scored_lists(max_candidates=6), st.integers(1, 8))
 def test_metrics_are_those_of_all_tie_breaks(lists: tuple[list[list[float]], list[int]], k: int) -> None:
     rows, targets = lists
@@ -67,7 +67,7 @@ def test_the_auc_of_ranks_without_a_number_of_candidates_is_an_error() -> None:
         Ranks(np.zeros(1, int), np.zeros(1, int)).compute("AUC")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(scored_lists(max_candidates=40), st.sampled_from([np.float32, np.float64]))
 def test_counts_are_those_of_a_loop(lists: tuple[list[list[float]], list[int]], dtype: type) -> None:
     rows, targets = lists
@@ -131,7 +131,7 @@ def test_a_summary_is_the_mean_under_each_policy() -> None:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scored_lists(max_candidates=40))
 def test_the_sort_position_is_that_of_numpy(lists: tuple[list[list[float]], list[int]]) -> None:
     rows, targets = lists

@@ -95,7 +95,7 @@ def test_the_check_leaves_the_random_numbers_of_the_ranking_as_two_calls_and_a_t
     assert torch.rand(1) == number
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1e-6, 1.0, 1e6]))
 def test_rounding_and_random_scores_pass_the_check_of_order(seed: int, scale: float) -> None:
     rng = np.random.default_rng(seed)

@@ -29,8 +29,8 @@ def test_a_failed_run_of_a_multirun_is_listed_with_its_error(small: tuple[str, .
 
 def test_the_time_left_of_a_multirun_counts_parts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty minutes of parts, and a quarter of one for each run itself."""
-    seconds = {"fit": 15.0, "parts": 1200.0}
-    record = SimpleNamespace(run="SDMR-0", dataset="csv", parts={"sdp": "SDP-0"}, seconds=seconds, runtime=15.0)
+    shared = {"run": "SDMR-0", "dataset": "csv", "separate_runs": {"parts": ["SDP-0"]}}
+    record = SimpleNamespace(**shared, seconds={"fit": 15.0, "parts": 1200.0}, runtime=15.0)
     done = SimpleNamespace(record=record, folder=tmp_path / "csv" / "0")
     runs: list[Any] = [done, *(SimpleNamespace(record=None, folder=tmp_path / "csv" / str(n)) for n in range(1, 9))]
     monkeypatch.setattr(status, "get_state", lambda run: "pending" if run.record is None else "done")
