@@ -26,6 +26,9 @@ VARIABLES_speed := $(VARIABLES_curves)
 VARIABLES_status := MODEL DATASET SEARCH TRIALS BUDGET JOBS OVERRIDES
 VARIABLES_sweep := $(VARIABLES_status) PRUNE REPLACE
 VARIABLES_smoke := DATASETS MODELS JOBS
+VARIABLES_paper := JOBS
+PAPER := $(addprefix paper-,ml-100k ta-feng ml-1m epinions epinions-id-order)
+$(foreach target,$(PAPER),$(eval VARIABLES_$(target) := JOBS))
 
 TYPED := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 USED := $(foreach target,$(MAKECMDGOALS),$(VARIABLES_$(target)))
@@ -51,7 +54,7 @@ SEARCH_OPTIONS = $(call options,model,$(MODEL)) $(call option,dataset,$(DATASET)
 	$(call option,trials,$(TRIALS)) $(call option,budget,$(BUDGET)) $(call switch,prune,$(PRUNE)) $(WORKERS) $(OVERRIDES)
 
 .PHONY: venv test lint docs table1 table2 table3 table4 publish audit smoke bench sweep status
-.PHONY: figure5 figure6 figure7 curves speed figures report
+.PHONY: figure5 figure6 figure7 curves speed figures report paper $(PAPER)
 
 venv: $(READY)
 
@@ -102,6 +105,26 @@ figure7: $(READY)
 curves speed: $(READY)
 	$(SDMR) figure name=$@ seeds=$(SEEDS) settings=$(CONFIG) $(call option,dataset,$(DATASET)) \
 		$(call options,models,$(MODELS)) $(call option,output,$(NAME))
+
+# Everything anew: searches, tables, audit, figures. The same command goes on after an interruption.
+paper: table1 table2 $(PAPER)
+	$(SDMR) audit seeds=3 $(WORKERS)
+	$(SDMR) figure name=published
+
+WHOLE_GRID := popularity transitions item-knn slim ease
+PARTS := gmf mlp gmf-bpr
+SAMPLED := neumf cmn sdp sdm sdmr mf-bpr cml prme prme-s transrec caser ials
+SEQUENCES := gru4rec sasrec
+
+$(PAPER): paper-%: $(READY)
+	$(SDMR) sweep $(call options,model,$(WHOLE_GRID)) dataset=$* search=grid replace=true $(WORKERS)
+	$(SDMR) sweep $(call options,model,$(PARTS) $(SAMPLED) $(SEQUENTIAL)) dataset=$* replace=true $(WORKERS)
+	$(SDMR) table $(CELLS) $(WORKERS)
+	$(SDMR) publish $(CELLS)
+
+SEQUENTIAL = $(if $(filter-out ta-feng,$*),$(SEQUENCES))
+CELLS = number=$(if $(filter ta-feng,$*),4,3) datasets=$* $(call options,models,$(WHOLE_GRID) $(SAMPLED) $(SEQUENTIAL)) \
+	seeds=3 settings=tuned
 
 # All published figures, from existing runs and records: nothing is trained.
 figures: $(READY)

@@ -12,7 +12,6 @@ the pruned trials. Further settings (`epochs=20`, `model.context_length=5`) hold
 import shlex
 import sys
 import time
-from math import isfinite
 from typing import Any
 
 from pydantic import Field
@@ -49,9 +48,11 @@ def main(options: Options) -> int:
 
 def tune(search: Search, replace: bool) -> bool:
     """Search, and write trials, records and tuned settings. Returns whether no run has failed."""
-    limit = f"{search.budget:g} CPU minutes" if isfinite(search.budget) else "no limit of time"
     name, options = search.space.name, search.options
-    print(f"{name} on {options.dataset}: {options.search}, {search.limit} trials, {limit}", flush=True)
+    print(
+        f"{name} on {options.dataset}: {options.search}, {search.limit} trials, {search.budget:g} CPU minutes",
+        flush=True,
+    )
     for note in search.parts.notes.values():
         print(f"  {note}")
     make_trials(search)
@@ -141,7 +142,7 @@ def describe_origin(search: Search, trial: Trial, is_inside: bool = False) -> di
         "planned": search.limit,
         "pruned": sum(one.state == "pruned" for one in trials),
         "cpu_minutes": round(sum(one.cpu_seconds for one in trials) / 60, 1),
-        "budget": search.budget if isfinite(search.budget) else None,
+        "budget": search.budget,
         "is_capped": search.is_capped or None,
         "space": axes,
         "edges": find_edges(axes, trial.settings) or None,

@@ -15,7 +15,7 @@ VARIABLES = {
 }
 TARGETS = (
     *("venv", "test", "lint", "docs", "table1", "table2", "table3", "table4", "publish", "audit", "smoke", "bench"),
-    *("sweep", "status", "figure5", "figure6", "figure7", "curves", "speed", "figures", "report"),
+    *("sweep", "status", "figure5", "figure6", "figure7", "curves", "speed", "figures", "report", "paper"),
 )
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -79,3 +79,18 @@ def test_target_is_one_command(arguments: list[str], command: str) -> None:
     done = run_make(*arguments)
     (line,) = done.stdout.replace("\\\n", "").splitlines()
     assert " ".join(line.split()) == f".venv/bin/sdmr {command}"
+
+
+def test_paper_searches_parts_first_and_leaves_models_of_sequences_out_of_baskets() -> None:
+    sweep = [
+        line for line in run_make("paper", "JOBS=2").stdout.splitlines() if " sweep " in line and "grid" not in line
+    ]
+    assert [re.findall(r"dataset=([\w-]+)", line) for line in sweep] == [
+        ["ml-100k"],
+        ["ta-feng"],
+        ["ml-1m"],
+        ["epinions"],
+        ["epinions-id-order"],
+    ]
+    assert all("model=[gmf,mlp,gmf-bpr,neumf,cmn,sdp,sdm,sdmr," in line and "'workers=2'" in line for line in sweep)
+    assert ["sasrec" in line for line in sweep] == [True, False, True, True, True]

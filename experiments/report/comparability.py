@@ -91,7 +91,10 @@ def mark_rows(dataset: str, runs: Runs, tunings: Tunings) -> list[Mark]:
     records = [record for seeds in runs.values() for record in seeds]
     keys = [str(get_instances(record, PROTOCOL)) for record in records]
     usual = records[keys.index(Counter(keys).most_common(1)[0][0])] if records else None
-    most = max((tuning.get("trials", 0) for tuning in tunings.values()), default=0)
+    sampled = [
+        tuning for tuning in tunings.values() if tuning.get("search") != "grid"
+    ]  # a grid is all that can be tried
+    most = max((tuning.get("trials", 0) for tuning in sampled), default=0)
     marks = []
     for model, seeds in runs.items():
         pairs: list[tuple[str, str]] = []

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from functools import reduce
-from math import inf, isfinite, prod
+from math import prod
 from operator import getitem
 from pathlib import Path
 from statistics import fmean
@@ -53,7 +53,7 @@ class SearchOptions(RunOptions, ClusterOptions):
         None,
         ge=0,
         allow_inf_nan=False,
-        description="CPU minutes of a model at most; null: those of conf/budgets.yaml, and no limit for a grid",
+        description="CPU minutes of a model at most; null: those of conf/budgets.yaml",
     )
     prune: bool = Field(True, description="stop trials whose validation curve is hopeless; false: continue them, too")
 
@@ -81,8 +81,7 @@ class Search:
         self.axes = self.space.select_axes(self.default.load_task().training.instances.has_baskets, left_out)
         size = prod(map(len, self.axes.values()))
         self.limit = min(options.trials or (size if is_grid else TRIALS), size)
-        limit = inf if is_grid else read_budget(options.dataset)
-        self.budget = limit if options.budget is None else options.budget
+        self.budget = read_budget(options.dataset) if options.budget is None else options.budget
         compose_config(self.list_overrides({axis: values[-1] for axis, values in self.axes.items()}))  # as a check
         shared = {key: value for key, value in self.overrides.items() if key.startswith("model.")}
         shared |= {key: v for k, v in self.overrides.items() if (key := get_model_key(k)) in self.space.axes}
@@ -112,8 +111,8 @@ class Search:
 
     @property
     def spent(self) -> str:
-        """Return the CPU minutes, and the budget if there is one."""
-        return f"{self.minutes:.1f}{f' of {self.budget:g}' if isfinite(self.budget) else ''} CPU minutes"
+        """Return the CPU minutes, and the budget."""
+        return f"{self.minutes:.1f} of {self.budget:g} CPU minutes"
 
     @property
     def is_capped(self) -> bool:

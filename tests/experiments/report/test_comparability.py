@@ -62,6 +62,7 @@ def test_rows_without_fault_have_no_mark(tmp_path: Path) -> None:
     for model in ("sdp", "sdm"):
         publish_row(tmp_path, model)
     publish_row(tmp_path, "slim", trials=8, space={"model.l1": [1.0] * 8})  # the whole space
+    publish_row(tmp_path, "item-knn", trials=504, search="grid")  # of which no other row has as many
     assert describe_table(3, tmp_path) == (["all rows are comparable"], True)
 
 
