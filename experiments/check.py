@@ -1,11 +1,12 @@
-"""Check that a model keeps to the interface, or what a data set measures.
+"""Check a model's interface, a data set's test items, or a published table.
 
 `sdmr check model=my_package.Net model.width=3` runs the model on tiny data, and prints a line for each check. It takes
 seconds, needs no data set and writes no record. A `TorchRecommender` trains for two epochs.
 
-`sdmr check dataset=ml-100k` trains nothing. It prints how much training data is later than the test items, ties,
-sessions, repeated targets, what is left out, and whether the order of the items matters. Settings of the task may
-follow, such as protocol.test_item=global-time. With publish=true, tables print these facts below their rows.
+`sdmr check dataset=ml-100k` trains nothing. It prints what the test items measure: how much training data is later than
+they are, ties, sessions, repeated targets, what is left out, and whether the order of the items matters. Settings of
+the task may follow, such as protocol.test_item=global-time. With publish=true, tables print these facts below their
+rows.
 
 `sdmr check table=3` lists what to know of the rows of a published table, such as one seed. It fails if any row is not
 comparable with the others.
@@ -56,7 +57,7 @@ class Options(CommandOptions):
     model: str | None = Field(None, description="name of a model, or a class such as package.Class")
     dataset: str | None = Field(None, description="data set, in place of a model")
     table: Literal[3, 4] | None = Field(None, description="published table, in place of a model")
-    publish: bool = Field(False, description="write the facts of a data set into the results")
+    publish: bool = Field(False, description="write the facts of a data set into `results`, so that tables print them")
     results: str = Field("results", description="folder of the published records and tables")
     context_length: int | None = Field(5, ge=1, description="context items of models that read several")
     overrides: list[str] = Field(

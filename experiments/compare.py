@@ -1,9 +1,9 @@
 """Compare records on the same test instances: `sdmr compare runs=[NAME,NAME,...]`.
 
-Records are those of runs, of `sdmr score`, and published ones. Each row is compared with the first one: the paired
-difference with its interval, p values with Holm's correction, effect size, and the users with a win, a tie or a loss.
-Records that differ in their seed alone are one row. A name is that of a run, its folder, or a pattern such as `SDM-*`;
-published records are `table3/ml-100k/sdm-*`.
+Records are those of runs, of `sdmr score`, and published ones. The first row is compared with each of the others: the
+paired difference with its interval, p values with Holm's correction, effect size, and the users with a win, a tie or a
+loss. Records that differ in their seed alone are one row. A name is that of a run, its folder, or a pattern such as
+`SDM-*`; published records are `table3/ml-100k/sdm-*`.
 """
 
 import sys
@@ -32,7 +32,7 @@ RUNS = Path("runs")
 class Options(MetricOptions):
     text_options = ("runs",)
     runs: Names = Field(description="names of runs, their folders, or patterns; the first row is the reference")
-    by: Names | None = Field(None, description=f"parts of the test instances, too: {', '.join(STRATA)}; null: none")
+    by: Names | None = Field(None, description=f"also by parts of the test instances: {', '.join(STRATA)}; null: none")
     output: str | None = Field(None, description="folder of the tables and pictures; null: a new one in runs/compare")
     results: str = Field("results", description="folder of the published records and tables")
 

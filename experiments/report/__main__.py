@@ -21,7 +21,7 @@ from sdmr.experiments.report.user_rows import list_user_rows
 class Options(CommandOptions):
     text_options = ("runs",)
     runs: Names | None = Field(
-        None, description="runs to show, too: names in the folder runs, folders, or patterns; null: none"
+        None, description="runs beside the published ones: names in the folder runs, folders, or patterns; null: none"
     )
     to: str = Field("report.html", description="file to write")
     results: str = Field("results", description="folder of the published records and tables")

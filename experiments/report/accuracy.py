@@ -31,8 +31,8 @@ DEFAULT_DATASETS = {3: ["ml-100k"], 4: ["ta-feng"]}
 class MetricOptions(CommandOptions):
     """The choice of metrics."""
 
-    metrics: Names = Field(["hit", "NDCG"], description=f"columns, of {', '.join(METRIC_NAMES)}")
-    cutoffs: Numbers = Field([10], description="k of hit@k and NDCG@k, which the stored ranks give")
+    metrics: Names = Field(["hit", "NDCG"], description=f"metrics to show, of {', '.join(METRIC_NAMES)}")
+    cutoffs: Numbers = Field([10], description="k of hit@k and NDCG@k; any k needs no new run")
 
     def list_columns(self) -> list[str]:
         """Return the metrics among the sampled candidates, then the same ones among all items.

@@ -55,7 +55,9 @@ class SearchOptions(RunOptions, ClusterOptions):
         allow_inf_nan=False,
         description="CPU minutes of a model at most; null: those of conf/budgets.yaml",
     )
-    prune: bool = Field(True, description="stop trials whose validation curve is hopeless; false: continue them, too")
+    prune: bool = Field(
+        True, description="stop trials whose validation curve is hopeless; false: continue stopped ones"
+    )
 
 
 class Search:
