@@ -8,6 +8,7 @@ printed side by side. Tables 1 and 2 are the statistics of the data sets; they a
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ from sdmr.experiments.core.cluster import ClusterOptions, get_launcher
 from sdmr.experiments.core.options import RunOptions, UsageError, check_used
 from sdmr.experiments.core.plan import find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.registry import expand_models
+from sdmr.experiments.core.run import is_task_override
 from sdmr.experiments.core.store import get_published_folder
 from sdmr.experiments.core.tuned import list_rows
 from sdmr.experiments.report import dataset_statistics, strata
@@ -106,13 +108,20 @@ def _make_accuracy(options: Options) -> int:
         caption = (options.number, conditions, tie_policy)
         print(f"\n{format_table(dataset, folders, published[dataset], *caption, columns)}\n")
         records = [run.record for run in made.values()]
-        notes = describe_deviations(records) + describe_data(dataset, records) + describe_test_items(results, records)
+        notes = describe_deviations(records) + describe_data(dataset, records)
+        notes += describe_test_items(results, records) or _point_to_check(dataset, options.overrides)
         notes += describe_full_ranking(dataset, folders, columns, tie_policy)
         notes += describe_rows(dataset, folders, options.settings)
         for line in (*notes, *describe_comparisons(dataset, folders, spreads, tie_policy)):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {options.runs}/")
     return 1 if findings.failures else 0
+
+
+def _point_to_check(dataset: str, overrides: Sequence[str]) -> list[str]:
+    """Return the command that writes what the test items measure."""
+    settings = " ".join([f"dataset={dataset}", *filter(is_task_override, overrides)])
+    return [f"Test items of {dataset}: `sdmr check {settings} publish=true` writes what they measure, for this line."]
 
 
 if __name__ == "__main__":

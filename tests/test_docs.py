@@ -163,7 +163,7 @@ def test_a_run_runs(page: str, command: str, capfd: pytest.CaptureFixture[str]) 
         arguments[arguments.index(axis)] = ",".join(axis.split(",")[: 1 if number else 2])
     arguments = [a for a in arguments if not a.startswith(("epochs=", "model.optimization.epochs="))]
     dim = ["model.dim=8"] if re.search("model=sd[pm]", command) and "model.dim=" not in command else []
-    has_epochs = not re.search("CoOccurrence|item-knn", command)  # of others they are refused
+    has_epochs = not re.search("CoOccurrence|item-knn|transitions", command)  # of others they are refused
     assert run_sdmr(*arguments, *(["epochs=1"] if has_epochs else []), *dim) == 0
     assert "hit@10" in capfd.readouterr().out
 

@@ -9,7 +9,7 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray, Interactions
 from sdmr.datasets.readers import bind_reader
 from sdmr.experiments.core.record import load_record
-from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.registry import MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.report.frames import DATASETS, METRICS, list_published, load_row, read_seed_spreads
@@ -34,7 +34,8 @@ def collect_strata(number: int, results: Path) -> pd.DataFrame:
     """
     spreads, rows = read_seed_spreads(results), []
     for dataset in DATASETS[number]:
-        folders = {model: paths for model in MODELS if (paths := list_published(results, dataset, model))}
+        models = insert_grid_rows(MODELS)
+        folders = {model: paths for model in models if (paths := list_published(results, dataset, model))}
         if not folders:
             continue
         run = compose_task(dataset, [])
@@ -46,7 +47,7 @@ def collect_strata(number: int, results: Path) -> pd.DataFrame:
             values = pd.DataFrame({m: load_row(model, paths, m, spreads).values.mean(axis=0) for m in METRICS})
             for stratum, labels in strata.items():
                 parts = values.groupby(labels, observed=True)
-                means = parts.mean().assign(instances=parts.size(), model=MODELS[model].name)
+                means = parts.mean().assign(instances=parts.size(), model=get_model(model).name)
                 means = means.rename_axis("range").reset_index()
                 rows.append(means.assign(dataset=dataset, stratum=stratum))
     if not rows:

@@ -145,6 +145,15 @@ def test_table_names_the_deviations_of_its_runs(tmp_path: Path, runs: Path, caps
     assert "the paper's models: candidates=all (SDM on ml-100k)." in printed
 
 
+def test_table_names_the_command_that_checks_its_test_items(
+    tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_random_run(runs / "ml-100k" / "sdm-0", "sdm", 0)
+    assert call(table, tmp_path, "models=sdm", "epochs=2", "protocol.candidates=50") == 0
+    command = "`sdmr check dataset=ml-100k protocol.candidates=50 publish=true`"
+    assert f"Test items of ml-100k: {command} writes" in capsys.readouterr().out
+
+
 def test_table_says_what_the_data_left_out(tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in range(2):
         folder = write_random_run(runs / "ml-100k" / f"sdm-{seed}", "sdm", seed)

@@ -47,8 +47,8 @@ def data(monkeypatch: pytest.MonkeyPatch) -> Interactions:
     return interactions
 
 
-def publish_sdm(results: Path, above: np.ndarray) -> None:
-    folder = results / "records" / "table3" / "ml-100k" / "sdm-0"
+def publish_sdm(results: Path, above: np.ndarray, model: str = "sdm") -> None:
+    folder = results / "records" / "table3" / "ml-100k" / f"{model}-0"
     write_run(folder, "sdm", 0, np.arange(USERS), Ranks(above, np.zeros_like(above)))
 
 
@@ -74,6 +74,13 @@ def test_parts_have_the_metrics_of_their_instances(data: Interactions, tmp_path:
             rows = [n for n, count in enumerate(number) if int(low) <= count <= int(high or low)]
             assert part.instances == len(rows)
             assert part.hit == pytest.approx(np.mean([n % 3 == 1 for n in rows]))
+
+
+def test_the_row_inside_the_papers_grid_has_parts_of_its_own(data: Interactions, tmp_path: Path) -> None:
+    publish_sdm(tmp_path, np.zeros(USERS, int))
+    publish_sdm(tmp_path, np.full(USERS, 60), "sdm-grid")
+    cells = strata.collect_strata(3, tmp_path)
+    assert cells.groupby("model")["hit@10"].unique().to_dict() == {"SDM": [1.0], "SDM (paper's grid)": [0.0]}
 
 
 def test_row_numbers_in_place_of_times_have_no_gaps(
