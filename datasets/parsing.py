@@ -169,9 +169,12 @@ def _explain_fault(fault: str, block: bytes, first_line: int, layout: Layout) ->
 
 
 def _ends_in_quotes(block: bytes, layout: Layout) -> bool:
-    """Tell whether a field's quote does not end in the last line, or in the block if it may be in another line."""
+    """Tell whether a quote is open at the end of a block.
+
+    With `multiline`, it may have been opened in any line.
+    """
     end = block if layout.multiline else block.rstrip(b"\r\n").rpartition(b"\n")[2]
-    return end.count(b'"') % 2 > 0 and _is_quote_open(end.decode(errors="replace"), layout.byte_separator)
+    return b'"' in end and _is_quote_open(end.decode(errors="replace"), layout.byte_separator)
 
 
 def _is_quote_open(text: str, separator: str) -> bool:

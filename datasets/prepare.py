@@ -199,7 +199,7 @@ def _restore_ids(values: list[Any]) -> RawArray:
 
 
 def _is_plain(values: Any) -> bool:
-    """Tell whether values are text, numbers and paths, in lists and mappings, which a cache's key can hold."""
+    """Tell whether the key of a cache file can hold values: text, numbers and paths."""
     try:
         json.dumps(values, default=os.fspath)
     except TypeError:

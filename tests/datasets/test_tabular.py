@@ -225,7 +225,7 @@ def test_a_quote_that_is_open_at_the_end_of_the_file_is_an_error(
 ) -> None:
     path = tmp_path / "data.csv"
     path.write_text('user,item\n1,5" wide\n2,"x' + "\n3,4\n" * (quoting == "multiline"))
-    with pytest.raises(DataError, match="a quote is still open at the end of the (line|file)"):
+    with pytest.raises(DataError, match=r"a quote is still open at the end of the (line|file)"):
         load_csv(str(path), quoting=quoting)
 
 
