@@ -52,7 +52,7 @@ class Comparison(NamedTuple):
 def _compare_numbers(values: pd.Index, number: str) -> NDArray[np.float64]:
     """Return the sign of each value less a number; NaN for text."""
     floats = np.asarray(pd.to_numeric(values.to_series(), errors="coerce"), dtype=float)
-    limit = float(number)
+    limit = float(values.dtype.type(number) if values.dtype.kind == "f" else number)  # 0.7 of 32 bits is below 0.7
     signs = np.where(np.isnan(floats), np.nan, (floats > limit) * 1.0 - (floats < limit))
     if values.dtype.kind != "f" and abs(limit) >= 2**53:  # where integers that differ may be equal as float64
         for row in np.flatnonzero(signs == 0).tolist():
@@ -162,7 +162,10 @@ class Selection:
                 words = (
                     MISSING[:1] if self.missing_ids == "text" else [*MISSING, *map(str, np.atleast_1d(self.na_values))]
                 )
-                is_word = rows[name].cat.categories.astype(str).isin(words)
+                texts = rows[name].cat.categories.astype(str)
+                if rows[name].cat.categories.dtype.kind == "f":  # whole numbers beside missing ones
+                    texts, words = texts.str.removesuffix(".0"), [word.removesuffix(".0") for word in words]
+                is_word = texts.isin(words)
                 is_missing = np.append(is_word, True)[rows[name].cat.codes]  # no value has the code -1
                 if self.missing_ids != "drop":
                     hint = "drop leaves such rows out, text takes a word for an id"

@@ -2,6 +2,7 @@
 
 import codecs
 import csv as builtin_csv
+import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -77,6 +78,8 @@ def read_tables(path: Path, layout: Layout, columns: list[str], member: str | No
         lines = csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names)
         try:
             table = csv.read_csv(pa.py_buffer(block), lines, fields, values)
+            if layout.quoted and _ends_in_quotes(block, layout):
+                raise ValueError("a quote is still open at the end of the file")
             if not layout.multiline and table.num_rows != block.count(b"\n") + (block[-1:] != b"\n"):
                 raise ValueError("a quote or a control character hides a line end")
             for name in required:
@@ -165,10 +168,19 @@ def _explain_fault(fault: str, block: bytes, first_line: int, layout: Layout) ->
     return quote(fault.replace("\x1f", layout.separator) + hint, 300)
 
 
-def _is_quote_open(line: str, separator: str) -> bool:
-    """Tell whether a field's quote does not end in its line."""
+def _ends_in_quotes(block: bytes, layout: Layout) -> bool:
+    """Tell whether a quote is open at the end of a block.
+
+    With `multiline`, it may have been opened in any line.
+    """
+    end = block if layout.multiline else block.rstrip(b"\r\n").rpartition(b"\n")[2]
+    return b'"' in end and _is_quote_open(end.decode(errors="replace"), layout.byte_separator)
+
+
+def _is_quote_open(text: str, separator: str) -> bool:
+    """Tell whether a field's quote does not end in a line or several."""
     try:
-        return not list(builtin_csv.reader([line.rstrip("\r")], delimiter=separator, strict=True))
+        return not list(builtin_csv.reader(io.StringIO(text.rstrip("\r")), delimiter=separator, strict=True))
     except builtin_csv.Error as error:
         return "unexpected end of data" in str(error)
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import time
 import zipfile
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from sdmr.datasets.errors import DataError, format_counts
 from sdmr.datasets.files import compute_sha256, write_atomic
 from sdmr.datasets.interactions import IntArray, Interactions
 from sdmr.datasets.raw_ids import RawArray
-from sdmr.datasets.reads import hash_path, hash_text, is_data, list_named_files, track_reads
+from sdmr.datasets.reads import OUTSIDE, hash_path, hash_text, is_data, list_named_files, track_reads
 from sdmr.datasets.sources import find_source, list_project, list_texts
 from sdmr.datasets.split import MIN_SEQUENCE_LENGTH, split
 from sdmr.datasets.task import Contexts, HeldOut, Instances, Task, Training
@@ -42,8 +43,9 @@ def prepare(load: Callable[[], Interactions | Task], split_seed: int = 0, **spli
     The cached task is used while settings, raw files (by checksum) and code are the same. The code is this package,
     the function's module, and what that imports from its project. The files of a user's function are those that Python
     opens, those that a library may open by itself since settings or code name them, and the names in listed folders. If
-    there is none, the task is not cached. Nor is that of a lambda, an inner function or one of a notebook, which has no
-    lasting name. A damaged cache file is created again. One message tells what was dropped and who only trains.
+    there is none, or other programs or machines take part, the task is not cached. Nor is that of a lambda, an inner
+    function or one of a notebook, which has no lasting name, or of an argument such as a table. A damaged cache file is
+    created again. One message tells what was dropped and who only trains.
 
     Args:
         load: Loads interactions, or a task if the data comes with its split. Bind its settings by `functools.partial`.
@@ -75,7 +77,8 @@ def _prepare(call: functools.partial[Interactions | Task], split_seed: int, spli
     settings = [name, call.args, call.keywords, split_seed, split_options, get_data_folder(), folder]
     key = hash_text(json.dumps(settings, sort_keys=True, default=str))
     path = get_cache_folder() / "tasks" / f"{call.func.__name__}-{key[:16]}.npz"
-    code = _hash_code(call.func.__module__) if "<" not in name else None
+    is_named = "<" not in name and _is_plain([*call.args, call.keywords])
+    code = _hash_code(call.func.__module__) if is_named else None
     if code is not None and (cached := _load_task(path, code)) is not None:
         return cached
     with track_reads(is_watching=not is_of_suite) as files:
@@ -92,7 +95,7 @@ def _prepare(call: functools.partial[Interactions | Task], split_seed: int, spli
         files = {file for file in files if not file.is_relative_to(path.parent)}
         if len(named) > MAX_NAMED_FILES:
             log.warning("the settings name folders of more than %d files: the task is not cached", MAX_NAMED_FILES)
-        elif files or named or is_of_suite:
+        elif is_of_suite or (OUTSIDE not in files and (files or named)):
             _save_task(task, path, code, files | named)
     return task
 
@@ -193,6 +196,15 @@ def _restore_ids(values: list[Any]) -> RawArray:
     if isinstance(values[0], str):
         return np.array(values, dtype=object)
     return np.array(values, dtype=np.uint64 if max(values) > np.iinfo(np.int64).max else np.int64)
+
+
+def _is_plain(values: Any) -> bool:
+    """Tell whether the key of a cache file can hold values: text, numbers and paths."""
+    try:
+        json.dumps(values, default=os.fspath)
+    except TypeError:
+        return False
+    return True
 
 
 def _hash_code(module: str) -> str | None:

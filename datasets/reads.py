@@ -15,6 +15,8 @@ from typing import Any
 from sdmr.datasets.files import compute_sha256
 
 EVENTS = ("open", "os.listdir", "os.scandir", "sqlite3.connect")  # of Python's audit, whose first argument is a path
+OUTSIDE_EVENTS = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.fork", "socket.connect")
+OUTSIDE = Path("another program or machine")  # stands for what a reader takes from there
 WRITING = os.O_WRONLY | os.O_TRUNC | os.O_APPEND | os.O_EXCL
 INTERPRETER = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 CODE_FOLDERS = {"site-packages", "dist-packages", "__pycache__"}
@@ -30,7 +32,8 @@ def track_reads(is_watching: bool = False) -> Iterator[set[Path]]:
 
     Args:
         is_watching: Whether files count that Python opens, and folders that it lists, in any thread of this process.
-            Other libraries may open files themselves, as pyarrow does.
+            Other libraries may open files themselves, as pyarrow does. `OUTSIDE` stands for other programs that the
+            code starts, and machines that it connects to.
     """
     files: set[Path] = set()
     token = _recorded.set(files)
@@ -57,12 +60,15 @@ def _install_hook() -> None:
 
 def _note_event(event: str, arguments: tuple[Any, ...]) -> None:
     """Note a file that Python opens for reading, or a folder that it lists."""
+    if _watching and event in OUTSIDE_EVENTS:
+        for files in _watching:
+            files.add(OUTSIDE)
     if not _watching or event not in EVENTS:
         return
     path = "." if arguments[0] is None else arguments[0]
     is_written = event == "open" and (arguments[2] or 0) & WRITING
     caller = sys._getframe().f_back
-    is_import = caller is not None and "importlib" in caller.f_code.co_filename
+    is_import = caller is not None and caller.f_code.co_filename.startswith("<frozen importlib")
     if isinstance(path, str | bytes | os.PathLike) and not is_written and not is_import:
         file = Path(os.path.abspath(os.fsdecode(path)))
         if is_data(file):
@@ -73,7 +79,7 @@ def _note_event(event: str, arguments: tuple[Any, ...]) -> None:
 def is_data(path: Path) -> bool:
     """Tell whether a path is neither code nor the system's state."""
     is_code = path.suffix in (".py", ".pyc") or not CODE_FOLDERS.isdisjoint(path.parts)
-    is_state = path.parts[:2] in (("/", "proc"), ("/", "sys"), ("/", "dev"))
+    is_state = path.parts[:2] in (("/", "proc"), ("/", "sys"), ("/", "dev")) and path.parts[2:3] != ("shm",)
     return not (is_code or is_state or any(path.is_relative_to(folder) for folder in INTERPRETER if folder))
 
 

@@ -32,7 +32,8 @@ from sdmr.harness.metrics import Ranks
 from sdmr.harness.schema1 import RANKS, translate_optimizers, translate_record
 
 LAYERS = ("sdmr.datasets", "sdmr.harness", "sdmr.models", "sdmr.baselines")
-CHECKS = ("sdmr.harness.score_check",)  # which refuse a model or leave its numbers as they are
+# Modules that refuse a model or leave its numbers as they are.
+CHECKS = ("sdmr.harness.score_check", "sdmr.harness.training.probe")
 _ALL = "all_"  # before the names of arrays in `ranks.npz`: among all items
 _STEPS = "user_steps"  # differences of the users; older files have `users`
 _FOLDERS = ("datasets", "harness", "models", "baselines", "experiments")

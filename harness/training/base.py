@@ -19,6 +19,7 @@ from sdmr.harness.recommender import ModelError
 from sdmr.harness.training.loop import Batches, compute_loss, compute_scores, draw_instances, train
 from sdmr.harness.training.losses import bpr_loss
 from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.training.probe import check_probe, compute_probe
 
 
 def takes_arrays(method: Callable[..., Tensor]) -> Callable[..., NDArray[np.float32]]:
@@ -44,6 +45,7 @@ class TorchRecommender(nn.Module):
 
     context_length = 0
     watch_history: Callable[[list[dict[str, float]]], None] | None = None  # called before each epoch; may stop training
+    _sizes: tuple[int, int] | None = None  # the numbers of users and items, once built
     has_fitted_start = False  # whether the start, made from fitted parts, may be the best epoch: epoch 0
 
     def __init__(self, optimization: OptimizationConfig = OptimizationConfig()) -> None:
@@ -144,6 +146,7 @@ class TorchRecommender(nn.Module):
                 part.fit(training.drop_checkpoint())
             part.requires_grad_(False)
         torch.manual_seed(training.seed)
+        self._sizes = training.n_users, training.n_items
         self.build(training.n_users, training.n_items)
         self.to(_get_device(self.optimization.device))
         train(self, training)
@@ -157,10 +160,14 @@ class TorchRecommender(nn.Module):
 
     def save(self, path: Path) -> None:
         """Write the fitted parameters, atomically."""
-        save_tensors({"parameters": self.state_dict(), "history": self.history}, path)
+        probe = compute_probe(self, *self._sizes) if self._sizes else {}
+        save_tensors({"parameters": self.state_dict(), "history": self.history, **probe}, path)
 
     def load(self, path: Path, n_users: int, n_items: int) -> None:
-        """Read what `save` has written for a recommender of the same configuration."""
+        """Read what `save` has written for a recommender of the same configuration.
+
+        Raises ModelError if that is not all that its scores depend on.
+        """
         saved = load_tensors(path, "cpu")
         self._build_with_parts(n_users, n_items)
         try:
@@ -170,6 +177,7 @@ class TorchRecommender(nn.Module):
         self.to(_get_device(self.optimization.device))
         self.history, self.is_fitted = saved["history"], True
         self.eval()
+        check_probe(self, saved, n_users, n_items)
 
     def _build_with_parts(self, n_users: int, n_items: int) -> None:
         """Make the parameters, those of the parts (and of theirs) first, as `fit` does."""
@@ -177,6 +185,7 @@ class TorchRecommender(nn.Module):
             part._build_with_parts(n_users, n_items)
             part.requires_grad_(False)
             part.is_fitted = True
+        self._sizes = n_users, n_items
         self.build(n_users, n_items)
 
 

@@ -20,6 +20,7 @@ from sdmr.harness.metrics import count_ranks
 from sdmr.harness.recommender import ModelError
 from sdmr.harness.records import read_clocks
 from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
+from sdmr.harness.training.probe import check_probe, compute_probe
 
 if TYPE_CHECKING:
     from sdmr.harness.training.base import TorchRecommender
@@ -65,6 +66,7 @@ def train(model: "TorchRecommender", training: Training) -> None:
         optimizer.load_state(saved["optimizer"])
         best, model.history = saved["best"], saved["history"]
         _restore(model, saved["parameters"])
+        check_probe(model, saved, training.n_users, training.n_items)
 
     while is_trainable and not _is_finished(model.history, options, training.epochs):
         if model.watch_history is not None:
@@ -83,6 +85,7 @@ def train(model: "TorchRecommender", training: Training) -> None:
             best = _copy(model)
         if training.checkpoint is not None:
             state = {"parameters": _copy(model), "optimizer": optimizer.get_state(), "best": best}
+            state |= compute_probe(model, training.n_users, training.n_items)
             save_tensors({**state, **identity, "history": model.history}, training.checkpoint)
     optimizer.close()
     _restore(model, best)

@@ -17,7 +17,7 @@ from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.parsing import Layout, read_columns
 from sdmr.datasets.prepare import compute_fingerprint, prepare
 from sdmr.datasets.split import split
-from sdmr.datasets.tabular import load_csv
+from sdmr.datasets.tabular import load_csv, load_frame
 from sdmr.datasets.task import Task
 
 n_loads = 0
@@ -381,3 +381,11 @@ def test_files_at_any_depth_of_a_folder_that_the_settings_name_count(
     (folder / "deep" / "one.txt").write_text("".join(lines[:20]))
     assert [count_loads(load)[0] for _ in range(2)] == [1, 1]
     assert "folders of more than 3 files: the task is not cached" in caplog.text
+
+
+def test_a_table_that_differs_from_another_one_in_its_middle_is_another_task(raw: Path) -> None:
+    pairs = np.random.default_rng(0).permutation(30 * 50)[:600]
+    frame = pd.DataFrame({"user": pairs // 50, "item": pairs % 50})
+    other = frame.assign(item=np.where(frame.index // 100 == 3, 50 + frame.index, frame["item"]))
+    tasks = [prepare(functools.partial(load_frame, one)) for one in (frame, other)]
+    assert compute_fingerprint(tasks[0]) != compute_fingerprint(tasks[1])

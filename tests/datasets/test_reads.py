@@ -3,6 +3,7 @@
 import functools
 import importlib
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,15 @@ def load_listed(prefix: str) -> Interactions:
     return Interactions.from_raw(users, read_by_open(f"{prefix}.items")[: len(users)])
 
 
+def load_by_program(number: int) -> Interactions:
+    """Load columns that another program reads, whose path no setting names."""
+    global n_loads
+    n_loads += 1
+    users = read_by_open("linked/columns.users")
+    items = subprocess.check_output(["cat", "linked" + "/columns" + ".items"], text=True)
+    return Interactions.from_raw(users, list(map(int, items.split())))
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make columns in a folder, and a linked folder, below the current one."""
@@ -110,6 +120,10 @@ def test_a_file_that_python_does_not_open_counts_if_its_name_begins_with_a_setti
 
 def test_a_reader_of_files_that_cannot_be_seen_is_called_each_time(folder: Path) -> None:
     assert [count_loads(functools.partial(load_from_here, len(READERS))) for _ in range(2)] == [1, 1]
+
+
+def test_a_reader_that_starts_another_program_is_called_each_time(folder: Path) -> None:
+    assert [count_loads(functools.partial(load_by_program, 0)) for _ in range(2)] == [1, 1]
 
 
 def test_a_new_file_in_a_folder_that_the_reader_lists_is_read(folder: Path) -> None:

@@ -219,6 +219,16 @@ def test_a_quote_that_hides_a_line_end_is_an_error_unless_it_is_asked_for(tmp_pa
     assert get_rows(load_csv(path, quoting="none")) == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2)]
 
 
+@pytest.mark.parametrize("quoting", ["auto", "multiline"])
+def test_a_quote_that_is_open_at_the_end_of_the_file_is_an_error(
+    tmp_path: Path, quoting: Literal["auto", "multiline"]
+) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text('user,item\n1,5" wide\n2,"x' + "\n3,4\n" * (quoting == "multiline"))
+    with pytest.raises(DataError, match=r"a quote is still open at the end of the (line|file)"):
+        load_csv(str(path), quoting=quoting)
+
+
 def test_multiline_quotes_are_read_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parsing, "CHUNK_BYTES", 64)
     rows = [(user, item) for user in range(20) for item in range(5)]
@@ -633,3 +643,13 @@ def test_decimals_bytes_and_integers_of_more_than_64_bits_are_ids_or_one_line() 
     assert load_frame(pa.table({"user": users, "item": [1, 2]})).user_ids.tolist() == [str(10**22), "7"]
     with pytest.raises(DataError, match=r"column 'user': .* integers of at most 64 bits$"):
         load_frame(pd.DataFrame({"user": pd.Series([2**70, 1], dtype=object), "item": [1, 2]}))
+
+
+def test_whole_numbers_beside_missing_ones_are_the_words_of_na_values() -> None:
+    frame = pd.DataFrame({"user": [1, -1, np.nan], "item": [1, 2, 3]})
+    assert load_frame(frame, na_values=[-1], missing_ids="drop").dropped["missing_id_rows"] == 2
+
+
+def test_a_filter_compares_with_numbers_of_the_columns_precision() -> None:
+    frame = pd.DataFrame({"user": [1, 1, 1], "item": [1, 2, 3], "x": np.array([0.6, 0.7, 0.8], np.float32)})
+    assert load_frame(frame, filter="x>=0.7").item_ids.tolist() == [2, 3]

@@ -163,7 +163,7 @@ def test_model_that_keeps_to_the_interface_passes_every_check(name: str, number:
         ("Misnames", "leave their arguments as they are: Misnames has changed training.user_ids, which models share"),
         ("Unseeded", "the same seed gives the same scores: two fits with the same seed differ"),
         ("KeepsOn", "the same seed gives the same scores: two fits with the same seed differ"),
-        ("Unsaved", "save and load: scores differ after saving and loading"),
+        ("Unsaved", "save and load: Unsaved scores otherwise with its saved parameters"),
         ("Counts", "fit resumes after an interruption: a fit that is resumed has other scores"),
     ],
 )

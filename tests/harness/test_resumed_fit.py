@@ -26,6 +26,12 @@ from tests.harness.factors import (
 )
 
 
+@pytest.fixture(autouse=True)
+def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the scores in checkpoints, so that all calls are those of batches and validation."""
+    monkeypatch.setattr("sdmr.harness.training.loop.compute_probe", lambda *_: {})
+
+
 @every_maker
 def test_the_same_seed_gives_the_same_bits(make: Callable[[], TorchRecommender]) -> None:
     model = fit(make(), small().training)

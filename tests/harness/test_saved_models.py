@@ -1,14 +1,21 @@
 """Save fitted parameters, and read them back."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from sdmr.baselines.mf_bpr import MFBPR
 from sdmr.datasets.errors import DataError
-from sdmr.harness.files import load_tensors_of
+from sdmr.datasets.interactions import IntArray
+from sdmr.datasets.task import Training
+from sdmr.harness.files import load_tensors_of, save_tensors
+from sdmr.harness.recommender import ModelError
 from sdmr.harness.training.base import TorchRecommender
 from tests.behavior import small
 from tests.harness.factors import (
@@ -83,3 +90,56 @@ def test_a_saved_model_is_known_by_its_folder(tmp_path: Path, caplog: pytest.Log
     path.rename(tmp_path / "b" / "model.pt")
     assert load_tensors_of(tmp_path / "b" / "model.pt", "cpu") is None
     assert f"{tmp_path}/b/model.pt is of another run (other folder)" in caplog.text
+
+
+class Popular(Factors):
+    """Learn an attribute that is neither a parameter nor a buffer."""
+
+    def build(self, n_users: int, n_items: int) -> None:
+        super().build(n_users, n_items)
+        self.counts = torch.zeros(n_items)
+
+    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        if self.training:
+            self.counts[candidates[:, 0]] += 1
+        return super().forward(users, contexts, candidates) + self.counts[candidates]
+
+
+class Unset(Popular):
+    def build(self, n_users: int, n_items: int) -> None:
+        Factors.build(self, n_users, n_items)
+
+    def fit(self, training: Training) -> None:
+        self.counts = torch.zeros(training.n_items)
+        super().fit(training)
+
+
+@pytest.mark.parametrize("make", [Popular, Unset])
+def test_a_saved_model_that_lacks_what_fit_has_learned_is_an_error(make: type[Factors], tmp_path: Path) -> None:
+    training, path = small().training, tmp_path / "model.pt"
+    fit(make(), training).save(path)
+    with pytest.raises(
+        ModelError, match=rf"^{make.__name__} scores otherwise with its saved parameters.*register_buffer"
+    ):
+        make().load(path, training.n_users, training.n_items)
+
+
+def test_a_fit_that_resumes_without_what_it_has_learned_is_an_error(tmp_path: Path) -> None:
+    training, model = replace(small().training, checkpoint=tmp_path / "checkpoint.pt"), Popular()
+    fit(model, training)
+    with pytest.raises(ModelError, match=r"^Popular scores otherwise"):
+        fit(Popular(), training)
+
+
+def test_random_scores_and_an_older_file_are_no_error(tmp_path: Path) -> None:
+    training, path = small().training, tmp_path / "model.pt"
+
+    class Random(Factors):
+        def score(self, *inputs: IntArray) -> NDArray[np.floating]:
+            return super().score(*inputs) + np.random.default_rng().random(inputs[2].shape)
+
+    fit(Random(), training).save(path)
+    Random().load(path, training.n_users, training.n_items)
+    model = fit(Factors(), training)
+    save_tensors({"parameters": model.state_dict(), "history": model.history}, path)
+    Factors().load(path, training.n_users, training.n_items)
