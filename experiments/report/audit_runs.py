@@ -44,7 +44,7 @@ class AuditRun:
 class AuditOptions(RunOptions):
     """The options of the audit."""
 
-    seeds: int = Field(1, ge=1, description="seeds 0 to n - 1 of each stochastic model")
+    seeds: int = Field(1, ge=1, description="seeds 0 to n − 1 of each model that draws random numbers")
     factors: Names = Field(list(factors.FACTOR_NAMES), description="rows")
     models: Names = Field(["sdp", "sdm", "sdmr", "item-knn", "popularity", "mf-bpr"], description="columns")
     order_models: Names = Field(

@@ -55,9 +55,7 @@ class SearchOptions(RunOptions, ClusterOptions):
         allow_inf_nan=False,
         description="CPU minutes of a model at most; null: those of conf/budgets.yaml",
     )
-    prune: bool = Field(
-        True, description="stop trials whose validation curve is hopeless; false: continue stopped ones"
-    )
+    prune: bool = Field(True, description="stop trials with a hopeless validation curve; false: continue stopped ones")
 
 
 class Search:
