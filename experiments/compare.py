@@ -46,9 +46,7 @@ def main(options: Options) -> int:
         raise UsageError(f"runs=...: there is {names}; name the runs of another model or setting, too")
     if lines := list(explain_other_instances(rows)):
         print("\n".join(map(escape, lines)), file=sys.stderr)
-        raise UsageError(
-            f"runs=...: {len(lines)} records are not of the test instances of {rows[0].name}, the first one"
-        )
+        raise UsageError(f"runs=...: the records above are not of the test instances of {rows[0].name}, the first one")
     metrics = [metric for metric in columns if not metric.endswith(ALL) or _has_any(rows, metric)]
     spreads = read_seed_spreads(results, metrics)
     strata = label_strata(rows[0], options.by) if options.by else {}

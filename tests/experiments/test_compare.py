@@ -134,7 +134,7 @@ def test_records_of_other_instances_are_refused_with_a_line_each(
     first, second, last = capsys.readouterr().err.splitlines()
     assert first.startswith("Elsewhere (runs/tiny/Elsewhere-0): data hash other, not data")
     assert second == "Popularity (runs/tiny/popularity-0): dataset ml-1m, not tiny"
-    assert "2 records are not of the test instances of SDM" in last
+    assert "the records above are not of the test instances of SDM" in last
 
 
 def test_runs_and_scores_of_others_are_compared_on_parts(
