@@ -32,7 +32,7 @@ def load_epinions(min_count: int = 5, iterative: bool = False, order: Order = "r
 
     Args:
         min_count: Users and items with fewer interactions are dropped.
-        iterative: Whether that is repeated until nothing is dropped.
+        iterative: Whether to repeat min_count until nothing is dropped.
         order: Without times, "random" shuffles each history; "file" takes the order of the file for time. The authors
             did that. The file sorts each user's items by their ids as strings, so a model can guess the last item from
             its id. Use "file" to show this artifact only.

@@ -36,7 +36,7 @@ def load_netflix(month: str, min_count: int = 5, iterative: bool = True) -> Inte
     Args:
         month: The month of the ratings, such as "2005-12".
         min_count: Users and items with fewer interactions are dropped.
-        iterative: Whether that is repeated until nothing is dropped.
+        iterative: Whether to repeat min_count until nothing is dropped.
 
     Raises:
         DataError: The files cannot be found, a line does not fit, or the month has no ratings.
@@ -62,7 +62,7 @@ def load_netflix_sample(min_count: int = 5, iterative: bool = True, order: Order
 
     Args:
         min_count: Users and items with fewer interactions are dropped.
-        iterative: Whether that is repeated until nothing is dropped.
+        iterative: Whether to repeat min_count until nothing is dropped.
         order: Without times, "random" shuffles each history; "file" takes the order of the file for time.
 
     Raises:

@@ -50,7 +50,7 @@ def load_csv(
             basket the order of the file holds, whatever the times.
         rating: Column of numbers that `min_rating` is compared with.
         min_rating: Rows of a lower rating are dropped.
-        filter: Rows that count, such as "event==purchase".
+        filter: Rows to keep, such as "event==purchase".
         format: How the file is written: csv, tsv, jsonl, parquet or inter; "auto" goes by its suffix.
         separator: Any characters between the fields; None for comma or tab.
         header: Whether the first line names the columns.
@@ -60,10 +60,10 @@ def load_csv(
         time_format: How times are written, as in Python's strptime: "%d.%m.%Y".
         missing_ids: What to do with empty ids and words such as NA: error, drop, or text to take them as ids.
         na_values: Further words for a missing id, such as unknown.
-        keep: Of rows with the same pair, the first or the last by time.
+        keep: Of rows with the same user and item, the first or the last by time.
         order: Without times, "random" shuffles each history; "file" takes the order of the file for time.
         min_count: Users and items with fewer interactions are dropped.
-        iterative: Whether that is repeated until nothing is dropped.
+        iterative: Whether to repeat min_count until nothing is dropped.
 
     Raises:
         DataError: The file cannot be read, or a line does not fit.
@@ -98,14 +98,14 @@ def load_inter(
         path: RecBole's file, NAME.inter.
         rating: Column of numbers that `min_rating` is compared with.
         min_rating: Rows of a lower rating are dropped.
-        filter: Rows that count, such as "rating:float>3".
+        filter: Rows to keep, such as "rating:float>3".
         encoding: Encoding of the text, such as latin-1.
         missing_ids: What to do with empty ids and words such as NA: error, drop, or text to take them as ids.
         na_values: Further words for a missing id, such as unknown.
-        keep: Of rows with the same pair, the first or the last by time.
+        keep: Of rows with the same user and item, the first or the last by time.
         order: Without times, "random" shuffles each history; "file" takes the order of the file for time.
         min_count: Users and items with fewer interactions are dropped.
-        iterative: Whether that is repeated until nothing is dropped.
+        iterative: Whether to repeat min_count until nothing is dropped.
     """
     settings = {name: value for name, value in locals().items() if name != "path"}
     names = TableFile(Path(path).expanduser(), "inter", encoding=encoding).names

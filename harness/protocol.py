@@ -35,14 +35,14 @@ class Protocol:
         "last", "the item of a user, or of a basket, that is the test item; global-time: the first one after test_cut"
     )
     validation_item: Literal["random", "next-to-last"] = _describe(
-        "random", "the one of the others that is validated on"
+        "random", "which of the other items is the validation item"
     )
     equal_times: Literal["file", "item-id"] = _describe("file", "what orders interactions at the same time")
     test_cut: Cut = _describe(  # noqa: RUF009
-        TEST_CUT, "where the test of global-time begins (a share of the interactions, a date such as 1998-03-01)"
+        TEST_CUT, "where the test period of global-time begins (a share of the interactions, a date such as 1998-03-01)"
     )
     validation_cut: Cut = _describe(  # noqa: RUF009
-        VALIDATION_CUT, "where the validation of global-time begins (a share, a date)"
+        VALIDATION_CUT, "where the validation period of global-time begins (a share, a date)"
     )
     retrain: bool = _describe(
         False, "before the test, train again on training and validation items, for the chosen epochs (true, false)"
