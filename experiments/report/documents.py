@@ -49,9 +49,9 @@ ALL_NOTE = (
 )
 MARKS = (
     "g+ (g−): NDCG@10 is above (below) that of the best general baseline by validation, of all general models of the "
-    "paper with a row in this table; s+ (s−) of the sequential one. The test counts users and seeds; p < .05 after Holm's correction over the "
-    "comparisons on the data set. There is no mark against a baseline below Popularity on validation. Effect: the mean "
-    "difference over the standard deviation of the users' differences."
+    "paper with a row in this table; s+ (s−) of the sequential one. The test counts users and seeds; p < .05 after "
+    "Holm's correction over the comparisons on the data set. There is no mark against a baseline below Popularity on "
+    "validation. Effect: the mean difference over the standard deviation of the users' differences."
 )
 
 
