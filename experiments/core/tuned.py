@@ -1,6 +1,7 @@
 """Tuned settings: a YAML file for each data set and model, written by `sdmr sweep`."""
 
 from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sdmr.experiments.core.registry import CONF, GRID_ROWS, insert_grid_rows, is
 
 FOLDER = CONF / "settings" / "tuned"
 FIXED_KEYS = ("seed", "test", "runs", "threads", "force", "defaults", "settings", "hydra")  # that no search sets
-ENOUGH_TRIALS = 12  # a search with fewer, of those planned, is flagged
+ENOUGH_TRIALS = 12  # a search with fewer is flagged, unless its space has no more settings
 USER_DATASETS = ("csv", "inter", "ncf", "netflix")  # a name alone does not say which data these are
 
 
@@ -87,6 +88,11 @@ def write_tuned(dataset: str, model: str, settings: Mapping[str, Any], tuning: M
     return path
 
 
+def count_settings(tuning: Mapping[str, Any]) -> int:
+    """Return the number of settings in the space of a search."""
+    return prod(map(len, tuning.get("space", {}).values()))
+
+
 def describe_search(tuning: Mapping[str, Any]) -> str:
     """Return what a search has cost, as in "12 of 20, 31 min".
 
@@ -96,7 +102,7 @@ def describe_search(tuning: Mapping[str, Any]) -> str:
     if "trials" not in tuning:
         return ""
     trials, planned = tuning["trials"], tuning["planned"]
-    notes = [f"{trials} of {planned}{'!' if trials < min(planned, ENOUGH_TRIALS) else ''}"]
+    notes = [f"{trials} of {planned}{'!' if trials < min(count_settings(tuning), ENOUGH_TRIALS) else ''}"]
     notes.append(f"{tuning['cpu_minutes']:.0f} min{' (cap)' if tuning.get('is_capped') else ''}")
     for key, word in (("edges", "edge"), ("beyond_paper", "not in the paper")):
         if axes := tuning.get(key):

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from sdmr.experiments.core.config import RunSettings
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
-from sdmr.experiments.core.tuned import ENOUGH_TRIALS
+from sdmr.experiments.core.tuned import ENOUGH_TRIALS, count_settings
 from sdmr.experiments.report.frames import DATASETS, is_trained, list_published
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.schema1 import TASKS
@@ -111,7 +110,7 @@ def mark_rows(dataset: str, runs: Runs, tunings: Tunings) -> list[Mark]:
 
 def _mark_search(tuning: Mapping[str, Any], most: int) -> Iterator[tuple[str, str]]:
     """Yield the marks of a search. A row that has tried its whole space needs no further trials."""
-    trials, size = tuning.get("trials"), prod(map(len, tuning.get("space", {}).values()))
+    trials, size = tuning.get("trials"), count_settings(tuning)
     if trials is None:
         yield "The search did not count its trials", ""
     elif trials < min(size, ENOUGH_TRIALS):

@@ -28,7 +28,8 @@ def test_written_settings_are_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ({}, "12 of 20, 31 min"),
         ({"trials": 11}, "11 of 20!, 31 min"),  # too few
-        ({"trials": 5, "planned": 5}, "5 of 5, 31 min"),  # all there are
+        ({"trials": 5, "planned": 5}, "5 of 5!, 31 min"),
+        ({"trials": 5, "planned": 5, "space": {"model.dim": [1, 2, 3, 4, 5]}}, "5 of 5, 31 min"),  # all there are
         ({"is_capped": True}, "12 of 20, 31 min (cap)"),
         ({"edges": ["model.dim", "model.optimization.regularization"]}, "12 of 20, 31 min, edge: dim regularization"),
         ({"beyond_paper": ["model.dropout"]}, "12 of 20, 31 min, not in the paper: dropout"),
@@ -36,7 +37,8 @@ def test_written_settings_are_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_a_search_is_described_by_its_trials_and_minutes(more: dict[str, Any], text: str) -> None:
-    assert describe_search({"trials": 12, "planned": 20, "cpu_minutes": 31.2} | more) == text
+    search = {"trials": 12, "planned": 20, "cpu_minutes": 31.2, "space": {"model.dim": list(range(40))}}
+    assert describe_search(search | more) == text
 
 
 def test_a_search_that_did_not_count_its_trials_has_no_description() -> None:
