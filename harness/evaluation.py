@@ -134,9 +134,10 @@ def score_all_items(
     for start in range(0, len(users), batch_size):
         rows = slice(start, start + batch_size)
         inputs = users[rows], contexts.last_n(length, rows)
-        items = np.tile(np.arange(n_items), (len(users[rows]), 1))
+        items = np.broadcast_to(np.arange(n_items), (len(users[rows]), n_items))  # takes no memory
         blocks = np.split(items, range(width, n_items, width), axis=1)
-        scores = np.column_stack([get_scores(recommender, *inputs, block, method) for block in blocks])
+        parts = [get_scores(recommender, *inputs, block, method) for block in blocks]
+        scores = np.column_stack(parts) if len(parts) > 1 else np.ascontiguousarray(parts[0])
         if ranked_items is not None:
             scores[:, np.setdiff1d(np.arange(n_items), ranked_items)] = -np.inf
         yield rows, scores

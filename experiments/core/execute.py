@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.deviations import list_deviations
+from sdmr.experiments.core.isolation import keep_modules
 from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.ranking import compute_novelty_metrics, rank_test_items, save_test_ranks
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
@@ -41,7 +42,7 @@ def execute(run: Run, threads: int = 1, force: bool = False, watch: Watch | None
     """
     torch.set_num_threads(threads)
     run.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(run.folder / ".lock"), _record_failure(run):
+    with FileLock(run.folder / ".lock"), _record_failure(run), keep_modules(run.modules):
         checkpoint = run.folder / "checkpoint.pt"
         if not force and (record := run.record):
             checkpoint.unlink(missing_ok=True)  # left by a process that was killed after it had written the record

@@ -81,6 +81,11 @@ class Run:
         return Protocol(**self.config["protocol"])
 
     @property
+    def modules(self) -> set[str]:
+        """Return the modules of the model's class and of its parts."""
+        return _list_modules(self.config["model"])
+
+    @property
     def training_protocol(self) -> dict[str, Any]:
         """Return the protocol of the run that trains the model."""
         return asdict(self.protocol.training_protocol)
@@ -130,7 +135,7 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     protocol = Protocol(**config["protocol"])
     identity = {name: config[name] for name in KEY_FIELDS} | {"protocol": protocol.ranking_key}
     target, reader = identity["model"]["_target_"], identity["dataset"]["_target_"]
-    modules = {import_class(one).__module__ for one in _list_targets(identity["model"])}
+    modules = _list_modules(identity["model"])
     source = compute_digest(*modules, *RANKING_MODULES, reader.rpartition(".")[0])
     task, data, _ = load_task(identity)
     length = HISTORY_CONTEXT_LENGTH
@@ -197,6 +202,10 @@ def _load_task(dataset: str, split_seed: int, split_options: str) -> tuple[Task,
     except ValueError as error:  # a setting that the data set or the split does not allow
         raise ConfigError(str(error)) from error
     return task, compute_fingerprint(task), time.perf_counter() - start
+
+
+def _list_modules(model: Any) -> set[str]:
+    return {import_class(target).__module__ for target in _list_targets(model)}
 
 
 def _list_targets(config: Any) -> Iterator[str]:

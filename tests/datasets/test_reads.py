@@ -73,8 +73,8 @@ def load_by_program(number: int) -> Interactions:
     """Load columns that another program reads, whose path no setting names."""
     global n_loads
     n_loads += 1
-    users = read_by_open("linked/columns.users")
-    items = subprocess.check_output(["cat", "linked" + "/columns" + ".items"], text=True)
+    users = read_by_open("linked" + "/columns.users")
+    items = subprocess.check_output(["cat", "linked" + "/columns.items"], text=True)
     return Interactions.from_raw(users, list(map(int, items.split())))
 
 
