@@ -340,6 +340,19 @@ def test_the_speeds_are_those_of_the_benchmark() -> None:
             assert agrees(epoch.split("literal: ")[1].rstrip(")"), entry["reference_seconds"] * steps), what
 
 
+def test_the_ratios_to_other_programs_are_those_of_the_benchmark() -> None:
+    rows = find_table("docs/performance.md", "Other programs: what | ratio | threads | seconds")
+    names = (("epoch vs released", "sdm sdm-released"), ("step vs plain", "mf-bpr transrec sasrec"))
+    names += (("step vs RecBole", "mf-bpr neumf transrec"),)
+    entries = [find_measurement(name, model=model) for name, models in names for model in models.split()]
+    for (what, ratio, threads, seconds), entry in zip(rows, entries, strict=True):
+        assert agrees(ratio.split(" ")[0], entry["ratio"]), what
+        assert int(threads) == entry["threads"], what
+        ours, theirs = seconds.split("; ")
+        assert agrees(ours, entry["seconds"]), what
+        assert agrees(theirs, entry["reference_seconds"]), what
+
+
 def test_the_figures_have_the_numbers_of_their_files() -> None:
     context = pd.read_csv(PLOTS / "figure6-context.csv")
     ((_, *cells),) = find_table("docs/figures.md", "context items s | 5 | 10 | 20")

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from sdmr.datasets.task import Task
 from sdmr.experiments.benchmark.scale import BATCH, Scale
 from sdmr.experiments.benchmark.synthetic import make_task
 from sdmr.experiments.benchmark.timing import (
@@ -41,17 +42,25 @@ def measure_released(scale: Scale) -> Iterator[Entry]:
     """Measure an epoch of SDM with sampling and ranking against the literal released program."""
     if not ORACLES.is_dir():
         return
-    task, names = make_task(*scale.released_shape, 99), ("sdm", "sdm-released")
-    calls = [partial(make_model(name).fit, task.training) for name in names]
-    turns = []
+    names, turns = ("sdm", "sdm-released"), []
     for _ in range(scale.few_turns):
-        ours = compare(1, *calls)
+        ours = [run_in_subprocess(_run_epoch, scale, name) for name in names]
         with _let_threads_spin():  # also between the turns of a process, so that each turn has its own
             turns.append([*ours, run_in_subprocess(_run_released, scale)])
     *costs, program_cost = (merge_costs(column) for column in zip(*turns, strict=True))
     for name, cost in zip(names, costs, strict=True):
-        setting = {"count": len(task.training.instances), "of": "interactions", "model": name}
+        setting = {"count": len(_make_task(scale).training.instances), "of": "interactions", "model": name}
         yield make_entry("epoch vs released", setting, [cost, program_cost], "released program")
+
+
+def _make_task(scale: Scale) -> Task:
+    return make_task(*scale.released_shape, 99)
+
+
+def _run_epoch(scale: Scale, name: str) -> Cost:
+    """Return the cost of a model's epoch, and of ranking."""
+    make_model(name).fit(scale.make_training(scale.few_steps))  # loads compiled loops, which a run does once
+    return compare(1, partial(make_model(name).fit, _make_task(scale).training))[0]
 
 
 @contextmanager
@@ -73,7 +82,7 @@ def _let_threads_spin() -> Iterator[None]:
 
 def _run_released(scale: Scale) -> Cost:
     """Return the cost of an epoch of the released program, and of ranking."""
-    program = load_reference("literal_sdm.py")["Program"](make_task(*scale.released_shape, 99), 0)
+    program = load_reference("literal_sdm.py")["Program"](_make_task(scale), 0)
 
     def run_epoch() -> None:
         program.run_epoch()
