@@ -24,6 +24,7 @@ from sdmr.harness.recommender import (
 from sdmr.harness.score_check import check_independence, spread_rows
 
 MAX_PAIRS = 2**26  # of a test instance and an item, that a recommender scores one by one: a minute at 1 µs each
+MAX_BLOCK_PAIRS = 2**32  # that it scores by matrix products: half a minute at a few ns each
 BATCH = 128  # instances ranked at a time: what a model computes for their candidates should stay in the cache
 PAIRS = BATCH * 101  # scored at a time
 
@@ -104,12 +105,13 @@ def rank_among_all(
 def select_instances(recommender: Recommender, n_instances: int, n_items: int) -> IntArray:
     """Return the instances to rank among all items: every one, or a sample.
 
-    Where each pair of an instance and an item costs as much as in `score`, ranking may take longer than the training.
-    Above `MAX_PAIRS` pairs, such a recommender ranks a random sample, the same one for every recommender.
+    Ranking may take longer than the training, most of all where each pair of an instance and an item costs as much as
+    in `score`. Above `MAX_PAIRS` pairs, such a recommender ranks a random sample, the same one for every such
+    recommender; others do so above `MAX_BLOCK_PAIRS`.
     """
-    number = max(1, MAX_PAIRS // n_items)
     is_slow = getattr(recommender, "scores_by_pair", not offers_score_all(recommender))
-    if not is_slow or n_instances <= number:
+    number = max(1, (MAX_PAIRS if is_slow else MAX_BLOCK_PAIRS) // n_items)
+    if n_instances <= number:
         return np.arange(n_instances)
     return np.sort(np.random.default_rng(0).choice(n_instances, number, replace=False))
 

@@ -279,6 +279,8 @@ def test_a_fixed_sample_is_ranked_among_all_items_where_each_is_scored_one_by_on
     np.testing.assert_array_equal(select_instances(slow_but_at_once, 300, 100), rows)
     for recommender, n_instances in ((fast, 300), (slow, 10)):
         np.testing.assert_array_equal(select_instances(recommender, n_instances, 100), np.arange(n_instances))
+    monkeypatch.setattr(evaluation, "MAX_BLOCK_PAIRS", 20_000)
+    assert len(select_instances(fast, 300, 100)) == 200
 
 
 def test_no_more_pairs_are_scored_at_a_time_than_stated() -> None:
