@@ -21,6 +21,7 @@ PROTOCOL = {field.name for field in fields(Protocol)} | {"order"}
 # The deviations that change test items or candidates; the others concern training, or how ties are read.
 CANDIDATE_DEVIATIONS = PROTOCOL - {"select_on", "validation_item", "tie_policy"}
 NOT_COMPARABLE = "Not comparable with the other rows"
+ONE_SEED, UNCOUNTED = "One seed", "The search did not count its trials"
 
 
 class Mark(NamedTuple):
@@ -112,7 +113,7 @@ def _mark_search(tuning: Mapping[str, Any], most: int) -> Iterator[tuple[str, st
     """Yield the marks of a search. A row that has tried its whole space needs no further trials."""
     trials, size = tuning.get("trials"), count_settings(tuning)
     if trials is None:
-        yield "The search did not count its trials", ""
+        yield UNCOUNTED, ""
     elif trials < min(size, ENOUGH_TRIALS):
         yield f"Fewer than {ENOUGH_TRIALS} trials", str(trials)
     elif trials < min(size, most):
@@ -128,7 +129,7 @@ def _mark_seeds(model: str, seeds: Sequence[Record]) -> Iterator[tuple[str, str]
     if patience not in (None, usual):
         yield f"Training stops after other than {usual} epochs without a better one", str(patience)
     if len(seeds) == 1 and is_trained(model, seeds[0]):
-        yield "One seed", ""
+        yield ONE_SEED, ""
     titles = {
         "The best epoch is among the last five allowed, so that more might help": [
             one for one in seeds if one.best_among_last_5_allowed
