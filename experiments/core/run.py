@@ -145,7 +145,7 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
 
 
 def compute_source(config: dict[str, Any]) -> str:
-    """Return the digest of the code that computes the run of a configuration, as it is now."""
+    """Return the digest of the present code that computes the run of a configuration."""
     reader = config["dataset"]["_target_"]
     return compute_digest(*_list_modules(config["model"]), *RANKING_MODULES, reader.rpartition(".")[0])
 

@@ -152,7 +152,7 @@ def make_published_cells(
     results: Path, dataset: str, model: str, spreads: pd.DataFrame, metrics: Sequence[str]
 ) -> pd.DataFrame:
     """Return the cells of a model's published records, with the cost of its search."""
-    row, printed = (results, f"table{TABLES[dataset]}", dataset, model), frames.BESIDE_TABLES.get(dataset, dataset)
+    row, printed = (results, f"table{TABLES[dataset]}", dataset, model), frames.FURTHER_DATASETS.get(dataset, dataset)
     paths, settings = list_published(results, dataset, model), get_published_settings(*row)
     cells = frames.make_cells(dataset, model, paths, spreads, settings, printed, metrics)
     return cells.assign(search=describe_search(read_published_tuning(*row)))

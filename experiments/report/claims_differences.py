@@ -159,8 +159,8 @@ def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequ
         direction = Direction.OPPOSITE
     has_one = any(n == 1 and is_stochastic(m) for one in counted for m, n in zip(one.pair, one.seeds, strict=True))
     answer = format_answer(direction, [one.size for one in counted])
-    largest = max(one.p for one in counted)
-    sure = f"p < {next(one for one in BOUNDS if largest < one)}" if direction == Direction.YES else ""
+    worst = max(one.p for one in counted)
+    sure = f"p < {next(one for one in BOUNDS if worst < one)}" if direction == Direction.YES else ""
     return Finding(dataset, answer, lines, " (one seed)" if has_one else "", sure)
 
 

@@ -27,9 +27,9 @@ DATASETS = {3: ("ml-100k", "ml-1m", "netflix", "epinions"), 4: BASKET_DATASETS}
 PRINTED = {dataset: table for table, datasets in DATASETS.items() for dataset in datasets}
 ID_ORDER_DATASET = "epinions-id-order"  # the claim on Epinions is judged on it
 # Data sets with published records, but in no table: by name, the one whose printed values stand beside theirs.
-BESIDE_TABLES = {ID_ORDER_DATASET: "epinions", "netflix-sample": "netflix"}
+FURTHER_DATASETS = {ID_ORDER_DATASET: "epinions", "netflix-sample": "netflix"}
 # By data set: the table with whose records its own are published.
-TABLES = PRINTED | {dataset: PRINTED[printed] for dataset, printed in BESIDE_TABLES.items()}
+TABLES = PRINTED | {dataset: PRINTED[printed] for dataset, printed in FURTHER_DATASETS.items()}
 CELL = ["dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optimistic", "pessimistic", "commit"]
 BOUNDS = ["low", "high", "run_low", "run_high"]
 SIZES = {"inside": Size.AS_PRINTED, "paper higher": Size.SMALLER, "paper lower": Size.LARGER}  # of a verdict

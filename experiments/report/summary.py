@@ -23,7 +23,7 @@ from sdmr.experiments.report.claims_differences import Direction
 from sdmr.experiments.report.comparability import ONE_SEED, UNCOUNTED, collect_marks
 from sdmr.experiments.report.documents import is_paper_outside
 from sdmr.experiments.report.frames import ALL, DATASETS, METRICS, list_rows
-from sdmr.experiments.report.summary_tables import NAMES, NDCG, Cells
+from sdmr.experiments.report.summary_tables import MAIN, NAMES, NDCG, Cells
 from sdmr.experiments.report.writers import NOTHING, format_metric, make_markdown, write_csv
 
 BLOCK = re.compile(r"(?<=<!-- generated: )([\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -36,7 +36,7 @@ Answers = Mapping[str, Mapping[str, list[str]]]  # by claim and direction: names
 
 
 def update_pages(results: Path) -> None:
-    """Judge the claims anew, and fill the pages' blocks, if these are the results of a checkout."""
+    """Judge the claims anew, and fill the pages' blocks, in a checkout."""
     if not IS_CHECKOUT or results.resolve() != CHECKOUT / "results":
         return
     claims = judge_claims(results, CHECKOUT / "plots", read_published_audit(results, CLAIMED_FACTORS))
@@ -87,7 +87,7 @@ def format_answers(claims: pd.DataFrame) -> str:
 
 
 def format_findings(results: Path, cells: Cells, claims: pd.DataFrame) -> str:
-    """Return what stands of the models' comparisons, what does not, what to use, and how sure all this is."""
+    """Return what stands, what does not, what to use, and how sure all this is."""
     answers = _group_answers(claims)
     shown = {claim: one for claim, one in answers.items() if one[Direction.YES]}
     values = [_describe_values(cells, "SDM", METRICS), _describe_values(cells, "SDMR", [NDCG])]
@@ -103,9 +103,9 @@ def format_findings(results: Path, cells: Cells, claims: pd.DataFrame) -> str:
 
 
 def _group_answers(claims: pd.DataFrame) -> Answers:
-    """Return the data sets of each claim that one model is better than another, by direction."""
+    """Return the data sets of each claim that compares models, by direction."""
     answers: dict[str, dict[str, list[str]]] = {}
-    for row in list_rows(claims[claims["claim"].str.contains(" better than ")]):
+    for row in list_rows(claims[claims["claim"].str.contains(" better than ") & claims["dataset"].isin(MAIN)]):
         direction = row.answer.partition(";")[0]
         if direction != Direction.NOT_TESTED:
             answers.setdefault(row.claim, defaultdict(list))[direction].append(NAMES[row.dataset])
@@ -113,16 +113,16 @@ def _group_answers(claims: pd.DataFrame) -> Answers:
 
 
 def _describe_answers(claim: str, datasets: Mapping[str, list[str]]) -> str:
-    """Return a claim with the data sets where it stands, in part or not, and where the opposite does."""
+    """Return a claim with the data sets where it stands, and where it does not."""
     texts = [f"{word} {', '.join(datasets[direction])}" for direction, word in WORDS.items() if datasets[direction]]
     return f"{claim}: {'; '.join(texts)}."
 
 
 def _describe_values(cells: Cells, model: str, metrics: Sequence[str]) -> str:
-    """Return on which data sets a model's printed values lie inside our intervals, with the values of the first one."""
+    """Return on which data sets a model's printed values lie inside our intervals."""
     sides: dict[str, list[str]] = {INSIDE: [], "outside": []}
     values = ""
-    for dataset, models in cells.items():
+    for dataset, models in ((one, cells[one]) for one in MAIN if one in cells):
         row = models.get(f"{model} (paper's grid)", models.get(model))
         if row and not pd.isna(row[NDCG].paper):
             printed, ours = ("/".join(_format(getattr(row[m], one)) for m in metrics) for one in ("paper", "ours"))
@@ -139,10 +139,11 @@ def _format(value: float) -> str:
 
 
 def _describe_choice(results: Path, cells: Cells) -> list[str]:
-    """Return the best row of each data set, by sampled and by full NDCG@10, and those that are much cheaper."""
+    """Return the best rows by sampled and by full NDCG@10, and the much cheaper ones."""
     best: dict[str, dict[str, list[str]]] = {NDCG: defaultdict(list), NDCG + ALL: defaultdict(list)}
     cheap = []
-    for (dataset, metric), names in summary_tables.select_all_rows(results, cells).items():
+    main = {dataset: models for dataset, models in cells.items() if dataset in MAIN}
+    for (dataset, metric), names in summary_tables.select_all_rows(results, main).items():
         best[metric][names[0]].append(f"{NAMES[dataset]} ({_format(cells[dataset][names[0]][metric].ours)})")
         minutes = [summary_tables.measure_training(results, dataset, name) for name in names]
         if metric == NDCG and 2 * minutes[1] <= minutes[0]:
@@ -158,7 +159,7 @@ def _describe_choice(results: Path, cells: Cells) -> list[str]:
 
 def _describe_doubts(results: Path) -> str:
     """Return how many rows have one seed, or a search whose trials are not known."""
-    marks = [mark for number in DATASETS for mark in collect_marks(number, results)]
+    marks = [mark for number in DATASETS for mark in collect_marks(number, results) if mark.dataset in MAIN]
     counts = {title: sum(mark.title == title for mark in marks) for title in (ONE_SEED, UNCOUNTED)}
     texts = [f"{counts[ONE_SEED]} rows of trained models have one seed"] if counts[ONE_SEED] else []
     texts += [f"the searches of {counts[UNCOUNTED]} rows did not count their trials"] if counts[UNCOUNTED] else []

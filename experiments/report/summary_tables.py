@@ -16,7 +16,7 @@ from sdmr.experiments.report.accuracy import make_published_cells
 from sdmr.experiments.report.dataset_statistics import REASONS, STAND_INS
 from sdmr.experiments.report.documents import CIRCLE, is_paper_outside
 from sdmr.experiments.report.factors import ALL_RELEASED, AUTHORS_README, DATASET
-from sdmr.experiments.report.frames import ALL, BESIDE_TABLES, ID_ORDER_DATASET, METRICS
+from sdmr.experiments.report.frames import ALL, FURTHER_DATASETS, ID_ORDER_DATASET, METRICS
 from sdmr.experiments.report.writers import NOTHING, format_mean, format_metric, format_metrics, make_markdown
 
 NAMES = {
@@ -29,6 +29,8 @@ NAMES = {
     "netflix-sample": "Netflix, sample",
     "ijcai-15": "IJCAI-15",
 }
+# Those that the findings name: as in the paper, and in its tables.
+MAIN = [dataset for dataset in NAMES if dataset not in {*FURTHER_DATASETS, *REASONS}]
 SUBSTITUTES = {STAND_INS.get(dataset, dataset): dataset for dataset in REASONS}  # with the paper's data set
 SIZES = ("interactions", "instances")  # in Tables 1 and 2
 NDCG = METRICS[1]
@@ -39,10 +41,10 @@ Cells = Mapping[str, Models]  # by data set
 
 
 def read_cells(results: Path) -> Cells:
-    """Read the cells of the published tables, and of the data sets beside them, that have a value of ours."""
+    """Read the published cells, of the tables and of further data sets."""
     paths = [path for number in (3, 4) if (path := results / f"table{number}.csv").exists()]
     tables = [pd.read_csv(path, dtype={"search": str}).fillna({"search": ""}) for path in paths]
-    rows = [(one, row) for one in BESIDE_TABLES for row in KEYS.values() if frames.list_published(results, one, row)]
+    rows = [(one, row) for one in FURTHER_DATASETS for row in KEYS.values() if frames.list_published(results, one, row)]
     metrics = [*METRICS, *(metric + ALL for metric in METRICS)]
     spreads = frames.read_seed_spreads(results, metrics) if rows else pd.DataFrame()
     tables += [make_published_cells(results, *row, spreads, metrics) for row in rows]
@@ -86,17 +88,17 @@ def format_tables(cells: Cells) -> str:
 
 
 def format_front_table(cells: Cells) -> str:
-    """Return the rows of the paper's models on ML-100k, and the best one of each group of baselines."""
+    """Return the paper's models on ML-100k, and the best row of each other group."""
     models = {name: one for name, one in cells.get(DATASET, {}).items() if KEYS[name] not in GRID_ROWS}
     groups = frames.read_groups()
     best = {groups.get(name, ""): name for name in sorted(models, key=lambda name: models[name][NDCG].ours)}
-    shown = {"Popularity", *(MODELS[model].name for model in PAPER_MODELS), *best.values()}
+    shown = {*(MODELS[model].name for model in PAPER_MODELS), *best.values()}
     rows = _format_rows({name: one for name, one in models.items() if name in shown})
     return make_markdown(pd.DataFrame(rows, columns=COLUMNS), COLUMNS[1:])
 
 
 def select_rows(models: Models, metric: str, minutes: Mapping[str, float]) -> tuple[str, str]:
-    """Return the row with the highest value, and the cheapest in the interval of its mean."""
+    """Return the row with the highest value, and the cheapest in its interval."""
     ranked = {name: one[metric] for name, one in models.items() if metric in one and KEYS[name] not in GRID_ROWS}
     best = max(ranked, key=lambda name: ranked[name].ours)
     near = [name for name, cell in ranked.items() if name == best or cell.ours >= ranked[best].low]
@@ -104,7 +106,7 @@ def select_rows(models: Models, metric: str, minutes: Mapping[str, float]) -> tu
 
 
 def select_all_rows(results: Path, cells: Cells) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return the rows of `select_rows` by data set and metric: among the sampled and among all items."""
+    """Return the rows of `select_rows` by data set and metric, sampled and full."""
     rows = {}
     for dataset, models in cells.items():
         minutes = {name: measure_training(results, dataset, name) for name in models}
@@ -128,7 +130,7 @@ def measure_training(results: Path, dataset: str, model: str) -> float:
 
 
 def format_choice(results: Path, cells: Cells) -> str:
-    """Return the best and the cheapest good row of each data set, with its CPU minutes."""
+    """Return the best and the cheapest good row of each data set, with CPU minutes."""
     rows = []
     for (dataset, metric), pair in select_all_rows(results, cells).items():
         row = {"data set": NAMES[dataset], "ranked among": "all items" if metric.endswith(ALL) else "100 items"}
@@ -144,7 +146,7 @@ def format_choice(results: Path, cells: Cells) -> str:
 
 
 def format_coverage(results: Path, cells: Cells) -> str:
-    """Return which rows each data set has, and how the substitutes differ from the paper's data."""
+    """Return which rows each data set has, and how substitutes differ from the paper's data."""
     rows, lines = [], []
     for dataset, name in NAMES.items():
         if dataset in STAND_INS and dataset not in cells:
@@ -176,7 +178,7 @@ def format_authors(results: Path, cells: Cells) -> str:
     rows = []
     for (dataset, model), theirs in AUTHORS_README.items():
         ours = cells.get(dataset, {}).get(MODELS[model].name)
-        printed = BESIDE_TABLES.get(dataset, dataset)
+        printed = FURTHER_DATASETS.get(dataset, dataset)
         keys = [(printed, ALL_RELEASED.name, model, metric, ALL_RELEASED.tie_policy) for metric in METRICS]
         has_released = printed == dataset and keys[0] in audit.index
         released = [format_mean(*audit.loc[key, ["mean", "spread"]]) for key in keys] if has_released else [NOTHING]

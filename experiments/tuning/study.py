@@ -50,7 +50,7 @@ class Trial:
 
 
 def select_best(trials: Iterable[Trial]) -> Trial | None:
-    """Return the finished trial with the best score as it is written, the first of equal ones."""
+    """Return the first finished trial with the best score, as it is written."""
     return max((one for one in trials if one.state == "complete"), key=lambda one: round(one.score, 6), default=None)
 
 
@@ -85,10 +85,10 @@ class Study:
         """Return the trials so far. Rows of other code, data or fixed settings are no trials of this search."""
         try:
             frame = pd.read_csv(self.path, dtype=str, keep_default_na=False) if self.path.exists() else pd.DataFrame()
-            trials = [self._read_row(row) for row in frame.to_dict("records")] if "trial" in frame else []
+            rows = frame.to_dict("records") if "trial" in frame else []
+            trials = [trial for row in rows if (trial := self._read_row(row))]
         except (ValueError, KeyError) as error:
             raise DataError(f"{self.path} is damaged: {error!s:.80}; remove it to search anew") from error
-        trials = [trial for trial in trials if trial]
         if (best := select_best(trials)) and not best.record:
             best.is_lost = True
         return trials

@@ -62,9 +62,18 @@ def test_only_what_lies_in_a_block_is_made_anew() -> None:
         summary.fill_blocks(PAGE.format("other"), blocks)
 
 
-def test_results_outside_a_checkout_change_no_page(results: Path) -> None:
+def test_pages_change_with_the_results_of_their_checkout_alone(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(PAGE.format("claims"))
+    fill(results)
+    (results / summary.CLAIMS).unlink()
     summary.update_pages(results)
     assert not (results / summary.CLAIMS).exists()
+    monkeypatch.setattr(summary, "CHECKOUT", tmp_path)
+    summary.update_pages(results)
+    assert find_row(page.read_text().splitlines(), "SDMR is better than SDM on NDCG@10") == ["opposite"]
 
 
 def test_the_best_row_and_the_cheapest_in_its_interval_have_their_minutes(results: Path) -> None:
