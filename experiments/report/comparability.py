@@ -13,7 +13,7 @@ from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
 from sdmr.experiments.core.tuned import ENOUGH_TRIALS, count_settings
-from sdmr.experiments.report.frames import DATASETS, is_trained, list_published
+from sdmr.experiments.report.frames import TABLES, is_trained, list_published
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.schema1 import TASKS
 
@@ -74,9 +74,9 @@ def describe_table(number: int, results: Path) -> tuple[list[str], bool]:
 
 
 def collect_marks(number: int, results: Path) -> list[Mark]:
-    """Return the marks of Table 3 or 4, as it is published."""
+    """Return the marks of Table 3 or 4, as it is published, and of the data sets beside it."""
     marks = []
-    for dataset in DATASETS[number]:
+    for dataset in (dataset for dataset, table in TABLES.items() if table == number):
         folders = {model: list_published(results, dataset, model) for model in insert_grid_rows(MODELS)}
         runs = {model: [load_record(path / RECORD) for path in paths] for model, paths in folders.items() if paths}
         experiment = (results, f"table{number}", dataset)
