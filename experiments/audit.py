@@ -20,6 +20,7 @@ from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.report.audit import format_report, format_summary
 from sdmr.experiments.report.audit_runs import AuditOptions, load_audit, plan_audit
 from sdmr.experiments.report.factors import FACTOR_NAMES, ORDERS
+from sdmr.experiments.report.summary import update_pages
 from sdmr.experiments.report.writers import write_csv
 
 
@@ -47,6 +48,7 @@ def main(options: Options) -> int:
                 write_atomic(run.locate(results) / RECORD, (source.folder / RECORD).read_bytes())
         write_csv(results / "audit.csv", format_summary(records))
         write_atomic(results / "audit.md", text.encode())
+        update_pages(results)
     return int(options.train and len(findings.runs) < len(planned))
 
 

@@ -8,8 +8,8 @@ they are, ties, sessions, repeated targets, what is left out, and whether the or
 the task may follow, such as protocol.test_item=global-time. With publish=true, tables print these facts below their
 rows.
 
-`sdmr check table=3` lists what to know of the rows of a published table, such as one seed. It fails if any row is not
-comparable with the others.
+`sdmr check table=3` lists what to know of the rows of a published table, such as one seed, and the records that other
+code than the checkout's has made. It fails if any row is not comparable with the others.
 """
 
 import json
@@ -37,6 +37,7 @@ from sdmr.experiments.core.options import CommandOptions, UsageError, check_used
 from sdmr.experiments.core.run import fill_context_length, make_recommender
 from sdmr.experiments.report.comparability import describe_table
 from sdmr.experiments.report.dataset_check import check_dataset
+from sdmr.experiments.report.published_sources import describe_sizes, describe_sources
 from sdmr.harness.evaluation import check_score_all, score_all_items, score_candidates
 from sdmr.harness.generators import seed_generators
 from sdmr.harness.recommender import (
@@ -72,13 +73,14 @@ def main(options: Options) -> int:
         )
     if options.table is not None:
         check_used(options, ("table", "results"), "the check of a table")
-        lines, is_comparable = describe_table(options.table, Path(options.results))
-        print(*lines, sep="\n")
+        results = Path(options.results)
+        lines, is_comparable = describe_table(options.table, results)
+        print(*describe_sources(options.table, results), *describe_sizes(results), *lines, sep="\n")
         return 0 if is_comparable else cli.FAILED
     if options.dataset is not None:
         check_used(options, ("dataset", "publish", "results", "overrides"), "the check of a data set")
-        results = Path(options.results) if options.publish else None
-        print(*check_dataset(options.dataset, options.overrides, results), sep="\n")
+        target = Path(options.results) if options.publish else None
+        print(*check_dataset(options.dataset, options.overrides, target), sep="\n")
         return 0
     check_used(options, ("model", "context_length", "overrides"), "the check of a model")
     return check_model(options)

@@ -23,6 +23,7 @@ from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, 
 from sdmr.experiments.report.comparability import get_instances
 from sdmr.experiments.report.documents import format_csv, format_latex, format_markdown
 from sdmr.experiments.report.frames import METRICS, TABLES
+from sdmr.experiments.report.summary import update_pages
 from sdmr.experiments.report.writers import write_csv
 
 DATA_KEYS = ("dataset.", "protocol.", "split_seed=")  # the overrides that a published table may have
@@ -68,6 +69,7 @@ def main(options: Options) -> int:
     write_atomic(path.with_suffix(".tex"), format_latex(table).encode())
     write_csv(path.with_suffix(".csv"), format_csv(table.cells))
     print(text)
+    update_pages(results)
     return 0
 
 

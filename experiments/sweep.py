@@ -130,7 +130,7 @@ def describe_origin(search: Search, trial: Trial, is_inside: bool = False) -> di
     trials = [one for one in search.trials if not (is_inside and search.list_axes_beyond_paper(one))]
     axes = {axis: v for axis, v in search.axes.items() if not (is_inside and axis in search.space.beyond_paper)}
     failures = [search.describe(one) for one in search.select("failed")]
-    commits = {one.record.environment.commit or "unknown" for one in search.trials if one.record}
+    commits = {one.commit or "unknown" for one in search.select("complete")}
     origin: dict[str, Any] = {
         "validation": {metric: round(record.validation[metric]["expected"], 4) for metric in METRICS},
         "best_epoch": record.best_epoch,

@@ -81,6 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(5)
     rows = [f"{user},{item},{time}" for user in range(40) for time, item in enumerate(rng.choice(130, 6, False))]
     (folder / "mine.csv").write_text("\n".join(["visitor,product,when", *rows]) + "\n")
+    write_authors_files(folder / "SDMR" / "data" / "ml1m" / "ml1m", rows)
     (folder / "pairs.txt").write_text("".join(" ".join(row.split(",")[:2]) + "\n" for row in rows))
     other = shutil.ignore_patterns("ml-1m", "epinions", "ta-feng", "sweeps", "figure6")  # tests of reports read them
     shutil.copytree(CHECKOUT / "results", folder / "results", ignore=other)
@@ -88,6 +89,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in DATASETS:
         (folder / "conf" / "dataset" / f"{name}.yaml").write_text(SMALL.format(path=folder / "mine.csv"))
     return folder
+
+
+def write_authors_files(path: Path, rows: Sequence[str]) -> None:
+    """Write rows in NCF's layout, each user's last one as the test item."""
+    path.parent.mkdir(parents=True)
+    ratings = [(user, item, "5", time) for user, item, time in (row.split(",") for row in rows)]
+    for suffix, part in ((".train.rating", [one for one in ratings if one[3] != "5"]), (".test.rating", ratings[5::6])):
+        path.with_name(f"ml1m{suffix}").write_text("".join("\t".join(one) + "\n" for one in part))
+    lines = ("\t".join([f"({user},{item})", *map(str, range(200, 299))]) for user, item, *_ in ratings[5::6])
+    path.with_name("ml1m.test.negative").write_text("".join(f"{line}\n" for line in lines))
 
 
 @pytest.fixture(autouse=True)

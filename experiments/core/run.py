@@ -134,9 +134,7 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     """Return the run of a checked configuration. `dataset` is the data set's name, `runs` the folder of runs."""
     protocol = Protocol(**config["protocol"])
     identity = {name: config[name] for name in KEY_FIELDS} | {"protocol": protocol.ranking_key}
-    target, reader = identity["model"]["_target_"], identity["dataset"]["_target_"]
-    modules = _list_modules(identity["model"])
-    source = compute_digest(*modules, *RANKING_MODULES, reader.rpartition(".")[0])
+    target, source = identity["model"]["_target_"], compute_source(identity)
     task, data, _ = load_task(identity)
     length = HISTORY_CONTEXT_LENGTH
     if identity["dataset"].get("basket"):  # the longest context there is, but at least 1, which models ask for
@@ -144,6 +142,12 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
         length = max(int(side.contexts.count.max(initial=1)) for side in sides)
     identity["model"] = fill_context_length(identity["model"], length)
     return Run(identity, data, source, dataset, runs / dataset / format_run_name(target, identity, data, source))
+
+
+def compute_source(config: dict[str, Any]) -> str:
+    """Return the digest of the present code that computes the run of a configuration."""
+    reader = config["dataset"]["_target_"]
+    return compute_digest(*_list_modules(config["model"]), *RANKING_MODULES, reader.rpartition(".")[0])
 
 
 def check_task_overrides(overrides: Sequence[str]) -> None:

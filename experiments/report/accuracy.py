@@ -148,6 +148,16 @@ def describe_rows(dataset: str, folders: Folders, settings: str) -> list[str]:
     return lines + format_marks(mark_rows(dataset, runs, tunings))
 
 
+def make_published_cells(
+    results: Path, dataset: str, model: str, spreads: pd.DataFrame, metrics: Sequence[str]
+) -> pd.DataFrame:
+    """Return the cells of a model's published records, with the cost of its search."""
+    row, printed = (results, f"table{TABLES[dataset]}", dataset, model), frames.FURTHER_DATASETS.get(dataset, dataset)
+    paths, settings = list_published(results, dataset, model), get_published_settings(*row)
+    cells = frames.make_cells(dataset, model, paths, spreads, settings, printed, metrics)
+    return cells.assign(search=describe_search(read_published_tuning(*row)))
+
+
 def collect_published(
     number: int, results: Path, metrics: Sequence[str], ordered: Sequence[str] | None = None
 ) -> AccuracyTable | None:
@@ -165,10 +175,7 @@ def collect_published(
         for model, paths in folders.items():
             if not paths and model not in PAPER_ROWS:
                 continue
-            settings = get_published_settings(results, f"table{number}", dataset, model)
-            search = describe_search(read_published_tuning(results, f"table{number}", dataset, model))
-            rows = frames.make_cells(dataset, model, paths, spreads, settings, metrics=metrics)
-            cells.append(rows.assign(search=search))
+            cells.append(make_published_cells(results, dataset, model, spreads, metrics))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
         notes[dataset] = describe_test_items(results, [run for runs in records[dataset].values() for run in runs])
         notes[dataset] += describe_full_ranking(dataset, folders, ordered or metrics)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from sdmr.experiments.report import claims_evidence as evidence
 from sdmr.experiments.report.audit_runs import Records
 from sdmr.experiments.report.claims_differences import Direction, Finding, check_improvement, check_ranking
@@ -88,6 +90,12 @@ def judge_claims(results: Path, plots: Path, records: Records) -> list[Claim]:
             "Table 3 draws it at random, as the paper's text says",
         ),
     ]
+
+
+def tabulate_claims(claims: Sequence[Claim]) -> pd.DataFrame:
+    """Return the answer to each claim on each data set, and how sure it is."""
+    rows = [(claim.text, one.dataset, one.answer, one.sure, one.note) for claim in claims for one in claim.findings]
+    return pd.DataFrame(rows, columns=["claim", "dataset", "answer", "sure", "note"])
 
 
 def format_claims(claims: Sequence[Claim]) -> str:

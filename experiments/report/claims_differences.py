@@ -18,6 +18,7 @@ from sdmr.experiments.report.uncertainty import Interval, Size, correct_by_holm,
 from sdmr.experiments.report.writers import format_difference, format_effect, format_p_value
 
 Pairs = dict[str, list[tuple[str, str]]]  # by data set: the models that are compared
+BOUNDS = (0.001, 0.01, 0.05)  # of p values, that tell how sure a direction is
 GENERAL = ("item-knn", "slim", "mf-bpr", "cml", "neumf", "cmn")
 
 
@@ -39,6 +40,7 @@ class Finding:
     answer: str = Direction.NOT_TESTED
     evidence: Sequence[str] = ()  # lines
     note: str = ""  # what qualifies the answer
+    sure: str = ""  # of a direction that is there: a bound of the p value of its least sure difference
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,9 @@ def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequ
         direction = Direction.OPPOSITE
     has_one = any(n == 1 and is_stochastic(m) for one in counted for m, n in zip(one.pair, one.seeds, strict=True))
     answer = format_answer(direction, [one.size for one in counted])
-    return Finding(dataset, answer, lines, " (one seed)" if has_one else "")
+    worst = max(one.p for one in counted)
+    sure = f"p < {next(one for one in BOUNDS if worst < one)}" if direction == Direction.YES else ""
+    return Finding(dataset, answer, lines, " (one seed)" if has_one else "", sure)
 
 
 def format_answer(direction: str, sizes: Sequence[Size]) -> str:

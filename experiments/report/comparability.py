@@ -13,7 +13,7 @@ from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
 from sdmr.experiments.core.tuned import ENOUGH_TRIALS, count_settings
-from sdmr.experiments.report.frames import DATASETS, is_trained, list_published
+from sdmr.experiments.report.frames import TABLES, is_trained, list_published
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.schema1 import TASKS
 
@@ -21,6 +21,7 @@ PROTOCOL = {field.name for field in fields(Protocol)} | {"order"}
 # The deviations that change test items or candidates; the others concern training, or how ties are read.
 CANDIDATE_DEVIATIONS = PROTOCOL - {"select_on", "validation_item", "tie_policy"}
 NOT_COMPARABLE = "Not comparable with the other rows"
+ONE_SEED, UNCOUNTED = "One seed", "The search did not count its trials"
 
 
 class Mark(NamedTuple):
@@ -73,9 +74,9 @@ def describe_table(number: int, results: Path) -> tuple[list[str], bool]:
 
 
 def collect_marks(number: int, results: Path) -> list[Mark]:
-    """Return the marks of Table 3 or 4, as it is published."""
+    """Return the marks of Table 3 or 4, as it is published, and of the data sets beside it."""
     marks = []
-    for dataset in DATASETS[number]:
+    for dataset in (dataset for dataset, table in TABLES.items() if table == number):
         folders = {model: list_published(results, dataset, model) for model in insert_grid_rows(MODELS)}
         runs = {model: [load_record(path / RECORD) for path in paths] for model, paths in folders.items() if paths}
         experiment = (results, f"table{number}", dataset)
@@ -112,7 +113,7 @@ def _mark_search(tuning: Mapping[str, Any], most: int) -> Iterator[tuple[str, st
     """Yield the marks of a search. A row that has tried its whole space needs no further trials."""
     trials, size = tuning.get("trials"), count_settings(tuning)
     if trials is None:
-        yield "The search did not count its trials", ""
+        yield UNCOUNTED, ""
     elif trials < min(size, ENOUGH_TRIALS):
         yield f"Fewer than {ENOUGH_TRIALS} trials", str(trials)
     elif trials < min(size, most):
@@ -128,7 +129,7 @@ def _mark_seeds(model: str, seeds: Sequence[Record]) -> Iterator[tuple[str, str]
     if patience not in (None, usual):
         yield f"Training stops after other than {usual} epochs without a better one", str(patience)
     if len(seeds) == 1 and is_trained(model, seeds[0]):
-        yield "One seed", ""
+        yield ONE_SEED, ""
     titles = {
         "The best epoch is among the last five allowed, so that more might help": [
             one for one in seeds if one.best_among_last_5_allowed

@@ -33,7 +33,7 @@ from sdmr.experiments.tuning.space import (
     parse_override,
     read_budget,
 )
-from sdmr.experiments.tuning.study import Study, Trial
+from sdmr.experiments.tuning.study import Study, Trial, select_best
 
 TRIALS = 20  # of search=tpe
 
@@ -96,13 +96,13 @@ class Search:
     @property
     def best(self) -> Trial | None:
         """Return the finished trial with the best score, the first of equal ones."""
-        return max(self.select("complete"), key=lambda trial: trial.score, default=None)
+        best = select_best(self.trials)
+        return best if best and best.record else None
 
     @property
     def best_in_paper(self) -> Trial | None:
         """Return the best one of those that do not leave what the paper searches."""
-        inside = [trial for trial in self.select("complete") if not self.list_axes_beyond_paper(trial)]
-        return max(inside, key=lambda trial: trial.score, default=None)
+        return select_best(trial for trial in self.trials if not self.list_axes_beyond_paper(trial))
 
     @property
     def minutes(self) -> float:
@@ -153,10 +153,10 @@ class Search:
     def is_pending(self, trial: Trial) -> bool:
         """Tell whether a trial of the file is to be run.
 
-        It was interrupted or has failed or, with prune=false, was pruned.
+        It was interrupted or has failed or, with prune=false, was pruned. Or it is the best one without a record.
         """
         states = ("running", "failed") if self.options.prune else ("running", "failed", "pruned")
-        return trial.state in states and trial.run.folder.name not in self._started
+        return (trial.state in states or trial.is_lost) and trial.run.folder.name not in self._started
 
     def get_tuned_settings(self, trial: Trial) -> Settings:
         """Return the settings that make the trial's model, on any data and machine."""

@@ -39,11 +39,19 @@ class Trial:
         int, ...
     ] = ()  # trials that had ended when the settings were chosen; the others before it were running
     state: str = "running"  # one of STATES
-    record: Record | None = None
+    record: Record | None = None  # of a model without epochs, only the best trial's is among the results
     score: float = -1.0  # the best validation NDCG@10
     epoch: int | None = None  # the best one; of a pruned trial, the last
     cpu_seconds: float = 0.0  # without parts
+    is_lost: bool = False  # the best one without its record, so that it is to be run again
+    hit: str = ""  # validation hit@10, as it is written
+    commit: str = ""
     error: str = ""
+
+
+def select_best(trials: Iterable[Trial]) -> Trial | None:
+    """Return the first finished trial with the best score, as it is written."""
+    return max((one for one in trials if one.state == "complete"), key=lambda one: round(one.score, 6), default=None)
 
 
 class Study:
@@ -77,10 +85,13 @@ class Study:
         """Return the trials so far. Rows of other code, data or fixed settings are no trials of this search."""
         try:
             frame = pd.read_csv(self.path, dtype=str, keep_default_na=False) if self.path.exists() else pd.DataFrame()
-            trials = [self._read_row(row) for row in frame.to_dict("records")] if "trial" in frame else []
+            rows = frame.to_dict("records") if "trial" in frame else []
+            trials = [trial for row in rows if (trial := self._read_row(row))]
         except (ValueError, KeyError) as error:
             raise DataError(f"{self.path} is damaged: {error!s:.80}; remove it to search anew") from error
-        return [trial for trial in trials if trial]
+        if (best := select_best(trials)) and not best.record:
+            best.is_lost = True
+        return trials
 
     def ask(
         self,
@@ -159,6 +170,7 @@ class Study:
             trial.state, trial.record, trial.error = "complete", record, ""
             trial.score, trial.epoch = record.validation[METRIC]["expected"], record.best_epoch
             trial.cpu_seconds = sum(record.cpu_seconds.values())
+            trial.hit, trial.commit = f"{record.validation['hit@10']['expected']:.6f}", record.environment.commit or ""
         return trial
 
     def _read_row(self, row: dict[Any, str]) -> Trial | None:
@@ -174,25 +186,25 @@ class Study:
         if row["state"] not in STATES:
             raise ValueError(f"state {row['state']}")
         trial.state = row["state"]
-        trial.score = float(row[METRIC] or -1)
+        trial.score, trial.hit, trial.commit = float(row[METRIC] or -1), row["hit@10"], row["commit"]
         trial.epoch, trial.cpu_seconds = int(row["epoch"]) if row["epoch"] else None, float(row["cpu_seconds"] or 0)
         return self._complete(trial)
 
-    def _write(self, trials: Iterable[Trial]) -> None:
+    def _write(self, trials: Sequence[Trial]) -> None:
         """Write the file, and the records that are not published yet."""
-        rows = []
+        rows, best = [], select_best(trials)
         for trial in trials:
             settings = " ".join(space.format_overrides(trial.settings | self.shared))
             row = {"trial": trial.number, "settings": settings, "state": trial.state, "run": trial.run.folder.name}
             row |= {"known": " ".join(map(str, trial.known)), "error": trial.error, "epoch": trial.epoch}
+            row |= {"hit@10": trial.hit, "commit": trial.commit}
             if trial.state in ("complete", "pruned"):
                 row[METRIC] = f"{trial.score:.6f}"
             if trial.state != "running":
                 row["cpu_seconds"] = f"{trial.cpu_seconds:.1f}"
-            if record := trial.record:
-                row |= {"hit@10": f"{record.validation['hit@10']['expected']:.6f}", "commit": record.environment.commit}
-                folder = self.path.parent / trial.run.folder.name
-                if not (folder / RECORD).exists():
-                    publish_run(trial.run, folder)
+            folder = self.path.parent / trial.run.folder.name
+            is_kept = trial.record is not None and (trial.record.history is not None or trial is best)
+            if is_kept and not (folder / RECORD).exists():
+                publish_run(trial.run, folder)
             rows.append(row)
         write_atomic(self.path, pd.DataFrame(rows, columns=COLUMNS, dtype=object).to_csv(index=False).encode())

@@ -146,6 +146,29 @@ def test_search_records_are_published_and_none_has_seen_the_test_items(
         assert float(point["NDCG@10"]) == pytest.approx(record["validation"]["NDCG@10"]["expected"], abs=1e-6)
 
 
+def test_of_a_model_without_epochs_the_file_and_the_best_record_are_all_that_a_search_needs(
+    small: tuple[str, ...], spaces: Path, made: Made
+) -> None:
+    (spaces / "item-knn.yaml").write_text("axes:\n  model.neighbors: [3, 5, 20]\n  model.weighting: [cosine, bm25]\n")
+    arguments, path = ("model=item-knn", *small[:3], "search=grid", "replace=true"), Path("results", "sweeps", "csv")
+    assert call(*arguments) == 0
+    points, tuning = (path / "item-knn.csv").read_text(), read_tuned("csv", "item-knn")["tuning"]
+    best = path / tuning["run"]
+    assert len(list(path.glob("*/"))) < len(made) == 6
+    for folder in (one for one in path.glob("*/") if one != best):  # that were the best ones when they were made
+        shutil.rmtree(folder)
+    shutil.rmtree("runs")  # a fresh clone
+    made.clear()
+    assert call(*arguments) == 0
+    assert not made
+    assert (path / "item-knn.csv").read_text() == points
+    assert read_tuned("csv", "item-knn")["tuning"] == tuning
+    shutil.rmtree(best)
+    assert call(*arguments) == 0
+    assert len(made) == 1
+    assert [one.name for one in path.glob("*/")] == [best.name]
+
+
 def test_a_repeated_search_makes_no_run_and_writes_the_same(small: tuple[str, ...], spaces: Path, made: Made) -> None:
     call("model=mf-bpr", *small, "trials=3")
     before = read_tuned("csv", "mf-bpr"), read_points()

@@ -1,0 +1,166 @@
+"""Fill the generated blocks of README.md and docs/ from the published results.
+
+A block lies between `<!-- generated: NAME -->` and `<!-- end -->`; `make_blocks` lists the names. So new records change
+the pages by the command that publishes them, and no sentence outside a block states what came out.
+"""
+
+import re
+import textwrap
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from sdmr.datasets.errors import DataError
+from sdmr.datasets.files import write_atomic
+from sdmr.experiments.core.registry import CHECKOUT, IS_CHECKOUT
+from sdmr.experiments.report import summary_tables
+from sdmr.experiments.report.audit_runs import read_published_audit
+from sdmr.experiments.report.claims import CLAIMED_FACTORS, judge_claims, tabulate_claims
+from sdmr.experiments.report.claims_differences import Direction
+from sdmr.experiments.report.comparability import ONE_SEED, UNCOUNTED, collect_marks
+from sdmr.experiments.report.documents import is_paper_outside
+from sdmr.experiments.report.frames import ALL, DATASETS, METRICS, list_rows
+from sdmr.experiments.report.summary_tables import MAIN, NAMES, NDCG, Cells
+from sdmr.experiments.report.writers import NOTHING, format_metric, make_markdown, write_csv
+
+BLOCK = re.compile(r"(?<=<!-- generated: )([\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
+CLAIMS = "claims.csv"  # in the results
+PAGES = ("README.md", "docs/*.md")
+WIDTH = 120
+INSIDE = "inside"
+WORDS = dict(zip(Direction, ("on", "in part on", "the opposite on", "not shown on"), strict=False))
+Answers = Mapping[str, Mapping[str, list[str]]]  # by claim and direction: names of data sets
+
+
+def update_pages(results: Path) -> None:
+    """Judge the claims anew, and fill the pages' blocks, in a checkout."""
+    if not IS_CHECKOUT or results.resolve() != CHECKOUT / "results":
+        return
+    claims = judge_claims(results, CHECKOUT / "plots", read_published_audit(results, CLAIMED_FACTORS))
+    write_csv(results / CLAIMS, tabulate_claims(claims))
+    blocks = make_blocks(results)
+    for path in (path for pattern in PAGES for path in sorted(CHECKOUT.glob(pattern))):
+        text = path.read_text(encoding="utf-8")
+        if (filled := fill_blocks(text, blocks)) != text:
+            write_atomic(path, filled.encode())
+            print(f"{path.relative_to(CHECKOUT)} has new numbers")
+
+
+def fill_blocks(text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
+    """Return a page with the content of its blocks made anew. Raises DataError for an unknown block."""
+
+    def fill(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in blocks:
+            raise DataError(f"<!-- generated: {name} -->: there is no such block; there are {', '.join(blocks)}")
+        return f"{name}{match[2]}{blocks[name]()}\n"
+
+    return BLOCK.sub(fill, text)
+
+
+def make_blocks(results: Path) -> dict[str, Callable[[], str]]:
+    """Return what makes each block, from the tables and records of the results."""
+    cells = summary_tables.read_cells(results)
+    claims = pd.read_csv(results / CLAIMS, keep_default_na=False)
+    return {
+        "findings": cache(lambda: format_findings(results, cells, claims)),
+        "front-table": lambda: summary_tables.format_front_table(cells),
+        "claims": lambda: format_answers(claims),
+        "choice": lambda: summary_tables.format_choice(results, cells),
+        "tables": lambda: summary_tables.format_tables(cells),
+        "coverage": lambda: summary_tables.format_coverage(results, cells),
+        "authors": lambda: summary_tables.format_authors(results, cells),
+    }
+
+
+def format_answers(claims: pd.DataFrame) -> str:
+    """Return the answers to each claim, and how sure they are, by data set."""
+    tested = claims[claims["answer"] != Direction.NOT_TESTED]
+    texts = tested["answer"] + tested["sure"].map(lambda sure: f"; {sure}" if sure else "") + tested["note"]
+    table = tested.assign(text=texts).pivot(index="claim", columns="dataset", values="text")
+    names = {dataset: name for dataset, name in NAMES.items() if dataset in table}
+    table = table.reindex(claims["claim"].unique())[list(names)].fillna(NOTHING).rename(columns=names)
+    return make_markdown(table.rename_axis("claim").reset_index())
+
+
+def format_findings(results: Path, cells: Cells, claims: pd.DataFrame) -> str:
+    """Return what stands, what does not, what to use, and how sure all this is."""
+    answers = _group_answers(claims)
+    shown = {claim: one for claim, one in answers.items() if one[Direction.YES]}
+    values = [_describe_values(cells, "SDM", METRICS), _describe_values(cells, "SDMR", [NDCG])]
+    items = {
+        "What stands.": [_describe_answers(*one) for one in shown.items()] + [one for one in values if INSIDE in one],
+        "What does not.": [_describe_answers(*one) for one in answers.items() if one[0] not in shown]
+        + [one for one in values if INSIDE not in one],
+        "What to use.": _describe_choice(results, cells),
+        "How sure.": [_describe_doubts(results)],
+    }
+    bullets = [f"- **{title}** {' '.join(filter(None, texts))}" for title, texts in items.items() if any(texts)]
+    return "\n".join(textwrap.fill(one, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for one in bullets)
+
+
+def _group_answers(claims: pd.DataFrame) -> Answers:
+    """Return the data sets of each claim that compares models, by direction."""
+    answers: dict[str, dict[str, list[str]]] = {}
+    for row in list_rows(claims[claims["claim"].str.contains(" better than ") & claims["dataset"].isin(MAIN)]):
+        direction = row.answer.partition(";")[0]
+        if direction != Direction.NOT_TESTED:
+            answers.setdefault(row.claim, defaultdict(list))[direction].append(NAMES[row.dataset])
+    return answers
+
+
+def _describe_answers(claim: str, datasets: Mapping[str, list[str]]) -> str:
+    """Return a claim with the data sets where it stands, and where it does not."""
+    texts = [f"{word} {', '.join(datasets[direction])}" for direction, word in WORDS.items() if datasets[direction]]
+    return f"{claim}: {'; '.join(texts)}."
+
+
+def _describe_values(cells: Cells, model: str, metrics: Sequence[str]) -> str:
+    """Return on which data sets a model's printed values lie inside our intervals."""
+    sides: dict[str, list[str]] = {INSIDE: [], "outside": []}
+    values = ""
+    for dataset, models in ((one, cells[one]) for one in MAIN if one in cells):
+        row = models.get(f"{model} (paper's grid)", models.get(model))
+        if row and not pd.isna(row[NDCG].paper):
+            printed, ours = ("/".join(_format(getattr(row[m], one)) for m in metrics) for one in ("paper", "ours"))
+            values = "" if any(sides.values()) else f" ({printed}, ours {ours})"
+            side = sides["outside" if any(is_paper_outside(row[metric]) for metric in metrics) else INSIDE]
+            side.append(f"{NAMES[dataset]}{values}")
+    text = ", and ".join(f"{side} on {', '.join(names)}" for side, names in sides.items() if names)
+    text = text.replace(" on ", " our interval for one new run on ", 1)
+    return f"{model}'s printed {'/'.join(metrics)} lies {text}." if text else ""
+
+
+def _format(value: float) -> str:
+    return format_metric(value).removeprefix("0")
+
+
+def _describe_choice(results: Path, cells: Cells) -> list[str]:
+    """Return the best rows by sampled and by full NDCG@10, and the much cheaper ones."""
+    best: dict[str, dict[str, list[str]]] = {NDCG: defaultdict(list), NDCG + ALL: defaultdict(list)}
+    cheap = []
+    main = {dataset: models for dataset, models in cells.items() if dataset in MAIN}
+    for (dataset, metric), names in summary_tables.select_all_rows(results, main).items():
+        best[metric][names[0]].append(f"{NAMES[dataset]} ({_format(cells[dataset][names[0]][metric].ours)})")
+        minutes = [summary_tables.measure_training(results, dataset, name) for name in names]
+        if metric == NDCG and 2 * minutes[1] <= minutes[0]:
+            cheap.append(f"{names[1]} on {NAMES[dataset]}")
+    labels = {NDCG: "The highest NDCG@10", NDCG + ALL: "Among all items"}
+    texts = {
+        labels[metric]: "; ".join(f"{name} on {', '.join(datasets)}" for name, datasets in rows.items())
+        for metric, rows in best.items()
+    }
+    texts["In the interval of the best, for at most half the training time"] = ", ".join(cheap)
+    return [f"{label}: {text}." for label, text in texts.items() if text]
+
+
+def _describe_doubts(results: Path) -> str:
+    """Return how many rows have one seed, or a search whose trials are not known."""
+    marks = [mark for number in DATASETS for mark in collect_marks(number, results) if mark.dataset in MAIN]
+    counts = {title: sum(mark.title == title for mark in marks) for title in (ONE_SEED, UNCOUNTED)}
+    texts = [f"{counts[ONE_SEED]} rows of trained models have one seed"] if counts[ONE_SEED] else []
+    texts += [f"the searches of {counts[UNCOUNTED]} rows did not count their trials"] if counts[UNCOUNTED] else []
+    return f"These findings may change: {', and '.join(texts)}." if texts else ""

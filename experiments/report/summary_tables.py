@@ -1,0 +1,189 @@
+"""The tables of docs/results: paper and ours, what to use, and what was run."""
+
+import re
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sdmr.experiments.core.record import load_record
+from sdmr.experiments.core.registry import GRID_ROWS, MODELS, PAPER_MODELS, get_model, insert_grid_rows, reads
+from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.report import frames
+from sdmr.experiments.report.accuracy import make_published_cells
+from sdmr.experiments.report.dataset_statistics import REASONS, STAND_INS
+from sdmr.experiments.report.documents import CIRCLE, is_paper_outside
+from sdmr.experiments.report.factors import ALL_RELEASED, AUTHORS_README, DATASET
+from sdmr.experiments.report.frames import ALL, FURTHER_DATASETS, ID_ORDER_DATASET, METRICS
+from sdmr.experiments.report.writers import NOTHING, format_mean, format_metric, format_metrics, make_markdown
+
+NAMES = {
+    "ml-100k": "ML-100k",
+    "ml-1m": "ML-1M",
+    "epinions": "Epinions",
+    ID_ORDER_DATASET: "Epinions, id order",
+    "ta-feng": "Ta-Feng",
+    "netflix": "Netflix",
+    "netflix-sample": "Netflix, sample",
+    "ijcai-15": "IJCAI-15",
+}
+# Those that the findings name: as in the paper, and in its tables.
+MAIN = [dataset for dataset in NAMES if dataset not in {*FURTHER_DATASETS, *REASONS}]
+SUBSTITUTES = {STAND_INS.get(dataset, dataset): dataset for dataset in REASONS}  # with the paper's data set
+SIZES = ("interactions", "instances")  # in Tables 1 and 2
+NDCG = METRICS[1]
+KEYS = {get_model(row).name: row for row in insert_grid_rows(MODELS)}  # by printed name
+COLUMNS = ["model", *(f"{metric}: {side}" for metric in METRICS for side in ("paper", "ours", "Δ"))]
+Models = Mapping[str, Mapping[str, Any]]  # cells by printed model and metric
+Cells = Mapping[str, Models]  # by data set
+
+
+def read_cells(results: Path) -> Cells:
+    """Read the published cells, of the tables and of further data sets."""
+    paths = [path for number in (3, 4) if (path := results / f"table{number}.csv").exists()]
+    tables = [pd.read_csv(path, dtype={"search": str}).fillna({"search": ""}) for path in paths]
+    rows = [(one, row) for one in FURTHER_DATASETS for row in KEYS.values() if frames.list_published(results, one, row)]
+    metrics = [*METRICS, *(metric + ALL for metric in METRICS)]
+    spreads = frames.read_seed_spreads(results, metrics) if rows else pd.DataFrame()
+    tables += [make_published_cells(results, *row, spreads, metrics) for row in rows]
+    cells: dict[str, dict[str, dict[str, Any]]] = {dataset: {} for dataset in NAMES}
+    for cell in (cell for table in tables for cell in frames.list_rows(table) if cell.seeds):
+        folders = frames.list_published(results, cell.dataset, KEYS[cell.model])
+        exact = frames.average_seeds(cell.dataset, KEYS[cell.model], folders, metrics=[cell.metric])  # of four decimals
+        cells[cell.dataset].setdefault(cell.model, {})[cell.metric] = cell._replace(ours=exact["ours"].iloc[0])
+    return {dataset: models for dataset, models in cells.items() if models}
+
+
+def _format_rows(models: Models) -> list[list[str]]:
+    """Return the texts of `COLUMNS`."""
+    return [[name, *(text for m in METRICS for text in _format_sides(one[m]))] for name, one in models.items()]
+
+
+def _format_sides(cell: Any) -> tuple[str, str, str]:
+    difference = f"{float(format_metric(cell.ours)) - cell.paper:+.3f}".replace("-", "−")
+    difference = NOTHING if pd.isna(cell.paper) else "0.000" if difference[1:] == "0.000" else difference
+    mark = f" {CIRCLE}" if is_paper_outside(cell) else ""
+    return format_metric(cell.paper), format_metric(cell.ours), difference + mark
+
+
+def format_tables(cells: Cells) -> str:
+    """Return a table for each data set: paper, ours, among all items, seeds and trials."""
+    sections = []
+    for dataset, models in cells.items():
+        rows = _format_rows(models)
+        for row, one in zip(rows, models.values(), strict=True):
+            full = one.get(NDCG + ALL)
+            trials = one[NDCG].search.partition(",")[0] or NOTHING
+            row += [format_metric(full.ours) if full else NOTHING, f"{one[NDCG].seeds:.0f}", trials]
+        columns = [*COLUMNS, f"{NDCG}, all items", "seeds", "trials"]
+        printed = {name: one for name, one in models.items() if not pd.isna(one[NDCG].paper)}
+        inside = [name for name, one in printed.items() if not any(is_paper_outside(one[m]) for m in METRICS)]
+        note = f"Both printed values lie inside our intervals: {', '.join(inside) or 'of no row'}."
+        sections.append(
+            f"### {NAMES[dataset]}\n\n{make_markdown(pd.DataFrame(rows, columns=columns), columns[1:])}\n\n{note}"
+        )
+    return "\n\n".join(sections)
+
+
+def format_front_table(cells: Cells) -> str:
+    """Return the paper's models on ML-100k, and the best row of each other group."""
+    models = {name: one for name, one in cells.get(DATASET, {}).items() if KEYS[name] not in GRID_ROWS}
+    groups = frames.read_groups()
+    best = {groups.get(name, ""): name for name in sorted(models, key=lambda name: models[name][NDCG].ours)}
+    shown = {*(MODELS[model].name for model in PAPER_MODELS), *best.values()}
+    rows = _format_rows({name: one for name, one in models.items() if name in shown})
+    return make_markdown(pd.DataFrame(rows, columns=COLUMNS), COLUMNS[1:])
+
+
+def select_rows(models: Models, metric: str, minutes: Mapping[str, float]) -> tuple[str, str]:
+    """Return the row with the highest value, and the cheapest in its interval."""
+    ranked = {name: one[metric] for name, one in models.items() if metric in one and KEYS[name] not in GRID_ROWS}
+    best = max(ranked, key=lambda name: ranked[name].ours)
+    near = [name for name, cell in ranked.items() if name == best or cell.ours >= ranked[best].low]
+    return best, min(near, key=minutes.__getitem__)
+
+
+def select_all_rows(results: Path, cells: Cells) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return the rows of `select_rows` by data set and metric, sampled and full."""
+    rows = {}
+    for dataset, models in cells.items():
+        minutes = {name: measure_training(results, dataset, name) for name in models}
+        for metric in (NDCG, NDCG + ALL):
+            if dataset != ID_ORDER_DATASET and any(metric in one for one in models.values()):
+                rows[dataset, metric] = select_rows(models, metric, minutes)
+    return rows
+
+
+def measure_training(results: Path, dataset: str, model: str) -> float:
+    """Return the CPU minutes of a row's training, the mean over seeds.
+
+    Those of parts, and of records that count no CPU time, are of the wall clock.
+    """
+    folders = frames.list_published(results, dataset, KEYS[model])
+    seconds = [
+        record.cpu_seconds.get("fit", record.seconds["fit"]) + record.seconds.get("parts", 0.0)
+        for record in (load_record(folder / RECORD) for folder in folders)
+    ]
+    return statistics.mean(seconds) / 60
+
+
+def format_choice(results: Path, cells: Cells) -> str:
+    """Return the best and the cheapest good row of each data set, with CPU minutes."""
+    rows = []
+    for (dataset, metric), pair in select_all_rows(results, cells).items():
+        row = {"data set": NAMES[dataset], "ranked among": "all items" if metric.endswith(ALL) else "100 items"}
+        for title, name in zip(("best row", "cheapest in its interval"), pair, strict=True):
+            cell = cells[dataset][name][metric]
+            searches = re.findall(r"(\d+) min", cell.search)  # of the row, and of its parts
+            minutes = measure_training(results, dataset, name)
+            training = f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.1f}" if minutes >= 0.1 else "<0.1"
+            row[title] = f"{name} {format_metric(cell.ours)}"
+            row[f"{title}: minutes"] = f"{training} + {sum(map(int, searches)) if searches else NOTHING}"
+        rows.append(row)
+    return make_markdown(rows)
+
+
+def format_coverage(results: Path, cells: Cells) -> str:
+    """Return which rows each data set has, and how substitutes differ from the paper's data."""
+    rows, lines = [], []
+    for dataset, name in NAMES.items():
+        if dataset in STAND_INS and dataset not in cells:
+            continue
+        models = [get_model(model).name for model in MODELS if reads(model, dataset)]
+        missing = [model for model in models if model not in cells.get(dataset, {})]
+        seeds = max((one[NDCG].seeds for one in cells.get(dataset, {}).values()), default=0)
+        data = "a substitute" if dataset in SUBSTITUTES else "as in the paper"
+        data = "in the authors' order" if dataset == ID_ORDER_DATASET else data
+        count = f"{len(models) - len(missing)} of {len(models)}"
+        row = {"data set": name, "data": data, "rows": count, "seeds": f"{seeds:.0f}" if seeds else NOTHING}
+        rows.append(row | {"without a row": ", ".join(missing) if seeds else "all"})
+    for dataset, printed in SUBSTITUTES.items():
+        lines.append(f"- {NAMES[dataset]}: {REASONS[printed]} {_compare_statistics(results, printed)}")
+    return "\n".join([make_markdown(rows), "", *lines])
+
+
+def _compare_statistics(results: Path, dataset: str) -> str:
+    """Return the size of a data set beside the paper's, from Table 1 or 2."""
+    tables = pd.concat(pd.read_csv(results / f"table{number}.csv", dtype=str) for number in (1, 2))
+    rows = tables[(tables["dataset"] == dataset) & tables["statistic"].isin(["users", "items", *SIZES])]
+    texts = [f"{one.statistic}: paper {int(one.paper):,}, ours {int(one.ours):,}" for one in frames.list_rows(rows)]
+    return f"{'; '.join(texts)}."
+
+
+def format_authors(results: Path, cells: Cells) -> str:
+    """Return what the authors' README prints beside the paper, our rows, and the released models."""
+    audit = pd.read_csv(results / "audit.csv").set_index(["dataset", "factor", "model", "metric", "tie_policy"])
+    rows = []
+    for (dataset, model), theirs in AUTHORS_README.items():
+        ours = cells.get(dataset, {}).get(MODELS[model].name)
+        printed = FURTHER_DATASETS.get(dataset, dataset)
+        keys = [(printed, ALL_RELEASED.name, model, metric, ALL_RELEASED.tie_policy) for metric in METRICS]
+        has_released = printed == dataset and keys[0] in audit.index
+        released = [format_mean(*audit.loc[key, ["mean", "spread"]]) for key in keys] if has_released else [NOTHING]
+        row = {"data set": NAMES[dataset], "model": MODELS[model].name, "authors": theirs}
+        row["paper"] = format_metrics(frames.get_paper_value(printed, model, metric) for metric in METRICS)
+        row["ours, tuned"] = format_metrics(ours[metric].ours for metric in METRICS) if ours else NOTHING
+        rows.append(row | {"released model, our split": " / ".join(released)})
+    return make_markdown(rows)

@@ -1,0 +1,116 @@
+"""The generated blocks of the pages, from few published records."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from sdmr.datasets.errors import DataError
+from sdmr.experiments.core.registry import CHECKOUT
+from sdmr.experiments.report import claims, frames, summary
+from sdmr.experiments.report.accuracy import collect_published
+from sdmr.experiments.report.documents import format_csv
+from sdmr.experiments.report.frames import ALL, METRICS
+from sdmr.experiments.report.writers import write_csv
+from sdmr.harness.metrics import summarize
+from sdmr.harness.records import save_ranks
+from tests.experiments.report.published import make_ranks, publish_model
+from tests.experiments.report.records import change_record
+
+PAGE = "before\n<!-- generated: {} -->\nold\n<!-- end -->\nafter\n"
+SEARCH = {"trials": 9, "planned": 20, "cpu_minutes": 31.4, "space": {"model.dim": list(range(40))}}
+
+
+def fill(results: Path, *names: str) -> list[str]:
+    """Return the lines of blocks, from tables as the command that publishes writes them."""
+    table = collect_published(3, results, [*METRICS, *(metric + ALL for metric in METRICS)])
+    assert table
+    write_csv(results / "table3.csv", format_csv(table.cells))
+    for name in ("table1.csv", "table2.csv"):
+        shutil.copy(CHECKOUT / "results" / name, results)
+    write_csv(results / summary.CLAIMS, claims.tabulate_claims(claims.judge_claims(results, results, {})))
+    blocks = summary.make_blocks(results)
+    return "\n".join(blocks[name]() for name in names).splitlines()
+
+
+def find_row(lines: list[str], *starts: str) -> list[str]:
+    """Return the cells of the one row of a table that starts with these."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    (row,) = [row for row in rows if row[: len(starts)] == list(starts)]
+    return row[len(starts) :]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """On ML-100k, SDM is above MF-BPR and below Caser; Item-KNN is as good as Caser, and trains in less time."""
+    folder = tmp_path / "results" / "records" / "table3" / "ml-100k"
+    for model, share in {"sdm": 0.7, "mf-bpr": 0.4, "caser": 0.9, "item-knn": 0.89, "sdmr": 0.6}.items():
+        publish_model(folder, model, share)
+        for seed in range(2):
+            change_record(folder / f"{model}-{seed}", seconds={"fit": 6.0 if model == "item-knn" else 660.0})
+    (folder / "caser.yaml").write_text(yaml.safe_dump({"model": {}, "tuning": SEARCH}))
+    return tmp_path / "results"
+
+
+def test_only_what_lies_in_a_block_is_made_anew() -> None:
+    blocks = {"a-block": lambda: "new"}
+    assert summary.fill_blocks(PAGE.format("a-block"), blocks) == PAGE.format("a-block").replace("old", "new")
+    assert summary.fill_blocks("`<!-- generated: NAME -->`\n", blocks) == "`<!-- generated: NAME -->`\n"
+    with pytest.raises(DataError, match="generated: other -->: there is no such block; there are a-block"):
+        summary.fill_blocks(PAGE.format("other"), blocks)
+
+
+def test_pages_change_with_the_results_of_their_checkout_alone(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(PAGE.format("claims"))
+    fill(results)
+    (results / summary.CLAIMS).unlink()
+    summary.update_pages(results)
+    assert not (results / summary.CLAIMS).exists()
+    monkeypatch.setattr(summary, "CHECKOUT", tmp_path)
+    summary.update_pages(results)
+    assert find_row(page.read_text().splitlines(), "SDMR is better than SDM on NDCG@10") == ["opposite"]
+
+
+def test_the_best_row_and_the_cheapest_in_its_interval_have_their_minutes(results: Path) -> None:
+    row = find_row(fill(results, "choice"), "ML-100k", "100 items")
+    assert row == ["Caser 0.900", "11 + 31", "Item-KNN 0.890", "0.1 + –"]
+
+
+def test_what_a_record_does_not_have_is_a_dash(results: Path) -> None:
+    lines = fill(results, "tables")
+    assert find_row(lines, "Caser")[-3:] == ["–", "2", "9 of 20!"]
+    assert find_row(lines, "SDM")[-3:] == ["–", "2", "–"]
+    folder = results / "records" / "table3" / "ml-100k" / "sdm-0"
+    full = make_ranks(0.3, 300)
+    change_record(folder, test_all=summarize(full))
+    save_ranks(folder / "ranks.npz", np.arange(300), make_ranks(0.7, 300), (np.arange(300), full))
+    lines = fill(results, "tables", "choice")
+    assert find_row(lines, "SDM")[-3:] == ["0.300", "2", "–"]
+    assert find_row(lines, "ML-100k", "all items")[0] == "SDM 0.300"
+
+
+def test_the_findings_name_the_data_sets_where_a_claim_stands(results: Path) -> None:
+    for dataset, share in (("ml-1m", 0.2), ("epinions", 0.4)):
+        folder = results / "records" / "table3" / dataset
+        for model, value in {"sdm": share, "cmn": 0.3, "neumf": 0.3}.items():
+            publish_model(folder, model, value)
+    text = " ".join(" ".join(fill(results, "findings")).split())
+    assert "**What stands.** SDM is better than CMN++ and NeuMF++: on Epinions; the opposite on ML-1M." in text
+    assert "SDM and SDMR are better than the sequential models: the opposite on ML-100k." in text
+    assert "Caser on ML-100k (.900)" in text
+    assert "for at most half the training time: Item-KNN on ML-100k" in text
+
+
+def test_data_sets_beside_the_tables_have_a_table_with_the_values_of_the_printed_one(results: Path) -> None:
+    publish_model(results / "records" / "table3" / "netflix-sample", "sdm", 0.5, seeds=1)
+    lines = fill(results, "tables", "coverage")
+    start = lines.index("### Netflix, sample")
+    printed = frames.get_paper_value("netflix", "sdm", "hit@10")
+    assert find_row(lines[start:], "SDM")[:2] == [f"{printed:.3f}", "0.500"]
+    assert find_row(lines, "Netflix, sample", "a substitute")[:2] == ["1 of 20", "1"]
+    assert find_row(lines, "ML-1M", "as in the paper") == ["0 of 20", "–", "all"]
