@@ -7,6 +7,7 @@ in a fresh clone.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ class Study:
             return None
         if run.folder.name != row["run"]:
             return None
-        known = tuple(map(int, row["known"].split()))
+        known = _parse_numbers(row["known"])
         trial = Trial(int(row["trial"]), self.read_settings(run), run, known, error=row["error"])
         if row["state"] not in STATES:
             raise ValueError(f"state {row['state']}")
@@ -196,7 +197,7 @@ class Study:
         for trial in trials:
             settings = " ".join(space.format_overrides(trial.settings | self.shared))
             row = {"trial": trial.number, "settings": settings, "state": trial.state, "run": trial.run.folder.name}
-            row |= {"known": " ".join(map(str, trial.known)), "error": trial.error, "epoch": trial.epoch}
+            row |= {"known": _format_numbers(trial.known), "error": trial.error, "epoch": trial.epoch}
             row |= {"hit@10": trial.hit, "commit": trial.commit}
             if trial.state in ("complete", "pruned"):
                 row[METRIC] = f"{trial.score:.6f}"
@@ -208,3 +209,15 @@ class Study:
                 publish_run(trial.run, folder)
             rows.append(row)
         write_atomic(self.path, pd.DataFrame(rows, columns=COLUMNS, dtype=object).to_csv(index=False).encode())
+
+
+def _format_numbers(numbers: Sequence[int]) -> str:
+    """Return ascending numbers with spaces, and runs of them as `first-last`."""
+    starts = [n for n, number in enumerate(numbers) if n == 0 or number != numbers[n - 1] + 1]
+    pairs = [(numbers[start], numbers[end - 1]) for start, end in pairwise([*starts, len(numbers)])]
+    return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in pairs)
+
+
+def _parse_numbers(text: str) -> tuple[int, ...]:
+    pairs = [part.partition("-") for part in text.split()]
+    return tuple(chain.from_iterable(range(int(first), int(last or first) + 1) for first, _, last in pairs))

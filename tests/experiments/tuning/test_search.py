@@ -45,7 +45,7 @@ def test_a_search_tries_the_default_settings_then_the_tuned_ones_of_other_data_s
         ("2", "0.001"),
     ]
     assert len({tuple(one.values()) for one in settings}) == 4
-    assert [point["known"] for point in read_points()] == ["", "0", "0 1", "0 1 2"]
+    assert [point["known"] for point in read_points()] == ["", "0", "0-1", "0-2"]
 
 
 def test_the_best_point_becomes_the_tuned_settings_with_their_origin(
