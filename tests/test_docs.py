@@ -21,7 +21,7 @@ import pytest
 
 from sdmr.experiments import run as run_command
 from sdmr.experiments.core import cli, config, plan, registry, tuned
-from sdmr.experiments.core.options import parse_options
+from sdmr.experiments.core.options import expand_sweep, parse_options
 from sdmr.experiments.core.parallel import Outcome, make_outcome
 from sdmr.experiments.tuning import search
 
@@ -134,7 +134,7 @@ def check_arguments(name: str, arguments: Sequence[str]) -> None:
         return
     if name not in ("run", "status") and not any(o.startswith("model=") for o in overrides):
         overrides = ["model=sdm", *(o for o in overrides if not o.startswith("model."))]
-    for combination in list(product(*config.expand_sweep(overrides)))[:4]:
+    for combination in list(product(*expand_sweep(overrides)))[:4]:
         config.check_config(config.compose_config(combination).settings)
 
 

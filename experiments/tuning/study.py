@@ -45,6 +45,14 @@ class Trial:
     cpu_seconds: float = 0.0  # without parts
     error: str = ""
 
+    @property
+    def description(self) -> str:
+        """Return the settings as overrides."""
+        return " ".join(space.format_overrides(self.settings)) or "default settings"
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.description}"
+
 
 class Study:
     """The trials of a model on a data set.
