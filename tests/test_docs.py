@@ -13,6 +13,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from itertools import product
 from pathlib import Path
+from unittest.mock import Mock
 
 import hydra
 import numpy as np
@@ -104,6 +105,20 @@ def small_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "run_all", run_in_this_process)
     for name in PROGRAMS:
         sys.modules.pop(name.removesuffix(".py"), None)
+    monkeypatch.setitem(sys.modules, "mlflow", Mock())
+
+
+def test_the_tracker_of_the_page_sends_each_run_to_mlflow() -> None:
+    command = next(c for _, c in COMMANDS if "my_trackers" in c)
+    assert run_sdmr(*shlex.split(command)[1:], "epochs=2", "seed=5") == 0
+    calls = sys.modules["mlflow"].method_calls
+    names = ["set_experiment", "start_run", "log_params", *3 * ["log_metrics"], "log_metrics", "end_run"]
+    assert [name for name, _, _ in calls] == 2 * names
+    sizes = [arguments[0]["dim"] for name, arguments, _ in calls if name == "log_params"]
+    assert sizes == [16, 32]
+    epochs = [(arguments[0]["epoch"], options["step"]) for _, arguments, options in calls if "step" in options]
+    assert epochs == 2 * [(0, 0), (1, 1), (2, 2)]
+    assert [arguments for name, arguments, _ in calls if name == "end_run"] == 2 * [("FINISHED",)]
 
 
 def run_in_this_process(tasks: Iterable[tuple[str, ...]], runs: Path, *others: object) -> Iterator[Outcome]:

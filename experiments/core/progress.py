@@ -97,8 +97,8 @@ def fit_line(label: str, text: str, width: int) -> str:
         if len(f"{label}: {text}") > width:
             text = text.replace(word, "")
     room = max(width - len(text) - 2, MIN_LABEL)
-    short = label if len(label) <= room else f"{label[: room - 1]}…"
-    return f"{short}: {text}"[:width] if text else short[:width]
+    name = label if len(label) <= room else f"{label[: room - 1]}…"
+    return f"{name}: {text}"[:width] if text else name[:width]
 
 
 def hide_bars() -> None:
