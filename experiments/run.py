@@ -5,6 +5,7 @@
 `sdmr run -m model=sdm model.hops=1,2,3 test=false`. `--cfg job` prints every setting.
 """
 
+import json
 import os
 import sys
 import traceback
@@ -145,7 +146,7 @@ def _run_hydra(options: Options) -> int:
         _check_effects(runs)
         fixed = [key for key in axes if key not in varied]
         names = "hydra.job.config.override_dirname"  # what Hydra names a job by
-        flags += [f"{names}.item_sep=' '", f"{names}.exclude_keys=[{','.join(fixed)}]"]
+        flags += [f"{names}.item_sep=' '", f"{names}.exclude_keys={json.dumps(fixed)}"]
     sys.argv = ["sdmr run", *flags, *overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what a job has raised
     try:
@@ -210,7 +211,8 @@ def run_job(config: DictConfig) -> None:
     try:
         if choices["hydra/launcher"] != "basic":  # this is one of several processes
             hide_bars()
-        result = _execute(resolve_config(config, choices), HydraConfig.get().job.override_dirname)
+        label = HydraConfig.get().job.override_dirname or " ".join(overrides)
+        result = _execute(resolve_config(config, choices), label)
     except Exception as error:
         if not isinstance(error, UsageError | DataError | OSError):  # a user needs it to find the fault in a class
             traceback.print_exc()

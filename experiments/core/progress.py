@@ -83,7 +83,7 @@ def show_progress(label: str) -> Iterator[Callable[[str], None]]:
                 line.set_description_str(fit_line(label, text, get_terminal_size().columns - 1))
             elif time.monotonic() - last >= SECONDS_A_LINE:
                 last = time.monotonic()
-                print(f"{label}: {text}", file=sys.stderr, flush=True)
+                print(fit_line(label, text, sys.maxsize), file=sys.stderr, flush=True)
 
         show("")
         yield show
@@ -98,7 +98,7 @@ def fit_line(label: str, text: str, width: int) -> str:
             text = text.replace(word, "")
     room = max(width - len(text) - 2, MIN_LABEL)
     name = label if len(label) <= room else f"{label[: room - 1]}…"
-    return f"{name}: {text}"[:width] if text else name[:width]
+    return ": ".join(filter(None, [name, text]))[:width]
 
 
 def hide_bars() -> None:

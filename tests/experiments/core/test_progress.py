@@ -43,7 +43,7 @@ def test_line_fits_the_terminal_and_loses_words_before_numbers(width: int) -> No
     assert line.startswith(label[: min(width, 15)])
     assert ("left" in line) == (width >= 100)
     assert (line == f"{label}: {text}") == (width == 200)
-    assert fit_line(label, "", 200) == label
+    assert (fit_line(label, "", 200), fit_line("", text, 200)) == (label, text)
 
 
 class Terminal(io.StringIO):
