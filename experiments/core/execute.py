@@ -31,19 +31,15 @@ from sdmr.harness.training.loop import StopTraining, find_best_epoch
 
 
 def execute(
-    run: Run,
-    threads: int = 1,
-    force: bool = False,
-    watch: Watch | None = None,
-    progress: Tracker | None = None,
+    run: Run, threads: int = 1, force: bool = False, watch: Watch | None = None, progress: Tracker | None = None
 ) -> Record:
     """Return the record of the run, which is made if it does not exist.
 
     Parts of the model (SDMR's SDP and SDM) are separate runs, and are made or read first. A run that only ranks in
     another way first makes the run that trains. A second process that asks for the same run
     waits for the first. A run that is killed, or that `watch` stops, continues from its last finished epoch. A finished
-    search run (`test=false`, otherwise the same) is not trained again. `progress` follows it and the
-    runs of its parts.
+    search run (`test=false`, otherwise the same) is not trained again. `progress` follows it and
+    the runs of its parts.
     """
     torch.set_num_threads(threads)
     run.folder.mkdir(parents=True, exist_ok=True)

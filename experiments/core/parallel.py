@@ -54,8 +54,8 @@ def run_all(
     The next one is asked for when a worker is free for it, so that a generator may depend on the outcomes so far. A run
     that fails, or whose process is killed, is an outcome with its error, and does not stop the others. `watches` has
     what may stop the training of a task; a generator may add it before it yields the task. `launch` makes a run
-    elsewhere than in a process of this machine. `labels` name the lines of progress;
-    by default, what runs differ in does.
+    elsewhere than in a process of this machine. `labels` name the lines of progress; without them, those of a list are
+    the settings in which its runs differ.
     """
 
     def start(overrides: tuple[str, ...]) -> Future[Outcome]:
@@ -92,8 +92,7 @@ def _run_in_subprocess(overrides: tuple[str, ...], runs: Path, watch: Watch | No
         with show_progress(label) as show:
             while isinstance(message := receiver.recv(), str):
                 show(message)
-        outcome: Outcome = message
-        return outcome
+        return message
     except EOFError:  # the process has died
         process.join()
         code = process.exitcode or 0

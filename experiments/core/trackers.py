@@ -90,23 +90,19 @@ def import_tracker(name: str) -> Any:
     module, _, attribute = name.rpartition(".")
     try:
         tracker = TRACKERS.get(name) or getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:  # a user's module may raise any when it is imported
-        names = ", ".join([NO_TRACKER, *TRACKERS])
-        raise ConfigError(
-            f"tracker={quote(name)}: no such class can be imported ({quote(error)}); "
-            f"there are {names}, and classes such as my_module.MyTracker"
-        ) from error
-    try:
         for method in ("start", "epoch", "end"):
             inspect.signature(getattr(tracker, method)).bind(None, None)
-    except (AttributeError, TypeError, ValueError) as error:
-        methods = "start(run), epoch(entry) and end(record)"
-        raise ConfigError(f"tracker={quote(name)}: expected a class with the methods {methods}") from error
+    except (Exception, SystemExit) as error:  # a user's module may raise any when it is imported
+        methods = "with the methods start(run), epoch(entry) and end(record)"
+        raise ConfigError(
+            f"tracker={quote(name)}: expected {', '.join([NO_TRACKER, *TRACKERS])}, or a class such as "
+            f"my_module.MyTracker {methods} ({type(error).__name__}: {quote(error)})"
+        ) from error
     return tracker
 
 
 class Followers:
-    """The progress line, the tracker and the watch of a run.
+    """Pass the epochs of a run to its progress line, its tracker and its watch.
 
     No result depends on a tracker. It takes copies, generators of random numbers and settings of the process are
     restored after it, and one that raises an error is dropped with a warning.
@@ -120,11 +116,10 @@ class Followers:
         self._trackers = [progress] if progress else []
         self._n_entries, self._is_started = 0, False
         if run.tracker != NO_TRACKER:
+            make_tracker = import_tracker(run.tracker)
             try:
-                with keep_generators(), keep_settings(f"tracker={run.tracker}"):
-                    self._trackers.append(import_tracker(run.tracker)())
-            except ConfigError:
-                raise
+                with keep_generators(), keep_settings(run.tracker):
+                    self._trackers.append(make_tracker())
             except (Exception, SystemExit) as error:
                 raise ConfigError(f"tracker={run.tracker}: {type(error).__name__}: {quote(error)}") from error
 
