@@ -74,7 +74,7 @@ def tracker(name: str) -> str:
     return f"tracker={__name__}.{name}"
 
 
-def without_times(record: Record) -> dict[str, Any]:
+def drop_times(record: Record) -> dict[str, Any]:
     history = [{key: value for key, value in entry.items() if "seconds" not in key} for entry in record.history or []]
     varying = {"seconds", "cpu_seconds", "load", "peak_memory_mib", "environment", "history"}
     return record.model_dump(exclude=varying) | {"history": history}
@@ -96,7 +96,7 @@ def test_run_does_not_depend_on_its_tracker(
 ) -> None:
     expected = execute(run_of(tmp_path / "without", *RUN, *overrides))
     record = execute(run_of(tmp_path / "with", *RUN, *overrides, tracker(name)))
-    assert without_times(record) == without_times(expected)
+    assert drop_times(record) == drop_times(expected)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == (name != "Recorder")
     if name == "Failing":
