@@ -120,7 +120,7 @@ def _check_effects(runs: Sequence[Sequence[str]]) -> None:
 
 
 def _execute(config: RunConfig, label: str) -> str:
-    """Make the run of a configuration, show its progress, and return its result in one line."""
+    """Make the run of a configuration with its progress, and return its result in one line."""
     settings = config.settings
     run = make_run(settings, config.dataset, Path(settings["runs"]))
     with show_progress(label) as show:
@@ -167,7 +167,7 @@ def _run_hydra(options: Options) -> int:
 
 
 def summarize_multirun(configs: Mapping[tuple[str, ...], RunConfig], varied: Sequence[str]) -> str:
-    """Return a table of the finished runs, the best of each data set first, and where their records are."""
+    """Return a table of the finished runs, the best of each data set first."""
     rows, folders = [], []
     for combination, config in configs.items():
         with suppress(UsageError, DataError, OSError):  # of a run that has failed

@@ -93,7 +93,7 @@ def make_trials(search: Search) -> None:
 
 
 def format_trials(search: Search) -> str:
-    """Return a table of the best trials, and where all of them and their records are."""
+    """Return a table of the best trials, and the paths of all."""
     trials = sorted(search.select("complete", "pruned"), key=lambda trial: -trial.score)
     rows = [
         {

@@ -81,7 +81,7 @@ def run_all(
 
 
 def _run_in_subprocess(overrides: tuple[str, ...], runs: Path, watch: Watch | None, label: str) -> Outcome:
-    """Make a run in a new process, forked from a server that has imported everything, and show its progress."""
+    """Make a run in a new process, and show its progress. A server that has imported everything forks it."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     receiver, sender = context.Pipe(duplex=False)

@@ -1,4 +1,4 @@
-"""The progress of runs: a line each on a terminal, else a plain line a minute."""
+"""Show the progress of runs. A terminal has a line for each, a log one a minute."""
 
 import re
 import sys
@@ -41,7 +41,7 @@ class Progress:
 
 
 def describe_epoch(history: History, epochs: int | None, patience: int | None) -> str:
-    """Return the latest epoch, its loss and validation NDCG@10, the best one, and the time left.
+    """Return the latest epoch, its loss and validation NDCG@10, the best, and the time left.
 
     The time left is that until patience ends, if no epoch is better, and that of all epochs.
     """

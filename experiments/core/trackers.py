@@ -1,4 +1,4 @@
-"""Trackers: what follows the epochs of a run, such as a file, TensorBoard, or a class of the user's."""
+"""Follow the epochs of runs: a file, TensorBoard, or a class of the user's."""
 
 import importlib
 import inspect
