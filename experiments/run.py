@@ -120,7 +120,7 @@ def _check_effects(runs: Sequence[Sequence[str]]) -> None:
 
 
 def _execute(config: RunConfig, label: str) -> str:
-    """Make the run of a configuration with its progress, and return its result in one line."""
+    """Make a configuration's run with its progress, and return its result in one line."""
     settings = config.settings
     run = make_run(settings, config.dataset, Path(settings["runs"]))
     with show_progress(label) as show:

@@ -1,4 +1,4 @@
-"""Follow the epochs of runs: a file, TensorBoard, or a class of the user's."""
+"""Let a file, TensorBoard, or a class of the user's follow the epochs of runs."""
 
 import importlib
 import inspect
