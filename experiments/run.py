@@ -5,14 +5,15 @@
 `sdmr run -m model=sdm model.hops=1,2,3 test=false`. `--cfg job` prints every setting.
 """
 
+import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, product
 from pathlib import Path
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -28,7 +29,6 @@ from sdmr.experiments.core.config import (
     RunConfig,
     RunSettings,
     compose_config,
-    expand_sweep,
     explain_hydra_error,
     prepare_overrides,
     resolve_config,
@@ -41,13 +41,16 @@ from sdmr.experiments.core.options import (
     CommandOptions,
     ConfigError,
     UsageError,
+    expand_sweep,
     format_value,
     is_of_hydra,
     list_choices,
 )
+from sdmr.experiments.core.progress import Progress, hide_bars, shorten_settings, show_progress
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_datasets, read_dataset
 from sdmr.experiments.core.run import make_run
+from sdmr.experiments.report.writers import make_table
 from sdmr.harness.metrics import TiePolicy
 from sdmr.harness.protocol import Protocol
 
@@ -57,6 +60,9 @@ HYDRA_FLAGS: dict[str, tuple[str, ...]] = {
     "--multirun": (),
     "--cfg": ("job", "hydra", "all"),
 }
+
+# Of the table at the end of a multirun.
+METRICS = ("validation NDCG@10", "validation hit@10", "test NDCG@10", "test hit@10")
 
 FLAG_MEANINGS = {
     "-m, --multirun": "run every combination of values that are separated by commas",
@@ -101,7 +107,7 @@ def main(options: Options) -> int:
         raise UsageError(f"{hydra[0]} has no effect without -m")
     config = compose_config(options.overrides)
     _check_effects([prepare_overrides(options.overrides)])
-    print(_execute(config))
+    print(_execute(config, " ".join(options.overrides)))
     return 0
 
 
@@ -113,11 +119,12 @@ def _check_effects(runs: Sequence[Sequence[str]]) -> None:
     check_effects(list(dict.fromkeys(chain(*runs))), models, datasets)
 
 
-def _execute(config: RunConfig) -> str:
-    """Make the run of a configuration, and return its result in one line."""
+def _execute(config: RunConfig, label: str) -> str:
+    """Make a configuration's run with its progress, and return its result in one line."""
     settings = config.settings
     run = make_run(settings, config.dataset, Path(settings["runs"]))
-    record = execute(run, settings["threads"], settings["force"])
+    with show_progress(label) as show:
+        record = execute(run, settings["threads"], settings["force"], progress=Progress(show))
     return describe_result(record, run.folder, settings["protocol"]["tie_policy"])
 
 
@@ -125,30 +132,60 @@ def _run_hydra(options: Options) -> int:
     """Run as Hydra's flags ask. A multirun goes on after a job that fails."""
     flags = _check_flags(options.flags)
     overrides = prepare_overrides(options.overrides)
-    folders: set[Path] = set()
+    configs: dict[tuple[str, ...], RunConfig] = {}
+    failure: Exception | None = None
     if "--cfg" in flags:
         compose_config(overrides)
         flags += ["--resolve"]
     elif "-m" in flags or "--multirun" in flags:
         settings = [override for override in overrides if not is_of_hydra(override)]
-        runs = list(product(*expand_sweep(settings)))
-        folders = {Path(compose_config(combination).settings["runs"]) for combination in runs}
+        axes = dict(zip((one.partition("=")[0] for one in settings), expand_sweep(settings), strict=True))
+        varied = [key for key, values in axes.items() if len(values) > 1]
+        runs = list(product(*axes.values()))
+        configs = {combination: compose_config(combination) for combination in runs}
         _check_effects(runs)
+        fixed = [key for key in axes if key not in varied]
+        names = "hydra.job.config.override_dirname"  # what Hydra names a job by
+        flags += [f"{names}.item_sep=' '", f"{names}.exclude_keys={json.dumps(fixed)}"]
     sys.argv = ["sdmr run", *flags, *overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what a job has raised
     try:
         run_job()
     except HydraException as error:
         raise ConfigError(explain_hydra_error(error)) from error
-    except (UsageError, DataError, OSError):
-        raise
-    except Exception:  # the job has printed it
-        return cli.FAILED
+    except Exception as error:
+        failure = error
     finally:
-        for folder in folders:
+        for folder in {Path(config.settings["runs"]) for config in configs.values()}:
             with suppress(OSError):
                 (folder / "multirun.yaml").unlink()  # Hydra's note of the sweep, which no command reads
-    return 0
+    if len(configs) > 1:
+        print(summarize_multirun(configs, varied))
+    if isinstance(failure, UsageError | DataError | OSError):
+        raise failure
+    return cli.FAILED if failure else 0  # the job has printed it
+
+
+def summarize_multirun(configs: Mapping[tuple[str, ...], RunConfig], varied: Sequence[str]) -> str:
+    """Return a table of the finished runs, the best of each data set first."""
+    rows, folders = [], []
+    for combination, config in configs.items():
+        with suppress(UsageError, DataError, OSError):  # of a run that has failed
+            run = make_run(config.settings, config.dataset, Path(config.settings["runs"]))
+            if record := run.record:
+                values = dict(override.partition("=")[::2] for override in combination)
+                row: dict[str, Any] = {shorten_settings(key): values[key] for key in varied}
+                for column in METRICS:
+                    side, _, metric = column.partition(" ")
+                    if metrics := getattr(record, side):
+                        row[column] = f"{metrics[metric]['expected']:.4f}"
+                row |= {"best epoch": record.best_epoch, "seconds": f"{record.runtime:.0f}", "run": record.run}
+                rows.append((config.dataset, -record.validation["NDCG@10"]["expected"], row))
+                folders.append(f"{run.folder.parent}/RUN/record.json")
+    rows.sort(key=lambda row: row[:2])
+    table = make_table([row for *_, row in rows], "text", right=(*METRICS, "best epoch", "seconds")) if rows else ""
+    places = f"; records: {', '.join(dict.fromkeys(folders))}" if rows else ""
+    return f"\n{table}\n{len(rows)} of {len(configs)} runs, the best validation NDCG@10 first{places}"
 
 
 def _check_flags(flags: Sequence[str]) -> list[str]:
@@ -172,7 +209,10 @@ def run_job(config: DictConfig) -> None:
     """Run one job of Hydra's."""
     choices, overrides = HydraConfig.get().runtime.choices, HydraConfig.get().overrides.task
     try:
-        result = _execute(resolve_config(config, choices))
+        if choices["hydra/launcher"] != "basic":  # this is one of several processes
+            hide_bars()
+        label = HydraConfig.get().job.override_dirname or " ".join(overrides)
+        result = _execute(resolve_config(config, choices), label)
     except Exception as error:
         if not isinstance(error, UsageError | DataError | OSError):  # a user needs it to find the fault in a class
             traceback.print_exc()

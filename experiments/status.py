@@ -13,10 +13,10 @@ from statistics import fmean
 from pydantic import Field
 
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.config import expand_sweep, prepare_overrides
-from sdmr.experiments.core.execute import compute_runtime
+from sdmr.experiments.core.config import prepare_overrides
+from sdmr.experiments.core.estimate import compute_runtime
 from sdmr.experiments.core.help_text import describe_fields
-from sdmr.experiments.core.options import CommandOptions, UsageError, is_of_hydra, parse_options
+from sdmr.experiments.core.options import CommandOptions, UsageError, expand_sweep, is_of_hydra, parse_options
 from sdmr.experiments.core.run import Run, compose_run
 from sdmr.experiments.tuning.search import Search, SearchOptions
 from sdmr.experiments.tuning.study import Trial

@@ -12,13 +12,17 @@ the pruned trials. Further settings (`epochs=20`, `model.context_length=5`) hold
 import shlex
 import sys
 import time
+from textwrap import indent
 from typing import Any
 
 from pydantic import Field
+from tqdm import tqdm
 
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import NotTunedError, format_value
+from sdmr.experiments.core.progress import shorten_settings
 from sdmr.experiments.core.registry import GRID, GRID_ROWS
+from sdmr.experiments.core.trackers import drop_tracker
 from sdmr.experiments.core.tuned import (
     describe_data,
     describe_search,
@@ -28,9 +32,12 @@ from sdmr.experiments.core.tuned import (
     read_tuned,
     write_tuned,
 )
+from sdmr.experiments.report.writers import make_table
 from sdmr.experiments.tuning.search import Search, SearchOptions
 from sdmr.experiments.tuning.space import METRIC, find_edges, nest
 from sdmr.experiments.tuning.study import METRICS, Trial
+
+MAX_ROWS = 20  # of the table at the end
 
 
 class Options(SearchOptions):
@@ -56,10 +63,11 @@ def tune(search: Search, replace: bool) -> bool:
     for note in search.parts.notes.values():
         print(f"  {note}")
     make_trials(search)
+    print(indent(format_trials(search), "  "))
     if search.best is None:
         print("  no trial has finished, so nothing is tuned", file=sys.stderr)
     else:
-        print(f"  best: {search.describe(search.best)}; all trials: {search.study.path}", flush=True)
+        print(f"  best: {search.describe(search.best)}", flush=True)
         if save_tuned_settings(search, search.space.name, search.best, replace):
             save_grid_settings(search, search.best, replace)
     return not search.select("failed")
@@ -72,7 +80,8 @@ def make_trials(search: Search) -> None:
         print(f"  {cached} trials are there already", flush=True)
     for trial in search.run():
         text = f"  {trial.number}: {search.describe(trial)} ({search.spent})"
-        print(text, file=sys.stderr if trial.state == "failed" else sys.stdout, flush=True)
+        tqdm.write(text, file=sys.stderr if trial.state == "failed" else sys.stdout)
+        sys.stdout.flush()
     seconds = 60 * (search.minutes - minutes)
     print(
         f"  took {time.perf_counter() - start:.0f} s, and {seconds:.0f} CPU seconds of {search.options.workers} workers"
@@ -81,6 +90,25 @@ def make_trials(search: Search) -> None:
         print(f"  the budget allows no further trial: {len(search.trials)} of {search.limit} were made")
     if running := search.select("running"):
         print(f"  {len(running)} trials have not ended: another process is at work on them, or was killed")
+
+
+def format_trials(search: Search) -> str:
+    """Return a table of the best trials, and the paths of all."""
+    trials = sorted(search.select("complete", "pruned"), key=lambda trial: -trial.score)
+    rows = [
+        {
+            "trial": trial.number,
+            **{shorten_settings(axis): format_value(trial.settings.get(axis)) for axis in search.axes},
+            f"validation {METRIC}": f"{trial.score:.4f}",
+            "epoch": trial.epoch,
+            "CPU seconds": f"{trial.cpu_seconds:.1f}",
+            "run": trial.run.folder.name if trial.record else trial.state,
+        }
+        for trial in trials[:MAX_ROWS]
+    ]
+    table = make_table(rows, "text", right=("trial", f"validation {METRIC}", "epoch", "CPU seconds")) if rows else ""
+    shown = f"the best {len(rows)} of {len(search.trials)} trials"
+    return f"{table}\n{shown}; all: {search.study.path}; records: {search.study.path.parent}/RUN/record.json"
 
 
 def save_grid_settings(search: Search, best: Trial, replace: bool) -> None:
@@ -166,7 +194,8 @@ def format_command(search: Search) -> str:
     if options.budget is not None:
         values["budget"] = f"{options.budget:g}"
     settings = {"model": search.space.name, "dataset": options.dataset} | values
-    return "sdmr sweep " + shlex.join([*(f"{k}={format_value(v)}" for k, v in settings.items()), *options.overrides])
+    overrides = drop_tracker(options.overrides)
+    return "sdmr sweep " + shlex.join([*(f"{k}={format_value(v)}" for k, v in settings.items()), *overrides])
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from sdmr.experiments.core.plan import find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.registry import expand_models
 from sdmr.experiments.core.run import is_task_override
 from sdmr.experiments.core.store import get_published_folder
+from sdmr.experiments.core.trackers import drop_tracker
 from sdmr.experiments.core.tuned import list_rows
 from sdmr.experiments.report import dataset_statistics, strata
 from sdmr.experiments.report.accuracy import (
@@ -100,7 +101,7 @@ def _make_accuracy(options: Options) -> int:
     runs = Path(options.runs)
     launch = get_launcher(options, runs)
     findings = find_or_train(planned, runs, options.workers, use_published=False, launch=launch)
-    conditions = ", ".join([f"{options.settings} settings", *options.overrides])
+    conditions = ", ".join([f"{options.settings} settings", *drop_tracker(options.overrides)])
     spreads = read_seed_spreads(results)
     for dataset in datasets:
         made = {one: run for one, run in findings.runs.items() if one.dataset == dataset}

@@ -13,6 +13,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from itertools import product
 from pathlib import Path
+from unittest.mock import Mock
 
 import hydra
 import numpy as np
@@ -21,7 +22,7 @@ import pytest
 
 from sdmr.experiments import run as run_command
 from sdmr.experiments.core import cli, config, plan, registry, tuned
-from sdmr.experiments.core.options import parse_options
+from sdmr.experiments.core.options import expand_sweep, parse_options
 from sdmr.experiments.core.parallel import Outcome, make_outcome
 from sdmr.experiments.tuning import search
 
@@ -115,6 +116,20 @@ def small_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "run_all", run_in_this_process)
     for name in PROGRAMS:
         sys.modules.pop(name.removesuffix(".py"), None)
+    monkeypatch.setitem(sys.modules, "mlflow", Mock())
+
+
+def test_the_tracker_of_the_page_sends_each_run_to_mlflow() -> None:
+    command = next(c for _, c in COMMANDS if "my_trackers" in c)
+    assert run_sdmr(*shlex.split(command)[1:], "epochs=2", "seed=5") == 0
+    calls = sys.modules["mlflow"].method_calls
+    names = ["set_experiment", "start_run", "log_params", *3 * ["log_metrics"], "log_metrics", "end_run"]
+    assert [name for name, _, _ in calls] == 2 * names
+    sizes = [arguments[0]["dim"] for name, arguments, _ in calls if name == "log_params"]
+    assert sizes == [16, 32]
+    epochs = [(arguments[0]["epoch"], options["step"]) for _, arguments, options in calls if "step" in options]
+    assert epochs == 2 * [(0, 0), (1, 1), (2, 2)]
+    assert [arguments for name, arguments, _ in calls if name == "end_run"] == 2 * [("FINISHED",)]
 
 
 def run_in_this_process(tasks: Iterable[tuple[str, ...]], runs: Path, *others: object) -> Iterator[Outcome]:
@@ -145,7 +160,7 @@ def check_arguments(name: str, arguments: Sequence[str]) -> None:
         return
     if name not in ("run", "status") and not any(o.startswith("model=") for o in overrides):
         overrides = ["model=sdm", *(o for o in overrides if not o.startswith("model."))]
-    for combination in list(product(*config.expand_sweep(overrides)))[:4]:
+    for combination in list(product(*expand_sweep(overrides)))[:4]:
         config.check_config(config.compose_config(combination).settings)
 
 

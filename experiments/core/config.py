@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -25,16 +24,15 @@ from sdmr.experiments.core.arguments import (
     get_model_config,
 )
 from sdmr.experiments.core.options import (
-    EXPECTED,
     ConfigError,
     drop_plus,
     explain_validation_error,
     list_choices,
-    quote,
     quote_value,
     suggest,
 )
 from sdmr.experiments.core.registry import CONF, NAMED_MODELS, is_reader, list_models, read_dataset
+from sdmr.experiments.core.trackers import NO_TRACKER, import_tracker
 from sdmr.experiments.core.tuned import check_tuned_data, read_tuned
 from sdmr.harness.protocol import Protocol
 
@@ -61,6 +59,7 @@ class RunSettings(BaseModel):
     runs: str = Field("runs", description="folder of this machine's records")
     threads: int = Field(1, ge=1, description="threads of a run; two runs side by side are faster than two threads")
     force: bool = Field(False, description="run again even if the record exists")
+    tracker: str = Field(NO_TRACKER, description="follows the epochs: none, csv, tensorboard, or package.Class")
 
 
 class RunConfig(NamedTuple):
@@ -170,22 +169,6 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
     return prepared
 
 
-def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
-    """Return, for each override, the overrides that a multirun takes in its place.
-
-    Raises ConfigError for text that Hydra's grammar does not know.
-    """
-    expanded, parser = [], OverridesParser.create()
-    for text in overrides:
-        try:
-            override = parser.parse_override(text)
-            values = override.sweep_string_iterator() if override.is_sweep_override() else []
-            expanded.append([f"{text.partition('=')[0]}={value}" for value in values] or [text])
-        except HydraException as error:
-            raise ConfigError(f"{quote(text)}: {EXPECTED}") from error
-    return expanded
-
-
 @cache
 def register_configs() -> None:
     """Store the main config, the protocol and every model, for Hydra to find."""
@@ -234,12 +217,14 @@ def register_model(name: str, keys: Collection[str] = ()) -> None:
 def check_config(config: Mapping[str, Any]) -> None:
     """Raise ConfigError for a value that its setting does not allow."""
     try:
-        RunSettings.model_validate(config)
+        tracker = RunSettings.model_validate(config).tracker
         protocol = Protocol(**config["protocol"])
     except ValidationError as error:
         raise ConfigError(explain_validation_error(error)) from error
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if tracker != NO_TRACKER:
+        import_tracker(tracker)
     for name in ("model", "dataset"):
         check_arguments(config[name], name)
     needs_test = protocol.select_on == "test" or protocol.retrain or protocol != protocol.training_protocol

@@ -1,10 +1,12 @@
-"""How long planned runs may take."""
+"""How long runs took, and how long planned ones may take."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdmr.experiments.core.record import load_record
+from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import get_model
 
 if TYPE_CHECKING:
@@ -28,3 +30,23 @@ def estimate_time(pending: Sequence["PlannedRun"], workers: int) -> str:
         return "no estimate of the time: none of these runs is published"
     without = f"; no estimate for {unknown} of them" if unknown else ""
     return f"about {seconds / workers / 60:.0f} min on a machine as fast as the one that published{without}"
+
+
+def compute_runtime(records: Iterable[Record], runs: Path | None = None) -> float:
+    """Return the seconds of runs, and of their separate runs whose records `runs` has."""
+    known = {record.run: record for record in records}
+    pending = list(known.values())
+    for record in pending:
+        for name in chain.from_iterable(record.separate_runs.values()):
+            path = (runs or Path()) / record.dataset / name / "record.json"
+            if runs and name not in known and path.exists():
+                known[name] = load_record(path)
+                pending.append(known[name])
+    unknown = {}
+    for record in pending:
+        for phase, names in record.separate_runs.items():
+            if missing := frozenset(names).difference(known):
+                # The oldest published records do not tell what their parts took.
+                read = sum(known[name].runtime for name in names if name in known)
+                unknown[missing] = max(0.0, record.seconds.get(phase, 0.0) - read)
+    return sum(record.runtime for record in pending) + sum(unknown.values())

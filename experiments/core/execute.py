@@ -1,9 +1,8 @@
 """Make a run: prepare, fit, rank, record. A run whose record exists is not made again."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from sdmr.experiments.core.deviations import list_deviations
 from sdmr.experiments.core.isolation import keep_modules
 from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.ranking import compute_novelty_metrics, rank_test_items, save_test_ranks
-from sdmr.experiments.core.record import Environment, Record, load_record, save_record
+from sdmr.experiments.core.record import Environment, Record, save_record
 from sdmr.experiments.core.run import Run, drop_tasks, load_task, make_recommender
+from sdmr.experiments.core.trackers import Followers, Tracker, Watch
 from sdmr.harness.evaluation import rank
 from sdmr.harness.files import save_json
 from sdmr.harness.generators import seed_generators
@@ -29,16 +29,17 @@ from sdmr.harness.score_check import check_independence
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.loop import StopTraining, find_best_epoch
 
-Watch = Callable[[list[dict[str, float]]], None]  # sees the history before each epoch, and may raise StopTraining
 
-
-def execute(run: Run, threads: int = 1, force: bool = False, watch: Watch | None = None) -> Record:
+def execute(
+    run: Run, threads: int = 1, force: bool = False, watch: Watch | None = None, progress: Tracker | None = None
+) -> Record:
     """Return the record of the run, which is made if it does not exist.
 
     Parts of the model (SDMR's SDP and SDM) are separate runs, and are made or read first. A run that only ranks in
     another way first makes the run that trains. A second process that asks for the same run
     waits for the first. A run that is killed, or that `watch` stops, continues from its last finished epoch. A finished
-    search run (`test=false`, otherwise the same) is not trained again.
+    search run (`test=false`, otherwise the same) is not trained again. `progress` follows it and
+    the runs of its parts.
     """
     torch.set_num_threads(threads)
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -47,27 +48,31 @@ def execute(run: Run, threads: int = 1, force: bool = False, watch: Watch | None
         if not force and (record := run.record):
             checkpoint.unlink(missing_ok=True)  # left by a process that was killed after it had written the record
             return record
+        followers = Followers(run, watch, progress)
         (run.folder / "record.json").unlink(missing_ok=True)  # who forces a run no longer trusts it
         for unfinished in run.folder.glob(".*.*.*"):  # what a process was writing when it was killed
             unfinished.unlink()
         if force:
             checkpoint.unlink(missing_ok=True)
-        record = _make_record(run, threads, force, checkpoint, watch)
-        save_record(record, run.folder / "record.json")
-        checkpoint.unlink(missing_ok=True)
+        with followers:
+            record = _make_record(run, threads, force, checkpoint, followers)
+            save_record(record, run.folder / "record.json")
+            checkpoint.unlink(missing_ok=True)
+            followers.record = record
         return record
 
 
-def _make_record(run: Run, threads: int, force: bool, checkpoint: Path, watch: Watch | None) -> Record:
+def _make_record(run: Run, threads: int, force: bool, checkpoint: Path, followers: Followers) -> Record:
     """Fit and rank; write the ranks and the parameters."""
     task, _, prepare_seconds = load_task(run.config)
-    selection = _choose_epochs(run, threads)
-    recommender, parts = _make_recommender(run, task, threads)
+    selection = _choose_epochs(run, threads, followers.progress)
+    recommender, parts = _make_recommender(run, task, threads, followers.progress)
     if isinstance(recommender, TorchRecommender):
-        recommender.watch_history = watch
-    source = _load_trained(run, recommender, task, threads, force)
+        recommender.watch_history = followers.follow
+    source = _load_trained(run, recommender, task, threads, force, followers.progress)
     shared = task if run.config["test"] else task.training  # a search run never reads the test instances
     checksums = compute_checksums(shared)
+    followers.start()
     load, start = get_load(), read_clocks()
     if source is None:
         number = selection.best_epoch if selection else None
@@ -127,26 +132,6 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path, watch: W
     )
 
 
-def compute_runtime(records: Iterable[Record], runs: Path | None = None) -> float:
-    """Return the seconds of runs, and of their separate runs whose records `runs` has."""
-    known = {record.run: record for record in records}
-    pending = list(known.values())
-    for record in pending:
-        for name in chain.from_iterable(record.separate_runs.values()):
-            path = (runs or Path()) / record.dataset / name / "record.json"
-            if runs and name not in known and path.exists():
-                known[name] = load_record(path)
-                pending.append(known[name])
-    unknown = {}
-    for record in pending:
-        for phase, names in record.separate_runs.items():
-            if missing := frozenset(names).difference(known):
-                # The oldest published records do not tell what their parts took.
-                read = sum(known[name].runtime for name in names if name in known)
-                unknown[missing] = max(0.0, record.seconds.get(phase, 0.0) - read)
-    return sum(record.runtime for record in pending) + sum(unknown.values())
-
-
 @contextmanager
 def _record_failure(run: Run) -> Iterator[None]:
     """Keep the error that ends a run in its folder, until it has succeeded."""
@@ -184,13 +169,13 @@ def _sum_seconds(record: Record) -> float:
     return sum(seconds for phase, seconds in record.seconds.items() if phase != "prepare")
 
 
-def _choose_epochs(run: Run, threads: int) -> Record | None:
+def _choose_epochs(run: Run, threads: int, progress: Tracker | None) -> Record | None:
     """Return the record of the run that chooses the epochs of a retrained one."""
     if not run.protocol.retrain:
         return None
     protocol = run.training_protocol | {"retrain": False}
     finished = run.derive(protocol=protocol)
-    return finished.record or execute(run.derive(protocol=protocol, test=False), threads)
+    return finished.record or execute(run.derive(protocol=protocol, test=False), threads, progress=progress)
 
 
 def _describe_training(recommender: TorchRecommender) -> dict[str, Any]:
@@ -199,7 +184,9 @@ def _describe_training(recommender: TorchRecommender) -> dict[str, Any]:
     return {"best_epoch": best, "best_among_last_5_allowed": is_late, "history": recommender.history}
 
 
-def _load_trained(run: Run, recommender: Any, task: Task, threads: int, force: bool) -> Run | None:
+def _load_trained(
+    run: Run, recommender: Any, task: Task, threads: int, force: bool, progress: Tracker | None
+) -> Run | None:
     """Load the parameters of another run that trains the same; None if this one trains.
 
     A finished search run has the same parameters to the last bit, since ranking test items changes nothing in training.
@@ -208,7 +195,7 @@ def _load_trained(run: Run, recommender: Any, task: Task, threads: int, force: b
         return None
     if run.is_ranking_only:
         trained = run.derive(protocol=run.training_protocol)
-        execute(trained, threads, force or trained.is_checkpoint_missing)
+        execute(trained, threads, force or trained.is_checkpoint_missing, progress=progress)
     elif force or not run.config["test"] or run.protocol.select_on == "test":
         return None
     else:
@@ -219,7 +206,7 @@ def _load_trained(run: Run, recommender: Any, task: Task, threads: int, force: b
     return trained
 
 
-def _make_recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str, Run]]:
+def _make_recommender(run: Run, task: Task, threads: int, progress: Tracker | None) -> tuple[Any, dict[str, Run]]:
     """Return the recommender with its parts fitted, and the runs that fitted them."""
     recommender = make_recommender(run.config["model"], run.config["seed"])
     if isinstance(recommender, TorchRecommender):
@@ -228,7 +215,7 @@ def _make_recommender(run: Run, task: Task, threads: int) -> tuple[Any, dict[str
     part_runs = {}
     for name, part in parts.items():
         part_run = run.derive(model=run.config["model"][name], protocol=run.training_protocol)
-        execute(part_run, threads, part_run.is_checkpoint_missing)
+        execute(part_run, threads, part_run.is_checkpoint_missing, progress=progress)
         part.load(part_run.folder / "model.pt", task.training.n_users, task.training.n_items)
         part_runs[name] = part_run
     return recommender, part_runs

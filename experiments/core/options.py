@@ -152,6 +152,22 @@ def quote_value(argument: str) -> str:
     return argument
 
 
+def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """Return, for each override, the overrides that a multirun takes in its place.
+
+    Raises ConfigError for text that Hydra's grammar does not know.
+    """
+    expanded, parser = [], OverridesParser.create()
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+            values = override.sweep_string_iterator() if override.is_sweep_override() else []
+            expanded.append([f"{text.partition('=')[0]}={value}" for value in values] or [text])
+        except HydraException as error:
+            raise ConfigError(f"{quote(text)}: {EXPECTED}") from error
+    return expanded
+
+
 def quote_elements(argument: str) -> str:
     """Return `key=[a,b]` with quotes around each element, so that all are text, such as 1_000."""
     key, _, value = argument.partition("=")

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
@@ -15,9 +15,11 @@ from pathlib import Path
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.execute import Watch, execute, save_failure
 from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.progress import Progress, hide_bars, label_runs, show_progress
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run import compose_run
+from sdmr.experiments.core.trackers import Tracker
 from sdmr.harness.training.loop import StopTraining
 
 # What a run imports: this module, every model, and what PyTorch's optimizers import when the first of them is made.
@@ -45,20 +47,25 @@ def run_all(
     workers: int,
     watches: Mapping[tuple[str, ...], Watch] | None = None,
     launch: Launch | None = None,
+    labels: Mapping[tuple[str, ...], object] | None = None,
 ) -> Iterator[Outcome]:
     """Yield runs as they end, `workers` at a time on one thread each.
 
     The next one is asked for when a worker is free for it, so that a generator may depend on the outcomes so far. A run
     that fails, or whose process is killed, is an outcome with its error, and does not stop the others. `watches` has
     what may stop the training of a task; a generator may add it before it yields the task. `launch` makes a run
-    elsewhere than in a process of this machine.
+    elsewhere than in a process of this machine. `labels` name the lines of progress; without them, those of a list are
+    the settings in which its runs differ.
     """
 
     def start(overrides: tuple[str, ...]) -> Future[Outcome]:
-        return threads.submit(launch or _run_in_subprocess, overrides, runs, (watches or {}).get(overrides))
+        watch = (watches or {}).get(overrides)
+        if launch:
+            return threads.submit(launch, overrides, runs, watch)
+        return threads.submit(_run_in_subprocess, overrides, runs, watch, str((labels or {}).get(overrides, "")))
 
-    if workers > 1:
-        os.environ["TQDM_DISABLE"] = "1"  # the bars of several processes would overwrite each other
+    if labels is None and isinstance(tasks, Sequence):
+        labels = label_runs(tasks)
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     with ThreadPoolExecutor(workers) as threads:
         pending = iter(tasks)
@@ -73,8 +80,8 @@ def run_all(
                 running |= {start(overrides) for overrides in islice(pending, 1)}
 
 
-def _run_in_subprocess(overrides: tuple[str, ...], runs: Path, watch: Watch | None) -> Outcome:
-    """Make a run in a new process, forked from a server that has imported everything."""
+def _run_in_subprocess(overrides: tuple[str, ...], runs: Path, watch: Watch | None, label: str) -> Outcome:
+    """Make a run in a new process, and show its progress. A server that has imported everything forks it."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     receiver, sender = context.Pipe(duplex=False)
@@ -82,7 +89,10 @@ def _run_in_subprocess(overrides: tuple[str, ...], runs: Path, watch: Watch | No
     process.start()
     sender.close()
     try:
-        return receiver.recv()
+        with show_progress(label) as show:
+            while isinstance(message := receiver.recv(), str):
+                show(message)
+        return message
     except EOFError:  # the process has died
         process.join()
         code = process.exitcode or 0
@@ -98,8 +108,9 @@ def _send_outcome(
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # by Ctrl-C a run is interrupted, and has not failed
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    hide_bars()
     os.environ.update(environment)  # the server's is that of its start
-    sender.send(make_outcome(overrides, runs, watch))
+    sender.send(make_outcome(overrides, runs, watch, Progress(sender.send)))
 
 
 def _exit_with_parent() -> None:
@@ -110,13 +121,15 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def make_outcome(overrides: tuple[str, ...], runs: Path, watch: Watch | None = None) -> Outcome:
+def make_outcome(
+    overrides: tuple[str, ...], runs: Path, watch: Watch | None = None, progress: Tracker | None = None
+) -> Outcome:
     """Make a run in this process. An exception of the model becomes the outcome's error.
 
     A traceback is for an error of code, not for a setting or a file of the user's.
     """
     try:
-        return Outcome(overrides, execute(compose_run(overrides, runs), watch=watch))
+        return Outcome(overrides, execute(compose_run(overrides, runs), watch=watch, progress=progress))
     except StopTraining:
         return Outcome(overrides, None, is_stopped=True)
     except Exception as error:

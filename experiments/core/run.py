@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sdmr.experiments.core.config import compose_config, list_settings
 from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.sources import compute_digest
+from sdmr.experiments.core.trackers import NO_TRACKER
 from sdmr.harness.files import load_tensors_of
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.records import format_run_name, read_ranks
@@ -41,6 +42,7 @@ class Run:
     source: str  # digest of the code that computes the run
     dataset: str  # the data set's name
     folder: Path
+    tracker: str = field(default=NO_TRACKER, compare=False)  # no result depends on it
 
     @property
     def record(self) -> Record | None:
@@ -117,7 +119,8 @@ class Run:
 
     def derive(self, **changes: Any) -> "Run":
         """Return the run whose configuration differs in these settings."""
-        return make_run(self.config | changes, self.dataset, self.folder.parent.parent)
+        config = self.config | {"tracker": self.tracker} | changes
+        return make_run(config, self.dataset, self.folder.parent.parent)
 
 
 def compose_run(overrides: Sequence[str], runs: Path | None = None) -> Run:
@@ -141,7 +144,8 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
         sides = (task.training.instances, task.training.validation, task.test)
         length = max(int(side.contexts.count.max(initial=1)) for side in sides)
     identity["model"] = fill_context_length(identity["model"], length)
-    return Run(identity, data, source, dataset, runs / dataset / format_run_name(target, identity, data, source))
+    folder = runs / dataset / format_run_name(target, identity, data, source)
+    return Run(identity, data, source, dataset, folder, config.get("tracker", NO_TRACKER))
 
 
 def compute_source(config: dict[str, Any]) -> str:

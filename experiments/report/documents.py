@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sdmr.experiments.core.deviations import format_deviations
-from sdmr.experiments.core.execute import compute_runtime
+from sdmr.experiments.core.estimate import compute_runtime
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import OTHER_ROWS, get_model
 from sdmr.experiments.report import writers

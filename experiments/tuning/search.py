@@ -133,8 +133,9 @@ class Search:
         """Make the runs of pending and new trials; yield each as it ends."""
         trials: dict[tuple[str, ...], Trial] = {}
         watches: dict[tuple[str, ...], Watch] = {}
+        tasks = self._start_trials(trials, watches)
         launch = get_launcher(self.options, self.runs)
-        for outcome in run_all(self._start_trials(trials, watches), self.runs, self.options.workers, watches, launch):
+        for outcome in run_all(tasks, self.runs, self.options.workers, watches, launch, trials):
             trial = trials[outcome.overrides]
             _describe_outcome(trial, outcome)
             self.study.tell(trial)
@@ -171,14 +172,13 @@ class Search:
 
     def describe(self, trial: Trial) -> str:
         """Return a trial in one line: its settings, and its score or fate."""
-        settings = " ".join(format_overrides(trial.settings)) or "default settings"
         result = {
             "complete": f"validation {METRIC} {trial.score:.4f}",
             "pruned": f"pruned after epoch {trial.epoch}, validation {METRIC} {trial.score:.4f}",
             "failed": f"FAILED, {trial.error}",
             "running": "not finished",
         }
-        return f"{settings}: {result[trial.state]}"
+        return f"{trial.description}: {result[trial.state]}"
 
     def _start_trials(
         self, started: dict[tuple[str, ...], Trial], watches: dict[tuple[str, ...], Watch]

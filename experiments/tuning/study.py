@@ -49,6 +49,14 @@ class Trial:
     commit: str = ""
     error: str = ""
 
+    @property
+    def description(self) -> str:
+        """Return the settings as overrides."""
+        return " ".join(space.format_overrides(self.settings)) or "default settings"
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.description}"
+
 
 def select_best(trials: Iterable[Trial]) -> Trial | None:
     """Return the first finished trial with the best score, as it is written."""

@@ -353,6 +353,11 @@ def test_multirun_makes_every_combination_and_nothing_else(
     answer = sdmr("run", "-m", *sweep, *overrides)
     assert answer.status == 0, answer.err
     assert answer.out.count("on csv, test") == 4
+    *_, header, _, first, second, third, fourth, end = answer.out.splitlines()
+    assert header.split()[:4] == ["model", "split_seed", "validation", "NDCG@10"]
+    scores = [float(row.split()[2]) for row in (first, second, third, fourth)]
+    assert scores == sorted(scores, reverse=True)
+    assert end == "4 of 4 runs, the best validation NDCG@10 first; records: runs/csv/RUN/record.json"
     assert len(list(tmp_path.glob("runs/csv/*/record.json"))) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["csv"]
@@ -361,7 +366,7 @@ def test_multirun_makes_every_combination_and_nothing_else(
 def test_interrupted_multirun_leaves_no_file(
     sdmr: Sdmr, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)

@@ -14,8 +14,8 @@ import pytest
 from hydra.utils import instantiate
 
 from sdmr.experiments.core.arguments import import_class
-from sdmr.experiments.core.config import compose_config, expand_sweep, prepare_overrides
-from sdmr.experiments.core.options import ConfigError, NotTunedError, UsageError
+from sdmr.experiments.core.config import compose_config, prepare_overrides
+from sdmr.experiments.core.options import ConfigError, NotTunedError, UsageError, expand_sweep
 from sdmr.experiments.core.registry import CONF, MODELS, NAMED_MODELS, RELEASED_MODELS
 from sdmr.experiments.run import describe_more
 from sdmr.harness.protocol import Protocol

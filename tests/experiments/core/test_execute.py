@@ -19,7 +19,8 @@ from sdmr.baselines.popularity import Popularity
 from sdmr.datasets.task import HeldOut, Training
 from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core import run as run_module
-from sdmr.experiments.core.execute import compute_runtime, execute
+from sdmr.experiments.core.estimate import compute_runtime
+from sdmr.experiments.core.execute import execute
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
 from sdmr.harness import evaluation
 from sdmr.harness.metrics import Ranks, summarize

@@ -11,6 +11,7 @@ import pytest
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
 from sdmr.experiments.core import execute as execute_module
+from sdmr.experiments.core import progress
 from sdmr.experiments.core.parallel import Outcome, make_outcome, run_all
 from tests.experiments.conftest import run_of
 from tests.experiments.core.conftest import USER_OVERRIDES
@@ -24,7 +25,7 @@ def outcomes(
     user_folder: Path, tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> list[Outcome]:
     """Of two jobs that want the same run, and one that fails, side by side."""
-    names = ("TQDM_DISABLE", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
     for name in names:
         monkeypatch.setenv(name, "1")  # and undone at the end, since `run_all` sets them for good
     same = (*USER_OVERRIDES, "model.wait_for=3", *overrides)
@@ -61,13 +62,20 @@ class Deadly:
         raise AssertionError
 
 
-def test_killed_process_is_a_failure_and_stops_no_other_run(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+def test_killed_process_is_a_failure_and_stops_no_other_run(
+    tmp_path: Path,
+    overrides: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_A_LINE", 0)
     deadly = (f"model._target_={__name__}.Deadly", *overrides)
     outcomes = {o.overrides: o for o in run_all([deadly, ("model=popularity", *overrides)], tmp_path, workers=1)}
     assert outcomes[deadly].record is None
     assert "killed by signal 9" in outcomes[deadly].error
     assert run_of(tmp_path, *deadly).failure == outcomes[deadly].error
     assert outcomes["model=popularity", *overrides].record is not None
+    assert "model=popularity: Popularity\n" in capfd.readouterr().err  # sent by the process of the run
 
 
 def test_interrupted_run_has_not_failed(tmp_path: Path, overrides: tuple[str, ...]) -> None:

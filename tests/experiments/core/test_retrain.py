@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from sdmr.experiments.core.execute import compute_runtime, execute
+from sdmr.experiments.core.estimate import compute_runtime
+from sdmr.experiments.core.execute import execute
 from sdmr.experiments.core.run import make_recommender
 from sdmr.experiments.core.trained import load_trained
 from tests.experiments.conftest import SMALL, ranks_of, run_of

@@ -43,7 +43,7 @@ def model_overrides(overrides: Iterable[str]) -> dict[str, str]:
 
 
 def run_here(
-    tasks: Tasks, runs: Path, workers: int, watches: Mapping[tuple[str, ...], Watch], launch: None
+    tasks: Tasks, runs: Path, workers: int, watches: Mapping[tuple[str, ...], Watch], *_: object
 ) -> Iterator[Outcome]:
     """Make runs in this process, one after the other."""
     for task in tasks:

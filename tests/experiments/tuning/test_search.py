@@ -67,6 +67,32 @@ def test_the_best_point_becomes_the_tuned_settings_with_their_origin(
     assert not {"is_capped", "notes", "parts"} & set(origin)
 
 
+def test_a_search_ends_with_a_table_of_the_best_trials(
+    small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
+) -> None:
+    call("model=mf-bpr", *small, "trials=3")
+    lines = capsys.readouterr().out.splitlines()
+    end = next(number for number, line in enumerate(lines) if "the best 3 of 3 trials" in line)
+    assert lines[end - 5].split() == [
+        *("trial", "regularization", "negatives", "dim", "validation", "NDCG@10", "epoch", "CPU", "seconds", "run")
+    ]
+    points = sorted(read_points(), key=lambda point: -float(point["NDCG@10"]))
+    assert [line.split()[0] for line in lines[end - 3 : end]] == [point["trial"] for point in points]
+    assert [line.split()[-1] for line in lines[end - 3 : end]] == [point["run"] for point in points]
+    assert lines[end].endswith("all: results/sweeps/csv/mf-bpr.csv; records: results/sweeps/csv/RUN/record.json")
+
+
+def test_a_tracker_follows_each_trial_and_is_not_part_of_the_search(
+    small: tuple[str, ...], spaces: Path, made: Made
+) -> None:
+    call("model=mf-bpr", *small, "trials=2", "tracker=csv")
+    assert len(list(Path("runs/csv").glob("*/epochs.csv"))) == 2
+    (command,) = read_tuned("csv", "mf-bpr")["tuning"]["commands"]
+    assert "tracker" not in command
+    call("model=mf-bpr", *small, "trials=2")
+    assert len(made) == 2
+
+
 def test_more_trials_go_on_where_fewer_have_ended(small: tuple[str, ...], spaces: Path, made: Made) -> None:
     call("model=mf-bpr", *small, "trials=3")
     call("model=mf-bpr", *small, "trials=4")
