@@ -1,7 +1,4 @@
-"""Compute exponentials, products and random masks inside compiled loops.
-
-Numba's cache on disk does not notice changes of this file: after one, delete `__pycache__/*.nb*`.
-"""
+"""Compute exponentials, products and random masks inside compiled loops."""
 
 from typing import Any
 

@@ -39,7 +39,7 @@ class Step:
     @torch.no_grad()
     def compute_gradients(self, model: "SDM", users: Tensor, contexts: Tensor, candidates: Tensor) -> float:
         """Leave the gradients in the parameters' `grad`, and return the loss."""
-        threads = count_threads(_count_tanh(model, candidates, contexts))
+        threads = min(count_threads(_count_tanh(model, candidates, contexts)), len(users))
         blocks = zip(*(ids.tensor_split(threads) for ids in (users, contexts, candidates)), strict=True)
         ids, batches = zip(*(self._read(model, *block) for block in blocks), strict=True)
         layers = [Layers(*map(_to_numpy, parameters)) for parameters in (self.inputs, self.outputs)]

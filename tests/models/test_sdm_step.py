@@ -52,6 +52,13 @@ def test_loss_and_gradients_are_those_of_the_literal_equations(
     assert_same_gradients(fast, literal, 1e-9)
 
 
+def test_a_batch_with_fewer_instances_than_threads_is_trained(threads: int) -> None:
+    fast, literal = (build(cls(6, 2, context_length=4)) for cls in (SDM, LiteralSDM))
+    inputs = draw_inputs(1)
+    assert fast.compute_gradients(*inputs) == pytest.approx(literal.compute_gradients(*inputs), abs=1e-9)
+    assert_same_gradients(fast, literal, 1e-9)
+
+
 @pytest.mark.parametrize("n_candidates", [1, 4, 500])
 def test_scores_are_those_of_the_literal_equations(n_candidates: int, threads: int) -> None:
     fast, literal = (build(cls(19, 3, context_length=4)) for cls in (SDM, LiteralSDM))
