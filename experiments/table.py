@@ -74,7 +74,7 @@ def _make_statistics(options: Options) -> int:
     if options.months:
         months = dataset_statistics.rank_netflix_months()
         months = months.assign(distance=months["distance"].map("{:.6f}".format))
-        print(make_table(months, "text", right=list(months)[2:]))
+        print(make_table(months, "text", right=list(map(str, months))[2:]))
         return 0
     path = Path(options.results) / f"table{options.number}.csv"
     published = dataset_statistics.read_published(path)

@@ -110,7 +110,7 @@ def format_table(
         model: average_seeds(dataset, model, paths, policy, metrics).assign(published=means[model])
         for model, paths in folders.items()
     }
-    every = pd.concat(cells.values())
+    every = pd.concat(cells.values(), ignore_index=True)
     known = set(every["metric"][every["ours"].notna() | every["published"].notna()])
     shown = [metric for metric in metrics if metric in known or not metric.endswith(frames.ALL)]
     settings = f" ({', '.join(sorted(names))} settings)" if names else ""
@@ -133,9 +133,12 @@ def format_table(
 
 def add_places(cells: pd.DataFrame) -> pd.DataFrame:
     """Return cells with the `rank_places` of ours, among the rows of a data set and metric."""
-    groups = cells.groupby(["dataset", "metric"], sort=False)["ours"]
-    places = groups.transform(lambda ours: rank_places(ours, is_lower_better(ours.name[1])))
-    return cells.assign(place=places.astype(int))
+    columns = cells.groupby(["dataset", "metric"])
+    ranked = [
+        column.assign(place=rank_places(column["ours"], is_lower_better(str(metric))))
+        for (_, metric), column in columns
+    ]
+    return pd.concat(ranked).sort_index()
 
 
 def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:

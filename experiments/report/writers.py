@@ -124,8 +124,9 @@ def make_table(
         return cells.to_latex(index=False, escape=False, column_format=letters)
     sides = ["right" if column in right else "left" for column in cells.columns]
     name = "pipe" if style == "markdown" else "simple"
-    layout = {"tablefmt": name, "disable_numparse": True, "preserve_whitespace": True}
-    return cells.to_markdown(index=False, colalign=sides, **layout)
+    return cells.to_markdown(
+        index=False, tablefmt=name, disable_numparse=True, preserve_whitespace=True, colalign=sides
+    )
 
 
 def _escape(text: str, style: Style) -> str:
