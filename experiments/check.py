@@ -1,4 +1,4 @@
-"""Check a model's interface, a data set's test items, a published table, or a submitted result.
+"""Check a model's interface, a data set's test items, a published table, or a submission.
 
 `sdmr check model=my_package.Net model.width=3` runs the model on tiny data, and prints a line for each check. It takes
 seconds, needs no data set and writes no record. A `TorchRecommender` trains for two epochs.

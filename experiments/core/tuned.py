@@ -89,7 +89,7 @@ def write_tuned(dataset: str, model: str, settings: Mapping[str, Any], tuning: M
 
 
 def count_settings(tuning: Mapping[str, Any]) -> float:
-    """Return the number of settings in the space of a search, infinity if the space is unknown."""
+    """Return the number of settings in a search's space, infinity if it is unknown."""
     return prod(map(len, tuning["space"].values())) if "space" in tuning else inf
 
 

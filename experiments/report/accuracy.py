@@ -132,7 +132,7 @@ def format_table(
 
 
 def add_places(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return cells with the `rank_places` of ours, among the rows of a data set and metric."""
+    """Return cells with the `rank_places` of ours, by data set and metric."""
     columns = cells.groupby(["dataset", "metric"])
     ranked = [
         column.assign(place=rank_places(column["ours"], is_lower_better(str(metric))))

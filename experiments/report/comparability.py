@@ -81,7 +81,7 @@ def collect_marks(number: int, results: Path) -> list[Mark]:
 
 
 def read_rows(dataset: str, results: Path) -> tuple[Runs, Tunings]:
-    """Return the published records of each model on a data set, and how the tuned settings came about."""
+    """Return a data set's published records by model, and how tuned settings came about."""
     folders = {model: list_published(results, dataset, model) for model in insert_grid_rows(MODELS)}
     runs = {model: [load_record(path / RECORD) for path in paths] for model, paths in folders.items() if paths}
     experiment = (results, f"table{TABLES.get(dataset)}", dataset)
@@ -90,7 +90,7 @@ def read_rows(dataset: str, results: Path) -> tuple[Runs, Tunings]:
 
 
 def find_usual(runs: Runs) -> Record | None:
-    """Return a record with the data, candidates and protocol of most records, None if there is no record."""
+    """Return a record with the data and protocol of most records, None without any."""
     records = [record for seeds in runs.values() for record in seeds]
     keys = [str(get_instances(record, PROTOCOL)) for record in records]
     return records[keys.index(Counter(keys).most_common(1)[0][0])] if records else None

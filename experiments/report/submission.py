@@ -65,7 +65,7 @@ def add_runs(folder: Path, results: Path, names: Sequence[str], runs: Path = Pat
 
 
 def check_submission(folder: Path, results: Path) -> Iterator[str]:
-    """Yield a line for each check of a submission, and what to know of its rows.
+    """Yield a line for each check of a submission, and notes on its rows.
 
     Raises UsageError if there is no such folder.
     """
@@ -99,7 +99,7 @@ def read_description(path: Path) -> Description:
 
 
 def check_files(folder: Path) -> None:
-    """Raise DataError for a file that is none of a submission, or if the files are too large."""
+    """Raise DataError for a file that does not belong there, or for too large ones."""
     allowed = {folder / DESCRIPTION, *(run / name for run in folder.glob("*/*") for name in (RECORD, RANKS))}
     others = [path for path in sorted(folder.rglob("*")) if path.is_file() and path not in allowed]
     if others:
@@ -117,7 +117,7 @@ def _compute_size(folder: Path) -> float:
 
 
 def check_run(path: Path) -> None:
-    """Raise DataError for a record that is damaged, was changed, or has other metrics than its ranks."""
+    """Raise DataError for a damaged or changed record, or other metrics than its ranks'."""
     record, content = load_record(path), json.loads(path.read_text(encoding="utf-8"))
     if path.parts[-3:-1] != (record.dataset, record.run):
         raise DataError(f"expected the folder {record.dataset}/{record.run}, as in runs/")
@@ -146,7 +146,7 @@ def _check_metrics(metrics: Metrics, ranks: Ranks, suffix: str = "") -> None:
 def _check_dataset(
     folder: Path, rows: Sequence[ComparedRow], tuning: Mapping[str, int], results: Path
 ) -> Iterator[str]:
-    """Yield whether the rows of a data set stand beside the published ones, and what to know of each."""
+    """Yield whether a data set's rows are comparable with the published ones, and notes."""
     dataset = folder.name
     runs, tunings = read_rows(dataset, results)
     for row in rows:
@@ -174,6 +174,6 @@ def _check_dataset(
 
 
 def _has_other_users(row: ComparedRow, published: Path) -> bool:
-    """Tell whether any ranks of a row are those of other test instances than published ones."""
+    """Tell whether a row has other test instances than a published record."""
     expected = read_ranks(published / RANKS)[0]
     return not all(np.array_equal(read_ranks(run / RANKS)[0], expected) for run in row.folders)

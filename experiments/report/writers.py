@@ -95,7 +95,7 @@ def highlight(cells: Iterable[str], places: Iterable[int], style: Style) -> list
     Text is as it was, unless it is printed on a terminal. Empty cells stay empty.
     """
     formats = ("{}", "{}", "{}") if style == "text" and not sys.stdout.isatty() else ("{}", *HIGHLIGHTS[style])
-    return [formats[place].format(cell) if cell else cell for cell, place in zip(cells, places, strict=True)]
+    return [formats[number].format(cell) if cell else cell for cell, number in zip(cells, places, strict=True)]
 
 
 def make_markdown(rows: Rows, right: Container[str] = ()) -> str:
