@@ -12,7 +12,7 @@ rows.
 comparable with the others.
 
 `sdmr check submission=results/submissions/NAME` tells whether a submitted result is complete and comparable with the
-published rows. With runs=[...], it first copies their records into this folder.
+published rows. With runs=[...], it first copies the records of these runs into the folder.
 """
 
 import json

@@ -70,7 +70,9 @@ def check_submission(folder: Path, results: Path) -> Iterator[str]:
     Raises UsageError if there is no such folder.
     """
     if not folder.is_dir():
-        raise UsageError(f"submission={quote(folder)}: there is no such folder; runs=[NAME,...] makes it of runs")
+        raise UsageError(
+            f"submission={quote(folder)}: there is no such folder; runs=[NAME,...] makes it from these runs"
+        )
     described = describe_check(DESCRIPTION, lambda: read_description(folder / DESCRIPTION))
     yield described
     tuning = {"trials": read_description(folder / DESCRIPTION).trials} if described.startswith(PASSED) else {}
@@ -81,7 +83,7 @@ def check_submission(folder: Path, results: Path) -> Iterator[str]:
         yield line
         intact += [path.parent] if line.startswith(PASSED) else []
     if not paths:
-        yield f"{FAILED}records: there is no {folder}/DATASET/RUN/{RECORD}; runs=[NAME,...] copies those of runs"
+        yield f"{FAILED}records: there is no {folder}/DATASET/RUN/{RECORD}; runs=[NAME,...] copies records there"
     for parent, runs in groupby(intact, lambda run: run.parent):
         yield from _check_dataset(parent, collect_rows(runs), tuning, results)
 
