@@ -94,10 +94,12 @@ def read_description(path: Path) -> Description:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         return Description.model_validate(content if isinstance(content, dict) else {})
     except ValidationError as error:
-        raise DataError(f"{explain_validation_error(error)}; docs/submitting has an example") from error
+        missing = [str(fault["loc"][0]) for fault in error.errors() if fault["type"] == "missing"]
+        reason = f"lacks {', '.join(missing)}" if missing else explain_validation_error(error)
+        raise DataError(f"{reason}; docs/submitting has an example") from error
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"cannot be read: {quote(reason)}; docs/submitting has an example") from error
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"cannot be read: {quote(cause)}; docs/submitting has an example") from error
 
 
 def check_files(folder: Path) -> None:

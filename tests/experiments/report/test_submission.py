@@ -106,7 +106,7 @@ def test_scores_made_elsewhere_are_submitted_as_their_record(folder: Path, resul
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"license": None}, "license=... is missing; docs/submitting has an example"),
+        ({"license": None, "links": None}, "lacks links, license; docs/submitting has an example"),
         ({"trials": "many"}, "trials=many: must be a valid integer"),
         ({"tuned_on": "test"}, "tuned_on=test: must be 'validation'"),
         ({"links": ["example.org"]}, "links.0=example.org: "),
@@ -124,7 +124,7 @@ def test_a_description_that_lacks_something_says_what(changes: dict[str, Any], m
 @pytest.mark.parametrize("content", ["[", "text", "\xff"])
 def test_a_damaged_description_is_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / DESCRIPTION).write_bytes(content.encode("latin-1"))
-    with pytest.raises(DataError, match=r"^(cannot be read|model=... is missing).*docs/submitting has an example$"):
+    with pytest.raises(DataError, match=r"^(cannot be read: |lacks model, authors, ).*docs/submitting has an example$"):
         read_description(tmp_path / DESCRIPTION)
 
 
