@@ -1,4 +1,4 @@
-"""Check a model's interface, a data set's test items, or a published table.
+"""Check a model's interface, a data set's test items, a published table, or a submission.
 
 `sdmr check model=my_package.Net model.width=3` runs the model on tiny data, and prints a line for each check. It takes
 seconds, needs no data set and writes no record. A `TorchRecommender` trains for two epochs.
@@ -10,16 +10,19 @@ rows.
 
 `sdmr check table=3` lists what to know of the rows of a published table, such as one seed, and the records that other
 code than the checkout's has made. It fails if any row is not comparable with the others.
+
+`sdmr check submission=results/submissions/NAME` tells whether a submitted result is complete and comparable with the
+published rows. With runs=[...], it first copies the records of these runs into the folder.
 """
 
 import json
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,12 +35,14 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.task import Task
 from sdmr.experiments.benchmark.synthetic import make_tasks
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.checks import PASSED, describe_check, print_checks
 from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.core.options import CommandOptions, UsageError, check_used, format_value
+from sdmr.experiments.core.options import CommandOptions, Names, UsageError, check_used, format_value
 from sdmr.experiments.core.run import fill_context_length, make_recommender
 from sdmr.experiments.report.comparability import describe_table
 from sdmr.experiments.report.dataset_check import check_dataset
 from sdmr.experiments.report.published_sources import describe_sizes, describe_sources
+from sdmr.experiments.report.submission import add_runs, check_submission
 from sdmr.harness.evaluation import check_score_all, score_all_items, score_candidates
 from sdmr.harness.generators import seed_generators
 from sdmr.harness.recommender import (
@@ -51,13 +56,17 @@ from sdmr.harness.recommender import (
 from sdmr.harness.score_check import check_independence
 from sdmr.harness.training.base import TorchRecommender
 
+SUBJECTS = ("model", "dataset", "table", "submission")
 CONTEXT_LENGTH = 4  # where the model leaves it to the data
 
 
 class Options(CommandOptions):
+    text_options = ("runs",)
     model: str | None = Field(None, description="name of a model, or a class such as package.Class")
     dataset: str | None = Field(None, description="data set, in place of a model")
     table: Literal[3, 4] | None = Field(None, description="published table, in place of a model")
+    submission: str | None = Field(None, description="folder of a submitted result, in place of a model")
+    runs: Names | None = Field(None, description="runs to copy into the submission first: names, folders or patterns")
     publish: bool = Field(False, description="write the facts of a data set into `results`, so that tables print them")
     results: str = Field("results", description="folder of the published records and tables")
     context_length: int | None = Field(5, ge=1, description="context items of models that read several")
@@ -67,10 +76,13 @@ class Options(CommandOptions):
 
 
 def main(options: Options) -> int:
-    if sum(subject is not None for subject in (options.model, options.dataset, options.table)) != 1:
-        raise UsageError(
-            "a check is of one model, of one data set or of one table: set model=..., dataset=... or table=..."
-        )
+    if sum(getattr(options, subject) is not None for subject in SUBJECTS) != 1:
+        raise UsageError(f"a check has one subject: set one of {', '.join(f'{subject}=...' for subject in SUBJECTS)}")
+    if options.submission is not None:
+        check_used(options, ("submission", "runs", "results"), "the check of a submission")
+        arguments = (Path(options.submission), Path(options.results))
+        add_runs(*arguments, options.runs or [])
+        return print_checks(check_submission(*arguments))
     if options.table is not None:
         check_used(options, ("table", "results"), "the check of a table")
         results = Path(options.results)
@@ -95,15 +107,9 @@ def check_model(options: Options) -> int:
     settings, _ = compose_config([f"model={options.model}", *shared, *options.overrides])
     config = fill_context_length(settings["model"], CONTEXT_LENGTH)
     make_recommender(config)  # raises UsageError for what the constructor does not allow
-    results = [describe_check("constructor: its settings are those of a record", lambda: check_config(config))]
-    print(results[0])
-    for name, task in make_tasks().items():
-        for result in check_task(config, task, name):
-            results.append(result)
-            print(result, flush=True)
-    failed = sum(not result.startswith("passed") for result in results)
-    print(f"{failed} of {len(results)} checks failed" if failed else f"all {len(results)} checks passed")
-    return cli.FAILED if failed else 0
+    constructor = describe_check("constructor: its settings are those of a record", lambda: check_config(config))
+    tasks = (check_task(config, task, name) for name, task in make_tasks().items())
+    return print_checks(chain([constructor], chain.from_iterable(tasks)))
 
 
 def check_task(config: dict[str, Any], task: Task, label: str) -> Iterator[str]:
@@ -114,7 +120,7 @@ def check_task(config: dict[str, Any], task: Task, label: str) -> Iterator[str]:
         return
     fitted = describe_check(f"{label}: fit", lambda: fit(recommender, task.training))
     yield fitted
-    if not fitted.startswith("passed"):
+    if not fitted.startswith(PASSED):
         return
     checks: dict[str, Callable[[Task], object]] = {
         "score returns a finite number for each candidate": lambda task: score_candidates(recommender, task.test),
@@ -132,19 +138,6 @@ def check_task(config: dict[str, Any], task: Task, label: str) -> Iterator[str]:
         checks["fit resumes after an interruption"] = lambda task: check_resumed(config, task)
     for name, check in checks.items():
         yield describe_check(f"{label}: {name}", partial(check, deepcopy(task)))
-
-
-def describe_check(name: str, check: Callable[[], object]) -> str:
-    """Return a check's result in one line: passed, or what is wrong."""
-    try:
-        check()
-    except (Exception, SystemExit) as error:
-        message = " ".join(str(error).split())[:300]
-        if not isinstance(error, DataError):  # an error of the model's code, whose line helps
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            message = f"{type(error).__name__}: {message} ({last.filename}, line {last.lineno})"
-        return f"FAILED  {name}: {message}"
-    return f"passed  {name}"
 
 
 def check_config(config: dict[str, Any]) -> None:

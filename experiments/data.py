@@ -30,6 +30,7 @@ from sdmr.experiments.core.config import check_config, compose_config
 from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, quote_text, quote_value
 from sdmr.experiments.core.run import check_task_overrides
 from sdmr.experiments.report.dataset_check import describe_times
+from sdmr.experiments.report.writers import make_table
 from sdmr.harness.protocol import Protocol
 
 HEAD_ROWS = 1000  # from which types and settings are guessed
@@ -99,8 +100,8 @@ def _describe_file(settings: dict[str, Any], typed: set[str]) -> dict[str, Any]:
     types = {name: _infer_type(head[name]) for name in head}
     print(f"{file.path}: {file.resolved_format}, {len(file.names)} columns\n")
     columns = pd.DataFrame({"column": map(quote_name, types), "type in the first rows": types.values()})
-    print(columns.to_string(index=False), "\n")
-    print(head.head(5).map(quote_name, length=40).to_string(index=False), "\n")
+    print(make_table(columns, "text"), end="\n\n")
+    print(make_table(head.head(5).map(quote_name, length=40), "text"), end="\n\n")
     for number, (role, pattern) in enumerate(ROLES.items()):
         is_ordered = role == "time" and settings.get("basket") is not None  # baskets keep the order of the file
         if role in typed or role not in settings or settings[role] in file.names or is_ordered:

@@ -24,6 +24,7 @@ from sdmr.experiments.core import cli
 from sdmr.experiments.core.finished import find_runs
 from sdmr.experiments.core.options import CommandOptions, Names, Numbers, UsageError
 from sdmr.experiments.core.trained import load_trained
+from sdmr.experiments.report.writers import make_table
 from sdmr.harness.ids import find_numbers, tabulate_users
 from sdmr.harness.top_k import count_items, recommend, summarize_lists
 
@@ -70,7 +71,9 @@ def main(options: Options) -> int:
             yield lists
 
     if options.to is None:
-        print(pd.concat(make_lists()).to_string(index=False))
+        lists = pd.concat(make_lists())
+        lists = lists.assign(score=lists["score"].map("{:.6g}".format))
+        print(make_table(lists, "text", right=("rank", "score")))
     else:
         _write(make_lists(), path)
         print(path)

@@ -28,6 +28,7 @@ from sdmr.experiments.core.record import Environment, Record, TieCounts, save_re
 from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.core.store import RANKS, RECORD
 from sdmr.experiments.export import select_candidates
+from sdmr.experiments.report.writers import make_table
 from sdmr.experiments.run import describe_result
 from sdmr.harness.evaluation import check_not_empty
 from sdmr.harness.ids import save_ids
@@ -50,8 +51,9 @@ def main(options: Options) -> int:
     name = options.name or path.name.partition(".")[0] or path.name
     record, folder = score(path, compose_task(options.dataset, options.overrides, Path(options.runs)), name)
     print(describe_result(record, folder, read_tie_policy(options.overrides)))
-    for metric, values in summarize(read_ranks(folder / RANKS)[1], options.cutoffs, METRIC_NAMES).items():
-        print(f"{metric:10}" + "  ".join(f"{policy} {value:.4f}" for policy, value in values.items()))
+    metrics = summarize(read_ranks(folder / RANKS)[1], options.cutoffs, METRIC_NAMES)
+    rows = [{"metric": one, **{policy: f"{value:.4f}" for policy, value in metrics[one].items()}} for one in metrics]
+    print(make_table(rows, "text", right=list(rows[0])[1:]))
     return 0
 
 

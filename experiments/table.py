@@ -39,7 +39,7 @@ from sdmr.experiments.report.comparisons import describe_comparisons
 from sdmr.experiments.report.dataset_check import describe_test_items
 from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.frames import read_seed_spreads
-from sdmr.experiments.report.writers import write_csv
+from sdmr.experiments.report.writers import make_table, write_csv
 
 
 class Options(RunOptions, ClusterOptions, AccuracyOptions):
@@ -73,7 +73,9 @@ def _make_statistics(options: Options) -> int:
     names = ("number", "months") if options.months else ("number", "months", "results")
     check_used(options, names, f"Table {options.number}")
     if options.months:
-        print(dataset_statistics.rank_netflix_months().to_string(index=False))
+        months = dataset_statistics.rank_netflix_months()
+        months = months.assign(distance=months["distance"].map("{:.6f}".format))
+        print(make_table(months, "text", right=list(map(str, months))[2:]))
         return 0
     path = Path(options.results) / f"table{options.number}.csv"
     published = dataset_statistics.read_published(path)

@@ -233,6 +233,24 @@ def test_the_runs_of_the_page_are_compared(
     assert "By history, differences" in printed
 
 
+def test_the_submission_of_the_page_is_made_checked_and_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The page's commands, one after the other, beside one published row on the small data."""
+    monkeypatch.chdir(tmp_path)
+    for name, arguments in (("run", ["model=popularity"]), ("publish", ["number=3", "models=popularity"])):
+        assert run_sdmr(name, *arguments) == 0
+    run, copy, check, compare, report = (shlex.split(c)[1:] for page, c in COMMANDS if page == "submitting.md")
+    assert [run_sdmr(*arguments) for arguments in (run, copy)] == [0, 1]
+    assert "1 of 4 checks failed" in capfd.readouterr().out
+    description = next(text for page, language, text in BLOCKS if (page, language) == ("submitting.md", "yaml"))
+    Path(check[1].partition("=")[2], "description.yaml").write_text(description)
+    assert [run_sdmr(*arguments) for arguments in (check, report)] == [0, 0]
+    capfd.readouterr()
+    assert run_sdmr(*[argument.replace("table3/ml-100k", "table3/ml-100k/popularity-0") for argument in compare]) == 0
+    assert "CoOccurrence − Popularity" in capfd.readouterr().out
+
+
 def run_cells() -> list[str]:
     """Return what each cell of the page on Python prints."""
     names: dict[str, object] = {}

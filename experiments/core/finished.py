@@ -13,7 +13,8 @@ def find_runs(option: str, names: Iterable[str], runs: Path, results: Path = Pat
 
     Args:
         option: The option that has the names, for the message.
-        names: Each is a run's name, its folder, the path of its record, a folder of runs, or a pattern with `*`.
+        names: Each is a run's name, its folder, the path of its record, a folder of runs or of data sets' runs such as
+            a submission, or a pattern with `*`.
         runs: This machine's runs, where a name is looked for.
         results: The published records, which a name may begin below: `table3/ml-100k/sdm-*`.
     """
@@ -35,6 +36,6 @@ def _list_finished(pattern: str) -> list[Path]:
     folders = []
     for path in map(Path, [pattern] if Path(pattern).exists() else sorted(glob(pattern))):
         folder = path.parent if path.name == RECORD else path
-        records = [folder / RECORD] if (folder / RECORD).is_file() else sorted(folder.glob(f"*/{RECORD}"))
-        folders += [record.parent for record in records]
+        levels = (sorted(folder.glob(f"{level}{RECORD}")) for level in ("", "*/", "*/*/"))
+        folders += [record.parent for record in next(filter(None, levels), [])]
     return folders

@@ -1,7 +1,7 @@
 """Tuned settings: a YAML file for each data set and model, written by `sdmr sweep`."""
 
 from collections.abc import Iterable, Mapping
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +88,9 @@ def write_tuned(dataset: str, model: str, settings: Mapping[str, Any], tuning: M
     return path
 
 
-def count_settings(tuning: Mapping[str, Any]) -> int:
-    """Return the number of settings in the space of a search."""
-    return prod(map(len, tuning.get("space", {}).values()))
+def count_settings(tuning: Mapping[str, Any]) -> float:
+    """Return the number of settings in a search's space, infinity if it is unknown."""
+    return prod(map(len, tuning["space"].values())) if "space" in tuning else inf
 
 
 def describe_search(tuning: Mapping[str, Any]) -> str:

@@ -19,8 +19,9 @@ from sdmr.experiments.report.agreement import describe_full_ranking
 from sdmr.experiments.report.comparability import collect_marks, format_marks, mark_rows
 from sdmr.experiments.report.comparisons import Folders, compare_paper_models, mark_cells
 from sdmr.experiments.report.dataset_check import describe_test_items
+from sdmr.experiments.report.differences import is_lower_better
 from sdmr.experiments.report.frames import DATASETS, METRICS, TABLES, average_seeds, list_published
-from sdmr.experiments.report.writers import format_mean, format_metric
+from sdmr.experiments.report.writers import format_mean, format_metric, highlight, make_table, rank_places
 from sdmr.harness.metrics import METRIC_NAMES, TiePolicy, list_metrics
 
 Published = tuple[dict[str, pd.Series], set[str]]
@@ -62,7 +63,7 @@ class AccuracyTable:
     """Table 3 or 4, as it is published."""
 
     number: int
-    cells: pd.DataFrame  # the rows of `make_cells` with marks
+    cells: pd.DataFrame  # the rows of `make_cells` with marks and places
     comparisons: pd.DataFrame  # the rows of `compare_paper_models`
     notes: dict[str, list[str]]  # by data set: what stands under its table
     records: dict[str, dict[str, list[Record]]]  # by data set and model
@@ -109,27 +110,35 @@ def format_table(
         model: average_seeds(dataset, model, paths, policy, metrics).assign(published=means[model])
         for model, paths in folders.items()
     }
-    every = pd.concat(cells.values())
+    every = pd.concat(cells.values(), ignore_index=True)
     known = set(every["metric"][every["ours"].notna() | every["published"].notna()])
     shown = [metric for metric in metrics if metric in known or not metric.endswith(frames.ALL)]
     settings = f" ({', '.join(sorted(names))} settings)" if names else ""
-    width = max(12, *(len(model) + 2 for model in folders))
-    lines = [
-        f"Table {number}, {dataset}: paper | published{settings} | this machine ({conditions}; ± over seeds)",
-        " " * width + "".join(f"{metric:^32}" for metric in shown),
-    ]
+    every = add_places(every[every["metric"].isin(shown)])
+    ours = [format_mean(cell.ours, cell.spread, " ±") for cell in frames.list_rows(every)]
+    every = every.assign(text=highlight(ours, every["place"], "text"))
     has_others = bool(set(folders) & set(OTHER_ROWS))
     others = {model for model in folders if has_others and model.removesuffix(GRID) not in PAPER_ROWS}
+    rows: list[dict[str, str]] = []
     for model in sorted(cells, key=others.__contains__):  # stable
-        if model in others and NOT_IN_PAPER not in lines:
-            lines.append(NOT_IN_PAPER)
-        rows = cells[model]
-        line = f"{rows['model'].iloc[0]:{width}}"
-        for cell in frames.list_rows(rows[rows["metric"].isin(shown)]):
-            ours = format_mean(cell.ours, cell.spread, " ±")
-            line += f"{format_metric(cell.paper):>6} | {format_metric(cell.published):>5} | {ours:<14}"
-        lines.append(line.rstrip())
-    return "\n".join(lines)
+        if model in others and {"model": NOT_IN_PAPER} not in rows:
+            rows.append({"model": NOT_IN_PAPER})
+        row = {"model": get_model(model).name}
+        for cell in frames.list_rows(every[every["model"] == row["model"]]):
+            row[cell.metric] = f"{format_metric(cell.paper):>5} | {format_metric(cell.published):>5} | {cell.text}"
+        rows.append(row)
+    caption = f"Table {number}, {dataset}: paper | published{settings} | this machine ({conditions}; ± over seeds)"
+    return f"{caption}\n{make_table(rows, 'text')}"
+
+
+def add_places(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return cells with the `rank_places` of ours, by data set and metric."""
+    columns = cells.groupby(["dataset", "metric"])
+    ranked = [
+        column.assign(place=rank_places(column["ours"], is_lower_better(str(metric))))
+        for (_, metric), column in columns
+    ]
+    return pd.concat(ranked).sort_index()
 
 
 def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:
@@ -184,4 +193,4 @@ def collect_published(
         return None
     tests = pd.concat(comparisons, ignore_index=True)
     shown = frames.drop_unranked(pd.concat(cells, ignore_index=True))
-    return AccuracyTable(number, mark_cells(shown, tests), tests, notes, records)
+    return AccuracyTable(number, add_places(mark_cells(shown, tests)), tests, notes, records)

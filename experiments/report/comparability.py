@@ -74,23 +74,35 @@ def describe_table(number: int, results: Path) -> tuple[list[str], bool]:
 
 
 def collect_marks(number: int, results: Path) -> list[Mark]:
-    """Return the marks of Table 3 or 4, as it is published, and of the data sets beside it."""
+    """Return the marks of a published table, and of the data sets beside it."""
     marks = []
     for dataset in (dataset for dataset, table in TABLES.items() if table == number):
-        folders = {model: list_published(results, dataset, model) for model in insert_grid_rows(MODELS)}
-        runs = {model: [load_record(path / RECORD) for path in paths] for model, paths in folders.items() if paths}
-        experiment = (results, f"table{number}", dataset)
-        tuned = [model for model in runs if get_published_settings(*experiment, model) == "tuned"]
-        tunings = {model: read_published_tuning(*experiment, model) for model in tuned}
-        marks += mark_rows(dataset, runs, tunings)
+        marks += mark_rows(dataset, *read_rows(dataset, results))
     return marks
 
 
-def mark_rows(dataset: str, runs: Runs, tunings: Tunings) -> list[Mark]:
-    """Return the marks of a data set's rows. A model without tuning has default settings."""
+def read_rows(dataset: str, results: Path) -> tuple[Runs, Tunings]:
+    """Return a data set's published records by model, and how tuned settings came about."""
+    folders = {model: list_published(results, dataset, model) for model in insert_grid_rows(MODELS)}
+    runs = {model: [load_record(path / RECORD) for path in paths] for model, paths in folders.items() if paths}
+    experiment = (results, f"table{TABLES.get(dataset)}", dataset)
+    tuned = [model for model in runs if get_published_settings(*experiment, model) == "tuned"]
+    return runs, {model: read_published_tuning(*experiment, model) for model in tuned}
+
+
+def find_usual(runs: Runs) -> Record | None:
+    """Return a record with the data and protocol of most records, None without any."""
     records = [record for seeds in runs.values() for record in seeds]
     keys = [str(get_instances(record, PROTOCOL)) for record in records]
-    usual = records[keys.index(Counter(keys).most_common(1)[0][0])] if records else None
+    return records[keys.index(Counter(keys).most_common(1)[0][0])] if records else None
+
+
+def mark_rows(dataset: str, runs: Runs, tunings: Tunings, usual: Record | None = None) -> list[Mark]:
+    """Return the marks of a data set's rows.
+
+    A model without tuning has default settings. The rows must be comparable with `usual`, by default the usual record.
+    """
+    usual = usual or find_usual(runs)
     sampled = [
         tuning for tuning in tunings.values() if tuning.get("search") != "grid"
     ]  # a grid is all that can be tried

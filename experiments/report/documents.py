@@ -32,6 +32,7 @@ DECIMALS = {
 COLUMNS = (*TEXTS, *DECIMALS, "verdict", "settings", "marks", "run_low", "run_high", "search")
 CIRCLE = "°"
 NOT_IN_PAPER = "*not in the paper*"
+HIGHLIGHTED = "Of our values of a metric, the best is bold and the second best underlined."
 NOTE = (
     "Of each metric: the paper's value; ours ± sample standard deviation over seeds (none for one seed, or a model "
     "that draws nothing) with the 95 % interval of our mean; the 95 % interval for one new run, with other users, seed "
@@ -40,7 +41,7 @@ NOTE = (
     "seed borrows the largest spread of its seeds on another data set or, without one, that of any model. Ties count "
     "with their expected value; the column ties has NDCG@10 if every tie went against, or for, the target (– where "
     "both agree). Settings: default (d 64, one setting for a model on every data set), or tuned on validation items. "
-    "docs/protocol.md has the formulas."
+    f"{HIGHLIGHTED} docs/protocol.md has the formulas."
 )
 ALL_NOTE = (
     "The candidates of the metrics are 100 items that the user never touched or, of those with *all* behind their "
@@ -107,14 +108,15 @@ def _make_rows(cells: pd.DataFrame) -> Iterator[dict[str, object]]:
         row: dict[str, object] = {"model": model}
         for cell in list_rows(block):
             interval = f" [{cell.low:.3f}, {cell.high:.3f}]"
+            (ours,) = writers.highlight([format_mean(cell.ours, cell.spread) + interval], [cell.place], "markdown")
             if cell.metric not in METRICS:
-                row[cell.metric] = format_mean(cell.ours, cell.spread) + interval if cell.seeds else ""
+                row[cell.metric] = ours if cell.seeds else ""
                 continue
             delta = f"{cell.ours - cell.paper:+.3f}{CIRCLE if is_paper_outside(cell) else ''}"
             run = f"{cell.run_low:.3f}, {cell.run_high:.3f}" if cell.seeds else NOTHING
             row |= {
                 f"{cell.metric}: paper": format_metric(cell.paper),
-                f"{cell.metric}: ours": format_mean(cell.ours, cell.spread) + interval if cell.seeds else "not run",
+                f"{cell.metric}: ours": ours if cell.seeds else "not run",
                 f"{cell.metric}: one run": run,
                 f"{cell.metric}: Δ": NOTHING if pd.isna(cell.ours - cell.paper) else delta,
             }
@@ -200,7 +202,7 @@ def format_novelty(dataset: str, records: Mapping[str, Sequence[Record]]) -> lis
 
 def format_latex(table: AccuracyTable) -> str:
     """Return the same cells as a LaTeX tabular (booktabs)."""
-    comments = [f"Table {table.number}: the paper's value | ours ± spread", MARKS]
+    comments = [f"Table {table.number}: the paper's value | ours ± spread. {HIGHLIGHTED}", MARKS]
     comments.append(f"{CIRCLE}: the paper's value lies outside our 95 % interval for one new run.")
     finished = table.cells[table.cells["seeds"] > 0]
     for (dataset, settings), block in finished.groupby(["dataset", "settings"], sort=False):
@@ -227,5 +229,5 @@ def _format_latex_cell(cell: Any) -> str:
     marks = cell.marks.replace("−", "-").replace(" ", r"\,")
     symbols = (r"\circ" if is_paper_outside(cell) else "", rf"\mathrm{{{marks}}}" if marks else "")
     power = r"\,".join(filter(None, symbols))
-    ours = format_mean(cell.ours, cell.spread, r" $\pm$ ")
+    (ours,) = writers.highlight([format_mean(cell.ours, cell.spread, r" $\pm$ ")], [cell.place], "latex")
     return f"{format_metric(cell.paper)} $|$ {ours}" + (f"$^{{{power}}}$" if power else "")

@@ -89,6 +89,15 @@ def rank_places(values: Iterable[float], is_lower_better: bool = False) -> list[
     return ranks.where(ranks <= len(HIGHLIGHTS["latex"]), 0).astype(int).tolist()
 
 
+def highlight(cells: Iterable[str], places: Iterable[int], style: Style) -> list[str]:
+    """Return cells, by their `rank_places` the best in bold and the second best underlined.
+
+    Text is as it was, unless it is printed on a terminal. Empty cells stay empty.
+    """
+    formats = ("{}", "{}", "{}") if style == "text" and not sys.stdout.isatty() else ("{}", *HIGHLIGHTS[style])
+    return [formats[number].format(cell) if cell else cell for cell, number in zip(cells, places, strict=True)]
+
+
 def make_markdown(rows: Rows, right: Container[str] = ()) -> str:
     """Return rows as a Markdown table; see `make_table`."""
     return make_table(rows, "markdown", right)
@@ -101,23 +110,23 @@ def make_table(
 
     Args:
         rows: A frame, or a mapping of column to cell for each row. Cells are written as they are, missing ones empty.
-        style: Where the table is shown. On a terminal, the best is bold only if it is one, and no file.
+        style: Where the table is shown.
         right: Columns to align right.
-        places: The `rank_places` of a column's rows. The best are bold, the second best underlined.
+        places: The `rank_places` of a column's rows, for `highlight`.
     """
     frame = pd.DataFrame(rows if isinstance(rows, pd.DataFrame) else list(map(dict, rows)), dtype=object)
     cells = frame.where(frame.notna(), "").map(lambda cell: _escape(str(cell), style))
-    formats = ("{}", "{}", "{}") if style == "text" and not sys.stdout.isatty() else ("{}", *HIGHLIGHTS[style])
     for column, numbers in places.items():
-        pairs = zip(numbers, cells[column], strict=True)
-        cells[column] = [formats[number].format(cell) if cell else cell for number, cell in pairs]
+        cells[column] = highlight(cells[column], numbers, style)
     if style == "latex":
         letters = "".join("r" if column in right else "l" for column in cells.columns)
         cells = cells.rename(columns=lambda name: _escape(name, style))
         return cells.to_latex(index=False, escape=False, column_format=letters)
     sides = ["right" if column in right else "left" for column in cells.columns]
     name = "pipe" if style == "markdown" else "simple"
-    return cells.to_markdown(index=False, tablefmt=name, disable_numparse=True, colalign=sides)
+    return cells.to_markdown(
+        index=False, tablefmt=name, disable_numparse=True, preserve_whitespace=True, colalign=sides
+    )
 
 
 def _escape(text: str, style: Style) -> str:

@@ -15,12 +15,12 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from sdmr.datasets.errors import DataError
-from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.core.store import RECORD, publish_run
+from sdmr.experiments.report.writers import write_csv
 from sdmr.experiments.tuning import space
 from sdmr.experiments.tuning.space import METRIC, Axes, Settings
 
@@ -216,7 +216,7 @@ class Study:
             if is_kept and not (folder / RECORD).exists():
                 publish_run(trial.run, folder)
             rows.append(row)
-        write_atomic(self.path, pd.DataFrame(rows, columns=COLUMNS, dtype=object).to_csv(index=False).encode())
+        write_csv(self.path, pd.DataFrame(rows, columns=COLUMNS, dtype=object))
 
 
 def _format_numbers(numbers: Sequence[int]) -> str:

@@ -184,8 +184,13 @@ def test_option_that_a_check_does_not_use_is_refused(sdmr: Sdmr) -> None:
     for arguments in ((), ("model=own_checked.Good", "dataset=ml-100k")):
         answer = sdmr("check", *arguments)
         assert answer.status == 2
-        assert "a check is of one model, of one data set or of one table: set model=..., dataset=... or" in answer.error
-    others = (("dataset=ml-100k", "context_length=3"), ("table=3", "publish=true"), ("table=3", "model.dim=3"))
+        assert "a check has one subject: set one of model=..., dataset=..., table=..., submission=..." in answer.error
+    others = (
+        ("dataset=ml-100k", "context_length=3"),
+        ("table=3", "publish=true"),
+        ("table=3", "runs=SDM-0"),
+        ("table=3", "model.dim=3"),
+    )
     for arguments in others:
         answer = sdmr("check", *arguments)
         assert (answer.status, "has no such option; it has " in answer.error) == (2, True)

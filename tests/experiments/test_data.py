@@ -206,6 +206,6 @@ def test_dates_are_times_and_blanks_at_an_end_are_seen(folder: Path, capsys: pyt
     Path("mine.csv").write_text("\n".join(["user,item ,date", *rows]) + "\n")
     assert cli.main(["data", "path=mine.csv"]) == 0
     output = capsys.readouterr().out
-    assert re.search(r"^ +date +time $", output, re.MULTILINE)
+    assert re.search(r"^date +time$", output, re.MULTILINE)
     assert "'item '" in output
     assert "' u1'" in output

@@ -133,7 +133,9 @@ def test_published_table_is_readable(tmp_path: Path, runs: Path) -> None:
     rows = {cells[0]: dict(zip(head, cells, strict=True)) for cells in lines if len(cells) == len(head)}
     sdm = rows["SDM"]
     assert sdm["hit@10: paper"] == "0.713"
-    assert sdm["hit@10: ours"] == f"{mean:.3f} ± {hit['spread']} [{float(hit['low']):.3f}, {float(hit['high']):.3f}]"
+    interval = f"[{float(hit['low']):.3f}, {float(hit['high']):.3f}]"
+    assert sdm["hit@10: ours"] == f"<u>{mean:.3f} ± {hit['spread']} {interval}</u>"
+    assert re.fullmatch(r"\*\*0\.\d{3} .*\]\*\*", rows["MF-BPR"]["hit@10: ours"])
     assert (hit["verdict"], sdm["hit@10: Δ"]) == ("paper higher", f"{mean - 0.713:+.3f}°")
     assert sdm["hit@10: one run"] == f"{float(hit['run_low']):.3f}, {float(hit['run_high']):.3f}"
     ties = [float(side) for side in sdm["ties"].split(" … ")]
@@ -150,7 +152,8 @@ def test_published_table_is_readable(tmp_path: Path, runs: Path) -> None:
     assert {len(split_row(line)) for line in text.splitlines() if line.startswith("|")} == {len(head), 8}
     latex = (tmp_path / "results" / "table3.tex").read_text()
     assert r"PRME\_s" in latex
-    assert rf"0.713 $|$ {mean:.3f} $\pm$ {hit['spread']}$^{{\circ}}$" in latex
+    assert rf"0.713 $|$ \underline{{{mean:.3f} $\pm$ {hit['spread']}}}$^{{\circ}}$" in latex
+    assert r"0.554 $|$ \textbf{0." in latex
     assert "\\midrule\nSDM over the best general baseline" in latex
     assert len({line.count(" & ") for line in latex.splitlines() if line.startswith(("SD", "CML", "MF"))}) == 1
 
@@ -201,6 +204,7 @@ def test_metrics_among_all_items_are_further_rows_and_columns(tmp_path: Path, ru
     shown = [float(number) for number in re.findall(r"\d\.\d+", rows["SDM"]["hit@10 all"])]
     assert shown == pytest.approx([float(sdm[column]) for column in ("ours", "low", "high")], abs=0.001)
     assert rows["SLIM"]["hit@10 all"] == cells["ml-100k", "SLIM", "hit@10 all"]["ours"] == ""
+    assert [rows[name]["hit@10 all"][:2] for name in ("CML", "SDP", "SDM")] == ["0.", "<u", "**"]
     assert "\n\nml-100k: Kendall's τ between the orders of 5 rows among the sampled candidates" in text
     assert "with *all* behind their name" in text
     latex = (tmp_path / "results" / "table3.tex").read_text()

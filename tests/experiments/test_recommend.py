@@ -29,7 +29,7 @@ def test_lists_of_some_users_are_printed(overrides: list[str], capsys: pytest.Ca
     for run in (folder.name, str(folder), f"{folder}/record.json"):
         assert cli.main(["recommend", f"run={run}", "users=[7,3,7]", "k=4"]) == 0
         output = capsys.readouterr()
-        header, *rows = output.out.splitlines()
+        header, _, *rows = output.out.splitlines()
         assert output.err == ""
         assert header.split() == ["user", "rank", "item", "score"]
         assert [row.split()[:2] for row in rows] == [[user, str(rank)] for user in "73" for rank in range(1, 5)]
@@ -97,7 +97,7 @@ def test_lists_have_raw_ids_and_titles(
     monkeypatch.setattr(command, "load_trained", lambda folder: (model, replace(task, training=training)))
     capsys.readouterr()
     assert cli.main(["recommend", f"run={folder}", "users=u05", "k=3"]) == 0
-    header, *rows = capsys.readouterr().out.splitlines()
+    header, _, *rows = capsys.readouterr().out.splitlines()
     assert header.split() == ["user", "rank", "item", "title", "score"]
     for row in rows:
         user, _, item, title, _ = row.split()
@@ -154,7 +154,7 @@ def test_unsigned_ids_of_64_bits_go_from_a_cached_task_to_records_files_and_list
     capsys.readouterr()
     user = 2**63 + 7
     assert cli.main(["recommend", f"run={folder}", f"users=[{user}]", "k=4"]) == 0
-    rows = [row.split() for row in capsys.readouterr().out.splitlines()[1:]]
+    rows = [row.split() for row in capsys.readouterr().out.splitlines()[2:]]
     assert {int(row[0]) for row in rows} == {user}
     listed = {int(row[2]) for row in rows}
     assert listed <= set(items["id"]) - set(frame["item"][frame["user"] == user])

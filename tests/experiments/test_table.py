@@ -90,7 +90,7 @@ def test_models_that_are_not_in_the_paper_come_last(
     for model in models:
         write_random_run(runs / "ml-100k" / f"{model}-0", model, 0)
     assert call(table, tmp_path, f"models=[{','.join(models)}]") == 0
-    lines = capsys.readouterr().out.partition("hit@10")[2].splitlines()[1:]
+    lines = capsys.readouterr().out.partition("hit@10")[2].splitlines()[2:]
     assert [re.split(r"\s{2,}", line)[0] for line in lines[:5]] == ["SDM", "SLIM", NOT_IN_PAPER, "EASE", user_class]
     assert call(table, tmp_path, f"models=[sdm,{user_class},slim]") == 0
     assert NOT_IN_PAPER not in capsys.readouterr().out
@@ -190,18 +190,29 @@ def test_metrics_among_all_items_and_other_cutoffs_stand_beside_the_sampled_ones
     models = ",".join([*folders, "slim"])
     assert call(table, tmp_path, f"models=[{models}]") == 0
     header, *lines = [line for line in capsys.readouterr().out.splitlines() if "|" in line or "hit@" in line][1:]
-    assert header.split() == ["hit@10", "NDCG@10", "hit@10", "all", "NDCG@10", "all"]
+    assert header.split() == ["model", "hit@10", "NDCG@10", "hit@10", "all", "NDCG@10", "all"]
     rows = {line.split()[0]: [cell.split() for cell in line.split("|")] for line in lines if "|" in line}
     values = [read_metric(path, load_record(path / "record.json"), "hit@10 all") for (path,) in folders.values()]
     assert [float(row[6][0]) for row in list(rows.values())[:5]] == [round(one["expected"], 3) for one in values]
     assert (rows["SLIM"][6][0], rows["SLIM"][8]) == ("–", ["–"])
     assert call(table, tmp_path, f"models=[{models}]", "cutoffs=[3,10]", "metrics=[hit,MRR]") == 0
     printed = capsys.readouterr().out
-    assert ["hit@3", "hit@10", "MRR", "hit@3", "all", "hit@10", "all", "MRR", "all"] in map(
+    assert ["model", "hit@3", "hit@10", "MRR", "hit@3", "all", "hit@10", "all", "MRR", "all"] in map(
         str.split, printed.splitlines()
     )
     assert "150 of 200 test instances for Popularity, MF-BPR, CML, SDP, SDM." in printed
     assert re.search(r"Kendall's τ between the orders of 5 rows .*: hit@3 .*; hit@10 .*; MRR \d\.\d\d \[", printed)
+
+
+def test_the_best_and_the_second_best_of_each_column_stand_out_on_a_terminal(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = list(write_runs(runs))  # whose values grow
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert call(table, tmp_path, f"models=[{','.join(models)}]", "metrics=[hit,mean-rank]") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if " | " in line][1:]
+    marks = [re.findall(r"\| (?:\033\[(\d)m)?\d+\.\d{3}(?:\033\[0m)?", line) for line in lines]
+    assert marks == [[""] * 4] * 3 + [["4"] * 4, ["1"] * 4]
 
 
 # --- planned runs ---

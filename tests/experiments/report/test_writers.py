@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from wcwidth import wcswidth
 
 from sdmr.experiments.report.comparisons import Comparison
 from sdmr.experiments.report.writers import (
+    Style,
     format_difference,
     format_effect,
     format_mean,
@@ -73,6 +75,13 @@ def test_terminal_table_has_bold_text_on_a_terminal_alone(monkeypatch: pytest.Mo
     assert make_table(*arguments) == "model      hit\n-------  -----\nSDM        0.5"
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert make_table(*arguments).splitlines()[2] == "SDM        \033[1m0.5\033[0m"
+
+
+@pytest.mark.parametrize("style", ["text", "markdown"])
+@pytest.mark.parametrize("title", ["七人の侍", "Amélie", "e\u0301te\u0301"])
+def test_columns_align_whatever_the_width_of_their_characters(style: Style, title: str) -> None:
+    lines = make_table([{"title": title, "count": 1}, {"title": "Heat (1995)", "count": 10}], style, ("count",))
+    assert len({wcswidth(line) for line in lines.splitlines()}) == 1
 
 
 def test_places_are_those_of_the_values_as_written() -> None:
