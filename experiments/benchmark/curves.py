@@ -53,7 +53,9 @@ def draw_epochs(entries: Sequence[Mapping[str, Any]], folder: Path, name: str, m
     for entry in entries:
         if entry["name"] not in EPOCHS or "size" in entry["setting"]:
             continue
-        shared = {"model": entry["setting"]["model"], "threads": entry["threads"]}
+        length = entry["setting"].get("context_length")
+        model = get_model(entry["setting"]["model"]).name + (f", windows of {length}" if length else "")
+        shared = {"model": model, "threads": entry["threads"]}
         threads = describe_threads(entry["threads"])
         reference = str(entry["reference"]).partition("'")[0]  # RecBole's NeuMF
         costs = {"this suite": entry["seconds"], reference: entry["reference_seconds"]}
@@ -68,10 +70,13 @@ def draw_epochs(entries: Sequence[Mapping[str, Any]], folder: Path, name: str, m
     for number, (program, marks) in enumerate(frame.groupby("program", sort=False)):
         positions = [models.index(model) for model in marks["model"]]
         axes.plot(marks["seconds"], positions, **get_line_style(number) | {"linestyle": "none"}, label=program)
-    axes.set_yticks(np.arange(len(models)), [get_model(model).name for model in models])
+    axes.set_yticks(np.arange(len(models)), models)
     axes.set(xscale="log", xlabel="seconds an epoch of ML-100k's size (log scale)")
     figure.legend(loc="outside upper left", ncols=3, fontsize=7)
-    add_note(figure, f"Random data; the released program also ranks. {_describe(entries, machine)}")
+    add_note(
+        figure,
+        f"Random data; SDM's times on 2 threads, and the released program's, include ranking. {_describe(entries, machine)}",
+    )
     save_figure(figure, folder, name, frame)
 
 

@@ -49,6 +49,13 @@ class TestReleasedSDM(RecommenderBehavior):
         return ReleasedSDM(dim=16, hops=2, dropout_at_test="off", optimization=FAST)
 
 
+class TestReleasedSDMR(RecommenderBehavior):
+    """Test without dropout at test, as of its SDM."""
+
+    def make(self) -> ReleasedSDMR:
+        return ReleasedSDMR(TestReleasedSDP().make(), TestReleasedSDM().make(), optimization=FAST)
+
+
 def test_defaults_are_the_released_choices() -> None:
     sdp = ReleasedSDP()
     assert (sdp.distance, sdp.initialization, sdp.dropout.p, sdp.dropout.test_mode) == ("absolute", "torch", 0.2, "off")

@@ -1,5 +1,6 @@
 """The command line: help, version, mistakes in one line with their exit status, and the import path."""
 
+import os
 import re
 import subprocess
 import sys
@@ -43,6 +44,13 @@ def test_help_lists_the_commands_without_importing_torch(tmp_path: Path) -> None
     *lines, is_imported = run_python(tmp_path, program)
     assert is_imported == "False"
     assert [line.split()[0] for line in lines if line.startswith("  ")] == COMMANDS == cli.list_commands()
+
+
+@pytest.mark.parametrize(("typed", "policy"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_waiting_threads_of_a_command_sleep_unless_the_user_says_otherwise(typed: dict[str, str], policy: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | typed
+    code = "import os, sdmr.experiments; print(os.environ['OMP_WAIT_POLICY'])"
+    assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True).strip() == policy
 
 
 def test_version_is_printed(sdmr: Sdmr) -> None:
