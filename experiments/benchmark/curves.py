@@ -73,10 +73,8 @@ def draw_epochs(entries: Sequence[Mapping[str, Any]], folder: Path, name: str, m
     axes.set_yticks(np.arange(len(models)), models)
     axes.set(xscale="log", xlabel="seconds an epoch of ML-100k's size (log scale)")
     figure.legend(loc="outside upper left", ncols=3, fontsize=7)
-    add_note(
-        figure,
-        f"Random data; SDM's times on 2 threads, and the released program's, include ranking. {_describe(entries, machine)}",
-    )
+    note = "Random data; SDM's times on 2 threads, and the released program's, include ranking."
+    add_note(figure, f"{note} {_describe(entries, machine)}")
     save_figure(figure, folder, name, frame)
 
 
