@@ -1,5 +1,6 @@
 """How far sampled and full ranking order the rows of a table alike."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -45,7 +46,13 @@ def describe_full_ranking(
     if len(ranked) >= MIN_ROWS:
         shown = list(metrics)
         taus = {metric: compare_orders(ranked, metric, tie_policy) for metric in shown if metric + ALL in shown}
-        texts = [f"{metric} {tau:.2f} [{one.low:.2f}, {one.high:.2f}]" for metric, (tau, one) in taus.items()]
+        texts = [
+            f"{metric} {tau:.2f} [{one.low:.2f}, {one.high:.2f}]"
+            for metric, (tau, one) in taus.items()
+            if math.isfinite(tau)
+        ]
+        if not texts:
+            return
         yield (
             f"{dataset}: Kendall's τ between the orders of {len(ranked)} rows among the sampled candidates and among "
             f"all items, with its 95 % bootstrap interval over users: {'; '.join(texts)}."
@@ -57,7 +64,7 @@ def compare_orders(
 ) -> tuple[float, Interval]:
     """Return Kendall's τ between sampled and full means of a metric, and its interval.
 
-    A resample of users is the same for all models and both sides, so that what they share does not widen the interval.
+    It is NaN if all rows are equal on one side. A resample of users is the same for all models and both sides, so that what they share does not widen the interval.
     """
     sums = [
         pd.concat([_sum_by_user(paths, metric, is_among_all, tie_policy) for paths in folders.values()], axis=1)
@@ -69,7 +76,9 @@ def compare_orders(
     means = totals.sum(axis=0) / counts.sum(axis=0)
     resampled = np.concatenate(list(bootstrap_means(totals, counts)))
     taus = correlate_orders(resampled[:, :n], resampled[:, n:])
-    return float(correlate_orders(means[:n], means[n:])), cut_tails(taus[np.isfinite(taus)])
+    finite = taus[np.isfinite(taus)]
+    interval = cut_tails(finite) if len(finite) else Interval(math.nan, math.nan)
+    return float(correlate_orders(means[:n], means[n:])), interval
 
 
 def _sum_by_user(paths: Sequence[Path], metric: str, is_among_all: bool, tie_policy: TiePolicy) -> pd.DataFrame:

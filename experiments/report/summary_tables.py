@@ -106,12 +106,15 @@ def select_rows(models: Models, metric: str, minutes: Mapping[str, float]) -> tu
 
 
 def select_all_rows(results: Path, cells: Cells) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return the rows of `select_rows` by data set and metric, sampled and full."""
+    """Return the rows of `select_rows` by data set and metric, sampled and full.
+
+    A data set has full ones only if every row has been ranked among all items.
+    """
     rows = {}
     for dataset, models in cells.items():
         minutes = {name: measure_training(results, dataset, name) for name in models}
         for metric in (NDCG, NDCG + ALL):
-            if dataset != ID_ORDER_DATASET and any(metric in one for one in models.values()):
+            if dataset != ID_ORDER_DATASET and all(metric in one for one in models.values()):
                 rows[dataset, metric] = select_rows(models, metric, minutes)
     return rows
 
