@@ -64,7 +64,8 @@ def compare_orders(
 ) -> tuple[float, Interval]:
     """Return Kendall's τ between sampled and full means of a metric, and its interval.
 
-    It is NaN if all rows are equal on one side. A resample of users is the same for all models and both sides, so that what they share does not widen the interval.
+    It is NaN if all rows are equal on one side. A resample of users is the same for all models and both sides, so that
+    what they share does not widen the interval.
     """
     sums = [
         pd.concat([_sum_by_user(paths, metric, is_among_all, tie_policy) for paths in folders.values()], axis=1)

@@ -51,8 +51,8 @@ def test_the_speed_suite_writes_its_measurements_and_curves(
     assert list(lines["dim"]) == ["SDM", "SDM, literal oracle"]
     assert list(lines["items"]) == ["MF-BPR", "MF-BPR, dense Adam", "SDM", "SDM, dense Adam"]
     programs = epochs.groupby("model")["program"].apply(set)
-    assert programs["sdm"] == {f"{name}, 1 thread" for name in ("this suite", "literal oracle", "released program")}
-    assert programs["mf-bpr"] == programs["transrec"] == {"this suite, 1 thread", "plain PyTorch, 1 thread"}
+    assert programs["SDM"] == {f"{name}, 1 thread" for name in ("this suite", "literal oracle", "released program")}
+    assert programs["MF-BPR"] == programs["TransRec"] == {"this suite, 1 thread", "plain PyTorch, 1 thread"}
     assert not epochs.duplicated(["model", "program"]).any()
     assert all((tmp_path / f"{name}.png").stat().st_size > 0 for name in ("bench-tiny", "bench-tiny-epochs"))
     assert "1 thread" in capsys.readouterr().out

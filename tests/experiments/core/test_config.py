@@ -11,12 +11,14 @@ from functools import cache
 from typing import Any
 
 import pytest
+import yaml
 from hydra.utils import instantiate
 
 from sdmr.experiments.core.arguments import import_class
 from sdmr.experiments.core.config import compose_config, prepare_overrides
 from sdmr.experiments.core.options import ConfigError, NotTunedError, UsageError, expand_sweep
 from sdmr.experiments.core.registry import CONF, MODELS, NAMED_MODELS, RELEASED_MODELS
+from sdmr.experiments.core.tuned import get_tuned_path
 from sdmr.experiments.run import describe_more
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.training.base import TorchRecommender
@@ -327,8 +329,10 @@ def test_sweep_expands_lists_and_ranges_and_keeps_single_values() -> None:
 
 def test_tuned_settings_are_used_and_keep_their_origin() -> None:
     tuned = compose_config(["model=sdm", "settings=tuned"]).settings
-    assert (tuned["model"]["hops"], tuned["model"]["optimization"]["regularization"]) == (2, 0.01)
-    assert tuned["tuning"]["search"] == "staged"
+    file = yaml.safe_load(get_tuned_path("ml-100k", "sdm").read_text())
+    assert tuned["model"]["optimization"]["regularization"] == file["model"]["optimization"]["regularization"]
+    assert tuned["model"].items() >= {k: v for k, v in file["model"].items() if k != "optimization"}.items()
+    assert tuned["tuning"] == file["tuning"]
     assert "tuning" not in compose_config(["model=sdm"]).settings
     assert compose_config(["model=sdm", "settings=tuned", "model.hops=4"]).settings["model"]["hops"] == 4
 
