@@ -6,8 +6,7 @@ FOLDER is a checkout of d2b9968, whose modules and options have other names:
     python -m tests.measure_older_checkout ../older
 
 Each case trains an epoch with both, or a share of one, in turns, in a process each, on one thread. The printed ratio is
-that of processor times, the best of three rounds. The matrix, and so the
-neighbors of CMN++, are those of all training pairs.
+that of processor times, the best of three rounds. CMN++ has the neighbors of all training pairs.
 """
 
 import json

@@ -16,7 +16,7 @@ MEGABYTE = 10**6
 def describe_sources(number: int, results: Path) -> Iterator[str]:
     """Yield how many published records of each experiment the checkout's code would make.
 
-    Before it, those of the table that it would not make are named by their commits.
+    The table's records of other code come first, by data set and commit.
     """
     for experiment in sorted((results / "records").glob("*")):
         others, paths = defaultdict(list), sorted(experiment.rglob(RECORD))
