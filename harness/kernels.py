@@ -20,8 +20,8 @@ class _DisjointArrays(CompilerBase):
         return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
 
 
-# Numba compiles a loop at its first call and keeps it on disk. `error_model`: a division that could raise would keep a
-# loop from being vectorized. The cache on disk ignores these flags: after changing them, delete `__pycache__/*.nb*`.
+# Numba compiles a loop at its first call and keeps it on disk, until code has changed (`sdmr.harness`). `error_model`:
+# a division that could raise would keep a loop from being vectorized.
 _FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 compiled = numba.njit(nogil=True, fastmath=_FASTMATH, error_model="numpy", cache=True)
 compiled_disjoint = numba.njit(
