@@ -24,9 +24,11 @@ History = list[dict[str, float]]
 
 
 def get_curve(history: History) -> list[float]:
-    """Return the best validation value so far after each epoch, from 1."""
-    values = [entry.get("validation", 0.0) for entry in history]
-    return list(accumulate(values, max))[1:]
+    """Return the best validation value so far after each epoch, from 1.
+
+    Without the start: of a model of fitted parts, it is often the best value, and the same in all trials.
+    """
+    return list(accumulate((entry.get("validation", 0.0) for entry in history[1:]), max))
 
 
 def make_watch(histories: Sequence[History]) -> Watch | None:

@@ -46,3 +46,10 @@ def test_no_trial_is_stopped_before_enough_have_finished_nor_in_its_first_epochs
     assert find_trial_end([0.0] * 9, good * (MIN_CURVES - 1)) == 9
     assert find_trial_end([0.0] * 9, good * MIN_CURVES) == FIRST_EPOCH
     assert find_trial_end([0.0] * 9, [[]] * MIN_CURVES) == 9  # of models without epochs
+
+
+def test_the_start_does_not_count() -> None:
+    start = [{"epoch": 0, "validation": 0.9}]
+    finished = [start + make_history([0.5, 0.6, 0.7, 0.8])[1:]] * MIN_CURVES
+    assert find_end(start + make_history([0.5, 0.6, 0.6, 0.8])[1:], finished) == 3
+    assert find_end(start + make_history([0.5, 0.6, 0.7, 0.8])[1:], finished) == 4
