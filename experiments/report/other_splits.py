@@ -1,0 +1,51 @@
+"""The tables of docs/results on other splits of ML-100k: four more split seeds, and cuts in time."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sdmr.experiments.core.record import load_record
+from sdmr.experiments.core.registry import MODELS, get_model
+from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.report import frames
+from sdmr.experiments.report.factors import DATASET
+from sdmr.experiments.report.frames import ALL, METRICS
+from sdmr.experiments.report.writers import format_mean, format_metric, make_markdown
+
+SPLITS = "splits"  # in the results: a folder for each further split seed, such as splits/1
+GLOBAL_TIME = "global-time"
+COLUMNS = (*METRICS, METRICS[1] + ALL)
+
+
+def read_first_seed(results: Path, model: str) -> list[float]:
+    """Return the metrics of a row's seed 0, in the order of `COLUMNS`, or nothing if it is not published."""
+    folders = frames.list_published(results, DATASET, model)[:1]
+    records = [(folder, load_record(folder / RECORD)) for folder in folders]
+    return [frames.read_metric(*one, metric)["expected"] for one in records for metric in COLUMNS]
+
+
+def format_splits(results: Path) -> str:
+    """Return each row's mean and standard deviation over split seeds, and its best and worst place."""
+    folders = [results, *sorted((results / SPLITS).iterdir())]
+    values = {model: [read_first_seed(folder, model) for folder in folders] for model in MODELS}
+    complete = {model: np.array(one) for model, one in values.items() if all(one)}
+    places = pd.DataFrame({model: one[:, 1] for model, one in complete.items()}).rank(axis=1, ascending=False)
+    rows = [
+        {"model": get_model(model).name}
+        | {metric: format_mean(*one) for metric, *one in zip(COLUMNS, table.mean(0), table.std(0, ddof=1), strict=True)}
+        | {"places": f"{places[model].min():.0f} to {places[model].max():.0f}"}
+        for model, table in complete.items()
+    ]
+    return make_markdown(rows)
+
+
+def format_global_time(results: Path) -> str:
+    """Return the metrics of seed 0 of each row with cuts in time."""
+    values = {get_model(model).name: read_first_seed(results / GLOBAL_TIME, model) for model in MODELS}
+    rows = [
+        {"model": name} | {metric: format_metric(value) for metric, value in zip(COLUMNS, one, strict=True)}
+        for name, one in values.items()
+        if one
+    ]
+    return make_markdown(rows, list(COLUMNS))
