@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from sdmr.experiments.report.summary import fill_blocks, make_blocks
 
@@ -249,3 +250,12 @@ def test_the_figures_have_the_numbers_of_their_files() -> None:
 def test_the_curves_name_the_commits_of_their_records() -> None:
     commits = pd.read_csv(PLOTS / "speed.csv")["commit"].unique()
     assert all(commit[:7] in read_page("docs/figures.md") for commit in commits), commits
+
+
+def test_the_end_of_each_list_where_a_best_setting_lies_is_explained() -> None:
+    paths = [*(CHECKOUT / "experiments/conf/settings/tuned").glob("*/*.yaml"), *RESULTS.glob("records/table*/*/*.yaml")]
+    tunings = [yaml.safe_load(path.read_text(encoding="utf-8")).get("tuning") or {} for path in paths]
+    edges = {edge.rpartition(".")[2] for tuning in tunings for edge in tuning.get("edges") or []}
+    explained = {name for row in find_table("docs/tuning.md", "Where the lists end") for name in row[0].split(", ")}
+    assert edges
+    assert {f"`{edge}`" for edge in edges} <= explained
