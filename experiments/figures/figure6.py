@@ -98,17 +98,21 @@ def build_frame(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, Fo
 
 
 def read_published(results: Path) -> pd.DataFrame:
-    """Return the published points, a row a metric: mean and spread over seeds."""
+    """Return the published points, a row a metric: mean and spread over seeds.
+
+    `name` is that of the point's records without the seed.
+    """
     points, runs = {}, {}
     for path in sorted((results / "records" / "figure6").glob(f"*/*/{RECORD}")):
         if match := POINT.fullmatch(path.parent.name):
             numbers = {name: int(number) for name, number in match.groupdict().items() if number and name != "model"}
             planned = PlannedRun(match["model"], path.parents[1].name, numbers["seed"], published=path.parent)
             point = {"dataset": planned.dataset, "model": planned.model, "context_length": None, **numbers}
+            point["name"] = path.parent.name.rpartition("-")[0]
             points[planned], runs[planned] = point, FoundRun(path.parent, is_published=True)
     if not runs:
         return pd.DataFrame()
-    keys = ["dataset", "model", "hops", "dim", "context_length", "metric"]
+    keys = ["dataset", "model", "name", "hops", "dim", "context_length", "metric"]
     values = build_frame(points, runs).melt([*keys[:-1], "seed"], list(METRICS), "metric")
     groups = values.groupby(keys, sort=False, dropna=False)["value"]
     means = groups.agg(mean="mean", spread="std", seeds="count").reset_index()

@@ -20,7 +20,7 @@ from sdmr.experiments.report.claims import CLAIMED_FACTORS, Claim, judge_claims
 from sdmr.experiments.report.claims_differences import Direction
 from sdmr.experiments.report.compared_rows import ComparedRow
 from sdmr.experiments.report.frames import ALL, DATASETS, read_seed_spreads
-from sdmr.experiments.report.page_dataset import COMPARED, EVERY_METRIC, collect_dataset
+from sdmr.experiments.report.page_dataset import COMPARED, EVERY_METRIC, collect_dataset, describe_points
 
 FOLDER = Path(__file__).with_name("html")
 SCRIPTS = ("elements.js", "tables.js", "charts.js", "sections.js", "figures.js", "report.js")
@@ -43,6 +43,7 @@ def collect_page(results: Path, plots: Path, user_rows: Sequence[ComparedRow] = 
         yours = [row for row in user_rows if row.records[0].dataset == dataset]
         content = collect_dataset(dataset, published.get(dataset), yours, spreads, results)
         content |= {name: frame[frame["dataset"] == dataset] for name, frame in frames.items() if len(frame)}
+        content["points"] = describe_points(dataset, results)
         datasets[dataset] = content
     claims = judge_claims(results, plots, read_published_audit(results, CLAIMED_FACTORS))
     return {

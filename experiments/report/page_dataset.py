@@ -9,7 +9,7 @@ import pandas as pd
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.store import RECORD, get_published_folder
 from sdmr.experiments.figures import curves, speed
 from sdmr.experiments.report.accuracy import AccuracyTable
 from sdmr.experiments.report.comparability import describe_differences
@@ -70,6 +70,17 @@ def collect_dataset(
         "rows": rows,
         "curves": _list_curves(curves.build_frame(runs)),
         "speed": _average_speed(runs),
+    }
+
+
+def describe_points(dataset: str, results: Path) -> dict[str, Any]:
+    """Return how each published point of Figure 6 was made, by the name of its records without the seed."""
+    folders: dict[str, list[Path]] = {}
+    for path in sorted(get_published_folder(results, "figure6", dataset).glob(f"*/{RECORD}")):
+        folders.setdefault(path.parent.name.rpartition("-")[0], []).append(path.parent)
+    return {
+        name: describe_row(name.partition("-hops")[0], paths, [load_record(path / RECORD) for path in paths], results)
+        for name, paths in folders.items()
     }
 
 

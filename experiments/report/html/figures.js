@@ -16,13 +16,19 @@ function showHops({dataset, data}) {
   if (!rows.length) return [say(`No records with other hops or sizes on ${dataset}.`)];
   const panels = [...new Set(rows.map(row => row.model))].flatMap(model => showGrid(dataset, rows.filter(row => row.model === model)));
   const columns = ["model", "metric", "hops", "dim", "context_length"].map(key => ({label: AXES[key] ?? key, value: row => row[key]}));
-  columns.push({label: "mean", isNumber: true, value: row => row.mean, show: row => formatMetric(row.mean)});
+  columns.push({label: "mean", isNumber: true, value: row => row.mean, show: row => linkPoint(dataset, row)});
   columns.push({label: "spread", isNumber: true, value: row => row.spread, show: row => formatMetric(row.spread)});
   columns.push({label: "seeds", isNumber: true, value: row => row.seeds});
   return [
     ...panels, makeNumbers(`${dataset}: hops and size`, columns, rows),
-    say("Points are means over seeds, bars their standard deviation. ", el("a", {href: "#claims"}, "The claims"), " say whether more hops help."),
+    say("Points are means over seeds, bars their standard deviation; under Numbers, select a mean to see how it was made. ", el("a", {href: "#claims"}, "The claims"), " say whether more hops help."),
   ];
+}
+
+/** Return a point's mean, which opens how the point was made. */
+function linkPoint(dataset, row) {
+  const size = ["hops", "dim", "context_length"].filter(key => row[key] !== null).map(key => `${LETTERS[key]} ${row[key]}`).join(", ");
+  return linkDetails(`${row.model}, ${size}, on ${dataset}`, page.datasets[dataset].points[row.name], formatMetric(row.mean));
 }
 
 /** Show the grid of one model, at its usual context length; then the context lengths, where there are several. */
@@ -92,7 +98,7 @@ function showSpeed({dataset, data, isShown}) {
   const points = rows.map(row => ({...row, name: row.model, number: groups.indexOf(data.rows[row.model].group)}));
   const width = Math.max(320, Math.min(760, document.querySelector("#speed").clientWidth));
   const columns = [
-    {label: "Model", value: row => row.model},
+    {label: "Model", value: row => row.model, show: row => nameModel(dataset, row.model)},
     {label: "Seconds", isNumber: true, value: row => row.x, show: row => row.x.toLocaleString("en-US", {maximumSignificantDigits: 3})},
     {label: "NDCG@10", isNumber: true, value: row => row.y, show: row => formatMetric(row.y)},
   ];

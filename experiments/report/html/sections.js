@@ -87,15 +87,18 @@ function nameModel(dataset, model) {
 
 /** Return a text that opens how a row was made. */
 function linkRow(dataset, model, text) {
-  const open = () => openDetails(`${model} on ${dataset}`, describeRow(page.datasets[dataset].rows[model]));
-  return el("button", {type: "button", class: "link", click: open}, text);
+  return linkDetails(`${model} on ${dataset}`, page.datasets[dataset].rows[model], text);
+}
+
+function linkDetails(title, row, text) {
+  return el("button", {type: "button", class: "link", click: () => openDetails(title, describeRow(row))}, text);
 }
 
 function describeRow(row) {
   const facts = [
     ["Command", el("code", {class: "command"}, row.command)],
     row.incomparable && ["Not comparable", row.incomparable],
-    ["Settings", `${ORIGINS[row.choice]}; listed below`],
+    row.choice !== undefined && ["Settings", `${ORIGINS[row.choice]}; listed below`],
     row.search && ["Search", row.search],
     ["Deviations", Object.keys(row.deviations).length ? listSettings(row.deviations) : "none from the default protocol and the paper's model"],
     ["Data", [el("code", {}, row.data), " sha256 of split and candidates"]],

@@ -122,6 +122,16 @@ def test_model_name_opens_how_the_row_was_made(browser: Browser) -> None:
     assert not browser.evaluate("document.getElementById('details').open")
 
 
+def test_point_of_the_hops_opens_how_it_was_made(browser: Browser) -> None:
+    choose(browser, dataset="ml-100k")
+    row = "[...document.querySelectorAll('#hops tbody tr')].find(row => row.textContent.startsWith('SDMhit@10364'))"
+    assert browser.evaluate(f"{row}.querySelector('button').click()") is None
+    assert browser.evaluate("document.getElementById('details-title').textContent").startswith("SDM, hops 3, d 64, s ")
+    text = browser.evaluate("document.getElementById('details').textContent")
+    assert "sdmr run model=sdm dataset=ml-100k" in text
+    assert "results/records/figure6/ml-100k/sdm-hops3-d64-" in text
+
+
 def test_keyboard_alone_opens_the_details(browser: Browser) -> None:
     browser.evaluate("document.querySelector('#results tbody button').focus()")
     browser.press("Enter", 13, "\r")
