@@ -26,7 +26,7 @@ def read_first_seed(results: Path, model: str) -> list[float]:
 
 
 def format_splits(results: Path) -> str:
-    """Return each row's mean and standard deviation over split seeds, and its best and worst place."""
+    """Return each row's mean and standard deviation over split seeds, and its places."""
     folders = [results, *sorted((results / SPLITS).iterdir())]
     values = {model: [read_first_seed(folder, model) for folder in folders] for model in MODELS}
     complete = {model: np.array(one) for model, one in values.items() if all(one)}

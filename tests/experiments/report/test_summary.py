@@ -125,3 +125,15 @@ def test_data_sets_beside_the_tables_have_a_table_with_the_values_of_the_printed
     assert find_row(lines[start:], "SDM")[:2] == [f"{printed:.3f}", "0.500"]
     assert find_row(lines, "Netflix, sample", "a substitute")[:2] == ["1 of 20", "1"]
     assert find_row(lines, "ML-1M", "as in the paper") == ["0 of 20", "–", "all"]
+
+
+def test_costs_count_the_search_once_and_later_seeds_in_full(results: Path) -> None:
+    sweeps = results / "sweeps" / "ml-100k"
+    sweeps.mkdir(parents=True)
+    (sweeps / "sdm.csv").write_text("trial,cpu_seconds\n0,3600\n1,7200\n2,\n")
+    (sweeps / "caser.csv").write_text("stage,seconds\n1,3600\n")  # of an earlier version
+    for seed in range(2):
+        folder = results / "records" / "table3" / "ml-100k" / f"sdm-{seed}"
+        seconds = {"fit": 3600.0, "rank": 720.0, "rank_all": 720.0}
+        change_record(folder, config={"seed": seed}, cpu_seconds=seconds, seconds={"fit": 1.0, "parts": 1440.0})
+    assert find_row(fill(results, "costs"), "ML-100k") == ["1", "3.0", "2", "2.2", "5.2"]
