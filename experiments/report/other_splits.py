@@ -1,4 +1,4 @@
-"""The tables of docs/results on other splits of ML-100k: four more split seeds, and cuts in time."""
+"""The tables of docs/results on other splits of ML-100k: further split seeds, cuts in time."""
 
 from pathlib import Path
 
@@ -19,7 +19,10 @@ COLUMNS = (*METRICS, METRICS[1] + ALL)
 
 
 def read_first_seed(results: Path, model: str) -> list[float]:
-    """Return the metrics of a row's seed 0, in the order of `COLUMNS`, or nothing if it is not published."""
+    """Return the metrics of a row's seed 0, in the order of `COLUMNS`.
+
+    Without a published record, there are none.
+    """
     folders = frames.list_published(results, DATASET, model)[:1]
     records = [(folder, load_record(folder / RECORD)) for folder in folders]
     return [frames.read_metric(*one, metric)["expected"] for one in records for metric in COLUMNS]

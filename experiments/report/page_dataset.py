@@ -74,7 +74,10 @@ def collect_dataset(
 
 
 def describe_points(dataset: str, results: Path) -> dict[str, Any]:
-    """Return how each published point of Figure 6 was made, by the name of its records without the seed."""
+    """Return how each published point of Figure 6 was made.
+
+    A point is named like its records, without the seed.
+    """
     folders: dict[str, list[Path]] = {}
     for path in sorted(get_published_folder(results, "figure6", dataset).glob(f"*/{RECORD}")):
         folders.setdefault(path.parent.name.rpartition("-")[0], []).append(path.parent)
