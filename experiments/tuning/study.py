@@ -4,9 +4,10 @@ The file and the records beside it are all that a search knows. So it goes on af
 in a fresh clone.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,7 @@ class Study:
         return trial
 
     def _read_row(self, row: dict[Any, str]) -> Trial | None:
-        settings = dict(map(space.parse_override, row["settings"].split()))
+        settings = _parse_settings(row["settings"])
         try:
             run = self._get_run({axis: value for axis, value in settings.items() if axis in self.axes})
         except UsageError:  # settings that the model no longer has
@@ -217,6 +218,11 @@ class Study:
                 publish_run(trial.run, folder)
             rows.append(row)
         write_csv(self.path, pd.DataFrame(rows, columns=COLUMNS, dtype=object))
+
+
+@cache  # Hydra's grammar is slow, and each trial is read many times
+def _parse_settings(text: str) -> Mapping[str, Any]:
+    return dict(map(space.parse_override, text.split()))
 
 
 def _format_numbers(numbers: Sequence[int]) -> str:
