@@ -28,7 +28,8 @@ VARIABLES_sweep := $(VARIABLES_status) PRUNE REPLACE
 VARIABLES_smoke := DATASETS MODELS JOBS
 VARIABLES_paper := JOBS
 PAPER := $(addprefix paper-,ml-100k ta-feng ml-1m epinions epinions-id-order)
-$(foreach target,$(PAPER),$(eval VARIABLES_$(target) := JOBS))
+OTHER_SPLITS := $(addprefix paper-split-,1 2 3 4) paper-global-time
+$(foreach target,$(PAPER) $(OTHER_SPLITS),$(eval VARIABLES_$(target) := JOBS))
 
 TYPED := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 USED := $(foreach target,$(MAKECMDGOALS),$(VARIABLES_$(target)))
@@ -54,7 +55,7 @@ SEARCH_OPTIONS = $(call options,model,$(MODEL)) $(call option,dataset,$(DATASET)
 	$(call option,trials,$(TRIALS)) $(call option,budget,$(BUDGET)) $(call switch,prune,$(PRUNE)) $(WORKERS) $(OVERRIDES)
 
 .PHONY: venv test lint docs table1 table2 table3 table4 publish audit smoke bench sweep status
-.PHONY: figure5 figure6 figure7 curves speed figures report paper $(PAPER)
+.PHONY: figure5 figure6 figure7 curves speed figures report paper $(PAPER) $(OTHER_SPLITS)
 
 venv: $(READY)
 
@@ -107,7 +108,7 @@ curves speed: $(READY)
 		$(call options,models,$(MODELS)) $(call option,output,$(NAME))
 
 # Everything anew: searches, tables, audit, figures. The same command goes on after an interruption.
-paper: table1 table2 $(PAPER)
+paper: table1 table2 $(PAPER) $(OTHER_SPLITS)
 	$(SDMR) audit seeds=3 $(WORKERS)
 	$(SDMR) figure name=published
 
@@ -125,6 +126,15 @@ $(PAPER): paper-%: $(READY)
 SEQUENTIAL = $(if $(filter-out ta-feng,$*),$(SEQUENCES))
 CELLS = number=$(if $(filter ta-feng,$*),4,3) datasets=$* $(call options,models,$(WHOLE_GRID) $(SAMPLED) $(SEQUENTIAL)) \
 	seeds=3 settings=tuned
+
+# Other splits of ML-100k: further split seeds, and cuts in time. The settings are those tuned on the default split.
+ROWS_OF_SPLIT = number=3 datasets=ml-100k $(call options,models,$(WHOLE_GRID) $(SAMPLED) $(SEQUENCES)) settings=tuned
+
+OTHER_SPLIT = $(if $(filter global-time,$*),protocol.test_item=global-time,split_seed=$(patsubst split-%,%,$*))
+
+$(OTHER_SPLITS): paper-%: $(READY)
+	$(SDMR) table $(ROWS_OF_SPLIT) $(OTHER_SPLIT) $(WORKERS)
+	$(SDMR) publish $(ROWS_OF_SPLIT) $(OTHER_SPLIT) results=results/splits/$*
 
 # All published figures, from existing runs and records: nothing is trained.
 figures: $(READY)

@@ -13,8 +13,7 @@ from sdmr.experiments.report.factors import DATASET
 from sdmr.experiments.report.frames import ALL, METRICS
 from sdmr.experiments.report.writers import format_mean, format_metric, make_markdown
 
-SPLITS = "splits"  # in the results: a folder for each further split seed, such as splits/1
-GLOBAL_TIME = "global-time"
+SPLITS = "splits"  # in the results: split-1 to split-4 for further split seeds, and global-time
 COLUMNS = (*METRICS, METRICS[1] + ALL)
 
 
@@ -30,7 +29,7 @@ def read_first_seed(results: Path, model: str) -> list[float]:
 
 def format_splits(results: Path) -> str:
     """Return each row's mean and standard deviation over split seeds, and its places."""
-    folders = [results, *sorted((results / SPLITS).iterdir())]
+    folders = [results, *sorted((results / SPLITS).glob("split-*"))]
     values = {model: [read_first_seed(folder, model) for folder in folders] for model in MODELS}
     complete = {model: np.array(one) for model, one in values.items() if all(one)}
     places = pd.DataFrame({model: one[:, 1] for model, one in complete.items()}).rank(axis=1, ascending=False)
@@ -45,7 +44,7 @@ def format_splits(results: Path) -> str:
 
 def format_global_time(results: Path) -> str:
     """Return the metrics of seed 0 of each row with cuts in time."""
-    values = {get_model(model).name: read_first_seed(results / GLOBAL_TIME, model) for model in MODELS}
+    values = {get_model(model).name: read_first_seed(results / SPLITS / "global-time", model) for model in MODELS}
     rows = [
         {"model": name} | {metric: format_metric(value) for metric, value in zip(COLUMNS, one, strict=True)}
         for name, one in values.items()

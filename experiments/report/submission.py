@@ -6,6 +6,7 @@ A submission is a folder with `description.yaml` and, for each run, DATASET/RUN/
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.checks import FAILED, NOTE, PASSED, describe_check
+from sdmr.experiments.core.deviations import format_deviations
 from sdmr.experiments.core.finished import find_runs
 from sdmr.experiments.core.options import Names, UsageError, explain_validation_error, quote
 from sdmr.experiments.core.plan import FoundRun
@@ -29,10 +31,12 @@ from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows
 from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.frames import ALL, TABLES, list_published
 from sdmr.harness.metrics import Ranks, TiePolicy
+from sdmr.harness.protocol import Protocol
 from sdmr.harness.records import compute_run_key, read_ranks
 
 DESCRIPTION = "description.yaml"
 MAX_MIB = 10  # of all files, so that a clone of the repository stays small
+PROTOCOL = {field.name for field in fields(Protocol)}
 TOLERANCE = 1e-6  # between a metric of a record and that of its ranks
 
 
@@ -128,6 +132,10 @@ def check_run(path: Path) -> None:
     key = compute_run_key(content["config"], record.data, record.source)
     if not record.run.endswith(f"-{key}"):
         raise DataError(f"{RECORD} was changed after the run: its settings, data and code are those of a run {key}")
+    named = {name: value for name, value in record.deviations.items() if name in PROTOCOL}
+    if named != (deviations := Protocol(**record.config.get("protocol", {})).deviations):
+        names = (format_deviations(one) or "none" for one in (named, deviations))
+        raise DataError("{} was changed after the run: its deviations name {}, its settings {}".format(RECORD, *names))
     if record.test is None:
         raise DataError("a search run never ranks the test items; make it again with test=true")
     for name, value in flatten(record.config.get("model", {}), "model.").items():

@@ -93,8 +93,9 @@ def format_findings(results: Path, cells: Cells, claims: pd.DataFrame) -> str:
     shown = {claim: one for claim, one in answers.items() if one[Direction.YES]}
     values = [_describe_values(cells, "SDM", METRICS), _describe_values(cells, "SDMR", [NDCG])]
     items = {
-        "What stands.": [_describe_answers(*one) for one in shown.items()] + [one for one in values if INSIDE in one],
-        "What does not.": [_describe_answers(*one) for one in answers.items() if one[0] not in shown]
+        "Claims that hold.": [_describe_answers(*one) for one in shown.items()]
+        + [one for one in values if INSIDE in one],
+        "Claims that do not.": [_describe_answers(*one) for one in answers.items() if one[0] not in shown]
         + [one for one in values if INSIDE not in one],
         "What to use.": _describe_choice(results, cells),
         "How sure.": [_describe_doubts(results)],
@@ -116,7 +117,7 @@ def _group_answers(claims: pd.DataFrame) -> Answers:
 def _describe_answers(claim: str, datasets: Mapping[str, list[str]]) -> str:
     """Return a claim with the data sets where it stands, and where it does not."""
     texts = [f"{word} {', '.join(datasets[direction])}" for direction, word in WORDS.items() if datasets[direction]]
-    return f"{claim}: {'; '.join(texts)}."
+    return f"“{claim}”: {'; '.join(texts)}."
 
 
 def _describe_values(cells: Cells, model: str, metrics: Sequence[str]) -> str:
@@ -148,13 +149,15 @@ def _describe_choice(results: Path, cells: Cells) -> list[str]:
         best[metric][names[0]].append(f"{NAMES[dataset]} ({_format(cells[dataset][names[0]][metric].ours)})")
         minutes = [summary_tables.measure_training(results, dataset, name) for name in names]
         if metric == NDCG and 2 * minutes[1] <= minutes[0]:
-            cheap.append(f"{names[1]} on {NAMES[dataset]}")
+            value, times = cells[dataset][names[1]][metric].ours, map(summary_tables.format_minutes, reversed(minutes))
+            name = f"{names[1]} on {NAMES[dataset]}, {_format(value)}"
+            cheap.append(f"{name} in {' instead of '.join(times)} CPU minutes")
     labels = {NDCG: "The highest NDCG@10", NDCG + ALL: "Among all items"}
     texts = {
         labels[metric]: "; ".join(f"{name} on {', '.join(datasets)}" for name, datasets in rows.items())
         for metric, rows in best.items()
     }
-    texts["In the interval of the best, for at most half the training time"] = ", ".join(cheap)
+    texts["In the interval of the best, for at most half the training time"] = "; ".join(cheap)
     return [f"{label}: {text}." for label, text in texts.items() if text]
 
 

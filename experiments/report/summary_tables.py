@@ -132,6 +132,11 @@ def measure_training(results: Path, dataset: str, model: str) -> float:
     return statistics.mean(seconds) / 60
 
 
+def format_minutes(minutes: float) -> str:
+    """Return minutes with two digits, down to a tenth."""
+    return f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.1f}" if minutes >= 0.1 else "<0.1"
+
+
 def format_choice(results: Path, cells: Cells) -> str:
     """Return the best and the cheapest good row of each data set, with CPU minutes."""
     rows = []
@@ -141,9 +146,8 @@ def format_choice(results: Path, cells: Cells) -> str:
             cell = cells[dataset][name][metric]
             searches = re.findall(r"(\d+) min", cell.search)  # of the row, and of its parts
             minutes = measure_training(results, dataset, name)
-            training = f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.1f}" if minutes >= 0.1 else "<0.1"
             row[title] = f"{name} {format_metric(cell.ours)}"
-            row[f"{title}: minutes"] = f"{training} + {sum(map(int, searches)) if searches else NOTHING}"
+            row[f"{title}: minutes"] = f"{format_minutes(minutes)} + {sum(map(int, searches)) if searches else NOTHING}"
         rows.append(row)
     return make_markdown(rows)
 

@@ -164,7 +164,7 @@ def change_users(run: Path) -> None:
         (lambda run: change_record(run, test=None), "a search run never ranks the test items"),
         (
             lambda run: change_record(run, deviations={"candidates": 99}),
-            r"comparable with the published rows: candidates: default of Net-0, 99 of Net-\w+",
+            "record.json was changed after the run: its deviations name candidates=99, its settings none",
         ),
     ],
 )
@@ -188,9 +188,17 @@ def test_a_fault_of_a_run_fails_the_check_that_names_it(
             "record and ranks: model.items=/home/ada/items.npy may hold your name; ",
         ),
         ({"data": "f" * 64}, "ml-100k, Net: comparable with the published rows: data: "),
+        (
+            {"config": {"protocol": {"candidates": 99}}, "deviations": {"candidates": 99}},
+            "ml-100k, Net: comparable with the published rows: candidates: default of Net-0, 99 of Net-",
+        ),
+        (
+            {"config": {"protocol": {"select_on": "test"}}},
+            "was changed after the run: its deviations name none, its settings select_on=test",
+        ),
     ],
 )
-def test_paths_of_the_machine_and_other_data_are_refused(
+def test_paths_of_the_machine_and_other_protocols_are_refused(
     fields: dict[str, Any], message: str, tmp_path: Path, results: Path
 ) -> None:
     folder = tmp_path / "net"
