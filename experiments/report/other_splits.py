@@ -1,5 +1,6 @@
 """The tables of docs/results on other splits of ML-100k: further split seeds, cuts in time."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def read_first_seed(results: Path, model: str) -> list[float]:
     """
     folders = frames.list_published(results, DATASET, model)[:1]
     records = [(folder, load_record(folder / RECORD)) for folder in folders]
-    return [frames.read_metric(*one, metric)["expected"] for one in records for metric in COLUMNS]
+    return [frames.read_metric(*one, metric).get("expected", math.nan) for one in records for metric in COLUMNS]
 
 
 def format_splits(results: Path) -> str:

@@ -137,3 +137,16 @@ def test_costs_count_the_search_once_and_later_seeds_in_full(results: Path) -> N
         seconds = {"fit": 3600.0, "rank": 720.0, "rank_all": 720.0}
         change_record(folder, config={"seed": seed}, cpu_seconds=seconds, seconds={"fit": 1.0, "parts": 1440.0})
     assert find_row(fill(results, "costs"), "ML-100k") == ["1", "3.0", "2", "2.2", "5.2"]
+
+
+def test_other_splits_have_their_spread_over_split_seeds_and_their_values(results: Path) -> None:
+    for split, shares in {"split-1": (0.8, 0.6), "split-2": (0.9, 0.95), "global-time": (0.3, 0.2)}.items():
+        folder = results / "splits" / split / "records" / "table3" / "ml-100k"
+        for model, share in zip(("sdm", "caser"), shares, strict=True):
+            publish_model(folder, model, share, seeds=1)
+    rank_among_all(results, *(f"{model}-{seed}" for model in ("sdm", "caser") for seed in range(2)))
+    for split in ("split-1", "split-2", "global-time"):
+        rank_among_all(results / "splits" / split, "sdm-0", "caser-0")
+    assert find_row(fill(results, "splits"), "SDM") == ["0.800 ± 0.100", "0.800 ± 0.100", "0.300 ± 0.000", "1 to 2"]
+    assert find_row(fill(results, "splits"), "Caser")[-1] == "1 to 2"
+    assert find_row(fill(results, "global-time"), "Caser") == ["0.200", "0.200", "0.300"]
