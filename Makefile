@@ -120,6 +120,7 @@ SEQUENCES := gru4rec sasrec
 $(PAPER): paper-%: $(READY)
 	$(SDMR) sweep $(call options,model,$(WHOLE_GRID)) dataset=$* search=grid replace=true $(WORKERS)
 	$(SDMR) sweep $(call options,model,$(PARTS) $(SAMPLED) $(SEQUENTIAL)) dataset=$* replace=true $(WORKERS)
+	$(SDMR) sweep model=[sdp-grid,sdm-grid,sdmr-grid] dataset=$* $(WORKERS)
 	$(SDMR) table $(CELLS) $(WORKERS)
 	$(SDMR) publish $(CELLS)
 

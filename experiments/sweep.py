@@ -56,6 +56,11 @@ def main(options: Options) -> int:
 def tune(search: Search, replace: bool) -> bool:
     """Search, and write trials, records and tuned settings. Returns whether no run has failed."""
     name, options = search.space.name, search.options
+    if name.endswith(GRID) and is_inside(options.dataset, name.removesuffix(GRID)):
+        print(
+            f"{name} on {options.dataset}: the tuned settings of {name.removesuffix(GRID)} are inside the paper's grid"
+        )
+        return True
     print(
         f"{name} on {options.dataset}: {options.search}, {search.limit} trials, {search.budget:g} CPU minutes",
         flush=True,
@@ -71,6 +76,14 @@ def tune(search: Search, replace: bool) -> bool:
         if save_tuned_settings(search, search.space.name, search.best, replace):
             save_grid_settings(search, search.best, replace)
     return not search.select("failed")
+
+
+def is_inside(dataset: str, name: str) -> bool:
+    """Tell whether a model has tuned settings, and these do not leave the paper's grid."""
+    try:
+        return not read_tuned(dataset, name)["tuning"].get("beyond_paper")
+    except NotTunedError:
+        return False
 
 
 def make_trials(search: Search) -> None:

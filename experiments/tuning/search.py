@@ -1,6 +1,7 @@
 """Search for a model's best settings by a number of trials, within CPU minutes."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from functools import reduce
 from math import prod
@@ -199,15 +200,13 @@ class Search:
         return self.sampler.suggest(trials) if len(trials) < self.limit else None
 
     def _list_first_settings(self) -> list[Settings]:
-        """Return the tuned settings of the other data sets, where they are in the space."""
+        """Return the tuned settings of the other data sets, and those of this row inside the paper's grid."""
+        name, dataset = self.space.name, self.options.dataset
+        rows = [(one, name.removesuffix(GRID)) for one in list_datasets() if one != dataset and not is_user_data(one)]
         settings = []
-        for dataset in list_datasets():
-            if dataset != self.options.dataset and not is_user_data(dataset):
-                try:
-                    tuned = flatten(read_tuned(dataset, self.space.name.removesuffix(GRID)))
-                except NotTunedError:
-                    continue
-                tuned = {get_model_key(key): value for key, value in tuned.items()}
+        for row in [*rows, (dataset, name)] if name.endswith(GRID) else rows:
+            with suppress(NotTunedError):
+                tuned = {get_model_key(key): value for key, value in flatten(read_tuned(*row)).items()}
                 pairs = [(axis, values, tuned.get(get_model_key(axis))) for axis, values in self.axes.items()]
                 settings.append({axis: values[values.index(one)] for axis, values, one in pairs if one in values})
         return settings

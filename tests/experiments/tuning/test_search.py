@@ -465,6 +465,33 @@ def test_the_best_point_inside_the_papers_grid_is_written_beside_the_tuned_one_i
     assert "`sdmr sweep model=sdp-grid dataset=csv` searches there" in capsys.readouterr().out
 
 
+def test_a_search_inside_the_papers_grid_begins_with_the_default_and_the_best_settings_known_there(
+    small: tuple[str, ...], spaces: Path
+) -> None:
+    (spaces / "sdp.yaml").write_text(
+        "axes: {model.dim: [2, 4, 8], model.dropout: [0.0, 0.2]}\nbeyond_paper: [model.dropout]"
+    )
+    write_tuned("csv", "sdp-grid", {"model": {"dim": 8}}, {})
+    inside, other = make_search("sdp-grid", *small).sampler, make_search("sdp", *small).sampler
+    assert inside.first == [inside.default, {"model.dim": 8}]
+    assert other.first == [other.default]
+
+
+def test_there_is_nothing_to_search_inside_the_papers_grid_if_the_tuned_settings_are_there(
+    small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
+) -> None:
+    (spaces / "sdp.yaml").write_text(
+        "axes: {model.dim: [2, 4], model.dropout: [0.0, 0.2]}\nbeyond_paper: [model.dropout]"
+    )
+    write_tuned("csv", "sdp", {"model": {"dim": 2}}, {})
+    assert call("model=sdp-grid", *small) == 0
+    assert "the tuned settings of sdp are inside the paper's grid" in capsys.readouterr().out
+    assert not made
+    write_tuned("csv", "sdp", {"model": {"dim": 2}}, {"beyond_paper": ["model.dropout"]})
+    assert call("model=sdp-grid", *small) == 0
+    assert len(made) == 2
+
+
 def test_the_table_of_points_shows_an_override_in_the_place_of_a_setting(
     small: tuple[str, ...], spaces: Path, made: Made
 ) -> None:
