@@ -16,7 +16,7 @@ import pandas as pd
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.registry import CHECKOUT, IS_CHECKOUT
-from sdmr.experiments.report import cost_tables, other_splits, summary_tables
+from sdmr.experiments.report import cost_tables, split_tables, summary_tables
 from sdmr.experiments.report.audit_runs import read_published_audit
 from sdmr.experiments.report.claims import CLAIMED_FACTORS, judge_claims, tabulate_claims
 from sdmr.experiments.report.claims_differences import Direction
@@ -73,8 +73,9 @@ def make_blocks(results: Path) -> dict[str, Callable[[], str]]:
         "tables": lambda: summary_tables.format_tables(cells),
         "coverage": lambda: summary_tables.format_coverage(results, cells),
         "authors": lambda: summary_tables.format_authors(results, cells),
-        "splits": lambda: other_splits.format_splits(results),
-        "global-time": lambda: other_splits.format_global_time(results),
+        "time-gaps": lambda: split_tables.format_time_gaps(results),
+        "splits": lambda: split_tables.format_splits(results),
+        "global-time": lambda: split_tables.format_global_time(results),
         "costs": lambda: cost_tables.format_costs(results),
     }
 

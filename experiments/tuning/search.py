@@ -200,7 +200,7 @@ class Search:
         return self.sampler.suggest(trials) if len(trials) < self.limit else None
 
     def _list_first_settings(self) -> list[Settings]:
-        """Return the tuned settings of the other data sets, and those of this row inside the paper's grid."""
+        """Return tuned settings: of other data sets, and of this row inside the paper's grid."""
         name, dataset = self.space.name, self.options.dataset
         rows = [(one, name.removesuffix(GRID)) for one in list_datasets() if one != dataset and not is_user_data(one)]
         settings = []

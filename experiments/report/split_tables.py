@@ -1,4 +1,4 @@
-"""The tables of docs/results on other splits of ML-100k: further split seeds, cuts in time."""
+"""Generated tables on ML-100k's test items: parts by time, further split seeds, cuts in time."""
 
 import math
 from pathlib import Path
@@ -14,8 +14,22 @@ from sdmr.experiments.report.factors import DATASET
 from sdmr.experiments.report.frames import ALL, METRICS
 from sdmr.experiments.report.writers import format_mean, format_metric, make_markdown
 
+GAPS = {"same time": "same time", "to a minute": "to a minute", "to an hour": "to an hour", "more": "more than a day"}
+GAP_MODELS = ("item-knn", "mf-bpr", "prme-s", "gru4rec", "sdm")
 SPLITS = "splits"  # in the results: split-1 to split-4 for further split seeds, and global-time
 COLUMNS = (*METRICS, METRICS[1] + ALL)
+
+
+def format_time_gaps(results: Path) -> str:
+    """Return NDCG@10 of some models by the time since the interaction before."""
+    strata = pd.read_csv(results / "table3-strata.csv").query("dataset == @DATASET and stratum == 'time gap'")
+    cells = strata.set_index(["model", "range"])
+    rows = [
+        {"model": name} | {title: format_metric(cells.loc[(name, gap), METRICS[1]]) for gap, title in GAPS.items()}
+        for name in (get_model(model).name for model in GAP_MODELS)
+    ]
+    users = {title: str(cells.loc[(rows[0]["model"], gap), "instances"]) for gap, title in GAPS.items()}
+    return make_markdown([*rows, {"model": "users", **users}], list(GAPS.values()))
 
 
 def read_first_seed(results: Path, model: str) -> list[float]:
