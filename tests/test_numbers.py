@@ -259,3 +259,14 @@ def test_the_end_of_each_list_where_a_best_setting_lies_is_explained() -> None:
     explained = {name for row in find_table("docs/tuning.md", "Where the lists end") for name in row[0].split(", ")}
     assert edges
     assert {f"`{edge}`" for edge in edges} <= explained
+
+
+def test_the_published_report_has_the_values_of_the_tables() -> None:
+    page = json.loads(read_page("results/report.html").partition('id="data">')[2].partition("</script>")[0])
+    shown = {
+        (dataset, *row[:2]): row[3] for dataset, content in page["datasets"].items() for row in content["cells"]["data"]
+    }
+    for key, row in ACCURACY.iterrows():
+        if row["ours"] and key in shown:
+            assert agrees(row["ours"], str(shown[key])), key
+    assert {key for key, row in ACCURACY.iterrows() if row["ours"]} <= shown.keys()

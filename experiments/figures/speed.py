@@ -60,6 +60,7 @@ def average_seeds(frame: pd.DataFrame) -> pd.DataFrame:
 
 def get_group(name: str) -> str:
     """Return the group of a model, by its printed name, as the paper has it."""
+    name = name.partition(" (")[0]  # of a row inside the paper's grid, that of its model
     if name in PAPER_MODELS:
         return "SDP, SDM, SDMR"
     group = read_groups().get(name)

@@ -27,6 +27,7 @@ function showResults({dataset, data, metric, isShown}) {
   const row = cell => data.rows[cell.model];
   const hasPaper = cells.some(cell => cell.paper !== null);
   const has = value => cells.some(cell => value(cell));
+  const choices = [...new Set(cells.map(cell => row(cell).choice || ""))];
   const columns = [
     {label: "Model", value: cell => cell.model, show: cell => nameModel(dataset, cell.model)},
     {label: hasPaper ? "Paper ◇, ours ●" : "Ours ●", head: makePlotAxis(scale), isPlot: true, value: cell => cell.ours,
@@ -40,10 +41,10 @@ function showResults({dataset, data, metric, isShown}) {
     has(cell => cell.marks) && {label: "Marks", value: cell => cell.marks, show: cell => cell.marks},
     {label: "Group", value: cell => row(cell).group},
     {label: "Seeds", isNumber: true, value: cell => cell.seeds || null},
-    {label: "Settings", value: cell => row(cell).choice || ""},
-    has(cell => row(cell).search) && {label: "Search", value: cell => row(cell).search || ""},
+    choices.length > 1 && {label: "Settings", value: cell => row(cell).choice || ""},
+    has(cell => row(cell).search) && {label: "Trials", title: "those of the search, made of those planned; the model's details have more", value: cell => row(cell).search || "", show: cell => (row(cell).search || "").split(",")[0]},
   ].filter(Boolean);
-  const caption = `${dataset}, ${describeMetric(metric)}`;
+  const caption = `${dataset}, ${describeMetric(metric)}${choices.length > 1 ? "" : `; settings: ${ORIGINS[choices[0]]}`}`;
   const rowClass = cell => row(cell).group === "yours" ? "yours" : "";
   get("answer").replaceChildren(...describeBest(cells, data, metric));
   return [

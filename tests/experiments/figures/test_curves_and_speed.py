@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sdmr.experiments.figures.speed import get_group
 from tests.experiments.figures.records import is_drawn, read_rows, write_record
 
 Command = Callable[..., int]
@@ -67,3 +68,9 @@ def test_published_records_count_for_the_settings_they_were_made_with(
     for settings, model in (("default", "sdp"), ("tuned", "sdm")):
         assert draw("name=speed", "models=[sdp,sdm]", f"settings={settings}") == 0
         assert [row["model"] for row in read_rows(tmp_path / "plots" / "speed.csv")] == [model]
+
+
+def test_a_row_inside_the_papers_grid_has_the_group_of_its_model() -> None:
+    names = ["SDM (paper's grid)", "SDM", "Caser", "MF-BPR", "EASE"]
+    expected = ["SDP, SDM, SDMR", "SDP, SDM, SDMR", "sequential baseline", "general baseline", "not in the paper"]
+    assert [get_group(name) for name in names] == expected
