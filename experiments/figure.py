@@ -17,6 +17,7 @@ from sdmr.experiments.core.options import check_used, parse_options
 from sdmr.experiments.figures.options import FigureOptions as Options
 from sdmr.experiments.figures.options import check_options
 
+TRAINED = "mf-bpr,cml,neumf,cmn,prme,prme-s,transrec,caser,gru4rec,sasrec,sdp,sdm,sdmr"
 # The options of each published figure. They are drawn from existing runs and records: nothing is trained.
 PUBLISHED = (
     "name=figure5 train=false",
@@ -25,8 +26,8 @@ PUBLISHED = (
     "name=figure6 train=false output=figure6-context dims=64 hops=3 lengths=[5,10,20] seeds=3",
     "name=figure6 train=false output=figure6-ta-feng datasets=ta-feng dims=[16,64]",
     "name=figure7 train=false",
-    "name=curves seeds=3",
-    "name=speed seeds=3",
+    f"name=curves seeds=3 settings=tuned models=[{TRAINED}]",
+    f"name=speed seeds=3 settings=tuned models=[popularity,item-knn,slim,transitions,ease,ials,{TRAINED}]",
 )
 
 
