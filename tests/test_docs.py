@@ -51,7 +51,7 @@ COMMANDS = list(
 )
 # Programs of others: a clone needs an address, sbatch and ray a cluster; `make test` runs pytest.
 FOREIGN = (
-    *("git ", "cd ", "pip ", "sbatch ", "ray ", "pytest ", ". ", ".ci/run", "python -m tests."),
+    *("chromium ", "git ", "cd ", "pip ", "sbatch ", "ray ", "pytest ", ". ", ".ci/run", "python -m tests."),
     *("make test", "make lint", "make docs"),
 )
 NUMBER = re.compile(r"\d+(?:\.\d+)?")

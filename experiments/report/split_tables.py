@@ -24,8 +24,9 @@ def format_time_gaps(results: Path) -> str:
     """Return NDCG@10 of some models by the time since the interaction before."""
     strata = pd.read_csv(results / "table3-strata.csv").query("dataset == @DATASET and stratum == 'time gap'")
     cells = strata.set_index(["model", "range"])
+    values = cells[METRICS[1]]
     rows = [
-        {"model": name} | {title: format_metric(cells.loc[(name, gap), METRICS[1]]) for gap, title in GAPS.items()}
+        {"model": name} | {title: format_metric(float(values.loc[name, gap])) for gap, title in GAPS.items()}
         for name in (get_model(model).name for model in GAP_MODELS)
     ]
     users = {title: str(cells.loc[(rows[0]["model"], gap), "instances"]) for gap, title in GAPS.items()}
