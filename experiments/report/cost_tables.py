@@ -1,13 +1,16 @@
-"""The CPU hours behind the published tables, for docs/reproducing."""
+"""What the published rows have cost, for the pages: CPU hours, and the ranking among all items."""
 
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RECORD, get_published_folder
-from sdmr.experiments.report.frames import TABLES
+from sdmr.experiments.report.factors import DATASET
+from sdmr.experiments.report.frames import TABLES, list_published
 from sdmr.experiments.report.summary_tables import NAMES
 from sdmr.experiments.report.writers import make_markdown
 
@@ -29,6 +32,24 @@ def format_costs(results: Path) -> str:
             row = {"data set": name, "searches": len(searches), "hours": f"{hours[0]:.1f}", "runs": len(runs)}
             rows.append(row | {"further hours": f"{hours[1]:.1f}", "sum": f"{sum(hours):.1f}"})
     return make_markdown(rows, list(rows[0])[1:] if rows else [])
+
+
+def format_ranking_costs(results: Path) -> str:
+    """Return CPU seconds of an epoch and of ranking among all items, and their ratio.
+
+    Each is that of seed 0 on ML-100k. A model without epochs has its whole training in their place.
+    """
+    rows = []
+    for model in MODELS:
+        for folder in list_published(results, DATASET, model)[:1]:
+            record = load_record(folder / RECORD)
+            if "rank_all" in record.cpu_seconds:
+                epochs = [entry["fit_cpu_seconds"] for entry in (record.history or [])[1:]]
+                epoch = statistics.mean(epochs) if epochs else record.cpu_seconds["fit"]
+                ranking = record.cpu_seconds["rank_all"]
+                row = {"model": get_model(model).name, "epoch": f"{epoch:.2f}", "all items": f"{ranking:.2f}"}
+                rows.append(row | {"ratio": f"{ranking / epoch:.2f}"})
+    return make_markdown(rows, ["epoch", "all items", "ratio"])
 
 
 def _read_searches(results: Path, dataset: str) -> Iterator[pd.DataFrame]:

@@ -76,6 +76,7 @@ def make_blocks(results: Path) -> dict[str, Callable[[], str]]:
         "time-gaps": lambda: split_tables.format_time_gaps(results),
         "splits": lambda: split_tables.format_splits(results),
         "global-time": lambda: split_tables.format_global_time(results),
+        "ranking-costs": lambda: cost_tables.format_ranking_costs(results),
         "costs": lambda: cost_tables.format_costs(results),
     }
 

@@ -150,3 +150,14 @@ def test_other_splits_have_their_spread_over_split_seeds_and_their_values(result
     assert find_row(fill(results, "splits"), "SDM") == ["0.800 ± 0.100", "0.800 ± 0.100", "0.300 ± 0.000", "1 to 2"]
     assert find_row(fill(results, "splits"), "Caser")[-1] == "1 to 2"
     assert find_row(fill(results, "global-time"), "Caser") == ["0.200", "0.200", "0.300"]
+
+
+def test_ranking_among_all_items_is_compared_with_the_mean_epoch_or_the_training(results: Path) -> None:
+    folder = results / "records" / "table3" / "ml-100k"
+    history = [{"epoch": 0}, {"epoch": 1, "fit_cpu_seconds": 1.0}, {"epoch": 2, "fit_cpu_seconds": 3.0}]
+    change_record(folder / "sdm-0", cpu_seconds={"fit": 9.0, "rank": 1.0, "rank_all": 0.5}, history=history)
+    change_record(folder / "item-knn-0", cpu_seconds={"fit": 0.5, "rank": 1.0, "rank_all": 1.0}, history=None)
+    lines = fill(results, "ranking-costs")
+    assert find_row(lines, "SDM") == ["2.00", "0.50", "0.25"]
+    assert find_row(lines, "Item-KNN") == ["0.50", "1.00", "2.00"]
+    assert not [line for line in lines if "Caser" in line]
