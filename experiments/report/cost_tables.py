@@ -1,4 +1,4 @@
-"""What the published rows have cost, for the pages: CPU hours, and the ranking among all items."""
+"""What the published rows have cost: CPU hours, and the ranking among all items."""
 
 import statistics
 from collections.abc import Iterator
