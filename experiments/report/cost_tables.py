@@ -19,18 +19,15 @@ COUNTED = "cpu_seconds"  # in the list of a search's trials; older lists do not 
 
 
 def format_costs(results: Path) -> str:
-    """Return CPU hours by data set, of searches and of further runs.
-
-    The table also counts both.
-    """
+    """Return CPU hours by data set: of searches, and of runs beyond them."""
     rows = []
     for dataset, name in NAMES.items():
         searches = [one[COUNTED].sum() for one in _read_searches(results, dataset)]
         runs = [_sum_seconds(record) for record in _load_records(results, dataset) if record.cpu_seconds]
         if searches or runs:
             hours = [sum(seconds) / HOUR for seconds in (searches, runs)]
-            row = {"data set": name, "searches": len(searches), "hours": f"{hours[0]:.1f}", "runs": len(runs)}
-            rows.append(row | {"further hours": f"{hours[1]:.1f}", "sum": f"{sum(hours):.1f}"})
+            row = {"data set": name, "searches": len(searches), "their hours": f"{hours[0]:.1f}", "runs": len(runs)}
+            rows.append(row | {"hours beyond searches": f"{hours[1]:.1f}", "sum": f"{sum(hours):.1f}"})
     return make_markdown(rows, list(rows[0])[1:] if rows else [])
 
 
