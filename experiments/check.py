@@ -87,7 +87,7 @@ def main(options: Options) -> int:
         check_used(options, ("table", "results"), "the check of a table")
         results = Path(options.results)
         lines, is_comparable = describe_table(options.table, results)
-        print(*describe_sources(options.table, results), *describe_sizes(results), *lines, sep="\n")
+        print(*describe_sources(results), *describe_sizes(results), *lines, sep="\n")
         return 0 if is_comparable else cli.FAILED
     if options.dataset is not None:
         check_used(options, ("dataset", "publish", "results", "overrides"), "the check of a data set")

@@ -21,8 +21,15 @@ from sdmr.experiments.figures.style import save_figure
 from sdmr.experiments.report.accuracy import MetricOptions
 from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows, explain_other_instances
 from sdmr.experiments.report.difference_tables import format_results
-from sdmr.experiments.report.differences import MIN_INSTANCES, STRATA, Results, compare_with_first, label_strata
-from sdmr.experiments.report.frames import ALL, read_metric, read_seed_spreads
+from sdmr.experiments.report.differences import (
+    MIN_INSTANCES,
+    STRATA,
+    Results,
+    compare_with_first,
+    label_strata,
+    list_folders,
+)
+from sdmr.experiments.report.frames import ALL, read_seed_spreads
 from sdmr.experiments.report.writers import write_csv
 from sdmr.harness.records import compute_run_key
 
@@ -47,21 +54,21 @@ def main(options: Options) -> int:
     if lines := list(explain_other_instances(rows)):
         print("\n".join(map(escape, lines)), file=sys.stderr)
         raise UsageError(f"runs=...: the records above are not of the test instances of {rows[0].name}, the first one")
-    metrics = [metric for metric in columns if not metric.endswith(ALL) or _has_any(rows, metric)]
+    metrics = [
+        metric for metric in columns if not metric.endswith(ALL) or any(list_folders(row, metric) for row in rows)
+    ]
     spreads = read_seed_spreads(results, metrics)
     strata = label_strata(rows[0], options.by) if options.by else {}
     compared = compare_with_first(rows, metrics, spreads, strata)
     if compared.differences.empty:
-        metrics_lack = f"the ranks of {rows[0].name} or of all other rows have no {', no '.join(columns)}"
-        raise UsageError(f"runs=...: {metrics_lack}, or there are less than {MIN_INSTANCES} test instances")
+        raise UsageError(
+            f"runs=...: there is nothing to compare. The ranks of {rows[0].name} or of all other rows have no "
+            f"{', no '.join(columns)}; or their candidates differ; or there are under {MIN_INSTANCES} test instances"
+        )
     print(format_results(rows, compared, "text"))
     folder = Path(options.output) if options.output else RUNS / "compare" / _make_name(rows, options)
     _write(folder, rows, compared)
     return 0
-
-
-def _has_any(rows: list[ComparedRow], metric: str) -> bool:
-    return any(read_metric(row.folders[0], row.records[0], metric) for row in rows)
 
 
 def _make_name(rows: list[ComparedRow], options: Options) -> str:

@@ -23,7 +23,7 @@ from sdmr.experiments.core import cli
 from sdmr.experiments.core.deviations import list_deviations
 from sdmr.experiments.core.options import FileName, Numbers, TaskOptions, UsageError
 from sdmr.experiments.core.plan import read_tie_policy
-from sdmr.experiments.core.ranking import compute_novelty_metrics
+from sdmr.experiments.core.ranking import compute_novelty_metrics, compute_test_digest
 from sdmr.experiments.core.record import Environment, Record, TieCounts, save_record
 from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.core.store import RANKS, RECORD
@@ -77,6 +77,7 @@ def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
         dataset=run.dataset,
         config=config,
         data=run.data,
+        test_items=compute_test_digest(task),
         source=digest,
         data_report=dict(task.report),
         deviations=list_deviations(run),

@@ -30,6 +30,7 @@ from sdmr.experiments.report.accuracy import (
     DEFAULT_DATASETS,
     AccuracyOptions,
     describe_data,
+    describe_protocol,
     describe_rows,
     format_table,
     read_published,
@@ -112,6 +113,7 @@ def _make_accuracy(options: Options) -> int:
         print(f"\n{format_table(dataset, folders, published[dataset], *caption, columns)}\n")
         records = [run.record for run in made.values()]
         notes = describe_deviations(records) + describe_data(dataset, records)
+        notes += describe_protocol(dataset, records)
         notes += describe_test_items(results, records) or _point_to_check(dataset, options.overrides)
         notes += describe_full_ranking(dataset, folders, columns, tie_policy)
         notes += describe_rows(dataset, folders, options.settings)

@@ -1,5 +1,7 @@
 """Rank the test items of a run: among its candidates, and among all unseen items."""
 
+import hashlib
+import json
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,17 @@ def save_test_ranks(run: Run, recommender: Any, task: Task, ranks: Ranks) -> dic
     save_ranks(path, users, ranks, (rows, full))
     sample = {"test_all_sample": (len(rows), len(users))} if len(rows) < len(users) else {}
     return {"test_all": summarize(full), **sample}
+
+
+def compute_test_digest(task: Task) -> str:
+    """Return the sha256 of the test items' and their users' raw ids.
+
+    Records with the same one have the same test items in the same order, whatever their candidates.
+    """
+    training, test = task.training, task.test
+    ids = ((training.user_ids, test.users), (training.item_ids, test.targets))
+    columns = [numbers if raw is None else np.asarray(raw)[numbers] for raw, numbers in ids]
+    return hashlib.sha256(json.dumps([column.astype(str).tolist() for column in columns]).encode()).hexdigest()
 
 
 def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:

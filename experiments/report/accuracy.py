@@ -147,6 +147,16 @@ def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:
     return [f"Data of {dataset}: {text}." for text in dict.fromkeys(reports)]
 
 
+def describe_protocol(dataset: str, records: Iterable[Record]) -> list[str]:
+    """Return a line on what cannot be compared with the paper, if anything."""
+    if not any(map(frames.has_other_targets, records)):
+        return []
+    return [
+        f"{dataset}: another rule than the paper's draws the test items or candidates, so its values are left out. "
+        "Tuned settings are those of the default protocol."
+    ]
+
+
 def describe_rows(dataset: str, folders: Folders, settings: str) -> list[str]:
     """Return the cost of the searches behind runs, and the marks of the rows."""
     runs = {model: [load_record(path / RECORD) for path in paths] for model, paths in folders.items() if paths}
@@ -186,7 +196,8 @@ def collect_published(
                 continue
             cells.append(make_published_cells(results, dataset, model, spreads, metrics))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
-        notes[dataset] = describe_test_items(results, [run for runs in records[dataset].values() for run in runs])
+        every = [run for runs in records[dataset].values() for run in runs]
+        notes[dataset] = describe_protocol(dataset, every) + describe_test_items(results, every)
         notes[dataset] += describe_full_ranking(dataset, folders, ordered or metrics)
         notes[dataset] += format_marks(mark for mark in marks if mark.dataset == dataset)
     if not cells:

@@ -14,6 +14,7 @@ from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, get_model, inse
 from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
 from sdmr.experiments.core.tuned import ENOUGH_TRIALS, count_settings
 from sdmr.experiments.report.frames import TABLES, is_trained, list_published
+from sdmr.experiments.report.published_sources import is_current
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.schema1 import TASKS
 
@@ -21,6 +22,7 @@ PROTOCOL = {field.name for field in fields(Protocol)} | {"order"}
 # The deviations that change test items or candidates; the others concern training, or how ties are read.
 CANDIDATE_DEVIATIONS = PROTOCOL - {"select_on", "validation_item", "tie_policy"}
 NOT_COMPARABLE = "Not comparable with the other rows"
+OTHER_CODE = "Made by other code than this version's"
 ONE_SEED, UNCOUNTED = "One seed", "The search did not count its trials"
 
 
@@ -69,7 +71,7 @@ def describe_table(number: int, results: Path) -> tuple[list[str], bool]:
     """Return the marks of a published table, and whether all rows are comparable."""
     marks = collect_marks(number, results)
     lines = [f"{mark.dataset}, {mark.row}: {mark.title}{f' ({mark.detail})' if mark.detail else ''}" for mark in marks]
-    failed = sum(mark.title == NOT_COMPARABLE for mark in marks)
+    failed = len({mark[:2] for mark in marks if mark.title == NOT_COMPARABLE})
     return [*lines, f"rows that are not comparable: {failed}" if failed else "all rows are comparable"], not failed
 
 
@@ -77,7 +79,26 @@ def collect_marks(number: int, results: Path) -> list[Mark]:
     """Return the marks of a published table, and of the data sets beside it."""
     marks = []
     for dataset in (dataset for dataset, table in TABLES.items() if table == number):
-        marks += mark_rows(dataset, *read_rows(dataset, results))
+        runs, tunings = read_rows(dataset, results)
+        marks += mark_rows(dataset, runs, tunings) + mark_sources(dataset, runs)
+    return marks
+
+
+def mark_sources(dataset: str, runs: Runs) -> list[Mark]:
+    """Return a mark for each row that the checkout's code would make otherwise.
+
+    It is not comparable with rows that the checkout would make so.
+    """
+    others = {model: [one for one in seeds if not is_current(one)] for model, seeds in runs.items()}
+    is_mixed = any(not others[model] for model in runs)
+    marks = []
+    for model, records in others.items():
+        if not records:
+            continue
+        commits = sorted({one.environment.commit or "unknown" for one in records})
+        detail = f"commit {', '.join(commits)}"
+        pair = (NOT_COMPARABLE, f"made by other code, {detail}") if is_mixed else (OTHER_CODE, detail)
+        marks.append(Mark(dataset, get_model(model).name, *pair))
     return marks
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.options import quote
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import NAMED_MODELS, get_model
+from sdmr.experiments.core.registry import GRID_ROWS, NAMED_MODELS, get_model
 from sdmr.experiments.core.store import RANKS, RECORD
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.records import read_ranks
@@ -71,7 +71,9 @@ def _make_row(group: Sequence[tuple[Path, Record]]) -> ComparedRow:
     config, first = records[0].config, records[0]
     if not first.validation:  # scores that were made elsewhere
         return ComparedRow(first.model, first.model, folders, records)
-    model = find_model_name(config.get("model", {"_target_": first.model}))
+    model, row = find_model_name(config.get("model", {"_target_": first.model})), folders[0].name.rpartition("-")[0]
+    if row in GRID_ROWS:  # published; its class and tuned settings do not tell it apart
+        return ComparedRow(get_model(row).name, model, folders, records)
     return ComparedRow(get_model(model).name if model in NAMED_MODELS else first.class_name, model, folders, records)
 
 
@@ -114,6 +116,9 @@ def explain_other_instances(rows: Sequence[ComparedRow]) -> Iterator[str]:
 def _list_faults(first_folder: Path, first: Record, folder: Path, record: Record) -> list[str]:
     if TASKS.get(record.data, record.data) == TASKS.get(first.data, first.data):
         return []
+    is_known = first.test_items is not None and record.test_items is not None
+    if is_known and first.test_items == record.test_items:
+        return []
     ours, theirs = (_list_instance_settings(one) for one in (first, record))
     faults = _list_changes(ours, theirs)
     expected, users = (read_ranks(one / RANKS)[0] for one in (first_folder, folder))
@@ -121,10 +126,19 @@ def _list_faults(first_folder: Path, first: Record, folder: Path, record: Record
         faults.append(f"{len(users):,} test instances, not {len(expected):,}")
     elif not np.array_equal(users, expected):
         faults.append("test instances of other users")
-    if not faults and _read_protocol(first).split_options == _read_protocol(record).split_options:
-        changed = "the raw data or the code that splits them has changed; make the older run again"
-        faults.append(f"data hash {record.data[:12]}, not {first.data[:12]}: {changed}")
-    return faults
+    if faults:
+        return faults
+    reason = (
+        "the raw data or the code that splits them has changed; make the older run again"
+        if is_known or _read_protocol(first).split_options == _read_protocol(record).split_options
+        else "an older record does not name its test items, so they may differ; make it again"
+    )
+    return [f"data hash {record.data[:12]}, not {first.data[:12]}: {reason}"]
+
+
+def get_candidates(row: ComparedRow) -> int | str:
+    """Return what a row's target is ranked among: the setting `protocol.candidates`."""
+    return _read_protocol(row.records[0]).candidates
 
 
 def _list_instance_settings(record: Record) -> dict[str, Any]:

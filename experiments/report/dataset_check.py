@@ -25,7 +25,7 @@ Facts = Mapping[str, float | None]  # None: unknown
 # The shares of `describe_dataset`, and what they are shares of.
 SHARES = {
     "later_training": "of the training interactions are later than a test item, the mean over test items",
-    "tied_ends": "of the users with a test item have the same time in their last two interactions",
+    "equal_times": "of the test items have the same time as another interaction of their user",
     "sessions": "of the test items come within 60 s of their user's interaction before",
     "repeated_targets": "of the test items are training items of their user, too",
     "users_left_out": "of the users are filtered out, or have no test item",
@@ -55,7 +55,7 @@ def describe_dataset(task: Task, data: Interactions | Task) -> dict[str, float |
         "items": training.n_items,
         "interactions": n_rows,
         "test_items": len(test),
-        **dict.fromkeys(("later_training", "tied_ends", "sessions")),
+        **dict.fromkeys(("later_training", "equal_times", "sessions")),
         "repeated_targets": float(is_repeated.mean()),
         "users_left_out": n_left_out / (training.n_users + report.get("users_left_out", 0)),
         "duplicates": n_duplicates / (n_rows + n_duplicates),
@@ -70,15 +70,14 @@ def describe_times(task: Task, data: Interactions) -> dict[str, float | None]:
     assert data.times is not None
     order = np.lexsort((data.times, data.users))
     users, times = data.users[order], data.times[order]
-    is_tied = np.append(False, (users[1:] == users[:-1]) & (times[1:] == times[:-1]))
-    is_last = np.append(users[1:] != users[:-1], True)
+    is_same = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
+    is_tied = np.append(False, is_same) | np.append(is_same, False)
     test_rows, training_rows = (_find_rows(task, side, data, order) for side in (task.test, task.training.instances))
-    is_tested = np.isin(users, users[test_rows])
     n_before = np.searchsorted(np.sort(times[training_rows]), times[test_rows], side="right")
     unit, gaps = find_unit(data.times), measure_gaps(users, times)[test_rows]
     return {
         "later_training": float(1 - n_before.mean() / len(training_rows)),
-        "tied_ends": float(is_tied[is_last & is_tested].mean()),
+        "equal_times": float(is_tied[test_rows].mean()),
         "sessions": None if unit is None else float((gaps <= UNITS[unit][1]).mean()),
     }
 
@@ -178,16 +177,21 @@ def describe_test_items(results: Path, records: Iterable[Record]) -> list[str]:
     keys = {TASKS.get(record.data, record.data) for record in records}
     facts = read_facts(results / FACTS)
     rows = facts[facts["data"].map(lambda data: TASKS.get(data, data)).isin(keys)].to_dict("records")
-    return [
-        f"Test items of {row['dataset']}: "
-        + "; ".join(f"{_format_percent(row[name])} {meaning}" for name, meaning in SHARES.items() if row[name])
-        + (
-            f"; transitions recur {float(row['order_effect']):.2f} times as often as in shuffled histories."
-            if row["order_effect"]
-            else "."
+    return [_describe_facts(row) for row in rows]
+
+
+def _describe_facts(row: Mapping[str, str]) -> str:
+    """Return published facts in a sentence. Cold targets count as misses, so the others have higher metrics."""
+    parts = [f"{_format_percent(row[name])} {meaning}" for name, meaning in SHARES.items() if row[name]]
+    if row["order_effect"]:
+        parts.append(f"transitions recur {float(row['order_effect']):.2f} times as often as in shuffled histories")
+    text, n, cold = "; ".join(parts), int(row["test_items"]), int(row["cold_targets"] or 0)
+    if 0 < cold < n:
+        text += (
+            f"; {cold:,} are cold (no training item of anyone), and so misses in every row: hit, NDCG and MRR of the "
+            f"other {n - cold:,} are {n / (n - cold):.3f} times those shown"
         )
-        for row in rows
-    ]
+    return f"The {n:,} test items of {row['dataset']}: {text}."
 
 
 def _format_percent(value: str) -> str:

@@ -6,7 +6,7 @@ from itertools import product
 import pandas as pd
 
 from sdmr.experiments.report import writers
-from sdmr.experiments.report.compared_rows import ComparedRow, mark_rows
+from sdmr.experiments.report.compared_rows import ComparedRow, get_candidates, mark_rows
 from sdmr.experiments.report.differences import MIN_INSTANCES, Results, is_lower_better
 from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.frames import is_trained, list_rows
@@ -111,6 +111,12 @@ def describe_results(rows: Sequence[ComparedRow], results: Results) -> Iterator[
     pairs = product((row.name for row in rows), metrics["metric"].unique())
     if absent := [f"{metric} of {name}" for name, metric in pairs if (name, metric) not in present]:
         yield f"Not in the ranks: {', '.join(absent)}."
+    others = [f"{row.name} ({get_candidates(row)})" for row in rows if get_candidates(row) != get_candidates(rows[0])]
+    if others:
+        yield (
+            f"Other candidates than those of {rows[0].name} ({get_candidates(rows[0])}), so that only metrics among "
+            f"all items are compared: {', '.join(others)}."
+        )
     if results.metrics["stratum"].nunique() > 1:
         yield f"Parts of fewer than {MIN_INSTANCES} instances are left out. Holm's correction is within each table."
         if names:

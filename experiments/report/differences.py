@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.run import Run, load_task
 from sdmr.experiments.core.store import RANKS
-from sdmr.experiments.report.compared_rows import ComparedRow
+from sdmr.experiments.report.compared_rows import ComparedRow, get_candidates
 from sdmr.experiments.report.comparisons import Comparison, compare_rows
 from sdmr.experiments.report.frames import ALL, Row, load_row, read_metric
 from sdmr.experiments.report.strata import label_instances
@@ -73,9 +74,9 @@ def compare_with_first(
     """Return metrics, and the differences of the first row and each other one.
 
     Both have a stratum and a range, which are empty for all instances. Of metrics among all items, two rows are
-    compared on the instances that both have ranked. What has fewer than `MIN_INSTANCES` is left out. `corrected` is the
-    p value by Holm's method, over all differences of a stratum. `borrowed` tells whether the seed part of an interval
-    is that of other runs.
+    compared on the instances that both have ranked. Of the other metrics, they are compared if their candidates are the
+    same setting. What has fewer than `MIN_INSTANCES` is left out. `corrected` is the p value by Holm's method, over all
+    differences of a stratum. `borrowed` tells whether the seed part of an interval is that of other runs.
 
     Args:
         rows: Of the same test instances.
@@ -84,12 +85,14 @@ def compare_with_first(
         strata: The parts of the instances.
     """
     loaded = {(row.name, metric): load_values(row, metric, spreads) for row in rows for metric in metrics}
+    candidates = {row.name: get_candidates(row) for row in rows}
     means, tests = [], []
     for (stratum, part, numbers), row, metric in product(_list_parts(strata), rows, metrics):
         first, values = loaded[rows[0].name, metric], loaded[row.name, metric]
         if values is not None and (n := len(index := _find(values, numbers))) >= MIN_INSTANCES:
             means.append((stratum, part, n, metric, row.name, *_describe_mean(_take(values, index))))
-        if row is not rows[0] and first is not None and values is not None:
+        is_fair = metric.endswith(ALL) or candidates[row.name] == candidates[rows[0].name]
+        if row is not rows[0] and first is not None and values is not None and is_fair:
             common = np.intersect1d(first.instances, values.instances[_find(values, numbers)])
             if (n := len(common)) >= MIN_INSTANCES:
                 test = compare_rows(*(_take(one, _find(one, common)) for one in (first, values)))
@@ -101,13 +104,29 @@ def compare_with_first(
     return Results(pd.DataFrame(means, columns=columns), frame.assign(corrected=corrected))
 
 
+def list_folders(row: ComparedRow, metric: str) -> list[Path]:
+    """Return the folders of a row's records that have a metric."""
+    name, pairs = find_recorded_name(row, metric), zip(row.folders, row.records, strict=True)
+    return [folder for folder, record in pairs if name and read_metric(folder, record, name)]
+
+
+def find_recorded_name(row: ComparedRow, metric: str) -> str | None:
+    """Return what a row's records call a metric, None if they cannot have it.
+
+    With `candidates=all` they rank among all items alone, so `hit@10 all` is their `hit@10`.
+    """
+    if get_candidates(row) != "all":
+        return metric
+    return metric.removesuffix(ALL) if metric.endswith(ALL) else None
+
+
 def load_values(row: ComparedRow, metric: str, spreads: pd.DataFrame) -> Values | None:
     """Read a metric of a row, None if its ranks do not have it."""
-    pairs = zip(row.folders, row.records, strict=True)
-    folders = [folder for folder, record in pairs if read_metric(folder, record, metric)]
-    if not folders:
+    name = find_recorded_name(row, metric)
+    if not name or not (folders := list_folders(row, metric)):
         return None
-    values = load_row(row.model, folders, metric, spreads)
+    known = spreads[spreads["metric"] == metric].assign(metric=name)
+    values = load_row(row.model, folders, name, known)
     with np.load(folders[0] / RANKS) as saved:  # the numbers of a sample of the instances, of metrics among all items
         is_sample = metric.endswith(ALL) and "all_rows" in saved
         instances = saved["all_rows"].astype(np.int64) if is_sample else np.arange(len(values.users))

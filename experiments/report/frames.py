@@ -34,6 +34,7 @@ CELL = ["dataset", "model", "metric", "paper", "ours", "spread", "seeds", "optim
 BOUNDS = ["low", "high", "run_low", "run_high"]
 SIZES = {"inside": Size.AS_PRINTED, "paper higher": Size.SMALLER, "paper lower": Size.LARGER}  # of a verdict
 VERDICTS = {size: verdict for verdict, size in SIZES.items()}
+OTHER_TARGETS = {"test_item", "candidates"}  # deviations with whose records no printed value can be compared
 MIN_SEEDS = 3  # of a spread that others may borrow
 GROUPS = ("general", "sequential")  # of baselines, as the paper has them
 
@@ -91,10 +92,12 @@ def average_seeds(
     folders: Sequence[Path],
     tie_policy: TiePolicy = "expected",
     metrics: Sequence[str] = METRICS,
+    printed: str = "",
 ) -> pd.DataFrame:
     """Return a row for each metric of a model: the paper's value and our mean.
 
-    Without ranks among all items, the mean of a metric among them is NaN, and the number of seeds 0.
+    Without ranks among all items, the mean of a metric among them is NaN, and the number of seeds 0. The paper's value
+    is NaN beside records of other test items or candidates than the paper's.
 
     Args:
         dataset: The data set's name.
@@ -102,12 +105,13 @@ def average_seeds(
         folders: The runs of its seeds, each with `record.json`.
         tie_policy: How `ours` and `spread`, the sample standard deviation over seeds, read a tie.
         metrics: Those of records, or any other that their ranks give.
+        printed: The data set whose printed values count, if it is not `dataset`.
     """
     records = [load_record(folder / RECORD) for folder in folders]
     if model in MODELS and records and not is_trained(model, records[0]):  # every seed gives the same
         records = records[:1]
     commit = ", ".join(sorted({record.environment.commit or "" for record in records}))
-    rows = []
+    is_paper_protocol, rows = not any(map(has_other_targets, records)), []
     for metric in metrics:
         values = pd.DataFrame(
             [read_metric(*one, metric) for one in zip(folders, records, strict=False)],
@@ -116,11 +120,16 @@ def average_seeds(
         )
         names = (dataset, get_model(model).name, metric)
         means, spread = values.mean(), values[tie_policy].std()
-        paper = get_paper_value(dataset, model, metric)
+        paper = get_paper_value(printed or dataset, model, metric) if is_paper_protocol else math.nan
         bounds = (means["optimistic"], means["pessimistic"])
         seeds = int(values[tie_policy].count())
         rows.append((*names, paper, means[tie_policy], spread, seeds, *bounds, commit if seeds else ""))
     return pd.DataFrame(rows, columns=CELL)
+
+
+def has_other_targets(record: Record) -> bool:
+    """Tell whether another rule than the paper's draws test items or candidates."""
+    return bool(OTHER_TARGETS & record.deviations.keys())
 
 
 def is_trained(model: str, record: Record) -> bool:
@@ -211,9 +220,8 @@ def make_cells(
     Args:
         printed: The data set whose printed values count, if it is not `dataset`.
     """
-    cells = average_seeds(dataset, model, folders, metrics=metrics)
+    cells = average_seeds(dataset, model, folders, metrics=metrics, printed=printed)
     cells = cells.assign(**dict.fromkeys(BOUNDS, math.nan), verdict="", settings="")
-    cells["paper"] = [get_paper_value(printed or dataset, model, metric) for metric in metrics]
     for row in cells.index[cells["seeds"] > 0]:
         estimate = estimate_mean(*load_row(model, folders, cells.loc[row, "metric"], spreads))
         cells.loc[row, "settings"] = settings

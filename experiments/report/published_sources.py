@@ -1,6 +1,6 @@
 """Tell which published records the checkout's code would make, and how large they are."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,21 +13,11 @@ from sdmr.experiments.core.store import RECORD
 MEGABYTE = 10**6
 
 
-def describe_sources(number: int, results: Path) -> Iterator[str]:
-    """Yield how many published records of each experiment the checkout's code would make.
-
-    The table's records of other code come first, by data set and commit.
-    """
+def describe_sources(results: Path) -> Iterator[str]:
+    """Yield how many published records of each experiment the checkout's code would make."""
     for experiment in sorted((results / "records").glob("*")):
-        others, paths = defaultdict(list), sorted(experiment.rglob(RECORD))
-        for path in paths:
-            if not is_current(record := load_record(path)):
-                others[path.parents[1].name, record.environment.commit or "unknown"].append(path.parent.name)
-        if experiment.name == f"table{number}":
-            for (dataset, commit), names in others.items():
-                yield f"{dataset}, made by other code, of commit {commit}: {', '.join(names)}"
-        if paths:
-            same = len(paths) - sum(map(len, others.values()))
+        if paths := sorted(experiment.rglob(RECORD)):
+            same = sum(is_current(load_record(path)) for path in paths)
             yield f"{experiment}: {same} of {len(paths)} records are as this checkout's code would make them"
 
 

@@ -62,7 +62,9 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         model, _, seed = name.partition("-")
         write_run(runs / name, model, int(seed), numbers, Ranks(ranks, np.zeros(12, int)))
     change_record(runs / "Elsewhere-0", validation={}, config={"scores": "scores.csv"})
-    change_record(runs / "popularity-0", config={"protocol": {"candidates": 99}}, data="other")
+    change_record(runs / "popularity-0", config={"protocol": {"validation_item": "next-to-last"}}, data="other")
+    for name in above:
+        change_record(runs / name, test_items="of twelve users")
     return runs
 
 
@@ -76,7 +78,7 @@ def test_tables_are_written_in_three_formats(runs: Path, capsys: pytest.CaptureF
     assert Path("out/differences.csv").read_text() == CSV
     for text in (
         "tiny, 12 test instances. Differences are SDM − the other row",
-        "† Popularity: protocol.candidates 99, not 100.",
+        "† Popularity: protocol.validation_item next-to-last, not random.",
         "One seed: Elsewhere.",
         "No published spread between seeds yet, so that users alone count there: NDCG@5.",
     ):
@@ -112,7 +114,7 @@ def test_picture_has_a_line_for_each_pair(runs: Path, monkeypatch: pytest.Monkey
             "by=age: there is none of this name; there are gap,",
         ),
         (["runs=[sdm-*,Elsewhere-0]", "metrics=recall"], "metrics=recall: there is none of this name"),
-        (["runs=[sdm-*,Elsewhere-0]", "metrics=AUC"], "the ranks of SDM or of all other rows have no AUC, no AUC all"),
+        (["runs=[sdm-*,Elsewhere-0]", "metrics=AUC"], "The ranks of SDM or of all other rows have no AUC, no AUC all"),
         (["runs=[sdm-*,Elsewhere-0]", "model=sdm"], "there is no option 'model'"),
     ],
 )
@@ -128,8 +130,8 @@ def test_a_wrong_option_of_compare_is_one_line(
 def test_records_of_other_instances_are_refused_with_a_line_each(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    change_record(runs / "popularity-0", dataset="ml-1m")
-    change_record(runs / "Elsewhere-0", data="other")
+    change_record(runs / "popularity-0", dataset="ml-1m", test_items="of others")
+    change_record(runs / "Elsewhere-0", data="other", test_items="of others")
     assert cli.main(["compare", "runs=[sdm-*,Elsewhere-0,popularity-0]"]) == cli.WRONG_USE
     first, second, last = capsys.readouterr().err.splitlines()
     assert first.startswith("Elsewhere (runs/tiny/Elsewhere-0): data hash other, not data")

@@ -6,8 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
+from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.run import compute_source
 from sdmr.experiments.report.comparability import (
     NOT_COMPARABLE,
+    OTHER_CODE,
+    Mark,
     collect_marks,
     describe_differences,
     describe_table,
@@ -55,7 +59,8 @@ def publish_row(results: Path, model: str, seeds: int = 2, **tuning: Any) -> Pat
 
 
 def list_marks(results: Path) -> dict[str, tuple[str, str]]:
-    return {mark.row: (mark.title, mark.detail) for mark in collect_marks(3, results)}
+    """Return the mark of each row, without that of the records' code, which is older in all rows."""
+    return {mark.row: (mark.title, mark.detail) for mark in collect_marks(3, results) if mark.title != OTHER_CODE}
 
 
 def test_rows_without_fault_have_no_mark(tmp_path: Path) -> None:
@@ -63,7 +68,10 @@ def test_rows_without_fault_have_no_mark(tmp_path: Path) -> None:
         publish_row(tmp_path, model)
     publish_row(tmp_path, "slim", trials=8, space={"model.l1": [1.0] * 8})  # the whole space
     publish_row(tmp_path, "item-knn", trials=504, search="grid")  # of which no other row has as many
-    assert describe_table(3, tmp_path) == (["all rows are comparable"], True)
+    assert list_marks(tmp_path) == {}
+    lines, is_comparable = describe_table(3, tmp_path)
+    assert lines[0] == f"ml-100k, Item-KNN: {OTHER_CODE} (commit c0ffee)"
+    assert (lines[-1], is_comparable) == ("all rows are comparable", True)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +110,18 @@ def test_another_patience_than_that_of_the_others_is_marked(tmp_path: Path) -> N
         change_record(folder, config={"seed": 0, "model": {"optimization": {"patience": patience}}})
     mark = ("Training stops after other than 10 epochs without a better one", "20")
     assert list_marks(tmp_path) == {"SASRec": mark}
+
+
+def test_a_row_of_other_code_is_not_comparable_with_those_of_this_version(tmp_path: Path) -> None:
+    for model in ("popularity", "slim", "ease"):
+        folder, config = publish_row(tmp_path, model, seeds=1), compose_config([f"model={model}"]).settings
+        change_record(folder, config=config, source=compute_source(config), history=None)
+    assert collect_marks(3, tmp_path) == []
+    change_record(folder, source="older")
+    assert collect_marks(3, tmp_path) == [
+        Mark("ml-100k", "EASE", NOT_COMPARABLE, "made by other code, commit c0ffee"),
+    ]
+    assert describe_table(3, tmp_path)[1] is False
 
 
 def test_a_row_with_another_protocol_or_default_settings_is_not_comparable(tmp_path: Path) -> None:

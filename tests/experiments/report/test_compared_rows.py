@@ -11,6 +11,8 @@ from sdmr.harness.metrics import Ranks
 from sdmr.harness.schema1 import TASKS
 from tests.experiments.report.records import change_record, write_random_run, write_run
 
+ROWS = ("sdm", "sdm-grid")
+
 
 def write_configured(folder: Path, model: str = "sdm", seed: int = 0, config: Any = None, **fields: Any) -> Path:
     """Write the run of a model with further settings."""
@@ -58,6 +60,12 @@ def test_classes_and_scores_of_others_have_their_names(tmp_path: Path) -> None:
     assert [(row.name, row.model) for row in collect_rows([net, scores])] == [("Net", "my.Net"), ("v1.2", "v1.2")]
 
 
+def test_published_rows_inside_the_papers_grid_say_so(tmp_path: Path) -> None:
+    folders = [write_configured(tmp_path / f"{row}-0", "sdm", config={"epochs": n}) for n, row in enumerate(ROWS)]
+    rows = collect_rows(folders)
+    assert [(row.name, row.model) for row in rows] == [("SDM", "sdm"), ("SDM (paper's grid)", "sdm")]
+
+
 @pytest.mark.parametrize(
     ("config", "name"),
     [
@@ -89,8 +97,13 @@ def test_search_runs_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("ml-100k", {"protocol": {"candidates": 99}}, 210, "210 test instances, not 200"),
         ("ml-100k", {}, 200, "data hash other, not data: the raw data or the code that splits them has changed"),
         ("ml-100k", {"protocol": {"select_on": "test"}}, 200, "data hash other, not data"),
-        ("ml-100k", {"protocol": {"candidates": 99}}, 200, ""),
-        ("ml-100k", {"protocol": {"test_context": "with-validation"}}, 200, ""),
+        ("ml-100k", {"protocol": {"candidates": 99}}, 200, "data hash other, not data: an older record does not name"),
+        (
+            "ml-100k",
+            {"protocol": {"test_context": "with-validation"}},
+            200,
+            "data hash other, not data: an older record",
+        ),
     ],
 )
 def test_records_of_other_instances_say_how_they_differ(
@@ -100,8 +113,28 @@ def test_records_of_other_instances_say_how_they_differ(
     other = write_run(tmp_path / dataset / "SDP-0", "sdp", 0, np.arange(n), Ranks(np.zeros(n, int), np.zeros(n, int)))
     change_record(other, config=config, data="other")
     lines = list(explain_other_instances(collect_rows([first, other])))
-    assert len(lines) == bool(faults)
-    assert all(line.startswith(f"SDP ({other}): {faults}") for line in lines)
+    assert len(lines) == 1
+    assert lines[0].startswith(f"SDP ({other}): {faults}")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fault"),
+    [
+        ("same", "same", None),
+        ("same", "other", "data hash other, not data: the raw data or the code that splits them has changed"),
+        ("same", None, "data hash other, not data: an older record does not name its test items"),
+        (None, None, "data hash other, not data: an older record does not name its test items"),
+    ],
+)
+def test_records_of_other_candidates_are_paired_only_if_both_name_the_same_test_items(
+    first: str | None, second: str | None, fault: str | None, tmp_path: Path
+) -> None:
+    folders = [write_configured(tmp_path / "ml-100k" / name, name.lower()) for name in ("SDM", "SDP")]
+    change_record(folders[0], test_items=first)
+    change_record(folders[1], test_items=second, data="other", config={"protocol": {"candidates": 99}})
+    lines = list(explain_other_instances(collect_rows(folders)))
+    assert len(lines) == bool(fault)
+    assert all(line.startswith(f"SDP ({folders[1]}): {fault}") for line in lines)
 
 
 def test_records_of_old_fingerprints_are_of_the_same_instances(tmp_path: Path) -> None:

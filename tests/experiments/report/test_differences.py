@@ -100,6 +100,43 @@ def test_rows_among_all_items_are_compared_on_the_instances_of_both(tmp_path: Pa
     assert test.difference == pytest.approx(np.mean(gains[0] - gains[1]))
 
 
+@pytest.mark.parametrize(("candidates", "compared"), [(100, ["hit@10", "hit@10 all"]), (50, ["hit@10 all"])])
+def test_sampled_metrics_are_compared_among_the_same_number_of_candidates(
+    candidates: int, compared: list[str], tmp_path: Path
+) -> None:
+    folders, numbers = [], np.arange(N)
+    for model in ("sdm", "cml"):
+        ranks = [draw_ranks(model, seed, numbers) for seed in (0, 1)]
+        folders.append(write_run_among_all(tmp_path / model, model, *ranks, N))
+    change_record(folders[1], config={"seed": 0, "protocol": {"candidates": candidates}})
+    results = compare_with_first(collect_rows(folders), ["hit@10", "hit@10 all"], NO_SPREADS, {})
+    assert results.differences["metric"].tolist() == compared
+    assert results.metrics["metric"].tolist() == ["hit@10", "hit@10 all"] * 2
+
+
+def test_metrics_of_a_run_among_all_items_are_compared_with_those_among_all_items(tmp_path: Path) -> None:
+    numbers = np.arange(N)
+    first, second = (draw_ranks("sdm", seed, numbers) for seed in (0, 1))
+    folders = [
+        write_run_among_all(tmp_path / "sdm", "sdm", first, second, N),
+        write_run(tmp_path / "cml", "cml", 0, numbers, draw_ranks("cml", 0, numbers)),
+    ]
+    change_record(folders[1], config={"seed": 0, "protocol": {"candidates": "all"}})
+    spreads = pd.DataFrame(
+        {"model": "cml", "metric": ["NDCG@10", "NDCG@10 all"], "variance": [9.0, 1e-4], "degrees": 2}
+    )
+    results = compare_with_first(collect_rows(folders), ["NDCG@10", "NDCG@10 all"], spreads, {})
+    (test,) = list_rows(results.differences)
+    assert test.metric == "NDCG@10 all"
+    assert test.difference == pytest.approx(np.mean(second.ndcg(10) - draw_ranks("cml", 0, numbers).ndcg(10)))
+    assert test.high - test.low < 1  # its s² is that of the metric among all items
+    assert set(zip(results.metrics["model"], results.metrics["metric"], strict=True)) == {
+        ("SDM", "NDCG@10"),
+        ("SDM", "NDCG@10 all"),
+        ("CML", "NDCG@10 all"),
+    }
+
+
 def test_a_lower_mean_rank_wins(tmp_path: Path) -> None:
     folders = [
         write_run(tmp_path / model, model, 0, np.arange(N), Ranks(np.full(N, above), np.zeros(N, int)))

@@ -7,7 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, PAPER_ROWS, get_model
+from sdmr.experiments.report.accuracy import describe_protocol
 from sdmr.experiments.report.frames import (
     BOUNDS,
     METRICS,
@@ -20,7 +22,7 @@ from sdmr.experiments.report.frames import (
     read_paper_values,
     read_seed_spreads,
 )
-from tests.experiments.report.records import read_values, write_random_run
+from tests.experiments.report.records import change_record, read_values, write_random_run
 
 NO_SPREADS = read_seed_spreads(Path("nowhere"))
 
@@ -114,6 +116,22 @@ def test_verdict_is_empty_where_the_paper_prints_nothing(tmp_path: Path) -> None
     (hit, _) = list_rows(make_cells("ml-100k", "popularity", [write_random_run(tmp_path, "popularity", 0)], NO_SPREADS))
     assert math.isnan(hit.paper)
     assert hit.verdict == ""
+
+
+@pytest.mark.parametrize("deviation", [{"test_item": "global-time"}, {"candidates": "all"}])
+def test_no_printed_value_stands_beside_other_test_items_or_candidates(
+    deviation: dict[str, str], tmp_path: Path
+) -> None:
+    folders = [write_random_run(tmp_path / str(seed), "sdm", seed) for seed in (0, 1)]
+    cells = make_cells("ml-100k", "sdm", folders, NO_SPREADS, printed="ml-1m")
+    assert cells["paper"].tolist() == [get_paper_value("ml-1m", "sdm", metric) for metric in METRICS]
+    change_record(folders[1], deviations=deviation)
+    cells = make_cells("ml-100k", "sdm", folders, NO_SPREADS)
+    assert cells["paper"].isna().all()
+    assert cells["verdict"].tolist() == ["", ""]
+    (line,) = describe_protocol("ml-100k", [load_record(folder / "record.json") for folder in folders])
+    assert line.startswith("ml-100k: another rule than the paper's draws the test items or candidates")
+    assert describe_protocol("ml-100k", [load_record(folders[0] / "record.json")]) == []
 
 
 def test_values_read_ties_by_the_policy(tmp_path: Path) -> None:
