@@ -1,6 +1,6 @@
 """What test items measure: leakage over time, ties, sessions, repeats, and order."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -180,7 +180,7 @@ def describe_test_items(results: Path, records: Iterable[Record]) -> list[str]:
     return [_describe_facts(row) for row in rows]
 
 
-def _describe_facts(row: Mapping[str, str]) -> str:
+def _describe_facts(row: Mapping[Hashable, str]) -> str:
     """Return published facts in a sentence. Cold targets count as misses, so the others have higher metrics."""
     parts = [f"{_format_percent(row[name])} {meaning}" for name, meaning in SHARES.items() if row[name]]
     if row["order_effect"]:

@@ -24,7 +24,10 @@ def format_results(rows: Sequence[ComparedRow], results: Results, style: Style) 
     results = Results(*(_add_marks(frame, reasons) for frame in results))
     for stratum in map(str, results.metrics["stratum"].unique()):
         metrics, tests = (frame[frame["stratum"] == stratum] for frame in results)
-        tables = {"means": _format_means(metrics, style), "differences": _format_tests(tests, style)}
+        tables = {
+            "means": _format_means(metrics, style),
+            "differences": _format_tests(tests, list(metrics["metric"].unique()), style),
+        }
         for subject, table in tables.items():
             heading = f"By {stratum}, {subject}" if stratum else subject.capitalize()
             blocks += [HEADINGS[style].format(heading), table]
@@ -63,8 +66,8 @@ def _format_means(metrics: pd.DataFrame, style: Style) -> str:
     return make_table(lines, style, ("seeds",), places)
 
 
-def _format_tests(tests: pd.DataFrame, style: Style) -> str:
-    """Return a table with a line for each part, metric and pair."""
+def _format_tests(tests: pd.DataFrame, metrics: list[str], style: Style) -> str:
+    """Return a table with a line for each part, metric and pair, in the order of the metrics."""
     lines = [
         {
             **first_cell,
@@ -74,7 +77,7 @@ def _format_tests(tests: pd.DataFrame, style: Style) -> str:
             **writers.format_test(one),
         }
         for first_cell, block in _list_parts(tests)
-        for one in list_rows(block.sort_values("metric", key=lambda m: m.map(list(m.unique()).index), kind="stable"))
+        for one in list_rows(block.sort_values("metric", key=lambda m: m.map(metrics.index), kind="stable"))
     ]
     return make_table(lines, style, NUMBERS)
 

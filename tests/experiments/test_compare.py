@@ -170,3 +170,34 @@ def test_runs_and_scores_of_others_are_compared_on_parts(
         assert is_drawn(Path("out"), name)
     assert cli.main(["compare", names, "by=gap"]) == cli.WRONG_USE
     assert "by=gap: needs histories with times in seconds, and test_item=last" in capsys.readouterr().err
+
+
+def test_runs_with_other_candidates_are_compared_among_all_items_of_the_same_test_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = make_small_dataset(tmp_path, monkeypatch)
+    make_run("model=popularity", *overrides)
+    make_run("model=item-knn", "protocol.candidates=20", *overrides)
+    make_run("model=transitions", "protocol.candidates=all", *overrides)
+    capsys.readouterr()
+    names = "runs=[Popularity-*,ItemKNN-*,TransitionCounts-*]"
+    assert cli.main(["compare", names, "metrics=hit", "output=out"]) == 0
+    rows = pd.read_csv("out/differences.csv")
+    assert rows[["metric", "baseline"]].to_numpy().tolist() == [
+        ["hit@10 all", "Item-KNN"],
+        ["hit@10 all", "Transitions"],
+    ]
+    printed = capsys.readouterr().out
+    assert "only metrics among all items are compared: Item-KNN (20), Transitions (all)." in printed
+    assert "Not in the ranks: hit@10 of Transitions." in printed
+    text = Path("small.csv").read_text()
+    Path("other.csv").write_text(text.replace("\n0,", "\n0,9"))  # other items of the first user
+    make_run("model=ease", "protocol.candidates=30", *(one.replace("small", "other") for one in overrides))
+    assert cli.main(["compare", "runs=[Popularity-*,EASE-*]"]) == cli.WRONG_USE
+    assert "dataset.path other.csv, not small.csv" in capsys.readouterr().err
+    Path("small.csv").write_text(text.replace("\n0,", "\n0,9"))
+    make_run("model=slim", "protocol.candidates=30", *overrides)
+    assert cli.main(["compare", "runs=[Popularity-*,SLIM-*]"]) == cli.WRONG_USE
+    assert (
+        ": the raw data or the code that splits them has changed; make the older run again" in capsys.readouterr().err
+    )
