@@ -107,10 +107,15 @@ curves speed: $(READY)
 	$(SDMR) figure name=$@ seeds=$(SEEDS) settings=$(CONFIG) $(call option,dataset,$(DATASET)) \
 		$(call options,models,$(MODELS)) $(call option,output,$(NAME))
 
-# Everything anew: searches, tables, audit, figures. The same command goes on after an interruption.
+# Everything anew: searches, tables, figures, audit, report. The same command goes on after an interruption.
 paper: table1 table2 $(PAPER) $(OTHER_SPLITS)
-	$(SDMR) audit seeds=3 $(WORKERS)
-	$(SDMR) figure name=published
+	$(SDMR) figure name=published publish=true $(WORKERS)
+	$(SDMR) audit seeds=3 publish=true $(WORKERS)
+	$(SDMR) table number=3 strata=true
+	$(SDMR) table number=4 strata=true
+	$(SDMR) report to=results/report.html
+	$(SDMR) check table=3
+	$(SDMR) check table=4
 
 WHOLE_GRID := popularity transitions item-knn slim ease
 PARTS := gmf mlp gmf-bpr
@@ -121,6 +126,7 @@ $(PAPER): paper-%: $(READY)
 	$(SDMR) sweep $(call options,model,$(WHOLE_GRID)) dataset=$* search=grid replace=true $(WORKERS)
 	$(SDMR) sweep $(call options,model,$(PARTS) $(SAMPLED) $(SEQUENTIAL)) dataset=$* replace=true $(WORKERS)
 	$(SDMR) sweep model=[sdp-grid,sdm-grid,sdmr-grid] dataset=$* $(WORKERS)
+	$(SDMR) check dataset=$* publish=true
 	$(SDMR) table $(CELLS) $(WORKERS)
 	$(SDMR) publish $(CELLS)
 
@@ -134,12 +140,13 @@ ROWS_OF_SPLIT = number=3 datasets=ml-100k $(call options,models,$(WHOLE_GRID) $(
 OTHER_SPLIT = $(if $(filter global-time,$*),protocol.test_item=global-time,split_seed=$(patsubst split-%,%,$*))
 
 $(OTHER_SPLITS): paper-%: $(READY)
+	$(SDMR) check dataset=ml-100k $(OTHER_SPLIT) publish=true results=results/splits/$*
 	$(SDMR) table $(ROWS_OF_SPLIT) $(OTHER_SPLIT) $(WORKERS)
 	$(SDMR) publish $(ROWS_OF_SPLIT) $(OTHER_SPLIT) results=results/splits/$*
 
 # All published figures, from existing runs and records: nothing is trained.
 figures: $(READY)
-	$(SDMR) figure name=published
+	$(SDMR) figure name=published train=false
 
 # The published page with all results.
 report: $(READY)

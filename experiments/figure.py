@@ -3,7 +3,7 @@
 Missing runs of figures 5 to 7 are made first; with `train=false`, the figure shows the existing ones. A published
 record stands in for a missing run with the same settings. The figure is written as PNG and PDF, its numbers as CSV.
 A title is quoted: `sdmr figure name=figure7 user=13 'target="Titanic (1997)"'`. `name=published` draws all figures as
-they are published.
+they are published; with `train=false`, nothing is trained.
 """
 
 import importlib
@@ -18,17 +18,19 @@ from sdmr.experiments.figures.options import FigureOptions as Options
 from sdmr.experiments.figures.options import check_options
 
 TRAINED = "mf-bpr,cml,neumf,cmn,prme,prme-s,transrec,caser,gru4rec,sasrec,sdp,sdm,sdmr"
-# The options of each published figure. They are drawn from existing runs and records: nothing is trained.
+# The options of each published figure.
 PUBLISHED = (
-    "name=figure5 train=false",
-    "name=figure6 train=false seeds=3",
-    "name=figure6 train=false output=figure6-cmn models=cmn",
-    "name=figure6 train=false output=figure6-context dims=64 hops=3 lengths=[5,10,20] seeds=3",
-    "name=figure6 train=false output=figure6-ta-feng datasets=ta-feng dims=[16,64]",
-    "name=figure7 train=false",
+    "name=figure5",
+    "name=figure6 seeds=3",
+    "name=figure6 output=figure6-cmn models=cmn",
+    "name=figure6 output=figure6-context dims=64 hops=3 lengths=[5,10,20] seeds=3",
+    "name=figure6 output=figure6-ta-feng datasets=ta-feng dims=[16,64]",
+    "name=figure7",
     f"name=curves seeds=3 settings=tuned models=[{TRAINED}]",
     f"name=speed seeds=3 settings=tuned models=[popularity,item-knn,slim,transitions,ease,ials,{TRAINED}]",
 )
+FOLDERS = ("runs", "results", "plots")
+FOR_ALL = ("train", "publish", "workers")  # further options of `name=published`, for the figures that have them
 
 
 def describe_more(arguments: Sequence[str]) -> str:
@@ -39,16 +41,21 @@ def describe_more(arguments: Sequence[str]) -> str:
             figure = _import_figure(name)
             lines.append(f"  {name:8} {(figure.__doc__ or '').partition(chr(10))[0]}")
             lines.append(f"           {', '.join(figure.OPTIONS)}")
-    lines.append("  published, which draws all of them without further options:")
+    lines.append(f"  published, which draws all of them; {', '.join(FOR_ALL)}:")
     return "\n".join([*lines, *(f"           {part}" for part in PUBLISHED)])
 
 
 def main(options: Options) -> int:
     if options.name != "published":
         return draw(options)
-    folders = {"runs": options.runs, "results": options.results, "plots": options.plots}
-    check_used(options, ("name", *folders), "name=published")
-    return max(draw(parse_options(Options, part.split()).model_copy(update=folders)) for part in PUBLISHED)
+    check_used(options, ("name", *FOLDERS, *FOR_ALL), "name=published")
+    return max([draw(_complete(parse_options(Options, part.split()), options)) for part in PUBLISHED])
+
+
+def _complete(part: Options, options: Options) -> Options:
+    """Return the options of a published figure with those for all figures that it has."""
+    names = [*FOLDERS, *(name for name in FOR_ALL if name in _import_figure(part.name).OPTIONS)]
+    return part.model_copy(update={name: getattr(options, name) for name in names})
 
 
 def draw(options: Options) -> int:

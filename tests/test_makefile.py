@@ -71,7 +71,7 @@ def test_targets_made_together_share_their_variables() -> None:
         (["audit", "TRAIN=perhaps"], "audit seeds=1 train=perhaps"),  # which the command refuses
         (["publish", "REPLACE=yes"], "publish number=3 seeds=1 settings=default replace=true"),
         (["figure7", "FOR=13", "TARGET=It's"], """figure name=figure7 'user="13"' 'target="It'\\''s"'"""),
-        (["figures"], "figure name=published"),
+        (["figures"], "figure name=published train=false"),
         (["report"], "report to=results/report.html"),
     ],
 )

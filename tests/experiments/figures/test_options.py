@@ -41,7 +41,7 @@ Command = Callable[..., int]
         ("figure6", "output=/x", "output=/x: expected a name, not a path"),
         ("figure6", "models=[]", "models=[]: expected at least one value"),
         ("figure6", "hops=[]", "hops=[]: expected at least one value"),
-        ("published", "output=x", "output=...: name=published has no such option; it has name, runs, results, plots"),
+        ("published", "output=x", "output=...: name=published has no such option; it has name, runs, results, plots, train, publish, workers"),
         ("published", "seeds=2", "seeds=...: name=published has no such option"),
         ("published", "epochs=2", "epochs=2: name=published has no such option"),
     ],
@@ -80,14 +80,21 @@ def test_published_figures_are_drawn_one_after_the_other_by_one_command(
     assert draw("name=published") == 1  # a figure that fails does not stop the others
     assert len(drawn) == len(figure.PUBLISHED)
     assert {options.plots for options in drawn} == {str(tmp_path / "plots")}
+    assert {options.train for options in drawn} == {True}
     files = {options.file_name for options in drawn}
     published = {path.stem for path in (registry.CHECKOUT / "plots").glob("*.png")}
     assert published <= files | {"bench", "bench-epochs"}
+    drawn.clear()
+    draw("name=published", "train=false", "publish=true", "workers=3")
+    for options in drawn:
+        has_runs = options.name in ("figure5", "figure6", "figure7")
+        assert options.train != has_runs
+        assert options.publish == (options.name == "figure6")
+        assert (options.workers == 3) == has_runs
 
 
 @pytest.mark.parametrize("part", figure.PUBLISHED)
-def test_a_published_figure_has_options_of_its_own_and_trains_nothing(part: str) -> None:
+def test_a_published_figure_has_options_of_its_own(part: str) -> None:
     options = parse_options(FigureOptions, part.split())
     module = importlib.import_module(f"sdmr.experiments.figures.{options.name}")
     check_options(options, module)
-    assert not options.train or "train" not in module.OPTIONS
