@@ -29,7 +29,8 @@ VARIABLES_smoke := DATASETS MODELS JOBS
 VARIABLES_paper := JOBS
 PAPER := $(addprefix paper-,ml-100k ta-feng ml-1m epinions epinions-id-order)
 OTHER_SPLITS := $(addprefix paper-split-,1 2 3 4) paper-global-time
-$(foreach target,$(PAPER) $(OTHER_SPLITS),$(eval VARIABLES_$(target) := JOBS))
+SUBSTITUTES := $(addprefix paper-,ijcai-15 netflix-sample)
+$(foreach target,$(PAPER) $(OTHER_SPLITS) $(SUBSTITUTES),$(eval VARIABLES_$(target) := JOBS))
 
 TYPED := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 USED := $(foreach target,$(MAKECMDGOALS),$(VARIABLES_$(target)))
@@ -130,9 +131,18 @@ $(PAPER): paper-%: $(READY)
 	$(SDMR) table $(CELLS) $(WORKERS)
 	$(SDMR) publish $(CELLS)
 
-SEQUENTIAL = $(if $(filter-out ta-feng,$*),$(SEQUENCES))
-CELLS = number=$(if $(filter ta-feng,$*),4,3) datasets=$* $(call options,models,$(WHOLE_GRID) $(SAMPLED) $(SEQUENTIAL)) \
-	seeds=3 settings=tuned
+BASKETS := ta-feng ijcai-15
+SEQUENTIAL = $(if $(filter-out $(BASKETS),$*),$(SEQUENCES))
+CELLS = number=$(if $(filter $(BASKETS),$*),4,3) datasets=$* $(call options,models,$(WHOLE_GRID) $(SAMPLED) $(SEQUENTIAL)) \
+	seeds=$(if $(filter paper-$*,$(SUBSTITUTES)),1,3) settings=tuned
+
+# Substitutes for data that are not public. No search: the settings are those of another data set.
+$(SUBSTITUTES): paper-%: $(READY)
+	$(SDMR) sweep $(call options,model,$(WHOLE_GRID) $(PARTS) $(SAMPLED) $(SEQUENTIAL)) dataset=$* \
+		transfer=$(if $(filter $(BASKETS),$*),ta-feng,ml-100k)
+	$(SDMR) check dataset=$* publish=true
+	$(SDMR) table $(CELLS) $(WORKERS)
+	$(SDMR) publish $(CELLS)
 
 # Other splits of ML-100k: further split seeds, and cuts in time. The settings are those tuned on the default split.
 ROWS_OF_SPLIT = number=3 datasets=ml-100k $(call options,models,$(WHOLE_GRID) $(SAMPLED) $(SEQUENCES)) settings=tuned

@@ -7,11 +7,13 @@ combination of the paper's grid. A trial whose validation curve is hopeless is p
 `budget` counts the CPU minutes of all trials. When it is spent, no further one starts. The same command continues a
 search that was interrupted; two at once share the work. More `trials` continue it, too; `prune=false` also continues
 the pruned trials. Further settings (`epochs=20`, `model.context_length=5`) hold for every run, and are not searched.
+`transfer=ml-100k` searches nothing: it takes over the tuned settings of that data set.
 """
 
 import shlex
 import sys
 import time
+from contextlib import suppress
 from textwrap import indent
 from typing import Any
 
@@ -19,7 +21,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import NotTunedError, format_value
+from sdmr.experiments.core.options import NotTunedError, UsageError, check_used, format_value
 from sdmr.experiments.core.progress import shorten_settings
 from sdmr.experiments.core.registry import GRID, GRID_ROWS
 from sdmr.experiments.core.trackers import drop_tracker
@@ -28,6 +30,7 @@ from sdmr.experiments.core.tuned import (
     describe_search,
     get_tuned_path,
     is_user_data,
+    list_rows,
     list_tuned_paths,
     read_tuned,
     write_tuned,
@@ -38,19 +41,40 @@ from sdmr.experiments.tuning.space import METRIC, find_edges, nest
 from sdmr.experiments.tuning.study import METRICS, Trial
 
 MAX_ROWS = 20  # of the table at the end
+KEPT = ("beyond_paper", "commits")  # of the origin of settings, if another data set takes them over
 
 
 class Options(SearchOptions):
     replace: bool = Field(
         False, description="replace tuned settings even if their score is higher or they come from more trials"
     )
+    transfer: str | None = Field(None, description="data set whose tuned settings are taken over, without a search")
 
 
 def main(options: Options) -> int:
+    if options.transfer is not None:
+        check_used(options, ("model", "dataset", "transfer", "replace"), "a transfer")
+        for name in list_rows(options.model, options.transfer, "tuned"):
+            transfer_settings(name, options.transfer, options.dataset, options.replace)
+        return 0
     searches = [Search(name, options) for name in options.model]  # a mistake is reported before the first run
     # Parts may have been tuned since then.
     outcomes = [tune(Search(one.space.name, options) if one.space.parts else one, options.replace) for one in searches]
     return 0 if all(outcomes) else cli.FAILED
+
+
+def transfer_settings(name: str, source: str, dataset: str, replace: bool) -> None:
+    """Write the tuned settings of one data set as those of another.
+
+    Raises NotTunedError if the first one has none, UsageError if the second one has some of its own search.
+    """
+    content = read_tuned(source, name)
+    with suppress(NotTunedError):
+        if "transferred" not in read_tuned(dataset, name)["tuning"] and not replace:
+            raise UsageError(f"{name} on {dataset} has settings of a search of its own; replace=true replaces them")
+    tuning = {"transferred": source} | {key: content["tuning"][key] for key in KEPT if key in content["tuning"]}
+    settings = {key: value for key, value in content.items() if key != "tuning"}
+    print(f"{name} on {dataset}: the settings of {source}, written to {write_tuned(dataset, name, settings, tuning)}")
 
 
 def tune(search: Search, replace: bool) -> bool:

@@ -94,3 +94,16 @@ def test_paper_searches_parts_first_and_leaves_models_of_sequences_out_of_basket
     ]
     assert all("model=[gmf,mlp,gmf-bpr,neumf,cmn,sdp,sdm,sdmr," in line and "'workers=2'" in line for line in sweep)
     assert ["sasrec" in line for line in sweep] == [True, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "number"), [("paper-ijcai-15", "ta-feng", 4), ("paper-netflix-sample", "ml-100k", 3)]
+)
+def test_substitutes_have_the_settings_of_another_data_set_and_one_seed(target: str, source: str, number: int) -> None:
+    sweep, check, table, publish = run_make(target).stdout.replace("\\\n", "").splitlines()
+    assert sweep.endswith(f"transfer={source}")
+    assert check.endswith("publish=true")
+    for line in (table, publish):
+        assert f" number={number} " in line
+        assert "seeds=1 settings=tuned" in line
+        assert ("sasrec" in line) == (number == 3)

@@ -99,6 +99,8 @@ def describe_search(tuning: Mapping[str, Any]) -> str:
     Nothing is known of a search that did not count its trials. `!` flags fewer trials than are enough. The cap on CPU
     minutes, settings at an edge of the space or not in the paper, and the searches of parts follow.
     """
+    if source := tuning.get("transferred"):
+        return f"settings of {source}"
     if "trials" not in tuning:
         return ""
     trials, planned = tuning["trials"], tuning["planned"]

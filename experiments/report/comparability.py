@@ -145,7 +145,9 @@ def mark_rows(dataset: str, runs: Runs, tunings: Tunings, usual: Record | None =
 def _mark_search(tuning: Mapping[str, Any], most: int) -> Iterator[tuple[str, str]]:
     """Yield the marks of a search. A row that has tried its whole space needs no further trials."""
     trials, size = tuning.get("trials"), count_settings(tuning)
-    if trials is None:
+    if source := tuning.get("transferred"):
+        yield "Tuned on another data set", source
+    elif trials is None:
         yield UNCOUNTED, ""
     elif trials < min(size, ENOUGH_TRIALS):
         yield f"Fewer than {ENOUGH_TRIALS} trials", str(trials)

@@ -80,6 +80,7 @@ def test_rows_without_fault_have_no_mark(tmp_path: Path) -> None:
         ({"trials": 11}, ("Fewer than 12 trials", "11")),
         ({"trials": 15}, ("Fewer than the 20 trials of other rows", "15")),
         ({"trials": None}, ("The search did not count its trials", "")),
+        ({"trials": None, "transferred": "ta-feng"}, ("Tuned on another data set", "ta-feng")),
         ({"edges": ["model.dim"]}, ("The best setting is at an edge", "dim")),
         ({"beyond_paper": ["model.sdm.dropout"]}, ("Not in the paper's grid", "sdm.dropout")),
         ({"seeds": 1}, ("One seed", "")),

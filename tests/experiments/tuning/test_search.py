@@ -589,3 +589,30 @@ def test_settings_tuned_on_one_file_are_not_used_for_another(
     write_tuned("epinions", "mf-bpr", {"model": {"dim": 2}}, {})
     named = ["model=mf-bpr", "dataset=epinions", "settings=tuned", "dataset.order=file"]
     assert compose_config(named).settings["model"]["dim"] == 2  # its name says which data it is
+
+
+# --- transfer ---
+
+
+def test_settings_of_another_data_set_are_taken_over_with_their_rows_inside_the_papers_grid(
+    spaces: Path, data: Path, capsys: Capture
+) -> None:
+    settings = {"model": {"dim": 2}, "epochs": 3}
+    write_tuned("ml-1m", "sdm", settings, {"trials": 20, "beyond_paper": ["model.dropout"], "commits": ["c0ffee"]})
+    write_tuned("ml-1m", "sdm-grid", {"model": {"dim": 3}}, {"trials": 20})
+    assert call("model=sdm", "dataset=epinions", "transfer=ml-1m") == 0
+    origin = {"transferred": "ml-1m", "beyond_paper": ["model.dropout"], "commits": ["c0ffee"]}
+    assert read_tuned("epinions", "sdm") == {**settings, "tuning": origin}
+    assert read_tuned("epinions", "sdm-grid") == {"model": {"dim": 3}, "tuning": {"transferred": "ml-1m"}}
+    assert describe_search(origin) == "settings of ml-1m"
+    assert call("model=sdm", "dataset=epinions", "transfer=ml-1m") == 0  # as often as one likes
+    write_tuned("epinions", "sdm", settings, {"trials": 3})
+    capsys.readouterr()
+    assert call("model=sdm", "dataset=epinions", "transfer=ml-1m") == 2
+    assert "sdm on epinions has settings of a search of its own; replace=true" in capsys.readouterr().err
+    assert call("model=sdm", "dataset=epinions", "transfer=ml-1m", "trials=3") == 2
+    assert "trials=...: a transfer has no such option" in capsys.readouterr().err
+    assert call("model=prme", "dataset=epinions", "transfer=ml-1m") == 2
+    assert "prme on ml-1m has no tuned settings" in capsys.readouterr().err
+    assert call("model=sdm", "dataset=epinions", "transfer=ml-1m", "replace=true") == 0
+    assert read_tuned("epinions", "sdm")["tuning"] == origin
