@@ -19,6 +19,7 @@ from sdmr.experiments.report.agreement import describe_full_ranking
 from sdmr.experiments.report.comparability import collect_marks, format_marks, mark_rows
 from sdmr.experiments.report.comparisons import Folders, compare_paper_models, mark_cells
 from sdmr.experiments.report.dataset_check import describe_test_items
+from sdmr.experiments.report.dataset_statistics import describe_substitute
 from sdmr.experiments.report.differences import is_lower_better
 from sdmr.experiments.report.frames import DATASETS, METRICS, TABLES, average_seeds, list_published
 from sdmr.experiments.report.writers import format_mean, format_metric, highlight, make_table, rank_places
@@ -197,7 +198,8 @@ def collect_published(
             cells.append(make_published_cells(results, dataset, model, spreads, metrics))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
         every = [run for runs in records[dataset].values() for run in runs]
-        notes[dataset] = describe_protocol(dataset, every) + describe_test_items(results, every)
+        notes[dataset] = describe_substitute(dataset) + describe_protocol(dataset, every)
+        notes[dataset] += describe_test_items(results, every)
         notes[dataset] += describe_full_ranking(dataset, folders, ordered or metrics)
         notes[dataset] += format_marks(mark for mark in marks if mark.dataset == dataset)
     if not cells:

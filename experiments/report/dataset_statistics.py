@@ -33,6 +33,11 @@ REASONS = {
 LABELS = {"avg_items_per_transaction": "items per transaction", "density_percent": "density (%)"}
 
 
+def describe_substitute(dataset: str) -> list[str]:
+    """Return a line on why a data set is not the paper's own, if it is not."""
+    return [f"{dataset} is a substitute. {REASONS[dataset]}"] if dataset in REASONS else []
+
+
 def compute_statistics(data: Interactions) -> dict[str, float]:
     """Return the statistics that the paper prints. An instance is an item with the rest of its basket."""
     rows = len(data)

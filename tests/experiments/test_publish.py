@@ -232,6 +232,15 @@ def test_new_and_repeated_targets_stand_apart_where_there_are_baskets(tmp_path: 
     assert "repeated" not in (tmp_path / "results" / "table3.md").read_text()
 
 
+def test_a_substitute_for_the_papers_data_is_labeled(tmp_path: Path, runs: Path) -> None:
+    write_random_run(runs / "ijcai-15" / "sdm-0", "sdm", 0)
+    write_random_run(runs / "ta-feng" / "sdm-0", "sdm", 0)
+    assert call(publish, tmp_path, "number=4", "datasets=[ijcai-15,ta-feng]", "models=sdm") == 0
+    text = (tmp_path / "results" / "table4.md").read_text()
+    assert "\n\nijcai-15 is a substitute. The paper's random sample of 20,000 transactions is not public." in text
+    assert text.count("is a substitute") == 1
+
+
 def test_epinions_in_the_order_of_ids_is_in_no_table(tmp_path: Path, runs: Path) -> None:
     """One claim needs its published record. The table has the data sets that the paper prints."""
     for dataset in ("epinions", "epinions-id-order"):

@@ -41,7 +41,7 @@ Command = Callable[..., int]
         ("figure6", "output=/x", "output=/x: expected a name, not a path"),
         ("figure6", "models=[]", "models=[]: expected at least one value"),
         ("figure6", "hops=[]", "hops=[]: expected at least one value"),
-        ("published", "output=x", "output=...: name=published has no such option; it has name, runs, results, plots, train, publish, workers"),
+        ("published", "output=x", "output=...: name=published has no such option; it has name, runs, results, plots, "),
         ("published", "seeds=2", "seeds=...: name=published has no such option"),
         ("published", "epochs=2", "epochs=2: name=published has no such option"),
     ],
