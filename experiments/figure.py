@@ -30,7 +30,7 @@ PUBLISHED = (
     f"name=speed seeds=3 settings=tuned models=[popularity,item-knn,slim,transitions,ease,ials,{TRAINED}]",
 )
 FOLDERS = ("runs", "results", "plots")
-FOR_ALL = ("train", "publish", "workers")  # further options of `name=published`, for the figures that have them
+COMMON = ("train", "publish", "workers")  # further options of `name=published`, for the figures that have them
 
 
 def describe_more(arguments: Sequence[str]) -> str:
@@ -41,20 +41,20 @@ def describe_more(arguments: Sequence[str]) -> str:
             figure = _import_figure(name)
             lines.append(f"  {name:8} {(figure.__doc__ or '').partition(chr(10))[0]}")
             lines.append(f"           {', '.join(figure.OPTIONS)}")
-    lines.append(f"  published, which draws all of them; {', '.join(FOR_ALL)}:")
+    lines.append(f"  published, which draws all of them; {', '.join(COMMON)}:")
     return "\n".join([*lines, *(f"           {part}" for part in PUBLISHED)])
 
 
 def main(options: Options) -> int:
     if options.name != "published":
         return draw(options)
-    check_used(options, ("name", *FOLDERS, *FOR_ALL), "name=published")
+    check_used(options, ("name", *FOLDERS, *COMMON), "name=published")
     return max([draw(_complete(parse_options(Options, part.split()), options)) for part in PUBLISHED])
 
 
 def _complete(part: Options, options: Options) -> Options:
     """Return the options of a published figure with those for all figures that it has."""
-    names = [*FOLDERS, *(name for name in FOR_ALL if name in _import_figure(part.name).OPTIONS)]
+    names = [*FOLDERS, *(name for name in COMMON if name in _import_figure(part.name).OPTIONS)]
     return part.model_copy(update={name: getattr(options, name) for name in names})
 
 

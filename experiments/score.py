@@ -23,7 +23,7 @@ from sdmr.experiments.core import cli
 from sdmr.experiments.core.deviations import list_deviations
 from sdmr.experiments.core.options import FileName, Numbers, TaskOptions, UsageError
 from sdmr.experiments.core.plan import read_tie_policy
-from sdmr.experiments.core.ranking import compute_novelty_metrics, compute_test_digest
+from sdmr.experiments.core.ranking import compute_novelty_metrics, compute_test_digests, place_cold_targets
 from sdmr.experiments.core.record import Environment, Record, TieCounts, save_record
 from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.core.store import RANKS, RECORD
@@ -68,6 +68,7 @@ def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
     task = run.load_task()
     scores = read_scores(path, task.test)
     ranks = count_ranks(scores, task.test.target_columns, keep_sort_position=run.protocol.keeps_sort_position)
+    ranks = place_cold_targets(ranks, task.test, task.training.n_items)
     config = {key: run.config[key] for key in ("dataset", "split_seed", "protocol")} | {"scores": path.name}
     digest = compute_sha256(path)
     folder = run.folder.with_name(f"{name}-{compute_run_key(config, run.data, digest)}")
@@ -77,7 +78,6 @@ def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
         dataset=run.dataset,
         config=config,
         data=run.data,
-        test_items=compute_test_digest(task),
         source=digest,
         data_report=dict(task.report),
         deviations=list_deviations(run),
@@ -89,6 +89,7 @@ def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
         peak_memory_mib=get_peak_memory(),
         environment=Environment.model_validate(collect_environment()),
         **compute_novelty_metrics(task, ranks),
+        **compute_test_digests(task),
     )
     save_ranks(folder / RANKS, task.test.users, ranks)
     save_record(record, folder / RECORD)

@@ -8,7 +8,6 @@ printed side by side. Tables 1 and 2 are the statistics of the data sets; they a
 
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -21,7 +20,6 @@ from sdmr.experiments.core.cluster import ClusterOptions, get_launcher
 from sdmr.experiments.core.options import RunOptions, UsageError, check_used
 from sdmr.experiments.core.plan import find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.registry import expand_models
-from sdmr.experiments.core.run import is_task_override
 from sdmr.experiments.core.store import get_published_folder
 from sdmr.experiments.core.trackers import drop_tracker
 from sdmr.experiments.core.tuned import list_rows
@@ -32,12 +30,13 @@ from sdmr.experiments.report.accuracy import (
     describe_data,
     describe_protocol,
     describe_rows,
+    drop_other_instances,
     format_table,
     read_published,
 )
 from sdmr.experiments.report.agreement import describe_full_ranking
 from sdmr.experiments.report.comparisons import describe_comparisons
-from sdmr.experiments.report.dataset_check import describe_test_items
+from sdmr.experiments.report.dataset_check import describe_task, describe_test_items
 from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.frames import read_seed_spreads
 from sdmr.experiments.report.writers import make_table, write_csv
@@ -110,23 +109,19 @@ def _make_accuracy(options: Options) -> int:
         made = {one: run for one, run in findings.runs.items() if one.dataset == dataset}
         folders = {row: [run.folder for one, run in made.items() if one.model == row] for row in rows[dataset]}
         caption = (options.number, conditions, tie_policy)
-        print(f"\n{format_table(dataset, folders, published[dataset], *caption, columns)}\n")
         records = [run.record for run in made.values()]
+        comparable = drop_other_instances(published[dataset], dataset, results, records)
+        print(f"\n{format_table(dataset, folders, comparable, *caption, columns)}\n")
         notes = describe_deviations(records) + describe_data(dataset, records)
-        notes += describe_protocol(dataset, records)
-        notes += describe_test_items(results, records) or _point_to_check(dataset, options.overrides)
+        notes += describe_protocol(dataset, records, options.settings == "tuned")
+        if records:
+            notes += describe_test_items(results, records) or describe_task(dataset, options.overrides)
         notes += describe_full_ranking(dataset, folders, columns, tie_policy)
         notes += describe_rows(dataset, folders, options.settings)
         for line in (*notes, *describe_comparisons(dataset, folders, spreads, tie_policy)):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {options.runs}/")
     return 1 if findings.failures else 0
-
-
-def _point_to_check(dataset: str, overrides: Sequence[str]) -> list[str]:
-    """Return the command that writes what the test items measure."""
-    settings = " ".join([f"dataset={dataset}", *filter(is_task_override, overrides)])
-    return [f"Test items of {dataset}: `sdmr check {settings} publish=true` writes what they measure, for this line."]
 
 
 if __name__ == "__main__":

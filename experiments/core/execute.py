@@ -16,7 +16,7 @@ from sdmr.experiments.core.isolation import keep_modules
 from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.ranking import (
     compute_novelty_metrics,
-    compute_test_digest,
+    compute_test_digests,
     rank_test_items,
     save_test_ranks,
 )
@@ -94,7 +94,7 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path, follower
         fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **compute_novelty_metrics(task, ranks)}
     ranked = read_clocks()
     if run.config["test"]:
-        fields |= {"test_items": compute_test_digest(task), **save_test_ranks(run, recommender, task, ranks)}
+        fields |= {**compute_test_digests(task), **save_test_ranks(run, recommender, task, ranks)}
     phases = ("fit", "rank", "rank_all") if "test_all" in fields else ("fit", "rank")
     differences = np.diff([start, fitted, ranked, read_clocks()], axis=0).T.tolist()
     seconds, cpu_seconds = (dict(zip(phases, column, strict=False)) for column in differences)

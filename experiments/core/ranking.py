@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from sdmr.datasets.task import Task
+from sdmr.datasets.task import HeldOut, Task
 from sdmr.experiments.core.run import Run
 from sdmr.harness.evaluation import rank, rank_among_all, select_instances
 from sdmr.harness.metrics import Ranks, summarize
@@ -17,8 +18,10 @@ def rank_test_items(run: Run, recommender: Any, task: Task) -> Ranks:
     """Rank the test items as the protocol says."""
     protocol = run.protocol
     if protocol.candidates != "all":
-        return rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
-    return rank_among_all(recommender, task.test, task.seen, protocol.keeps_sort_position)
+        ranks = rank(recommender, task.test, keep_sort_position=protocol.keeps_sort_position)
+    else:
+        ranks = rank_among_all(recommender, task.test, task.seen, protocol.keeps_sort_position)
+    return place_cold_targets(ranks, task.test, task.training.n_items)
 
 
 def save_test_ranks(run: Run, recommender: Any, task: Task, ranks: Ranks) -> dict[str, Any]:
@@ -31,21 +34,40 @@ def save_test_ranks(run: Run, recommender: Any, task: Task, ranks: Ranks) -> dic
         save_ranks(path, users, ranks)
         return {}
     rows = select_instances(recommender, len(users), task.training.n_items)
-    full = rank_among_all(recommender, task.test.take(rows), task.seen, run.protocol.keeps_sort_position)
+    test = task.test.take(rows)
+    full = rank_among_all(recommender, test, task.seen, run.protocol.keeps_sort_position)
+    full = place_cold_targets(full, test, task.training.n_items)
     save_ranks(path, users, ranks, (rows, full))
     sample = {"test_all_sample": (len(rows), len(users))} if len(rows) < len(users) else {}
     return {"test_all": summarize(full), **sample}
 
 
-def compute_test_digest(task: Task) -> str:
-    """Return the sha256 of the test items' and their users' raw ids.
+def compute_test_digests(task: Task) -> dict[str, str]:
+    """Return the sha256 of the test items and their users, and of their candidates.
 
-    Records with the same one have the same test items in the same order, whatever their candidates.
+    They tell which records have the same test items in the same order, and which of these have the same candidates.
     """
     training, test = task.training, task.test
-    ids = ((training.user_ids, test.users), (training.item_ids, test.targets))
-    columns = [numbers if raw is None else np.asarray(raw)[numbers] for raw, numbers in ids]
-    return hashlib.sha256(json.dumps([column.astype(str).tolist() for column in columns]).encode()).hexdigest()
+    users, items = (
+        np.arange(n).astype(str) if ids is None else np.asarray(ids).astype(str)
+        for n, ids in ((training.n_users, training.user_ids), (training.n_items, training.item_ids))
+    )
+    digest = hashlib.sha256(json.dumps([users[test.users].tolist(), items[test.targets].tolist()]).encode())
+    test_items = digest.hexdigest()
+    digest.update(json.dumps(items.tolist()).encode())
+    for array in (test.candidates, test.n_candidates):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array, dtype="<i8").data)
+    return {"test_items": test_items, "test_candidates": digest.hexdigest()}
+
+
+def place_cold_targets(ranks: Ranks, test: HeldOut, n_items: int) -> Ranks:
+    """Return ranks whose cold targets come after all items, as misses at every cutoff."""
+    is_cold = test.is_cold
+    if not is_cold.any():
+        return ranks
+    places = {name: array for name, array in ranks.to_arrays().items() if name != "tied"}
+    return replace(ranks, **{name: np.where(is_cold, n_items, array) for name, array in places.items()})
 
 
 def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:

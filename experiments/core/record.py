@@ -48,6 +48,7 @@ class Record(_Part):
     config: dict[str, Any]  # the settings that make the key
     data: str  # sha256 of split and candidates
     test_items: str | None = None  # sha256 of the raw ids of the test items and their users; None: an older record
+    test_candidates: str | None = None  # sha256 of the test items' candidates, likewise
     source: str  # sha256 of the code that computes the run; of scores made elsewhere, of their file
     data_report: dict[str, int] = Field(default_factory=dict)  # rows and users that were dropped, or only train
     deviations: dict[str, Any] = Field(default_factory=dict)  # from the paper's protocol and model

@@ -1,5 +1,6 @@
 """Tables 3 and 4 on the terminal, and from the published records."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from sdmr.experiments.core.store import RECORD, get_published_settings, read_pub
 from sdmr.experiments.core.tuned import describe_search, read_tuned
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.agreement import describe_full_ranking
-from sdmr.experiments.report.comparability import collect_marks, format_marks, mark_rows
+from sdmr.experiments.report.comparability import collect_marks, describe_differences, format_marks, mark_rows
 from sdmr.experiments.report.comparisons import Folders, compare_paper_models, mark_cells
 from sdmr.experiments.report.dataset_check import describe_test_items
 from sdmr.experiments.report.dataset_statistics import describe_substitute
@@ -80,6 +81,16 @@ def read_published(dataset: str, models: Sequence[str], results: Path, metrics: 
     experiment = f"table{TABLES.get(dataset)}"
     names = {get_published_settings(results, experiment, dataset, model) for model in models if folders[model]}
     means = {m: average_seeds(dataset, m, paths, metrics=metrics)["ours"] for m, paths in folders.items()}
+    return means, names
+
+
+def drop_other_instances(published: Published, dataset: str, results: Path, records: Sequence[Record]) -> Published:
+    """Return published means without those of other test items or candidates than the records'."""
+    means, names = published
+    for model in means if records else ():
+        for path in list_published(results, dataset, model)[:1]:
+            if describe_differences([records[0], load_record(path / RECORD)]):
+                means = means | {model: means[model] * math.nan}
     return means, names
 
 
@@ -148,13 +159,14 @@ def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:
     return [f"Data of {dataset}: {text}." for text in dict.fromkeys(reports)]
 
 
-def describe_protocol(dataset: str, records: Iterable[Record]) -> list[str]:
+def describe_protocol(dataset: str, records: Iterable[Record], is_tuned: bool) -> list[str]:
     """Return a line on what cannot be compared with the paper, if anything."""
     if not any(map(frames.has_other_targets, records)):
         return []
+    tuned = " The tuned settings were chosen under the default protocol." if is_tuned else ""
     return [
-        f"{dataset}: another rule than the paper's draws the test items or candidates, so its values are left out. "
-        "Tuned settings are those of the default protocol."
+        f"{dataset}: the paper draws test items or candidates by another rule, so the paper's values are left "
+        f"out.{tuned}"
     ]
 
 
@@ -198,7 +210,8 @@ def collect_published(
             cells.append(make_published_cells(results, dataset, model, spreads, metrics))
         records[dataset] = {m: [load_record(path / RECORD) for path in paths] for m, paths in folders.items()}
         every = [run for runs in records[dataset].values() for run in runs]
-        notes[dataset] = describe_substitute(dataset) + describe_protocol(dataset, every)
+        settings = {get_published_settings(results, f"table{number}", dataset, m) for m, p in folders.items() if p}
+        notes[dataset] = describe_substitute(dataset) + describe_protocol(dataset, every, "tuned" in settings)
         notes[dataset] += describe_test_items(results, every)
         notes[dataset] += describe_full_ranking(dataset, folders, ordered or metrics)
         notes[dataset] += format_marks(mark for mark in marks if mark.dataset == dataset)

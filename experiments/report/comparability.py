@@ -71,8 +71,9 @@ def describe_table(number: int, results: Path) -> tuple[list[str], bool]:
     """Return the marks of a published table, and whether all rows are comparable."""
     marks = collect_marks(number, results)
     lines = [f"{mark.dataset}, {mark.row}: {mark.title}{f' ({mark.detail})' if mark.detail else ''}" for mark in marks]
-    failed = len({mark[:2] for mark in marks if mark.title == NOT_COMPARABLE})
-    return [*lines, f"rows that are not comparable: {failed}" if failed else "all rows are comparable"], not failed
+    failed, older = (len({mark[:2] for mark in marks if mark.title == title}) for title in (NOT_COMPARABLE, OTHER_CODE))
+    lines.append(f"rows that are not comparable with the others of their data set: {failed or 'none'}")
+    return [*lines, f"rows made by other code than this version's: {older or 'none'}"], not failed
 
 
 def collect_marks(number: int, results: Path) -> list[Mark]:

@@ -19,6 +19,7 @@ from sdmr.harness.records import read_ranks
 from sdmr.harness.schema1 import TASKS
 
 INSTANCE_OPTIONS = [f"protocol.{name}" for name in ("test_item", "equal_times", "test_cut", "validation_cut")]
+INSTANCE_OPTIONS.append("split_seed")
 SHOWN_SETTINGS = 3  # that tell rows of one model apart; more of them are named by the run
 
 
@@ -136,15 +137,23 @@ def _list_faults(first_folder: Path, first: Record, folder: Path, record: Record
     return [f"data hash {record.data[:12]}, not {first.data[:12]}: {reason}"]
 
 
-def get_candidates(row: ComparedRow) -> int | str:
-    """Return what a row's target is ranked among: the setting `protocol.candidates`."""
-    return _read_protocol(row.records[0]).candidates
+def ranks_all_items(row: ComparedRow) -> bool:
+    """Tell whether a row's records rank the targets among all items alone."""
+    return _read_protocol(row.records[0]).candidates == "all"
+
+
+def have_same_candidates(first: ComparedRow, row: ComparedRow) -> bool:
+    """Tell whether two rows of the same test items have the same sampled candidates."""
+    one, other = first.records[0], row.records[0]
+    if ranks_all_items(first) or ranks_all_items(row):
+        return False
+    is_known = one.test_candidates is not None and one.test_candidates == other.test_candidates
+    return is_known or TASKS.get(one.data, one.data) == TASKS.get(other.data, other.data)
 
 
 def _list_instance_settings(record: Record) -> dict[str, Any]:
     protocol = _list_protocol(record)
     settings = {"dataset": record.dataset} | flatten(record.config.get("dataset", {}), "dataset.")
-    settings["split_seed"] = record.config.get("split_seed", 0)
     return settings | {name: protocol[name] for name in INSTANCE_OPTIONS}
 
 
@@ -174,4 +183,5 @@ def mark_rows(rows: Sequence[ComparedRow]) -> dict[str, str]:
 
 
 def _list_protocol(record: Record) -> dict[str, Any]:
-    return {f"protocol.{name}": value for name, value in asdict(_read_protocol(record)).items()}
+    protocol = {f"protocol.{name}": value for name, value in asdict(_read_protocol(record)).items()}
+    return protocol | {"split_seed": record.config.get("split_seed", 0)}

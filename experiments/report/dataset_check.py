@@ -1,7 +1,8 @@
 """What test items measure: leakage over time, ties, sessions, repeats, and order."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,13 @@ from sdmr.datasets.task import Instances, Task
 from sdmr.datasets.time_split import has_common_clock
 from sdmr.datasets.times import UNITS, find_unit
 from sdmr.experiments.core.record import Record
-from sdmr.experiments.core.run import compose_task
+from sdmr.experiments.core.run import compose_task, is_task_override
 from sdmr.experiments.report.writers import NOTHING, make_markdown, write_csv
 from sdmr.harness.schema1 import TASKS
 
 REACH = 5  # positions between the two items of a transition, at most
 SHUFFLES = 3  # of the histories, whose mean the real one is compared with
+MAX_INTERACTIONS = 2_000_000  # more of them take minutes to look at
 FACTS = "datasets.csv"  # in the results, with the published facts
 Facts = Mapping[str, float | None]  # None: unknown
 
@@ -142,7 +144,7 @@ def publish_facts(path: Path, dataset: str, overrides: Sequence[str], data: str,
     They replace earlier ones of the same settings. Tables find them by `data`, the fingerprint of the task.
     """
     key = {"dataset": dataset, "settings": " ".join(overrides)}
-    texts = {name: "" if value is None else f"{value:.4f}".removesuffix(".0000") for name, value in facts.items()}
+    texts = _format_values(facts)
     before = read_facts(path)
     is_same = (before[list(key)] == pd.Series(key)).all(axis=1)
     frame = pd.concat([before[~is_same], pd.DataFrame([key | {"data": data} | texts])])
@@ -180,7 +182,26 @@ def describe_test_items(results: Path, records: Iterable[Record]) -> list[str]:
     return [_describe_facts(row) for row in rows]
 
 
-def _describe_facts(row: Mapping[Hashable, str]) -> str:
+def describe_task(dataset: str, overrides: Sequence[str]) -> list[str]:
+    """Return a line on what the test items of a task measure.
+
+    It names the command that tells, where there are more than `MAX_INTERACTIONS`.
+    """
+    settings = [override for override in overrides if is_task_override(override)]
+    run = compose_task(dataset, settings)
+    task = run.load_task()
+    if len(task.training.instances) > MAX_INTERACTIONS:
+        command = " ".join(["sdmr check", f"dataset={dataset}", *settings])
+        return [f"Test items of {dataset}: `{command}` tells what they measure."]
+    facts = describe_dataset(task, bind_reader(run.config["dataset"])())
+    return [_describe_facts({"dataset": dataset, **_format_values(facts)})]
+
+
+def _format_values(facts: Facts) -> dict[str, str]:
+    return {name: "" if value is None else f"{value:.4f}".removesuffix(".0000") for name, value in facts.items()}
+
+
+def _describe_facts(row: Mapping[Any, str]) -> str:
     """Return published facts in a sentence. Cold targets count as misses, so the others have higher metrics."""
     parts = [f"{_format_percent(row[name])} {meaning}" for name, meaning in SHARES.items() if row[name]]
     if row["order_effect"]:
@@ -188,8 +209,8 @@ def _describe_facts(row: Mapping[Hashable, str]) -> str:
     text, n, cold = "; ".join(parts), int(row["test_items"]), int(row["cold_targets"] or 0)
     if 0 < cold < n:
         text += (
-            f"; {cold:,} are cold (no training item of anyone), and so misses in every row: hit, NDCG and MRR of the "
-            f"other {n - cold:,} are {n / (n - cold):.3f} times those shown"
+            f"; {cold:,} are cold (no training item of anyone), and so misses in every row: hit and NDCG of the other "
+            f"{n - cold:,} are {n / (n - cold):.3f} times those shown"
         )
     return f"The {n:,} test items of {row['dataset']}: {text}."
 
@@ -205,7 +226,14 @@ def format_facts(facts: Facts) -> list[str]:
     if facts["cold_targets"]:
         lines.append(f"{_format(facts['cold_targets'], '{:,}')}  test items are no training item of anyone: misses")
     order = _format(facts["order_effect"], "{:.2f}")
-    lines.append(f"{order}  times as often as in shuffled histories, a transition within {REACH} positions recurs")
+    lines.append(
+        f"{order}  times as many transitions within {REACH} positions recur as in shuffled histories "
+        "(1: the order of items does not matter)"
+    )
+    if facts["later_training"] is None:
+        lines.append(f"{NOTHING}: unknown, since the data have baskets, or no times that can be compared between users")
+    elif facts["sessions"] is None:
+        lines.append(f"{NOTHING}: unknown, since the unit of the times is unknown")
     return [counts, *lines]
 
 

@@ -34,7 +34,7 @@ LABELS = {"avg_items_per_transaction": "items per transaction", "density_percent
 
 
 def describe_substitute(dataset: str) -> list[str]:
-    """Return a line on why a data set is not the paper's own, if it is not."""
+    """Return why a data set is not the paper's own, if it is not."""
     return [f"{dataset} is a substitute. {REASONS[dataset]}"] if dataset in REASONS else []
 
 

@@ -6,7 +6,7 @@ from itertools import product
 import pandas as pd
 
 from sdmr.experiments.report import writers
-from sdmr.experiments.report.compared_rows import ComparedRow, get_candidates, mark_rows
+from sdmr.experiments.report.compared_rows import ComparedRow, have_same_candidates, mark_rows
 from sdmr.experiments.report.differences import MIN_INSTANCES, Results, is_lower_better
 from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.frames import is_trained, list_rows
@@ -67,7 +67,7 @@ def _format_means(metrics: pd.DataFrame, style: Style) -> str:
 
 
 def _format_tests(tests: pd.DataFrame, metrics: list[str], style: Style) -> str:
-    """Return a table with a line for each part, metric and pair, in the order of the metrics."""
+    """Return a table with a line for each part, metric and pair."""
     lines = [
         {
             **first_cell,
@@ -97,13 +97,15 @@ def describe_results(rows: Sequence[ComparedRow], results: Results) -> Iterator[
     for name, reason in mark_rows(rows).items():
         yield f"{MARK} {name}: {reason}."
     if names := [row.name for row in rows if len(row.folders) == 1 and is_trained(row.model, row.records[0])]:
-        yield (
-            f"One seed: {', '.join(names)}. The interval borrows the largest spread between seeds that the model has "
-            "on a data set with three published seeds or, if none, that of any model."
-        )
         lacking = metrics.loc[metrics["model"].isin(names) & ~metrics["borrowed"], "metric"].unique()
-        if len(lacking):
-            yield f"No published spread between seeds yet, so that users alone count there: {', '.join(lacking)}."
+        alone = f"No row with three published seeds has {', '.join(lacking)}: these intervals count users alone."
+        borrowed = (
+            "The interval borrows the largest spread between seeds that the model has on a data set with three "
+            "published seeds or, if none, that of any model."
+        )
+        has_borrowed = metrics.loc[metrics["model"].isin(names), "borrowed"].any()
+        notes = [borrowed] * bool(has_borrowed) + [alone] * bool(len(lacking))
+        yield f"One seed: {', '.join(names)}. {' '.join(notes)}"
     sampled = metrics[metrics["instances"] < total]
     for number, block in sampled.groupby("instances"):
         yield (
@@ -114,11 +116,10 @@ def describe_results(rows: Sequence[ComparedRow], results: Results) -> Iterator[
     pairs = product((row.name for row in rows), metrics["metric"].unique())
     if absent := [f"{metric} of {name}" for name, metric in pairs if (name, metric) not in present]:
         yield f"Not in the ranks: {', '.join(absent)}."
-    others = [f"{row.name} ({get_candidates(row)})" for row in rows if get_candidates(row) != get_candidates(rows[0])]
-    if others:
+    if others := [row.name for row in rows[1:] if not have_same_candidates(rows[0], row)]:
         yield (
-            f"Other candidates than those of {rows[0].name} ({get_candidates(rows[0])}), so that only metrics among "
-            f"all items are compared: {', '.join(others)}."
+            f"These rows were ranked among other candidates than {rows[0].name}, and are compared by the metrics among "
+            f"all items alone: {', '.join(others)}."
         )
     if results.metrics["stratum"].nunique() > 1:
         yield f"Parts of fewer than {MIN_INSTANCES} instances are left out. Holm's correction is within each table."

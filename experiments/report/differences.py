@@ -13,7 +13,7 @@ from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.run import Run, load_task
 from sdmr.experiments.core.store import RANKS
-from sdmr.experiments.report.compared_rows import ComparedRow, get_candidates
+from sdmr.experiments.report.compared_rows import ComparedRow, have_same_candidates, ranks_all_items
 from sdmr.experiments.report.comparisons import Comparison, compare_rows
 from sdmr.experiments.report.frames import ALL, Row, load_row, read_metric
 from sdmr.experiments.report.strata import label_instances
@@ -74,8 +74,8 @@ def compare_with_first(
     """Return metrics, and the differences of the first row and each other one.
 
     Both have a stratum and a range, which are empty for all instances. Of metrics among all items, two rows are
-    compared on the instances that both have ranked. Of the other metrics, they are compared if their candidates are the
-    same setting. What has fewer than `MIN_INSTANCES` is left out. `corrected` is the p value by Holm's method, over all
+    compared on the instances that both have ranked. Of the other metrics, they are compared if they have the same
+    candidates. What has fewer than `MIN_INSTANCES` is left out. `corrected` is the p value by Holm's method, over all
     differences of a stratum. `borrowed` tells whether the seed part of an interval is that of other runs.
 
     Args:
@@ -85,14 +85,14 @@ def compare_with_first(
         strata: The parts of the instances.
     """
     loaded = {(row.name, metric): load_values(row, metric, spreads) for row in rows for metric in metrics}
-    candidates = {row.name: get_candidates(row) for row in rows}
+    is_fair = {row.name: have_same_candidates(rows[0], row) for row in rows}
     means, tests = [], []
     for (stratum, part, numbers), row, metric in product(_list_parts(strata), rows, metrics):
         first, values = loaded[rows[0].name, metric], loaded[row.name, metric]
         if values is not None and (n := len(index := _find(values, numbers))) >= MIN_INSTANCES:
             means.append((stratum, part, n, metric, row.name, *_describe_mean(_take(values, index))))
-        is_fair = metric.endswith(ALL) or candidates[row.name] == candidates[rows[0].name]
-        if row is not rows[0] and first is not None and values is not None and is_fair:
+        is_compared = row is not rows[0] and (metric.endswith(ALL) or is_fair[row.name])
+        if is_compared and first is not None and values is not None:
             common = np.intersect1d(first.instances, values.instances[_find(values, numbers)])
             if (n := len(common)) >= MIN_INSTANCES:
                 test = compare_rows(*(_take(one, _find(one, common)) for one in (first, values)))
@@ -115,7 +115,7 @@ def find_recorded_name(row: ComparedRow, metric: str) -> str | None:
 
     With `candidates=all` they rank among all items alone, so `hit@10 all` is their `hit@10`.
     """
-    if get_candidates(row) != "all":
+    if not ranks_all_items(row):
         return metric
     return metric.removesuffix(ALL) if metric.endswith(ALL) else None
 

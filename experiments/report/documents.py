@@ -38,9 +38,10 @@ NOTE = (
     "that draws nothing) with the 95 % interval of our mean; the 95 % interval for one new run, with other users, seed "
     "and candidates; Δ = ours − paper. "
     f"{CIRCLE} marks a Δ where the paper's value lies outside the interval for one new run. A trained model with one "
-    "seed borrows the largest spread of its seeds on another data set or, without one, that of any model. Ties count "
-    "with their expected value; the column ties has NDCG@10 if every tie went against, or for, the target (– where "
-    "both agree). Settings: default (d 64, one setting for a model on every data set), or tuned on validation items. "
+    "seed borrows the largest spread of its seeds on another data set or, without one, that of any model; where no row "
+    "has three seeds, the interval counts users alone. Ties count with their expected value; the column ties has "
+    "NDCG@10 if every tie went against, or for, the target (– where both agree). Settings: default (d 64, one setting "
+    "for a model on every data set), or tuned on validation items. "
     f"{HIGHLIGHTED} docs/protocol.md has the formulas."
 )
 ALL_NOTE = (

@@ -228,4 +228,4 @@ def test_check_of_a_table_fails_if_a_row_is_not_comparable(tmp_path: Path, sdmr:
     change_record(folder / "cml-0", deviations={"candidates": 99})
     answer = sdmr(*arguments)
     assert answer.status == 1
-    assert answer.out.endswith("rows that are not comparable: 1\n")
+    assert "\nrows that are not comparable with the others of their data set: 1\n" in answer.out

@@ -64,7 +64,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     change_record(runs / "Elsewhere-0", validation={}, config={"scores": "scores.csv"})
     change_record(runs / "popularity-0", config={"protocol": {"validation_item": "next-to-last"}}, data="other")
     for name in above:
-        change_record(runs / name, test_items="of twelve users")
+        change_record(runs / name, test_items="of twelve users", test_candidates="of twelve users")
     return runs
 
 
@@ -79,8 +79,7 @@ def test_tables_are_written_in_three_formats(runs: Path, capsys: pytest.CaptureF
     for text in (
         "tiny, 12 test instances. Differences are SDM − the other row",
         "† Popularity: protocol.validation_item next-to-last, not random.",
-        "One seed: Elsewhere.",
-        "No published spread between seeds yet, so that users alone count there: NDCG@5.",
+        "One seed: Elsewhere. No row with three published seeds has NDCG@5: these intervals count users alone.",
     ):
         assert text in written
         assert text in printed
@@ -188,12 +187,15 @@ def test_runs_with_other_candidates_are_compared_among_all_items_of_the_same_tes
         ["hit@10 all", "Transitions"],
     ]
     printed = capsys.readouterr().out
-    assert "only metrics among all items are compared: Item-KNN (20), Transitions (all)." in printed
+    assert "compared by the metrics among all items alone: Item-KNN, Transitions." in printed
     assert "Not in the ranks: hit@10 of Transitions." in printed
+    make_run("model=ease", *overrides[:-1], "split_seed=3")  # without times, the test items differ, too
+    assert cli.main(["compare", "runs=[Popularity-*,EASE-*]"]) == cli.WRONG_USE
+    assert "split_seed 3, not 2" in capsys.readouterr().err
     text = Path("small.csv").read_text()
     Path("other.csv").write_text(text.replace("\n0,", "\n0,9"))  # other items of the first user
-    make_run("model=ease", "protocol.candidates=30", *(one.replace("small", "other") for one in overrides))
-    assert cli.main(["compare", "runs=[Popularity-*,EASE-*]"]) == cli.WRONG_USE
+    make_run("model=ials", "protocol.candidates=30", *(one.replace("small", "other") for one in overrides))
+    assert cli.main(["compare", "runs=[Popularity-*,IALS-*]"]) == cli.WRONG_USE
     assert "dataset.path other.csv, not small.csv" in capsys.readouterr().err
     Path("small.csv").write_text(text.replace("\n0,", "\n0,9"))
     make_run("model=slim", "protocol.candidates=30", *overrides)

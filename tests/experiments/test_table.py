@@ -35,6 +35,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(plan, "compose_run", compose_fake_run)
     monkeypatch.setattr(plan, "run_all", run_all)
+    monkeypatch.setattr(table, "describe_task", lambda dataset, overrides: [f"facts of {dataset}, {overrides}"])
     return tmp_path / "runs"
 
 
@@ -145,13 +146,26 @@ def test_table_names_the_deviations_of_its_runs(tmp_path: Path, runs: Path, caps
     assert "the paper's models: candidates=all (SDM on ml-100k)." in printed
 
 
-def test_table_names_the_command_that_checks_its_test_items(
+def test_table_tells_what_its_test_items_measure(
     tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_random_run(runs / "ml-100k" / "sdm-0", "sdm", 0)
     assert call(table, tmp_path, "models=sdm", "epochs=2", "protocol.candidates=50") == 0
-    command = "`sdmr check dataset=ml-100k protocol.candidates=50 publish=true`"
-    assert f"Test items of ml-100k: {command} writes" in capsys.readouterr().out
+    assert "facts of ml-100k, ['epochs=2', 'protocol.candidates=50']\n" in capsys.readouterr().out
+
+
+def test_published_values_of_other_candidates_are_left_out(
+    tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published = tmp_path / "results" / "records" / "table3" / "ml-100k"
+    write_random_run(published / "sdm-0", "sdm", 0)
+    made = write_random_run(runs / "ml-100k" / "sdm-0", "sdm", 0)
+    assert call(table, tmp_path, "models=sdm") == 0
+    (value,) = read_values([made], "hit@10")
+    assert f"0.713 | {value:.3f} | {value:.3f}" in capsys.readouterr().out
+    change_record(made, deviations={"candidates": 50})
+    assert call(table, tmp_path, "models=sdm", "protocol.candidates=50") == 0
+    assert re.search(rf"^SDM +– \| +– \| {value:.3f}", capsys.readouterr().out, re.M)
 
 
 def test_table_says_what_the_data_left_out(tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

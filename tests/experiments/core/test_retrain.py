@@ -11,6 +11,8 @@ from sdmr.experiments.core.estimate import compute_runtime
 from sdmr.experiments.core.execute import execute
 from sdmr.experiments.core.run import make_recommender
 from sdmr.experiments.core.trained import load_trained
+from sdmr.harness.metrics import summarize
+from sdmr.harness.records import read_ranks
 from tests.experiments.conftest import SMALL, ranks_of, run_of
 from tests.experiments.core.conftest import Sdmr
 
@@ -93,8 +95,10 @@ def test_cold_targets_of_a_split_by_time_are_misses_in_metrics_and_counted(tmp_p
         assert is_cold[test.users % 3 == 0].all()
         assert record.data_report["cold_test_targets"] == is_cold.sum() < len(test)
         assert (ranks["tied"][is_cold] == 0).all()
-        trained, seen = task.training.matrix.getnnz(axis=0) > 0, task.seen.toarray() > 0
-        assert ranks["above"][is_cold].tolist() == (trained & ~seen[test.users[is_cold]]).sum(axis=1).tolist()
+        assert (ranks["above"][is_cold] == task.training.n_items).all()
+        everywhere = summarize(read_ranks(run.folder / "ranks.npz")[1], [task.training.n_items], ["hit", "AUC"])
+        assert everywhere[f"hit@{task.training.n_items}"]["expected"] == 1 - is_cold.mean()
+        assert everywhere["AUC"]["expected"] < 1 - is_cold.mean()
         assert record.deviations.items() >= {"test_item": "global-time", "validation_cut": 0.7}.items()
     answer = sdmr("run", *arguments, *cuts, "protocol.validation_cut=0.95", f"runs={tmp_path}")
     assert answer.status == 2

@@ -71,7 +71,7 @@ def test_rows_without_fault_have_no_mark(tmp_path: Path) -> None:
     assert list_marks(tmp_path) == {}
     lines, is_comparable = describe_table(3, tmp_path)
     assert lines[0] == f"ml-100k, Item-KNN: {OTHER_CODE} (commit c0ffee)"
-    assert (lines[-1], is_comparable) == ("all rows are comparable", True)
+    assert (lines[-1], is_comparable) == ("rows made by other code than this version's: 4", True)
 
 
 @pytest.mark.parametrize(
@@ -135,5 +135,6 @@ def test_a_row_with_another_protocol_or_default_settings_is_not_comparable(tmp_p
     assert marks["CML"][1].startswith("select_on: default of ")
     assert len(marks) == 2
     lines, is_comparable = describe_table(3, tmp_path)
-    assert (lines[-1], is_comparable) == ("rows that are not comparable: 2", False)
+    assert lines[-2] == "rows that are not comparable with the others of their data set: 2"
+    assert not is_comparable
     assert format_marks(collect_marks(3, tmp_path))[0].startswith(f"{NOT_COMPARABLE}: CML (select_on: ")

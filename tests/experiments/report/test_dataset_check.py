@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
+from sdmr.experiments.core.run import compose_task
+from sdmr.experiments.report import dataset_check
 from sdmr.experiments.report.dataset_check import (
     FACTS,
     REACH,
     SHARES,
     count_recurring,
     describe_dataset,
+    describe_task,
     describe_test_items,
     format_facts,
     measure_order,
@@ -25,6 +28,7 @@ from sdmr.experiments.report.dataset_check import (
 )
 from sdmr.harness.schema1 import TASKS
 from tests.experiments.report.published import make_record
+from tests.experiments.small import make_small_dataset
 
 START = 10**9  # seconds
 UNKNOWN = ("later_training", "equal_times", "sessions")
@@ -101,7 +105,10 @@ def test_rows_in_place_of_times_tell_nothing(times: np.ndarray | None) -> None:
     data = Interactions.from_raw(np.arange(12) // 4, np.arange(12) % 7, times)
     facts = describe_dataset(split(data, 0, 1), data)
     assert [facts[name] for name in UNKNOWN] == [None, None, None]
-    assert "–  of the test items come within 60 s" in " ".join(format_facts(facts))
+    lines = format_facts(facts)
+    assert "–  of the test items come within 60 s" in " ".join(lines)
+    assert lines[-1] == "–: unknown, since the data have baskets, or no times that can be compared between users"
+    assert format_facts(facts | {"later_training": 0.1})[-1] == "–: unknown, since the unit of the times is unknown"
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), max_size=30))
@@ -151,10 +158,21 @@ def test_published_facts_are_found_by_the_task_of_records(tmp_path: Path) -> Non
     publish_facts(tmp_path / FACTS, "ml-100k", ["protocol.test_item=global-time"], "cold", cold)
     (line,) = describe_test_items(tmp_path, [make_record(data="cold")])
     assert line.startswith("The 69 test items of ml-100k: ")
-    assert "; 7 are cold (no training item of anyone), and so misses in every row: hit, NDCG and MRR of the" in line
-    assert line.endswith("other 62 are 1.113 times those shown.")
+    assert "; 7 are cold (no training item of anyone), and so misses in every row: hit and NDCG of the other" in line
+    assert line.endswith(" 62 are 1.113 times those shown.")
     assert describe_test_items(tmp_path, [make_record(data="a third one")]) == []
     assert describe_test_items(tmp_path / "empty", [make_record(data=new)]) == []
+
+
+def test_facts_that_are_not_published_are_found_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, path, seed = overrides = make_small_dataset(tmp_path, monkeypatch)
+    (line,) = describe_task("csv", ["model.dim=3", "epochs=2", path, seed])
+    facts = describe_dataset(compose_task("csv", overrides[1:]).load_task(), make_data(make_rows(0)))
+    assert line.startswith("The 40 test items of csv: 0.0% of the test items are training items of their user, too; ")
+    assert f"; transitions recur {facts['order_effect']:.2f} times as often" in line
+    monkeypatch.setattr(dataset_check, "MAX_INTERACTIONS", 159)
+    (line,) = describe_task("csv", ["model.dim=3", path, seed])
+    assert line == f"Test items of csv: `sdmr check dataset=csv {path} {seed}` tells what they measure."
 
 
 def test_every_share_and_dropped_row_has_a_line() -> None:
@@ -166,6 +184,6 @@ def test_every_share_and_dropped_row_has_a_line() -> None:
     assert facts["users_left_out"] == pytest.approx((12 + 12 - len(task.test)) / 24)
     counts, *lines = format_facts(facts)
     assert counts == f"12 users, {task.training.n_items} items, {n_rows} interactions, {len(task.test)} test items"
-    assert [line.partition("  of ")[2] for line in (line.strip() for line in lines[:-1])] == [
+    assert [line.partition("  of ")[2] for line in (line.strip() for line in lines[:-2])] == [
         meaning.removeprefix("of ") for meaning in SHARES.values()
     ]

@@ -100,15 +100,24 @@ def test_rows_among_all_items_are_compared_on_the_instances_of_both(tmp_path: Pa
     assert test.difference == pytest.approx(np.mean(gains[0] - gains[1]))
 
 
-@pytest.mark.parametrize(("candidates", "compared"), [(100, ["hit@10", "hit@10 all"]), (50, ["hit@10 all"])])
-def test_sampled_metrics_are_compared_among_the_same_number_of_candidates(
-    candidates: int, compared: list[str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("changes", "compared"),
+    [
+        ({}, ["hit@10", "hit@10 all"]),
+        ({"data": "other", "test_candidates": "A"}, ["hit@10", "hit@10 all"]),  # such as other validation items
+        ({"data": "other", "test_candidates": "B"}, ["hit@10 all"]),
+        ({"data": "other"}, ["hit@10 all"]),
+    ],
+)
+def test_sampled_metrics_are_compared_among_the_same_candidates(
+    changes: dict[str, str], compared: list[str], tmp_path: Path
 ) -> None:
     folders, numbers = [], np.arange(N)
     for model in ("sdm", "cml"):
         ranks = [draw_ranks(model, seed, numbers) for seed in (0, 1)]
         folders.append(write_run_among_all(tmp_path / model, model, *ranks, N))
-    change_record(folders[1], config={"seed": 0, "protocol": {"candidates": candidates}})
+    change_record(folders[0], test_candidates="A")
+    change_record(folders[1], **changes)
     results = compare_with_first(collect_rows(folders), ["hit@10", "hit@10 all"], NO_SPREADS, {})
     assert results.differences["metric"].tolist() == compared
     assert results.metrics["metric"].tolist() == ["hit@10", "hit@10 all"] * 2

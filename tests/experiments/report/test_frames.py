@@ -129,9 +129,11 @@ def test_no_printed_value_stands_beside_other_test_items_or_candidates(
     cells = make_cells("ml-100k", "sdm", folders, NO_SPREADS)
     assert cells["paper"].isna().all()
     assert cells["verdict"].tolist() == ["", ""]
-    (line,) = describe_protocol("ml-100k", [load_record(folder / "record.json") for folder in folders])
-    assert line.startswith("ml-100k: another rule than the paper's draws the test items or candidates")
-    assert describe_protocol("ml-100k", [load_record(folders[0] / "record.json")]) == []
+    records = [load_record(folder / "record.json") for folder in folders]
+    (line,) = describe_protocol("ml-100k", records, is_tuned=True)
+    assert line.startswith("ml-100k: the paper draws test items or candidates by another rule, so the paper's values")
+    assert line.endswith(" The tuned settings were chosen under the default protocol.")
+    assert describe_protocol("ml-100k", records[:1], is_tuned=True) == []
 
 
 def test_values_read_ties_by_the_policy(tmp_path: Path) -> None:
