@@ -159,15 +159,17 @@ def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:
     return [f"Data of {dataset}: {text}." for text in dict.fromkeys(reports)]
 
 
-def describe_protocol(dataset: str, records: Iterable[Record], is_tuned: bool) -> list[str]:
+def describe_protocol(dataset: str, records: Sequence[Record], is_tuned: bool) -> list[str]:
     """Return a line on what cannot be compared with the paper, if anything."""
     if not any(map(frames.has_other_targets, records)):
         return []
-    tuned = " The tuned settings were chosen under the default protocol." if is_tuned else ""
-    return [
-        f"{dataset}: the paper draws test items or candidates by another rule, so the paper's values are left "
-        f"out.{tuned}"
-    ]
+    text = (
+        f"{dataset}: the test items or candidates are drawn by another rule than in the paper. Values by the paper's "
+        "rule are left out."
+    )
+    if all(record.deviations.get("candidates") == "all" for record in records):
+        text += " All metrics are those among all items."
+    return [text + (" The tuned settings were chosen under the default protocol." if is_tuned else "")]
 
 
 def describe_rows(dataset: str, folders: Folders, settings: str) -> list[str]:

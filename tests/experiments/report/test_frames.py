@@ -131,9 +131,11 @@ def test_no_printed_value_stands_beside_other_test_items_or_candidates(
     assert cells["verdict"].tolist() == ["", ""]
     records = [load_record(folder / "record.json") for folder in folders]
     (line,) = describe_protocol("ml-100k", records, is_tuned=True)
-    assert line.startswith("ml-100k: the paper draws test items or candidates by another rule, so the paper's values")
+    assert line.startswith("ml-100k: the test items or candidates are drawn by another rule than in the paper. Values")
     assert line.endswith(" The tuned settings were chosen under the default protocol.")
     assert describe_protocol("ml-100k", records[:1], is_tuned=True) == []
+    (line,) = describe_protocol("ml-100k", records[1:], is_tuned=False)
+    assert line.endswith(" All metrics are those among all items.") == (deviation == {"candidates": "all"})
 
 
 def test_values_read_ties_by_the_policy(tmp_path: Path) -> None:
