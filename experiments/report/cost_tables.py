@@ -23,7 +23,9 @@ def format_costs(results: Path) -> str:
     rows = []
     for dataset, name in NAMES.items():
         searches = [one[COUNTED].sum() for one in _read_searches(results, dataset)]
-        runs = [_sum_seconds(record) for record in _load_records(results, dataset) if record.cpu_seconds]
+        records = [record for record in _load_records(results, dataset) if record.cpu_seconds]
+        published = {record.run for record in records}
+        runs = [_sum_seconds(record, published) for record in records]
         if searches or runs:
             hours = [sum(seconds) / HOUR for seconds in (searches, runs)]
             row = {"data set": name, "searches": len(searches), "their hours": f"{hours[0]:.1f}", "runs": len(runs)}
@@ -62,8 +64,13 @@ def _load_records(results: Path, dataset: str) -> Iterator[Record]:
     yield from (load_record(path) for path in sorted(folder.glob(f"*/{RECORD}")))
 
 
-def _sum_seconds(record: Record) -> float:
-    """Return the seconds of a run beyond its search, which has trained seed 0."""
-    ranking = record.cpu_seconds["rank"] + record.cpu_seconds.get("rank_all", 0.0)
-    is_new = record.config["seed"] > 0
-    return ranking + (record.cpu_seconds["fit"] + record.seconds.get("parts", 0.0) if is_new else 0.0)
+def _sum_seconds(record: Record, published: set[str]) -> float:
+    """Return the CPU seconds of a run beyond its search, and beyond published runs of its parts.
+
+    Of other parts, only the seconds of the wall clock are known. All have one thread.
+    """
+    seconds = record.cpu_seconds["rank"] + record.cpu_seconds.get("rank_all", 0.0)
+    if record.trained is not None:  # by the search
+        return seconds
+    is_counted = set(record.parts.values()) <= published
+    return seconds + record.cpu_seconds["fit"] + (0.0 if is_counted else record.seconds.get("parts", 0.0))

@@ -12,13 +12,14 @@ from sdmr.datasets.interactions import IntArray, Interactions
 from sdmr.datasets.readers import bind_reader
 from sdmr.datasets.task import Instances, Task
 from sdmr.datasets.time_split import has_common_clock
-from sdmr.datasets.times import UNITS, find_unit
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.run import compose_task, is_task_override
+from sdmr.experiments.report.gaps import find_rows, measure_test_gaps
 from sdmr.experiments.report.writers import NOTHING, make_markdown, write_csv
 from sdmr.harness.schema1 import TASKS
 
 REACH = 5  # positions between the two items of a transition, at most
+SESSION = 60  # seconds since the interaction before, at most
 SHUFFLES = 3  # of the histories, whose mean the real one is compared with
 MAX_INTERACTIONS = 2_000_000  # more of them take minutes to look at
 FACTS = "datasets.csv"  # in the results, with the published facts
@@ -74,35 +75,14 @@ def describe_times(task: Task, data: Interactions) -> dict[str, float | None]:
     users, times = data.users[order], data.times[order]
     is_same = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
     is_tied = np.append(False, is_same) | np.append(is_same, False)
-    test_rows, training_rows = (_find_rows(task, side, data, order) for side in (task.test, task.training.instances))
+    test_rows, training_rows = (find_rows(task, side, data, order) for side in (task.test, task.training.instances))
     n_before = np.searchsorted(np.sort(times[training_rows]), times[test_rows], side="right")
-    unit, gaps = find_unit(data.times), measure_gaps(users, times)[test_rows]
+    gaps = measure_test_gaps(task, data)
     return {
         "later_training": float(1 - n_before.mean() / len(training_rows)),
         "equal_times": float(is_tied[test_rows].mean()),
-        "sessions": None if unit is None else float((gaps <= UNITS[unit][1]).mean()),
+        "sessions": None if gaps is None else float((gaps <= SESSION).mean()),
     }
-
-
-def measure_gaps(users: IntArray, times: IntArray) -> IntArray:
-    """Return the time since each user's row before, for rows sorted by user and time.
-
-    A user's first row has the largest number.
-    """
-    is_next = np.append(False, users[1:] == users[:-1])
-    return np.where(is_next, np.diff(times, prepend=times[0]), np.iinfo(np.int64).max)
-
-
-def _find_rows(task: Task, side: Instances, data: Interactions, order: IntArray) -> IntArray:
-    """Return the position in the ordered data of each instance [n]. A task may number users and items otherwise."""
-    training = task.training
-    assert training.user_ids is not None
-    assert training.item_ids is not None
-    users = pd.Index(data.user_ids).get_indexer(pd.Index(training.user_ids))[side.users]
-    items = pd.Index(data.item_ids).get_indexer(pd.Index(training.item_ids))[side.targets]
-    keys = data.users[order] * data.n_items + data.items[order]
-    sorter = np.argsort(keys)
-    return sorter[np.searchsorted(keys, users * data.n_items + items, sorter=sorter)]
 
 
 def measure_order(instances: Instances, seed: int = 0) -> float | None:

@@ -57,12 +57,10 @@ def label_strata(row: ComparedRow, names: Sequence[str]) -> dict[str, pd.Series]
         raise DataError(f"{folder}: the data have changed since this run was made; leave out by=...")
     run = Run(record.config, data, record.source, record.dataset, folder)
     strata = label_instances(run)
-    if run.protocol.test_item != "last":
-        strata.pop(STRATA["gap"], None)  # it is the time before a user's last item
     for name in names:
         if STRATA[name] not in strata:
             raise UsageError(
-                f"by={name}: needs histories with times in seconds, and test_item=last; "
+                f"by={name}: needs histories whose times are dates or epoch times; "
                 f"{record.dataset} has {', '.join(key for key in STRATA if STRATA[key] in strata)}"
             )
     return {STRATA[name]: strata[STRATA[name]] for name in names}

@@ -59,9 +59,9 @@ def collect_dataset(
         rows[get_model(name).name] |= describe_row(name, paths, records[name], results) | reason
     comparable = {name: paths for name, paths in folders.items() if not reasons.get(name)}
     runs = {
-        PlannedRun(name, dataset, seed): FoundRun(path)
+        PlannedRun(name, dataset, record.config.get("seed", 0)): FoundRun(path)
         for name, paths in folders.items()
-        for seed, path in enumerate(paths)
+        for path, record in zip(paths, records[name], strict=True)
     }
     return {
         "cells": cells[CELL],

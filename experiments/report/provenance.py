@@ -1,5 +1,6 @@
 """How a row was made: settings, seeds, commit, data, and the command that repeats it."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,6 @@ from sdmr.experiments.core.registry import MODELS, NAMED_MODELS
 
 SHOWN_DIGITS = 12  # of a hash
 SETTINGS = ("model", "dataset", "split_seed", "protocol")  # the parts of a configuration that a command sets
-UNSAFE = set(' $()[]{};&|*?"\\<>~#!')  # what a shell would read itself
 
 
 def describe_row(model: str, folders: Sequence[Path], records: Sequence[Record], results: Path) -> dict[str, Any]:
@@ -57,7 +57,11 @@ def format_command(model: str, records: Sequence[Record]) -> str:
     """
     first = records[0]
     if "scores" in first.config:
-        return f"sdmr score scores={first.config['scores']} dataset={first.dataset} name={first.model}"
+        default = _compose_settings("model=popularity", f"dataset={first.dataset}") or {}
+        settings = list_settings(first.config)
+        words = [f"scores={first.config['scores']}", f"dataset={first.dataset}", f"name={first.model}"]
+        changes = [f"{key}={format_value(value)}" for key, value in settings.items() if value != default.get(key)]
+        return shlex.join(["sdmr", "score", *words, *changes])
     settings, lines = list_settings(first.config), []
     names = [model] if model in MODELS else [name for name, one in NAMED_MODELS.items() if one.target == first.model]
     for name in names or [first.model]:
@@ -68,7 +72,7 @@ def format_command(model: str, records: Sequence[Record]) -> str:
     seeds = ",".join(str(record.config.get("seed", 0)) for record in records)
     start = ["sdmr", "run"] if len(records) == 1 else ["sdmr", "run", "-m"]
     line = [*start, *min(lines, key=len), f"seed={seeds}"]
-    return " ".join(f"'{word}'" if set(word) & UNSAFE else word for word in line)
+    return shlex.join(line)
 
 
 @cache

@@ -12,9 +12,9 @@ from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.factors import DATASET
 from sdmr.experiments.report.frames import ALL, METRICS
+from sdmr.experiments.report.strata import GAPS
 from sdmr.experiments.report.writers import format_mean, format_metric, make_markdown
 
-GAPS = {"same time": "same time", "to a minute": "to a minute", "to an hour": "to an hour", "more": "more than a day"}
 GAP_MODELS = ("item-knn", "mf-bpr", "prme-s", "gru4rec", "sdm")
 SPLITS = "splits"  # in the results: split-1 to split-4 for further split seeds, and global-time
 COLUMNS = (*METRICS, METRICS[1] + ALL)
@@ -26,11 +26,11 @@ def format_time_gaps(results: Path) -> str:
     cells = strata.set_index(["model", "range"])
     values = cells[METRICS[1]]
     rows = [
-        {"model": name} | {title: format_metric(float(values.loc[name, gap])) for gap, title in GAPS.items()}
+        {"model": name} | {gap: format_metric(float(values.loc[name, gap])) for gap in GAPS}
         for name in (get_model(model).name for model in GAP_MODELS)
     ]
-    users = {title: str(cells.loc[(rows[0]["model"], gap), "instances"]) for gap, title in GAPS.items()}
-    return make_markdown([*rows, {"model": "users", **users}], list(GAPS.values()))
+    users = {gap: str(cells.loc[(rows[0]["model"], gap), "instances"]) for gap in GAPS}
+    return make_markdown([*rows, {"model": "users", **users}], list(GAPS))
 
 
 def read_first_seed(results: Path, model: str) -> list[float]:

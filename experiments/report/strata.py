@@ -6,23 +6,24 @@ import numpy as np
 import pandas as pd
 
 from sdmr.datasets.errors import DataError
-from sdmr.datasets.interactions import IntArray, Interactions
+from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.readers import bind_reader
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.report.frames import DATASETS, METRICS, list_published, load_row, read_seed_spreads
+from sdmr.experiments.report.gaps import measure_test_gaps
 from sdmr.experiments.report.writers import format_metrics, make_markdown
 from sdmr.harness.schema1 import TASKS
 
-GAPS = {"same time": 0, "to a minute": 60, "to an hour": 3600, "to a day": 86_400, "more": np.inf}  # seconds
+GAPS = {"same time": 0, "to a minute": 60, "to an hour": 3600, "to a day": 86_400, "more than a day": np.inf}  # seconds
 KEY = ["dataset", "stratum", "range", "instances"]
 PARTS = 4
 CAPTION = (
     "hit@10 / NDCG@10 of the published rows on parts of the test instances, mean over seeds; in brackets, the number "
     "of instances. Ties count with their expected value. Time gap: from the user's interaction before the test item to "
-    "the test item, where there are times in seconds and no baskets. Popularity: the training users of the target. "
+    "the test item, where there are times of known unit and no baskets. Popularity: the training users of the target. "
     "History: the training items of the user, of all baskets. The last two are cut into quarters of the instances."
 )
 
@@ -60,26 +61,11 @@ def label_instances(run: Run) -> dict[str, pd.Series]:
     task, data = run.load_task(), bind_reader(run.config["dataset"])()
     matrix, test = task.training.matrix, task.test
     strata = {}
-    if isinstance(data, Interactions) and has_seconds(data):
-        gaps = pd.Series(measure_gaps(data)[test.users])
-        strata["time gap"] = pd.cut(gaps, [-np.inf, *GAPS.values()], labels=list(GAPS))
+    if (gaps := measure_test_gaps(task, data)) is not None:
+        strata["time gap"] = pd.cut(pd.Series(gaps), [-np.inf, *GAPS.values()], labels=list(GAPS))
     strata["popularity"] = cut_quarters(np.asarray(matrix.sum(axis=0)).ravel().astype(np.int64)[test.targets])
     strata["history"] = cut_quarters(np.bincount(task.training.instances.users, minlength=matrix.shape[0])[test.users])
     return strata
-
-
-def has_seconds(data: Interactions) -> bool:
-    """Tell whether histories have times in seconds, not row numbers in place of times."""
-    return data.times is not None and data.baskets is None and bool(data.times.max() >= len(data))
-
-
-def measure_gaps(data: Interactions) -> IntArray:
-    """Return the time between each user's last two interactions [n_users], 0 of one."""
-    assert data.times is not None
-    order = np.lexsort((data.times, data.users))
-    users, times = data.users[order], data.times[order]
-    steps = np.diff(times, prepend=times[0]) * np.r_[False, users[1:] == users[:-1]]
-    return steps[np.searchsorted(users, np.arange(data.n_users), side="right") - 1]
 
 
 def cut_quarters(values: IntArray) -> pd.Series:

@@ -30,7 +30,6 @@ BLOCK = re.compile(r"(?<=<!-- generated: )([\w-]+)( -->\n).*?(?=<!-- end -->)", 
 CLAIMS = "claims.csv"  # in the results
 PAGES = ("README.md", "docs/*.md")
 WIDTH = 120
-INSIDE = "inside"
 WORDS = dict(zip(Direction, ("on", "in part on", "the opposite on", "not shown on"), strict=False))
 Answers = Mapping[str, Mapping[str, list[str]]]  # by claim and direction: names of data sets
 
@@ -95,12 +94,10 @@ def format_findings(results: Path, cells: Cells, claims: pd.DataFrame) -> str:
     """Return what stands, what does not, what to use, and how sure all this is."""
     answers = _group_answers(claims)
     shown = {claim: one for claim, one in answers.items() if one[Direction.YES]}
-    values = [_describe_values(cells, "SDM", METRICS), _describe_values(cells, "SDMR", [NDCG])]
     items = {
-        "Claims that hold.": [_describe_answers(*one) for one in shown.items()]
-        + [one for one in values if INSIDE in one],
-        "Claims that do not.": [_describe_answers(*one) for one in answers.items() if one[0] not in shown]
-        + [one for one in values if INSIDE not in one],
+        "Claims that hold.": [_describe_answers(*one) for one in shown.items()],
+        "Claims that do not.": [_describe_answers(*one) for one in answers.items() if one[0] not in shown],
+        "Printed values.": [_describe_values(cells, "SDM", METRICS), _describe_values(cells, "SDMR", [NDCG])],
         "What to use.": _describe_choice(results, cells),
         "How sure.": [_describe_doubts(results)],
     }
@@ -126,18 +123,17 @@ def _describe_answers(claim: str, datasets: Mapping[str, list[str]]) -> str:
 
 def _describe_values(cells: Cells, model: str, metrics: Sequence[str]) -> str:
     """Return on which data sets a model's printed values lie inside our intervals."""
-    sides: dict[str, list[str]] = {INSIDE: [], "outside": []}
-    values = ""
-    for dataset, models in ((one, cells[one]) for one in MAIN if one in cells):
-        row = models.get(f"{model} (paper's grid)", models.get(model))
-        if row and not pd.isna(row[NDCG].paper):
-            printed, ours = ("/".join(_format(getattr(row[m], one)) for m in metrics) for one in ("paper", "ours"))
-            values = "" if any(sides.values()) else f" ({printed}, ours {ours})"
-            side = sides["outside" if any(is_paper_outside(row[metric]) for metric in metrics) else INSIDE]
-            side.append(f"{NAMES[dataset]}{values}")
-    text = ", and ".join(f"{side} on {', '.join(names)}" for side, names in sides.items() if names)
-    text = text.replace(" on ", " our interval for one new run on ", 1)
-    return f"{model}'s printed {'/'.join(metrics)} lies {text}." if text else ""
+    sides: dict[str, list[str]] = {"inside": [], "outside": []}
+    for dataset in filter(cells.__contains__, MAIN):
+        row = cells[dataset].get(f"{model} (paper's grid)", cells[dataset].get(model))
+        if row is None or pd.isna(row[NDCG].paper):
+            continue
+        side = "outside" if any(is_paper_outside(row[metric]) for metric in metrics) else "inside"
+        printed, ours = ("/".join(_format(getattr(row[m], one)) for m in metrics) for one in ("paper", "ours"))
+        values = f" ({printed}, ours {ours})" if dataset == MAIN[0] else ""
+        sides[side].append(f"{NAMES[dataset]}{values}")
+    text = ", ".join(f"{side} on {', '.join(names)}" for side, names in sides.items() if names)
+    return f"{model}'s {'/'.join(metrics)} and our interval for one new run: {text}." if text else ""
 
 
 def _format(value: float) -> str:

@@ -168,7 +168,10 @@ def test_runs_and_scores_of_others_are_compared_on_parts(
     for name in ("differences", "popularity", "history"):
         assert is_drawn(Path("out"), name)
     assert cli.main(["compare", names, "by=gap"]) == cli.WRONG_USE
-    assert "by=gap: needs histories with times in seconds, and test_item=last" in capsys.readouterr().err
+    assert (
+        "by=gap: needs histories whose times are dates or epoch times; csv has popularity, history"
+        in capsys.readouterr().err
+    )
 
 
 def test_runs_with_other_candidates_are_compared_among_all_items_of_the_same_test_items(

@@ -43,3 +43,13 @@ def test_command_of_a_class_that_is_not_here_names_every_setting() -> None:
     assert format_command("Net (yours)", [record]) == (
         "sdmr run model=absent.Net dataset=ml-100k model.dim=8 split_seed=0 seed=3"
     )
+
+
+def test_command_of_scores_made_elsewhere_names_their_task_and_is_quoted() -> None:
+    config = {"dataset": {"_target_": "sdmr.datasets.movielens.load_ml_100k"}, "split_seed": 3}
+    config |= {"protocol": {"test_item": "random"}, "scores": "it's mine.csv"}
+    command = format_command("Elsewhere (yours)", [make_record(model="Elsewhere", config=config, validation={})])
+    assert shlex.split(command) == [
+        *("sdmr", "score", "scores=it's mine.csv", "dataset=ml-100k", "name=Elsewhere"),
+        *("split_seed=3", "protocol.test_item=random"),
+    ]

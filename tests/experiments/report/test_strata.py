@@ -13,6 +13,7 @@ from sdmr.datasets.task import Task
 from sdmr.experiments import table
 from sdmr.experiments.core.options import UsageError, parse_options
 from sdmr.experiments.report import strata
+from sdmr.experiments.report.gaps import measure_test_gaps
 from sdmr.harness.metrics import Ranks
 from tests.experiments.report.commands import call
 from tests.experiments.report.records import write_run
@@ -57,8 +58,8 @@ def test_parts_have_the_metrics_of_their_instances(data: Interactions, tmp_path:
     cells = strata.collect_strata(3, tmp_path)
     assert list(cells["stratum"].unique()) == ["time gap", "popularity", "history"]
     gaps = cells[cells["stratum"] == "time gap"].set_index("range")
-    assert gaps["hit@10"].to_dict() == {"same time": 0.0, "to a minute": 1.0, "more": 0.0}
-    assert gaps["instances"].to_dict() == {"same time": 14, "to a minute": 13, "more": 13}
+    assert gaps["hit@10"].to_dict() == {"same time": 0.0, "to a minute": 1.0, "more than a day": 0.0}
+    assert gaps["instances"].to_dict() == {"same time": 14, "to a minute": 13, "more than a day": 13}
     task = split(data, n_candidates=10)
     for stratum in ("popularity", "history"):
         parts = cells[cells["stratum"] == stratum]
@@ -81,6 +82,16 @@ def test_the_row_inside_the_papers_grid_has_parts_of_its_own(data: Interactions,
     publish_sdm(tmp_path, np.full(USERS, 60), "sdm-grid")
     cells = strata.collect_strata(3, tmp_path)
     assert cells.groupby("model")["hit@10"].unique().to_dict() == {"SDM": [1.0], "SDM (paper's grid)": [0.0]}
+
+
+def test_gaps_are_seconds_whatever_the_unit_of_the_times(data: Interactions) -> None:
+    task = split(data, n_candidates=10)
+    seconds = measure_test_gaps(task, data)
+    assert seconds.tolist() == [(0, 30, 100_000)[user % 3] for user in task.training.user_ids[task.test.users]]
+    milliseconds = Interactions.from_raw(data.user_ids[data.users], data.item_ids[data.items], 1000 * data.times)
+    assert measure_test_gaps(split(milliseconds, n_candidates=10), milliseconds).tolist() == seconds.tolist()
+    days = Interactions.from_raw(data.users, data.items, data.times // 86_400)
+    assert measure_test_gaps(split(days, n_candidates=10), days) is None
 
 
 def test_row_numbers_in_place_of_times_have_no_gaps(

@@ -127,7 +127,7 @@ def test_data_sets_beside_the_tables_have_a_table_with_the_values_of_the_printed
     assert find_row(lines, "ML-1M", "as in the paper") == ["0 of 20", "–", "all"]
 
 
-def test_costs_count_the_search_once_and_later_seeds_in_full(results: Path) -> None:
+def test_costs_count_searches_and_parts_once_and_other_runs_in_full(results: Path) -> None:
     sweeps = results / "sweeps" / "ml-100k"
     sweeps.mkdir(parents=True)
     (sweeps / "sdm.csv").write_text("trial,cpu_seconds\n0,3600\n1,7200\n2,\n")
@@ -135,8 +135,11 @@ def test_costs_count_the_search_once_and_later_seeds_in_full(results: Path) -> N
     for seed in range(2):
         folder = results / "records" / "table3" / "ml-100k" / f"sdm-{seed}"
         seconds = {"fit": 3600.0, "rank": 720.0, "rank_all": 720.0}
-        change_record(folder, config={"seed": seed}, cpu_seconds=seconds, seconds={"fit": 1.0, "parts": 1440.0})
+        change_record(folder, cpu_seconds=seconds, seconds={"fit": 1.0, "parts": 1440.0}, parts={"sdp": "SDP-0"})
+    change_record(folder.with_name("sdm-0"), trained="SDM-0")  # by the search
     assert find_row(fill(results, "costs"), "ML-100k") == ["1", "3.0", "2", "2.2", "5.2"]
+    change_record(folder.with_name("sdm-0"), run="SDP-0")  # the part is published, too
+    assert find_row(fill(results, "costs"), "ML-100k") == ["1", "3.0", "2", "1.8", "4.8"]
 
 
 def test_other_splits_have_their_spread_over_split_seeds_and_their_values(results: Path) -> None:
