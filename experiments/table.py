@@ -27,10 +27,10 @@ from sdmr.experiments.report import dataset_statistics, strata
 from sdmr.experiments.report.accuracy import (
     DEFAULT_DATASETS,
     AccuracyOptions,
+    blank_incomparable,
     describe_data,
     describe_protocol,
     describe_rows,
-    drop_other_instances,
     format_table,
     read_published,
 )
@@ -110,8 +110,8 @@ def _make_accuracy(options: Options) -> int:
         folders = {row: [run.folder for one, run in made.items() if one.model == row] for row in rows[dataset]}
         caption = (options.number, conditions, tie_policy)
         records = [run.record for run in made.values()]
-        comparable = drop_other_instances(published[dataset], dataset, results, records)
-        print(f"\n{format_table(dataset, folders, comparable, *caption, columns)}\n")
+        means = blank_incomparable(published[dataset], dataset, results, records[0]) if records else published[dataset]
+        print(f"\n{format_table(dataset, folders, means, *caption, columns)}\n")
         notes = describe_deviations(records) + describe_data(dataset, records)
         notes += describe_protocol(dataset, records, options.settings == "tuned")
         if records:

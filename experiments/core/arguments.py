@@ -208,8 +208,8 @@ def read_meanings(target: str) -> dict[str, str]:
     for owner in reversed(getattr(called, "__mro__", [called])):
         text = f"{inspect.getdoc(owner)}\n\n{inspect.getdoc(owner.__init__) if inspect.isclass(owner) else ''}"
         section = text.partition("Args:\n")[2].partition("\n\n")[0]
-        for names, text in re.findall(r"^ {4}(\w[\w, ]*): (.+(?:\n {8}.+)*)", section, re.MULTILINE):
-            sentence = re.split(r"(?<!Eq)\. ", " ".join(text.split()))[0]
+        for names, meaning in re.findall(r"^ {4}(\w[\w, ]*): (.+(?:\n {8}.+)*)", section, re.MULTILINE):
+            sentence = re.split(r"(?<!Eq)\. ", " ".join(meaning.split()))[0]
             meanings |= dict.fromkeys(names.split(", "), sentence.rstrip("."))
     return meanings
 

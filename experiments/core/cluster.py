@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from sdmr.experiments.core.execute import Watch
 from sdmr.experiments.core.options import CommandOptions, UsageError
 from sdmr.experiments.core.parallel import THREAD_VARIABLES, Launch, Outcome, make_outcome
+from sdmr.experiments.core.trackers import Watch
 
 Here = tuple[str, Mapping[str, str]]  # the current folder, and environment variables of the runs
 
@@ -77,7 +77,7 @@ def _connect_slurm(here: Here, runs: Path, job_minutes: int) -> Launch:
 
 
 def _describe_death(overrides: tuple[str, ...], error: Exception) -> Outcome:
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in str(error).splitlines() if line.strip()] or ["no message"]
     return Outcome(overrides, None, f"its job has died: {type(error).__name__}: {lines[-1][:200]}", has_died=True)
 
 

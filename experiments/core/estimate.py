@@ -2,10 +2,12 @@
 
 import statistics
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import get_model
 
@@ -16,20 +18,27 @@ if TYPE_CHECKING:
 def estimate_time(pending: Sequence["PlannedRun"], workers: int) -> str:
     """Return how long the runs may take, by published runs of the same models."""
     classes = {get_model(one.model).target.rpartition(".")[2] for one in pending}
-    seconds, unknown = 0.0, 0
-    for one in pending:
-        name = one.published.name.rpartition("-")[0] if one.published else ""
-        paths = sorted(one.published.parent.glob(f"{name}-[0-9]*/record.json")) if one.published else []
-        records = [load_record(path) for path in paths]
-        # Parts that are among the planned models have separate runs, and are not counted twice.
-        are_planned = all(name.partition("-")[0] in classes for record in records for name in record.parts.values())
-        times = [record.runtime if are_planned else sum(record.seconds.values()) for record in records]
-        seconds += statistics.mean(times) if times else 0
-        unknown += not times
-    if unknown == len(pending):
+    times = [_average_runtime(one.published, classes) for one in pending if one.published]
+    known = [seconds for seconds in times if seconds is not None]
+    if not known:
         return "no estimate of the time: none of these runs is published"
+    unknown = len(pending) - len(known)
     without = f"; no estimate for {unknown} of them" if unknown else ""
-    return f"about {seconds / workers / 60:.0f} min on a machine as fast as the one that published{without}"
+    return f"about {sum(known) / workers / 60:.0f} min on a machine as fast as the one that published{without}"
+
+
+def _average_runtime(published: Path, planned: set[str]) -> float | None:
+    """Return the mean seconds of a published model's seeds, None if there are none.
+
+    Parts of the planned classes have separate runs, and are not counted twice.
+    """
+    model, times = published.name.rpartition("-")[0], []
+    for path in sorted(published.parent.glob(f"{model}-[0-9]*/record.json")):
+        with suppress(DataError):  # a damaged record is named where its results are read
+            record = load_record(path)
+            has_planned_parts = all(run.partition("-")[0] in planned for run in record.parts.values())
+            times.append(record.runtime if has_planned_parts else sum(record.seconds.values()))
+    return statistics.fmean(times) if times else None
 
 
 def compute_runtime(records: Iterable[Record], runs: Path | None = None) -> float:

@@ -200,12 +200,12 @@ def _load_trained(
         return None
     if run.is_ranking_only:
         trained = run.derive(protocol=run.training_protocol)
-        execute(trained, threads, force or trained.is_checkpoint_missing, progress=progress)
+        execute(trained, threads, force or trained.is_model_missing, progress=progress)
     elif force or not run.config["test"] or run.protocol.select_on == "test":
         return None
     else:
         trained = run.derive(test=False)
-        if trained.record is None or trained.is_checkpoint_missing:
+        if trained.record is None or trained.is_model_missing:
             return None
     recommender.load(trained.folder / "model.pt", task.training.n_users, task.training.n_items)
     return trained
@@ -220,7 +220,7 @@ def _make_recommender(run: Run, task: Task, threads: int, progress: Tracker | No
     part_runs = {}
     for name, part in parts.items():
         part_run = run.derive(model=run.config["model"][name], protocol=run.training_protocol)
-        execute(part_run, threads, part_run.is_checkpoint_missing, progress=progress)
+        execute(part_run, threads, part_run.is_model_missing, progress=progress)
         part.load(part_run.folder / "model.pt", task.training.n_users, task.training.n_items)
         part_runs[name] = part_run
     return recommender, part_runs

@@ -228,7 +228,7 @@ def explain_validation_error(error: ValidationError, key: str = "") -> str:
 def format_value(value: Any) -> str:
     """Return a value as Hydra's grammar reads it."""
     if isinstance(value, list):
-        return f"[{','.join(map(str, value))}]"
+        return f"[{','.join(map(format_value, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -6,6 +6,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context, parent_process
@@ -13,13 +14,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sdmr.datasets.errors import DataError
-from sdmr.experiments.core.execute import Watch, execute, save_failure
+from sdmr.experiments.core.execute import execute, save_failure
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.progress import Progress, hide_bars, label_runs, show_progress
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run import compose_run
-from sdmr.experiments.core.trackers import Tracker
+from sdmr.experiments.core.trackers import Tracker, Watch
 from sdmr.harness.training.loop import StopTraining
 
 # What a run imports: this module, every model, and what PyTorch's optimizers import when the first of them is made.
@@ -75,7 +76,8 @@ def run_all(
             for future in done:
                 outcome = future.result()
                 if outcome.has_died:  # written here, as Hydra composes in one thread at a time
-                    save_failure(compose_run(outcome.overrides, runs), outcome.error)
+                    with suppress(OSError, DataError):  # such as a full disk; the other runs go on
+                        save_failure(compose_run(outcome.overrides, runs), outcome.error)
                 yield outcome
                 running |= {start(overrides) for overrides in islice(pending, 1)}
 
@@ -93,7 +95,7 @@ def _run_in_subprocess(overrides: tuple[str, ...], runs: Path, watch: Watch | No
             while isinstance(message := receiver.recv(), str):
                 show(message)
         return message
-    except EOFError:  # the process has died
+    except (EOFError, OSError):  # the process has died, perhaps while it sent its outcome
         process.join()
         code = process.exitcode or 0
         memory = " (out of memory?)" if code == -signal.SIGKILL else ""

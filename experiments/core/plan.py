@@ -169,8 +169,8 @@ def _is_readable(folder: Path) -> bool:
         if (folder / "ranks.npz").exists():
             read_ranks(folder / "ranks.npz")
         return (folder / "record.json").exists() and bool(load_record(folder / "record.json"))
-    except DataError as error:
-        print(f"{error}; it is left out", file=sys.stderr)
+    except (DataError, OSError, RuntimeError) as error:  # RuntimeError: a damaged zip file
+        print(f"{folder}: {error}; it is left out", file=sys.stderr)
         return False
 
 

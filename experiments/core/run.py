@@ -56,7 +56,7 @@ class Run:
             if record is not None:
                 self._check_record(record, path)
             return record
-        except (DataError, OSError) as error:
+        except (DataError, OSError, RuntimeError) as error:  # RuntimeError: a damaged zip file
             log.warning("%s; the run counts as not made", error)
             return None
 
@@ -98,7 +98,7 @@ class Run:
         return self.protocol != self.protocol.training_protocol
 
     @property
-    def is_checkpoint_missing(self) -> bool:
+    def is_model_missing(self) -> bool:
         """Tell whether a finished run lacks the parameters that it trained."""
         return (self.folder / "record.json").exists() and load_tensors_of(self.folder / "model.pt", "cpu") is None
 

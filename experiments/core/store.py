@@ -34,8 +34,14 @@ def list_published_folders(results: Path, experiment: str, dataset: str, model: 
 
 def get_published_settings(results: Path, experiment: str, dataset: str, model: str) -> str:
     """Return the settings of a model's published records: default or tuned."""
+    files = _list_settings_files(results, experiment, dataset, model)
+    return "tuned" if any(path.exists() for path in files) else "default"
+
+
+def _list_settings_files(results: Path, experiment: str, dataset: str, model: str) -> tuple[Path, Path]:
+    """Return the files of published tuned settings: today's, and that of an earlier version."""
     parent = get_published_folder(results, experiment, dataset)
-    return "tuned" if any((parent / name).exists() for name in (f"{model}.yaml", f"{model}-chosen.txt")) else "default"
+    return parent / f"{model}.yaml", parent / f"{model}-chosen.txt"
 
 
 def read_published_tuning(results: Path, experiment: str, dataset: str, model: str) -> dict[str, Any]:
@@ -47,6 +53,7 @@ def read_published_tuning(results: Path, experiment: str, dataset: str, model: s
 
 def publish_run(run: Run | FoundRun, folder: Path) -> None:
     """Copy a finished run's record, and its ranks, into a published folder."""
+    (folder / RECORD).unlink(missing_ok=True)  # so that no record stands beside the ranks of another run
     if (run.folder / RANKS).exists():
         write_atomic(folder / RANKS, (run.folder / RANKS).read_bytes())
     write_atomic(folder / RECORD, (run.folder / RECORD).read_bytes())
@@ -56,13 +63,15 @@ def remove_runs(results: Path, experiment: str, dataset: str, model: str) -> Non
     """Remove a model's published records and settings."""
     for folder in list_published_folders(results, experiment, dataset, model):
         shutil.rmtree(folder)
-    (get_published_folder(results, experiment, dataset) / f"{model}.yaml").unlink(missing_ok=True)
+    for path in _list_settings_files(results, experiment, dataset, model):
+        path.unlink(missing_ok=True)
 
 
 def publish_settings(results: Path, experiment: str, dataset: str, model: str, settings: str) -> None:
     """Put a model's tuned settings beside its published records; remove earlier ones."""
-    parent = get_published_folder(results, experiment, dataset)
-    for name in (f"{model}.yaml", f"{model}-chosen.txt"):
-        (parent / name).unlink(missing_ok=True)
+    path, old = _list_settings_files(results, experiment, dataset, model)
     if settings == "tuned":
-        write_atomic(parent / f"{model}.yaml", get_tuned_path(dataset, model).read_bytes())
+        write_atomic(path, get_tuned_path(dataset, model).read_bytes())
+    else:
+        path.unlink(missing_ok=True)
+    old.unlink(missing_ok=True)

@@ -128,7 +128,7 @@ class Followers:
 
     def __exit__(self, *_: object) -> None:
         if self._is_started:
-            self._update(self.record.history or [] if self.record else [])
+            self._update((self.record.history or []) if self.record else [])
             self._call("end", self.record)
 
     def start(self) -> None:

@@ -37,6 +37,7 @@ def load_trained(folder: Path) -> tuple[Any, Task]:
         path = folder.parent / (record.trained or folder.name) / "model.pt"
         if load_tensors_of(path, "cpu") is None:
             raise DataError(f"{path} is missing or damaged; `sdmr run ... force=true` makes the run again")
+        recommender.optimization = replace(recommender.optimization, device="auto")  # it may come from another machine
         recommender.load(path, task.training.n_users, task.training.n_items)
     else:
         validation = task.test if run.protocol.select_on == "test" else task.training.validation

@@ -11,11 +11,11 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from sdmr.datasets.files import write_atomic
+from sdmr.experiments.core.arguments import SHARED_SETTINGS
 from sdmr.experiments.core.options import ConfigError, NotTunedError
 from sdmr.experiments.core.registry import CONF, GRID_ROWS, insert_grid_rows, is_reader, list_user_folders
 
 FOLDER = CONF / "settings" / "tuned"
-FIXED_KEYS = ("seed", "test", "runs", "threads", "force", "defaults", "settings", "hydra")  # that no search sets
 ENOUGH_TRIALS = 12  # a search with fewer is flagged, unless its space has no more settings
 USER_DATASETS = ("csv", "inter", "ncf", "netflix")  # a name alone does not say which data these are
 
@@ -72,7 +72,7 @@ def read_tuned(dataset: str, model: str) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("tuning"), dict):
         raise ConfigError(f"{path}: expected the settings of a search, with `tuning`; `sdmr sweep` writes such files")
     settings = content.get("model", {})
-    wrong = [key for key in content if key in FIXED_KEYS or not isinstance(key, str)]
+    wrong = [key for key in content if key not in ("model", "tuning", *SHARED_SETTINGS)]
     wrong += ["model"] if not isinstance(settings, dict) else [f"model.{key}" for key in settings if key[:1] == "_"]
     if wrong:
         raise ConfigError(f"{path}: {wrong[0]} cannot be set there, only what a search varies or fixes")

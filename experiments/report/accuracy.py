@@ -84,14 +84,15 @@ def read_published(dataset: str, models: Sequence[str], results: Path, metrics: 
     return means, names
 
 
-def drop_other_instances(published: Published, dataset: str, results: Path, records: Sequence[Record]) -> Published:
-    """Return published means without those of other test items or candidates than the records'."""
+def blank_incomparable(published: Published, dataset: str, results: Path, record: Record) -> Published:
+    """Return published means, NaN where test items or candidates are not those of a record."""
+
+    def is_comparable(model: str) -> bool:
+        folders = list_published(results, dataset, model)
+        return not folders or not describe_differences([record, load_record(folders[0] / RECORD)])
+
     means, names = published
-    for model in means if records else ():
-        for path in list_published(results, dataset, model)[:1]:
-            if describe_differences([records[0], load_record(path / RECORD)]):
-                means = means | {model: means[model] * math.nan}
-    return means, names
+    return {model: mean if is_comparable(model) else mean * math.nan for model, mean in means.items()}, names
 
 
 def format_table(

@@ -12,15 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sdmr.experiments.core.execute import Watch
+from sdmr.experiments.core.trackers import History, Watch
 from sdmr.harness.files import load_tensors_of
 from sdmr.harness.training.loop import StopTraining
 
 MIN_CURVES = 4  # finished trials before any is stopped
 FIRST_EPOCH = 3  # after which a trial may be stopped
 PERCENTILE = 100 / 3
-
-History = list[dict[str, float]]
 
 
 def get_curve(history: History) -> list[float]:

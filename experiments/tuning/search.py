@@ -15,12 +15,12 @@ from pydantic import Field
 from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
 from sdmr.experiments.core.cluster import ClusterOptions, get_launcher
 from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.core.execute import Watch
 from sdmr.experiments.core.options import Names, NotTunedError, RunOptions, UsageError
 from sdmr.experiments.core.parallel import Outcome, run_all
 from sdmr.experiments.core.plan import check_overrides
 from sdmr.experiments.core.registry import GRID, list_datasets
 from sdmr.experiments.core.run import Run, compose_run, make_run
+from sdmr.experiments.core.trackers import Watch
 from sdmr.experiments.core.tuned import is_user_data, read_tuned
 from sdmr.experiments.tuning.pruning import get_curve, make_watch, read_history
 from sdmr.experiments.tuning.sampler import Sampler
@@ -131,17 +131,22 @@ class Search:
         return self.parts.beyond_paper + axes
 
     def run(self) -> Iterator[Trial]:
-        """Make the runs of pending and new trials; yield each as it ends."""
-        trials: dict[tuple[str, ...], Trial] = {}
-        watches: dict[tuple[str, ...], Watch] = {}
-        tasks = self._start_trials(trials, watches)
-        launch = get_launcher(self.options, self.runs)
-        for outcome in run_all(tasks, self.runs, self.options.workers, watches, launch, trials):
-            trial = trials[outcome.overrides]
-            _describe_outcome(trial, outcome)
-            self.study.tell(trial)
-            self.trials = self.study.read()
-            yield trial
+        """Make the runs of pending and new trials; yield each as it ends.
+
+        The budget may forbid one more trial while others run, and allow it when these have ended early.
+        """
+        launch, n_started = get_launcher(self.options, self.runs), -1
+        while len(self._started) > n_started:
+            n_started = len(self._started)
+            trials: dict[tuple[str, ...], Trial] = {}
+            watches: dict[tuple[str, ...], Watch] = {}
+            tasks = self._start_trials(trials, watches)
+            for outcome in run_all(tasks, self.runs, self.options.workers, watches, launch, trials):
+                trial = trials[outcome.overrides]
+                _save_outcome(trial, outcome)
+                self.study.tell(trial)
+                self.trials = self.study.read()
+                yield trial
 
     def allows(self, trials: Sequence[Trial]) -> bool:
         """Tell whether the budget allows one more trial beside those that run.
@@ -223,7 +228,7 @@ class Search:
         return {key: value for key, value in settings.items() if key not in self.overridden}
 
 
-def _describe_outcome(trial: Trial, outcome: Outcome) -> None:
+def _save_outcome(trial: Trial, outcome: Outcome) -> None:
     """Fill in what came of a trial without a record."""
     trial.error = " ".join(outcome.error.split())
     if outcome.record is None:

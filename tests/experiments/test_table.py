@@ -284,6 +284,8 @@ def test_estimate_is_the_mean_of_the_published_seconds_over_the_workers(tmp_path
     assert estimate_time(pending, 2).startswith("about 6 min")
     others = [PlannedRun("sdm", "ml-1m", seed, published=tmp_path / "ml-1m" / f"sdm-{seed}") for seed in range(2)]
     assert "no estimate for 2 of them" in estimate_time([*pending, *others], 2)
+    (folder / "record.json").write_text("{")  # a damaged record is left out
+    assert estimate_time(pending, 2).startswith("about 4 min")
     assert estimate_time(others, 2) == "no estimate of the time: none of these runs is published"
 
 

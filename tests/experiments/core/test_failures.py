@@ -140,6 +140,16 @@ def test_damaged_record_is_made_again(tmp_path: Path, overrides: tuple[str, ...]
     assert run.failure == f"{run.folder}/failure.json is damaged"
 
 
+def test_ranks_damaged_in_the_header_of_the_file_are_made_again(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path, "model=popularity", *overrides)
+    record, path = execute(run), run.folder / "ranks.npz"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag of encryption
+    path.write_bytes(content)
+    assert run.record is None
+    assert execute(run).test == record.test
+
+
 def test_damaged_model_or_checkpoint_is_named_and_made_again(
     tmp_path: Path, overrides: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -156,7 +166,7 @@ def test_damaged_model_or_checkpoint_is_named_and_made_again(
         caplog.clear()
         assert execute(ranking).test == metrics
         assert f"{path} is damaged" in caplog.text
-        assert not run.is_checkpoint_missing
+        assert not run.is_model_missing
 
 
 def test_model_or_checkpoint_of_another_run_is_named_and_made_again(
@@ -166,7 +176,7 @@ def test_model_or_checkpoint_of_another_run_is_named_and_made_again(
     expected = execute(run).test
     execute(other)
     (other.folder / "model.pt").rename(run.folder / "model.pt")  # it has the same shapes
-    assert run.is_checkpoint_missing
+    assert run.is_model_missing
     (run.folder / "record.json").unlink()
     (run.folder / "checkpoint.pt").write_bytes((run.folder / "model.pt").read_bytes())
     assert execute(run).test == expected

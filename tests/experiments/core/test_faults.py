@@ -83,6 +83,8 @@ def test_damaged_published_record_is_named_and_left_out(
     [
         (b"", "expected the settings of a search"),
         (b"seed: 5\ntuning: {}\n", "seed cannot be set there"),
+        (b"split_seed: 3\ntuning: {}\n", "split_seed cannot be set there"),
+        (b"protocol: {retrain: true}\ntuning: {}\n", "protocol cannot be set there"),
         (b"model: {_target_: x.Y}\ntuning: {}\n", "model._target_ cannot be set there"),
         (b"defaults: [{override /model: sdp}]\ntuning: {}\n", "defaults cannot be set there"),
         (b"model: 3\ntuning: {}\n", "model cannot be set there"),

@@ -11,7 +11,7 @@ import pytest
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
 from sdmr.experiments.core import execute as execute_module
-from sdmr.experiments.core import progress
+from sdmr.experiments.core import parallel, progress
 from sdmr.experiments.core.parallel import Outcome, make_outcome, run_all
 from tests.experiments.conftest import run_of
 from tests.experiments.core.conftest import USER_OVERRIDES
@@ -76,6 +76,18 @@ def test_killed_process_is_a_failure_and_stops_no_other_run(
     assert run_of(tmp_path, *deadly).failure == outcomes[deadly].error
     assert outcomes["model=popularity", *overrides].record is not None
     assert "model=popularity: Popularity\n" in capfd.readouterr().err  # sent by the process of the run
+
+
+def test_death_that_cannot_be_written_down_stops_no_other_run(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raise_full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(parallel, "save_failure", raise_full)
+    deadly = (f"model._target_={__name__}.Deadly", *overrides)
+    outcomes = list(run_all([deadly, ("model=popularity", *overrides)], tmp_path, workers=1))
+    assert [outcome.record is None for outcome in outcomes] == [True, False]
 
 
 def test_interrupted_run_has_not_failed(tmp_path: Path, overrides: tuple[str, ...]) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from sdmr.datasets.files import write_atomic
+from sdmr.experiments.core import store
 from sdmr.experiments.core.execute import execute
 from sdmr.experiments.core.store import (
     get_published_folder,
@@ -41,6 +43,25 @@ def test_publishing_copies_record_and_ranks_byte_for_byte(tmp_path: Path, overri
     publish_run(run, tmp_path / "published")
     for name in ("record.json", "ranks.npz"):
         assert (tmp_path / "published" / name).read_bytes() == (run.folder / name).read_bytes()
+
+
+@pytest.mark.usefixtures("temporary_cache")
+def test_a_record_never_stands_beside_the_ranks_of_another_run(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (run_of(tmp_path / "runs", "model=popularity", *overrides, f"split_seed={n}") for n in range(2))
+    for run in (first, second):
+        execute(run)
+    publish_run(first, tmp_path / "published")
+
+    def stop(path: Path, content: bytes) -> None:
+        write_atomic(path, content)
+        raise KeyboardInterrupt  # after the first file
+
+    monkeypatch.setattr(store, "write_atomic", stop)
+    with pytest.raises(KeyboardInterrupt):
+        publish_run(second, tmp_path / "published")
+    assert not (tmp_path / "published" / "record.json").exists()
 
 
 def test_published_settings_replace_those_of_before(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -589,6 +590,26 @@ def test_settings_tuned_on_one_file_are_not_used_for_another(
     write_tuned("epinions", "mf-bpr", {"model": {"dim": 2}}, {})
     named = ["model=mf-bpr", "dataset=epinions", "settings=tuned", "dataset.order=file"]
     assert compose_config(named).settings["model"]["dim"] == 2  # its name says which data it is
+
+
+# --- several workers ---
+
+
+def test_a_search_goes_on_when_the_budget_allows_it_again(
+    small: tuple[str, ...], spaces: Path, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With several workers, running trials may take less than the budget expects of them."""
+    search = make_search("mf-bpr", *small, "trials=4")
+    refused = {0}  # by the number of trials that have ended
+
+    def refuse_once(trials: Sequence[Trial]) -> bool:
+        n_ended = sum(trial.state != "running" for trial in trials)
+        is_known = n_ended in refused
+        refused.add(n_ended)
+        return is_known
+
+    monkeypatch.setattr(search, "allows", refuse_once)
+    assert [trial.number for trial in search.run()] == [0, 1, 2, 3]
 
 
 # --- transfer ---
