@@ -65,7 +65,7 @@ def _load_records(results: Path, dataset: str) -> Iterator[Record]:
 
 
 def _sum_seconds(record: Record, published: set[str]) -> float:
-    """Return the CPU seconds of a run beyond its search, and beyond published runs of its parts.
+    """Return the CPU seconds of a run beyond its search and its published parts.
 
     Of other parts, only the seconds of the wall clock are known. All have one thread.
     """

@@ -22,8 +22,8 @@ def measure_test_gaps(task: Task, data: Interactions | Task) -> NDArray[np.float
     users, times = data.users[order], data.times[order]
     rows = find_rows(task, task.test, data, order)
     is_first = (rows == 0) | (users[rows] != users[rows - 1])
-    per_minute = UNITS[unit][1]
-    return np.where(is_first, np.inf, (times[rows] - times[rows - 1]) * 60 / per_minute)
+    minute = UNITS[unit][1]
+    return np.where(is_first, np.inf, (times[rows] - times[rows - 1]) / minute * 60)
 
 
 def find_rows(task: Task, side: Instances, data: Interactions, order: IntArray) -> IntArray:

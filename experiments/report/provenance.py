@@ -57,11 +57,10 @@ def format_command(model: str, records: Sequence[Record]) -> str:
     """
     first = records[0]
     if "scores" in first.config:
-        default = _compose_settings("model=popularity", f"dataset={first.dataset}") or {}
-        settings = list_settings(first.config)
-        words = [f"scores={first.config['scores']}", f"dataset={first.dataset}", f"name={first.model}"]
-        changes = [f"{key}={format_value(value)}" for key, value in settings.items() if value != default.get(key)]
-        return shlex.join(["sdmr", "score", *words, *changes])
+        usual = _compose_settings("model=popularity", f"dataset={first.dataset}") or {}
+        changed = {key: value for key, value in list_settings(first.config).items() if value != usual.get(key)}
+        options = {"scores": first.config["scores"], "dataset": first.dataset, "name": first.model} | changed
+        return shlex.join(["sdmr", "score", *(f"{key}={format_value(value)}" for key, value in options.items())])
     settings, lines = list_settings(first.config), []
     names = [model] if model in MODELS else [name for name, one in NAMED_MODELS.items() if one.target == first.model]
     for name in names or [first.model]:

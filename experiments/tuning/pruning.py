@@ -29,6 +29,12 @@ def get_curve(history: History) -> list[float]:
     return list(accumulate((entry.get("validation", 0.0) for entry in history[1:]), max))
 
 
+def summarize(history: History) -> tuple[int | None, float, float]:
+    """Return the epochs of an unfinished trial, its best validation value, and its CPU seconds."""
+    seconds = sum(entry["fit_cpu_seconds"] + entry["rank_cpu_seconds"] for entry in history[1:])
+    return len(history) - 1 if history else None, max(get_curve(history), default=-1.0), seconds
+
+
 def make_watch(histories: Sequence[History]) -> Watch | None:
     """Return what stops a trial, by the histories of the finished trials that it knows."""
     curves = [curve for history in histories if (curve := get_curve(history))]

@@ -22,7 +22,7 @@ from sdmr.experiments.core.registry import GRID, list_datasets
 from sdmr.experiments.core.run import Run, compose_run, make_run
 from sdmr.experiments.core.trackers import Watch
 from sdmr.experiments.core.tuned import is_user_data, read_tuned
-from sdmr.experiments.tuning.pruning import get_curve, make_watch, read_history
+from sdmr.experiments.tuning.pruning import make_watch, read_history, summarize
 from sdmr.experiments.tuning.sampler import Sampler
 from sdmr.experiments.tuning.space import (
     METRIC,
@@ -136,8 +136,7 @@ class Search:
         The budget may forbid one more trial while others run, and allow it when these have ended early.
         """
         launch, n_started = get_launcher(self.options, self.runs), -1
-        while len(self._started) > n_started:
-            n_started = len(self._started)
+        while n_started < (n_started := len(self._started)):
             trials: dict[tuple[str, ...], Trial] = {}
             watches: dict[tuple[str, ...], Watch] = {}
             tasks = self._start_trials(trials, watches)
@@ -232,10 +231,8 @@ def _save_outcome(trial: Trial, outcome: Outcome) -> None:
     """Fill in what came of a trial without a record."""
     trial.error = " ".join(outcome.error.split())
     if outcome.record is None:
-        history = read_history(trial.run.folder)
         trial.state = "pruned" if outcome.is_stopped else "failed"
-        trial.epoch, trial.score = len(history) - 1 if history else None, max(get_curve(history), default=-1.0)
-        trial.cpu_seconds = sum(entry["fit_cpu_seconds"] + entry["rank_cpu_seconds"] for entry in history[1:])
+        trial.epoch, trial.score, trial.cpu_seconds = summarize(read_history(trial.run.folder))
 
 
 def _check_options(options: SearchOptions) -> None:
