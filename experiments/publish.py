@@ -80,9 +80,7 @@ def _check_options(options: Options, datasets: Sequence[str], models: Sequence[s
     for override in options.overrides:
         if not override.startswith(DATA_KEYS):
             names = ", ".join([*list_names(Options), "dataset.*", "protocol.*", "split_seed"])
-            raise UsageError(
-                f"{override}: there is no such option; there are {names}; other settings are not published"
-            )
+            raise UsageError(f"{override} is not for published tables; there are {names}")
     if read_tie_policy(options.overrides) != "expected":
         raise UsageError("protocol.tie_policy: published ties count with their expected value, bounds stand beside it")
 

@@ -32,9 +32,8 @@ LETTERS = {axis: label[-1] for axis, label in LABELS.items()}  # as in the paper
 MIN_RANGE = 0.06  # of a panel: about the 95 % interval of a mean over ML-100k's users
 # The name of a point's published record: `sdm-hops3-d64-s5-0`.
 POINT = re.compile(r"(?P<model>.+)-hops(?P<hops>\d+)-d(?P<dim>\d+)(-s(?P<context_length>\d+))?-(?P<seed>\d+)")
-Point = dict[
-    str, Any
-]  # data set, model, hops, dim, context_length (None for a model without context) and seed of a run
+# Data set, model, hops, dim, context_length (None for a model without context) and seed of a run.
+Point = dict[str, Any]
 
 
 def main(options: FigureOptions) -> int:
@@ -44,7 +43,7 @@ def main(options: FigureOptions) -> int:
     if options.lengths:
         axes["context_length"] = options.lengths
     if unknown := [model for model in models if model not in DIM_SETTINGS]:
-        raise UsageError(f"models={unknown[0]}: this model has no hops; there are {', '.join(DIM_SETTINGS)}")
+        raise UsageError(f"models={unknown[0]}: this model has no hops; the figure shows {', '.join(DIM_SETTINGS)}")
     if options.lengths and "cmn" in models:
         raise UsageError("lengths=...: CMN++ reads no context")
     for override in options.overrides:

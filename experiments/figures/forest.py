@@ -5,8 +5,7 @@ from matplotlib.figure import Figure
 
 from sdmr.experiments.figures.style import add_note
 from sdmr.experiments.report.frames import list_rows
-
-SIGNIFICANT = 0.05
+from sdmr.experiments.report.uncertainty import ALPHA
 
 
 def draw_forest(differences: pd.DataFrame, note: str) -> Figure:
@@ -19,7 +18,7 @@ def draw_forest(differences: pd.DataFrame, note: str) -> Figure:
     for axes, metric in zip(panels, metrics, strict=True):
         for label, one in zip(labels, list_rows(differences), strict=True):
             if one.metric == metric:
-                fill = "black" if one.corrected < SIGNIFICANT else "white"
+                fill = "black" if one.corrected < ALPHA else "white"
                 look = {"fmt": "o", "color": "black", "markerfacecolor": fill, "capsize": 2}
                 reach = [[one.difference - one.low], [one.high - one.difference]]
                 axes.errorbar(one.difference, lines[label], xerr=reach, **look)

@@ -26,7 +26,7 @@ def describe_full_ranking(
     Args:
         dataset: The data set's name.
         folders: The run folders of each model's seeds.
-        metrics: Those of the table; each that it has among all items, too, has its τ.
+        metrics: Those of the table. There is a τ for each that stands there among all items, too.
         tie_policy: How both read a tie.
     """
     ranked = {

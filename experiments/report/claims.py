@@ -27,7 +27,7 @@ class Claim:
 
     text: str
     findings: Sequence[Finding]
-    rule: str = ""  # that makes its answers, if differences of models do not
+    rule: str = ""  # how its answers follow, if not from differences of models
 
     @property
     def answers(self) -> dict[str, str]:

@@ -14,11 +14,11 @@ from sdmr.experiments.core.plan import is_stochastic
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.report.comparisons import Comparison, compare_models
 from sdmr.experiments.report.frames import METRICS, PRINTED, get_paper_value, list_published, select_row
-from sdmr.experiments.report.uncertainty import Interval, Size, correct_by_holm, judge_size
+from sdmr.experiments.report.uncertainty import ALPHA, Interval, Size, correct_by_holm, get_sign, judge_size
 from sdmr.experiments.report.writers import format_difference, format_effect, format_p_value
 
 Pairs = dict[str, list[tuple[str, str]]]  # by data set: the models that are compared
-BOUNDS = (0.001, 0.01, 0.05)  # of p values, that tell how sure a direction is
+BOUNDS = (0.001, 0.01, ALPHA)  # of p values, that tell how sure a direction is
 GENERAL = ("item-knn", "slim", "mf-bpr", "cml", "neumf", "cmn")
 
 
@@ -61,7 +61,7 @@ class Difference:
 
     @property
     def sign(self) -> str:
-        return "?" if self.p >= 0.05 else "+" if self.test.difference > 0 else "−"
+        return get_sign(self.test.difference, self.p)
 
     @property
     def size(self) -> Size:
@@ -152,16 +152,19 @@ def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequ
     if missing:
         lines.append(f"{Direction.NOT_TESTED}: {', '.join(missing)}")
     signs = {one.sign for one in counted}
-    direction = Direction.YES if signs == {"+"} and not missing else Direction.NOT_SHOWN
-    if direction != Direction.YES and "+" in signs:
-        direction = Direction.PARTLY
-    elif "−" in signs:
-        direction = Direction.OPPOSITE
+    direction = grade(signs == {"+"} and not missing, "+" in signs, "−" in signs)
     has_one = any(n == 1 and is_stochastic(m) for one in counted for m, n in zip(one.pair, one.seeds, strict=True))
     answer = format_answer(direction, [one.size for one in counted])
     worst = max(one.p for one in counted)
     sure = f"p < {next(one for one in BOUNDS if worst < one)}" if direction == Direction.YES else ""
     return Finding(dataset, answer, lines, " (one seed)" if has_one else "", sure)
+
+
+def grade(is_full: bool, is_partial: bool, is_opposite: bool = False) -> Direction:
+    """Return the direction of a claim that holds fully, in part, or not at all."""
+    if is_full:
+        return Direction.YES
+    return Direction.PARTLY if is_partial else Direction.OPPOSITE if is_opposite else Direction.NOT_SHOWN
 
 
 def format_answer(direction: str, sizes: Sequence[Size]) -> str:

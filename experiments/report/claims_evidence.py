@@ -13,11 +13,11 @@ from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RECORD, get_published_folder
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.audit_runs import Records, average_history
-from sdmr.experiments.report.claims_differences import Direction, Finding, format_answer
+from sdmr.experiments.report.claims_differences import Direction, Finding, format_answer, grade
 from sdmr.experiments.report.factors import ALL_RELEASED, DATASET, ORDER_DATASET, ORDERS, TIES
 from sdmr.experiments.report.frames import DATASETS, ID_ORDER_DATASET, METRICS, PRINTED, list_published
 from sdmr.experiments.report.id_order import RULES
-from sdmr.experiments.report.uncertainty import Size, correct_by_holm
+from sdmr.experiments.report.uncertainty import Size, correct_by_holm, get_sign
 from sdmr.experiments.report.writers import format_metric, format_metrics
 
 SMALL_GAIN = 0.01  # of a metric: unless an interval excludes it, more hops may still help
@@ -107,7 +107,7 @@ def check_hops(results: Path) -> list[Finding]:
         for metric in METRICS:
             mean, p = tested[dataset]["gain"][metric].mean(), corrected[dataset, metric]
             low, high = tests[dataset, metric].confidence_interval()
-            signs.append("?" if p >= 0.05 else "+" if mean > 0 else "−")
+            signs.append(get_sign(mean, p))
             could_gain |= high >= SMALL_GAIN
             texts.append(f"{metric} {mean:+.3f} ({low:+.3f} … {high:+.3f}) `{signs[-1]}`")
         frame = tested[dataset].loc[["NDCG@10"]]
@@ -135,13 +135,6 @@ def _read_gains(folder: Path) -> pd.DataFrame:
     frame = frame.pivot(index=["metric", "setting"], columns="hops", values="value")
     frame = frame.reindex(columns=[1, 2, 3, 4]).dropna(subset=[1, 3, 4])
     return frame.assign(gain=frame[[3, 4]].mean(axis=1) - frame[1])
-
-
-def grade(is_full: bool, is_partial: bool, is_opposite: bool = False) -> Direction:
-    """Return the direction of a claim that holds fully, in part, or not at all."""
-    if is_full:
-        return Direction.YES
-    return Direction.PARTLY if is_partial else Direction.OPPOSITE if is_opposite else Direction.NOT_SHOWN
 
 
 def check_attention(plots: Path) -> list[Finding]:

@@ -86,9 +86,9 @@ def collect_marks(number: int, results: Path) -> list[Mark]:
 
 
 def mark_sources(dataset: str, runs: Runs) -> list[Mark]:
-    """Return a mark for each row that the checkout's code would make otherwise.
+    """Return a mark for each row that other code than the checkout's has made.
 
-    It is not comparable with rows that the checkout would make so.
+    Such a row is not comparable with rows of the checkout's code.
     """
     others = {model: [one for one in seeds if not is_current(one)] for model, seeds in runs.items()}
     is_mixed = any(not others[model] for model in runs)
@@ -125,9 +125,8 @@ def mark_rows(dataset: str, runs: Runs, tunings: Tunings, usual: Record | None =
     A model without tuning has default settings. The rows must be comparable with `usual`, by default the usual record.
     """
     usual = usual or find_usual(runs)
-    sampled = [
-        tuning for tuning in tunings.values() if tuning.get("search") != "grid"
-    ]  # a grid is all that can be tried
+    # A grid is all that can be tried.
+    sampled = [tuning for tuning in tunings.values() if tuning.get("search") != "grid"]
     most = max((tuning.get("trials", 0) for tuning in sampled), default=0)
     marks = []
     for model, seeds in runs.items():

@@ -18,7 +18,7 @@ from sdmr.experiments.report.frames import (
     read_groups,
     select_best_on_validation,
 )
-from sdmr.experiments.report.uncertainty import correct_by_holm, estimate_mean, sum_by_user
+from sdmr.experiments.report.uncertainty import ALPHA, correct_by_holm, estimate_mean, sum_by_user
 from sdmr.experiments.report.writers import format_difference, format_effect, format_p_value
 from sdmr.harness.metrics import TiePolicy
 
@@ -92,7 +92,7 @@ def compare_paper_models(
     frame = pd.DataFrame(rows, columns=["dataset", "model", "group", "baseline", *Comparison._fields])
     signs = frame["difference"].map(lambda difference: "+" if difference > 0 else "−")
     corrected = correct_by_holm(frame["p"].tolist())
-    is_marked = (np.array(corrected) < 0.05) & ~np.array(weak, dtype=bool)
+    is_marked = (np.array(corrected) < ALPHA) & ~np.array(weak, dtype=bool)
     return frame.assign(corrected=corrected, mark=(frame["group"].str[:1] + signs).where(is_marked, ""))
 
 

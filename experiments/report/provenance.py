@@ -51,7 +51,7 @@ def list_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def format_command(model: str, records: Sequence[Record]) -> str:
-    """Return today's command that runs the settings of records, one a seed.
+    """Return the command that makes records again, in this version.
 
     It names what differs from the default settings. A setting that a record does not know has its default.
     """

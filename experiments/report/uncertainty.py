@@ -12,9 +12,10 @@ from scipy.stats import t
 
 from sdmr.datasets.interactions import IntArray
 
+ALPHA = 0.05  # level of significance
 RESAMPLES = 2000  # of a bootstrap
-BLOCK = 100  # of them at a time
-SEED_WEIGHT = 2  # of a seed part in the degrees of freedom
+BLOCK = 100  # resamples at a time, to bound memory
+SEED_WEIGHT = 2  # of seed variances in Satterthwaite's formula
 
 
 class Size(StrEnum):
@@ -117,6 +118,11 @@ def estimate_mean(users: IntArray, values: NDArray[np.float64], seeds: tuple[See
     interaction = float(((residuals - residuals.mean(axis=0)) ** 2).sum()) / (n_seeds * max(n_seeds - 1, 1))
     variance = max(squares - interaction, 0.0) / int(count.sum()) ** 2 * n / max(n - 1, 1)
     return Estimate(float(means.mean()), variance, n, seeds)
+
+
+def get_sign(difference: float, p: float) -> str:
+    """Return + or − for a significant difference, else "?"."""
+    return "?" if p >= ALPHA else "+" if difference > 0 else "−"
 
 
 def correct_by_holm(p_values: Sequence[float]) -> list[float]:

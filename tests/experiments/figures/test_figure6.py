@@ -175,7 +175,7 @@ def test_same_figure_is_the_same_bytes(tmp_path: Path, runs: Path, draw: Command
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["models=[sdm,prme]"], "models=prme: this model has no hops; there are sdm, cmn"),
+        (["models=[sdm,prme]"], "models=prme: this model has no hops; the figure shows sdm, cmn"),
         (["models=cmn", "lengths=5"], r"CMN\+\+ reads no context"),
         (["lengths=[5,10]", "context_length=20"], "context_length=20 would make the figure's labels wrong"),
         (["datasets=unknown"], "dataset=unknown"),
