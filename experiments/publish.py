@@ -18,7 +18,7 @@ from sdmr.experiments.core.options import UsageError, check_choices, list_names
 from sdmr.experiments.core.plan import Findings, FoundRun, PlannedRun, find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import GRID, GRID_ROWS, MODELS, expand_models, get_model, insert_grid_rows
-from sdmr.experiments.core.tuned import list_rows
+from sdmr.experiments.core.tuned import insert_tuned_grid_rows
 from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, collect_published
 from sdmr.experiments.report.comparability import get_instances
 from sdmr.experiments.report.documents import format_csv, format_latex, format_markdown
@@ -42,7 +42,7 @@ def main(options: Options) -> int:
     _check_options(options, datasets, models)
     columns = list(dict.fromkeys([*METRICS, *options.list_columns()]))
     results = Path(options.results)
-    rows = {dataset: list_rows(models, dataset, options.settings) for dataset in datasets}
+    rows = {dataset: insert_tuned_grid_rows(models, dataset, options.settings) for dataset in datasets}
     planned = [
         one
         for dataset in datasets

@@ -44,7 +44,7 @@ def main(options: Options) -> int:
     else:
         search_options = parse_options(SearchOptions, options.overrides)
         searches = [Search(name, search_options) for name in search_options.model]
-        lines = (line for search in searches for line in describe_search(search))
+        lines = (line for search in searches for line in describe_progress(search))
     for line in lines:
         print(line)
     return 0
@@ -58,7 +58,7 @@ def describe_multirun(overrides: Sequence[str]) -> Iterator[str]:
     yield estimate_remaining(list(runs.values()))
 
 
-def describe_search(search: Search) -> Iterator[str]:
+def describe_progress(search: Search) -> Iterator[str]:
     """Yield lines on the progress of a search."""
     with search.study.lock():
         states = {trial.number: _get_trial_state(search, trial) for trial in search.trials}

@@ -29,8 +29,8 @@ from sdmr.experiments.core.tuned import (
     describe_data,
     describe_search,
     get_tuned_path,
+    insert_tuned_grid_rows,
     is_user_data,
-    list_rows,
     list_tuned_paths,
     read_tuned,
     write_tuned,
@@ -54,7 +54,7 @@ class Options(SearchOptions):
 def main(options: Options) -> int:
     if options.transfer is not None:
         check_used(options, ("model", "dataset", "transfer", "replace"), "a transfer")
-        for name in list_rows(options.model, options.transfer, "tuned"):
+        for name in insert_tuned_grid_rows(options.model, options.transfer, "tuned"):
             transfer_settings(name, options.transfer, options.dataset, options.replace)
         return 0
     searches = [Search(name, options) for name in options.model]  # a mistake is reported before the first run

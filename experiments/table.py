@@ -22,7 +22,7 @@ from sdmr.experiments.core.plan import find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.registry import expand_models
 from sdmr.experiments.core.store import get_published_folder
 from sdmr.experiments.core.trackers import drop_tracker
-from sdmr.experiments.core.tuned import list_rows
+from sdmr.experiments.core.tuned import insert_tuned_grid_rows
 from sdmr.experiments.report import dataset_statistics, strata
 from sdmr.experiments.report.accuracy import (
     DEFAULT_DATASETS,
@@ -32,7 +32,7 @@ from sdmr.experiments.report.accuracy import (
     describe_protocol,
     describe_rows,
     format_table,
-    read_published,
+    read_published_means,
 )
 from sdmr.experiments.report.agreement import describe_full_ranking
 from sdmr.experiments.report.comparisons import describe_comparisons
@@ -78,7 +78,7 @@ def _make_statistics(options: Options) -> int:
         print(make_table(months, "text", right=list(map(str, months))[2:]))
         return 0
     path = Path(options.results) / f"table{options.number}.csv"
-    published = dataset_statistics.read_published(path)
+    published = dataset_statistics.read_published_statistics(path)
     cells = dataset_statistics.keep_published(published, dataset_statistics.collect_statistics(options.number))
     text = dataset_statistics.format_statistics(options.number, cells)
     write_csv(path, cells)
@@ -92,14 +92,16 @@ def _make_accuracy(options: Options) -> int:
     start, tie_policy = time.perf_counter(), read_tie_policy(options.overrides)
     datasets, models = options.datasets or DEFAULT_DATASETS[options.number], expand_models(options.models)
     results, name = Path(options.results), f"table{options.number}"
-    rows = {dataset: list_rows(models, dataset, options.settings) for dataset in datasets}
+    rows = {dataset: insert_tuned_grid_rows(models, dataset, options.settings) for dataset in datasets}
     planned = [
         replace(one, published=get_published_folder(results, name, dataset, f"{one.model}-{one.seed}"))
         for dataset in datasets
         for one in plan_runs(rows[dataset], [dataset], options.seeds, options.settings, options.overrides)
     ]
     columns = options.list_columns()
-    published = {one: read_published(one, rows[one], results, columns) for one in datasets}  # before any run is made
+    published = {
+        one: read_published_means(one, rows[one], results, columns) for one in datasets
+    }  # before any run is made
     runs = Path(options.runs)
     launch = get_launcher(options, runs)
     findings = find_or_train(planned, runs, options.workers, use_published=False, launch=launch)

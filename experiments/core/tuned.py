@@ -47,7 +47,7 @@ def get_tuned_path(dataset: str, model: str) -> Path:
     return next((path for path in paths if path.exists()), paths[0])
 
 
-def list_rows(models: Iterable[str], dataset: str, settings: str) -> list[str]:
+def insert_tuned_grid_rows(models: Iterable[str], dataset: str, settings: str) -> list[str]:
     """Return the models, with those rows inside the paper's grid that are tuned."""
     rows = insert_grid_rows(models)
     return [

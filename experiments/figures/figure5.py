@@ -23,7 +23,7 @@ from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Instances
 from sdmr.experiments.core.trained import load_trained
 from sdmr.experiments.figures.options import FigureOptions
-from sdmr.experiments.figures.runs import compute_attention, find_runs, load_ids, plan_sdm_runs
+from sdmr.experiments.figures.runs import compute_attention, find_or_make_runs, load_ids, plan_sdm_runs
 from sdmr.experiments.figures.style import add_note, mark_missing, save_figure
 from sdmr.experiments.report.frames import PAPER
 from sdmr.experiments.report.uncertainty import bootstrap_correlation, compute_correlation
@@ -39,7 +39,7 @@ def main(options: FigureOptions) -> int:
     """Draw the figure. Returns the exit status."""
     hops = options.hops or [1, 2, 3, 4]
     planned = plan_sdm_runs(options, hops, range(options.seeds))
-    runs = find_runs(options, planned, options.train)
+    runs = find_or_make_runs(options, planned, options.train)
     if not runs:
         return int(options.train)
     models = [(one.seed, *load_trained(run.folder)) for one, run in runs.items()]

@@ -21,7 +21,7 @@ from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.core.store import RECORD, get_published_folder, publish_run
 from sdmr.experiments.figures.options import FigureOptions
-from sdmr.experiments.figures.runs import describe_missing, find_runs
+from sdmr.experiments.figures.runs import describe_missing, find_or_make_runs
 from sdmr.experiments.figures.style import add_note, get_line_style, mark_missing, save_figure
 from sdmr.experiments.report.frames import METRICS
 
@@ -50,7 +50,7 @@ def main(options: FigureOptions) -> int:
         if options.lengths and "context_length" in override.partition("=")[0]:
             raise UsageError(f"{override} would make the figure's labels wrong; lengths=... has been given")
     points = plan_points(options, datasets, models, axes)
-    runs = find_runs(options, list(points), options.train)
+    runs = find_or_make_runs(options, list(points), options.train)
     if runs:
         frame = build_frame(points, runs)
         figure = draw(list(product(datasets, models)), axes, frame)
@@ -96,7 +96,7 @@ def build_frame(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, Fo
     return pd.DataFrame(rows).astype({"context_length": "Int64"})
 
 
-def read_published(results: Path) -> pd.DataFrame:
+def read_published_points(results: Path) -> pd.DataFrame:
     """Return the published points, a row a metric: mean and spread over seeds.
 
     `name` is that of the point's records without the seed.

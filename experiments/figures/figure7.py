@@ -23,7 +23,7 @@ from sdmr.datasets.task import Task
 from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.trained import load_trained
 from sdmr.experiments.figures.options import FigureOptions
-from sdmr.experiments.figures.runs import compute_attention, find_runs, load_ids, plan_sdm_runs
+from sdmr.experiments.figures.runs import compute_attention, find_or_make_runs, load_ids, plan_sdm_runs
 from sdmr.experiments.figures.style import add_note, save_figure
 
 OPTIONS = ("dataset", "dim", "hops", "seed", "user", "target", "train", "workers")
@@ -46,7 +46,7 @@ def main(options: FigureOptions) -> int:
     hops = options.hops or [4]
     if len(hops) > 1:
         raise UsageError(f"hops=[{','.join(map(str, hops))}]: figure7 shows one model; give one number of hops")
-    runs = find_runs(options, plan_sdm_runs(options, hops, [options.seed]), options.train)
+    runs = find_or_make_runs(options, plan_sdm_runs(options, hops, [options.seed]), options.train)
     if not runs:
         return int(options.train)
     run = next(iter(runs.values()))

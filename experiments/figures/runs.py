@@ -23,7 +23,7 @@ from sdmr.models.sdm import SDM
 BATCH_SIZE = 1024  # instances
 
 
-def find_runs(options: FigureOptions, planned: Sequence[PlannedRun], train: bool) -> dict[PlannedRun, FoundRun]:
+def find_or_make_runs(options: FigureOptions, planned: Sequence[PlannedRun], train: bool) -> dict[PlannedRun, FoundRun]:
     """Return the planned runs that have a record, in order, and report the others.
 
     Raises UsageError for settings that no run can have.
@@ -47,7 +47,7 @@ def find_table_runs(options: FigureOptions) -> tuple[dict[PlannedRun, FoundRun],
         if settings == options.settings and not options.overrides:
             folder = get_published_folder(results, experiment, run.dataset, f"{run.model}-{run.seed}")
             planned[index] = replace(run, published=folder)
-    runs = find_runs(options, planned, train=False)
+    runs = find_or_make_runs(options, planned, train=False)
     return runs, describe_missing(planned, runs)
 
 

@@ -75,7 +75,9 @@ class AccuracyTable:
         return [one for models in self.records.values() for records in models.values() for one in records]
 
 
-def read_published(dataset: str, models: Sequence[str], results: Path, metrics: Sequence[str] = METRICS) -> Published:
+def read_published_means(
+    dataset: str, models: Sequence[str], results: Path, metrics: Sequence[str] = METRICS
+) -> Published:
     """Read the published means of models, and their settings. Raises DataError for a damaged record."""
     folders = {model: list_published(results, dataset, model) for model in models}
     experiment = f"table{TABLES.get(dataset)}"
@@ -112,7 +114,7 @@ def format_table(
     Args:
         dataset: The data set's name.
         folders: This machine's runs.
-        published: What `read_published` returns, of the same metrics.
+        published: What `read_published_means` returns, of the same metrics.
         number: The table's number, for the caption.
         conditions: How this machine's runs were made, for the caption.
         policy: How this machine's values read a tie.

@@ -166,7 +166,7 @@ def _list_changes(expected: dict[str, Any], actual: dict[str, Any]) -> list[str]
     return [f"{key} {quote(actual.get(key))}, not {quote(expected.get(key))}" for key in keys]
 
 
-def mark_rows(rows: Sequence[ComparedRow]) -> dict[str, str]:
+def explain_other_protocols(rows: Sequence[ComparedRow]) -> dict[str, str]:
     """Return by name why rows are not comparable with the first.
 
     Or why their seeds are not with each other.

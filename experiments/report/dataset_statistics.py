@@ -81,7 +81,7 @@ def _compare_with_paper(value: float | None, paper: str) -> tuple[str, str]:
     return ours, f"{difference:+.{decimals}f}" if difference else "0"
 
 
-def read_published(path: Path) -> pd.DataFrame:
+def read_published_statistics(path: Path) -> pd.DataFrame:
     """Read the published table, if it exists. Raises DataError if it is damaged."""
     if not path.exists():
         return pd.DataFrame(columns=[*KEY, *SIDES]).set_index(KEY)

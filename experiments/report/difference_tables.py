@@ -6,7 +6,7 @@ from itertools import product
 import pandas as pd
 
 from sdmr.experiments.report import writers
-from sdmr.experiments.report.compared_rows import ComparedRow, have_same_candidates, mark_rows
+from sdmr.experiments.report.compared_rows import ComparedRow, explain_other_protocols, have_same_candidates
 from sdmr.experiments.report.differences import MIN_INSTANCES, Results, is_lower_better
 from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.frames import is_trained, list_rows
@@ -20,7 +20,7 @@ NUMBERS = ("p", "corrected", "effect")  # columns that are aligned right
 
 def format_results(rows: Sequence[ComparedRow], results: Results, style: Style) -> str:
     """Return two tables of all instances, the notes, and two tables of each stratum."""
-    reasons, notes, blocks = mark_rows(rows), list(describe_results(rows, results)), []
+    reasons, notes, blocks = explain_other_protocols(rows), list(describe_results(rows, results)), []
     results = Results(*(_add_marks(frame, reasons) for frame in results))
     for stratum in map(str, results.metrics["stratum"].unique()):
         metrics, tests = (frame[frame["stratum"] == stratum] for frame in results)
@@ -94,7 +94,7 @@ def describe_results(rows: Sequence[ComparedRow], results: Results) -> Iterator[
     )
     if any(map(is_lower_better, metrics["metric"])):
         yield "A lower mean-rank is better."
-    for name, reason in mark_rows(rows).items():
+    for name, reason in explain_other_protocols(rows).items():
         yield f"{MARK} {name}: {reason}."
     if names := [row.name for row in rows if len(row.folders) == 1 and is_trained(row.model, row.records[0])]:
         lacking = metrics.loc[metrics["model"].isin(names) & ~metrics["borrowed"], "metric"].unique()

@@ -36,7 +36,7 @@ def collect_page(results: Path, plots: Path, user_rows: Sequence[ComparedRow] = 
     if not tables and not user_rows:
         raise DataError(f"{results}: no published records; `sdmr publish` copies them there, or name runs=[...]")
     spreads = read_seed_spreads(results, EVERY_METRIC)
-    frames = {"strata": _read_all(results.glob("table?-strata.csv")), "hops": figure6.read_published(results)}
+    frames = {"strata": _read_all(results.glob("table?-strata.csv")), "hops": figure6.read_published_points(results)}
     published = {dataset: table for table in tables for dataset in table.records}
     datasets = {}
     for dataset in dict.fromkeys([*published, *(row.records[0].dataset for row in user_rows)]):

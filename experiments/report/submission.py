@@ -25,9 +25,8 @@ from sdmr.experiments.core.options import Names, UsageError, explain_validation_
 from sdmr.experiments.core.plan import FoundRun
 from sdmr.experiments.core.record import Metrics, load_record
 from sdmr.experiments.core.store import RANKS, RECORD, publish_run
-from sdmr.experiments.report import compared_rows
 from sdmr.experiments.report.comparability import NOT_COMPARABLE, find_usual, mark_rows, read_rows
-from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows
+from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows, explain_other_protocols
 from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.frames import ALL, TABLES, list_published
 from sdmr.harness.metrics import Ranks, TiePolicy
@@ -175,7 +174,7 @@ def _check_dataset(
         yield f"{FAILED}{comparable}: {'; '.join(faults)}" if faults else f"{PASSED}{comparable}"
         seeds = ", ".join(str(record.config.get("seed", "unknown")) for record in row.records)
         title = "1 run" if len(row.records) == 1 else f"{len(row.records)} runs with the same settings"
-        notes |= {title: f"seed {seeds}", **dict.fromkeys(compared_rows.mark_rows([row]).values(), "")}
+        notes |= {title: f"seed {seeds}", **dict.fromkeys(explain_other_protocols([row]).values(), "")}
         commits = sorted({record.environment.commit or "" for record in row.records})
         if changed := [commit for commit in commits if commit.endswith("+")]:
             notes["Made with uncommitted changes to the suite"] = ", ".join(changed)

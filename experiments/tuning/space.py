@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
 from sdmr.experiments.core.options import NotTunedError, UsageError, explain_validation_error, format_value, parse_value
 from sdmr.experiments.core.registry import CONF, GRID, GRID_ROWS
-from sdmr.experiments.core.tuned import check_tuned_data, describe_search, list_rows, read_tuned
+from sdmr.experiments.core.tuned import check_tuned_data, describe_search, insert_tuned_grid_rows, read_tuned
 from sdmr.harness.training.optimizer import OptimizationConfig
 
 SPACES = CONF / "space"
@@ -67,7 +67,7 @@ class Space(BaseModel):
         parts = Parts()
         for part, name in self.parts.items():
             try:
-                rows = list_rows([name.removesuffix(GRID)], dataset, "tuned")
+                rows = insert_tuned_grid_rows([name.removesuffix(GRID)], dataset, "tuned")
                 tuned = read_tuned(dataset, rows[-1] if GRID in name else name)
                 tuning = tuned.pop("tuning", {})
                 check_tuned_data(name, tuning, data)

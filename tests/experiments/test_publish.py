@@ -14,7 +14,7 @@ from sdmr.experiments.core.options import UsageError, parse_options
 from sdmr.experiments.core.registry import PAPER_ROWS
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.report.frames import METRICS
-from tests.experiments.report.commands import call, compose_fake_run
+from tests.experiments.report.commands import call, compose_fake_run, hide_tuned_settings
 from tests.experiments.report.records import change_record, read_cells, read_values, write_random_run, write_runs
 
 Cells = dict[tuple[str, str, str], dict[str, str]]
@@ -257,9 +257,10 @@ def test_nothing_to_publish_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_model_without_tuned_settings_is_left_out(
-    tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_random_run(runs / "ta-feng" / "sdm-0", "sdm", 0)
+    hide_tuned_settings(tmp_path, monkeypatch, "ta-feng", kept="sdm")
     assert call(publish, tmp_path, "number=4", "settings=tuned", "models=[cml,sdm]") == 0
     assert "CML on ta-feng is left out: cml on ta-feng has no tuned settings" in capsys.readouterr().out
     cells = read_cells(tmp_path / "results" / "table4.csv")

@@ -18,7 +18,7 @@ from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.report.accuracy import NOT_IN_PAPER
 from sdmr.experiments.report.frames import read_metric
-from tests.experiments.report.commands import call, compose_fake_run
+from tests.experiments.report.commands import call, compose_fake_run, hide_tuned_settings
 from tests.experiments.report.records import change_record, read_values, write_random_run, write_runs
 
 COLUMNS = "dataset,model,metric,paper,ours,spread,seeds,optimistic,pessimistic,low,high,"
@@ -239,6 +239,7 @@ def test_model_without_tuned_settings_is_left_out(
         ("model=sdm", "dataset=ml-100k", f"seed={seed}", "settings=tuned", "epochs=2") for seed in range(2)
     ]
     write_random_run(runs / "ta-feng" / "sdm-0", "sdm", 0)
+    hide_tuned_settings(tmp_path, monkeypatch, "ta-feng", kept="sdm")
     options = ("number=4", "settings=tuned", "models=[cml,sdm]")
     assert call(table, tmp_path, *options) == 0
     assert "CML on ta-feng is left out: cml on ta-feng has no tuned settings" in capsys.readouterr().out

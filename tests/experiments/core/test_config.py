@@ -340,9 +340,9 @@ def test_tuned_settings_are_used_and_keep_their_origin() -> None:
 def test_tuned_settings_that_do_not_exist_are_an_error_that_names_the_search() -> None:
     with pytest.raises(
         NotTunedError,
-        match="sdm on netflix-sample has no tuned settings; `sdmr sweep model=sdm dataset=netflix-sample`",
+        match="sdm on ncf has no tuned settings; `sdmr sweep model=sdm dataset=ncf`",
     ):
-        compose_config(["model=sdm", "dataset=netflix-sample", "settings=tuned"])
+        compose_config(["model=sdm", "dataset=ncf", "settings=tuned"])
 
 
 def test_protocol_options_have_a_default_a_meaning_and_choices() -> None:

@@ -20,6 +20,7 @@ from sdmr.experiments.core.plan import (
 from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.store import publish_run
 from tests.experiments.conftest import run_of
+from tests.experiments.report.commands import hide_tuned_settings
 
 pytestmark = pytest.mark.usefixtures("temporary_cache")
 
@@ -34,7 +35,10 @@ def test_models_that_draw_get_every_seed_and_others_one() -> None:
     assert [is_stochastic(model) for model in ("slim", "ease", "sdm", "ials")] == [False, False, True, True]
 
 
-def test_model_without_tuned_settings_is_left_out_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
+def test_model_without_tuned_settings_is_left_out_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hide_tuned_settings(tmp_path, monkeypatch, "ta-feng", kept="popularity")
     planned = plan_runs(["popularity", "slim"], ["ta-feng"], 1, "tuned")
     assert [run.overrides for run in planned] == [("model=popularity", "dataset=ta-feng", "seed=0", "settings=tuned")]
     assert capsys.readouterr().out.startswith("SLIM on ta-feng is left out: ")

@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdmr.experiments.report.compared_rows import collect_rows, explain_other_instances, find_model_name, mark_rows
+from sdmr.experiments.report.compared_rows import (
+    collect_rows,
+    explain_other_instances,
+    explain_other_protocols,
+    find_model_name,
+)
 from sdmr.harness.metrics import Ranks
 from sdmr.harness.schema1 import TASKS
 from tests.experiments.report.records import change_record, write_random_run, write_run
@@ -148,7 +153,7 @@ def test_rows_of_another_protocol_are_marked(tmp_path: Path) -> None:
     change_record(sdm[1], source="other")
     sdp = write_configured(tmp_path / "SDP-0", "sdp", config={"protocol": {"candidates": 99, "select_on": "test"}})
     cml = write_configured(tmp_path / "CML-0", "cml")
-    assert mark_rows(collect_rows([*sdm, sdp, cml])) == {
+    assert explain_other_protocols(collect_rows([*sdm, sdp, cml])) == {
         "SDM": "made by different code (c0ffee0, c0ffee1)",
         "SDP": "protocol.select_on test, not validation; protocol.candidates 99, not 100",
     }

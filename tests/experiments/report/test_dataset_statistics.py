@@ -20,7 +20,7 @@ from sdmr.experiments.report.dataset_statistics import (
     format_statistics,
     keep_published,
     rank_netflix_months,
-    read_published,
+    read_published_statistics,
 )
 
 SIDES = ("paper", "ours", "difference")
@@ -63,14 +63,14 @@ def test_statistics_stand_beside_the_papers_with_their_difference() -> None:
 @pytest.mark.usefixtures("loaded")
 def test_published_statistics_of_absent_data_are_kept(tmp_path: Path) -> None:
     path, cells = tmp_path / "table1.csv", collect_statistics(1)
-    assert keep_published(read_published(path), cells).equals(cells)
+    assert keep_published(read_published_statistics(path), cells).equals(cells)
     old = {"dataset": "ml-1m", "statistic": "users", "paper": "6040", "ours": "6041", "difference": "+1"}
     stale = old | {"dataset": "ml-100k", "paper": "943"}
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(old))
         writer.writeheader()
         writer.writerows([old, stale])
-    kept = keep_published(read_published(path), cells)
+    kept = keep_published(read_published_statistics(path), cells)
     assert list(kept.columns) == list(cells.columns)
     assert list(kept["statistic"]) == list(cells["statistic"])
     kept = kept.set_index(["dataset", "statistic"])
