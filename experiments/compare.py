@@ -7,6 +7,7 @@ loss. Records that differ in their seed alone are one row. A name is that of a r
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,7 @@ from sdmr.experiments.figures.forest import draw_forest
 from sdmr.experiments.figures.style import save_figure
 from sdmr.experiments.report.accuracy import MetricOptions
 from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows, explain_other_instances
+from sdmr.experiments.report.dataset_check import describe_test_items
 from sdmr.experiments.report.difference_tables import format_results
 from sdmr.experiments.report.differences import (
     MIN_INSTANCES,
@@ -65,9 +67,10 @@ def main(options: Options) -> int:
             f"runs=...: there is nothing to compare. The ranks of {rows[0].name} or of all other rows have no "
             f"{', no '.join(columns)}; or their candidates differ; or there are under {MIN_INSTANCES} test instances"
         )
-    print(format_results(rows, compared, "text"))
+    facts = describe_test_items(results, [record for row in rows for record in row.records])
+    print(format_results(rows, compared, "text", facts))
     folder = Path(options.output) if options.output else RUNS / "compare" / _make_name(rows, options)
-    _write(folder, rows, compared)
+    _write(folder, rows, compared, facts)
     return 0
 
 
@@ -78,11 +81,11 @@ def _make_name(rows: list[ComparedRow], options: Options) -> str:
     return f"{rows[0].records[0].dataset}-{key}"
 
 
-def _write(folder: Path, rows: list[ComparedRow], compared: Results) -> None:
+def _write(folder: Path, rows: list[ComparedRow], compared: Results, facts: Sequence[str]) -> None:
     """Write tables in three formats, and a picture of all instances and each stratum."""
     title = f"{rows[0].name} and {len(rows) - 1} other rows on {rows[0].records[0].dataset}"
-    write_atomic(folder / "tables.md", f"# {title}\n\n{format_results(rows, compared, 'markdown')}".encode())
-    write_atomic(folder / "tables.tex", format_results(rows, compared, "latex").encode())
+    write_atomic(folder / "tables.md", f"# {title}\n\n{format_results(rows, compared, 'markdown', facts)}".encode())
+    write_atomic(folder / "tables.tex", format_results(rows, compared, "latex", facts).encode())
     print(f"{folder}/tables.md, tables.tex and metrics.csv")
     write_csv(folder / "metrics.csv", _format_numbers(compared.metrics))
     files = {"": "differences", **{stratum: name for name, stratum in STRATA.items()}}

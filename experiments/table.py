@@ -29,6 +29,7 @@ from sdmr.experiments.report.accuracy import (
     AccuracyOptions,
     blank_incomparable,
     describe_data,
+    describe_left_out,
     describe_protocol,
     describe_rows,
     format_table,
@@ -99,9 +100,8 @@ def _make_accuracy(options: Options) -> int:
         for one in plan_runs(rows[dataset], [dataset], options.seeds, options.settings, options.overrides)
     ]
     columns = options.list_columns()
-    published = {
-        one: read_published_means(one, rows[one], results, columns) for one in datasets
-    }  # before any run is made
+    # Before any run is made, since a published record may be damaged.
+    published = {one: read_published_means(one, rows[one], results, columns) for one in datasets}
     runs = Path(options.runs)
     launch = get_launcher(options, runs)
     findings = find_or_train(planned, runs, options.workers, use_published=False, launch=launch)
@@ -115,9 +115,10 @@ def _make_accuracy(options: Options) -> int:
         means = blank_incomparable(published[dataset], dataset, results, records[0]) if records else published[dataset]
         print(f"\n{format_table(dataset, folders, means, *caption, columns)}\n")
         notes = describe_deviations(records) + describe_data(dataset, records)
+        notes += describe_left_out(published[dataset], means)
         notes += describe_protocol(dataset, records, options.settings == "tuned")
         if records:
-            notes += describe_test_items(results, records) or describe_task(dataset, options.overrides)
+            notes += describe_test_items(results, records) or describe_task(records[0])
         notes += describe_full_ranking(dataset, folders, columns, tie_policy)
         notes += describe_rows(dataset, folders, options.settings)
         for line in (*notes, *describe_comparisons(dataset, folders, spreads, tie_policy)):

@@ -10,7 +10,7 @@ import numpy as np
 from sdmr.datasets.task import HeldOut, Task
 from sdmr.experiments.core.run import Run
 from sdmr.harness.evaluation import rank, rank_among_all, select_instances
-from sdmr.harness.metrics import Ranks, summarize
+from sdmr.harness.metrics import CUTOFFS, Ranks, summarize
 from sdmr.harness.records import save_ranks
 
 
@@ -62,12 +62,15 @@ def compute_test_digests(task: Task) -> dict[str, str]:
 
 
 def place_cold_targets(ranks: Ranks, test: HeldOut, n_items: int) -> Ranks:
-    """Return ranks whose cold targets come after all items, as misses at every cutoff."""
-    is_cold = test.is_cold
+    """Return ranks whose cold targets come after all items.
+
+    So they are misses at every cutoff below the number of items, and at those of records.
+    """
+    is_cold, last = test.is_cold, max(n_items, *CUTOFFS)
     if not is_cold.any():
         return ranks
     places = {name: array for name, array in ranks.to_arrays().items() if name != "tied"}
-    return replace(ranks, **{name: np.where(is_cold, n_items, array) for name, array in places.items()})
+    return replace(ranks, **{name: np.where(is_cold, last, array) for name, array in places.items()})
 
 
 def compute_novelty_metrics(task: Task, ranks: Ranks) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from sdmr.experiments.core.store import RECORD, get_published_settings, read_pub
 from sdmr.experiments.core.tuned import describe_search, read_tuned
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.agreement import describe_full_ranking
-from sdmr.experiments.report.comparability import collect_marks, describe_differences, format_marks, mark_rows
+from sdmr.experiments.report.comparability import PROTOCOL, collect_marks, describe_differences, format_marks, mark_rows
 from sdmr.experiments.report.comparisons import Folders, compare_paper_models, mark_cells
 from sdmr.experiments.report.dataset_check import describe_test_items
 from sdmr.experiments.report.dataset_statistics import describe_substitute
@@ -87,14 +87,20 @@ def read_published_means(
 
 
 def blank_incomparable(published: Published, dataset: str, results: Path, record: Record) -> Published:
-    """Return published means, NaN where test items or candidates are not those of a record."""
+    """Return published means, NaN where data or protocol are not those of a record."""
 
     def is_comparable(model: str) -> bool:
         folders = list_published(results, dataset, model)
-        return not folders or not describe_differences([record, load_record(folders[0] / RECORD)])
+        return not folders or not describe_differences([record, load_record(folders[0] / RECORD)], PROTOCOL)
 
     means, names = published
     return {model: mean if is_comparable(model) else mean * math.nan for model, mean in means.items()}, names
+
+
+def describe_left_out(before: Published, after: Published) -> list[str]:
+    """Return a line on the published means that `blank_incomparable` has left out, if any."""
+    models = [get_model(model).name for model, mean in before[0].items() if mean.count() > after[0][model].count()]
+    return [f"Published values of other data or another protocol are left out: {', '.join(models)}."] if models else []
 
 
 def format_table(

@@ -48,9 +48,15 @@ def collect_rows(folders: Iterable[Path]) -> list[ComparedRow]:
         records = {run: one for run, one in records.items() if run not in search_runs}
     groups: dict[str, list[tuple[Path, Record]]] = defaultdict(list)
     for folder, record in records.values():
-        groups[json.dumps([record.model, _list_settings(record)], sort_keys=True)].append((folder, record))
+        key = [record.model, _list_settings(record), _identify_task(record)]
+        groups[json.dumps(key, sort_keys=True)].append((folder, record))
     rows = [_make_row(part) for group in groups.values() for part in _split_by_code(group)]
     return [replace(row, name=name) for row, name in zip(rows, _tell_apart(rows), strict=True)]
+
+
+def _identify_task(record: Record) -> str:
+    """Return the digest of a record's split and candidates, by today's rules."""
+    return TASKS.get(record.data, record.data)
 
 
 def _list_settings(record: Record) -> dict[str, Any]:
@@ -115,7 +121,7 @@ def explain_other_instances(rows: Sequence[ComparedRow]) -> Iterator[str]:
 
 
 def _list_faults(first_folder: Path, first: Record, folder: Path, record: Record) -> list[str]:
-    if TASKS.get(record.data, record.data) == TASKS.get(first.data, first.data):
+    if _identify_task(record) == _identify_task(first):
         return []
     is_known = first.test_items is not None and record.test_items is not None
     if is_known and first.test_items == record.test_items:
@@ -144,11 +150,11 @@ def ranks_all_items(row: ComparedRow) -> bool:
 
 def have_same_candidates(first: ComparedRow, row: ComparedRow) -> bool:
     """Tell whether two rows of the same test items have the same sampled candidates."""
-    one, other = first.records[0], row.records[0]
     if ranks_all_items(first) or ranks_all_items(row):
         return False
-    is_known = one.test_candidates is not None and one.test_candidates == other.test_candidates
-    return is_known or TASKS.get(one.data, one.data) == TASKS.get(other.data, other.data)
+    records = [*first.records, *row.records]
+    digests = {record.test_candidates for record in records}
+    return len(set(map(_identify_task, records))) == 1 or (len(digests) == 1 and None not in digests)
 
 
 def _list_instance_settings(record: Record) -> dict[str, Any]:
@@ -171,9 +177,12 @@ def explain_other_protocols(rows: Sequence[ComparedRow]) -> dict[str, str]:
 
     Or why their seeds are not with each other.
     """
-    expected, reasons = _list_protocol(rows[0].records[0]), {}
+    first, reasons = rows[0].records[0], {}
+    expected = _list_protocol(first)
     for row in rows:
         texts = [text for record in row.records for text in _list_changes(expected, _list_protocol(record))]
+        if not texts and _identify_task(row.records[0]) != _identify_task(first):
+            texts.append("trained or validated on other data")
         if len({record.source for record in row.records}) > 1:
             commits = sorted({record.environment.commit or "unknown" for record in row.records})
             texts.append(f"made by different code ({', '.join(commits)})")

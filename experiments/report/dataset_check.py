@@ -13,7 +13,7 @@ from sdmr.datasets.readers import bind_reader
 from sdmr.datasets.task import Instances, Task
 from sdmr.datasets.time_split import has_common_clock
 from sdmr.experiments.core.record import Record
-from sdmr.experiments.core.run import compose_task, is_task_override
+from sdmr.experiments.core.run import check_task_overrides, compose_run, load_task
 from sdmr.experiments.report.gaps import find_rows, measure_test_gaps
 from sdmr.experiments.report.writers import NOTHING, make_markdown, write_csv
 from sdmr.harness.schema1 import TASKS
@@ -110,7 +110,8 @@ def count_recurring(sequences: IntArray, items: IntArray) -> int:
 
 def check_dataset(dataset: str, overrides: Sequence[str], results: Path | None = None) -> list[str]:
     """Return what the test items measure, and write it into the results, if any."""
-    run = compose_task(dataset, overrides)
+    check_task_overrides([override for override in overrides if not override.startswith("protocol.retrain=")])
+    run = compose_run(["model=popularity", f"dataset={dataset}", *overrides])
     facts = describe_dataset(run.load_task(), bind_reader(run.config["dataset"])())
     if results is None:
         return format_facts(facts)
@@ -162,19 +163,16 @@ def describe_test_items(results: Path, records: Iterable[Record]) -> list[str]:
     return [_describe_facts(row) for row in rows]
 
 
-def describe_task(dataset: str, overrides: Sequence[str]) -> list[str]:
-    """Return a line on what the test items of a task measure.
+def describe_task(record: Record) -> list[str]:
+    """Return a line on what the test items of a record measure.
 
-    It names the command that tells, where there are more than `MAX_INTERACTIONS`.
+    There is none for more than `MAX_INTERACTIONS`.
     """
-    settings = [override for override in overrides if is_task_override(override)]
-    run = compose_task(dataset, settings)
-    task = run.load_task()
+    task = load_task(record.config)[0]
     if len(task.training.instances) > MAX_INTERACTIONS:
-        command = " ".join(["sdmr check", f"dataset={dataset}", *settings])
-        return [f"Test items of {dataset}: `{command}` tells what they measure."]
-    facts = describe_dataset(task, bind_reader(run.config["dataset"])())
-    return [_describe_facts({"dataset": dataset, **_format_values(facts)})]
+        return []
+    facts = describe_dataset(task, bind_reader(record.config["dataset"])())
+    return [_describe_facts({"dataset": record.dataset, **_format_values(facts)})]
 
 
 def _format_values(facts: Facts) -> dict[str, str]:

@@ -18,9 +18,12 @@ DIFFERENCE = "difference, 95 % interval"
 NUMBERS = ("p", "corrected", "effect")  # columns that are aligned right
 
 
-def format_results(rows: Sequence[ComparedRow], results: Results, style: Style) -> str:
-    """Return two tables of all instances, the notes, and two tables of each stratum."""
-    reasons, notes, blocks = explain_other_protocols(rows), list(describe_results(rows, results)), []
+def format_results(rows: Sequence[ComparedRow], results: Results, style: Style, facts: Sequence[str] = ()) -> str:
+    """Return two tables of all instances, the notes, and two tables of each stratum.
+
+    `facts` on the test items are the last notes.
+    """
+    reasons, notes, blocks = explain_other_protocols(rows), [*describe_results(rows, results), *facts], []
     results = Results(*(_add_marks(frame, reasons) for frame in results))
     for stratum in map(str, results.metrics["stratum"].unique()):
         metrics, tests = (frame[frame["stratum"] == stratum] for frame in results)

@@ -35,7 +35,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(plan, "compose_run", compose_fake_run)
     monkeypatch.setattr(plan, "run_all", run_all)
-    monkeypatch.setattr(table, "describe_task", lambda dataset, overrides: [f"facts of {dataset}, {overrides}"])
+    monkeypatch.setattr(table, "describe_task", lambda record: [f"facts of {record.dataset}"])
     return tmp_path / "runs"
 
 
@@ -151,7 +151,7 @@ def test_table_tells_what_its_test_items_measure(
 ) -> None:
     write_random_run(runs / "ml-100k" / "sdm-0", "sdm", 0)
     assert call(table, tmp_path, "models=sdm", "epochs=2", "protocol.candidates=50") == 0
-    assert "facts of ml-100k, ['epochs=2', 'protocol.candidates=50']\n" in capsys.readouterr().out
+    assert "facts of ml-100k\n" in capsys.readouterr().out
 
 
 def test_published_values_of_other_candidates_are_left_out(
@@ -165,7 +165,9 @@ def test_published_values_of_other_candidates_are_left_out(
     assert f"0.713 | {value:.3f} | {value:.3f}" in capsys.readouterr().out
     change_record(made, deviations={"candidates": 50})
     assert call(table, tmp_path, "models=sdm", "protocol.candidates=50") == 0
-    assert re.search(rf"^SDM +– \| +– \| {value:.3f}", capsys.readouterr().out, re.M)
+    printed = capsys.readouterr().out
+    assert re.search(rf"^SDM +– \| +– \| {value:.3f}", printed, re.M)
+    assert "Published values of other data or another protocol are left out: SDM.\n" in printed
 
 
 def test_table_says_what_the_data_left_out(tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,7 +95,8 @@ def test_cold_targets_of_a_split_by_time_are_misses_in_metrics_and_counted(tmp_p
         assert is_cold[test.users % 3 == 0].all()
         assert record.data_report["cold_test_targets"] == is_cold.sum() < len(test)
         assert (ranks["tied"][is_cold] == 0).all()
-        assert (ranks["above"][is_cold] == task.training.n_items).all()
+        assert (ranks["above"][is_cold] == max(task.training.n_items, 50)).all()
+        assert record.test["hit@50"]["expected"] == 1 - is_cold.mean()  # as all others are hits
         everywhere = summarize(read_ranks(run.folder / "ranks.npz")[1], [task.training.n_items], ["hit", "AUC"])
         assert everywhere[f"hit@{task.training.n_items}"]["expected"] == 1 - is_cold.mean()
         assert everywhere["AUC"]["expected"] < 1 - is_cold.mean()

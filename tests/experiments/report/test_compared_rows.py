@@ -11,6 +11,7 @@ from sdmr.experiments.report.compared_rows import (
     explain_other_instances,
     explain_other_protocols,
     find_model_name,
+    have_same_candidates,
 )
 from sdmr.harness.metrics import Ranks
 from sdmr.harness.schema1 import TASKS
@@ -63,6 +64,20 @@ def test_classes_and_scores_of_others_have_their_names(tmp_path: Path) -> None:
     net = write_configured(tmp_path / "Net-0", model="my.Net")
     scores = write_configured(tmp_path / "v1.2-0", model="v1.2", config={"scores": "scores.csv"}, validation={})
     assert [(row.name, row.model) for row in collect_rows([net, scores])] == [("Net", "my.Net"), ("v1.2", "v1.2")]
+
+
+def test_seeds_on_other_data_are_rows_of_their_own_and_marked(tmp_path: Path) -> None:
+    folders = [write_configured(tmp_path / f"SDM-{n}", seed=n) for n in range(2)]
+    digests = {"test_items": "same", "test_candidates": "same"}
+    for folder, data in zip(folders, ("first", "second"), strict=True):
+        change_record(folder, data=data, **digests)
+    rows = collect_rows(folders)
+    assert [row.name for row in rows] == ["SDM, 0", "SDM, 1"]
+    assert list(explain_other_instances(rows)) == []
+    assert have_same_candidates(*rows)
+    assert explain_other_protocols(rows) == {"SDM, 1": "trained or validated on other data"}
+    change_record(folders[1], test_candidates="others")
+    assert not have_same_candidates(*collect_rows(folders))
 
 
 def test_published_rows_inside_the_papers_grid_say_so(tmp_path: Path) -> None:

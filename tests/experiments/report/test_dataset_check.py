@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
+from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.run import compose_task
 from sdmr.experiments.report import dataset_check
 from sdmr.experiments.report.dataset_check import (
     FACTS,
     REACH,
     SHARES,
+    check_dataset,
     count_recurring,
     describe_dataset,
     describe_task,
@@ -165,14 +167,27 @@ def test_published_facts_are_found_by_the_task_of_records(tmp_path: Path) -> Non
 
 
 def test_facts_that_are_not_published_are_found_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, path, seed = overrides = make_small_dataset(tmp_path, monkeypatch)
-    (line,) = describe_task("csv", ["model.dim=3", "epochs=2", path, seed])
-    facts = describe_dataset(compose_task("csv", overrides[1:]).load_task(), make_data(make_rows(0)))
+    _, *overrides = make_small_dataset(tmp_path, monkeypatch)
+    run = compose_task("csv", overrides)
+    record = make_record(dataset="csv", config=run.config)
+    (line,) = describe_task(record)
+    facts = describe_dataset(run.load_task(), make_data(make_rows(0)))
     assert line.startswith("The 40 test items of csv: 0.0% of the test items are training items of their user, too; ")
     assert f"; transitions recur {facts['order_effect']:.2f} times as often" in line
     monkeypatch.setattr(dataset_check, "MAX_INTERACTIONS", 159)
-    (line,) = describe_task("csv", ["model.dim=3", path, seed])
-    assert line == f"Test items of csv: `sdmr check dataset=csv {path} {seed}` tells what they measure."
+    assert describe_task(record) == []
+
+
+def test_facts_after_a_cut_in_time_are_those_of_the_retrained_split(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["user,item,time", *(",".join(map(str, row)) for row in make_rows(0))]) + "\n")
+    settings = [f"dataset.path={path}", "dataset.time=time", "protocol.test_item=global-time"]
+    settings += ["protocol.validation_cut=0.4", "protocol.test_cut=0.6"]
+    first, second = (check_dataset("csv", [*settings, f"protocol.retrain={answer}"]) for answer in ("false", "true"))
+    counts = [int(lines[0].split(" items, ")[1].split(" interactions")[0]) for lines in (first, second)]
+    assert counts[0] < counts[1]
+    with pytest.raises(ConfigError, match=r"protocol.select_on has no effect here"):
+        check_dataset("csv", [*settings, "protocol.select_on=test"])
 
 
 def test_every_share_and_dropped_row_has_a_line() -> None:
