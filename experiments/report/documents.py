@@ -163,14 +163,17 @@ def describe_deviations(records: Iterable[Record]) -> list[str]:
 
 
 def describe_searches(results: Path, dataset: str) -> list[str]:
-    """Return the cost of tuning on a data set, if there was a sweep."""
+    """Return the cost of all searches on a data set, if there was one.
+
+    Their rows may not be published yet.
+    """
     sweeps = [pd.read_csv(path) for path in (results / "sweeps" / dataset).glob("*.csv")]
     if not sweeps:
         return []
     frame = pd.concat(sweeps).reindex(columns=["seconds", "cpu_seconds"])  # earlier searches counted the former
     seconds = frame["cpu_seconds"].fillna(frame["seconds"]).dropna()
     minutes = f"{len(seconds)} runs, {seconds.sum() / 60:.0f} single-thread minutes"
-    return [f"Settings on {dataset} were tuned on validation items: {minutes} (results/sweeps/{dataset}/)."]
+    return [f"Searches on the validation items of {dataset}, results/sweeps/{dataset}/: {minutes}."]
 
 
 def describe_origin(records: Sequence[Record]) -> str:

@@ -132,8 +132,8 @@ def _describe_values(cells: Cells, model: str, metrics: Sequence[str]) -> str:
         printed, ours = ("/".join(_format(getattr(row[m], one)) for m in metrics) for one in ("paper", "ours"))
         values = f" ({printed}, ours {ours})" if dataset == MAIN[0] else ""
         sides[side].append(f"{NAMES[dataset]}{values}")
-    text = ", ".join(f"{side} on {', '.join(names)}" for side, names in sides.items() if names)
-    return f"{model}'s {'/'.join(metrics)} and our interval for one new run: {text}." if text else ""
+    text = "; ".join(f"{side} on {', '.join(names)}" for side, names in sides.items() if names)
+    return f"{model}'s printed {'/'.join(metrics)}, against our interval for one new run: {text}." if text else ""
 
 
 def _format(value: float) -> str:

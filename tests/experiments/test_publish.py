@@ -86,7 +86,7 @@ def test_published_settings_are_those_of_the_runs(tmp_path: Path, runs: Path, mo
     copy = tmp_path / "results" / "records" / "table3" / "ml-100k" / "sdm.yaml"
     assert copy.read_text() == tuned.read_text()
     text = (tmp_path / "results" / "table3.md").read_text()
-    assert "tuned on validation items: 2 runs, 2 single-thread minutes" in text
+    assert "validation items of ml-100k, results/sweeps/ml-100k/: 2 runs, 2 single-thread minutes." in text
     assert "20 of 20, 31 min" in text
     assert "% ml-100k, tuned settings: SDM" in (tmp_path / "results" / "table3.tex").read_text()
     assert call(publish, tmp_path, "models=sdm", "replace=true") == 0
