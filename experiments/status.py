@@ -18,7 +18,8 @@ from sdmr.experiments.core.estimate import compute_runtime
 from sdmr.experiments.core.help_text import describe_fields
 from sdmr.experiments.core.options import CommandOptions, UsageError, expand_sweep, is_of_hydra, parse_options
 from sdmr.experiments.core.run import Run, compose_run
-from sdmr.experiments.tuning.search import Search, SearchOptions
+from sdmr.experiments.tuning.options import SearchOptions
+from sdmr.experiments.tuning.search import Search
 from sdmr.experiments.tuning.study import Trial
 
 TRIAL_STATES = ("complete", "pruned", "failed", "running", "interrupted")
@@ -64,7 +65,7 @@ def describe_progress(search: Search) -> Iterator[str]:
         states = {trial.number: _get_trial_state(search, trial) for trial in search.trials}
     count = Counter(states.values())
     numbers = ", ".join(f"{count[state]} {state}" for state in TRIAL_STATES)
-    yield f"{search.space.name} on {search.options.dataset}: {len(states)} of {search.limit} trials: {numbers}"
+    yield f"{search.row.name} on {search.options.dataset}: {len(states)} of {search.limit} trials: {numbers}"
     for trial in search.trials:
         if (state := states[trial.number]) in ("running", "interrupted", "failed"):
             yield f"  {state}: {trial.number}: {search.describe(trial)}"

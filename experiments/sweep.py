@@ -10,12 +10,10 @@ the pruned trials. Further settings (`epochs=20`, `model.context_length=5`) hold
 `transfer=ml-100k` searches nothing: it takes over the tuned settings of that data set.
 """
 
-import shlex
 import sys
 import time
 from contextlib import suppress
 from textwrap import indent
-from typing import Any
 
 from pydantic import Field
 from tqdm import tqdm
@@ -24,21 +22,20 @@ from sdmr.experiments.core import cli
 from sdmr.experiments.core.options import NotTunedError, UsageError, check_used, format_value
 from sdmr.experiments.core.progress import shorten_settings
 from sdmr.experiments.core.registry import GRID, GRID_ROWS
-from sdmr.experiments.core.trackers import drop_tracker
 from sdmr.experiments.core.tuned import (
-    describe_data,
     describe_search,
     get_tuned_path,
     insert_tuned_grid_rows,
-    is_user_data,
     list_tuned_paths,
     read_tuned,
     write_tuned,
 )
 from sdmr.experiments.report.writers import make_table
-from sdmr.experiments.tuning.search import Search, SearchOptions
-from sdmr.experiments.tuning.space import METRIC, find_edges, nest
-from sdmr.experiments.tuning.study import METRICS, Trial
+from sdmr.experiments.tuning.options import SearchOptions
+from sdmr.experiments.tuning.origin import describe_origin
+from sdmr.experiments.tuning.search import Search
+from sdmr.experiments.tuning.space import METRIC, nest
+from sdmr.experiments.tuning.study import Trial
 
 MAX_ROWS = 20  # of the table at the end
 KEPT = ("beyond_paper", "commits")  # of the origin of settings, if another data set takes them over
@@ -58,8 +55,11 @@ def main(options: Options) -> int:
             transfer_settings(name, options.transfer, options.dataset, options.replace)
         return 0
     searches = [Search(name, options) for name in options.model]  # a mistake is reported before the first run
-    # Parts may have been tuned since then.
-    outcomes = [tune(Search(one.space.name, options) if one.space.parts else one, options.replace) for one in searches]
+    outcomes = []
+    for search in searches:
+        if search.row.space.parts:  # they may have been tuned since then
+            search = Search(search.row.name, options)
+        outcomes.append(tune(search, options.replace))
     return 0 if all(outcomes) else cli.FAILED
 
 
@@ -79,7 +79,7 @@ def transfer_settings(name: str, source: str, dataset: str, replace: bool) -> No
 
 def tune(search: Search, replace: bool) -> bool:
     """Search, and write trials, records and tuned settings. Returns whether no run has failed."""
-    name, options = search.space.name, search.options
+    name, options = search.row.name, search.options
     if name.endswith(GRID) and is_inside(options.dataset, name.removesuffix(GRID)):
         print(
             f"{name} on {options.dataset}: the tuned settings of {name.removesuffix(GRID)} are inside the paper's grid"
@@ -89,7 +89,7 @@ def tune(search: Search, replace: bool) -> bool:
         f"{name} on {options.dataset}: {options.search}, {search.limit} trials, {search.budget:g} CPU minutes",
         flush=True,
     )
-    for note in search.parts.notes.values():
+    for note in search.row.parts.notes.values():
         print(f"  {note}")
     make_trials(search)
     print(indent(format_trials(search), "  "))
@@ -97,7 +97,7 @@ def tune(search: Search, replace: bool) -> bool:
         print("  no trial has finished, so nothing is tuned", file=sys.stderr)
     else:
         print(f"  best: {search.describe(search.best)}", flush=True)
-        if save_tuned_settings(search, search.space.name, search.best, replace):
+        if save_tuned_settings(search, search.row.name, search.best, replace):
             save_grid_settings(search, search.best, replace)
     return not search.select("failed")
 
@@ -135,7 +135,7 @@ def format_trials(search: Search) -> str:
     rows = [
         {
             "trial": trial.number,
-            **{shorten_settings(axis): format_value(trial.settings.get(axis)) for axis in search.axes},
+            **{shorten_settings(axis): format_value(trial.settings.get(axis)) for axis in search.row.axes},
             f"validation {METRIC}": f"{trial.score:.4f}",
             "epoch": trial.epoch,
             "CPU seconds": f"{trial.cpu_seconds:.1f}",
@@ -150,7 +150,7 @@ def format_trials(search: Search) -> str:
 
 def save_grid_settings(search: Search, best: Trial, replace: bool) -> None:
     """Write the best settings inside the paper's grid, if the tuned ones leave it."""
-    dataset, row = search.options.dataset, f"{search.space.name}{GRID}"
+    dataset, row = search.options.dataset, f"{search.row.name}{GRID}"
     if row not in GRID_ROWS:
         return
     if not search.list_axes_beyond_paper(best):
@@ -164,7 +164,7 @@ def save_grid_settings(search: Search, best: Trial, replace: bool) -> None:
 
 def save_tuned_settings(search: Search, name: str, trial: Trial, replace: bool) -> bool:
     """Write the settings of a trial as the tuned ones of a row. Returns false if better ones are kept."""
-    dataset, tuning = search.options.dataset, describe_origin(search, trial, name != search.space.name)
+    dataset, tuning = search.options.dataset, describe_origin(search, trial, name != search.row.name)
     print(f"  {describe_search(tuning)}")
     for edge in tuning.get("edges", []):
         file = f"conf/space/{name.removesuffix(GRID)}.yaml"
@@ -181,58 +181,9 @@ def save_tuned_settings(search: Search, name: str, trial: Trial, replace: bool) 
             print(f"  {get_tuned_path(dataset, name)} keeps the {text}; replace=true replaces them", file=sys.stderr)
             return False
         print(f"  these settings replace the {text}", file=sys.stderr)
-    print(f"  written to {write_tuned(dataset, name, nest(search.get_tuned_settings(trial)), tuning)}", flush=True)
+    settings = nest(search.row.get_tuned_settings(trial.settings))
+    print(f"  written to {write_tuned(dataset, name, settings, tuning)}", flush=True)
     return True
-
-
-def describe_origin(search: Search, trial: Trial, is_inside: bool = False) -> dict[str, Any]:
-    """Return how the settings of a finished trial were found, as data.
-
-    With `is_inside`, only the trials and the axes inside the paper's grid count.
-    """
-    record, options = trial.record, search.options
-    assert record is not None
-    trials = [one for one in search.trials if not (is_inside and search.list_axes_beyond_paper(one))]
-    axes = {axis: v for axis, v in search.axes.items() if not (is_inside and axis in search.space.beyond_paper)}
-    failures = [search.describe(one) for one in search.select("failed")]
-    commits = {one.commit or "unknown" for one in search.select("complete")}
-    origin: dict[str, Any] = {
-        "validation": {metric: round(record.validation[metric]["expected"], 4) for metric in METRICS},
-        "best_epoch": record.best_epoch,
-        "best_among_last_5_allowed": record.best_among_last_5_allowed or None,
-        "seed": record.config["seed"],
-        "run": record.run,
-        "search": options.search,
-        "trials": len(trials),
-        "planned": search.limit,
-        "pruned": sum(one.state == "pruned" for one in trials),
-        "cpu_minutes": round(sum(one.cpu_seconds for one in trials) / 60, 1),
-        "budget": search.budget,
-        "is_capped": search.is_capped or None,
-        "space": axes,
-        "edges": find_edges(axes, trial.settings) or None,
-        "beyond_paper": search.list_axes_beyond_paper(trial) or None,
-        "best_in_paper": search.describe(search.best_in_paper) if search.best_in_paper not in (None, trial) else None,
-        "parts": search.parts.searches or None,
-        "points": str(search.study.path),
-        "commits": sorted(commits),
-        "commands": [format_command(search)],
-        "notes": [*search.parts.notes.values(), *failures] or None,
-        "dataset": describe_data(record.config["dataset"]) if is_user_data(options.dataset) else None,
-    }
-    return {key: value for key, value in origin.items() if value is not None}
-
-
-def format_command(search: Search) -> str:
-    """Return the command that repeats the search, without the options of this machine."""
-    options = search.options
-    names = ("search", "trials", "budget", "prune", "results")
-    values = {name: getattr(options, name) for name in names if name in options.model_fields_set}
-    if options.budget is not None:
-        values["budget"] = f"{options.budget:g}"
-    settings = {"model": search.space.name, "dataset": options.dataset} | values
-    overrides = drop_tracker(options.overrides)
-    return "sdmr sweep " + shlex.join([*(f"{k}={format_value(v)}" for k, v in settings.items()), *overrides])
 
 
 if __name__ == "__main__":

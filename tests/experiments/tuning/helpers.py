@@ -12,7 +12,8 @@ from sdmr.experiments.core.execute import Watch
 from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.core.parallel import Outcome, make_outcome
 from sdmr.experiments.core.tuned import read_tuned
-from sdmr.experiments.tuning.search import Search, SearchOptions
+from sdmr.experiments.tuning.options import SearchOptions
+from sdmr.experiments.tuning.search import Search
 
 Tasks = Iterable[tuple[str, ...]]
 COMMANDS = {"sweep": sweep, "status": status}

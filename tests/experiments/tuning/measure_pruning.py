@@ -39,7 +39,7 @@ def main(folder: Path) -> None:
     search = make_search("sdm", "dataset=ml-100k", f"runs={folder}", f"results={folder / 'results'}")
     grid = search.sampler.list_grid()
     drawn = np.random.default_rng(0).choice(len(grid), POINTS, replace=False)
-    tasks = [search.list_overrides(grid[index]) for index in drawn]
+    tasks = [search.row.list_overrides(grid[index]) for index in drawn]
     finished: list[History] = []
     best, minutes = {"full": 0.0, "pruned": 0.0}, {"full": 0.0, "pruned": 0.0}
     for number, outcome in enumerate(run_all(tasks, folder, workers=1), 1):

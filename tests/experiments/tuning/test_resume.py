@@ -101,7 +101,7 @@ def test_runs_of_another_process_are_not_made_again(arguments: tuple[str, ...], 
     assert call(*arguments) == 0
     assert len(made) == 3
     assert [point["state"] for point in read_points()] == ["running", *["complete"] * 3]
-    outcome = parallel.make_outcome(busy.list_overrides(trial.settings), Path("runs"))
+    outcome = parallel.make_outcome(busy.row.list_overrides(trial.settings), Path("runs"))
     assert outcome.record is not None
     busy.study.tell(trial)
     assert [point["state"] for point in read_points()] == ["complete"] * 4

@@ -243,7 +243,7 @@ def test_no_trial_starts_beyond_the_budget_and_the_row_says_so(
 
 def test_running_trials_are_expected_to_take_the_mean(small: tuple[str, ...], spaces: Path) -> None:
     search = make_search("mf-bpr", "budget=3", *small)
-    run = compose_run(search.list_overrides({}), Path("runs"))
+    run = compose_run(search.row.list_overrides({}), Path("runs"))
     ended = [Trial(number, {}, run, state="complete", cpu_seconds=seconds) for number, seconds in enumerate((30, 90))]
     running = Trial(2, {}, run)
     assert search.allows([])
@@ -278,7 +278,7 @@ def test_a_hopeless_trial_is_pruned_and_counts(
     call("model=mf-bpr", *longer, "trials=7", "prune=false")
     assert len(made) == len(pruned)
     record = make_search("mf-bpr", *longer, "trials=7").trials[trial.number].record
-    full = parallel.make_outcome(search.list_overrides(trial.settings), Path("full")).record
+    full = parallel.make_outcome(search.row.list_overrides(trial.settings), Path("full")).record
     assert record is not None
     assert full is not None
     values = [entry["validation"] for entry in (full.history or [])[1:]]
@@ -321,8 +321,8 @@ def test_an_override_is_no_axis_and_is_part_of_the_tuned_settings(
 
 def test_an_override_of_the_data_sets_default_is_no_axis_of_the_model(small: tuple[str, ...]) -> None:
     search = make_search("sdm", *small, "context_length=7")
-    assert "model.context_length" not in search.axes
-    assert compose_run(search.list_overrides({}), Path("runs")).config["model"]["context_length"] == 7
+    assert "model.context_length" not in search.row.axes
+    assert compose_run(search.row.list_overrides({}), Path("runs")).config["model"]["context_length"] == 7
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,7 @@ def test_the_best_point_inside_the_papers_grid_is_written_beside_the_tuned_one_i
     save_grid_settings(search, inside[0], replace=True)
     with pytest.raises(NotTunedError):
         read_tuned("csv", "sdp-grid")
-    search.parts.beyond_paper.append("model.sdm.dropout")
+    search.row.parts.beyond_paper.append("model.sdm.dropout")
     save_grid_settings(search, outside, replace=True)
     assert "`sdmr sweep model=sdp-grid dataset=csv` searches there" in capsys.readouterr().out
 

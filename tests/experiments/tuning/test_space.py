@@ -53,7 +53,7 @@ def test_the_papers_values_are_in_the_spaces() -> None:
 
 
 def test_a_grid_has_the_axes_of_the_paper_alone() -> None:
-    axes = make_search("sdm", "search=grid").axes
+    axes = make_search("sdm", "search=grid").row.axes
     assert {axis.rpartition(".")[2] for axis in axes} == {"regularization", "hops", "context_length", "dim"}
 
 
@@ -77,12 +77,12 @@ def test_parts_inside_the_papers_grid_are_its_best_ones_or_else_the_tuned_ones(
     write_tuned("csv", "sdp", {"model": {"dim": 2}}, {})
     write_tuned("csv", "sdm", {"model": {"dropout": 0.2}}, {"beyond_paper": ["model.dropout"]})
     tuned = make_search("sdmr", *small)
-    assert tuned.parts.beyond_paper == ["model.sdm.dropout"]
-    assert tuned.default.config["model"]["sdm"]["dropout"] == 0.2
+    assert tuned.row.parts.beyond_paper == ["model.sdm.dropout"]
+    assert tuned.row.default.config["model"]["sdm"]["dropout"] == 0.2
     missing = make_search("sdmr-grid", *small)
-    assert "leave the paper's grid; tune model=sdm-grid" in missing.parts.notes["sdm"]
+    assert "leave the paper's grid; tune model=sdm-grid" in missing.row.parts.notes["sdm"]
     write_tuned("csv", "sdm-grid", {"model": {"hops": 1}}, {})
-    parts = make_search("sdmr-grid", *small).default.config["model"]
+    parts = make_search("sdmr-grid", *small).row.default.config["model"]
     assert (parts["sdp"]["dim"], parts["sdm"]["hops"], parts["sdm"]["dropout"]) == (2, 1, 0.0)
 
 
@@ -116,7 +116,7 @@ def test_a_setting_is_read_as_it_is_written(text: str) -> None:
 
 def test_with_baskets_an_axis_has_other_values_or_does_not_exist(small: tuple[str, ...]) -> None:
     def list_lengths(name: str, order: str = "dataset.time=time") -> list[Any] | None:
-        return make_search(name, *small[:2], order, *small[3:]).axes.get("model.context_length")
+        return make_search(name, *small[:2], order, *small[3:]).row.axes.get("model.context_length")
 
     assert list_lengths("caser") == list_lengths("sdm") == [5, 10, 20]
     assert list_lengths("caser", "dataset.basket=basket") == [5, 10, 18]
@@ -144,7 +144,7 @@ def test_tuned_settings_of_a_part_stay_with_the_part(spaces: Path, small: tuple[
     write_tuned("csv", "sdp", {"model": {"dim": 2}, "epochs": 7}, {})
     write_tuned("csv", "sdm", {"model": {"hops": 1}, "context_length": 3, "patience": 4}, {})
     (spaces / "sdmr.yaml").write_text("parts: {sdp: sdp, sdm: sdm}\naxes: {}")
-    model = make_search("sdmr", *small).default.config["model"]
+    model = make_search("sdmr", *small).row.default.config["model"]
     sdp, sdm = model["sdp"], model["sdm"]
     assert [one["optimization"]["epochs"] for one in (model, sdp, sdm)] == [1, 7, 1]
     assert (sdp["dim"], sdm["hops"], sdm["context_length"], sdm["optimization"]["patience"]) == (2, 1, 3, 4)
@@ -154,17 +154,17 @@ def test_parts_without_tuned_settings_have_default_ones_and_a_note(spaces: Path,
     (spaces / "sdmr.yaml").write_text("parts: {sdp: sdp, sdm: sdm}\naxes: {}")
     write_tuned("csv", "sdm", {"model": {"hops": 1}}, {"dataset": {"path": "/elsewhere.csv"}})
     search = make_search("sdmr", *small)
-    assert not search.fixed
-    assert search.parts.notes["sdp"].startswith("sdp has default settings: sdp on csv has no tuned settings; ")
-    assert search.parts.notes["sdm"].startswith("sdm has default settings: sdm was tuned on other data: ")
+    assert not search.row.fixed
+    assert search.row.parts.notes["sdp"].startswith("sdp has default settings: sdp on csv has no tuned settings; ")
+    assert search.row.parts.notes["sdm"].startswith("sdm has default settings: sdm was tuned on other data: ")
 
 
 @pytest.mark.parametrize("name", ["mf-bpr", "sdm", "cmn", "item-knn"])
 def test_the_run_of_a_trial_is_that_of_its_command_line(name: str, small: tuple[str, ...]) -> None:
     search = make_search(name, *small)
-    settings = {axis: values[-1] for axis, values in search.axes.items()}
-    run = compose_run(search.list_overrides(settings), Path("runs"))
-    assert search._make_run(settings) == run
+    settings = {axis: values[-1] for axis, values in search.row.axes.items()}
+    run = compose_run(search.row.list_overrides(settings), Path("runs"))
+    assert search.row.make_run(settings) == run
     assert search.study.read_settings(run) == settings
 
 

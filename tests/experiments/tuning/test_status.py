@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sdmr.experiments import status
-from sdmr.experiments.tuning.search import SearchOptions
+from sdmr.experiments.tuning.options import SearchOptions
 from tests.experiments.tuning.helpers import call, make_search
 
 Capture = pytest.CaptureFixture[str]
