@@ -132,7 +132,8 @@ $(PAPER): paper-%: $(READY)
 	$(SDMR) publish $(CELLS)
 
 BASKETS := ta-feng ijcai-15
-SEQUENTIAL = $(if $(filter-out $(BASKETS),$*),$(SEQUENCES))
+# BERT4Rec is too slow to search on the larger data sets.
+SEQUENTIAL = $(if $(filter-out $(BASKETS),$*),$(SEQUENCES)) $(if $(filter ml-100k,$*),bert4rec)
 CELLS = number=$(if $(filter $(BASKETS),$*),4,3) datasets=$* $(call options,models,$(WHOLE_GRID) $(SAMPLED) $(SEQUENTIAL)) \
 	seeds=$(if $(filter paper-$*,$(SUBSTITUTES)),1,3) settings=tuned
 
@@ -145,7 +146,7 @@ $(SUBSTITUTES): paper-%: $(READY)
 	$(SDMR) publish $(CELLS)
 
 # Other splits of ML-100k: further split seeds, and cuts in time. The settings are those tuned on the default split.
-ROWS_OF_SPLIT = number=3 datasets=ml-100k $(call options,models,$(WHOLE_GRID) $(SAMPLED) $(SEQUENCES)) settings=tuned
+ROWS_OF_SPLIT = number=3 datasets=ml-100k $(call options,models,$(WHOLE_GRID) $(SAMPLED) $(SEQUENCES) bert4rec) settings=tuned
 
 OTHER_SPLIT = $(if $(filter global-time,$*),protocol.test_item=global-time,split_seed=$(patsubst split-%,%,$*))
 

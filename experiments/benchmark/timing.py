@@ -165,7 +165,11 @@ def make_model(name: str, *overrides: str) -> Any:
 
 
 def draw_batches(training: Training, context_length: int, options: OptimizationConfig) -> Iterator[list[Tensor]]:
-    """Return users, contexts and candidates of one training batch after another, without end."""
+    """Return users, contexts and candidates of one training batch after another, without end.
+
+    Training draws the negatives of an epoch at once. Here each batch draws its own, so that a few steps bear their
+    share of that time.
+    """
     instances, negatives, rng = training.instances, NegativeSampler(training.matrix), np.random.default_rng(0)
     while True:
         order = rng.permutation(len(instances))

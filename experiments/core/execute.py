@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock
 
@@ -22,6 +21,7 @@ from sdmr.experiments.core.ranking import (
 )
 from sdmr.experiments.core.record import Environment, Record, save_record
 from sdmr.experiments.core.run import Run, drop_tasks, load_task, make_recommender
+from sdmr.experiments.core.timer import PhaseTimer
 from sdmr.experiments.core.trackers import Followers, Tracker, Watch
 from sdmr.harness.evaluation import rank
 from sdmr.harness.files import save_json
@@ -29,7 +29,7 @@ from sdmr.harness.generators import seed_generators
 from sdmr.harness.ids import save_ids
 from sdmr.harness.metrics import count_ties, summarize
 from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums, fit
-from sdmr.harness.records import collect_environment, get_load, get_peak_memory, read_clocks
+from sdmr.harness.records import collect_environment, get_load, get_peak_memory
 from sdmr.harness.score_check import check_independence
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.loop import StopTraining, find_best_epoch
@@ -78,28 +78,23 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path, follower
     shared = task if run.config["test"] else task.training  # a search run never reads the test instances
     checksums = compute_checksums(shared)
     followers.start()
-    load, start = get_load(), read_clocks()
+    load, timer = get_load(), PhaseTimer()
     if source is None:
-        number = selection.best_epoch if selection else None
-        training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint, epochs=number)
-        selects_on_test = run.protocol.select_on == "test"
-        fit(recommender, replace(training, validation=task.test) if selects_on_test else training)
-    fitted = read_clocks()
+        _fit(run, recommender, task, checkpoint, selection)
+    timer.end("fit")
     check_unchanged(recommender, shared, checksums)
     seed_generators(run.config["seed"])
     check_independence(recommender, task.training.validation)
     fields: dict[str, Any] = {"validation": summarize(rank(recommender, task.training.validation))}
-    if run.config["test"]:
-        ranks = rank_test_items(run, recommender, task)
+    ranks = rank_test_items(run, recommender, task) if run.config["test"] else None
+    timer.end("rank")
+    if ranks is not None:
         fields |= {"test": summarize(ranks), "ties": count_ties(ranks), **compute_novelty_metrics(task, ranks)}
-    ranked = read_clocks()
-    if run.config["test"]:
         fields |= {**compute_test_digests(task), **save_test_ranks(run, recommender, task, ranks)}
-    phases = ("fit", "rank", "rank_all") if "test_all" in fields else ("fit", "rank")
-    differences = np.diff([start, fitted, ranked, read_clocks()], axis=0).T.tolist()
-    seconds, cpu_seconds = (dict(zip(phases, column, strict=False)) for column in differences)
-    seconds = {"prepare": prepare_seconds, **seconds}
+        if "test_all" in fields:
+            timer.end("rank_all")
     check_unchanged(recommender, shared, checksums)
+    seconds, cpu_seconds = {"prepare": prepare_seconds, **timer.seconds}, timer.cpu_seconds
     if parts:
         records = [part.record for part in parts.values()]
         seconds["parts"] = sum(_sum_seconds(record) for record in records if record)
@@ -135,6 +130,15 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path, follower
         environment=Environment.model_validate(collect_environment()),
         **fields,
     )
+
+
+def _fit(run: Run, recommender: Any, task: Task, checkpoint: Path, selection: Record | None) -> None:
+    """Fit on the training part, for the epochs that a selection run chose, if any."""
+    epochs = selection.best_epoch if selection else None
+    training = replace(task.training, seed=run.config["seed"], checkpoint=checkpoint, epochs=epochs)
+    if run.protocol.select_on == "test":
+        training = replace(training, validation=task.test)
+    fit(recommender, training)
 
 
 @contextmanager

@@ -32,7 +32,9 @@ class Claim:
     @property
     def answers(self) -> dict[str, str]:
         """Return the answer on each data set that was tested."""
-        return {one.dataset: f"{one.answer}{one.note}" for one in self.findings if one.answer != Direction.NOT_TESTED}
+        return {
+            one.dataset: f"{one.answer}{one.note}" for one in self.findings if one.direction != Direction.NOT_TESTED
+        }
 
     def format_section(self) -> str:
         """Return the claim with its evidence in Markdown."""
@@ -94,8 +96,12 @@ def judge_claims(results: Path, plots: Path, records: Records) -> list[Claim]:
 
 def tabulate_claims(claims: Sequence[Claim]) -> pd.DataFrame:
     """Return the answer to each claim on each data set, and how sure it is."""
-    rows = [(claim.text, one.dataset, one.answer, one.sure, one.note) for claim in claims for one in claim.findings]
-    return pd.DataFrame(rows, columns=["claim", "dataset", "answer", "sure", "note"])
+    rows = [
+        (claim.text, one.dataset, one.direction or "", one.answer, one.sure, one.note)
+        for claim in claims
+        for one in claim.findings
+    ]
+    return pd.DataFrame(rows, columns=["claim", "dataset", "direction", "answer", "sure", "note"])
 
 
 def format_claims(claims: Sequence[Claim]) -> str:

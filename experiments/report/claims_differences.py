@@ -34,13 +34,24 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The evidence from one data set, and the answer that follows."""
+    """The evidence from one data set, and the answer that follows.
+
+    `direction` is None where single values are judged, which have sizes alone.
+    """
 
     dataset: str
-    answer: str = Direction.NOT_TESTED
+    direction: Direction | None = Direction.NOT_TESTED
+    sizes: Sequence[Size] = ()  # of each difference or value
     evidence: Sequence[str] = ()  # lines
     note: str = ""  # what qualifies the answer
     sure: str = ""  # of a direction that is there: a bound of the p value of its least sure difference
+
+    @property
+    def answer(self) -> str:
+        """Return the direction, if any, and the sizes, counted if they differ."""
+        counts = Counter(self.sizes)
+        texts = [f"{counts[size]} {size}" if len(counts) > 1 else str(size) for size in Size if counts[size]]
+        return "; ".join(dict.fromkeys(filter(None, (self.direction, ", ".join(texts)))))  # "opposite" once
 
 
 @dataclass(frozen=True)
@@ -154,10 +165,9 @@ def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequ
     signs = {one.sign for one in counted}
     direction = grade(signs == {"+"} and not missing, "+" in signs, "−" in signs)
     has_one = any(n == 1 and is_stochastic(m) for one in counted for m, n in zip(one.pair, one.seeds, strict=True))
-    answer = format_answer(direction, [one.size for one in counted])
     worst = max(one.p for one in counted)
     sure = f"p < {next(one for one in BOUNDS if worst < one)}" if direction == Direction.YES else ""
-    return Finding(dataset, answer, lines, " (one seed)" if has_one else "", sure)
+    return Finding(dataset, direction, [one.size for one in counted], lines, " (one seed)" if has_one else "", sure)
 
 
 def grade(is_full: bool, is_partial: bool, is_opposite: bool = False) -> Direction:
@@ -165,10 +175,3 @@ def grade(is_full: bool, is_partial: bool, is_opposite: bool = False) -> Directi
     if is_full:
         return Direction.YES
     return Direction.PARTLY if is_partial else Direction.OPPOSITE if is_opposite else Direction.NOT_SHOWN
-
-
-def format_answer(direction: str, sizes: Sequence[Size]) -> str:
-    """Return a direction, if any, and the sizes, counted if they differ."""
-    counts = Counter(sizes)
-    texts = [f"{counts[size]} {size}" if len(counts) > 1 else str(size) for size in Size if counts[size]]
-    return "; ".join(dict.fromkeys(filter(None, (direction, ", ".join(texts)))))  # "opposite" once

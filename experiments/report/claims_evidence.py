@@ -13,7 +13,7 @@ from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RECORD, get_published_folder
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.audit_runs import Records, average_history
-from sdmr.experiments.report.claims_differences import Direction, Finding, format_answer, grade
+from sdmr.experiments.report.claims_differences import Direction, Finding, grade
 from sdmr.experiments.report.factors import ALL_RELEASED, DATASET, ORDER_DATASET, ORDERS, TIES
 from sdmr.experiments.report.frames import DATASETS, ID_ORDER_DATASET, METRICS, PRINTED, list_published
 from sdmr.experiments.report.id_order import RULES
@@ -35,8 +35,13 @@ def check_values(results: Path, spreads: pd.DataFrame, model: str) -> list[Findi
             lines.append(
                 "Popularity: " + "; ".join(f"{one.metric} {one.ours:.3f}" for one in frames.list_rows(popular))
             )
-        findings.append(Finding(dataset, format_answer("", sizes) or Direction.NOT_TESTED, lines))
+        findings.append(_make_finding(dataset, sizes, lines))
     return findings
+
+
+def _make_finding(dataset: str, sizes: Sequence[Size], lines: Sequence[str]) -> Finding:
+    """Return what follows from the sizes of single values, which have no direction."""
+    return Finding(dataset, None if sizes else Direction.NOT_TESTED, sizes, lines)
 
 
 def _judge_values(
@@ -117,10 +122,10 @@ def check_hops(results: Path) -> list[Finding]:
             + ", ".join(f"{hops}: {format_metric(frame[hops].mean())}" for hops in range(1, 5)),
         ]
         if dataset == "ta-feng":  # where the paper says that they do not help
-            answer = Direction.OPPOSITE if "+" in signs else Direction.NOT_SHOWN if could_gain else Direction.YES
+            direction = Direction.OPPOSITE if "+" in signs else Direction.NOT_SHOWN if could_gain else Direction.YES
         else:
-            answer = grade(set(signs) == {"+"}, "+" in signs, "−" in signs)
-        findings.append(Finding(dataset, answer, lines))
+            direction = grade(set(signs) == {"+"}, "+" in signs, "−" in signs)
+        findings.append(Finding(dataset, direction, evidence=lines))
     return findings
 
 
@@ -151,7 +156,7 @@ def check_attention(plots: Path) -> list[Finding]:
     hops = last.groupby("hops").agg({"r": "mean", "low": "min", "high": "max"})
     grows = all(more > fewer for fewer, more in pairwise(hops["r"]))
     are_apart = hops["low"].iloc[-1] > hops["high"].iloc[0]
-    return [Finding(DATASET, grade(grows and are_apart, are_apart), lines)]
+    return [Finding(DATASET, grade(grows and are_apart, are_apart), evidence=lines)]
 
 
 def check_id_order(records: Records, results: Path, spreads: pd.DataFrame) -> list[Finding]:
@@ -165,4 +170,4 @@ def check_id_order(records: Records, results: Path, spreads: pd.DataFrame) -> li
         if len(values) == len(ORDERS) or (values and model not in RULES):
             texts = [f"order {order}: {format_metrics(one)}" for order, one in values.items()]
             lines.append(f"{name}: {'; '.join(texts)}")
-    return [Finding(ID_ORDER_DATASET, format_answer("", sizes) or Direction.NOT_TESTED, lines)]
+    return [_make_finding(ID_ORDER_DATASET, sizes, lines)]

@@ -17,7 +17,6 @@ from sdmr.experiments.figures import figure6
 from sdmr.experiments.report.accuracy import collect_published
 from sdmr.experiments.report.audit_runs import read_published_audit
 from sdmr.experiments.report.claims import CLAIMED_FACTORS, Claim, judge_claims
-from sdmr.experiments.report.claims_differences import Direction
 from sdmr.experiments.report.compared_rows import ComparedRow
 from sdmr.experiments.report.frames import ALL, DATASETS, read_seed_spreads
 from sdmr.experiments.report.page_dataset import COMPARED, EVERY_METRIC, collect_dataset, describe_points
@@ -63,13 +62,15 @@ def _read_all(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def _describe_claim(claim: Claim) -> dict[str, Any]:
-    """Return a claim with its answer and evidence by data set. The direction is that of the answer, if it has one."""
+    """Return a claim with its answer and evidence by data set."""
     answers = {}
     for one in claim.findings:
-        first = one.answer.partition(";")[0]
-        direction = first if first in set(Direction) else ""
         if one.evidence:
-            answers[one.dataset] = {"direction": direction, "answer": f"{one.answer}{one.note}", "lines": one.evidence}
+            answers[one.dataset] = {
+                "direction": one.direction or "",
+                "answer": f"{one.answer}{one.note}",
+                "lines": one.evidence,
+            }
     return {"text": claim.text, "rule": claim.rule, "answers": answers}
 
 

@@ -82,7 +82,7 @@ def make_blocks(results: Path) -> dict[str, Callable[[], str]]:
 
 def format_answers(claims: pd.DataFrame) -> str:
     """Return the answers to each claim, and how sure they are, by data set."""
-    tested = claims[claims["answer"] != Direction.NOT_TESTED]
+    tested = claims[claims["direction"] != Direction.NOT_TESTED]
     texts = tested["answer"] + tested["sure"].map(lambda sure: f"; {sure}" if sure else "") + tested["note"]
     table = tested.assign(text=texts).pivot(index="claim", columns="dataset", values="text")
     names = {dataset: name for dataset, name in NAMES.items() if dataset in table}
@@ -109,9 +109,8 @@ def _group_answers(claims: pd.DataFrame) -> Answers:
     """Return the data sets of each claim that compares models, by direction."""
     answers: dict[str, dict[str, list[str]]] = {}
     for row in list_rows(claims[claims["claim"].str.contains(" better than ") & claims["dataset"].isin(MAIN)]):
-        direction = row.answer.partition(";")[0]
-        if direction != Direction.NOT_TESTED:
-            answers.setdefault(row.claim, defaultdict(list))[direction].append(NAMES[row.dataset])
+        if row.direction != Direction.NOT_TESTED:
+            answers.setdefault(row.claim, defaultdict(list))[row.direction].append(NAMES[row.dataset])
     return answers
 
 
