@@ -17,7 +17,7 @@ from sdmr.experiments.core.options import check_used, parse_options
 from sdmr.experiments.figures.options import FigureOptions as Options
 from sdmr.experiments.figures.options import check_options
 
-TRAINED = "mf-bpr,cml,neumf,cmn,prme,prme-s,transrec,caser,gru4rec,sasrec,sdp,sdm,sdmr"
+TRAINED = "mf-bpr,cml,neumf,cmn,prme,prme-s,transrec,caser,gru4rec,sasrec,bert4rec,sdp,sdm,sdmr"
 # The options of each published figure.
 PUBLISHED = (
     "name=figure5",
