@@ -118,7 +118,7 @@ def describe_results(rows: Sequence[ComparedRow], results: Results) -> Iterator[
     present = set(zip(metrics["model"], metrics["metric"], strict=True))
     pairs = product((row.name for row in rows), metrics["metric"].unique())
     if absent := [f"{metric} of {name}" for name, metric in pairs if (name, metric) not in present]:
-        yield f"Not in the ranks: {', '.join(absent)}."
+        yield f"Without ranks to compute it from: {', '.join(absent)}."
     if others := [row.name for row in rows[1:] if not have_same_candidates(rows[0], row)]:
         yield (
             f"These rows were ranked among other candidates than {rows[0].name}, and are compared by the metrics among "

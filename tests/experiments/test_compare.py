@@ -161,7 +161,7 @@ def test_runs_and_scores_of_others_are_compared_on_parts(
     assert set(metrics["metric"]) == {"hit@10", "AUC", "hit@10 all", "AUC all"}
     assert set(metrics.loc[metrics["model"] == "Elsewhere", "metric"]) == {"hit@10", "AUC"}
     assert "On parts, seeds may spread more" in printed
-    assert "Not in the ranks: hit@10 all of Elsewhere, AUC all of Elsewhere." in printed
+    assert "Without ranks to compute it from: hit@10 all of Elsewhere, AUC all of Elsewhere." in printed
     parts = metrics.loc[metrics["metric"] == "AUC", KEY].drop_duplicates()
     assert parts["stratum"].unique().tolist() == ["", "popularity", "history"]
     assert parts.loc[parts["stratum"] == "history", ["range", "instances"]].to_numpy().tolist() == [["4", 40]]
@@ -191,7 +191,7 @@ def test_runs_with_other_candidates_are_compared_among_all_items_of_the_same_tes
     ]
     printed = capsys.readouterr().out
     assert "compared by the metrics among all items alone: Item-KNN, Transitions." in printed
-    assert "Not in the ranks: hit@10 of Transitions." in printed
+    assert "Without ranks to compute it from: hit@10 of Transitions." in printed
     make_run("model=ease", *overrides[:-1], "split_seed=3")  # without times, the test items differ, too
     assert cli.main(["compare", "runs=[Popularity-*,EASE-*]"]) == cli.WRONG_USE
     assert "split_seed 3, not 2" in capsys.readouterr().err
