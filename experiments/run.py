@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from pydantic import Field
 
-from sdmr.datasets.errors import DataError, format_counts
+from sdmr.datasets.errors import DataError
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.arguments import describe_arguments, get_model_config
 from sdmr.experiments.core.config import (
@@ -33,7 +33,7 @@ from sdmr.experiments.core.config import (
     prepare_overrides,
     resolve_config,
 )
-from sdmr.experiments.core.deviations import format_deviations
+from sdmr.experiments.core.deviations import describe_result
 from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.execute import execute
 from sdmr.experiments.core.help_text import describe_fields, describe_setting
@@ -47,11 +47,9 @@ from sdmr.experiments.core.options import (
     list_choices,
 )
 from sdmr.experiments.core.progress import Progress, hide_bars, shorten_settings, show_progress
-from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_datasets, read_dataset
 from sdmr.experiments.core.run import make_run
 from sdmr.experiments.report.writers import make_table
-from sdmr.harness.metrics import TiePolicy
 from sdmr.harness.protocol import Protocol
 
 # Hydra's flags, and the values of those that have one.
@@ -219,16 +217,6 @@ def run_job(config: DictConfig) -> None:
         print(f"FAILED {' '.join(overrides)}: {type(error).__name__}: {error}", file=sys.stderr)
         raise
     print(f"{' '.join(overrides)}\n  {result}")
-
-
-def describe_result(record: Record, folder: Path, tie_policy: TiePolicy = "expected") -> str:
-    """Return a run in one line: model, data set, deviations from the paper, metrics, record."""
-    side = "validation" if record.test is None else "test"
-    values = ", ".join(f"{name} {record.metrics()[name][tie_policy]:.3f}" for name in ("hit@10", "NDCG@10"))
-    deviations = record.deviations | ({"tie_policy": tie_policy} if tie_policy != "expected" else {})
-    named = f", {format_deviations(deviations)}" if deviations else ""
-    report = f"; {format_counts(record.data_report)}" if record.data_report else ""
-    return f"{record.model} on {record.dataset}, {side}{named}: {values} ({folder}/record.json){report}"
 
 
 if __name__ == "__main__":

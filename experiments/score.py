@@ -20,16 +20,15 @@ from sdmr.datasets.parsing import Layout, check_no_duplicates, read_columns
 from sdmr.datasets.table_file import TableFile
 from sdmr.datasets.task import HeldOut
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.deviations import list_deviations
+from sdmr.experiments.core.deviations import describe_result, list_deviations
 from sdmr.experiments.core.options import FileName, Numbers, TaskOptions, UsageError
 from sdmr.experiments.core.plan import read_tie_policy
 from sdmr.experiments.core.ranking import compute_novelty_metrics, compute_test_digests, place_cold_targets
 from sdmr.experiments.core.record import Environment, Record, TieCounts, save_record
 from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.core.store import RANKS, RECORD
-from sdmr.experiments.export import select_candidates
+from sdmr.experiments.core.task_files import select_candidates
 from sdmr.experiments.report.writers import make_table
-from sdmr.experiments.run import describe_result
 from sdmr.harness.evaluation import check_not_empty
 from sdmr.harness.ids import save_ids
 from sdmr.harness.metrics import CUTOFFS, METRIC_NAMES, count_ranks, count_ties, summarize

@@ -44,3 +44,9 @@ def test_libraries_of_the_commands_appear_in_no_lower_layer(folder: str) -> None
 def test_no_module_imports_a_folder_of_the_checkout_without_its_package() -> None:
     imports = [pair for folder in (*ALLOWED, "tests") for pair in list_imports(folder)]
     assert [(path, name) for path, name in imports if name.split(".")[0] in ALLOWED] == []
+
+
+def test_a_command_imports_no_other_command() -> None:
+    commands = {f"sdmr.experiments.{path.stem}" for path in (CHECKOUT / "experiments").glob("[a-z]*.py")}
+    assert len(commands) > 10
+    assert [(path, name) for path, name in list_imports("experiments") if name in commands] == []

@@ -32,7 +32,7 @@ from sdmr.experiments.benchmark.timing import (
     merge_costs,
     run_in_subprocess,
 )
-from sdmr.experiments.export import export_task
+from sdmr.experiments.core.task_files import export_task
 
 RECBOLE = {"mf-bpr": "BPR", "neumf": "NeuMF", "transrec": "TransRec"}
 STEP = {"count": BATCH, "of": "interactions"}

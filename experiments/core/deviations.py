@@ -1,13 +1,17 @@
-"""The deviations of a run from the paper, for records and captions."""
+"""The deviations of a run from the paper, for records, captions and lines."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from sdmr.datasets.errors import format_counts
 from sdmr.experiments.core.arguments import TRAINING_LENGTH, flatten, get_model_config, import_class
 from sdmr.experiments.core.config import DEFAULT_DATASET, RunSettings
 from sdmr.experiments.core.options import format_value
+from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import NAMED_MODELS, OTHER_ROWS, is_reader, read_dataset
 from sdmr.experiments.core.run import Run
+from sdmr.harness.metrics import TiePolicy
 
 # Arguments that the paper searches or leaves open, and the device. Any other has the paper's value, or is a deviation.
 SEARCHED = {"dim", "hops", "context_length", "alpha", "regularization", "learning_rate", "negatives"}
@@ -71,3 +75,13 @@ def list_model_deviations(
 def format_deviations(deviations: Mapping[str, Any]) -> str:
     """Return deviations as they are written on the command line."""
     return ", ".join(f"{name}={format_value(value)}" for name, value in deviations.items())
+
+
+def describe_result(record: Record, folder: Path, tie_policy: TiePolicy = "expected") -> str:
+    """Return a run in one line: model, data set, deviations from the paper, metrics, record."""
+    side = "validation" if record.test is None else "test"
+    values = ", ".join(f"{name} {record.metrics()[name][tie_policy]:.3f}" for name in ("hit@10", "NDCG@10"))
+    deviations = record.deviations | ({"tie_policy": tie_policy} if tie_policy != "expected" else {})
+    named = f", {format_deviations(deviations)}" if deviations else ""
+    report = f"; {format_counts(record.data_report)}" if record.data_report else ""
+    return f"{record.model} on {record.dataset}, {side}{named}: {values} ({folder}/record.json){report}"

@@ -36,7 +36,7 @@ class Direction(StrEnum):
 class Finding:
     """The evidence from one data set, and the answer that follows.
 
-    `direction` is None where single values are judged, which have sizes alone.
+    `direction` is None where single values are judged, which have sizes alone, and where `text` is the answer.
     """
 
     dataset: str
@@ -45,13 +45,16 @@ class Finding:
     evidence: Sequence[str] = ()  # lines
     note: str = ""  # what qualifies the answer
     sure: str = ""  # of a direction that is there: a bound of the p value of its least sure difference
+    text: str = ""
 
     @property
     def answer(self) -> str:
-        """Return the direction, if any, and the sizes, counted if they differ."""
+        """Return the text, or the direction, if any, and the sizes, counted if they differ."""
         counts = Counter(self.sizes)
         texts = [f"{counts[size]} {size}" if len(counts) > 1 else str(size) for size in Size if counts[size]]
-        return "; ".join(dict.fromkeys(filter(None, (self.direction, ", ".join(texts)))))  # "opposite" once
+        return self.text or "; ".join(
+            dict.fromkeys(filter(None, (self.direction, ", ".join(texts))))
+        )  # "opposite" once
 
 
 @dataclass(frozen=True)

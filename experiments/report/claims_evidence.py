@@ -94,7 +94,8 @@ def _check_tie_policy(dataset: str, runs: Sequence[Record]) -> Finding:
         lines.append(f"{policy}: nearest to the pair {pair} in epoch {history.index[epoch]}, {values}")
         pairs += [policy] * bool(gaps.min() <= TOLERANCE)
     reaching = [policy for policy, value in best.items() if value >= ndcg - TOLERANCE]
-    return Finding(dataset, f"NDCG@10: {', '.join(reaching) or 'none'}; the pair: {', '.join(pairs) or 'none'}", lines)
+    text = f"NDCG@10: {', '.join(reaching) or 'none'}; the pair: {', '.join(pairs) or 'none'}"
+    return Finding(dataset, None, evidence=lines, text=text)
 
 
 def check_hops(results: Path) -> list[Finding]:

@@ -13,9 +13,8 @@ from sdmr.datasets.ncf import load_ncf
 from sdmr.datasets.split import split
 from sdmr.datasets.tabular import load_inter
 from sdmr.datasets.task import Task
-from sdmr.experiments import export
-from sdmr.experiments.core import cli
-from sdmr.experiments.export import export_task
+from sdmr.experiments.core import cli, task_files
+from sdmr.experiments.core.task_files import export_task
 from tests.experiments.small import make_small_dataset, pad
 
 N_CANDIDATES = 12
@@ -147,7 +146,7 @@ def test_raw_ids_and_titles_are_beside_the_files(tmp_path: Path) -> None:
 
 def test_an_export_in_blocks_is_that_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = export_task(make_histories(), "set", tmp_path / "one")
-    monkeypatch.setattr(export, "BLOCK", 4)
+    monkeypatch.setattr(task_files, "BLOCK", 4)
     blocks = export_task(make_histories(), "set", tmp_path / "blocks")
     for one, other in zip(files, blocks, strict=True):
         if one.suffix == ".parquet":

@@ -18,7 +18,7 @@ from sdmr.datasets.task import Contexts, HeldOut
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.run import Run, compose_task
-from sdmr.experiments.export import export_task
+from sdmr.experiments.core.task_files import export_task
 from sdmr.experiments.score import read_scores, score
 from sdmr.harness.evaluation import rank
 from sdmr.harness.metrics import count_ranks, count_ties, summarize

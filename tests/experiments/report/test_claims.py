@@ -97,8 +97,9 @@ def test_tie_policies_are_named_that_reach_sdmrs_ndcg_and_the_printed_pair(
     for entry, changes in zip(history[1:], epochs, strict=False):
         entry.update({key: value for key, value in changes.items() if " " in key})
     records = make_audit(("ml-100k", "released", "sdmr", make_record(0.4, history=history)))
-    answers = get_answers(claims.judge_claims(tmp_path, tmp_path, records))[SDMR_VALUE]
-    assert answers == {"ml-100k": answer, "ta-feng": Direction.NOT_TESTED}
+    judged = claims.judge_claims(tmp_path, tmp_path, records)
+    assert get_answers(judged)[SDMR_VALUE] == {"ml-100k": answer, "ta-feng": Direction.NOT_TESTED}
+    assert "released models and protocol, 1 seed(s): the highest NDCG@10" in claims.format_claims(judged)
 
 
 def test_only_epochs_that_all_seeds_have_count_for_a_tie_policy(tmp_path: Path) -> None:
