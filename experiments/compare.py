@@ -19,7 +19,6 @@ from sdmr.experiments.core.finished import find_runs
 from sdmr.experiments.core.options import Names, UsageError, check_choices, escape
 from sdmr.experiments.figures.forest import draw_forest
 from sdmr.experiments.figures.style import save_figure
-from sdmr.experiments.report.accuracy import MetricOptions
 from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows, explain_other_instances
 from sdmr.experiments.report.dataset_check import describe_test_items
 from sdmr.experiments.report.difference_tables import format_results
@@ -32,6 +31,7 @@ from sdmr.experiments.report.differences import (
     list_folders,
 )
 from sdmr.experiments.report.frames import ALL, read_seed_spreads
+from sdmr.experiments.report.options import MetricOptions
 from sdmr.experiments.report.writers import write_csv
 from sdmr.harness.records import compute_run_key
 

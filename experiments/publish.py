@@ -19,10 +19,11 @@ from sdmr.experiments.core.plan import Findings, FoundRun, PlannedRun, find_or_t
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import GRID, GRID_ROWS, MODELS, expand_models, get_model, insert_grid_rows
 from sdmr.experiments.core.tuned import insert_tuned_grid_rows
-from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, AccuracyOptions, collect_published
+from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, collect_published
 from sdmr.experiments.report.comparability import get_instances
 from sdmr.experiments.report.documents import format_csv, format_latex, format_markdown
 from sdmr.experiments.report.frames import METRICS, TABLES
+from sdmr.experiments.report.options import AccuracyOptions
 from sdmr.experiments.report.summary import update_pages
 from sdmr.experiments.report.writers import write_csv
 

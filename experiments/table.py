@@ -24,22 +24,21 @@ from sdmr.experiments.core.store import get_published_folder
 from sdmr.experiments.core.trackers import drop_tracker
 from sdmr.experiments.core.tuned import insert_tuned_grid_rows
 from sdmr.experiments.report import dataset_statistics, strata
-from sdmr.experiments.report.accuracy import (
-    DEFAULT_DATASETS,
-    AccuracyOptions,
-    blank_incomparable,
-    describe_data,
-    describe_left_out,
-    describe_protocol,
-    describe_rows,
-    format_table,
-    read_published_means,
-)
+from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, describe_protocol
 from sdmr.experiments.report.agreement import describe_full_ranking
 from sdmr.experiments.report.comparisons import describe_comparisons
 from sdmr.experiments.report.dataset_check import describe_task, describe_test_items
 from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.frames import read_seed_spreads
+from sdmr.experiments.report.options import AccuracyOptions
+from sdmr.experiments.report.terminal_table import (
+    blank_incomparable,
+    describe_data,
+    describe_left_out,
+    describe_rows,
+    format_table,
+    read_published_means,
+)
 from sdmr.experiments.report.writers import make_table, write_csv
 
 

@@ -7,10 +7,11 @@ import pandas as pd
 
 from sdmr.experiments.report import writers
 from sdmr.experiments.report.compared_rows import ComparedRow, explain_other_protocols, have_same_candidates
-from sdmr.experiments.report.differences import MIN_INSTANCES, Results, is_lower_better
+from sdmr.experiments.report.differences import MIN_INSTANCES, Results
 from sdmr.experiments.report.documents import describe_deviations
 from sdmr.experiments.report.frames import is_trained, list_rows
-from sdmr.experiments.report.writers import Style, format_mean, format_metric, make_table, rank_places
+from sdmr.experiments.report.places import find_places, is_lower_better
+from sdmr.experiments.report.writers import Style, format_mean, format_metric, make_table
 
 MARK = "†"
 HEADINGS: dict[Style, str] = {"text": "{}:", "markdown": "## {}", "latex": "% {}"}
@@ -58,7 +59,7 @@ def _format_means(metrics: pd.DataFrame, style: Style) -> str:
     for first_cell, block in _list_parts(metrics):
         means = block.pivot(index="model", columns="metric", values="mean").reindex(block["model"].unique())
         for metric, numbers in places.items():
-            numbers += rank_places(means[metric], is_lower_better(metric)) if metric in means else [0] * len(means)
+            numbers += find_places(means[metric], is_lower_better(metric)) if metric in means else [0] * len(means)
         for model, cells in block.groupby("model", sort=False):
             line = {**first_cell, "model": model, "seeds": cells["seeds"].max()}
             line |= {column: "" for metric in places for column in (metric, f"{metric}, 95 %")}

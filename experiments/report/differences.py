@@ -16,13 +16,13 @@ from sdmr.experiments.core.store import RANKS
 from sdmr.experiments.report.compared_rows import ComparedRow, have_same_candidates, ranks_all_items
 from sdmr.experiments.report.comparisons import Comparison, compare_rows
 from sdmr.experiments.report.frames import ALL, Row, load_row, read_metric
+from sdmr.experiments.report.places import is_lower_better
 from sdmr.experiments.report.strata import label_instances
 from sdmr.experiments.report.uncertainty import SeedPart, correct_by_holm, estimate_mean
 from sdmr.harness.schema1 import TASKS
 
 STRATA = {"gap": "time gap", "popularity": "popularity", "history": "history"}  # option -> stratum
 MIN_INSTANCES = 10  # fewer say nothing
-LOWER_IS_BETTER = ("mean-rank",)
 KEY = ["stratum", "range", "instances"]
 Strata = Mapping[str, pd.Series]  # the part of each test instance, by stratum
 
@@ -39,11 +39,6 @@ class Results(NamedTuple):
 
     metrics: pd.DataFrame
     differences: pd.DataFrame
-
-
-def is_lower_better(metric: str) -> bool:
-    """Tell whether a lower value of a metric is better."""
-    return metric.removesuffix(ALL) in LOWER_IS_BETTER
 
 
 def label_strata(row: ComparedRow, names: Sequence[str]) -> dict[str, pd.Series]:

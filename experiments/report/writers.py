@@ -80,17 +80,8 @@ def format_test(test: Any) -> dict[str, str]:
     }
 
 
-def rank_places(values: Iterable[float], is_lower_better: bool = False) -> list[int]:
-    """Return 1 for the best values, 2 for the second best, else 0.
-
-    Values that are written alike are equal.
-    """
-    ranks = pd.Series(list(values), dtype=float).round(3).rank(method="min", ascending=is_lower_better)
-    return ranks.where(ranks <= len(HIGHLIGHTS["latex"]), 0).astype(int).tolist()
-
-
 def highlight(cells: Iterable[str], places: Iterable[int], style: Style) -> list[str]:
-    """Return cells, by their `rank_places` the best in bold and the second best underlined.
+    """Return cells, by their `find_places` the best in bold and the second best underlined.
 
     Text is as it was, unless it is printed on a terminal. Empty cells stay empty.
     """
@@ -112,7 +103,7 @@ def make_table(
         rows: A frame, or a mapping of column to cell for each row. Cells are written as they are, missing ones empty.
         style: Where the table is shown.
         right: Columns to align right.
-        places: The `rank_places` of a column's rows, for `highlight`.
+        places: The `find_places` of a column's rows, for `highlight`.
     """
     frame = pd.DataFrame(rows if isinstance(rows, pd.DataFrame) else list(map(dict, rows)), dtype=object)
     cells = frame.where(frame.notna(), "").map(lambda cell: _escape(str(cell), style))

@@ -8,6 +8,7 @@ import pytest
 from wcwidth import wcswidth
 
 from sdmr.experiments.report.comparisons import Comparison
+from sdmr.experiments.report.places import find_places
 from sdmr.experiments.report.writers import (
     Style,
     format_difference,
@@ -17,7 +18,6 @@ from sdmr.experiments.report.writers import (
     format_p_value,
     make_markdown,
     make_table,
-    rank_places,
     write_csv,
 )
 
@@ -85,8 +85,8 @@ def test_columns_align_whatever_the_width_of_their_characters(style: Style, titl
 
 
 def test_places_are_those_of_the_values_as_written() -> None:
-    assert rank_places([0.4, 0.5001, 0.5002, float("nan"), 0.3]) == [0, 1, 1, 0, 0]
-    assert rank_places([4.0, 7.5, 9.0], is_lower_better=True) == [1, 2, 0]
+    assert find_places([0.4, 0.5001, 0.5002, float("nan"), 0.3]) == [0, 1, 1, 0, 0]
+    assert find_places([4.0, 7.5, 9.0], is_lower_better=True) == [1, 2, 0]
 
 
 def test_csv_has_no_index(tmp_path: Path) -> None:
