@@ -13,7 +13,8 @@ from pydantic import Field
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import check_config, compose_config
-from sdmr.experiments.core.options import UsageError, check_choices
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.options import check_choices
 from sdmr.experiments.core.plan import check_overrides, find_or_train, report_missing
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import RECORD

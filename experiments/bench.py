@@ -25,8 +25,9 @@ from sdmr.experiments.benchmark.curves import draw_curves, draw_epochs
 from sdmr.experiments.benchmark.scale import SCALES
 from sdmr.experiments.benchmark.suites import DATASETS, run_smoke
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.execute import check_device
-from sdmr.experiments.core.options import Names, RunOptions, UsageError, check_choices, check_used
+from sdmr.experiments.core.options import Names, RunOptions, check_choices, check_used
 from sdmr.experiments.core.plan import check_overrides
 from sdmr.experiments.core.registry import MODELS
 from sdmr.harness.files import save_json

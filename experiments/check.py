@@ -37,7 +37,9 @@ from sdmr.experiments.benchmark.synthetic import make_tasks
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.checks import PASSED, describe_check, print_checks
 from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.core.options import CommandOptions, Names, UsageError, check_used, format_value
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.messages import format_value
+from sdmr.experiments.core.options import CommandOptions, Names, check_used
 from sdmr.experiments.core.run import fill_context_length, make_recommender
 from sdmr.experiments.report.comparability import describe_table
 from sdmr.experiments.report.dataset_check import check_dataset

@@ -15,8 +15,10 @@ from pydantic import Field
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.finished import find_runs
-from sdmr.experiments.core.options import Names, UsageError, check_choices, escape
+from sdmr.experiments.core.messages import escape
+from sdmr.experiments.core.options import Names, check_choices
 from sdmr.experiments.figures.forest import draw_forest
 from sdmr.experiments.figures.style import save_figure
 from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows, explain_other_instances

@@ -27,7 +27,9 @@ from sdmr.datasets.task import Task
 from sdmr.datasets.times import UNITS, encode_times, find_unit
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import check_config, compose_config
-from sdmr.experiments.core.options import CommandOptions, ConfigError, UsageError, quote_text, quote_value
+from sdmr.experiments.core.errors import ConfigError, UsageError
+from sdmr.experiments.core.grammar import quote_text, quote_value
+from sdmr.experiments.core.options import CommandOptions
 from sdmr.experiments.core.run import check_task_overrides
 from sdmr.experiments.report.dataset_check import describe_times
 from sdmr.experiments.report.writers import make_table

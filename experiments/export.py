@@ -26,7 +26,8 @@ from pathlib import Path
 from pydantic import Field
 
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import FileName, TaskOptions, UsageError
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.options import FileName, TaskOptions
 from sdmr.experiments.core.run import compose_task
 from sdmr.experiments.core.task_files import export_task
 

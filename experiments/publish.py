@@ -14,7 +14,8 @@ from pydantic import Field
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli, store
-from sdmr.experiments.core.options import UsageError, check_choices, list_names
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.options import check_choices, list_names
 from sdmr.experiments.core.plan import Findings, FoundRun, PlannedRun, find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import GRID, GRID_ROWS, MODELS, expand_models, get_model, insert_grid_rows

@@ -21,8 +21,9 @@ from tqdm import tqdm
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import open_atomic
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.finished import find_runs
-from sdmr.experiments.core.options import CommandOptions, Names, Numbers, UsageError
+from sdmr.experiments.core.options import CommandOptions, Names, Numbers
 from sdmr.experiments.core.trained import load_trained
 from sdmr.experiments.report.writers import make_table
 from sdmr.harness.ids import find_numbers, tabulate_users

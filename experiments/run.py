@@ -35,17 +35,12 @@ from sdmr.experiments.core.config import (
 )
 from sdmr.experiments.core.deviations import describe_result
 from sdmr.experiments.core.effects import check_effects
+from sdmr.experiments.core.errors import ConfigError, UsageError
 from sdmr.experiments.core.execute import execute
+from sdmr.experiments.core.grammar import expand_sweep, is_of_hydra
 from sdmr.experiments.core.help_text import describe_fields, describe_setting
-from sdmr.experiments.core.options import (
-    CommandOptions,
-    ConfigError,
-    UsageError,
-    expand_sweep,
-    format_value,
-    is_of_hydra,
-    list_choices,
-)
+from sdmr.experiments.core.messages import format_value, list_choices
+from sdmr.experiments.core.options import CommandOptions
 from sdmr.experiments.core.progress import Progress, hide_bars, shorten_settings, show_progress
 from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_datasets, read_dataset
 from sdmr.experiments.core.run import make_run

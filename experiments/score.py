@@ -21,7 +21,8 @@ from sdmr.datasets.table_file import TableFile
 from sdmr.datasets.task import HeldOut
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.deviations import describe_result, list_deviations
-from sdmr.experiments.core.options import FileName, Numbers, TaskOptions, UsageError
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.options import FileName, Numbers, TaskOptions
 from sdmr.experiments.core.plan import read_tie_policy
 from sdmr.experiments.core.ranking import compute_novelty_metrics, compute_test_digests, place_cold_targets
 from sdmr.experiments.core.record import Environment, Record, TieCounts, save_record

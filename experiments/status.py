@@ -14,9 +14,11 @@ from pydantic import Field
 
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import prepare_overrides
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.estimate import compute_runtime
+from sdmr.experiments.core.grammar import expand_sweep, is_of_hydra
 from sdmr.experiments.core.help_text import describe_fields
-from sdmr.experiments.core.options import CommandOptions, UsageError, expand_sweep, is_of_hydra, parse_options
+from sdmr.experiments.core.options import CommandOptions, parse_options
 from sdmr.experiments.core.run import Run, compose_run
 from sdmr.experiments.tuning.options import SearchOptions
 from sdmr.experiments.tuning.search import Search

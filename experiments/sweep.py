@@ -19,7 +19,9 @@ from pydantic import Field
 from tqdm import tqdm
 
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import NotTunedError, UsageError, check_used, format_value
+from sdmr.experiments.core.errors import NotTunedError, UsageError
+from sdmr.experiments.core.messages import format_value
+from sdmr.experiments.core.options import check_used
 from sdmr.experiments.core.progress import shorten_settings
 from sdmr.experiments.core.registry import GRID, GRID_ROWS
 from sdmr.experiments.core.tuned import (

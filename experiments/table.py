@@ -17,7 +17,8 @@ from pydantic import Field
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.cluster import ClusterOptions, get_launcher
-from sdmr.experiments.core.options import RunOptions, UsageError, check_used
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.options import RunOptions, check_used
 from sdmr.experiments.core.plan import find_or_train, plan_runs, read_tie_policy
 from sdmr.experiments.core.registry import expand_models
 from sdmr.experiments.core.store import get_published_folder

@@ -22,7 +22,8 @@ import pytest
 
 from sdmr.experiments import run as run_command
 from sdmr.experiments.core import cli, config, plan, registry, tuned
-from sdmr.experiments.core.options import expand_sweep, parse_options
+from sdmr.experiments.core.grammar import expand_sweep
+from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.core.parallel import Outcome, make_outcome
 from sdmr.experiments.tuning import search
 

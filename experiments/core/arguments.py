@@ -19,8 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
+from sdmr.experiments.core.errors import ConfigError, UsageError
 from sdmr.experiments.core.help_text import describe_setting
-from sdmr.experiments.core.options import ConfigError, UsageError, explain_validation_error, format_value, suggest
+from sdmr.experiments.core.messages import explain_validation_error, format_value, suggest
 from sdmr.experiments.core.registry import CHECKOUT, get_model, list_models
 from sdmr.experiments.core.signatures import check_default, convert_value, is_open, read_signature
 from sdmr.harness.generators import seed_generators

@@ -47,7 +47,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     name, *rest = arguments
     if name not in list_commands():
-        from sdmr.experiments.core.options import list_choices
+        from sdmr.experiments.core.messages import list_choices
 
         new = read_old_words()["commands"].get(name)
         answer = f" is now sdmr {new}" if new else f": no such command; {list_choices(name, list_commands())}"
@@ -68,8 +68,10 @@ def _run(arguments: list[str]) -> int:
 def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
     """Run a command's module. A user's mistake becomes one line: exit 2 for what was typed, 1 for what failed."""
     from sdmr.datasets.errors import DataError
+    from sdmr.experiments.core.errors import UsageError
     from sdmr.experiments.core.help_text import describe_options
-    from sdmr.experiments.core.options import UsageError, escape, parse_options
+    from sdmr.experiments.core.messages import escape
+    from sdmr.experiments.core.options import parse_options
 
     try:
         if any(argument in HELP for argument in arguments):
@@ -160,8 +162,9 @@ def explain_unknown_key(arguments: Sequence[str], name: str, module: ModuleType,
     is left to the command, which knows them.
     """
     from sdmr.experiments.core.config import list_settings
+    from sdmr.experiments.core.grammar import is_of_hydra
     from sdmr.experiments.core.help_text import describe_options
-    from sdmr.experiments.core.options import is_of_hydra, suggest
+    from sdmr.experiments.core.messages import suggest
     from sdmr.experiments.core.registry import list_datasets
 
     options = re.findall(r"^  ([a-z][\w.]*)=", describe_options(name, module), re.MULTILINE)

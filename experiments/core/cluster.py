@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from sdmr.experiments.core.options import CommandOptions, UsageError
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.options import CommandOptions
 from sdmr.experiments.core.parallel import THREAD_VARIABLES, Launch, Outcome, make_outcome
 from sdmr.experiments.core.trackers import Watch
 

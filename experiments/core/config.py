@@ -23,14 +23,9 @@ from sdmr.experiments.core.arguments import (
     flatten,
     get_model_config,
 )
-from sdmr.experiments.core.options import (
-    ConfigError,
-    drop_plus,
-    explain_validation_error,
-    list_choices,
-    quote_value,
-    suggest,
-)
+from sdmr.experiments.core.errors import ConfigError
+from sdmr.experiments.core.grammar import drop_plus, quote_value
+from sdmr.experiments.core.messages import explain_validation_error, list_choices, suggest
 from sdmr.experiments.core.registry import CONF, NAMED_MODELS, is_reader, list_models, read_dataset
 from sdmr.experiments.core.trackers import NO_TRACKER, import_tracker
 from sdmr.experiments.core.tuned import check_tuned_data, read_tuned

@@ -10,7 +10,8 @@ from sdmr.experiments.core.arguments import (
     get_model_config,
 )
 from sdmr.experiments.core.config import explain_unknown_setting, list_settings
-from sdmr.experiments.core.options import ConfigError, UsageError, is_of_hydra
+from sdmr.experiments.core.errors import ConfigError, UsageError
+from sdmr.experiments.core.grammar import is_of_hydra
 
 
 def check_effects(overrides: Sequence[str], models: Sequence[str], datasets: Collection[str]) -> None:

@@ -11,8 +11,8 @@ from filelock import FileLock
 
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.deviations import list_deviations
+from sdmr.experiments.core.errors import ConfigError
 from sdmr.experiments.core.isolation import keep_modules
-from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.ranking import (
     compute_novelty_metrics,
     compute_test_digests,

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from glob import glob
 from pathlib import Path
 
-from sdmr.experiments.core.options import UsageError, quote
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.messages import quote
 from sdmr.experiments.core.store import RECORD
 
 

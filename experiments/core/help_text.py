@@ -6,7 +6,7 @@ from typing import get_args
 
 from pydantic.fields import FieldInfo
 
-from sdmr.experiments.core.options import format_value
+from sdmr.experiments.core.messages import format_value
 
 
 def describe_options(name: str, module: ModuleType, arguments: Sequence[str] = ()) -> str:

@@ -14,8 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sdmr.datasets.errors import DataError
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.execute import execute, save_failure
-from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.progress import Progress, hide_bars, label_runs, show_progress
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import MODELS

@@ -11,8 +11,9 @@ from tqdm import tqdm
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.effects import check_effects
+from sdmr.experiments.core.errors import NotTunedError, UsageError
 from sdmr.experiments.core.estimate import estimate_time
-from sdmr.experiments.core.options import NotTunedError, UsageError, is_of_hydra
+from sdmr.experiments.core.grammar import is_of_hydra
 from sdmr.experiments.core.parallel import Launch, Outcome, run_all
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import GRID, MODELS, get_model, reads

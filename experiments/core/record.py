@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sdmr.datasets.errors import DataError
-from sdmr.experiments.core.options import explain_validation_error
+from sdmr.experiments.core.messages import explain_validation_error
 from sdmr.harness.files import save_json
 from sdmr.harness.records import read_record
 

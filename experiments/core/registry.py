@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from sdmr.datasets.readers import read_settings
-from sdmr.experiments.core.options import ConfigError, suggest
+from sdmr.experiments.core.errors import ConfigError
+from sdmr.experiments.core.messages import suggest
 
 CHECKOUT = Path(__file__).parents[2]
 CONF = CHECKOUT / "experiments" / "conf"

@@ -17,7 +17,7 @@ from sdmr.datasets.readers import bind_reader
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.arguments import import_class, make_object
 from sdmr.experiments.core.config import compose_config, list_settings
-from sdmr.experiments.core.options import ConfigError
+from sdmr.experiments.core.errors import ConfigError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.sources import compute_digest
 from sdmr.experiments.core.trackers import NO_TRACKER

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from sdmr.experiments.core.options import ConfigError
+from sdmr.experiments.core.errors import ConfigError
 from sdmr.harness.training.base import TorchRecommender
 
 

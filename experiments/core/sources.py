@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sdmr.datasets.sources import list_project
-from sdmr.experiments.core.options import ConfigError
+from sdmr.experiments.core.errors import ConfigError
 from sdmr.harness.records import compute_source_digest
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from sdmr.datasets.files import write_atomic
-from sdmr.experiments.core.options import ConfigError, quote
+from sdmr.experiments.core.errors import ConfigError
+from sdmr.experiments.core.messages import quote
 from sdmr.harness.generators import keep_generators
 from sdmr.harness.recommender import keep_settings
 

@@ -12,7 +12,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.arguments import SHARED_SETTINGS
-from sdmr.experiments.core.options import ConfigError, NotTunedError
+from sdmr.experiments.core.errors import ConfigError, NotTunedError
 from sdmr.experiments.core.registry import CONF, GRID_ROWS, insert_grid_rows, is_reader, list_user_folders
 
 FOLDER = CONF / "settings" / "tuned"

@@ -20,7 +20,7 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.movielens import Movie, load_ml_1m_movies, load_ml_100k_movies
 from sdmr.datasets.task import Task
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.trained import load_trained
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import compute_attention, find_or_make_runs, load_ids, plan_sdm_runs

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sdmr.experiments.core.options import FileName, Names, Numbers, RunOptions, UsageError, check_used
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.options import FileName, Names, Numbers, RunOptions, check_used
 from sdmr.experiments.core.plan import check_overrides
 
 SHARED = ("name", "output", "runs", "results", "plots", "overrides")  # options of every figure

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.deviations import format_deviations
-from sdmr.experiments.core.options import Names, RunOptions, UsageError
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.options import Names, RunOptions
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, is_stochastic
 from sdmr.experiments.core.record import Record, TieCounts, load_record
 from sdmr.experiments.core.registry import MODELS

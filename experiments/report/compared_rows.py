@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sdmr.experiments.core.arguments import flatten
-from sdmr.experiments.core.options import quote
+from sdmr.experiments.core.messages import quote
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import GRID_ROWS, NAMED_MODELS, get_model
 from sdmr.experiments.core.store import RANKS, RECORD

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.run import Run, load_task
 from sdmr.experiments.core.store import RANKS
 from sdmr.experiments.report.compared_rows import ComparedRow, have_same_candidates, ranks_all_items

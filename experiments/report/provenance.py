@@ -8,7 +8,8 @@ from typing import Any
 
 from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.core.options import UsageError, format_value
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.messages import format_value
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS
 

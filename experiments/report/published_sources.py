@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sdmr.datasets.errors import DataError
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.run import compute_source
 from sdmr.experiments.core.store import RECORD

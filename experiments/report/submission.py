@@ -20,8 +20,10 @@ from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.checks import FAILED, NOTE, PASSED, describe_check
 from sdmr.experiments.core.deviations import format_deviations
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.finished import find_runs
-from sdmr.experiments.core.options import Names, UsageError, explain_validation_error, quote
+from sdmr.experiments.core.messages import explain_validation_error, quote
+from sdmr.experiments.core.options import Names
 from sdmr.experiments.core.plan import FoundRun
 from sdmr.experiments.core.record import Metrics, load_record
 from sdmr.experiments.core.store import RANKS, RECORD, publish_run

@@ -5,8 +5,8 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.finished import find_runs
-from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows

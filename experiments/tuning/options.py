@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from sdmr.experiments.core.cluster import ClusterOptions
-from sdmr.experiments.core.options import Names, RunOptions, UsageError
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.options import Names, RunOptions
 from sdmr.experiments.core.plan import check_overrides
 from sdmr.experiments.core.tuned import is_user_data
 

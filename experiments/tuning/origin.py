@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from sdmr.experiments.core.options import format_value
+from sdmr.experiments.core.messages import format_value
 from sdmr.experiments.core.trackers import drop_tracker
 from sdmr.experiments.core.tuned import describe_data, is_user_data
 from sdmr.experiments.tuning.search import Search

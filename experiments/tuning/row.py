@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
 from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.core.options import NotTunedError
+from sdmr.experiments.core.errors import NotTunedError
 from sdmr.experiments.core.registry import GRID, list_datasets
 from sdmr.experiments.core.run import Run, compose_run, make_run
 from sdmr.experiments.core.tuned import is_user_data, read_tuned

@@ -9,7 +9,9 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
-from sdmr.experiments.core.options import NotTunedError, UsageError, explain_validation_error, format_value, parse_value
+from sdmr.experiments.core.errors import NotTunedError, UsageError
+from sdmr.experiments.core.grammar import parse_value
+from sdmr.experiments.core.messages import explain_validation_error, format_value
 from sdmr.experiments.core.registry import CONF, GRID, GRID_ROWS
 from sdmr.experiments.core.tuned import check_tuned_data, describe_search, insert_tuned_grid_rows, read_tuned
 from sdmr.harness.training.optimizer import OptimizationConfig

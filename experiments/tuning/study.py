@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.arguments import flatten
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.core.store import RECORD, publish_run

@@ -9,7 +9,7 @@ from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.readers import bind_reader, reader
 from sdmr.datasets.tabular import load_csv
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import ConfigError
+from sdmr.experiments.core.errors import ConfigError
 from sdmr.experiments.core.run import compose_run
 
 

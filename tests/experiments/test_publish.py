@@ -10,7 +10,8 @@ import pytest
 from sdmr.datasets.errors import DataError
 from sdmr.experiments import publish
 from sdmr.experiments.core import plan, store, tuned
-from sdmr.experiments.core.options import UsageError, parse_options
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.core.registry import PAPER_ROWS
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.report.frames import METRICS

@@ -10,8 +10,9 @@ import pytest
 from sdmr.datasets.errors import DataError
 from sdmr.experiments import table
 from sdmr.experiments.core import plan
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.estimate import estimate_time
-from sdmr.experiments.core.options import UsageError, parse_options
+from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.core.parallel import Outcome
 from sdmr.experiments.core.plan import PlannedRun, plan_runs, read_tie_policy
 from sdmr.experiments.core.record import load_record

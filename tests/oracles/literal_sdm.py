@@ -24,8 +24,9 @@ from torch.nn import functional as F
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.task import Task
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.help_text import describe_fields
-from sdmr.experiments.core.options import CommandOptions, UsageError, parse_options
+from sdmr.experiments.core.options import CommandOptions, parse_options
 from sdmr.experiments.core.run import compose_task
 
 DIM, HOPS, LENGTH, NEGATIVES, BATCH, RATE, DROPOUT = 64, 3, 5, 4, 256, 0.001, 0.2

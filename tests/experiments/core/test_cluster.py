@@ -12,7 +12,7 @@ import pytest
 
 from sdmr.experiments.core import tuned
 from sdmr.experiments.core.cluster import ClusterOptions, get_launcher
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.parallel import make_outcome, run_all
 from tests.experiments.conftest import run_of
 from tests.experiments.core.test_parallel import Deadly

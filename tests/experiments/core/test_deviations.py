@@ -9,7 +9,7 @@ import pytest
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.deviations import describe_result, format_deviations, list_deviations, list_model_deviations
 from sdmr.experiments.core.execute import execute
-from sdmr.experiments.core.options import format_value
+from sdmr.experiments.core.messages import format_value
 from sdmr.experiments.core.registry import NAMED_MODELS
 from sdmr.harness.protocol import Protocol
 from sdmr.models.released import ReleasedSDM

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.finished import find_runs
-from sdmr.experiments.core.options import UsageError
 
 
 def test_runs_are_found_by_name_folder_record_and_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,15 +5,9 @@ import re
 import pytest
 from pydantic import Field
 
-from sdmr.experiments.core.options import (
-    CommandOptions,
-    Names,
-    Numbers,
-    RunOptions,
-    UsageError,
-    parse_options,
-    quote_value,
-)
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.grammar import quote_value
+from sdmr.experiments.core.options import CommandOptions, Names, Numbers, RunOptions, parse_options
 
 
 class Small(CommandOptions):

@@ -13,8 +13,8 @@ import pytest
 from sdmr.datasets.sources import list_project
 from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.errors import ConfigError, UsageError
 from sdmr.experiments.core.execute import execute
-from sdmr.experiments.core.options import ConfigError, UsageError
 from sdmr.experiments.core.plan import is_stochastic, plan_runs
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import compose_run, make_recommender

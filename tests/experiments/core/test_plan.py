@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from sdmr.experiments.core import plan
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.estimate import estimate_time
 from sdmr.experiments.core.execute import execute
-from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.plan import (
     PlannedRun,
     check_overrides,

@@ -3,7 +3,7 @@
 import pytest
 
 from sdmr.experiments.core.arguments import import_class
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.registry import (
     GRID_ROWS,
     MODELS,

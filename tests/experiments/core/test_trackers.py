@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
+from sdmr.experiments.core.errors import ConfigError
 from sdmr.experiments.core.execute import execute
-from sdmr.experiments.core.options import ConfigError
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.run import Run
 from sdmr.harness.training.loop import StopTraining

@@ -9,7 +9,7 @@ import pytest
 from sdmr.experiments.core import cli, registry
 from sdmr.experiments.core import tuned as tuned_module
 from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.core.options import NotTunedError
+from sdmr.experiments.core.errors import NotTunedError
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.tuned import describe_search, get_tuned_path, read_tuned, write_tuned
 

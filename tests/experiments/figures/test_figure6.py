@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sdmr.experiments.core import plan
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.parallel import Outcome
 from sdmr.experiments.figures import figure6, style
 from tests.experiments.figures.records import is_drawn, read_rows, write_record

@@ -8,7 +8,7 @@ import pytest
 
 from sdmr.datasets.movielens import Movie
 from sdmr.datasets.task import Task
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.figures.figure7 import choose_case, name_items
 from tests.experiments.figures.records import is_drawn, read_rows
 from tests.experiments.figures.tasks import split_histories

@@ -8,7 +8,8 @@ import pytest
 
 from sdmr.experiments import figure
 from sdmr.experiments.core import cli, registry
-from sdmr.experiments.core.options import UsageError, parse_options
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.figures.options import FigureOptions, check_options
 
 Command = Callable[..., int]

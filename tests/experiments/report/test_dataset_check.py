@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
-from sdmr.experiments.core.options import ConfigError
+from sdmr.experiments.core.errors import ConfigError
 from sdmr.experiments.core.run import compose_task
 from sdmr.experiments.report import dataset_check
 from sdmr.experiments.report.dataset_check import (

@@ -12,7 +12,8 @@ import pytest
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import Interactions
 from sdmr.experiments import table
-from sdmr.experiments.core.options import UsageError, parse_options
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.report import dataset_statistics as module
 from sdmr.experiments.report.dataset_statistics import (
     collect_statistics,

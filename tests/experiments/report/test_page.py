@@ -12,7 +12,7 @@ import pytest
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.report.accuracy import collect_published
 from sdmr.experiments.report.comparisons import compare_models
 from sdmr.experiments.report.frames import read_seed_spreads

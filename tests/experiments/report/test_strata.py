@@ -11,7 +11,8 @@ from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Task
 from sdmr.experiments import table
-from sdmr.experiments.core.options import UsageError, parse_options
+from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.report import strata
 from sdmr.experiments.report.gaps import measure_test_gaps
 from sdmr.harness.metrics import Ranks

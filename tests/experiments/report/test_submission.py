@@ -10,8 +10,8 @@ import pytest
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.finished import find_runs
-from sdmr.experiments.core.options import UsageError
 from sdmr.experiments.core.record import save_record
 from sdmr.experiments.report.compared_rows import collect_rows
 from sdmr.experiments.report.submission import DESCRIPTION, add_runs, check_submission, read_description

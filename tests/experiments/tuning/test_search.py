@@ -9,7 +9,7 @@ import pytest
 
 from sdmr.experiments.core import parallel
 from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.core.options import NotTunedError, UsageError
+from sdmr.experiments.core.errors import NotTunedError, UsageError
 from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.tuned import describe_search, read_tuned, write_tuned
 from sdmr.experiments.sweep import describe_origin, save_grid_settings

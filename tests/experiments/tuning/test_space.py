@@ -8,7 +8,7 @@ import pytest
 
 from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.core.options import UsageError
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.registry import CHECKOUT, MODELS
 from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.tuned import write_tuned
