@@ -101,7 +101,7 @@ def _make_accuracy(options: Options) -> int:
     ]
     columns = options.list_columns()
     # Before any run is made, since a published record may be damaged.
-    published = {one: read_published_means(one, rows[one], results, columns) for one in datasets}
+    published = {one: read_published_means(one, rows[one], results, columns, tie_policy) for one in datasets}
     runs = Path(options.runs)
     launch = get_launcher(options, runs)
     findings = find_or_train(planned, runs, options.workers, use_published=False, launch=launch)

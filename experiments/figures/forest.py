@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from sdmr.experiments.figures.style import add_note
 from sdmr.experiments.report.frames import list_rows
+from sdmr.experiments.report.places import is_lower_better
 from sdmr.experiments.report.uncertainty import ALPHA
 
 
@@ -23,7 +24,7 @@ def draw_forest(differences: pd.DataFrame, note: str) -> Figure:
                 reach = [[one.difference - one.low], [one.high - one.difference]]
                 axes.errorbar(one.difference, lines[label], xerr=reach, **look)
         axes.axvline(0, color="0.4", linestyle="--", linewidth=0.8)
-        axes.set_title(metric)
+        axes.set_title(f"{metric} (lower is better)" if is_lower_better(metric) else metric)
         axes.set_xlabel(f"{differences['model'].iloc[0]} − row", parse_math=False)
         axes.set_yticks(list(lines.values()), list(lines), parse_math=False)
         axes.set_ylim(0.5 - len(lines), 0.5)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from sdmr.experiments.core.config import RunSettings
+from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
@@ -68,7 +69,12 @@ def describe_differences(records: Sequence[Record], names: Collection[str] = CAN
 
 
 def describe_table(number: int, results: Path) -> tuple[list[str], bool]:
-    """Return the marks of a published table, and whether all rows are comparable."""
+    """Return the marks of a published table, and whether all rows are comparable.
+
+    Raises UsageError if the results have no row of it.
+    """
+    if not any(read_rows(dataset, results)[0] for dataset, table in TABLES.items() if table == number):
+        raise UsageError(f"table={number}: {results} has no published row of it")
     marks = collect_marks(number, results)
     lines = [f"{mark.dataset}, {mark.row}: {mark.title}{f' ({mark.detail})' if mark.detail else ''}" for mark in marks]
     failed, older = (len({mark[:2] for mark in marks if mark.title == title}) for title in (NOT_COMPARABLE, OTHER_CODE))

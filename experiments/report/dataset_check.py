@@ -32,8 +32,9 @@ SHARES = {
     "sessions": "of the test items come within 60 s of their user's interaction before",
     "repeated_targets": "of the test items are training items of their user, too",
     "users_left_out": "of the users are filtered out, or have no test item",
-    "duplicates": "of the rows repeat a pair of user and item, and are dropped",
 }
+DUPLICATES = "rows repeat a pair of user and item, and are dropped"
+COLD = "test items are no training item of anyone: misses"
 
 
 def describe_dataset(task: Task, data: Interactions | Task) -> dict[str, float | None]:
@@ -45,8 +46,9 @@ def describe_dataset(task: Task, data: Interactions | Task) -> dict[str, float |
             them is None.
 
     Returns:
-        The numbers of users, items, interactions and test items; the shares of `SHARES`; cold targets; and
-        `order_effect`: how many times as often transitions recur as in shuffled histories.
+        The numbers of users, items, interactions and test items; the shares of `SHARES`; the numbers of dropped
+        duplicates and of cold targets; and `order_effect`: how many times as often transitions recur as in shuffled
+        histories.
     """
     training, test, report = task.training, task.test, task.report
     n_rows = len(training.instances) + len(training.validation) + len(test)
@@ -61,7 +63,7 @@ def describe_dataset(task: Task, data: Interactions | Task) -> dict[str, float |
         **dict.fromkeys(("later_training", "equal_times", "sessions")),
         "repeated_targets": float(is_repeated.mean()),
         "users_left_out": n_left_out / (training.n_users + report.get("users_left_out", 0)),
-        "duplicates": n_duplicates / (n_rows + n_duplicates),
+        "duplicates": n_duplicates,
         "cold_targets": report.get("cold_test_targets", 0),
         "order_effect": measure_order(training.instances),
     }
@@ -138,6 +140,7 @@ def publish_facts(path: Path, dataset: str, overrides: Sequence[str], data: str,
 {make_markdown(shown)}
 
 {meanings}
+- duplicates: rows that repeat a pair of user and item, and are dropped;
 - cold targets: test items that are no training item of anyone;
 - order effect: how many times as often transitions recur as in shuffled histories. 1 means that their order does not \
 matter.
@@ -182,14 +185,17 @@ def _format_values(facts: Facts) -> dict[str, str]:
 def _describe_facts(row: Mapping[Any, str]) -> str:
     """Return published facts in a sentence. Cold targets count as misses, so the others have higher metrics."""
     parts = [f"{_format_percent(row[name])} {meaning}" for name, meaning in SHARES.items() if row[name]]
+    parts.append(f"{int(row['duplicates']):,} {DUPLICATES}")
     if row["order_effect"]:
         parts.append(f"transitions recur {float(row['order_effect']):.2f} times as often as in shuffled histories")
     text, n, cold = "; ".join(parts), int(row["test_items"]), int(row["cold_targets"] or 0)
-    if 0 < cold < n:
+    if cold:
         text += (
-            f"; {cold:,} are cold (no training item of anyone), and so misses in every row: hit and NDCG of the other "
-            f"{n - cold:,} are {n / (n - cold):.3f} times those shown"
+            f"; {cold:,} are cold (no training item of anyone), and so misses in every row, behind all items in a mean "
+            "rank"
         )
+    if 0 < cold < n:
+        text += f": hit and NDCG of the other {n - cold:,} are {n / (n - cold):.3f} times those shown"
     return f"The {n:,} test items of {row['dataset']}: {text}."
 
 
@@ -201,8 +207,9 @@ def format_facts(facts: Facts) -> list[str]:
     """Return a line for each fact."""
     counts = ", ".join(f"{facts[name]:,} {name.replace('_', ' ')}" for name in list(facts)[:4])
     lines = [f"{_format(facts[name], '{:.1%}')}  {meaning}" for name, meaning in SHARES.items()]
+    lines.append(f"{_format(facts['duplicates'], '{:,}')}  {DUPLICATES}")
     if facts["cold_targets"]:
-        lines.append(f"{_format(facts['cold_targets'], '{:,}')}  test items are no training item of anyone: misses")
+        lines.append(f"{_format(facts['cold_targets'], '{:,}')}  {COLD}")
     order = _format(facts["order_effect"], "{:.2f}")
     lines.append(
         f"{order}  times as many transitions within {REACH} positions recur as in shuffled histories "

@@ -9,7 +9,7 @@ from sdmr.experiments.report import writers
 from sdmr.experiments.report.compared_rows import ComparedRow, explain_other_protocols, have_same_candidates
 from sdmr.experiments.report.differences import MIN_INSTANCES, Results
 from sdmr.experiments.report.documents import describe_deviations
-from sdmr.experiments.report.frames import is_trained, list_rows
+from sdmr.experiments.report.frames import ALL, is_trained, list_rows
 from sdmr.experiments.report.places import find_places, is_lower_better
 from sdmr.experiments.report.writers import Style, format_mean, format_metric, make_table
 
@@ -122,8 +122,16 @@ def describe_results(rows: Sequence[ComparedRow], results: Results) -> Iterator[
         yield f"Without ranks to compute it from: {', '.join(absent)}."
     if others := [row.name for row in rows[1:] if not have_same_candidates(rows[0], row)]:
         yield (
-            f"These rows were ranked among other candidates than {rows[0].name}, and are compared by the metrics among "
-            f"all items alone: {', '.join(others)}."
+            f"These rows were ranked among other candidates than {rows[0].name}, and are not compared by sampled "
+            f"metrics: {', '.join(others)}."
+        )
+    ranked = {name for name, metric in present if metric.endswith(ALL)}
+    compared = set(tests.loc[tests["metric"].str.endswith(ALL), "baseline"])
+    others = [row.name for row in rows[1:] if row.name in ranked - compared]
+    if rows[0].name in ranked and others:
+        yield (
+            f"These rows have another number of items to rank than {rows[0].name}, or under {MIN_INSTANCES} test "
+            f"instances in common, and are not compared by metrics among all items: {', '.join(others)}."
         )
     if results.metrics["stratum"].nunique() > 1:
         yield f"Parts of fewer than {MIN_INSTANCES} instances are left out. Holm's correction is within each table."

@@ -19,6 +19,7 @@ from sdmr.experiments.report.frames import ALL, Row, load_row, read_metric
 from sdmr.experiments.report.places import is_lower_better
 from sdmr.experiments.report.strata import label_instances
 from sdmr.experiments.report.uncertainty import SeedPart, correct_by_holm, estimate_mean
+from sdmr.harness.records import read_ranks
 from sdmr.harness.schema1 import TASKS
 
 STRATA = {"gap": "time gap", "popularity": "popularity", "history": "history"}  # option -> stratum
@@ -28,10 +29,11 @@ Strata = Mapping[str, pd.Series]  # the part of each test instance, by stratum
 
 
 class Values(NamedTuple):
-    """A metric of a row, and the numbers of its test instances."""
+    """A metric of a row, with its test instances."""
 
     row: Row
-    instances: IntArray  # [n]
+    instances: IntArray  # [n] their numbers
+    others: IntArray | None  # [n] of a metric among all items: the number of items beside the target
 
 
 class Results(NamedTuple):
@@ -67,9 +69,10 @@ def compare_with_first(
     """Return metrics, and the differences of the first row and each other one.
 
     Both have a stratum and a range, which are empty for all instances. Of metrics among all items, two rows are
-    compared on the instances that both have ranked. Of the other metrics, they are compared if they have the same
-    candidates. What has fewer than `MIN_INSTANCES` is left out. `corrected` is the p value by Holm's method, over all
-    differences of a stratum. `borrowed` tells whether the seed part of an interval is that of other runs.
+    compared on the instances that both have ranked, if they ranked these among as many items. Of the other metrics,
+    they are compared if they have the same candidates. What has fewer than `MIN_INSTANCES` is left out. `corrected` is
+    the p value by Holm's method, over all differences of a stratum. `borrowed` tells whether the seed part of an
+    interval is that of other runs.
 
     Args:
         rows: Of the same test instances.
@@ -87,8 +90,11 @@ def compare_with_first(
         is_compared = row is not rows[0] and (metric.endswith(ALL) or is_fair[row.name])
         if is_compared and first is not None and values is not None:
             common = np.intersect1d(first.instances, values.instances[_find(values, numbers)])
-            if (n := len(common)) >= MIN_INSTANCES:
-                test = compare_rows(*(_take(one, _find(one, common)) for one in (first, values)))
+            indexes = [_find(one, common) for one in (first, values)]
+            pairs = list(zip((first, values), indexes, strict=True))
+            others = [one.others[index] for one, index in pairs if one.others is not None]
+            if (n := len(common)) >= MIN_INSTANCES and all(np.array_equal(others[0], one) for one in others[1:]):
+                test = compare_rows(*(_take(one, index) for one, index in pairs))
                 test = test._replace(wins=test.losses, losses=test.wins) if is_lower_better(metric) else test
                 tests.append((stratum, part, n, metric, rows[0].name, row.name, *test))
     frame = pd.DataFrame(tests, columns=[*KEY, "metric", "model", "baseline", *Comparison._fields])
@@ -123,7 +129,8 @@ def load_values(row: ComparedRow, metric: str, spreads: pd.DataFrame) -> Values 
     with np.load(folders[0] / RANKS) as saved:  # the numbers of a sample of the instances, of metrics among all items
         is_sample = metric.endswith(ALL) and "all_rows" in saved
         instances = saved["all_rows"].astype(np.int64) if is_sample else np.arange(len(values.users))
-    return Values(values, instances)
+    others = read_ranks(folders[0] / RANKS, name.endswith(ALL))[1].others if metric.endswith(ALL) else None
+    return Values(values, instances, others)
 
 
 def _list_parts(strata: Strata) -> Iterator[tuple[str, str, IntArray | None]]:

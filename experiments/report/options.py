@@ -21,7 +21,7 @@ class MetricOptions(CommandOptions):
         Raises UsageError for an unknown one.
         """
         check_choices("metrics", self.metrics, METRIC_NAMES)
-        metrics = list_metrics(self.metrics, self.cutoffs)
+        metrics = list(dict.fromkeys(list_metrics(self.metrics, self.cutoffs)))
         return [*metrics, *(metric + frames.ALL for metric in metrics)]
 
 

@@ -91,5 +91,5 @@ def format_strata(number: int, cells: pd.DataFrame) -> str:
 
 
 def format_csv(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells as they are published, with four decimals."""
-    return cells.assign(**{metric: cells[metric].map("{:.4f}".format) for metric in METRICS})
+    """Return the cells as they are published, with six decimals."""
+    return cells.assign(**{metric: cells[metric].map("{:.6f}".format) for metric in METRICS})

@@ -24,13 +24,17 @@ NOT_IN_PAPER = "Not in the paper:"
 
 
 def read_published_means(
-    dataset: str, models: Sequence[str], results: Path, metrics: Sequence[str] = METRICS
+    dataset: str,
+    models: Sequence[str],
+    results: Path,
+    metrics: Sequence[str] = METRICS,
+    policy: TiePolicy = "expected",
 ) -> Published:
     """Read the published means of models, and their settings. Raises DataError for a damaged record."""
     folders = {model: list_published(results, dataset, model) for model in models}
     experiment = f"table{TABLES.get(dataset)}"
     names = {get_published_settings(results, experiment, dataset, model) for model in models if folders[model]}
-    means = {m: average_seeds(dataset, m, paths, metrics=metrics)["ours"] for m, paths in folders.items()}
+    means = {m: average_seeds(dataset, m, paths, policy, metrics)["ours"] for m, paths in folders.items()}
     return means, names
 
 
@@ -71,7 +75,7 @@ def format_table(
         published: What `read_published_means` returns, of the same metrics.
         number: The table's number, for the caption.
         conditions: How this machine's runs were made, for the caption.
-        policy: How this machine's values read a tie.
+        policy: How this machine's values and the published ones read a tie.
         metrics: The columns.
     """
     means, names = published

@@ -208,7 +208,7 @@ def test_check_of_a_data_set_prints_what_its_test_items_measure(
     assert answer.status == 0
     assert "20 users, 9 items, 161 interactions, 13 test items" in answer.out  # others have every item
     assert "100.0%  of the test items come within 60 s of their user's interaction before" in answer.out
-    assert "0.6%  of the rows repeat a pair of user and item, and are dropped" in answer.out
+    assert "      1  rows repeat a pair of user and item, and are dropped" in answer.out
     answer = sdmr("check", *arguments, "protocol.test_item=global-time", "protocol.validation_cut=0.5")
     assert "0.0%  of the training interactions are later than a test item" in answer.out
     assert "test items are no training item of anyone: misses" in answer.out
@@ -223,6 +223,8 @@ def test_check_of_a_table_fails_if_a_row_is_not_comparable(tmp_path: Path, sdmr:
     for model in ("sdp", "sdm", "cml"):
         publish_model(folder, model, 0.5, seeds=1)
     arguments = ("check", "table=3", f"results={tmp_path}")
+    empty = sdmr("check", "table=3", f"results={tmp_path}/elsewhere")
+    assert (empty.status, "has no published row of it" in empty.error) == (2, True)
     answer = sdmr(*arguments)
     assert (answer.status, "ml-100k, SDM: One seed\n" in answer.out) == (0, True)
     change_record(folder / "cml-0", deviations={"candidates": 99})

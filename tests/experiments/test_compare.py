@@ -174,6 +174,29 @@ def test_runs_and_scores_of_others_are_compared_on_parts(
     )
 
 
+def test_runs_that_rank_another_number_of_items_are_not_compared_among_all_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows of a user who only trains bring new items, and leave the test items as they are."""
+    monkeypatch.setenv("SDMR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(5)
+    rows = [f"{u},{item},{n}" for u in range(20) for n, item in enumerate(rng.choice(130, 6, replace=False))]
+    for name, more in {"few": [], "many": ["90,1000,1", "90,1001,2"]}.items():
+        Path(f"{name}.csv").write_text("\n".join(["user,item,time", *rows, *more]) + "\n")
+    for model, name in {"popularity": "few", "transitions": "few", "slim": "many"}.items():
+        make_run(f"model={model}", "dataset=csv", f"dataset.path={name}.csv", "dataset.time=time")
+    capsys.readouterr()
+    names = "runs=[Popularity-*,TransitionCounts-*,SLIM-*]"
+    assert cli.main(["compare", names, "metrics=[hit,hit]", "cutoffs=[5,5]", "output=out"]) == 0
+    rows = pd.read_csv("out/differences.csv")[["metric", "baseline"]].to_numpy().tolist()
+    assert rows == [["hit@5", "Transitions"], ["hit@5 all", "Transitions"]]
+    assert (
+        "another number of items to rank than Popularity, or under 10 test instances in common, and are not compared "
+        "by metrics among all items: SLIM."
+    ) in capsys.readouterr().out
+
+
 def test_runs_with_other_candidates_are_compared_among_all_items_of_the_same_test_items(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,7 +213,8 @@ def test_runs_with_other_candidates_are_compared_among_all_items_of_the_same_tes
         ["hit@10 all", "Transitions"],
     ]
     printed = capsys.readouterr().out
-    assert "compared by the metrics among all items alone: Item-KNN, Transitions." in printed
+    assert "candidates than Popularity, and are not compared by sampled metrics: Item-KNN, Transitions." in printed
+    assert "another number of items" not in printed
     assert "Without ranks to compute it from: hit@10 of Transitions." in printed
     make_run("model=ease", *overrides[:-1], "split_seed=3")  # without times, the test items differ, too
     assert cli.main(["compare", "runs=[Popularity-*,EASE-*]"]) == cli.WRONG_USE

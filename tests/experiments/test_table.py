@@ -195,6 +195,9 @@ def test_table_reads_ties_by_the_policy(tmp_path: Path, runs: Path, capsys: pyte
     assert call(table, tmp_path, "models=sdm", "protocol.tie_policy=optimistic") == 0
     (value,) = read_values(folders, "NDCG@10", "optimistic")
     assert f"0.435 |     – | {value:.3f}\n" in capsys.readouterr().out
+    write_random_run(tmp_path / "results" / "records" / "table3" / "ml-100k" / "sdm-0", "sdm", 0, ties=9)
+    assert call(table, tmp_path, "models=sdm", "protocol.tie_policy=optimistic") == 0
+    assert f"0.435 | {value:.3f} | {value:.3f}\n" in capsys.readouterr().out  # published ones likewise
     assert read_tie_policy(["epochs=2", "protocol.tie_policy=pessimistic"]) == "pessimistic"
     assert read_tie_policy(["epochs=2"]) == "expected"
 

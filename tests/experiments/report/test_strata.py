@@ -129,7 +129,7 @@ def test_command_writes_both_files(data: Interactions, tmp_path: Path) -> None:
     lines = (tmp_path / "results" / "table3-strata.csv").read_text().splitlines()
     assert lines[:2] == [
         "dataset,stratum,range,instances,model,hit@10,NDCG@10",
-        "ml-100k,time gap,same time,14,SDM,1.0000,1.0000",
+        "ml-100k,time gap,same time,14,SDM,1.000000,1.000000",
     ]
     for arguments, message in (
         ("number=1 strata=true", "Table 1 has no models"),
