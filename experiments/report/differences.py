@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,28 +11,19 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.run import Run, load_task
-from sdmr.experiments.core.store import RANKS
-from sdmr.experiments.report.compared_rows import ComparedRow, have_same_candidates, ranks_all_items
+from sdmr.experiments.report.compared_rows import ComparedRow, have_same_candidates
 from sdmr.experiments.report.comparisons import Comparison, compare_rows
-from sdmr.experiments.report.frames import ALL, Row, load_row, read_metric
+from sdmr.experiments.report.frames import ALL, Row
 from sdmr.experiments.report.places import is_lower_better
+from sdmr.experiments.report.row_values import Values, load_values
 from sdmr.experiments.report.strata import label_instances
 from sdmr.experiments.report.uncertainty import SeedPart, correct_by_holm, estimate_mean
-from sdmr.harness.records import read_ranks
 from sdmr.harness.schema1 import TASKS
 
 STRATA = {"gap": "time gap", "popularity": "popularity", "history": "history"}  # option -> stratum
 MIN_INSTANCES = 10  # fewer say nothing
 KEY = ["stratum", "range", "instances"]
 Strata = Mapping[str, pd.Series]  # the part of each test instance, by stratum
-
-
-class Values(NamedTuple):
-    """A metric of a row, with its test instances."""
-
-    row: Row
-    instances: IntArray  # [n] their numbers
-    others: IntArray | None  # [n] of a metric among all items: the number of items beside the target
 
 
 class Results(NamedTuple):
@@ -101,36 +91,6 @@ def compare_with_first(
     corrected = frame.groupby("stratum", sort=False)["p"].transform(lambda p: correct_by_holm(p.tolist()))
     columns = [*KEY, "metric", "model", "mean", "spread", "low", "high", "seeds", "borrowed"]
     return Results(pd.DataFrame(means, columns=columns), frame.assign(corrected=corrected))
-
-
-def list_folders(row: ComparedRow, metric: str) -> list[Path]:
-    """Return the folders of a row's records that have a metric."""
-    name, pairs = find_recorded_name(row, metric), zip(row.folders, row.records, strict=True)
-    return [folder for folder, record in pairs if name and read_metric(folder, record, name)]
-
-
-def find_recorded_name(row: ComparedRow, metric: str) -> str | None:
-    """Return what a row's records call a metric, None if they cannot have it.
-
-    With `candidates=all` they rank among all items alone, so `hit@10 all` is their `hit@10`.
-    """
-    if not ranks_all_items(row):
-        return metric
-    return metric.removesuffix(ALL) if metric.endswith(ALL) else None
-
-
-def load_values(row: ComparedRow, metric: str, spreads: pd.DataFrame) -> Values | None:
-    """Read a metric of a row, None if its ranks do not have it."""
-    name = find_recorded_name(row, metric)
-    if not name or not (folders := list_folders(row, metric)):
-        return None
-    known = spreads[spreads["metric"] == metric].assign(metric=name)
-    values = load_row(row.model, folders, name, known)
-    with np.load(folders[0] / RANKS) as saved:  # the numbers of a sample of the instances, of metrics among all items
-        is_sample = metric.endswith(ALL) and "all_rows" in saved
-        instances = saved["all_rows"].astype(np.int64) if is_sample else np.arange(len(values.users))
-    others = read_ranks(folders[0] / RANKS, name.endswith(ALL))[1].others if metric.endswith(ALL) else None
-    return Values(values, instances, others)
 
 
 def _list_parts(strata: Strata) -> Iterator[tuple[str, str, IntArray | None]]:

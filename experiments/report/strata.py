@@ -1,5 +1,6 @@
 """Metrics by time gap, popularity of the target, and length of the history."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,21 @@ from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.core.store import RECORD
-from sdmr.experiments.report.frames import DATASETS, METRICS, list_published, load_row, read_seed_spreads
+from sdmr.experiments.report.compared_rows import ComparedRow
+from sdmr.experiments.report.frames import ALL, DATASETS, METRICS, list_published, read_seed_spreads
 from sdmr.experiments.report.gaps import measure_test_gaps
+from sdmr.experiments.report.row_values import load_values
 from sdmr.experiments.report.writers import format_metrics, make_markdown
 from sdmr.harness.schema1 import TASKS
 
 GAPS = {"same time": 0, "to a minute": 60, "to an hour": 3600, "to a day": 86_400, "more than a day": np.inf}  # seconds
 KEY = ["dataset", "stratum", "range", "instances"]
+ALL_METRICS = tuple(metric + ALL for metric in METRICS)
 PARTS = 4
 CAPTION = (
     "hit@10 / NDCG@10 of the published rows on parts of the test instances, mean over seeds; in brackets, the number "
-    "of instances. Ties count with their expected value. Time gap: from the user's interaction before the test item to "
+    "of instances. Metrics among all items are those of the rows that have them, on the sample of instances that these "
+    "rank. Ties count with their expected value. Time gap: from the user's interaction before the test item to "
     "the test item, where there are times of known unit and no baskets. Popularity: the training users of the target. "
     "History: the training items of the user, of all baskets. The last two are cut into quarters of the instances."
 )
@@ -33,7 +38,8 @@ def collect_strata(number: int, results: Path) -> pd.DataFrame:
 
     Raises DataError for a data set that cannot be read, or whose instances are not those of the published ranks.
     """
-    spreads, rows = read_seed_spreads(results), []
+    metrics, rows = (*METRICS, *ALL_METRICS), []
+    spreads = read_seed_spreads(results, metrics)
     for dataset in DATASETS[number]:
         models = insert_grid_rows(MODELS)
         folders = {model: paths for model in models if (paths := list_published(results, dataset, model))}
@@ -42,18 +48,26 @@ def collect_strata(number: int, results: Path) -> pd.DataFrame:
         run = compose_task(dataset, [])
         strata = label_instances(run)
         for model, paths in folders.items():
-            data = load_record(paths[0] / RECORD).data
+            records = [load_record(path / RECORD) for path in paths]
+            data = records[0].data
             if TASKS.get(data, data) != TASKS.get(run.data, run.data):
                 raise DataError(f"{paths[0]}: its test instances are not those of dataset={dataset}; publish it again")
-            values = pd.DataFrame({m: load_row(model, paths, m, spreads).values.mean(axis=0) for m in METRICS})
+            row = ComparedRow(get_model(model).name, model, tuple(paths), tuple(records))
+            values = pd.DataFrame({metric: _average_seeds(row, metric, spreads) for metric in metrics})
             for stratum, labels in strata.items():
                 parts = values.groupby(labels, observed=True)
-                means = parts.mean().assign(instances=parts.size(), model=get_model(model).name)
+                means = parts.mean().assign(instances=parts.size(), model=row.name)
                 means = means.rename_axis("range").reset_index()
                 rows.append(means.assign(dataset=dataset, stratum=stratum))
     if not rows:
         raise DataError(f"{results}: no published records of Table {number}; `sdmr publish` copies them there")
-    return pd.concat(rows, ignore_index=True)[[*KEY, "model", *METRICS]]
+    return pd.concat(rows, ignore_index=True)[[*KEY, "model", *metrics]]
+
+
+def _average_seeds(row: ComparedRow, metric: str, spreads: pd.DataFrame) -> pd.Series:
+    """Return a metric by the number of the test instance, the mean over seeds. It is empty without ranks."""
+    loaded = load_values(row, metric, spreads)
+    return pd.Series(dtype=float) if loaded is None else pd.Series(loaded.row.values.mean(axis=0), loaded.instances)
 
 
 def label_instances(run: Run) -> dict[str, pd.Series]:
@@ -80,16 +94,23 @@ def format_strata(number: int, cells: pd.DataFrame) -> str:
     """Return a table for each data set and stratum, a model a row, in Markdown."""
     blocks = [f"# Table {number}, by parts of the test instances", CAPTION]
     for (dataset, stratum), block in cells.groupby(["dataset", "stratum"], sort=False):
-        texts = block.assign(
-            part=block["range"].astype(str) + block["instances"].map(" ({:,})".format),
-            text=[format_metrics(pair) for pair in block[list(METRICS)].to_numpy()],
-        )
-        frame = texts.pivot(index="model", columns="part", values="text")
-        frame = frame.reindex(index=texts["model"].unique(), columns=texts["part"].unique())
-        blocks += [f"## {dataset}, {stratum}", make_markdown(frame.reset_index())]
+        blocks += [f"## {dataset}, {stratum}", _format_block(block, METRICS)]
+        if len(ranked := block.dropna(subset=list(ALL_METRICS))):
+            blocks += [f"## {dataset}, {stratum}, among all items", _format_block(ranked, ALL_METRICS)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _format_block(block: pd.DataFrame, metrics: Sequence[str]) -> str:
+    """Return a line for each model, a column for each part."""
+    texts = block.assign(
+        part=block["range"].astype(str) + block["instances"].map(" ({:,})".format),
+        text=[format_metrics(pair) for pair in block[list(metrics)].to_numpy()],
+    )
+    frame = texts.pivot(index="model", columns="part", values="text")
+    return make_markdown(frame.reindex(index=texts["model"].unique(), columns=texts["part"].unique()).reset_index())
 
 
 def format_csv(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the cells as they are published, with six decimals."""
-    return cells.assign(**{metric: cells[metric].map("{:.6f}".format) for metric in METRICS})
+    metrics = (*METRICS, *ALL_METRICS)
+    return cells.assign(**{metric: cells[metric].map("{:.6f}".format, na_action="ignore") for metric in metrics})

@@ -113,8 +113,8 @@ function showSpeed({dataset, data, isShown}) {
 // --- parts of the test items ---
 
 function showStrata({dataset, data, compared, isShown}) {
-  const metric = compared.replace(page.all, "");
-  const rows = readFrame(data.strata).filter(row => isShown(row.model));
+  const metric = compared;
+  const rows = readFrame(data.strata).filter(row => isShown(row.model) && row[metric] != null);
   if (!rows.length) return [say(`No row that fits the choice has its parts on ${dataset}.`)];
   const tables = [...new Set(rows.map(row => row.stratum))].map(stratum => {
     const part = rows.filter(row => row.stratum === stratum);

@@ -16,8 +16,9 @@ from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.report import strata
 from sdmr.experiments.report.gaps import measure_test_gaps
 from sdmr.harness.metrics import Ranks
+from sdmr.harness.records import save_ranks
 from tests.experiments.report.commands import call
-from tests.experiments.report.records import write_run
+from tests.experiments.report.records import change_record, write_run
 
 USERS, ITEMS = 40, 30
 START = 10**9  # seconds
@@ -128,8 +129,8 @@ def test_command_writes_both_files(data: Interactions, tmp_path: Path) -> None:
     assert "same time (14)" in text
     lines = (tmp_path / "results" / "table3-strata.csv").read_text().splitlines()
     assert lines[:2] == [
-        "dataset,stratum,range,instances,model,hit@10,NDCG@10",
-        "ml-100k,time gap,same time,14,SDM,1.000000,1.000000",
+        "dataset,stratum,range,instances,model,hit@10,NDCG@10,hit@10 all,NDCG@10 all",
+        "ml-100k,time gap,same time,14,SDM,1.000000,1.000000,,",
     ]
     for arguments, message in (
         ("number=1 strata=true", "Table 1 has no models"),
@@ -137,3 +138,18 @@ def test_command_writes_both_files(data: Interactions, tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             call(table, tmp_path, *arguments.split())
+
+
+def test_metrics_among_all_items_are_those_of_the_ranked_sample(data: Interactions, tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "records" / "table3" / "ml-100k" / "sdm-0"
+    publish_sdm(tmp_path / "results", np.zeros(USERS, dtype=int))
+    rows = np.arange(0, USERS, 2)
+    above = np.where(rows % 3 == 1, 0, 60)  # hits where the test item comes 30 s later
+    full = (rows, Ranks(above, np.zeros_like(above), others=np.full_like(above, 99)))
+    save_ranks(folder / "ranks.npz", np.arange(USERS), Ranks(*np.zeros((2, USERS), dtype=int)), full)
+    change_record(folder, test_all={name: {"expected": 0.0} for name in ("hit@10", "NDCG@10")})
+    cells = strata.collect_strata(3, tmp_path / "results")
+    gaps = cells[cells["stratum"] == "time gap"].set_index("range")
+    assert gaps["hit@10 all"].to_dict() == {"same time": 0.0, "to a minute": 1.0, "more than a day": 0.0}
+    assert gaps["hit@10"].to_dict() == dict.fromkeys(gaps.index, 1.0)
+    assert "## ml-100k, time gap, among all items" in strata.format_strata(3, cells)
