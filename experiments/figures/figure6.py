@@ -5,7 +5,6 @@ they may rank the test items. They are the runs of the tables where the settings
 seed by seed.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -19,19 +18,18 @@ from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.core.store import RECORD, get_published_folder, publish_run
+from sdmr.experiments.core.store import get_published_folder, publish_run
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import describe_missing, find_or_make_runs
 from sdmr.experiments.figures.style import add_note, get_line_style, mark_missing, save_figure
 from sdmr.experiments.report.frames import METRICS
+from sdmr.experiments.report.hop_points import list_hop_points, name_point
 
 OPTIONS = ("datasets", "models", "seeds", "hops", "dims", "lengths", "train", "publish", "workers")
 DIM_SETTINGS = {"sdm": "model.dim", "cmn": "model.gmf.dim"}  # the setting that is d, of the models that have hops
 LABELS = {"dim": "embedding size d", "hops": "hops h", "context_length": "context items s"}  # of the axes
 LETTERS = {axis: label[-1] for axis, label in LABELS.items()}  # as in the paper
 MIN_RANGE = 0.06  # of a panel: about the 95 % interval of a mean over ML-100k's users
-# The name of a point's published record: `sdm-hops3-d64-s5-0`.
-POINT = re.compile(r"(?P<model>.+)-hops(?P<hops>\d+)-d(?P<dim>\d+)(-s(?P<context_length>\d+))?-(?P<seed>\d+)")
 # Data set, model, hops, dim, context_length (None for a model without context) and seed of a run.
 Point = dict[str, Any]
 
@@ -74,8 +72,7 @@ def plan_points(
         settings = compose_config([f"model={model}", f"dataset={dataset}", *fixed]).settings
         length = settings["model"].get("context_length")  # how many context items the model reads
         for hops, dim in product(axes["hops"], axes["dim"]):
-            part = "" if length is None else f"-s{length}"
-            name = f"{model}-hops{hops}-d{dim}{part}-{seed}"
+            name = name_point(model, hops, dim, length, seed)
             folder = (
                 None if options.overrides else get_published_folder(Path(options.results), "figure6", dataset, name)
             )
@@ -102,13 +99,10 @@ def read_published_points(results: Path) -> pd.DataFrame:
     `name` is that of the point's records without the seed.
     """
     points, runs = {}, {}
-    for path in sorted((results / "records" / "figure6").glob(f"*/*/{RECORD}")):
-        if match := POINT.fullmatch(path.parent.name):
-            numbers = {name: int(number) for name, number in match.groupdict().items() if number and name != "model"}
-            planned = PlannedRun(match["model"], path.parents[1].name, numbers["seed"], published=path.parent)
-            point = {"dataset": planned.dataset, "model": planned.model, "context_length": None, **numbers}
-            point["name"] = path.parent.name.rpartition("-")[0]
-            points[planned], runs[planned] = point, FoundRun(path.parent, is_published=True)
+    for point in list_hop_points(results):
+        planned = PlannedRun(point.model, point.dataset, point.seed, published=point.folder)
+        points[planned] = point._asdict() | {"name": point.name}
+        runs[planned] = FoundRun(point.folder, is_published=True)
     if not runs:
         return pd.DataFrame()
     keys = ["dataset", "model", "name", "hops", "dim", "context_length", "metric"]

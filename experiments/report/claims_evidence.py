@@ -1,7 +1,6 @@
 """The evidence of claims about values, ties, hops, attention and order."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,12 +9,13 @@ from scipy.stats import ttest_1samp
 
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
-from sdmr.experiments.core.store import RECORD, get_published_folder
+from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.audit_runs import Records, average_history
 from sdmr.experiments.report.claims_differences import Direction, Finding, grade
 from sdmr.experiments.report.factors import ALL_RELEASED, DATASET, ORDER_DATASET, ORDERS, TIES
 from sdmr.experiments.report.frames import DATASETS, ID_ORDER_DATASET, METRICS, PRINTED, list_published
+from sdmr.experiments.report.hop_points import HopPoint, list_hop_points
 from sdmr.experiments.report.id_order import RULES
 from sdmr.experiments.report.uncertainty import Size, correct_by_holm, get_sign
 from sdmr.experiments.report.writers import format_metric, format_metrics
@@ -100,7 +100,8 @@ def _check_tie_policy(dataset: str, runs: Sequence[Record]) -> Finding:
 
 def check_hops(results: Path) -> list[Finding]:
     """Test three and four hops of SDM against one, over Figure 6's settings and seeds."""
-    gains = {dataset: _read_gains(get_published_folder(results, "figure6", dataset)) for dataset in PRINTED}
+    points = [point for point in list_hop_points(results) if point.model == "sdm"]
+    gains = {dataset: _read_gains([point for point in points if point.dataset == dataset]) for dataset in PRINTED}
     tested = {dataset: frame for dataset, frame in gains.items() if len(frame) // len(METRICS) > 1}
     tests = {(d, m): ttest_1samp(frame["gain"][m], 0) for d, frame in tested.items() for m in METRICS}
     corrected = dict(zip(tests, correct_by_holm([test.pvalue for test in tests.values()]), strict=True))
@@ -130,13 +131,12 @@ def check_hops(results: Path) -> list[Finding]:
     return findings
 
 
-def _read_gains(folder: Path) -> pd.DataFrame:
+def _read_gains(points: Iterable[HopPoint]) -> pd.DataFrame:
     """Return metrics by hops, and the gain of three and four, of complete settings."""
     rows = []
-    for path in sorted(folder.glob("sdm-hops*")):
-        if match := re.fullmatch(r"sdm-hops(\d+)-(.+)", path.name):
-            metrics = load_record(path / RECORD).metrics()
-            rows += [(metric, match[2], int(match[1]), metrics[metric]["expected"]) for metric in METRICS]
+    for point in points:
+        metrics, setting = load_record(point.folder / RECORD).metrics(), (point.dim, point.context_length, point.seed)
+        rows += [(metric, setting, point.hops, metrics[metric]["expected"]) for metric in METRICS]
     frame = pd.DataFrame(rows, columns=["metric", "setting", "hops", "value"])
     frame = frame.pivot(index=["metric", "setting"], columns="hops", values="value")
     frame = frame.reindex(columns=[1, 2, 3, 4]).dropna(subset=[1, 3, 4])

@@ -9,13 +9,14 @@ import pandas as pd
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.core.store import RECORD, get_published_folder
+from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.figures import curves, speed
 from sdmr.experiments.report.accuracy import AccuracyTable
 from sdmr.experiments.report.comparability import describe_differences
 from sdmr.experiments.report.compared_rows import ComparedRow
 from sdmr.experiments.report.comparisons import Folders
 from sdmr.experiments.report.frames import ALL, METRICS, drop_unranked, list_published, make_cells
+from sdmr.experiments.report.hop_points import list_hop_points
 from sdmr.experiments.report.pairs import compare_all
 from sdmr.experiments.report.provenance import describe_row
 from sdmr.experiments.report.user_rows import YOURS
@@ -79,10 +80,13 @@ def describe_points(dataset: str, results: Path) -> dict[str, Any]:
     A point is named like its records, without the seed.
     """
     folders: dict[str, list[Path]] = {}
-    for path in sorted(get_published_folder(results, "figure6", dataset).glob(f"*/{RECORD}")):
-        folders.setdefault(path.parent.name.rpartition("-")[0], []).append(path.parent)
+    models = {}
+    for point in list_hop_points(results):
+        if point.dataset == dataset:
+            folders.setdefault(point.name, []).append(point.folder)
+            models[point.name] = point.model
     return {
-        name: describe_row(name.partition("-hops")[0], paths, [load_record(path / RECORD) for path in paths], results)
+        name: describe_row(models[name], paths, [load_record(path / RECORD) for path in paths], results)
         for name, paths in folders.items()
     }
 
