@@ -64,9 +64,8 @@ class Record(_Part):
     test_new: dict[str, Any] | None = None  # metrics of targets that the user has not had before
     test_repeated: dict[str, Any] | None = None
     seconds: dict[str, float]  # of the wall clock, by phase: prepare, fit, rank, rank_all, parts, selection
-    cpu_seconds: dict[str, float] = Field(
-        default_factory=dict
-    )  # of all threads: fit, rank, rank_all; empty: not counted yet
+    # Of all threads, by phase: fit, rank, rank_all. Empty: an older record, which did not count them.
+    cpu_seconds: dict[str, float] = Field(default_factory=dict)
     load: tuple[float, float] | None = None  # of the machine, the last minute's mean: at the start and at the end
     peak_memory_mib: float
     environment: Environment

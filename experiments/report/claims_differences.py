@@ -52,9 +52,8 @@ class Finding:
         """Return the text, or the direction, if any, and the sizes, counted if they differ."""
         counts = Counter(self.sizes)
         texts = [f"{counts[size]} {size}" if len(counts) > 1 else str(size) for size in Size if counts[size]]
-        return self.text or "; ".join(
-            dict.fromkeys(filter(None, (self.direction, ", ".join(texts))))
-        )  # "opposite" once
+        parts = dict.fromkeys([self.direction, ", ".join(texts)])  # "opposite" once
+        return self.text or "; ".join(filter(None, parts))
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,8 @@ class Trial:
     number: int
     settings: Settings  # by axis
     run: Run
-    known: tuple[
-        int, ...
-    ] = ()  # trials that had ended when the settings were chosen; the others before it were running
+    # The trials that had ended when the settings were chosen. The others before it were running.
+    known: tuple[int, ...] = ()
     state: str = "running"  # one of STATES
     record: Record | None = None  # of a model without epochs, only the best trial's is among the results
     score: float = -1.0  # the best validation NDCG@10
