@@ -12,7 +12,7 @@ from sdmr.experiments.core.store import RECORD, get_published_settings, read_pub
 from sdmr.experiments.core.tuned import describe_search
 from sdmr.experiments.report import frames
 from sdmr.experiments.report.agreement import describe_full_ranking
-from sdmr.experiments.report.comparability import collect_marks, format_marks
+from sdmr.experiments.report.comparability import Mark, collect_marks, format_marks
 from sdmr.experiments.report.comparisons import compare_paper_models, mark_cells
 from sdmr.experiments.report.dataset_check import describe_test_items
 from sdmr.experiments.report.dataset_statistics import describe_substitute
@@ -30,6 +30,7 @@ class AccuracyTable:
     cells: pd.DataFrame  # the rows of `make_cells` with marks and places
     comparisons: pd.DataFrame  # the rows of `compare_paper_models`
     notes: dict[str, list[str]]  # by data set: what stands under its table
+    marks: list[Mark]  # what to know of single rows
     records: dict[str, dict[str, list[Record]]]  # by data set and model
 
     def list_records(self) -> list[Record]:
@@ -89,4 +90,4 @@ def collect_published(
         return None
     tests = pd.concat(comparisons, ignore_index=True)
     shown = frames.drop_unranked(pd.concat(cells, ignore_index=True))
-    return AccuracyTable(number, add_places(mark_cells(shown, tests)), tests, notes, records)
+    return AccuracyTable(number, add_places(mark_cells(shown, tests)), tests, notes, marks, records)

@@ -5,6 +5,7 @@ program in the page only shows them.
 """
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +35,8 @@ def collect_page(results: Path, plots: Path, user_rows: Sequence[ComparedRow] = 
     tables = [table for number in DATASETS if (table := collect_published(number, results, EVERY_METRIC, COMPARED))]
     if not tables and not user_rows:
         raise DataError(f"{results}: no published records; `sdmr publish` copies them there, or name runs=[...]")
+    if not tables:
+        print(f"{results}: no published records; results=CHECKOUT/results shows them beside yours", file=sys.stderr)
     spreads = read_seed_spreads(results, EVERY_METRIC)
     frames = {"strata": _read_all(results.glob("table?-strata.csv")), "hops": figure6.read_published_points(results)}
     published = {dataset: table for table in tables for dataset in table.records}

@@ -12,7 +12,7 @@ from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.figures import curves, speed
 from sdmr.experiments.report.accuracy import AccuracyTable
-from sdmr.experiments.report.comparability import describe_differences
+from sdmr.experiments.report.comparability import NOT_COMPARABLE, describe_differences
 from sdmr.experiments.report.compared_rows import ComparedRow
 from sdmr.experiments.report.comparisons import Folders
 from sdmr.experiments.report.frames import ALL, METRICS, drop_unranked, list_published, make_cells
@@ -50,14 +50,23 @@ def collect_dataset(
     records = {name: [load_record(path / RECORD) for path in paths] for name, paths in folders.items()}
     first = next(iter(records.values()))[0]
     reasons = {row.name: "; ".join(describe_differences([first, row.records[0]])) for row in user_rows}
+    marks = [] if table is None else [mark for mark in table.marks if mark.dataset == dataset]
     rows: dict[str, Any] = {}
     for name, choice, search in (
         cells.drop_duplicates("model")[["model", "settings", "search"]].astype(object).fillna("").to_numpy()
     ):
-        rows[name] = {"group": YOURS if name in reasons else speed.get_group(name), "choice": choice, "search": search}
+        ours = [mark for mark in marks if mark.row == name]
+        rows[name] = {
+            "group": YOURS if name in reasons else speed.get_group(name),
+            "choice": choice,
+            "search": search,
+            "marks": [f"{mark.title}: {mark.detail}" if mark.detail else mark.title for mark in ours],
+            "incomparable": "; ".join(mark.detail for mark in ours if mark.title == NOT_COMPARABLE),
+        }
     for name, paths in folders.items():
-        reason = {"incomparable": reasons.get(name, "")}
-        rows[get_model(name).name] |= describe_row(name, paths, records[name], results) | reason
+        rows[get_model(name).name] |= describe_row(name, paths, records[name], results)
+        if name in reasons:
+            rows[name]["incomparable"] = reasons[name]
     comparable = {name: paths for name, paths in folders.items() if not reasons.get(name)}
     runs = {
         PlannedRun(name, dataset, record.config.get("seed", 0)): FoundRun(path)

@@ -44,7 +44,8 @@ function formatMean(mean, spread) {
 }
 
 function formatP(value) {
-  return value < 0.001 ? "< .001" : value.toFixed(3).replace("0.", ".");
+  const digits = value.toFixed(3) === "0.050" ? 4 : 3; // so that it shows on which side of .05 it is
+  return value < 0.001 ? "< .001" : value.toFixed(digits).replace("0.", ".");
 }
 
 function formatInterval(low, high, format = formatMetric) {

@@ -104,7 +104,7 @@ function showSpeed({dataset, data, isShown}) {
   ];
   return [
     makeLegend(groups, false),
-    drawScatter({title: `${dataset}: NDCG@10 and seconds to train`, points, xLabel: "seconds to train (log scale)", yLabel: "test NDCG@10", width}),
+    drawScatter({title: `${dataset}: NDCG@10 and seconds to train`, points, xLabel: "seconds to train (log scale)", yLabel: "test NDCG@10, 100 sampled items", width}),
     makeNumbers(`${dataset}: speed and quality`, columns, rows),
     say("Seconds of the wall clock, with the choice of the epoch and with pre-trained parts. Means over seeds; bars are their standard deviation. Rows may come from different machines; each row's details name its own."),
   ];

@@ -42,16 +42,19 @@ function showResults({dataset, data, metric, isShown}) {
     {label: "Group", value: cell => row(cell).group},
     {label: "Seeds", isNumber: true, value: cell => cell.seeds || null},
     choices.length > 1 && {label: "Settings", value: cell => row(cell).choice || ""},
-    has(cell => row(cell).search) && {label: "Trials", title: "those of the search, made of those planned; the model's details have more", value: cell => row(cell).search || "", show: cell => (row(cell).search || "").split(",")[0]},
+    has(cell => row(cell).search) && {label: "Trials", title: "those of the search, made of those planned; the model's details have more", value: cell => row(cell).search ? parseInt(row(cell).search, 10) : null, show: cell => (row(cell).search || "").split(",")[0]},
   ].filter(Boolean);
   const caption = `${dataset}, ${describeMetric(metric)}${choices.length > 1 ? "" : `; settings: ${ORIGINS[choices[0]]}`}`;
   const rowClass = cell => row(cell).group === "yours" ? "yours" : "";
+  const shown = new Set(cells.map(cell => cell.model));
+  const others = new Set(readFrame(data.cells).filter(cell => hasValue(cell) && isShown(cell.model) && !shown.has(cell.model)).map(cell => cell.model));
   get("answer").replaceChildren(...describeBest(cells, data, metric));
   return [
     makeKey(hasPaper),
     makeTable({caption, columns, rows: cells, state: state.results, rowClass}),
+    others.size && say(`Without ${describeMetric(metric)}: ${[...others].join(", ")}.`),
     ...data.notes.map(note => say(note)),
-  ];
+  ].filter(Boolean);
 }
 
 /** Explain the marks of the plot. */
@@ -69,10 +72,14 @@ function describeBest(cells, data, metric) {
   const run = cells.filter(cell => cell.ours !== null && !data.rows[cell.model].incomparable);
   if (!run.length) return ["No row has a value."];
   const best = run.reduce((a, b) => b.ours > a.ours ? b : a);
-  const near = run.filter(cell => cell !== best && (findPair(data, metric, best.model, cell.model)?.corrected ?? 0) >= 0.05);
+  const pairs = new Map(run.map(cell => [cell.model, findPair(data, metric, best.model, cell.model)]));
+  const near = run.filter(cell => pairs.get(cell.model)?.corrected >= 0.05);
+  const untested = run.filter(cell => cell !== best && !pairs.get(cell.model));
   const parts = ["Highest: ", el("strong", {}, best.model), ` with ${formatMetric(best.ours)}`];
   if (best.low !== null) parts.push(` (${formatInterval(best.low, best.high)})`);
   if (near.length) parts.push(`. Not significantly lower: ${near.map(cell => cell.model).join(", ")}`);
+  if (!getPairs(data, metric).size) parts.push(". Differences are tested for hit@10 and NDCG@10 alone");
+  else if (untested.length) parts.push(`. Not tested: ${untested.map(cell => cell.model).join(", ")}`);
   return [...parts, "."];
 }
 
@@ -101,7 +108,8 @@ function describeRow(row) {
     row.incomparable && ["Not comparable", row.incomparable],
     row.choice !== undefined && ["Settings", `${ORIGINS[row.choice]}; listed below`],
     row.search && ["Search", row.search],
-    ["Deviations", Object.keys(row.deviations).length ? listSettings(row.deviations) : "none from the default protocol and the paper's model"],
+    row.marks?.length && ["To know", el("ul", {class: "settings"}, row.marks.map(mark => el("li", {}, mark)))],
+    ["Deviations", Object.keys(row.deviations).length ? listSettings(row.deviations) : "none from the default protocol"],
     ["Data", [el("code", {}, row.data), " sha256 of split and candidates"]],
     ["Source", [el("code", {}, row.source), " sha256 of the code that computes it"]],
     ["Machine", `${row.machine}, ${row.memory} MiB`],
@@ -166,7 +174,9 @@ function showDifferences({dataset, data, compared}) {
   return [
     el("p", {}, el("label", {}, "Compare ", select, " with every other row")), content,
     makeMatrix(dataset, data, compared, models, choose),
-    say("A number is row − column in thousandths. Bold and shaded: p < .05 after Holm's correction over all pairs."),
+    say("A number is row − column in thousandths. Bold and shaded: p < .05 after Holm's correction."),
+    say(`All p values of this section are corrected together, over ${formatCount(getPairs(data, compared).size, "pair")}.`),
+    say("Effect: the mean difference over the standard deviation of the users' differences. Win, tie and loss: percent of the users."),
   ];
 }
 

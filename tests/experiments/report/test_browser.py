@@ -108,6 +108,20 @@ def test_filters_keep_the_rows_that_fit(browser: Browser) -> None:
     first_values = read_column(browser, "Ours")
     choose(browser, cutoff="1")
     assert read_column(browser, "Ours") != first_values
+    answer = browser.evaluate("document.getElementById('answer').textContent")
+    assert answer.endswith("Differences are tested for hit@10 and NDCG@10 alone.")
+
+
+def test_trials_are_sorted_as_numbers_and_missing_rows_are_named(browser: Browser) -> None:
+    click(browser, "#results thead button", "Trials")
+    numbers = [to_number(cell) for cell in read_column(browser, "Trials") if cell[:1].isdigit()]
+    assert numbers in (sorted(numbers), sorted(numbers, reverse=True))
+    assert len(set(numbers)) > 2
+    every = set(read_column(browser, "Model"))
+    choose(browser, candidates="all")
+    missing = every - set(read_column(browser, "Model"))
+    text = browser.evaluate("document.getElementById('results').textContent")
+    assert ("Without NDCG@10 among all items: " in text) == bool(missing)
 
 
 def test_model_name_opens_how_the_row_was_made(browser: Browser) -> None:

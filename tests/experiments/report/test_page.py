@@ -13,6 +13,7 @@ import pytest
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.report import comparability
 from sdmr.experiments.report.accuracy import collect_published
 from sdmr.experiments.report.comparisons import compare_models
 from sdmr.experiments.report.frames import read_seed_spreads
@@ -106,6 +107,8 @@ def test_row_says_how_it_was_made(data: dict[str, Any]) -> None:
     assert seed["record"] == "results/records/table3/ml-100k/sdm-0"
     assert (row["data"], row["source"], row["choice"]) == ("data", "source", "default")
     assert row["command"] == "sdmr run model=sdm dataset=ml-100k seed=0"
+    assert row["marks"] == ["One seed", "Made by other code than this version's: commit c0ffee0"]
+    assert row["incomparable"] == ""
 
 
 def test_curve_has_every_epoch_after_the_start(data: dict[str, Any]) -> None:
@@ -165,11 +168,19 @@ def test_users_row_of_other_test_items_says_so_and_is_in_no_difference(results: 
     assert "Net (yours)" not in {*pairs["model"], *pairs["other"]}
 
 
-def test_runs_on_data_of_their_own_need_no_published_rows(tmp_path: Path) -> None:
+def test_runs_on_data_of_their_own_need_no_published_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [write_user_run(tmp_path / name, f"my.{name}", dataset="mine") for name in ("Net", "Tree")]
     data = make_page(tmp_path / "nothing", runs)["datasets"]["mine"]
     assert list(data["rows"]) == ["Net (yours)", "Tree (yours)"]
     assert len(data["pairs"]["NDCG@10"]["data"]) == 1
+    assert "no published records; results=CHECKOUT/results shows them beside yours" in capsys.readouterr().err
+
+
+def test_published_row_of_other_code_than_the_others_says_so(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparability, "is_current", lambda record: "SDM" not in record.model)
+    rows = make_page(results, [])["datasets"]["ml-100k"]["rows"]
+    assert rows["SDM"]["incomparable"] == "made by other code, commit c0ffee0"
+    assert rows["SDP"]["incomparable"] == ""
 
 
 def test_nothing_to_show_is_one_line(tmp_path: Path) -> None:
