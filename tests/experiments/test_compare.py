@@ -99,6 +99,8 @@ def test_picture_has_a_line_for_each_pair(runs: Path, monkeypatch: pytest.Monkey
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Elsewhere", "Popularity"]
     for axes in figure.axes:
         assert [len(axes.containers), axes.get_xlabel()] == [2, "SDM − row"]
+    assert cli.main(["compare", "runs=[sdm-*,Elsewhere-0,popularity-0]", "metrics=mean-rank"]) == 0
+    assert [axes.get_title() for axes in figures[-1].axes] == ["mean-rank (lower is better)"]
 
 
 @pytest.mark.parametrize(

@@ -112,8 +112,7 @@ function showSpeed({dataset, data, isShown}) {
 
 // --- parts of the test items ---
 
-function showStrata({dataset, data, compared, isShown}) {
-  const metric = compared;
+function showStrata({dataset, data, compared: metric, isShown}) {
   const rows = readFrame(data.strata).filter(row => isShown(row.model) && row[metric] != null);
   if (!rows.length) return [say(`No row that fits the choice has its parts on ${dataset}.`)];
   const tables = [...new Set(rows.map(row => row.stratum))].map(stratum => {

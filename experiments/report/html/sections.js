@@ -108,7 +108,7 @@ function describeRow(row) {
     row.incomparable && ["Not comparable", row.incomparable],
     row.choice !== undefined && ["Settings", `${ORIGINS[row.choice]}; listed below`],
     row.search && ["Search", row.search],
-    row.marks?.length && ["To know", el("ul", {class: "settings"}, row.marks.map(mark => el("li", {}, mark)))],
+    row.marks?.length && ["Notes", el("ul", {class: "settings"}, row.marks.map(mark => el("li", {}, mark)))],
     ["Deviations", Object.keys(row.deviations).length ? listSettings(row.deviations) : "none from the default protocol"],
     ["Data", [el("code", {}, row.data), " sha256 of split and candidates"]],
     ["Source", [el("code", {}, row.source), " sha256 of the code that computes it"]],
@@ -175,7 +175,7 @@ function showDifferences({dataset, data, compared}) {
     el("p", {}, el("label", {}, "Compare ", select, " with every other row")), content,
     makeMatrix(dataset, data, compared, models, choose),
     say("A number is row − column in thousandths. Bold and shaded: p < .05 after Holm's correction."),
-    say(`All p values of this section are corrected together, over ${formatCount(getPairs(data, compared).size, "pair")}.`),
+    say(`The p values of this metric are corrected together, over ${formatCount(getPairs(data, compared).size, "pair")}.`),
     say("Effect: the mean difference over the standard deviation of the users' differences. Win, tie and loss: percent of the users."),
   ];
 }
