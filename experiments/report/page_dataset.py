@@ -7,18 +7,18 @@ from typing import Any
 import pandas as pd
 
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
-from sdmr.experiments.core.record import load_record
+from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.figures import curves, speed
 from sdmr.experiments.report.accuracy import AccuracyTable
-from sdmr.experiments.report.comparability import NOT_COMPARABLE, describe_differences
-from sdmr.experiments.report.compared_rows import ComparedRow
-from sdmr.experiments.report.comparisons import Folders
+from sdmr.experiments.report.comparability import CANDIDATE_DEVIATIONS, NOT_COMPARABLE, describe_differences
+from sdmr.experiments.report.compared_rows import ComparedRow, ranks_all_items
 from sdmr.experiments.report.frames import ALL, METRICS, drop_unranked, list_published, make_cells
 from sdmr.experiments.report.hop_points import list_hop_points
 from sdmr.experiments.report.pairs import compare_all
 from sdmr.experiments.report.provenance import describe_row
+from sdmr.experiments.report.row_values import load_values
 from sdmr.experiments.report.user_rows import YOURS
 from sdmr.harness.metrics import CUTOFFS, list_metrics
 
@@ -42,14 +42,14 @@ def collect_dataset(
         results: The folder of the published records.
     """
     frames = [] if table is None else [table.cells[table.cells["dataset"] == dataset]]
-    frames += [make_cells(dataset, row.name, row.folders, spreads, "", metrics=EVERY_METRIC) for row in user_rows]
+    frames += [_make_user_cells(dataset, row, spreads) for row in user_rows]
     cells = drop_unranked(pd.concat(frames)).reindex(columns=[*CELL, "settings", "search"])
     models = [] if table is None else table.records[dataset]
     folders = {model: paths for model in models if (paths := list_published(results, dataset, model))}
-    folders |= {row.name: list(row.folders) for row in user_rows}
-    records = {name: [load_record(path / RECORD) for path in paths] for name, paths in folders.items()}
-    first = next(iter(records.values()))[0]
-    reasons = {row.name: "; ".join(describe_differences([first, row.records[0]])) for row in user_rows}
+    published = [_read_row(model, paths) for model, paths in folders.items()]
+    compared = {row.name: row for row in (*published, *user_rows)}
+    first = next(iter(compared.values())).records[0]
+    reasons = {row.name: _explain_difference(first, row) for row in user_rows}
     marks = [] if table is None else [mark for mark in table.marks if mark.dataset == dataset]
     rows: dict[str, Any] = {}
     for name, choice, search in (
@@ -63,20 +63,21 @@ def collect_dataset(
             "marks": [f"{mark.title}: {mark.detail}" if mark.detail else mark.title for mark in ours],
             "incomparable": "; ".join(mark.detail for mark in ours if mark.title == NOT_COMPARABLE),
         }
-    for name, paths in folders.items():
-        rows[get_model(name).name] |= describe_row(name, paths, records[name], results)
+    for name, row in compared.items():
+        rows[get_model(name).name] |= describe_row(name, row.folders, row.records, results)
         if name in reasons:
             rows[name]["incomparable"] = reasons[name]
-    comparable = {name: paths for name, paths in folders.items() if not reasons.get(name)}
+    comparable = [row for name, row in compared.items() if not reasons.get(name)]
     runs = {
         PlannedRun(name, dataset, record.config.get("seed", 0)): FoundRun(path)
-        for name, paths in folders.items()
-        for path, record in zip(paths, records[name], strict=True)
+        for name, row in compared.items()
+        if not ranks_all_items(row)  # their NDCG@10 is another one
+        for path, record in zip(row.folders, row.records, strict=True)
     }
     return {
         "cells": cells[CELL],
         "notes": [] if table is None else table.notes[dataset],
-        "pairs": _compare_pairs(cells, comparable, spreads),
+        "pairs": _compare_pairs(comparable, spreads),
         "rows": rows,
         "curves": _list_curves(curves.build_frame(runs)),
         "speed": _average_speed(runs),
@@ -100,15 +101,41 @@ def describe_points(dataset: str, results: Path) -> dict[str, Any]:
     }
 
 
-def _compare_pairs(cells: pd.DataFrame, folders: Folders, spreads: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the differences of every two models, by metric."""
+def _read_row(model: str, folders: Sequence[Path]) -> ComparedRow:
+    """Return a published row, named as on the command line."""
+    return ComparedRow(model, model, tuple(folders), tuple(load_record(path / RECORD) for path in folders))
+
+
+def _make_user_cells(dataset: str, row: ComparedRow, spreads: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells of a user's row, with its metrics among all items named so."""
+    if not ranks_all_items(row):
+        return make_cells(dataset, row.name, row.folders, spreads, "", metrics=EVERY_METRIC)
+    known = spreads[spreads["metric"].str.endswith(ALL)]
+    known = known.assign(metric=known["metric"].str.removesuffix(ALL))
+    cells = make_cells(dataset, row.name, row.folders, known, "", metrics=SAMPLED)
+    return cells.assign(metric=cells["metric"] + ALL)
+
+
+def _explain_difference(first: Record, row: ComparedRow) -> str:
+    """Return why a user's row is not comparable with the published ones, "" if it is.
+
+    Ranks among all items need the same test items, whatever the sampled candidates are.
+    """
+    record = row.records[0]
+    if not ranks_all_items(row) or record.test_items is None or record.test_items != first.test_items:
+        return "; ".join(describe_differences([first, record]))
+    same_data = record.model_copy(update={"data": first.data})
+    return "; ".join(describe_differences([first, same_data], CANDIDATE_DEVIATIONS - {"candidates"}))
+
+
+def _compare_pairs(rows: Sequence[ComparedRow], spreads: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the differences of every two rows, by metric."""
     pairs = {}
     for metric in COMPARED:
-        ranked = set(cells["model"][(cells["metric"] == metric) & (cells["seeds"] > 0)])
-        compared = {name: paths for name, paths in folders.items() if get_model(name).name in ranked}
-        if len(compared) > 1:
-            frame = compare_all(compared, metric, spreads)
-            pairs[metric] = frame.assign(**{side: _print_names(frame[side]) for side in ("model", "other")})
+        loaded = {get_model(row.name).name: load_values(row, metric, spreads) for row in rows}
+        ranked = {name: values for name, values in loaded.items() if values is not None}
+        if len(ranked) > 1:
+            pairs[metric] = compare_all(ranked)
     return pairs
 
 

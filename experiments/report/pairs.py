@@ -1,26 +1,33 @@
 """The differences of every two models on a data set."""
 
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from sdmr.experiments.report.comparisons import Comparison, Folders, compare_rows
-from sdmr.experiments.report.frames import load_row
+from sdmr.experiments.report.comparisons import Comparison, compare_rows
+from sdmr.experiments.report.row_values import Values
 from sdmr.experiments.report.uncertainty import correct_by_holm
 
 
-def compare_all(folders: Folders, metric: str, spreads: pd.DataFrame) -> pd.DataFrame:
+def compare_all(rows: Mapping[str, Values]) -> pd.DataFrame:
     """Compare every two models over the same instances, with Holm's correction over all of them.
 
-    Returns a row for each pair: the models by their keys in `folders`, the fields of `Comparison`, and `corrected`.
-    Two models that were ranked among all items for different samples of the instances have no row.
+    Returns a row for each pair: the models by their keys in `rows`, the fields of `Comparison`, and `corrected`. Of a
+    metric among all items, two models have no row if they ranked other samples of the instances, or other items.
     """
-    rows = {model: load_row(model, paths, metric, spreads) for model, paths in folders.items()}
     tests = [
-        (model, other, *compare_rows(rows[model], rows[other]))
+        (model, other, *compare_rows(rows[model].row, rows[other].row))
         for model, other in combinations(rows, 2)
-        if np.array_equal(rows[model].users, rows[other].users)
+        if _rank_the_same(rows[model], rows[other])
     ]
     frame = pd.DataFrame(tests, columns=["model", "other", *Comparison._fields])
     return frame.assign(corrected=correct_by_holm(frame["p"].tolist()))
+
+
+def _rank_the_same(first: Values, second: Values) -> bool:
+    """Tell whether two rows rank the same instances, among as many items where these are known."""
+    if not np.array_equal(first.instances, second.instances):
+        return False
+    return first.others is None or second.others is None or np.array_equal(first.others, second.others)

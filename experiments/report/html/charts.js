@@ -118,7 +118,7 @@ function drawScatter({title, points, xLabel, yLabel, width, height = 420}) {
 /** Write a name at the first free position beside its mark, with a line to it from further away. */
 function placeName(name, x, y, taken, width) {
   const size = {x: 6.6 * name.length + 4, y: 13};
-  const offsets = [8, 16, 26].flatMap(r => [[r, 0], [-r, 0], [0, r + 3], [0, -r - 3], [r, r], [r, -r], [-r, r], [-r, -r]]);
+  const offsets = [8, 16, 26, 38, 52, 68].flatMap(r => [[r, 0], [-r, 0], [0, r + 3], [0, -r - 3], [r, r], [r, -r], [-r, r], [-r, -r]]);
   const boxes = offsets.map(([dx, dy]) => {
     const left = x + dx - (dx < 0 ? size.x : dx === 0 ? size.x / 2 : 0);
     return {left, right: left + size.x, top: y + dy - size.y / 2, bottom: y + dy + size.y / 2};

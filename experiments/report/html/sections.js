@@ -220,7 +220,8 @@ function makeMatrix(dataset, data, metric, models, choose) {
   };
   const caption = `${dataset}: differences of ${describeMetric(metric)}, row − column`;
   const head = el("tr", {}, el("td"), models.map(other => el("th", {scope: "col"}, el("span", {}, other))));
-  const rows = models.map(model => el("tr", {}, el("th", {scope: "row"}, model), models.map(other => makePairCell(model, other))));
+  const nameRow = model => el("button", {type: "button", class: "link", click: () => choose(model, true)}, model);
+  const rows = models.map(model => el("tr", {}, el("th", {scope: "row"}, nameRow(model)), models.map(other => makePairCell(model, other))));
   return wrapTable(caption, el("table", {class: "matrix"}, el("thead", {}, head), el("tbody", {}, rows)));
 }
 

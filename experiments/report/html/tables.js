@@ -56,12 +56,12 @@ function compare(a, b, isDown) {
   return isDown ? -order : order;
 }
 
-const PLOT = {width: innerWidth < 640 ? 180 : 260, height: 30, left: 10, right: 10};
+const PLOT = {width: innerWidth < 420 ? 96 : innerWidth < 640 ? 180 : 260, height: 30, left: 10, right: 10};
 
 /** Return the scale that all cells of a plot share. */
 function makePlotScale(cells) {
   const range = findRange(cells.flatMap(cell => [cell.paper, cell.run_low, cell.run_high, cell.ours]));
-  return {range, ticks: makeTicks(...range, 6), x: makeScale(range, [PLOT.left, PLOT.width - PLOT.right])};
+  return {range, ticks: makeTicks(...range, PLOT.width < 180 ? 2 : 6), x: makeScale(range, [PLOT.left, PLOT.width - PLOT.right])};
 }
 
 function makePlotAxis({ticks, x}) {

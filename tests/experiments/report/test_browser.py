@@ -1,6 +1,7 @@
 """The published page in Chromium: it loads, sorts, filters, and shows how a row was made."""
 
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -164,16 +165,39 @@ def test_model_is_compared_with_every_other_one(browser: Browser) -> None:
     assert "Net (yours)" not in others
 
 
+def test_row_of_the_matrix_is_chosen_by_the_keyboard(browser: Browser) -> None:
+    browser.evaluate("document.querySelector('#differences .matrix tbody tr:last-child th button').focus()")
+    model = browser.evaluate("document.activeElement.textContent")
+    browser.press("Enter", 13, "\r")
+    assert browser.evaluate("document.querySelector('#differences select').value") == model
+    assert model not in read_column(browser, "Less that of", "differences")
+
+
+@pytest.mark.parametrize("dataset", ["ml-100k", "ta-feng"])
+def test_names_in_speed_and_quality_do_not_overlap(browser: Browser, dataset: str) -> None:
+    choose(browser, dataset=dataset)
+    boxes = browser.evaluate("""[...document.querySelectorAll("#speed svg .name")].map(one => {
+        const {left, right, top, bottom} = one.getBoundingClientRect();
+        return {name: one.textContent, left, right, top: top + 2, bottom: bottom - 2};
+    })""")
+    assert len(boxes) > 5
+    for one, other in combinations(boxes, 2):
+        is_beside = one["right"] <= other["left"] or other["right"] <= one["left"]
+        assert is_beside or one["bottom"] <= other["top"] or other["bottom"] <= one["top"], (one, other)
+
+
 def test_users_row_says_why_it_is_not_comparable(browser: Browser) -> None:
     warning = browser.evaluate("document.querySelector('tr.yours .warning').textContent")
     assert warning.startswith("not comparable: ")
     assert "test_item" in warning
 
 
-@pytest.mark.parametrize("width", [390, 820, 1280])
+@pytest.mark.parametrize("width", [360, 390, 820, 1280])
 def test_page_is_no_wider_than_the_window(browser: Browser, path: Path, width: int) -> None:
     metrics: dict[str, Any] = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.call("Emulation.setDeviceMetricsOverride", **metrics)
     browser.open(path)
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    right = browser.evaluate("document.querySelector('#results tbody tr').cells[2].getBoundingClientRect().right")
+    assert right <= width  # our values are seen without scrolling the table
     browser.call("Emulation.clearDeviceMetricsOverride")

@@ -22,6 +22,7 @@ from sdmr.experiments.report.page_dataset import EVERY_METRIC
 from sdmr.experiments.report.uncertainty import correct_by_holm
 from sdmr.experiments.report.user_rows import list_user_rows
 from sdmr.harness.metrics import Ranks
+from sdmr.harness.records import save_ranks
 from tests.experiments.report.records import change_record, write_run, write_runs
 
 HISTORY = [{"epoch": 0}, {"epoch": 1, "validation": 0.3, "loss": 0.7}, {"epoch": 2, "validation": 0.4, "loss": 0.6}]
@@ -166,6 +167,58 @@ def test_users_row_of_other_test_items_says_so_and_is_in_no_difference(results: 
     assert "test_item" in data["rows"]["Net (yours)"]["incomparable"]
     pairs = read_frame(data["pairs"]["NDCG@10"])
     assert "Net (yours)" not in {*pairs["model"], *pairs["other"]}
+
+
+@pytest.fixture
+def among_all(tmp_path: Path) -> tuple[Path, Path]:
+    """Return results and a run of the same test items with `protocol.candidates=all`."""
+    results, run = tmp_path / "published" / "results", tmp_path / "net"
+    for paths in write_runs(results / "records" / "table3").values():
+        change_record(paths[0], test_items="same")
+    ranks = Ranks(np.where(np.arange(200) < 150, 0, 60), np.zeros(200, int), others=np.full(200, 1000))
+    write_run(run, "sdm", 0, np.arange(200), ranks)
+    save_ranks(run / "ranks.npz", np.arange(200), ranks)
+    config = make_config(4, 0) | {"protocol": {"candidates": "all"}}
+    changes = {"config": config, "data": "other", "deviations": {"candidates": "all"}, "test_items": "same"}
+    change_record(run, model="my.Net", dataset="ml-100k", history=HISTORY, **changes)
+    return results, run
+
+
+def test_users_row_among_all_items_stands_under_these_metrics_alone(among_all: tuple[Path, Path]) -> None:
+    results, run = among_all
+    data = make_page(results, [run])["datasets"]["ml-100k"]
+    cells = read_frame(data["cells"])
+    cells = cells[cells["model"] == "Net (yours)"].set_index("metric")
+    assert all(metric.endswith(" all") for metric in cells.index)
+    assert cells["ours"]["hit@10 all"] == pytest.approx(0.75)
+    assert data["rows"]["Net (yours)"]["incomparable"] == ""
+    pairs = {metric: read_frame(frame) for metric, frame in data["pairs"].items()}
+    assert "Net (yours)" not in {*pairs["hit@10"]["model"], *pairs["hit@10"]["other"]}
+    (one,) = pairs["hit@10 all"][pairs["hit@10 all"]["other"] == "Net (yours)"].query("model == 'SDM'").itertuples()
+    assert one.difference == pytest.approx(read_all_hits(results, "sdm") - 0.75, abs=1e-5)
+    assert "Net (yours)" not in {curve["model"] for curve in data["curves"]}
+    assert "Net (yours)" not in set(read_frame(data["speed"])["model"])
+
+
+def read_all_hits(results: Path, model: str) -> float:
+    """Read a published hit@10 among all items."""
+    record = json.loads((results / "records" / "table3" / "ml-100k" / f"{model}-0" / "record.json").read_text())
+    return float(record["test_all"]["hit@10"]["expected"])
+
+
+def test_users_row_among_other_items_has_no_difference(among_all: tuple[Path, Path]) -> None:
+    results, run = among_all
+    ranks = Ranks(np.zeros(200, int), np.zeros(200, int), others=np.full(200, 999))
+    save_ranks(run / "ranks.npz", np.arange(200), ranks)
+    pairs = read_frame(make_page(results, [run])["datasets"]["ml-100k"]["pairs"]["hit@10 all"])
+    assert "Net (yours)" not in {*pairs["model"], *pairs["other"]}
+
+
+def test_users_row_among_all_items_of_other_test_items_says_so(among_all: tuple[Path, Path]) -> None:
+    results, run = among_all
+    change_record(run, test_items="different")
+    row = make_page(results, [run])["datasets"]["ml-100k"]["rows"]["Net (yours)"]
+    assert row["incomparable"].startswith("data: data of popularity-0, other of net; candidates: ")
 
 
 def test_runs_on_data_of_their_own_need_no_published_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
