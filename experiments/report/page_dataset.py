@@ -117,7 +117,7 @@ def _make_user_cells(dataset: str, row: ComparedRow, spreads: pd.DataFrame) -> p
 
 
 def _explain_difference(first: Record, row: ComparedRow) -> str:
-    """Return why a user's row is not comparable with the published ones, "" if it is.
+    """Return why a row is not comparable with the published ones, or nothing.
 
     Ranks among all items need the same test items, whatever the sampled candidates are.
     """

@@ -170,7 +170,7 @@ def test_users_row_of_other_test_items_says_so_and_is_in_no_difference(results: 
 
 
 @pytest.fixture
-def among_all(tmp_path: Path) -> tuple[Path, Path]:
+def full_ranking(tmp_path: Path) -> tuple[Path, Path]:
     """Return results and a run of the same test items with `protocol.candidates=all`."""
     results, run = tmp_path / "published" / "results", tmp_path / "net"
     for paths in write_runs(results / "records" / "table3").values():
@@ -184,8 +184,8 @@ def among_all(tmp_path: Path) -> tuple[Path, Path]:
     return results, run
 
 
-def test_users_row_among_all_items_stands_under_these_metrics_alone(among_all: tuple[Path, Path]) -> None:
-    results, run = among_all
+def test_users_row_among_all_items_stands_under_these_metrics_alone(full_ranking: tuple[Path, Path]) -> None:
+    results, run = full_ranking
     data = make_page(results, [run])["datasets"]["ml-100k"]
     cells = read_frame(data["cells"])
     cells = cells[cells["model"] == "Net (yours)"].set_index("metric")
@@ -206,16 +206,16 @@ def read_all_hits(results: Path, model: str) -> float:
     return float(record["test_all"]["hit@10"]["expected"])
 
 
-def test_users_row_among_other_items_has_no_difference(among_all: tuple[Path, Path]) -> None:
-    results, run = among_all
+def test_users_row_among_other_items_has_no_difference(full_ranking: tuple[Path, Path]) -> None:
+    results, run = full_ranking
     ranks = Ranks(np.zeros(200, int), np.zeros(200, int), others=np.full(200, 999))
     save_ranks(run / "ranks.npz", np.arange(200), ranks)
     pairs = read_frame(make_page(results, [run])["datasets"]["ml-100k"]["pairs"]["hit@10 all"])
     assert "Net (yours)" not in {*pairs["model"], *pairs["other"]}
 
 
-def test_users_row_among_all_items_of_other_test_items_says_so(among_all: tuple[Path, Path]) -> None:
-    results, run = among_all
+def test_users_row_among_all_items_of_other_test_items_says_so(full_ranking: tuple[Path, Path]) -> None:
+    results, run = full_ranking
     change_record(run, test_items="different")
     row = make_page(results, [run])["datasets"]["ml-100k"]["rows"]["Net (yours)"]
     assert row["incomparable"].startswith("data: data of popularity-0, other of net; candidates: ")
