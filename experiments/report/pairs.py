@@ -27,7 +27,7 @@ def compare_all(rows: Mapping[str, Values]) -> pd.DataFrame:
 
 
 def _rank_the_same(first: Values, second: Values) -> bool:
-    """Tell whether two rows rank the same instances, among as many items where these are known."""
+    """Tell whether two rows rank the same instances, among as many items if known."""
     if not np.array_equal(first.instances, second.instances):
         return False
     return first.others is None or second.others is None or np.array_equal(first.others, second.others)
