@@ -21,12 +21,13 @@ from sdmr.experiments.core.messages import escape
 from sdmr.experiments.core.options import Names, check_choices
 from sdmr.experiments.figures.forest import draw_forest
 from sdmr.experiments.figures.style import save_figure
+from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows, explain_other_instances
 from sdmr.experiments.report.dataset_check import describe_test_items
 from sdmr.experiments.report.difference_tables import format_results
 from sdmr.experiments.report.differences import MIN_INSTANCES, STRATA, Results, compare_with_first, label_strata
-from sdmr.experiments.report.frames import ALL, read_seed_spreads
 from sdmr.experiments.report.options import MetricOptions
+from sdmr.experiments.report.ranked_rows import read_seed_spreads
 from sdmr.experiments.report.row_values import list_folders
 from sdmr.experiments.report.writers import write_csv
 from sdmr.harness.records import compute_run_key

@@ -23,8 +23,8 @@ from sdmr.experiments.core.tuned import insert_tuned_grid_rows
 from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, collect_published
 from sdmr.experiments.report.comparability import get_instances
 from sdmr.experiments.report.documents import format_csv, format_latex, format_markdown
-from sdmr.experiments.report.frames import METRICS, TABLES
 from sdmr.experiments.report.options import AccuracyOptions
+from sdmr.experiments.report.printed import METRICS, TABLES
 from sdmr.experiments.report.summary import update_pages
 from sdmr.experiments.report.writers import write_csv
 

@@ -30,8 +30,8 @@ from sdmr.experiments.report.agreement import describe_full_ranking
 from sdmr.experiments.report.comparisons import describe_comparisons
 from sdmr.experiments.report.dataset_check import describe_task, describe_test_items
 from sdmr.experiments.report.documents import describe_deviations
-from sdmr.experiments.report.frames import read_seed_spreads
 from sdmr.experiments.report.options import AccuracyOptions
+from sdmr.experiments.report.ranked_rows import read_seed_spreads
 from sdmr.experiments.report.terminal_table import (
     blank_incomparable,
     describe_data,

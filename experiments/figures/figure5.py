@@ -25,7 +25,7 @@ from sdmr.experiments.core.trained import load_trained
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import compute_attention, find_or_make_runs, load_ids, plan_sdm_runs
 from sdmr.experiments.figures.style import add_note, mark_missing, save_figure
-from sdmr.experiments.report.frames import PAPER
+from sdmr.experiments.report.printed import PAPER
 from sdmr.experiments.report.uncertainty import bootstrap_correlation, compute_correlation
 from sdmr.experiments.report.writers import write_csv
 

@@ -22,8 +22,8 @@ from sdmr.experiments.core.store import get_published_folder, publish_run
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import describe_missing, find_or_make_runs
 from sdmr.experiments.figures.style import add_note, get_line_style, mark_missing, save_figure
-from sdmr.experiments.report.frames import METRICS
 from sdmr.experiments.report.hop_points import list_hop_points, name_point
+from sdmr.experiments.report.printed import METRICS
 
 OPTIONS = ("datasets", "models", "seeds", "hops", "dims", "lengths", "train", "publish", "workers")
 DIM_SETTINGS = {"sdm": "model.dim", "cmn": "model.gmf.dim"}  # the setting that is d, of the models that have hops

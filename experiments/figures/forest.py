@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sdmr.experiments.figures.style import add_note
-from sdmr.experiments.report.frames import list_rows
+from sdmr.experiments.report.averages import list_rows
 from sdmr.experiments.report.places import is_lower_better
 from sdmr.experiments.report.uncertainty import ALPHA
 

@@ -16,7 +16,7 @@ from sdmr.experiments.core.registry import PAPER_ROWS
 from sdmr.experiments.core.run import load_task
 from sdmr.experiments.core.store import get_published_folder, get_published_settings
 from sdmr.experiments.figures.options import FigureOptions
-from sdmr.experiments.report.frames import DATASETS
+from sdmr.experiments.report.printed import DATASETS
 from sdmr.harness.ids import tabulate_items, tabulate_users
 from sdmr.models.sdm import SDM
 

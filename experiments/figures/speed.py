@@ -15,7 +15,7 @@ from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import find_table_runs
 from sdmr.experiments.figures.style import add_note, get_line_style, save_figure
-from sdmr.experiments.report.frames import read_groups
+from sdmr.experiments.report.printed import read_groups
 
 OPTIONS = ("dataset", "models", "seeds", "settings")
 FONT_SIZE = 8

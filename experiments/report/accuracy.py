@@ -10,14 +10,17 @@ from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, PAPER_ROWS, insert_grid_rows
 from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
 from sdmr.experiments.core.tuned import describe_search
-from sdmr.experiments.report import frames
 from sdmr.experiments.report.agreement import describe_full_ranking
+from sdmr.experiments.report.averages import has_other_targets
+from sdmr.experiments.report.cells import drop_unranked, make_cells
 from sdmr.experiments.report.comparability import Mark, collect_marks, format_marks
 from sdmr.experiments.report.comparisons import compare_paper_models, mark_cells
 from sdmr.experiments.report.dataset_check import describe_test_items
 from sdmr.experiments.report.dataset_statistics import describe_substitute
-from sdmr.experiments.report.frames import DATASETS, TABLES, list_published
 from sdmr.experiments.report.places import add_places
+from sdmr.experiments.report.printed import DATASETS, FURTHER_DATASETS, TABLES
+from sdmr.experiments.report.published_rows import list_published
+from sdmr.experiments.report.ranked_rows import read_seed_spreads
 
 DEFAULT_DATASETS = {3: ["ml-100k"], 4: ["ta-feng"]}
 
@@ -40,7 +43,7 @@ class AccuracyTable:
 
 def describe_protocol(dataset: str, records: Sequence[Record], is_tuned: bool) -> list[str]:
     """Return a line on what cannot be compared with the paper, if anything."""
-    if not any(map(frames.has_other_targets, records)):
+    if not any(map(has_other_targets, records)):
         return []
     text = (
         f"{dataset}: the test items or candidates are drawn by another rule than in the paper. Values by the paper's "
@@ -55,9 +58,9 @@ def make_published_cells(
     results: Path, dataset: str, model: str, spreads: pd.DataFrame, metrics: Sequence[str]
 ) -> pd.DataFrame:
     """Return the cells of a model's published records, with the cost of its search."""
-    row, printed = (results, f"table{TABLES[dataset]}", dataset, model), frames.FURTHER_DATASETS.get(dataset, dataset)
+    row, printed = (results, f"table{TABLES[dataset]}", dataset, model), FURTHER_DATASETS.get(dataset, dataset)
     paths, settings = list_published(results, dataset, model), get_published_settings(*row)
-    cells = frames.make_cells(dataset, model, paths, spreads, settings, printed, metrics)
+    cells = make_cells(dataset, model, paths, spreads, settings, printed, metrics)
     return cells.assign(search=describe_search(read_published_tuning(*row)))
 
 
@@ -69,7 +72,7 @@ def collect_published(
     The notes compare the orders of the rows by the metrics `ordered`, by default all.
     """
     cells, comparisons, records, notes = [], [], {}, {}
-    spreads, marks = frames.read_seed_spreads(results, metrics), collect_marks(number, results)
+    spreads, marks = read_seed_spreads(results, metrics), collect_marks(number, results)
     for dataset in DATASETS[number]:
         folders = {model: list_published(results, dataset, model) for model in insert_grid_rows(MODELS)}
         if not any(folders.values()):
@@ -89,5 +92,5 @@ def collect_published(
     if not cells:
         return None
     tests = pd.concat(comparisons, ignore_index=True)
-    shown = frames.drop_unranked(pd.concat(cells, ignore_index=True))
+    shown = drop_unranked(pd.concat(cells, ignore_index=True))
     return AccuracyTable(number, add_places(mark_cells(shown, tests)), tests, notes, marks, records)

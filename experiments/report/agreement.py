@@ -10,7 +10,7 @@ import pandas as pd
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.core.store import RANKS, RECORD
-from sdmr.experiments.report.frames import ALL
+from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.uncertainty import Interval, bootstrap_means, correlate_orders, cut_tails
 from sdmr.harness.metrics import TiePolicy
 from sdmr.harness.records import read_ranks

@@ -10,8 +10,8 @@ from sdmr.experiments.report import factors
 from sdmr.experiments.report.audit_runs import Records, average_history, build_frame, summarize_seeds
 from sdmr.experiments.report.claims import format_claims, judge_claims
 from sdmr.experiments.report.factors import ALL_ITEMS, DATASET, DEFAULT, ORDER_DATASET
-from sdmr.experiments.report.frames import METRICS, get_paper_value, read_paper_values
 from sdmr.experiments.report.id_order import RULES
+from sdmr.experiments.report.printed import METRICS, get_paper_value, read_paper_values
 from sdmr.experiments.report.writers import NOTHING, format_mean, format_metric, format_metrics, make_markdown
 
 SHOWN_POLICIES = ("optimistic", "expected", "pessimistic")

@@ -19,8 +19,8 @@ from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.store import RANKS, RECORD, get_published_folder, get_published_settings
 from sdmr.experiments.report import factors
 from sdmr.experiments.report.factors import DATASET, DEFAULT, Factor
-from sdmr.experiments.report.frames import METRICS
 from sdmr.experiments.report.id_order import RULES
+from sdmr.experiments.report.printed import METRICS
 from sdmr.harness.metrics import count_ties
 from sdmr.harness.records import read_ranks
 

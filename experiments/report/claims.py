@@ -13,7 +13,8 @@ from sdmr.experiments.report import claims_evidence as evidence
 from sdmr.experiments.report.audit_runs import Records
 from sdmr.experiments.report.claims_differences import Direction, Finding, check_improvement, check_ranking
 from sdmr.experiments.report.factors import ALL_RELEASED, ORDERS
-from sdmr.experiments.report.frames import DATASETS, METRICS, TABLES, read_seed_spreads
+from sdmr.experiments.report.printed import DATASETS, METRICS, TABLES
+from sdmr.experiments.report.ranked_rows import read_seed_spreads
 from sdmr.experiments.report.uncertainty import Size
 from sdmr.experiments.report.writers import NOTHING, make_markdown
 

@@ -13,7 +13,8 @@ import pandas as pd
 from sdmr.experiments.core.plan import is_stochastic
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.report.comparisons import Comparison, compare_models
-from sdmr.experiments.report.frames import METRICS, PRINTED, get_paper_value, list_published, select_row
+from sdmr.experiments.report.printed import METRICS, PRINTED, get_paper_value
+from sdmr.experiments.report.published_rows import list_published, select_row
 from sdmr.experiments.report.uncertainty import ALPHA, Interval, Size, correct_by_holm, get_sign, judge_size
 from sdmr.experiments.report.writers import format_difference, format_effect, format_p_value
 

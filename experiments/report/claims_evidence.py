@@ -10,13 +10,15 @@ from scipy.stats import ttest_1samp
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RECORD
-from sdmr.experiments.report import frames
 from sdmr.experiments.report.audit_runs import Records, average_history
+from sdmr.experiments.report.averages import average_seeds, list_rows
+from sdmr.experiments.report.cells import SIZES, make_cells
 from sdmr.experiments.report.claims_differences import Direction, Finding, grade
 from sdmr.experiments.report.factors import ALL_RELEASED, DATASET, ORDER_DATASET, ORDERS, TIES
-from sdmr.experiments.report.frames import DATASETS, ID_ORDER_DATASET, METRICS, PRINTED, list_published
 from sdmr.experiments.report.hop_points import HopPoint, list_hop_points
 from sdmr.experiments.report.id_order import RULES
+from sdmr.experiments.report.printed import DATASETS, ID_ORDER_DATASET, METRICS, PRINTED, get_paper_value
+from sdmr.experiments.report.published_rows import list_published, select_row
 from sdmr.experiments.report.uncertainty import Size, correct_by_holm, get_sign
 from sdmr.experiments.report.writers import format_metric, format_metrics
 
@@ -30,11 +32,9 @@ def check_values(results: Path, spreads: pd.DataFrame, model: str) -> list[Findi
     findings = []
     for dataset in DATASETS[3]:
         sizes, lines = _judge_values(results, spreads, dataset, model, dataset)
-        popular = frames.average_seeds(dataset, "popularity", list_published(results, dataset, "popularity"))
+        popular = average_seeds(dataset, "popularity", list_published(results, dataset, "popularity"))
         if lines and popular["seeds"].all():
-            lines.append(
-                "Popularity: " + "; ".join(f"{one.metric} {one.ours:.3f}" for one in frames.list_rows(popular))
-            )
+            lines.append("Popularity: " + "; ".join(f"{one.metric} {one.ours:.3f}" for one in list_rows(popular)))
         findings.append(_make_finding(dataset, sizes, lines))
     return findings
 
@@ -54,15 +54,15 @@ def _judge_values(
     """
     sizes: list[Size] = []
     lines = []
-    for row in dict.fromkeys([frames.select_row(results, dataset, model), model]):
+    for row in dict.fromkeys([select_row(results, dataset, model), model]):
         if folders := list_published(results, dataset, row):
-            cells = frames.list_rows(frames.make_cells(dataset, row, folders, spreads, printed=printed))
+            cells = list_rows(make_cells(dataset, row, folders, spreads, printed=printed))
             texts = [
                 f"{cell.metric} {cell.ours:.3f} ({cell.low:.3f} … {cell.high:.3f}), one run {cell.run_low:.3f} … "
-                f"{cell.run_high:.3f}, paper {cell.paper:.3f}: {frames.SIZES[cell.verdict]}"
+                f"{cell.run_high:.3f}, paper {cell.paper:.3f}: {SIZES[cell.verdict]}"
                 for cell in cells
             ]
-            sizes = sizes or [frames.SIZES[cell.verdict] for cell in cells]
+            sizes = sizes or [SIZES[cell.verdict] for cell in cells]
             lines.append(f"{get_model(row).name}: {'; '.join(texts)}")
     return sizes, lines
 
@@ -75,7 +75,7 @@ def check_tie_policies(records: Records) -> list[Finding]:
 
 def _check_tie_policy(dataset: str, runs: Sequence[Record]) -> Finding:
     """Judge every epoch of one data set's runs by each tie policy."""
-    hit, ndcg = (frames.get_paper_value(dataset, "sdmr", metric) for metric in METRICS)
+    hit, ndcg = (get_paper_value(dataset, "sdmr", metric) for metric in METRICS)
     history = average_history(runs).drop(index=0)
     best = {policy: history[f"NDCG@10 {policy}"].max() for policy in BOUNDS_AND_MEAN}
     selected = pd.DataFrame([run.metrics()["NDCG@10"] for run in runs]).mean().to_dict()
@@ -152,7 +152,7 @@ def check_attention(plots: Path) -> list[Finding]:
     lines = [
         f"SDM-{row.hops}, seed {row.seed}: r = {row.r:.3f} ({row.low:.3f} … {row.high:.3f})"
         + ("" if pd.isna(row.paper) else f", paper {row.paper:.3f}")
-        for row in frames.list_rows(last)
+        for row in list_rows(last)
     ]
     hops = last.groupby("hops").agg({"r": "mean", "low": "min", "high": "max"})
     grows = all(more > fewer for fewer, more in pairwise(hops["r"]))

@@ -14,7 +14,9 @@ from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
 from sdmr.experiments.core.tuned import ENOUGH_TRIALS, count_settings
-from sdmr.experiments.report.frames import TABLES, is_trained, list_published
+from sdmr.experiments.report.averages import is_trained
+from sdmr.experiments.report.printed import TABLES
+from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.published_sources import is_current
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.schema1 import TASKS

@@ -1,5 +1,6 @@
 """Compare models with the baselines that are best on validation."""
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -8,16 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, PAPER_MODELS, get_model
-from sdmr.experiments.report.frames import (
-    GROUPS,
-    METRICS,
-    Row,
-    list_rows,
-    load_row,
-    read_groups,
-    select_best_on_validation,
-)
+from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.report.averages import list_rows
+from sdmr.experiments.report.printed import GROUPS, METRICS, read_groups
+from sdmr.experiments.report.ranked_rows import Row, load_row
 from sdmr.experiments.report.uncertainty import ALPHA, correct_by_holm, estimate_mean, sum_by_user
 from sdmr.experiments.report.writers import format_difference, format_effect, format_p_value
 from sdmr.harness.metrics import TiePolicy
@@ -43,6 +40,16 @@ class Comparison(NamedTuple):
     wins: float  # share of the users for whom the first model is better
     ties: float
     losses: float
+
+
+def select_best_on_validation(folders: Mapping[str, Sequence[Path]]) -> str:
+    """Return the model (key) with the best mean validation NDCG@10 over its seeds."""
+
+    def average(model: str) -> float:
+        records = (load_record(folder / RECORD) for folder in folders[model])
+        return statistics.mean(record.validation["NDCG@10"]["expected"] for record in records)
+
+    return max(folders, key=average)
 
 
 def compare_models(

@@ -10,7 +10,8 @@ from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RECORD, get_published_folder
 from sdmr.experiments.report.factors import DATASET
-from sdmr.experiments.report.frames import TABLES, list_published
+from sdmr.experiments.report.printed import TABLES
+from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.summary_tables import NAMES
 from sdmr.experiments.report.writers import make_markdown
 

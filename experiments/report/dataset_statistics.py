@@ -13,7 +13,7 @@ from sdmr.datasets.interactions import Interactions, k_core
 from sdmr.datasets.netflix import read_ratings
 from sdmr.datasets.readers import bind_reader
 from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.report.frames import PAPER
+from sdmr.experiments.report.printed import PAPER
 from sdmr.experiments.report.writers import NOTHING, make_markdown
 
 KEY = ["dataset", "statistic"]

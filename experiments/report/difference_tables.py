@@ -6,10 +6,10 @@ from itertools import product
 import pandas as pd
 
 from sdmr.experiments.report import writers
+from sdmr.experiments.report.averages import ALL, is_trained, list_rows
 from sdmr.experiments.report.compared_rows import ComparedRow, explain_other_protocols, have_same_candidates
 from sdmr.experiments.report.differences import MIN_INSTANCES, Results
 from sdmr.experiments.report.documents import describe_deviations
-from sdmr.experiments.report.frames import ALL, is_trained, list_rows
 from sdmr.experiments.report.places import find_places, is_lower_better
 from sdmr.experiments.report.writers import Style, format_mean, format_metric, make_table
 

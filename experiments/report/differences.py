@@ -11,10 +11,11 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.run import Run, load_task
+from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.compared_rows import ComparedRow, have_same_candidates
 from sdmr.experiments.report.comparisons import Comparison, compare_rows
-from sdmr.experiments.report.frames import ALL, Row
 from sdmr.experiments.report.places import is_lower_better
+from sdmr.experiments.report.ranked_rows import Row
 from sdmr.experiments.report.row_values import Values, load_values
 from sdmr.experiments.report.strata import label_instances
 from sdmr.experiments.report.uncertainty import SeedPart, correct_by_holm, estimate_mean

@@ -13,8 +13,10 @@ from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import OTHER_ROWS, get_model
 from sdmr.experiments.report import writers
 from sdmr.experiments.report.accuracy import AccuracyTable
+from sdmr.experiments.report.averages import ALL, list_rows
+from sdmr.experiments.report.cells import BOUNDS
 from sdmr.experiments.report.comparisons import COMPARED_METRIC, compute_gains
-from sdmr.experiments.report.frames import ALL, BOUNDS, METRICS, list_rows
+from sdmr.experiments.report.printed import METRICS
 from sdmr.experiments.report.writers import NOTHING, format_mean, format_metric, format_percent, make_markdown
 
 # The columns of the published CSV files, and the decimals of their numbers.

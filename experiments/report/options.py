@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from sdmr.experiments.core.options import CommandOptions, Names, Numbers, check_choices
-from sdmr.experiments.report import frames
+from sdmr.experiments.report.averages import ALL
 from sdmr.harness.metrics import METRIC_NAMES, list_metrics
 
 
@@ -22,7 +22,7 @@ class MetricOptions(CommandOptions):
         """
         check_choices("metrics", self.metrics, METRIC_NAMES)
         metrics = list(dict.fromkeys(list_metrics(self.metrics, self.cutoffs)))
-        return [*metrics, *(metric + frames.ALL for metric in metrics)]
+        return [*metrics, *(metric + ALL for metric in metrics)]
 
 
 class _RowOptions(CommandOptions):

@@ -17,10 +17,12 @@ from sdmr.datasets.errors import DataError
 from sdmr.experiments.figures import figure6
 from sdmr.experiments.report.accuracy import collect_published
 from sdmr.experiments.report.audit_runs import read_published_audit
+from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.claims import CLAIMED_FACTORS, Claim, judge_claims
 from sdmr.experiments.report.compared_rows import ComparedRow
-from sdmr.experiments.report.frames import ALL, DATASETS, read_seed_spreads
 from sdmr.experiments.report.page_dataset import COMPARED, EVERY_METRIC, collect_dataset, describe_points
+from sdmr.experiments.report.printed import DATASETS
+from sdmr.experiments.report.ranked_rows import read_seed_spreads
 
 FOLDER = Path(__file__).with_name("html")
 SCRIPTS = ("elements.js", "tables.js", "charts.js", "sections.js", "figures.js", "report.js")

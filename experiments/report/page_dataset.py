@@ -12,12 +12,15 @@ from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.figures import curves, speed
 from sdmr.experiments.report.accuracy import AccuracyTable
+from sdmr.experiments.report.averages import ALL
+from sdmr.experiments.report.cells import drop_unranked, make_cells
 from sdmr.experiments.report.comparability import CANDIDATE_DEVIATIONS, NOT_COMPARABLE, describe_differences
 from sdmr.experiments.report.compared_rows import ComparedRow, ranks_all_items
-from sdmr.experiments.report.frames import ALL, METRICS, drop_unranked, list_published, make_cells
 from sdmr.experiments.report.hop_points import list_hop_points
 from sdmr.experiments.report.pairs import compare_all
+from sdmr.experiments.report.printed import METRICS
 from sdmr.experiments.report.provenance import describe_row
+from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.row_values import load_values
 from sdmr.experiments.report.user_rows import YOURS
 from sdmr.harness.metrics import CUTOFFS, list_metrics

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from sdmr.experiments.report.frames import ALL
+from sdmr.experiments.report.averages import ALL
 
 LOWER_IS_BETTER = ("mean-rank",)
 MARKED = 2  # places: the best, and the second best

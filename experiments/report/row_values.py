@@ -8,8 +8,9 @@ import pandas as pd
 
 from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.store import RANKS
+from sdmr.experiments.report.averages import ALL, read_metric
 from sdmr.experiments.report.compared_rows import ComparedRow, ranks_all_items
-from sdmr.experiments.report.frames import ALL, Row, load_row, read_metric
+from sdmr.experiments.report.ranked_rows import Row, load_row
 from sdmr.harness.records import read_ranks
 
 

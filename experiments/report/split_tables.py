@@ -9,9 +9,10 @@ import pandas as pd
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.store import RECORD
-from sdmr.experiments.report import frames
+from sdmr.experiments.report.averages import ALL, read_metric
 from sdmr.experiments.report.factors import DATASET
-from sdmr.experiments.report.frames import ALL, METRICS
+from sdmr.experiments.report.printed import METRICS
+from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.strata import GAPS
 from sdmr.experiments.report.writers import format_mean, format_metric, make_markdown
 
@@ -38,9 +39,9 @@ def read_first_seed(results: Path, model: str) -> list[float]:
 
     Without a published record, there are none.
     """
-    folders = frames.list_published(results, DATASET, model)[:1]
+    folders = list_published(results, DATASET, model)[:1]
     records = [(folder, load_record(folder / RECORD)) for folder in folders]
-    return [frames.read_metric(*one, metric).get("expected", math.nan) for one in records for metric in COLUMNS]
+    return [read_metric(*one, metric).get("expected", math.nan) for one in records for metric in COLUMNS]
 
 
 def format_splits(results: Path) -> str:

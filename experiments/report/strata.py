@@ -13,9 +13,12 @@ from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.compared_rows import ComparedRow
-from sdmr.experiments.report.frames import ALL, DATASETS, METRICS, list_published, read_seed_spreads
 from sdmr.experiments.report.gaps import measure_test_gaps
+from sdmr.experiments.report.printed import DATASETS, METRICS
+from sdmr.experiments.report.published_rows import list_published
+from sdmr.experiments.report.ranked_rows import read_seed_spreads
 from sdmr.experiments.report.row_values import load_values
 from sdmr.experiments.report.writers import format_metrics, make_markdown
 from sdmr.harness.schema1 import TASKS

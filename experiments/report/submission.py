@@ -27,10 +27,12 @@ from sdmr.experiments.core.options import Names
 from sdmr.experiments.core.plan import FoundRun
 from sdmr.experiments.core.record import Metrics, load_record
 from sdmr.experiments.core.store import RANKS, RECORD, publish_run
+from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.comparability import NOT_COMPARABLE, find_usual, mark_rows, read_rows
 from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows, explain_other_protocols
 from sdmr.experiments.report.documents import describe_deviations
-from sdmr.experiments.report.frames import ALL, TABLES, list_published
+from sdmr.experiments.report.printed import TABLES
+from sdmr.experiments.report.published_rows import list_published
 from sdmr.harness.metrics import Ranks, TiePolicy
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.records import compute_run_key, read_ranks

@@ -18,11 +18,12 @@ from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.registry import CHECKOUT, IS_CHECKOUT
 from sdmr.experiments.report import cost_tables, split_tables, summary_tables
 from sdmr.experiments.report.audit_runs import read_published_audit
+from sdmr.experiments.report.averages import ALL, list_rows
 from sdmr.experiments.report.claims import CLAIMED_FACTORS, judge_claims, tabulate_claims
 from sdmr.experiments.report.claims_differences import Direction
 from sdmr.experiments.report.comparability import ONE_SEED, UNCOUNTED, collect_marks
 from sdmr.experiments.report.documents import is_paper_outside
-from sdmr.experiments.report.frames import ALL, DATASETS, METRICS, list_rows
+from sdmr.experiments.report.printed import DATASETS, METRICS
 from sdmr.experiments.report.summary_tables import MAIN, NAMES, NDCG, Cells
 from sdmr.experiments.report.writers import NOTHING, format_metric, make_markdown, write_csv
 

@@ -11,12 +11,14 @@ import pandas as pd
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import GRID_ROWS, MODELS, PAPER_MODELS, get_model, insert_grid_rows, reads
 from sdmr.experiments.core.store import RECORD
-from sdmr.experiments.report import frames
 from sdmr.experiments.report.accuracy import make_published_cells
+from sdmr.experiments.report.averages import ALL, average_seeds, list_rows
 from sdmr.experiments.report.dataset_statistics import REASONS, STAND_INS
 from sdmr.experiments.report.documents import CIRCLE, is_paper_outside
 from sdmr.experiments.report.factors import ALL_RELEASED, AUTHORS_README, DATASET
-from sdmr.experiments.report.frames import ALL, FURTHER_DATASETS, ID_ORDER_DATASET, METRICS
+from sdmr.experiments.report.printed import FURTHER_DATASETS, ID_ORDER_DATASET, METRICS, get_paper_value, read_groups
+from sdmr.experiments.report.published_rows import list_published
+from sdmr.experiments.report.ranked_rows import read_seed_spreads
 from sdmr.experiments.report.writers import NOTHING, format_mean, format_metric, format_metrics, make_markdown
 
 NAMES = {
@@ -44,14 +46,14 @@ def read_cells(results: Path) -> Cells:
     """Read the published cells, of the tables and of further data sets."""
     paths = [path for number in (3, 4) if (path := results / f"table{number}.csv").exists()]
     tables = [pd.read_csv(path, dtype={"search": str}).fillna({"search": ""}) for path in paths]
-    rows = [(one, row) for one in FURTHER_DATASETS for row in KEYS.values() if frames.list_published(results, one, row)]
+    rows = [(one, row) for one in FURTHER_DATASETS for row in KEYS.values() if list_published(results, one, row)]
     metrics = [*METRICS, *(metric + ALL for metric in METRICS)]
-    spreads = frames.read_seed_spreads(results, metrics) if rows else pd.DataFrame()
+    spreads = read_seed_spreads(results, metrics) if rows else pd.DataFrame()
     tables += [make_published_cells(results, *row, spreads, metrics) for row in rows]
     cells: dict[str, dict[str, dict[str, Any]]] = {dataset: {} for dataset in NAMES}
-    for cell in (cell for table in tables for cell in frames.list_rows(table) if cell.seeds):
-        folders = frames.list_published(results, cell.dataset, KEYS[cell.model])
-        exact = frames.average_seeds(cell.dataset, KEYS[cell.model], folders, metrics=[cell.metric])  # of four decimals
+    for cell in (cell for table in tables for cell in list_rows(table) if cell.seeds):
+        folders = list_published(results, cell.dataset, KEYS[cell.model])
+        exact = average_seeds(cell.dataset, KEYS[cell.model], folders, metrics=[cell.metric])  # of four decimals
         cells[cell.dataset].setdefault(cell.model, {})[cell.metric] = cell._replace(ours=exact["ours"].iloc[0])
     return {dataset: models for dataset, models in cells.items() if models}
 
@@ -90,7 +92,7 @@ def format_tables(cells: Cells) -> str:
 def format_front_table(cells: Cells) -> str:
     """Return the paper's models on ML-100k, and the best row of each other group."""
     models = {name: one for name, one in cells.get(DATASET, {}).items() if KEYS[name] not in GRID_ROWS}
-    groups = frames.read_groups()
+    groups = read_groups()
     best = {groups.get(name, ""): name for name in sorted(models, key=lambda name: models[name][NDCG].ours)}
     shown = {*(MODELS[model].name for model in PAPER_MODELS), *best.values()}
     rows = _format_rows({name: one for name, one in models.items() if name in shown})
@@ -124,7 +126,7 @@ def measure_training(results: Path, dataset: str, model: str) -> float:
 
     Those of parts, and of records that count no CPU time, are of the wall clock.
     """
-    folders = frames.list_published(results, dataset, KEYS[model])
+    folders = list_published(results, dataset, KEYS[model])
     seconds = [
         record.cpu_seconds.get("fit", record.seconds["fit"]) + record.seconds.get("parts", 0.0)
         for record in (load_record(folder / RECORD) for folder in folders)
@@ -175,7 +177,7 @@ def _compare_statistics(results: Path, dataset: str) -> str:
     """Return the size of a data set beside the paper's, from Table 1 or 2."""
     tables = pd.concat(pd.read_csv(results / f"table{number}.csv", dtype=str) for number in (1, 2))
     rows = tables[(tables["dataset"] == dataset) & tables["statistic"].isin(["users", "items", *SIZES])]
-    texts = [f"{one.statistic}: paper {int(one.paper):,}, ours {int(one.ours):,}" for one in frames.list_rows(rows)]
+    texts = [f"{one.statistic}: paper {int(one.paper):,}, ours {int(one.ours):,}" for one in list_rows(rows)]
     return f"{'; '.join(texts)}."
 
 
@@ -190,7 +192,7 @@ def format_authors(results: Path, cells: Cells) -> str:
         has_released = printed == dataset and keys[0] in audit.index
         released = [format_mean(*audit.loc[key, ["mean", "spread"]]) for key in keys] if has_released else [NOTHING]
         row = {"data set": NAMES[dataset], "model": MODELS[model].name, "authors": theirs}
-        row["paper"] = format_metrics(frames.get_paper_value(printed, model, metric) for metric in METRICS)
+        row["paper"] = format_metrics(get_paper_value(printed, model, metric) for metric in METRICS)
         row["ours, tuned"] = format_metrics(ours[metric].ours for metric in METRICS) if ours else NOTHING
         rows.append(row | {"released model, our split": " / ".join(released)})
     return make_markdown(rows)

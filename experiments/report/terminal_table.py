@@ -11,11 +11,12 @@ from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import GRID, MODELS, OTHER_ROWS, PAPER_ROWS, get_model
 from sdmr.experiments.core.store import RECORD, get_published_settings
 from sdmr.experiments.core.tuned import describe_search, read_tuned
-from sdmr.experiments.report import frames
+from sdmr.experiments.report.averages import ALL, average_seeds, list_rows
 from sdmr.experiments.report.comparability import PROTOCOL, describe_differences, format_marks, mark_rows
 from sdmr.experiments.report.comparisons import Folders
-from sdmr.experiments.report.frames import METRICS, TABLES, average_seeds, list_published
 from sdmr.experiments.report.places import add_places
+from sdmr.experiments.report.printed import METRICS, TABLES
+from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.writers import format_mean, format_metric, highlight, make_table
 from sdmr.harness.metrics import TiePolicy
 
@@ -85,10 +86,10 @@ def format_table(
     }
     every = pd.concat(cells.values(), ignore_index=True)
     known = set(every["metric"][every["ours"].notna() | every["published"].notna()])
-    shown = [metric for metric in metrics if metric in known or not metric.endswith(frames.ALL)]
+    shown = [metric for metric in metrics if metric in known or not metric.endswith(ALL)]
     settings = f" ({', '.join(sorted(names))} settings)" if names else ""
     every = add_places(every[every["metric"].isin(shown)])
-    ours = [format_mean(cell.ours, cell.spread, " ±") for cell in frames.list_rows(every)]
+    ours = [format_mean(cell.ours, cell.spread, " ±") for cell in list_rows(every)]
     every = every.assign(text=highlight(ours, every["place"], "text"))
     has_others = bool(set(folders) & set(OTHER_ROWS))
     others = {model for model in folders if has_others and model.removesuffix(GRID) not in PAPER_ROWS}
@@ -97,7 +98,7 @@ def format_table(
         if model in others and {"model": NOT_IN_PAPER} not in rows:
             rows.append({"model": NOT_IN_PAPER})
         row = {"model": get_model(model).name}
-        for cell in frames.list_rows(every[every["model"] == row["model"]]):
+        for cell in list_rows(every[every["model"] == row["model"]]):
             row[cell.metric] = f"{format_metric(cell.paper):>5} | {format_metric(cell.published):>5} | {cell.text}"
         rows.append(row)
     caption = f"Table {number}, {dataset}: paper | published{settings} | this machine ({conditions}; ± over seeds)"

@@ -14,7 +14,7 @@ from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.core.registry import PAPER_ROWS
 from sdmr.experiments.core.run import Run
-from sdmr.experiments.report.frames import METRICS
+from sdmr.experiments.report.printed import METRICS
 from tests.experiments.report.commands import call, compose_fake_run, hide_tuned_settings
 from tests.experiments.report.records import change_record, read_cells, read_values, write_random_run, write_runs
 

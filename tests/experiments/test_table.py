@@ -17,7 +17,7 @@ from sdmr.experiments.core.parallel import Outcome
 from sdmr.experiments.core.plan import PlannedRun, plan_runs, read_tie_policy
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.run import Run
-from sdmr.experiments.report.frames import read_metric
+from sdmr.experiments.report.averages import read_metric
 from sdmr.experiments.report.terminal_table import NOT_IN_PAPER
 from tests.experiments.report.commands import call, compose_fake_run, hide_tuned_settings
 from tests.experiments.report.records import change_record, read_values, write_random_run, write_runs

@@ -7,10 +7,12 @@ import pytest
 from scipy.stats import kendalltau
 
 from sdmr.experiments.report.agreement import compare_orders, describe_full_ranking
-from sdmr.experiments.report.frames import ALL, METRICS, average_seeds, load_row
+from sdmr.experiments.report.averages import ALL, average_seeds
+from sdmr.experiments.report.printed import METRICS
+from sdmr.experiments.report.ranked_rows import load_row
 from sdmr.experiments.report.uncertainty import RESAMPLES, bootstrap_means, correlate_orders
 from tests.experiments.report.records import write_random_run, write_runs
-from tests.experiments.report.test_frames import NO_SPREADS
+from tests.experiments.report.test_cells import NO_SPREADS
 
 COLUMNS = [*METRICS, *(metric + ALL for metric in METRICS)]
 

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import t, ttest_1samp
 
 from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.report.averages import list_rows
 from sdmr.experiments.report.comparisons import (
     compare_models,
     compare_paper_models,
@@ -17,7 +18,8 @@ from sdmr.experiments.report.comparisons import (
     describe_comparisons,
     mark_cells,
 )
-from sdmr.experiments.report.frames import METRICS, get_paper_value, list_rows, read_seed_spreads
+from sdmr.experiments.report.printed import METRICS, get_paper_value
+from sdmr.experiments.report.ranked_rows import read_seed_spreads
 from sdmr.harness.metrics import Ranks, TiePolicy
 from tests.experiments.report.records import write_random_run, write_run
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sdmr.experiments.report.averages import list_rows
 from sdmr.experiments.report.compared_rows import collect_rows
 from sdmr.experiments.report.comparisons import Comparison, compare_models
 from sdmr.experiments.report.differences import Results, compare_with_first
-from sdmr.experiments.report.frames import list_rows, read_seed_spreads
+from sdmr.experiments.report.ranked_rows import read_seed_spreads
 from sdmr.experiments.report.uncertainty import correct_by_holm
 from sdmr.harness.metrics import Ranks
 from tests.experiments.report.records import change_record, write_run, write_run_among_all

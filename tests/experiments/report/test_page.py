@@ -16,9 +16,9 @@ from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.report import comparability
 from sdmr.experiments.report.accuracy import collect_published
 from sdmr.experiments.report.comparisons import compare_models
-from sdmr.experiments.report.frames import read_seed_spreads
 from sdmr.experiments.report.page import collect_page, format_page
 from sdmr.experiments.report.page_dataset import EVERY_METRIC
+from sdmr.experiments.report.ranked_rows import read_seed_spreads
 from sdmr.experiments.report.uncertainty import correct_by_holm
 from sdmr.experiments.report.user_rows import list_user_rows
 from sdmr.harness.metrics import Ranks

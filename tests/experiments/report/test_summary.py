@@ -9,10 +9,11 @@ import yaml
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.registry import CHECKOUT
-from sdmr.experiments.report import claims, frames, summary
+from sdmr.experiments.report import claims, summary
 from sdmr.experiments.report.accuracy import collect_published
+from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.documents import format_csv
-from sdmr.experiments.report.frames import ALL, METRICS
+from sdmr.experiments.report.printed import METRICS, get_paper_value
 from sdmr.experiments.report.writers import write_csv
 from sdmr.harness.metrics import summarize
 from sdmr.harness.records import save_ranks
@@ -121,7 +122,7 @@ def test_data_sets_beside_the_tables_have_a_table_with_the_values_of_the_printed
     publish_model(results / "records" / "table3" / "netflix-sample", "sdm", 0.5, seeds=1)
     lines = fill(results, "tables", "coverage")
     start = lines.index("### Netflix, sample")
-    printed = frames.get_paper_value("netflix", "sdm", "hit@10")
+    printed = get_paper_value("netflix", "sdm", "hit@10")
     assert find_row(lines[start:], "SDM")[:2] == [f"{printed:.3f}", "0.500"]
     assert find_row(lines, "Netflix, sample", "a substitute")[:2] == ["1 of 20", "1"]
     assert find_row(lines, "ML-1M", "as in the paper") == ["0 of 20", "–", "all"]

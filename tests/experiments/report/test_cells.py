@@ -10,18 +10,11 @@ import pytest
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, PAPER_ROWS, get_model
 from sdmr.experiments.report.accuracy import describe_protocol
-from sdmr.experiments.report.frames import (
-    BOUNDS,
-    METRICS,
-    average_seeds,
-    get_paper_value,
-    list_published,
-    list_rows,
-    make_cells,
-    read_groups,
-    read_paper_values,
-    read_seed_spreads,
-)
+from sdmr.experiments.report.averages import average_seeds, list_rows
+from sdmr.experiments.report.cells import BOUNDS, make_cells
+from sdmr.experiments.report.printed import METRICS, get_paper_value, read_groups, read_paper_values
+from sdmr.experiments.report.published_rows import list_published
+from sdmr.experiments.report.ranked_rows import read_seed_spreads
 from tests.experiments.report.records import change_record, read_values, write_random_run
 
 NO_SPREADS = read_seed_spreads(Path("nowhere"))
