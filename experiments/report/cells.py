@@ -1,4 +1,4 @@
-"""Make the cells of Tables 3 and 4 from records, with intervals and verdicts on the paper."""
+"""Make the cells of Tables 3 and 4 from records, with intervals and verdicts."""
 
 import math
 from collections.abc import Sequence
