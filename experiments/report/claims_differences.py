@@ -11,10 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from sdmr.experiments.core.plan import is_stochastic
+from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import get_model
+from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.report.comparisons import Comparison, compare_models
 from sdmr.experiments.report.printed import METRICS, PRINTED, get_paper_value
 from sdmr.experiments.report.published_rows import list_published, select_row
+from sdmr.experiments.report.published_sources import is_current
 from sdmr.experiments.report.uncertainty import ALPHA, Interval, Size, correct_by_holm, get_sign, judge_size
 from sdmr.experiments.report.writers import format_difference, format_effect, format_p_value
 
@@ -67,6 +70,7 @@ class Difference:
     seeds: tuple[int, int]
     test: Comparison
     printed: float
+    is_mixed: bool  # this version's code made only one of the rows
     p: float = math.nan  # corrected; NaN if the paper prints the difference the other way round
 
     @property
@@ -148,7 +152,8 @@ def _judge(results: Path, spreads: pd.DataFrame, pairs: Pairs, metrics: Sequence
         if printed is not None and all(folders.values()):
             test = compare_models(folders, *pair, metric, spreads)
             seeds = (len(folders[pair[0]]), len(folders[pair[1]]))
-            differences.append(Difference(dataset, pair, metric, seeds, test, printed))
+            is_mixed = len({is_current(load_record(paths[0] / RECORD)) for paths in folders.values()}) > 1
+            differences.append(Difference(dataset, pair, metric, seeds, test, printed, is_mixed))
     counted = [one for one in differences if one.is_counted]
     corrected = iter(correct_by_holm([one.test.p for one in counted]))
     differences = [replace(one, p=next(corrected)) if one.is_counted else one for one in differences]
@@ -169,8 +174,10 @@ def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequ
     direction = grade(signs == {"+"} and not missing, "+" in signs, "−" in signs)
     has_one = any(n == 1 and is_stochastic(m) for one in counted for m, n in zip(one.pair, one.seeds, strict=True))
     worst = max(one.p for one in counted)
+    notes = {"one seed": has_one, "other code": any(one.is_mixed for one in counted)}
+    names = ", ".join(name for name, holds in notes.items() if holds)
     sure = f"p < {next(one for one in BOUNDS if worst < one)}" if direction == Direction.YES else ""
-    return Finding(dataset, direction, [one.size for one in counted], lines, " (one seed)" if has_one else "", sure)
+    return Finding(dataset, direction, [one.size for one in counted], lines, f" ({names})" if names else "", sure)
 
 
 def grade(is_full: bool, is_partial: bool, is_opposite: bool = False) -> Direction:

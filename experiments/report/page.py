@@ -25,7 +25,7 @@ from sdmr.experiments.report.printed import DATASETS
 from sdmr.experiments.report.ranked_rows import read_seed_spreads
 
 FOLDER = Path(__file__).with_name("html")
-SCRIPTS = ("elements.js", "tables.js", "charts.js", "sections.js", "figures.js", "report.js")
+SCRIPTS = ("elements.js", "tables.js", "charts.js", "sections.js", "differences.js", "figures.js", "report.js")
 DECIMALS = 5  # of the numbers in the page
 
 

@@ -7,15 +7,15 @@ from typing import Any
 import pandas as pd
 
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
-from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.figures import curves, speed
 from sdmr.experiments.report.accuracy import AccuracyTable
 from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.cells import drop_unranked, make_cells
-from sdmr.experiments.report.comparability import CANDIDATE_DEVIATIONS, NOT_COMPARABLE, describe_differences
-from sdmr.experiments.report.compared_rows import ComparedRow, ranks_all_items
+from sdmr.experiments.report.comparability import NOT_COMPARABLE
+from sdmr.experiments.report.compared_rows import ComparedRow, explain_difference, ranks_all_items
 from sdmr.experiments.report.hop_points import list_hop_points
 from sdmr.experiments.report.pairs import compare_all
 from sdmr.experiments.report.printed import METRICS
@@ -51,8 +51,8 @@ def collect_dataset(
     folders = {model: paths for model in models if (paths := list_published(results, dataset, model))}
     published = [_read_row(model, paths) for model, paths in folders.items()]
     compared = {row.name: row for row in (*published, *user_rows)}
-    first = next(iter(compared.values())).records[0]
-    reasons = {row.name: _explain_difference(first, row) for row in user_rows}
+    first = next(iter(compared.values()))
+    reasons = {row.name: explain_difference(first, row) for row in user_rows}
     marks = [] if table is None else [mark for mark in table.marks if mark.dataset == dataset]
     rows: dict[str, Any] = {}
     for name, choice, search in (
@@ -117,18 +117,6 @@ def _make_user_cells(dataset: str, row: ComparedRow, spreads: pd.DataFrame) -> p
     known = known.assign(metric=known["metric"].str.removesuffix(ALL))
     cells = make_cells(dataset, row.name, row.folders, known, "", metrics=SAMPLED)
     return cells.assign(metric=cells["metric"] + ALL)
-
-
-def _explain_difference(first: Record, row: ComparedRow) -> str:
-    """Return why a row is not comparable with the published ones, or nothing.
-
-    Ranks among all items need the same test items, whatever the sampled candidates are.
-    """
-    record = row.records[0]
-    if not ranks_all_items(row) or record.test_items is None or record.test_items != first.test_items:
-        return "; ".join(describe_differences([first, record]))
-    same_data = record.model_copy(update={"data": first.data})
-    return "; ".join(describe_differences([first, same_data], CANDIDATE_DEVIATIONS - {"candidates"}))
 
 
 def _compare_pairs(rows: Sequence[ComparedRow], spreads: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -1,5 +1,6 @@
 """The differences of every two models on a data set."""
 
+import math
 from collections.abc import Mapping
 from itertools import combinations
 
@@ -12,9 +13,10 @@ from sdmr.experiments.report.uncertainty import correct_by_holm
 
 
 def compare_all(rows: Mapping[str, Values]) -> pd.DataFrame:
-    """Compare every two models over the same instances, with Holm's correction over all of them.
+    """Compare every two models over the same instances.
 
-    Returns a row for each pair: the models by their keys in `rows`, the fields of `Comparison`, and `corrected`. Of a
+    Returns a row for each pair: the models by their keys in `rows`, the fields of `Comparison`, and p values by Holm's
+    method: `corrected` over all pairs, `model_p` over the differences of the first model, `other_p` of the second. Of a
     metric among all items, two models have no row if they ranked other samples of the instances, or other items.
     """
     tests = [
@@ -23,7 +25,14 @@ def compare_all(rows: Mapping[str, Values]) -> pd.DataFrame:
         if _rank_the_same(rows[model], rows[other])
     ]
     frame = pd.DataFrame(tests, columns=["model", "other", *Comparison._fields])
-    return frame.assign(corrected=correct_by_holm(frame["p"].tolist()))
+    frame = frame.assign(corrected=correct_by_holm(frame["p"].tolist()), model_p=math.nan, other_p=math.nan)
+    for name in rows:
+        sides = {side: frame.index[frame[side] == name] for side in ("model", "other")}
+        family = sides["model"].union(sides["other"])
+        p = pd.Series(correct_by_holm(frame.loc[family, "p"].tolist()), family)
+        for side, index in sides.items():
+            frame.loc[index, f"{side}_p"] = p[index]
+    return frame
 
 
 def _rank_the_same(first: Values, second: Values) -> bool:

@@ -123,9 +123,10 @@ function placeName(name, x, y, taken, width) {
     const left = x + dx - (dx < 0 ? size.x : dx === 0 ? size.x / 2 : 0);
     return {left, right: left + size.x, top: y + dy - size.y / 2, bottom: y + dy + size.y / 2};
   });
-  const isFree = box => box.right < width && box.left > 40 && !taken.some(other =>
+  const isInside = box => box.right < width && box.left > 40;
+  const isFree = box => isInside(box) && !taken.some(other =>
     box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom);
-  const box = boxes.find(isFree) ?? boxes[0];
+  const box = boxes.find(isFree) ?? boxes.find(isInside) ?? boxes[0];
   taken.push(box);
   const end = {x2: round(Math.min(Math.max(x, box.left), box.right)), y2: round(Math.min(Math.max(y, box.top), box.bottom))};
   const isFar = Math.hypot(end.x2 - x, end.y2 - y) > 9;

@@ -85,6 +85,12 @@ function showCurves({dataset, data, isShown}) {
   const seeds = unique(curves.map(curve => curve.seed));
   return [
     el("p", {}, el("label", {}, `${dataset}: `, select)), makeLegend(seeds.map(seed => `seed ${seed}`)), panels,
+    makeNumbers(`${dataset}: learning curves`, [
+      {label: "Model", value: curve => curve.model}, {label: "Seed", isNumber: true, value: curve => curve.seed},
+      {label: "Epochs", isNumber: true, value: curve => curve.epoch.length}, {label: "Kept epoch", isNumber: true, value: curve => curve.best},
+      {label: "Highest validation NDCG@10", isNumber: true, value: curve => Math.max(...curve.validation), show: curve => formatMetric(Math.max(...curve.validation))},
+      {label: "Last training loss", isNumber: true, value: curve => curve.loss.at(-1), show: curve => formatMetric(curve.loss.at(-1))},
+    ], curves),
     say("The mark is the epoch that is kept, the best by validation NDCG@10."),
   ];
 }
@@ -128,6 +134,8 @@ function showStrata({dataset, data, compared: metric, isShown}) {
       label: range, title: formatCount(instances, "test item"), isNumber: true, value: model => value(model, range), show: model => show(model, range)}))];
     return makeTable({caption: `${dataset}, ${describeMetric(metric)}, by ${stratum}`, columns, rows: models});
   });
+  const yours = Object.entries(data.rows).filter(([model, row]) => row.group === "yours" && isShown(model)).map(([model]) => model);
+  if (yours.length) tables.push(say(`Without parts here: ${yours.join(", ")}. \`sdmr compare by=[gap,popularity,history]\` makes them.`));
   return [...tables, say("Time gap: from the user's interaction before the test item to the test item. Popularity: the training users of the target. History: the training items of the user. Bold: the highest.")];
 }
 

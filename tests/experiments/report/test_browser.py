@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sdmr.experiments.core import cli
+from sdmr.experiments.report.uncertainty import correct_by_holm
 from tests.experiments.report.browser import PATH, Browser
 from tests.experiments.report.test_page import write_user_run
 
@@ -23,7 +24,7 @@ pytestmark = [
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the page of the published records, and of a run on other test items."""
     folder = tmp_path_factory.mktemp("page")
-    run = write_user_run(folder / "net", data="other", deviations={"test_item": "random"})
+    run = write_user_run(folder / "net", data="other", config={"seed": 0, "protocol": {"test_item": "random"}})
     folders = (f"results={CHECKOUT / 'results'}", f"plots={CHECKOUT / 'plots'}")
     assert cli.main(["report", f"to={folder / 'report.html'}", f"runs=[{run}]", *folders]) == 0
     return folder / "report.html"
@@ -110,7 +111,7 @@ def test_filters_keep_the_rows_that_fit(browser: Browser) -> None:
     choose(browser, cutoff="1")
     assert read_column(browser, "Ours") != first_values
     answer = browser.evaluate("document.getElementById('answer').textContent")
-    assert answer.endswith("Differences are tested for hit@10 and NDCG@10 alone.")
+    assert "Differences are tested for hit@10 and NDCG@10 alone." in answer
 
 
 def test_trials_are_sorted_as_numbers_and_missing_rows_are_named(browser: Browser) -> None:
@@ -171,6 +172,34 @@ def test_row_of_the_matrix_is_chosen_by_the_keyboard(browser: Browser) -> None:
     browser.press("Enter", 13, "\r")
     assert browser.evaluate("document.querySelector('#differences select').value") == model
     assert model not in read_column(browser, "Less that of", "differences")
+
+
+def test_list_of_differences_is_corrected_over_its_rows(browser: Browser) -> None:
+    browser.evaluate("""(() => {
+        const select = document.querySelector("#differences select");
+        select.value = "SDM";
+        select.dispatchEvent(new Event("change"));
+    })()""")
+    data = "page.datasets[document.getElementById('dataset').value]"
+    frame = f"readFrame({data}.pairs['NDCG@10'])"
+    pairs = browser.evaluate(f"{frame}.filter(pair => pair.model === 'SDM' || pair.other === 'SDM')")
+    family = {(one["other"] if one["model"] == "SDM" else one["model"]): one["p"] for one in pairs}
+    corrected = dict(zip(family, correct_by_holm(list(family.values())), strict=True))
+    names, shown = (read_column(browser, label, "differences") for label in ("Less that of", "p"))
+    assert len(names) == len(family)
+    for name, text in zip(names, shown, strict=True):
+        p = corrected[name.partition("not comparable")[0]]
+        assert (text == "< .001") == (p < 0.001)
+        assert text == "< .001" or float(text) == pytest.approx(p, abs=0.002)
+
+
+def test_rows_that_cannot_be_compared_are_named_in_the_answer(browser: Browser) -> None:
+    answer = "document.getElementById('answer').textContent"
+    assert "1 row that cannot be compared." in browser.evaluate(answer)
+    choose(browser, group="yours")
+    assert browser.evaluate(answer).startswith("The rows below are not comparable with the others")
+    choose(browser, group="all", candidates="all")
+    assert "Left out: 1 row without this metric." in browser.evaluate(answer)
 
 
 @pytest.mark.parametrize("dataset", ["ml-100k", "ta-feng"])

@@ -148,6 +148,15 @@ def test_an_answer_that_rests_on_one_seed_of_a_stochastic_model_says_so(tmp_path
     assert answers["SDP is better than MF-BPR"]["ml-100k"] == "yes; larger (one seed)"
 
 
+def test_an_answer_that_compares_rows_of_other_code_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims_differences, "is_current", lambda record: record.metrics()["hit@10"]["expected"] == 0.6)
+    for model, share in {"sdp": 0.6, "mf-bpr": 0.4, "sdm": 0.7, "slim": 0.4, "item-knn": 0.4}.items():
+        publish_model(tmp_path / "records" / "table3" / "ml-100k", model, share)
+    answers = judge(tmp_path)
+    assert answers["SDP is better than MF-BPR"]["ml-100k"] == "yes; larger (other code)"
+    assert "other code" not in answers["SDM is better than the neighborhood models"]["ml-100k"]
+
+
 @pytest.mark.parametrize(
     ("p", "run", "answer"),
     [

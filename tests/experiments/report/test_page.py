@@ -99,6 +99,12 @@ def test_differences_are_those_of_the_comparisons(results: Path, data: dict[str,
     assert fields == pytest.approx(list(expected), abs=1e-5)
     assert len(pairs) == 10
     assert pairs["corrected"].tolist() == pytest.approx(correct_by_holm(pairs["p"].tolist()), abs=1e-3)
+    for model in {*pairs["model"], *pairs["other"]}:
+        is_first, is_second = (pairs[side] == model for side in ("model", "other"))
+        family = pairs[is_first | is_second]
+        expected_p = correct_by_holm(family["p"].tolist())
+        p = family["model_p"].where(is_first, family["other_p"])
+        assert p.tolist() == pytest.approx(expected_p, abs=1e-4)
 
 
 def test_row_says_how_it_was_made(data: dict[str, Any]) -> None:
@@ -162,9 +168,9 @@ def test_users_seeds_are_one_row_beside_the_published_ones(results: Path, tmp_pa
 
 
 def test_users_row_of_other_test_items_says_so_and_is_in_no_difference(results: Path, tmp_path: Path) -> None:
-    run = write_user_run(tmp_path / "net", data="other", deviations={"test_item": "random"})
+    run = write_user_run(tmp_path / "net", data="other", config={"seed": 0, "protocol": {"test_item": "random"}})
     data = make_page(results, [run])["datasets"]["ml-100k"]
-    assert "test_item" in data["rows"]["Net (yours)"]["incomparable"]
+    assert data["rows"]["Net (yours)"]["incomparable"] == "protocol.test_item random, not last"
     pairs = read_frame(data["pairs"]["NDCG@10"])
     assert "Net (yours)" not in {*pairs["model"], *pairs["other"]}
 
@@ -218,7 +224,7 @@ def test_users_row_among_all_items_of_other_test_items_says_so(full_ranking: tup
     results, run = full_ranking
     change_record(run, test_items="different")
     row = make_page(results, [run])["datasets"]["ml-100k"]["rows"]["Net (yours)"]
-    assert row["incomparable"].startswith("data: data of popularity-0, other of net; candidates: ")
+    assert "data hash other, not data" in row["incomparable"]
 
 
 def test_runs_on_data_of_their_own_need_no_published_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
