@@ -152,7 +152,7 @@ def test_an_answer_that_compares_rows_of_other_code_says_so(tmp_path: Path, monk
     monkeypatch.setattr(claims_differences, "is_current", lambda record: record.metrics()["hit@10"]["expected"] == 0.6)
     for model, share in {"sdp": 0.6, "mf-bpr": 0.4, "sdm": 0.7, "slim": 0.4, "item-knn": 0.4}.items():
         publish_model(tmp_path / "records" / "table3" / "ml-100k", model, share)
-    answers = judge(tmp_path)
+    answers = {claim.text: claim.answers for claim in claims.judge_claims(tmp_path, tmp_path, {})}
     assert answers["SDP is better than MF-BPR"]["ml-100k"] == "yes; larger (other code)"
     assert "other code" not in answers["SDM is better than the neighborhood models"]["ml-100k"]
 
