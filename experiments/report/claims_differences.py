@@ -19,7 +19,13 @@ from sdmr.experiments.report.printed import METRICS, PRINTED, get_paper_value
 from sdmr.experiments.report.published_rows import list_published, select_row
 from sdmr.experiments.report.published_sources import is_current
 from sdmr.experiments.report.uncertainty import ALPHA, Interval, Size, correct_by_holm, get_sign, judge_size
-from sdmr.experiments.report.writers import format_difference, format_effect, format_p_value
+from sdmr.experiments.report.writers import (
+    format_difference,
+    format_effect,
+    format_interval,
+    format_p_value,
+    format_signed,
+)
 
 Pairs = dict[str, list[tuple[str, str]]]  # by data set: the models that are compared
 BOUNDS = (0.001, 0.01, ALPHA)  # of p values, that tell how sure a direction is
@@ -89,7 +95,8 @@ class Difference:
         verdict = f"`{self.sign}` {self.size}, p {format_p_value(self.p, '= ')}" if self.is_counted else "not counted"
         return (
             f"{_format_pair(self.pair)}, {self.metric}: {format_difference(self.test)}, "
-            f"one run {self.test.run_low:+.3f} … {self.test.run_high:+.3f}, paper {self.printed:+.3f}: {verdict}; "
+            f"one run {format_interval(self.test.run_low, self.test.run_high)}, paper {format_signed(self.printed)}: "
+            f"{verdict}; "
             f"{format_effect(self.test)}; seeds: {' and '.join(map(str, self.seeds))}"
         )
 

@@ -20,7 +20,7 @@ from sdmr.experiments.report.id_order import RULES
 from sdmr.experiments.report.printed import DATASETS, ID_ORDER_DATASET, METRICS, PRINTED, get_paper_value
 from sdmr.experiments.report.published_rows import list_published, select_row
 from sdmr.experiments.report.uncertainty import Size, correct_by_holm, get_sign
-from sdmr.experiments.report.writers import format_metric, format_metrics
+from sdmr.experiments.report.writers import format_interval, format_metric, format_metrics, format_signed
 
 SMALL_GAIN = 0.01  # of a metric: unless an interval excludes it, more hops may still help
 TOLERANCE = 0.02  # of a value that is printed for SDMR
@@ -116,7 +116,7 @@ def check_hops(results: Path) -> list[Finding]:
             low, high = tests[dataset, metric].confidence_interval()
             signs.append(get_sign(mean, p))
             could_gain |= high >= SMALL_GAIN
-            texts.append(f"{metric} {mean:+.3f} ({low:+.3f} … {high:+.3f}) `{signs[-1]}`")
+            texts.append(f"{metric} {format_signed(mean)} ({format_interval(low, high)}) `{signs[-1]}`")
         frame = tested[dataset].loc[["NDCG@10"]]
         lines = [
             f"3 and 4 hops − 1 hop, mean over {len(frame)} settings (embedding size, seed): {'; '.join(texts)}",

@@ -17,7 +17,14 @@ from sdmr.experiments.report.averages import ALL, list_rows
 from sdmr.experiments.report.cells import BOUNDS
 from sdmr.experiments.report.comparisons import COMPARED_METRIC, compute_gains
 from sdmr.experiments.report.printed import METRICS
-from sdmr.experiments.report.writers import NOTHING, format_mean, format_metric, format_percent, make_markdown
+from sdmr.experiments.report.writers import (
+    NOTHING,
+    format_mean,
+    format_metric,
+    format_percent,
+    format_signed,
+    make_markdown,
+)
 
 # The columns of the published CSV files, and the decimals of their numbers.
 TEXTS = ("dataset", "model", "metric")
@@ -115,7 +122,7 @@ def _make_rows(cells: pd.DataFrame) -> Iterator[dict[str, object]]:
             if cell.metric not in METRICS:
                 row[cell.metric] = ours if cell.seeds else ""
                 continue
-            delta = f"{cell.ours - cell.paper:+.3f}{CIRCLE if is_paper_outside(cell) else ''}"
+            delta = f"{format_signed(cell.ours - cell.paper)}{CIRCLE if is_paper_outside(cell) else ''}"
             run = f"{cell.run_low:.3f}, {cell.run_high:.3f}" if cell.seeds else NOTHING
             row |= {
                 f"{cell.metric}: paper": format_metric(cell.paper),
@@ -149,7 +156,7 @@ def _make_comparison_row(one: Any) -> dict[str, object]:
         "NDCG@10 of": one.model,
         "less that of": f"{one.baseline} ({one.group})",
         "difference, 95 % interval": writers.format_difference(one),
-        "one run": f"{one.run_low:+.3f} … {one.run_high:+.3f}",
+        "one run": writers.format_interval(one.run_low, one.run_high),
         **writers.format_test(one),
     }
 

@@ -19,7 +19,14 @@ from sdmr.experiments.report.factors import ALL_RELEASED, AUTHORS_README, DATASE
 from sdmr.experiments.report.printed import FURTHER_DATASETS, ID_ORDER_DATASET, METRICS, get_paper_value, read_groups
 from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.ranked_rows import read_seed_spreads
-from sdmr.experiments.report.writers import NOTHING, format_mean, format_metric, format_metrics, make_markdown
+from sdmr.experiments.report.writers import (
+    NOTHING,
+    format_mean,
+    format_metric,
+    format_metrics,
+    format_signed,
+    make_markdown,
+)
 
 NAMES = {
     "ml-100k": "ML-100k",
@@ -64,8 +71,7 @@ def _format_rows(models: Models) -> list[list[str]]:
 
 
 def _format_sides(cell: Any) -> tuple[str, str, str]:
-    difference = f"{float(format_metric(cell.ours)) - cell.paper:+.3f}".replace("-", "−")
-    difference = NOTHING if pd.isna(cell.paper) else "0.000" if difference[1:] == "0.000" else difference
+    difference = format_signed(float(format_metric(cell.ours)) - cell.paper)
     mark = f" {CIRCLE}" if is_paper_outside(cell) else ""
     return format_metric(cell.paper), format_metric(cell.ours), difference + mark
 

@@ -45,9 +45,22 @@ def format_mean(mean: float, spread: float, plus_minus: str = " ± ") -> str:
     return format_metric(mean) + ("" if pd.isna(spread) else f"{plus_minus}{spread:.3f}")
 
 
+def format_signed(value: float, digits: int = 3) -> str:
+    """Return a number with its sign, a real minus, none for zero. A dash stands for NaN."""
+    if pd.isna(value):
+        return NOTHING
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", "−") if float(text) else text[1:]
+
+
+def format_interval(low: float, high: float) -> str:
+    """Return the bounds of a difference."""
+    return f"{format_signed(low)} … {format_signed(high)}"
+
+
 def format_percent(value: float) -> str:
     """Return a gain in percent, a dash for NaN."""
-    return NOTHING if pd.isna(value) else f"{value:+.1f} %"
+    return NOTHING if pd.isna(value) else f"{format_signed(value, 1)} %"
 
 
 def format_p_value(p: float, equals: str = "") -> str:
@@ -57,12 +70,12 @@ def format_p_value(p: float, equals: str = "") -> str:
 
 def format_difference(test: Any) -> str:
     """Return the difference and interval of a `Comparison`, or of a row with its fields."""
-    return f"{test.difference:+.3f} ({test.low:+.3f} … {test.high:+.3f})"
+    return f"{format_signed(test.difference)} ({format_interval(test.low, test.high)})"
 
 
 def format_effect(test: Any) -> str:
     """Return effect size and shares of users of a `Comparison`."""
-    return f"effect {test.effect:+.2f}, win / tie / loss for {format_shares(test)} % of the users"
+    return f"effect {format_signed(test.effect, 2)}, win / tie / loss for {format_shares(test)} % of the users"
 
 
 def format_shares(test: Any) -> str:
@@ -75,7 +88,7 @@ def format_test(test: Any) -> dict[str, str]:
     return {
         "p": format_p_value(test.p),
         "corrected": format_p_value(test.corrected),
-        "effect": f"{test.effect:+.2f}",
+        "effect": format_signed(test.effect, 2),
         "win / tie / loss, % of users": format_shares(test),
     }
 

@@ -76,7 +76,7 @@ def test_what_the_paper_prints_the_other_way_round_is_not_counted(tmp_path: Path
     judged = claims.judge_claims(tmp_path, tmp_path, {})
     answer = get_answers(judged)["SDM and SDMR are better than the sequential models"]["ml-1m"]
     assert answer.startswith("yes; ")
-    assert "paper -0.010: not counted; effect" in claims.format_claims(judged)
+    assert "paper −0.010: not counted; effect" in claims.format_claims(judged)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_row_inside_the_papers_grid_is_judged_first(tmp_path: Path) -> None:
     judged = {one.text: one for one in claims.judge_claims(tmp_path, tmp_path, {})}[claim]
     assert judged.answers == {"ml-100k": f"opposite (tuned: {tuned})"}
     text = judged.format_section()
-    assert "SDM (paper's grid) − CMN++, hit@10: -0.200" in text
+    assert "SDM (paper's grid) − CMN++, hit@10: −0.200" in text
     assert f"With settings that the paper does not search: {tuned}\n  - SDM − CMN++, hit@10: +0.200" in text
     folder = tmp_path / "records" / "table3" / "epinions-id-order"
     publish_model(folder, "sdm", 0.575)

@@ -242,7 +242,7 @@ def test_user_class_is_compared_with_the_baseline_that_is_best_on_validation(tmp
 
 @pytest.mark.parametrize(
     ("tie_policy", "difference"),
-    [("optimistic", "hit@10 +0.500"), ("expected", "hit@10 -0.401"), ("pessimistic", "hit@10 -0.500")],
+    [("optimistic", "hit@10 +0.500"), ("expected", "hit@10 −0.401"), ("pessimistic", "hit@10 −0.500")],
 )
 def test_comparison_reads_ties_as_the_table_does(tie_policy: TiePolicy, difference: str, tmp_path: Path) -> None:
     """Equal scores hit for sure if ties favor the target, and never if not."""

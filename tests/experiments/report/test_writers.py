@@ -16,6 +16,8 @@ from sdmr.experiments.report.writers import (
     format_mean,
     format_metric,
     format_p_value,
+    format_percent,
+    format_signed,
     make_markdown,
     make_table,
     write_csv,
@@ -33,10 +35,16 @@ def test_p_value_too_small_to_tell_from_0_is_a_bound() -> None:
     assert format_p_value(0.0) == format_p_value(0.0, "= ") == "< 1e-300"
 
 
+def test_signed_number_has_a_real_minus_and_zero_has_no_sign() -> None:
+    values = (0.1234, -0.1234, -0.0004, 0.0, float("nan"))
+    assert [format_signed(value) for value in values] == ["+0.123", "−0.123", "0.000", "0.000", "–"]
+    assert format_percent(-12.44) == "−12.4 %"
+
+
 def test_difference_has_signs_and_its_interval() -> None:
     test = Comparison(-0.0123, -0.02, 0.001, -0.04, 0.02, 0.1, -0.456, 0.2, 0.3, 0.5)
-    assert format_difference(test) == "-0.012 (-0.020 … +0.001)"
-    assert format_effect(test) == "effect -0.46, win / tie / loss for 20 / 30 / 50 % of the users"
+    assert format_difference(test) == "−0.012 (−0.020 … +0.001)"
+    assert format_effect(test) == "effect −0.46, win / tie / loss for 20 / 30 / 50 % of the users"
 
 
 def test_markdown_table_escapes_bars_and_leaves_missing_cells_empty() -> None:
