@@ -75,7 +75,7 @@ def judge_claims(results: Path, plots: Path, records: Records) -> list[Claim]:
         ),
         Claim("SLIM's rank among the general models", check_ranking(results, spreads, "slim", DATASETS[3])),
         Claim(
-            "More hops help SDM, except on Ta-Feng",
+            "More hops help SDM; on Ta-Feng they do not",
             evidence.check_hops(results),
             "t-tests over settings (size and seed), not users, with Holm's correction; on Ta-Feng the claim is that "
             f"they do not help: yes, if the intervals exclude a gain of {evidence.SMALL_GAIN}",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from sdmr.experiments.core.plan import is_stochastic
-from sdmr.experiments.core.record import load_record
+from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.report.comparisons import Comparison, compare_models
@@ -76,7 +76,7 @@ class Difference:
     seeds: tuple[int, int]
     test: Comparison
     printed: float
-    is_mixed: bool  # this version's code made only one of the rows
+    is_mixed: bool  # different code made the rows
     p: float = math.nan  # corrected; NaN if the paper prints the difference the other way round
 
     @property
@@ -120,6 +120,11 @@ def check_ranking(results: Path, spreads: pd.DataFrame, model: str, datasets: It
     return _judge(results, spreads, ordered, METRICS)
 
 
+def _identify_code(record: Record) -> str:
+    """Return what tells the code of records apart: the commit, unless the checkout's code would make them."""
+    return "" if is_current(record) else str(record.environment.commit)
+
+
 def _format_pair(pair: tuple[str, str]) -> str:
     return " − ".join(get_model(model).name for model in pair)
 
@@ -159,7 +164,7 @@ def _judge(results: Path, spreads: pd.DataFrame, pairs: Pairs, metrics: Sequence
         if printed is not None and all(folders.values()):
             test = compare_models(folders, *pair, metric, spreads)
             seeds = (len(folders[pair[0]]), len(folders[pair[1]]))
-            is_mixed = len({is_current(load_record(paths[0] / RECORD)) for paths in folders.values()}) > 1
+            is_mixed = len({_identify_code(load_record(paths[0] / RECORD)) for paths in folders.values()}) > 1
             differences.append(Difference(dataset, pair, metric, seeds, test, printed, is_mixed))
     counted = [one for one in differences if one.is_counted]
     corrected = iter(correct_by_holm([one.test.p for one in counted]))

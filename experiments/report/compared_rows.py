@@ -20,8 +20,6 @@ from sdmr.harness.schema1 import TASKS
 
 INSTANCE_OPTIONS = [f"protocol.{name}" for name in ("test_item", "equal_times", "test_cut", "validation_cut")]
 INSTANCE_OPTIONS.append("split_seed")
-# What differs in training, or in how ties are read; test items and candidates are the same.
-TRAINING_OPTIONS = {f"protocol.{name}" for name in ("select_on", "validation_item", "tie_policy")}
 SHOWN_SETTINGS = 3  # that tell rows of one model apart; more of them are named by the run
 
 
@@ -196,13 +194,12 @@ def explain_other_protocols(rows: Sequence[ComparedRow]) -> dict[str, str]:
 def explain_difference(first: ComparedRow, row: ComparedRow) -> str:
     """Return why a row is not comparable with the first one, or nothing.
 
-    The rows may choose epochs and read ties in other ways. Of ranks among all items, the sampled candidates do not
-    matter.
+    For ranks among all items, the sampled candidates do not matter.
     """
     if faults := _list_faults(first.folders[0], first.records[0], row.folders[0], row.records[0]):
         return "; ".join(faults)
     is_full = ranks_all_items(row)
-    ignored = {*TRAINING_OPTIONS, "protocol.candidates"} if is_full else TRAINING_OPTIONS
+    ignored = {"protocol.candidates"} if is_full else set()
     expected, actual = (
         {key: value for key, value in _list_protocol(one.records[0]).items() if key not in ignored}
         for one in (first, row)

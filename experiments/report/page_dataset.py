@@ -1,5 +1,6 @@
 """The part of the page on one data set: cells, differences, curves, speed, and provenance."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def collect_dataset(
     runs = {
         PlannedRun(name, dataset, record.config.get("seed", 0)): FoundRun(path)
         for name, row in compared.items()
-        if not ranks_all_items(row)  # their NDCG@10 is another one
+        if not (reasons.get(name) or ranks_all_items(row))  # their NDCG@10 is another one
         for path, record in zip(row.folders, row.records, strict=True)
     }
     return {
@@ -110,13 +111,15 @@ def _read_row(model: str, folders: Sequence[Path]) -> ComparedRow:
 
 
 def _make_user_cells(dataset: str, row: ComparedRow, spreads: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells of a user's row, with its metrics among all items named so."""
-    if not ranks_all_items(row):
-        return make_cells(dataset, row.name, row.folders, spreads, "", metrics=EVERY_METRIC)
-    known = spreads[spreads["metric"].str.endswith(ALL)]
-    known = known.assign(metric=known["metric"].str.removesuffix(ALL))
-    cells = make_cells(dataset, row.name, row.folders, known, "", metrics=SAMPLED)
-    return cells.assign(metric=cells["metric"] + ALL)
+    """Return the cells of a user's row, without the paper's values; metrics among all items are named so."""
+    is_full = ranks_all_items(row)
+    if is_full:
+        spreads = spreads[spreads["metric"].str.endswith(ALL)]
+        spreads = spreads.assign(metric=spreads["metric"].str.removesuffix(ALL))
+    metrics = SAMPLED if is_full else EVERY_METRIC
+    cells = make_cells(dataset, row.model, row.folders, spreads, "", metrics=metrics)
+    cells = cells.assign(model=row.name, paper=math.nan, verdict="")
+    return cells.assign(metric=cells["metric"] + ALL) if is_full else cells
 
 
 def _compare_pairs(rows: Sequence[ComparedRow], spreads: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -110,9 +110,14 @@ function drawScatter({title, points, xLabel, yLabel, width, height = 420}) {
     const look = `bar look${number % LOOKS}`;
     marks.push(svg("line", {class: look, x1: left, x2: right, y1: py, y2: py}));
     marks.push(svg("line", {class: look, x1: px, x2: px, y1: top, y2: bottom}));
-    marks.push(drawMark(number, px, py, 5), placeName(name, px, py, taken, width));
+    marks.push(drawMark(number, px, py, 5), placeName(shorten(name), px, py, taken, width));
   }
   return svg("svg", {viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": title}, marks);
+}
+
+/** Cut a long name; the table under the chart has it in full. */
+function shorten(name, length = 24) {
+  return name.length > length ? `${name.slice(0, length - 1)}…` : name;
 }
 
 /** Write a name at the first free position beside its mark, with a line to it from further away. */
@@ -120,13 +125,13 @@ function placeName(name, x, y, taken, width) {
   const size = {x: 6.6 * name.length + 4, y: 13};
   const offsets = [8, 16, 26, 38, 52, 68].flatMap(r => [[r, 0], [-r, 0], [0, r + 3], [0, -r - 3], [r, r], [r, -r], [-r, r], [-r, -r]]);
   const boxes = offsets.map(([dx, dy]) => {
-    const left = x + dx - (dx < 0 ? size.x : dx === 0 ? size.x / 2 : 0);
+    const wished = x + dx - (dx < 0 ? size.x : dx === 0 ? size.x / 2 : 0);
+    const left = Math.max(41, Math.min(wished, width - size.x - 1));
     return {left, right: left + size.x, top: y + dy - size.y / 2, bottom: y + dy + size.y / 2};
   });
-  const isInside = box => box.right < width && box.left > 40;
-  const isFree = box => isInside(box) && !taken.some(other =>
+  const isFree = box => !taken.some(other =>
     box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom);
-  const box = boxes.find(isFree) ?? boxes.find(isInside) ?? boxes[0];
+  const box = boxes.find(isFree) ?? boxes[0];
   taken.push(box);
   const end = {x2: round(Math.min(Math.max(x, box.left), box.right)), y2: round(Math.min(Math.max(y, box.top), box.bottom))};
   const isFar = Math.hypot(end.x2 - x, end.y2 - y) > 9;

@@ -38,8 +38,8 @@ function showDifferences({dataset, data, compared}) {
   return [
     el("p", {}, el("label", {}, "Compare ", select, " with every other row")), content,
     makeMatrix(dataset, data, compared, models, choose),
-    el("p", {class: "note matrix-note"}, `A number of the matrix is row − column in thousandths. Bold and shaded: p < .05 after Holm's correction over all ${formatCount(getPairs(data, compared).size, "pair")}.`),
-    say("p in the list above the matrix: after Holm's correction over its rows, as `sdmr compare` does for one metric. So the matrix shades less than the list calls higher or lower."),
+    el("p", {class: "note matrix-note"}, `A number of the matrix is row − column in thousandths. Bold and shaded: p < .05 after Holm's correction over all ${formatCount(getPairs(data, compared).size, "pair")}.${models.some(model => data.rows[model].incomparable) ? " †: marked as not comparable." : ""}`),
+    say("p in the list: after Holm's correction over its rows. The matrix corrects over more differences, and `sdmr compare` over all metrics that it is asked for. So they can differ."),
     say("Effect: the mean difference over the standard deviation of the users' differences. Win, tie and loss: percent of the users."),
   ];
 }
@@ -84,7 +84,7 @@ function makeMatrix(dataset, data, metric, models, choose) {
   };
   const caption = `${dataset}: differences of ${describeMetric(metric)}, row − column`;
   const head = el("tr", {}, el("td"), models.map(other => el("th", {scope: "col"}, el("span", {}, other))));
-  const nameRow = model => el("button", {type: "button", class: "link", click: () => choose(model, true)}, model);
+  const nameRow = model => el("button", {type: "button", class: "link", click: () => choose(model, true)}, model + (data.rows[model].incomparable ? " †" : ""));
   const rows = models.map(model => el("tr", {}, el("th", {scope: "row"}, nameRow(model)), models.map(other => makePairCell(model, other))));
   return wrapTable(caption, el("table", {class: "matrix"}, el("thead", {}, head), el("tbody", {}, rows)));
 }

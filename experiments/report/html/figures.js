@@ -21,7 +21,7 @@ function showHops({dataset, data}) {
   columns.push({label: "seeds", isNumber: true, value: row => row.seeds});
   return [
     ...panels, makeNumbers(`${dataset}: hops and size`, columns, rows),
-    say("Points are means over seeds, bars their standard deviation; under Numbers, select a mean to see how it was made. ", el("a", {href: "#claims"}, "The claims"), " say whether more hops help."),
+    say(rows.some(row => row.seeds > 1) ? "Points are means over seeds, bars their standard deviation" : "Each point is one seed", "; under Numbers, select a mean to see how it was made. ", el("a", {href: "#claims"}, "The claims"), " say whether more hops help."),
   ];
 }
 

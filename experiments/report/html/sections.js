@@ -20,7 +20,10 @@ function showResults({dataset, data, metric, isShown}) {
   const hasValue = cell => cell.ours !== null || cell.paper !== null;
   const cells = readFrame(data.cells).filter(cell => cell.metric === metric && hasValue(cell) && isShown(cell.model));
   get("answer").replaceChildren();
-  if (!cells.length) return [say("No row fits the choice.")];
+  const shown = new Set(cells.map(cell => cell.model));
+  const others = new Set(readFrame(data.cells).filter(cell => hasValue(cell) && isShown(cell.model) && !shown.has(cell.model)).map(cell => cell.model));
+  const missing = others.size && say(`Without ${describeMetric(metric)}: ${[...others].join(", ")}.`);
+  if (!cells.length) return [missing || say("No row fits the choice.")];
   const scale = makePlotScale(cells);
   const delta = cell => cell.paper === null || cell.ours === null ? null : cell.ours - cell.paper;
   const isOutside = cell => ["paper lower", "paper higher"].includes(cell.verdict);
@@ -46,13 +49,11 @@ function showResults({dataset, data, metric, isShown}) {
   ].filter(Boolean);
   const caption = `${dataset}, ${describeMetric(metric)}${choices.length > 1 ? "" : `; settings: ${ORIGINS[choices[0]]}`}`;
   const rowClass = cell => row(cell).group === "yours" ? "yours" : "";
-  const shown = new Set(cells.map(cell => cell.model));
-  const others = new Set(readFrame(data.cells).filter(cell => hasValue(cell) && isShown(cell.model) && !shown.has(cell.model)).map(cell => cell.model));
   get("answer").replaceChildren(...describeBest(cells, data, metric), ...describeOmitted(cells, others, data));
   return [
     makeKey(hasPaper),
     makeTable({caption, columns, rows: cells, state: state.results, rowClass}),
-    others.size && say(`Without ${describeMetric(metric)}: ${[...others].join(", ")}.`),
+    missing,
     ...data.notes.map(note => say(note)),
   ].filter(Boolean);
 }
@@ -87,7 +88,7 @@ function describeBest(cells, data, metric) {
 /** Say how many rows the answer leaves out: those without the metric, and those that are not comparable. */
 function describeOmitted(cells, others, data) {
   const excluded = cells.filter(cell => cell.ours !== null && data.rows[cell.model].incomparable).length;
-  const parts = [others.size && `${formatCount(others.size, "row")} without this metric`, excluded && `${formatCount(excluded, "row")} that cannot be compared`].filter(Boolean);
+  const parts = [others.size && `${formatCount(others.size, "row")} without this metric`, excluded && `${formatCount(excluded, "row")} marked as not comparable`].filter(Boolean);
   return parts.length ? [` Left out: ${parts.join(" and ")}.`] : [];
 }
 

@@ -61,7 +61,7 @@ const PLOT = {width: innerWidth < 420 ? 96 : innerWidth < 640 ? 180 : 260, heigh
 /** Return the scale that all cells of a plot share. */
 function makePlotScale(cells) {
   const range = findRange(cells.flatMap(cell => [cell.paper, cell.run_low, cell.run_high, cell.ours]));
-  return {range, ticks: makeTicks(...range, PLOT.width < 180 ? 3 : 6), x: makeScale(range, [PLOT.left, PLOT.width - PLOT.right])};
+  return {range, ticks: makeTicks(...range, PLOT.width < 180 ? 4 : 6), x: makeScale(range, [PLOT.left, PLOT.width - PLOT.right])};
 }
 
 function makePlotAxis({ticks, x}) {

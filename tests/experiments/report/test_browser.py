@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.record import load_record
 from sdmr.experiments.report.uncertainty import correct_by_holm
 from tests.experiments.report.browser import PATH, Browser
 from tests.experiments.report.test_page import write_user_run
@@ -22,11 +23,13 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the page of the published records, and of a run on other test items."""
+    """Return the page of the published records, a run on other test items, and one with a long name."""
     folder = tmp_path_factory.mktemp("page")
-    run = write_user_run(folder / "net", data="other", config={"seed": 0, "protocol": {"test_item": "random"}})
+    other = write_user_run(folder / "net", data="other", config={"seed": 0, "protocol": {"test_item": "random"}})
+    data = load_record(CHECKOUT / "results" / "records" / "table3" / "ml-100k" / "popularity-0" / "record.json").data
+    same = write_user_run(folder / "long", "my.NetworkWhoseNameIsFarTooLongForAnyPictureOnAPhone", data=data)
     folders = (f"results={CHECKOUT / 'results'}", f"plots={CHECKOUT / 'plots'}")
-    assert cli.main(["report", f"to={folder / 'report.html'}", f"runs=[{run}]", *folders]) == 0
+    assert cli.main(["report", f"to={folder / 'report.html'}", f"runs=[{other},{same}]", *folders]) == 0
     return folder / "report.html"
 
 
@@ -196,12 +199,14 @@ def test_list_of_differences_is_corrected_over_its_rows(browser: Browser) -> Non
 
 
 def test_rows_that_cannot_be_compared_are_named_in_the_answer(browser: Browser) -> None:
-    answer = "document.getElementById('answer').textContent"
-    assert "1 row that cannot be compared." in browser.evaluate(answer)
-    choose(browser, group="yours")
+    answer, text = (f"document.getElementById('{one}').textContent" for one in ("answer", "results"))
+    assert "1 row marked as not comparable." in browser.evaluate(answer)
+    choose(browser, find="net (yours)")
     assert browser.evaluate(answer).startswith("The rows below are not comparable with the others")
-    choose(browser, group="all", candidates="all")
-    assert "Left out: 1 row without this metric." in browser.evaluate(answer)
+    choose(browser, candidates="all")
+    assert "Without NDCG@10 among all items: Net (yours)." in browser.evaluate(text)
+    choose(browser, find="")
+    assert "Left out: 2 rows without this metric." in browser.evaluate(answer)
 
 
 @pytest.mark.parametrize("dataset", ["ml-100k", "ta-feng"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sdmr.experiments.core.record import save_record
+from sdmr.experiments.core.record import load_record, save_record
 from sdmr.experiments.report import claims, claims_differences
 from sdmr.experiments.report.claims import Claim
 from sdmr.experiments.report.claims_differences import Direction
@@ -13,7 +13,7 @@ from tests.experiments.report.published import make_audit, make_history, make_re
 
 ITEM_KNN_VALUES = "Item-KNN's values, on ML-100k .166 / .073"
 SDMR_VALUE = "SDMR's NDCG@10, on ML-100k .562 at a hit@10 of .695"
-HOPS = "More hops help SDM, except on Ta-Feng"
+HOPS = "More hops help SDM; on Ta-Feng they do not"
 EPINIONS = "SDM gets .575 / .390 on Epinions"
 
 
@@ -155,6 +155,12 @@ def test_an_answer_that_compares_rows_of_other_code_says_so(tmp_path: Path, monk
     answers = {claim.text: claim.answers for claim in claims.judge_claims(tmp_path, tmp_path, {})}
     assert answers["SDP is better than MF-BPR"]["ml-100k"] == "yes; larger (other code)"
     assert "other code" not in answers["SDM is better than the neighborhood models"]["ml-100k"]
+    path = tmp_path / "records" / "table3" / "ml-100k" / "sdm-0" / "record.json"
+    record = load_record(path)
+    environment = record.environment.model_copy(update={"commit": "decade"})
+    save_record(record.model_copy(update={"environment": environment}), path)
+    answers = {claim.text: claim.answers for claim in claims.judge_claims(tmp_path, tmp_path, {})}
+    assert "(other code)" in answers["SDM is better than the neighborhood models"]["ml-100k"]
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from sdmr.experiments.report.accuracy import collect_published
 from sdmr.experiments.report.comparisons import compare_models
 from sdmr.experiments.report.page import collect_page, format_page
 from sdmr.experiments.report.page_dataset import EVERY_METRIC
-from sdmr.experiments.report.ranked_rows import read_seed_spreads
-from sdmr.experiments.report.uncertainty import correct_by_holm
+from sdmr.experiments.report.ranked_rows import load_row, read_seed_spreads
+from sdmr.experiments.report.uncertainty import correct_by_holm, estimate_mean
 from sdmr.experiments.report.user_rows import list_user_rows
 from sdmr.harness.metrics import Ranks
 from sdmr.harness.records import save_ranks
-from tests.experiments.report.records import change_record, write_run, write_runs
+from tests.experiments.report.records import change_record, write_random_run, write_run, write_runs
 
 HISTORY = [{"epoch": 0}, {"epoch": 1, "validation": 0.3, "loss": 0.7}, {"epoch": 2, "validation": 0.4, "loss": 0.6}]
 
@@ -165,6 +165,28 @@ def test_users_seeds_are_one_row_beside_the_published_ones(results: Path, tmp_pa
     expected = compare_models(folders, "sdm", "mine", "NDCG@10", read_seed_spreads(results))
     (one,) = pairs[(pairs["model"] == "SDM") & (pairs["other"] == "Net, dim=4 (yours)")].itertuples()
     assert (one.difference, one.low, one.p) == pytest.approx((expected.difference, expected.low, expected.p), abs=1e-5)
+
+
+def test_users_one_seed_borrows_the_spread_of_its_model(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for model, quality in (("sdp", 0.5), ("sdm", 0.6)):
+        for seed in range(3):
+            folder = results / "records" / "table3" / "ml-100k" / f"{model}-{seed}"
+            write_random_run(folder, model, seed, quality if model == "sdm" else quality + 0.2 * seed)
+    run = write_random_run(tmp_path / "mine" / "sdm", "sdm", 5, 0.6)
+    change_record(run, dataset="ml-100k")
+    data = make_page(results, [run])["datasets"]["ml-100k"]
+    cell = read_frame(data["cells"]).set_index(["model", "metric"]).loc[("SDM (yours)", "NDCG@10")]
+    estimate = estimate_mean(*load_row("sdm", [run], "NDCG@10", read_seed_spreads(results)))
+    assert (cell["low"], cell["high"]) == pytest.approx(tuple(estimate.interval()), abs=1e-5)
+    assert np.isnan(cell["paper"])
+
+
+def test_users_row_whose_epoch_is_chosen_on_test_items_says_so(results: Path, tmp_path: Path) -> None:
+    run = write_user_run(tmp_path / "net", config={"seed": 0, "protocol": {"select_on": "test"}})
+    data = make_page(results, [run])["datasets"]["ml-100k"]
+    assert data["rows"]["Net (yours)"]["incomparable"] == "protocol.select_on test, not validation"
+    assert "Net (yours)" not in set(read_frame(data["speed"])["model"])
 
 
 def test_users_row_of_other_test_items_says_so_and_is_in_no_difference(results: Path, tmp_path: Path) -> None:
