@@ -121,7 +121,7 @@ def check_ranking(results: Path, spreads: pd.DataFrame, model: str, datasets: It
 
 
 def _identify_code(record: Record) -> str:
-    """Return what tells the code of records apart: the commit, unless the checkout's code would make them."""
+    """Return the commit of a record, or nothing if the checkout's code would make it."""
     return "" if is_current(record) else str(record.environment.commit)
 
 

@@ -111,7 +111,7 @@ def _read_row(model: str, folders: Sequence[Path]) -> ComparedRow:
 
 
 def _make_user_cells(dataset: str, row: ComparedRow, spreads: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells of a user's row, without the paper's values; metrics among all items are named so."""
+    """Return the cells of a user's row, without the paper's values."""
     is_full = ranks_all_items(row)
     if is_full:
         spreads = spreads[spreads["metric"].str.endswith(ALL)]
