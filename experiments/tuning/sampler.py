@@ -13,7 +13,7 @@ from sdmr.experiments.tuning.space import Axes, Settings, is_ordered
 from sdmr.experiments.tuning.study import Trial
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "running": TrialState.RUNNING}
-ATTEMPTS = 100  # questions to Optuna, before the nearest untried settings are taken
+ATTEMPTS = 100  # questions to Optuna, before the next untried settings of the grid are taken
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -24,15 +24,18 @@ class Sampler:
     Args:
         axes: The values of each setting. Numbers are known to Optuna by their positions, so that neighbors are near.
         default: The default settings. An axis that they are not on has its first value in their place.
-        first: Settings that are tried next, before Optuna is asked; None: every combination is tried, those nearest to
-            the default settings first.
-        seed: Of Optuna's sampler.
+        first: Settings that are tried next.
+        seed: Of Optuna's sampler, and of the order of a grid.
+        is_grid: Whether every combination is tried, in random order. So a search that a cap ends has tried some of
+            all parts of the grid.
     """
 
-    def __init__(self, axes: Axes, default: Settings, first: Sequence[Settings] | None, seed: int) -> None:
-        self.axes, self.seed = axes, seed
+    def __init__(
+        self, axes: Axes, default: Settings, first: Sequence[Settings], seed: int, is_grid: bool = False
+    ) -> None:
+        self.axes, self.seed, self.is_grid = axes, seed, is_grid
         self.default = {axis: default.get(axis, values[0]) for axis, values in axes.items()}
-        self.first = None if first is None else [self.default, *(self.default | settings for settings in first)]
+        self.first = [self.default, *(self.default | settings for settings in first)]
         self.distributions: dict[str, BaseDistribution] = {
             axis: IntDistribution(0, len(values) - 1)
             if is_ordered(values)
@@ -47,8 +50,8 @@ class Sampler:
         two processes that ask one after the other use different seeds.
         """
         tried = [trial.settings for trial in trials]
-        untried = [settings for settings in self.first or () if settings not in tried]
-        if untried or self.first is None:
+        untried = [settings for settings in self.first if settings not in tried]
+        if untried or self.is_grid:
             return next((settings for settings in untried or self.list_grid() if settings not in tried), None)
         seed = int(np.random.default_rng([self.seed, len(trials)]).integers(2**32))
         sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
@@ -62,14 +65,9 @@ class Sampler:
         return next((settings for settings in self.list_grid() if settings not in tried), None)
 
     def list_grid(self) -> list[Settings]:
-        """Return every combination, those nearest to the default settings first."""
-
-        def measure_distance(settings: Settings) -> int:
-            axes = self.axes.items()
-            return sum(abs(values.index(settings[axis]) - values.index(self.default[axis])) for axis, values in axes)
-
+        """Return every combination, in an order that the seed gives."""
         points = [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
-        return sorted(points, key=measure_distance)
+        return [points[number] for number in np.random.default_rng(self.seed).permutation(len(points))]
 
     def _freeze(self, trial: Trial) -> FrozenTrial:
         """Return a trial as Optuna knows it: each value by its position on the axis."""

@@ -32,8 +32,8 @@ class Search:
         path = Path(options.results) / "sweeps" / options.dataset / f"{name}.csv"
         lock = Path(options.runs) / options.dataset / f".{name}.search"
         self.study = Study(path, lock, axes, self.row.make_run, self.row.shared_settings)
-        default, first = self.study.read_settings(self.row.default), None if is_grid else self.row.list_first_settings()
-        self.sampler = Sampler(axes, default, first, self.row.default.config["seed"])
+        default, first = self.study.read_settings(self.row.default), self.row.list_first_settings()
+        self.sampler = Sampler(axes, default, first, self.row.default.config["seed"], is_grid)
         self.trials = self.study.read()
         self._started: set[str] = set()  # runs that this search has started, which it does not try again
 

@@ -38,16 +38,34 @@ def test_the_default_settings_come_first_then_those_of_other_data_sets_each_once
     assert settings == [DEFAULT, DEFAULT | first[0], DEFAULT | first[2]]
 
 
-def test_a_grid_has_every_combination_once_the_nearest_to_the_default_settings_first() -> None:
-    sampler = Sampler(AXES, DEFAULT, None, seed=0)
+def test_a_grid_has_every_combination_once_the_default_and_tuned_settings_first() -> None:
+    sampler = Sampler(AXES, DEFAULT, [{"model.dim": 64}], seed=0, is_grid=True)
     trials = make_trials(sampler, 8)
     settings = list_settings(trials)
-    assert settings[0] == DEFAULT
-    assert {one["model.dim"] for one in settings[:4]} == {8, 16, 32}
+    assert settings[:2] == [DEFAULT, DEFAULT | {"model.dim": 64}]
     assert sorted((one["model.dim"], one["model.negatives"]) for one in settings) == sorted(
         (dim, negatives) for dim in AXES["model.dim"] for negatives in AXES["model.negatives"]
     )
     assert sampler.suggest(trials) is None
+
+
+def test_part_of_a_grid_has_the_last_values_of_a_long_axis_too() -> None:
+    axes = {"model.dim": list(range(100)), "model.hops": [1, 2, 3]}
+    for seed in range(5):
+        trials = make_grid_trials(Sampler(axes, {"model.dim": 0, "model.hops": 1}, [], seed, is_grid=True), 100)
+        tried = [settings["model.dim"] for settings in list_settings(trials)]
+        assert sum(dim >= 50 for dim in tried) > 30  # of 100; each half has 150 of all 300
+        assert {settings["model.hops"] for settings in list_settings(trials)} == {1, 2, 3}
+
+
+def make_grid_trials(sampler: Sampler, number: int) -> list[Trial]:
+    """Return trials of a grid that ended one after the other."""
+    trials: list[Trial] = []
+    for index in range(number):
+        settings = sampler.suggest(trials)
+        assert settings is not None
+        trials.append(Trial(index, settings, RUN, state="complete", score=0.5))
+    return trials
 
 
 @pytest.mark.parametrize("seed", [0, 1])
