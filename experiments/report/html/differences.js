@@ -83,7 +83,7 @@ function makeMatrix(dataset, data, metric, models, choose) {
     return el("td", {class: sign, style: `--share: ${(Math.abs(pair.difference) / greatest).toFixed(2)}`, title, click: () => choose(model, true)}, text);
   };
   const caption = `${dataset}: differences of ${describeMetric(metric)}, row − column`;
-  const head = el("tr", {}, el("td"), models.map(other => el("th", {scope: "col"}, el("span", {}, other))));
+  const head = el("tr", {}, el("td"), models.map(other => el("th", {scope: "col", title: other}, el("span", {}, other))));
   const nameRow = model => el("button", {type: "button", class: "link", click: () => choose(model, true)}, model + (data.rows[model].incomparable ? " †" : ""));
   const rows = models.map(model => el("tr", {}, el("th", {scope: "row"}, nameRow(model)), models.map(other => makePairCell(model, other))));
   return wrapTable(caption, el("table", {class: "matrix"}, el("thead", {}, head), el("tbody", {}, rows)));
