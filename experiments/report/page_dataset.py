@@ -15,7 +15,7 @@ from sdmr.experiments.figures import curves, speed
 from sdmr.experiments.report.accuracy import AccuracyTable
 from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.cells import drop_unranked, make_cells
-from sdmr.experiments.report.comparability import NOT_COMPARABLE
+from sdmr.experiments.report.comparability import NOT_COMPARABLE, Mark
 from sdmr.experiments.report.compared_rows import ComparedRow, explain_difference, ranks_all_items
 from sdmr.experiments.report.hop_points import list_hop_points
 from sdmr.experiments.report.pairs import compare_all
@@ -55,22 +55,9 @@ def collect_dataset(
     first = next(iter(compared.values()))
     reasons = {row.name: explain_difference(first, row) for row in user_rows}
     marks = [] if table is None else [mark for mark in table.marks if mark.dataset == dataset]
-    rows: dict[str, Any] = {}
-    for name, choice, search in (
-        cells.drop_duplicates("model")[["model", "settings", "search"]].astype(object).fillna("").to_numpy()
-    ):
-        ours = [mark for mark in marks if mark.row == name]
-        rows[name] = {
-            "group": YOURS if name in reasons else speed.get_group(name),
-            "choice": choice,
-            "search": search,
-            "marks": [f"{mark.title}: {mark.detail}" if mark.detail else mark.title for mark in ours],
-            "incomparable": "; ".join(mark.detail for mark in ours if mark.title == NOT_COMPARABLE),
-        }
+    rows = _describe_origins(cells, marks, reasons)
     for name, row in compared.items():
         rows[get_model(name).name] |= describe_row(name, row.folders, row.records, results)
-        if name in reasons:
-            rows[name]["incomparable"] = reasons[name]
     comparable = [row for name, row in compared.items() if not reasons.get(name)]
     runs = {
         PlannedRun(name, dataset, record.config.get("seed", 0)): FoundRun(path)
@@ -103,6 +90,31 @@ def describe_points(dataset: str, results: Path) -> dict[str, Any]:
         name: describe_row(models[name], paths, [load_record(path / RECORD) for path in paths], results)
         for name, paths in folders.items()
     }
+
+
+def _describe_origins(
+    cells: pd.DataFrame, marks: Sequence[Mark], reasons: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Return group, choice of settings, search and notes of each row.
+
+    Args:
+        cells: Of all rows.
+        marks: What to know of the published rows.
+        reasons: Why a user's row is not comparable, or nothing, by name.
+    """
+    origins = cells.drop_duplicates("model")[["model", "settings", "search"]].astype(object).fillna("").to_numpy()
+    rows = {}
+    for name, choice, search in origins:
+        ours = [mark for mark in marks if mark.row == name]
+        excluded = "; ".join(mark.detail for mark in ours if mark.title == NOT_COMPARABLE)
+        rows[name] = {
+            "group": YOURS if name in reasons else speed.get_group(name),
+            "choice": choice,
+            "search": search,
+            "marks": [f"{mark.title}: {mark.detail}" if mark.detail else mark.title for mark in ours],
+            "incomparable": reasons.get(name, excluded),
+        }
+    return rows
 
 
 def _read_row(model: str, folders: Sequence[Path]) -> ComparedRow:
