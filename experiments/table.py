@@ -36,6 +36,7 @@ from sdmr.experiments.report.terminal_table import (
     blank_incomparable,
     describe_data,
     describe_left_out,
+    describe_order,
     describe_rows,
     format_table,
     read_published_means,
@@ -114,7 +115,8 @@ def _make_accuracy(options: Options) -> int:
         records = [run.record for run in made.values()]
         means = blank_incomparable(published[dataset], dataset, results, records[0]) if records else published[dataset]
         print(f"\n{format_table(dataset, folders, means, *caption, columns)}\n")
-        notes = describe_deviations(records) + describe_data(dataset, records)
+        notes = describe_order(dataset, folders, tie_policy) + describe_deviations(records)
+        notes += describe_data(dataset, records)
         notes += describe_left_out(published[dataset], means)
         notes += describe_protocol(dataset, records, options.settings == "tuned")
         if records:

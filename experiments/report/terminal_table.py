@@ -13,7 +13,7 @@ from sdmr.experiments.core.store import RECORD, get_published_settings
 from sdmr.experiments.core.tuned import describe_search, read_tuned
 from sdmr.experiments.report.averages import ALL, average_seeds, list_rows
 from sdmr.experiments.report.comparability import PROTOCOL, describe_differences, format_marks, mark_rows
-from sdmr.experiments.report.comparisons import Folders
+from sdmr.experiments.report.comparisons import COMPARED_METRIC, Folders
 from sdmr.experiments.report.places import add_places
 from sdmr.experiments.report.printed import METRICS, TABLES
 from sdmr.experiments.report.published_rows import list_published
@@ -103,6 +103,18 @@ def format_table(
         rows.append(row)
     caption = f"Table {number}, {dataset}: paper | published{settings} | this machine ({conditions}; ± over seeds)"
     return f"{caption}\n{make_table(rows, 'text')}"
+
+
+def describe_order(dataset: str, folders: Folders, policy: TiePolicy) -> list[str]:
+    """Return a line with this machine's rows, the highest NDCG@10 first."""
+    cells = [
+        average_seeds(dataset, model, paths, policy, [COMPARED_METRIC]) for model, paths in folders.items() if paths
+    ]
+    if len(cells) < 2:
+        return []
+    ordered = pd.concat(cells).sort_values("ours", ascending=False, kind="stable")
+    names = ", ".join(f"{cell.model} {format_metric(cell.ours)}" for cell in list_rows(ordered))
+    return [f"{dataset}, the highest {COMPARED_METRIC} first: {names}."]
 
 
 def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:

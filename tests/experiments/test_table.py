@@ -16,6 +16,7 @@ from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.core.parallel import Outcome
 from sdmr.experiments.core.plan import PlannedRun, plan_runs, read_tie_policy
 from sdmr.experiments.core.record import load_record
+from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.report.averages import read_metric
 from sdmr.experiments.report.terminal_table import NOT_IN_PAPER
@@ -82,6 +83,16 @@ def test_table_runs_only_what_is_missing_and_reports_a_failure(
     assert f"0.713 | {known:.3f} | {mean:.3f} ±{spread:.3f}" in lines["SDM"]
     assert lines["CML"].split()[1:] == ["0.596", "|", "–", "|", "–", "0.326", "|", "–", "|", "–"]
     assert lines["Popularity"].split()[1:4] == ["–", "|", "–"]
+
+
+def test_rows_are_also_listed_by_their_values(tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = {}
+    for model, quality in {"mf-bpr": 0.4, "cml": 0.2, "sdm": 0.6}.items():
+        folder = write_random_run(runs / "ml-100k" / f"{model}-0", model, 0, quality)
+        (values[get_model(model).name],) = read_values([folder], "NDCG@10")
+    assert call(table, tmp_path, "models=[cml,mf-bpr,sdm]") == 0
+    names = ", ".join(f"{name} {values[name]:.3f}" for name in ("SDM", "MF-BPR", "CML"))
+    assert f"ml-100k, the highest NDCG@10 first: {names}." in capsys.readouterr().out.splitlines()
 
 
 def test_models_that_are_not_in_the_paper_come_last(

@@ -125,8 +125,8 @@ function placeName(name, x, y, taken, width) {
   const size = {x: 6.6 * name.length + 4, y: 13};
   const offsets = [8, 16, 26, 38, 52, 68].flatMap(r => [[r, 0], [-r, 0], [0, r + 3], [0, -r - 3], [r, r], [r, -r], [-r, r], [-r, -r]]);
   const boxes = offsets.map(([dx, dy]) => {
-    const wished = x + dx - (dx < 0 ? size.x : dx === 0 ? size.x / 2 : 0);
-    const left = Math.max(41, Math.min(wished, width - size.x - 1));
+    const preferred = x + dx - (dx < 0 ? size.x : dx === 0 ? size.x / 2 : 0);
+    const left = Math.max(41, Math.min(preferred, width - size.x - 1));
     return {left, right: left + size.x, top: y + dy - size.y / 2, bottom: y + dy + size.y / 2};
   });
   const isFree = box => !taken.some(other =>

@@ -50,22 +50,11 @@ def test_a_grid_has_every_combination_once_the_default_and_tuned_settings_first(
 
 
 def test_part_of_a_grid_has_the_last_values_of_a_long_axis_too() -> None:
-    axes = {"model.dim": list(range(100)), "model.hops": [1, 2, 3]}
+    axes = {"model.dim": list(range(100)), "model.negatives": ["all", "hardest"]}
     for seed in range(5):
-        trials = make_grid_trials(Sampler(axes, {"model.dim": 0, "model.hops": 1}, [], seed, is_grid=True), 100)
-        tried = [settings["model.dim"] for settings in list_settings(trials)]
-        assert sum(dim >= 50 for dim in tried) > 30  # of 100; each half has 150 of all 300
-        assert {settings["model.hops"] for settings in list_settings(trials)} == {1, 2, 3}
-
-
-def make_grid_trials(sampler: Sampler, number: int) -> list[Trial]:
-    """Return trials of a grid that ended one after the other."""
-    trials: list[Trial] = []
-    for index in range(number):
-        settings = sampler.suggest(trials)
-        assert settings is not None
-        trials.append(Trial(index, settings, RUN, state="complete", score=0.5))
-    return trials
+        settings = list_settings(make_trials(Sampler(axes, DEFAULT | {"model.dim": 0}, [], seed, is_grid=True), 60))
+        assert sum(one["model.dim"] >= 50 for one in settings) > 15  # of 60; each half has 100 of all 200
+        assert {one["model.negatives"] for one in settings} == {"all", "hardest"}
 
 
 @pytest.mark.parametrize("seed", [0, 1])
