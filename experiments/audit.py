@@ -2,7 +2,7 @@
 
 Each row of the tables is a factor: the default, or the default with one choice of protocol or model changed. Missing
 runs are made first. `publish=true` copies their records to `results/records/audit/`, and writes `results/audit.csv` and
-`results/audit.md`. Example: `sdmr audit factors=[default,released] models=[sdp,sdm]`.
+`results/audit.md` from all that lie there. Example: `sdmr audit factors=[default,released] models=[sdp,sdm]`.
 """
 
 import sys
@@ -19,7 +19,7 @@ from sdmr.experiments.core.plan import check_overrides, find_or_train, report_mi
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.store import RECORD
 from sdmr.experiments.report.audit import format_report, format_summary
-from sdmr.experiments.report.audit_runs import AuditOptions, load_audit, plan_audit
+from sdmr.experiments.report.audit_runs import AuditOptions, add_published, load_audit, plan_audit
 from sdmr.experiments.report.factors import FACTOR_NAMES, ORDERS
 from sdmr.experiments.report.summary import update_pages
 from sdmr.experiments.report.writers import write_csv
@@ -40,13 +40,15 @@ def main(options: Options) -> int:
     findings = find_or_train(planned, Path(options.runs), options.workers, options.train)
     report_missing(planned, findings)
     records = load_audit(plan, findings.runs)
-    text = format_report(records, results, Path(options.plots), options.overrides)
-    print(text)
     if options.publish:
         for run in plan:
             source = findings.runs.get(run.planned)
             if source is not None and not source.is_published:  # no ranks: the tables need none
                 write_atomic(run.locate(results) / RECORD, (source.folder / RECORD).read_bytes())
+        records = add_published(records, results)
+    text = format_report(records, results, Path(options.plots), options.overrides)
+    print(text)
+    if options.publish:
         write_csv(results / "audit.csv", format_summary(records))
         write_atomic(results / "audit.md", text.encode())
         update_pages(results)

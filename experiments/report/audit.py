@@ -38,6 +38,7 @@ def format_report(records: Records, results: Path, plots: Path, overrides: Seque
         format_ties(records),
         format_full_ranking(frame),
         format_file_order(summary),
+        format_literature(records),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -178,6 +179,30 @@ models' best values.
 {make_markdown(rows)}
 
 The paper's best NDCG@10 on Epinions is {best}'s: {format_metrics(printed[best][list(METRICS)])}."""
+
+
+def format_literature(records: Records) -> str:
+    """Return SASRec by the protocol of its papers, beside what the first of them prints."""
+    table = tabulate_literature(records)
+    if not table:
+        return ""
+    return f"""## ML-1M: SASRec by the protocol of its papers
+
+One seed. Deviations: {", ".join(factors.LITERATURE.overrides)}. Settings of Kang & McAuley (2018) for ML-1M: \
+{", ".join(factors.LITERATURE_SETTINGS)}.
+
+{table}"""
+
+
+def tabulate_literature(records: Records) -> str:
+    """Return the table of it alone; without a run, nothing."""
+    runs = records.get((factors.LITERATURE_DATASET, factors.LITERATURE.name, "sasrec"))
+    if not runs:
+        return ""
+    metrics = runs[0].metrics()
+    ours = format_metrics(metrics[metric]["expected"] for metric in METRICS)
+    values = {"Kang & McAuley (2018)": factors.LITERATURE_PRINTED, "SASRec here": ours}
+    return make_markdown([{"": name, "hit@10 / NDCG@10": value} for name, value in values.items()])
 
 
 def format_summary(records: Records) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.store import RANKS, RECORD, get_published_folder, get_published_settings
 from sdmr.experiments.report import factors
-from sdmr.experiments.report.factors import DATASET, DEFAULT, Factor
+from sdmr.experiments.report.factors import DATASET, DEFAULT, FACTOR_NAMES, LITERATURE, Factor
 from sdmr.experiments.report.id_order import RULES
 from sdmr.experiments.report.printed import METRICS
 from sdmr.harness.metrics import count_ties
@@ -58,6 +58,8 @@ def plan_audit(options: AuditOptions) -> list[AuditRun]:
     runs = [run for one in factors.FACTORS if one.name in options.factors for run in _plan_factor(options, one)]
     if "released" in options.factors and "sdmr" in options.models:
         runs += [_plan(options, one, "sdmr", dataset) for dataset, one in factors.TIES.items() if dataset != DATASET]
+    if LITERATURE.name in options.factors and "sasrec" in options.models:
+        runs.append(_plan(options, LITERATURE, "sasrec", factors.LITERATURE_DATASET))
     return runs + [run for one in factors.ORDERS if one.name in options.factors for run in _plan_order(options, one)]
 
 
@@ -128,6 +130,15 @@ def read_published_audit(results: Path, names: Sequence[str]) -> Records:
             if path.parent.name.startswith(f"{factor}-") and model in (*MODELS, *RULES):
                 records[path.parents[1].name, factor, model].append(load_record(path))
     return dict(records)
+
+
+def add_published(records: Records, results: Path) -> Records:
+    """Return the records, and those of published cells that are not among them or have more seeds."""
+    published = read_published_audit(results, FACTOR_NAMES)
+    cells = {cell: max(records.get(cell, ()), published.get(cell, ()), key=len) for cell in {**records, **published}}
+    datasets = (*factors.TIES, factors.ORDER_DATASET, factors.LITERATURE_DATASET)
+    orders = (datasets.index, FACTOR_NAMES.index, (*RULES, *MODELS).index)
+    return dict(sorted(cells.items(), key=lambda cell: [find(name) for find, name in zip(orders, cell[0], strict=True)]))
 
 
 def build_frame(records: Records) -> pd.DataFrame:

@@ -17,12 +17,14 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.registry import CHECKOUT, IS_CHECKOUT
 from sdmr.experiments.report import cost_tables, split_tables, summary_tables
+from sdmr.experiments.report.audit import tabulate_literature
 from sdmr.experiments.report.audit_runs import read_published_audit
 from sdmr.experiments.report.averages import ALL, list_rows
 from sdmr.experiments.report.claims import CLAIMED_FACTORS, judge_claims, tabulate_claims
 from sdmr.experiments.report.claims_differences import Direction
 from sdmr.experiments.report.comparability import ONE_SEED, UNCOUNTED, collect_marks
 from sdmr.experiments.report.documents import is_paper_outside
+from sdmr.experiments.report.factors import LITERATURE
 from sdmr.experiments.report.printed import DATASETS, METRICS
 from sdmr.experiments.report.summary_tables import MAIN, NAMES, NDCG, Cells
 from sdmr.experiments.report.writers import NOTHING, format_metric, make_markdown, write_csv
@@ -73,6 +75,7 @@ def make_blocks(results: Path) -> dict[str, Callable[[], str]]:
         "tables": lambda: summary_tables.format_tables(cells),
         "coverage": lambda: summary_tables.format_coverage(results, cells),
         "authors": lambda: summary_tables.format_authors(results, cells),
+        "literature": lambda: tabulate_literature(read_published_audit(results, [LITERATURE.name])),
         "time-gaps": lambda: split_tables.format_time_gaps(results),
         "splits": lambda: split_tables.format_splits(results),
         "global-time": lambda: split_tables.format_global_time(results),

@@ -31,10 +31,9 @@ def small_ml_100k(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 def test_the_command_makes_missing_runs_and_publishes_what_it_shows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def audit(*arguments: str, runs: str = "runs") -> str:
+    def audit(argument: str, factors: str = "[default,argsort,all-items]", runs: str = "runs") -> str:
         folders = [f"runs={tmp_path / runs}", f"results={tmp_path}/results", f"plots={tmp_path}"]
-        factors = "factors=[default,argsort,all-items]"
-        assert cli.main(["audit", "models=popularity", factors, *folders, *arguments]) == 0
+        assert cli.main(["audit", "models=popularity", f"factors={factors}", *folders, argument]) == 0
         return capsys.readouterr().out
 
     def cut_report(out: str) -> str:
@@ -58,6 +57,8 @@ def test_the_command_makes_missing_runs_and_publishes_what_it_shows(
     ]
     cells = pd.read_csv(tmp_path / "results" / "audit.csv", keep_default_na=False)
     assert set(cells["deviations"]) == {"", "tie_policy=argsort-target-last", "candidates=all"}
+    # What is published stays, whatever is asked for.
+    assert cut_report(audit("publish=true", factors="argsort")) == text
     # Without the runs, the published records make the same tables.
     assert cut_report(audit("train=false", runs="nothing")) == text
 

@@ -69,6 +69,16 @@ def test_ties_of_each_model_are_shown_with_what_they_are_worth() -> None:
     assert cells == ["SDMR", "100.0%", "9.0"]
 
 
+def test_sasrec_by_its_papers_protocol_stands_beside_what_they_print() -> None:
+    records = make_audit(("ml-1m", "sasrec-papers", "sasrec", make_record(0.7)))
+    text = audit.format_literature(records)
+    assert "model.context_length=200" in text
+    assert "protocol.test_context=with-validation" in text
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in text.splitlines()[-2:]]
+    assert rows == [["Kang & McAuley (2018)", "0.8245 / 0.5905"], ["SASRec here", "0.700 / 0.700"]]
+    assert audit.format_literature({}) == ""
+
+
 def test_a_report_of_other_settings_says_so(tmp_path: Path) -> None:
     assert "Every run was made with" not in audit.format_report({}, tmp_path, tmp_path)
     assert "**Every run was made with epochs=2**" in audit.format_report({}, tmp_path, tmp_path, ["epochs=2"])

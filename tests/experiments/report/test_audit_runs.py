@@ -81,6 +81,14 @@ def test_the_factors_of_epinions_plan_rules_and_short_trainings(tmp_path: Path) 
     assert get_planned(runs, "epinions", "random", "popularity").settings == ()
 
 
+def test_sasrec_by_its_papers_protocol_is_planned_where_both_are_asked_for(tmp_path: Path) -> None:
+    assert not [run for run in plan_small(tmp_path) if run.planned.dataset == "ml-1m"]
+    (run,) = plan_small(tmp_path, factors=["sasrec-papers"], models=["sasrec"])
+    assert (run.planned.dataset, run.planned.seed) == ("ml-1m", 0)
+    settings = {"protocol.test_context=with-validation", "model.loss=bce", "model.dim=50"}
+    assert settings <= set(run.planned.settings)
+
+
 def test_overrides_reach_every_run_and_leave_published_records_out(tmp_path: Path) -> None:
     runs = plan_small(tmp_path, overrides=["epochs=2"])
     assert all(run.planned.settings[-1] == "epochs=2" and run.planned.published is None for run in runs)
@@ -133,3 +141,21 @@ def test_published_records_are_read_by_factor_and_model(tmp_path: Path) -> None:
         ("ml-100k", "released", "sdmr"): ["released-sdmr-0", "released-sdmr-1"],
         ("ml-100k", "file", "sdm"): ["file-sdm-0"],
     }
+
+
+def test_published_cells_join_records_that_lack_them_or_have_fewer_seeds(tmp_path: Path) -> None:
+    for name in ("default-sdm-0", "default-sdm-1", "argsort-prme-0", "default-popularity-0"):
+        folder = tmp_path / "records" / "audit" / "ml-100k" / name
+        folder.mkdir(parents=True)
+        save_record(make_record(run=name), folder / "record.json")
+    mine = {
+        ("ml-100k", "default", model): [make_record(run=f"mine {seed}") for seed in range(seeds)]
+        for model, seeds in (("sdm", 1), ("popularity", 1))
+    }
+    records = audit_runs.add_published(mine, tmp_path)
+    assert {key[1:]: [record.run for record in records[key]] for key in records} == {
+        ("default", "popularity"): ["mine 0"],
+        ("default", "sdm"): ["default-sdm-0", "default-sdm-1"],
+        ("argsort", "prme"): ["argsort-prme-0"],
+    }
+    assert [key[1:] for key in records] == [("default", "popularity"), ("default", "sdm"), ("argsort", "prme")]
