@@ -112,6 +112,7 @@ curves speed: $(READY)
 paper: table1 table2 $(PAPER) $(OTHER_SPLITS)
 	$(SDMR) figure name=published publish=true $(WORKERS)
 	$(SDMR) audit seeds=3 publish=true $(WORKERS)
+	$(SDMR) audit factors=sasrec-papers models=sasrec publish=true
 	$(SDMR) table number=3 strata=true
 	$(SDMR) table number=4 strata=true
 	$(SDMR) report to=results/report.html

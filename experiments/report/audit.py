@@ -57,6 +57,8 @@ def format_factors(summary: pd.DataFrame) -> str:
     """Return the table with one choice a row, all models side by side."""
     cells = summary.reset_index()
     cells = cells[cells["dataset"] == DATASET]
+    if cells.empty:
+        return ""
     varied = cells[~cells["factor"].isin([DEFAULT.name, ALL_ITEMS.name])]
     shown = set((cells if varied.empty else varied)["model"])
     names = {model: MODELS[model].name for model in MODELS if model in shown}

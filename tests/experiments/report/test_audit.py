@@ -30,6 +30,7 @@ def test_the_factors_show_the_models_that_some_factor_was_asked_for() -> None:
     assert "Popularity" in format_factors(make_audit(("ml-100k", "default", "popularity", make_record())))[4]
     records = make_audit(("ml-100k", "default", "sdmr", make_record()), ("epinions", "file", "prme", make_record()))
     assert not any("PRME" in line for line in format_factors(records))
+    assert format_factors(make_audit(("epinions", "file", "prme", make_record()))) == []
 
 
 def test_models_are_ordered_by_sampled_and_by_full_metrics_of_the_same_seeds() -> None:
