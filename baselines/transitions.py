@@ -24,7 +24,7 @@ class TransitionCounts:
     A basket has no positions: N[i, j] is the number of baskets with both items, and the context items, all others of
     the basket, weigh the same. γ and w do not matter there.
 
-    Source: none; a symmetric Markov chain of first order with Dirichlet smoothing. It has neither parameters nor users.
+    Source: none; a symmetric Markov chain of first order with Dirichlet smoothing. It is the same for all users.
     """
 
     @check_arguments

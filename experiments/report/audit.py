@@ -191,7 +191,8 @@ def format_literature(records: Records) -> str:
     return f"""## ML-1M: SASRec by the protocol of its papers
 
 One seed. Deviations: {", ".join(factors.LITERATURE.overrides)}. Settings of Kang & McAuley (2018) for ML-1M: \
-{", ".join(factors.LITERATURE_SETTINGS)}.
+{", ".join(factors.LITERATURE_SETTINGS)}. The last items of a user are not the same everywhere, as times tie: those \
+of the split that the NCF paper has published agree with ours for 72 % of the users.
 
 {table}"""
 

@@ -133,12 +133,14 @@ def read_published_audit(results: Path, names: Sequence[str]) -> Records:
 
 
 def add_published(records: Records, results: Path) -> Records:
-    """Return the records, and those of published cells that are not among them or have more seeds."""
+    """Return the records and the published ones; of a cell, those with more seeds."""
     published = read_published_audit(results, FACTOR_NAMES)
     cells = {cell: max(records.get(cell, ()), published.get(cell, ()), key=len) for cell in {**records, **published}}
     datasets = (*factors.TIES, factors.ORDER_DATASET, factors.LITERATURE_DATASET)
     orders = (datasets.index, FACTOR_NAMES.index, (*RULES, *MODELS).index)
-    return dict(sorted(cells.items(), key=lambda cell: [find(name) for find, name in zip(orders, cell[0], strict=True)]))
+    return dict(
+        sorted(cells.items(), key=lambda cell: [find(name) for find, name in zip(orders, cell[0], strict=True)])
+    )
 
 
 def build_frame(records: Records) -> pd.DataFrame:

@@ -32,8 +32,9 @@ class SequenceRecommender(TorchRecommender):
     - batch: so many distinct items for all positions of a batch, whoever has seen them;
     - catalog: every item.
 
-    The target itself is never among the negatives. A score depends on the context that `score` gets, not on the user.
-    Baskets are refused: their items have no order.
+    The target itself is never among the negatives: where it is one of a batch's or the catalog's, `loss` gets −∞ as the
+    score of that negative. The loss is a sum, so that a target counts the same in batches of all sizes. A score depends
+    on the context that `score` gets, not on the user. Baskets are refused: their items have no order.
     """
 
     items: Embedding  # [n_items + 1, d], with padding

@@ -33,11 +33,14 @@ def gelu(x: list[float]) -> list[float]:
     return [value * (1 + erf(value / sqrt(2))) / 2 for value in x]
 
 
-def naive_states(model: BERT4Rec, items: list[int]) -> list[list[float]]:
-    """Compute the states of items and masks, by Eq. 1-5 and 7 of the source with loops."""
+def naive_states(model: BERT4Rec, items: list[int], factor: float = 1.0) -> list[list[float]]:
+    """Compute the states of items and masks, by Eq. 1-5 and 7 of the source with loops.
+
+    The factor stands where dropout does.
+    """
     w, d, heads = {name: value.tolist() for name, value in model.state_dict().items()}, model.dim, model.heads
     rows = [w["mask"] if item == MASK else w["items.weight"][item] for item in items]
-    x = [[m + p for m, p in zip(row, w["positions"][t], strict=True)] for t, row in enumerate(rows)]
+    x = [[factor * (m + p) for m, p in zip(row, w["positions"][t], strict=True)] for t, row in enumerate(rows)]
     for block in range(model.n_blocks):
 
         def layer(name: str, vector: list[float], rows: slice = slice(None), block: int = block) -> list[float]:
@@ -52,22 +55,22 @@ def naive_states(model: BERT4Rec, items: list[int]) -> list[list[float]]:
                 columns = range(head * d // heads, (head + 1) * d // heads)
                 z = [exp(sum(q[t][c] * key[c] for c in columns) / sqrt(d / heads)) for key in k]
                 attended += [sum(z[s] * v[s][c] for s in range(len(x))) / sum(z) for c in columns]
-            total = [a + b for a, b in zip(x[t], layer("joined", attended), strict=True)]
+            total = [a + factor * b for a, b in zip(x[t], layer("joined", attended), strict=True)]
             y.append(norm(total, *(w[f"blocks.{block}.attention_norm.{name}"] for name in ("weight", "bias"))))
         x = []
         for each in y:
             second = layer("second", gelu(layer("first", each)))
-            total = [a + b for a, b in zip(each, second, strict=True)]
+            total = [a + factor * b for a, b in zip(each, second, strict=True)]
             x.append(norm(total, *(w[f"blocks.{block}.layer_norm.{name}"] for name in ("weight", "bias"))))
     return [gelu(multiply(w["output.weight"], each, w["output.bias"])) for each in x]
 
 
-def test_scores_follow_the_equations_with_a_mask_after_the_context() -> None:
+def test_scores_follow_the_equations_with_a_mask_after_the_context(factor: float) -> None:
     model = built()
     contexts, candidates = [[7, 7, 7, 3, 1], [0, 3, 3, 1, 6], [7] * 5], [[1, 2], [5, 0], [4, 4]]
     scores = model(torch.tensor([0, 4, 1]), torch.tensor(contexts), torch.tensor(candidates))
     for row, context in enumerate(contexts):
-        state = naive_states(model, [*(item for item in context if item != 7), MASK])[-1]
+        state = naive_states(model, [*(item for item in context if item != 7), MASK], factor)[-1]
         for column, candidate in enumerate(candidates[row]):
             expected = sum(a * b for a, b in zip(state, model.items.weight[candidate].tolist(), strict=True))
             assert scores[row, column].item() == pytest.approx(expected, rel=1e-8)

@@ -2,13 +2,15 @@ from itertools import pairwise, product
 from math import exp, log, sqrt
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from sdmr.baselines.sasrec import SASRec
+from sdmr.datasets.sampling import NegativeSampler
 from sdmr.harness.training.optimizer import OptimizationConfig
-from tests.behavior import RecommenderBehavior
+from tests.behavior import RecommenderBehavior, small
 
 FAST = OptimizationConfig(learning_rate=0.01, regularization=0.0, batch_size=8, n_negatives=16, epochs=30)
 
@@ -40,11 +42,14 @@ def multiply(matrix: list[list[float]], x: list[float], bias: list[float] | None
     return products if bias is None else [p + b for p, b in zip(products, bias, strict=True)]
 
 
-def naive_state(model: SASRec, items: list[int]) -> list[float]:
-    """Compute the state after the last of the items, by Eq. 1-5 of the source with loops."""
+def naive_state(model: SASRec, items: list[int], factor: float = 1.0) -> list[float]:
+    """Compute the state after the last of the items, by Eq. 1-5 of the source with loops.
+
+    The factor stands where dropout does.
+    """
     w, d, heads = {name: value.tolist() for name, value in model.state_dict().items()}, model.dim, model.heads
     x = [
-        [sqrt(d) * m + p for m, p in zip(w["items.weight"][item], w["positions"][t], strict=True)]
+        [factor * (sqrt(d) * m + p) for m, p in zip(w["items.weight"][item], w["positions"][t], strict=True)]
         for t, item in enumerate(items)
     ]
     for block in range(model.n_blocks):
@@ -58,22 +63,24 @@ def naive_state(model: SASRec, items: list[int]) -> list[float]:
                 columns = range(head * d // heads, (head + 1) * d // heads)
                 z = [exp(sum(q[t][c] * k[s][c] for c in columns) / sqrt(d / heads)) for s in range(t + 1)]
                 attended += [sum(z[s] * v[s][c] for s in range(t + 1)) / sum(z) for c in columns]
-            y.append([a + b for a, b in zip(x[t], attended, strict=True)])
+            y.append([a + factor * b for a, b in zip(x[t], attended, strict=True)])
         x = []
         for each in y:
             inner = norm(each, w[prefix + "layer_norm.weight"], w[prefix + "layer_norm.bias"])
             first = multiply(w[prefix + "first.weight"], inner, w[prefix + "first.bias"])
-            second = multiply(w[prefix + "second.weight"], [max(a, 0) for a in first], w[prefix + "second.bias"])
-            x.append([a + b for a, b in zip(each, second, strict=True)])
+            second = multiply(
+                w[prefix + "second.weight"], [factor * max(a, 0) for a in first], w[prefix + "second.bias"]
+            )
+            x.append([a + factor * b for a, b in zip(each, second, strict=True)])
     return norm(x[-1], w["norm.weight"], w["norm.bias"])
 
 
-def test_scores_follow_the_equations() -> None:
+def test_scores_follow_the_equations(factor: float) -> None:
     model = built()
     contexts, candidates = [[7, 7, 7, 3, 1], [0, 3, 3, 1, 6]], [[1, 2], [5, 0]]
     scores = model(torch.tensor([0, 4]), torch.tensor(contexts), torch.tensor(candidates))
     for row, context in enumerate(contexts):
-        state = naive_state(model, [item for item in context if item != 7])
+        state = naive_state(model, [item for item in context if item != 7], factor)
         for column, candidate in enumerate(candidates[row]):
             expected = sum(a * b for a, b in zip(state, model.items.weight[candidate].tolist(), strict=True))
             assert scores[row, column].item() == pytest.approx(expected, rel=1e-9)
@@ -115,6 +122,17 @@ def test_each_loss_follows_its_equation(loss: Any, negative_sampling: Any) -> No
                 others = [scores[item] for item in drawn if item != window[position]]
                 expected, n = expected + naive_loss(loss, scores[window[position]], others, 7), n + 1
     assert model.compute_gradients(windows, is_target, negatives) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("loss", "n_drawn"), [("ce", 38), ("sampled", 20), ("gbce", 20)])
+def test_cross_entropy_is_among_all_items_in_training(loss: Any, n_drawn: int) -> None:
+    training, model = small().training, SASRec(loss=loss, optimization=OptimizationConfig(n_negatives=20))
+    model.build(training.n_users, training.n_items)
+    rng = np.random.default_rng(0)
+    _, batches = model.draw_batches(training, NegativeSampler(training.matrix), rng)
+    _, (_, _, negatives) = next(batches)
+    assert training.n_items == 38
+    assert len(set(negatives.tolist())) == n_drawn
 
 
 def test_calibration_leads_from_bce_to_probabilities() -> None:

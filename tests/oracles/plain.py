@@ -102,16 +102,19 @@ class PlainSASRecEpoch:
         self.model.train()
         total = 0.0
         for windows in self.windows[torch.randperm(len(self.windows))].split(self.batch_size):
-            targets = windows[:, 1:]
-            is_target = targets != self.padding
-            states, target = self.model(windows[:, :-1])[is_target], targets[is_target]
-            negatives = torch.randperm(self.padding)[: self.n_negatives]
-            others = (states @ self.model.items(negatives).T).masked_fill(negatives == target[:, None], -torch.inf)
-            positive = (states * self.model.items(target)).sum(-1, keepdim=True)
-            scores = torch.cat([positive, others], 1)
-            loss = F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.int64), reduction="sum")
+            loss = self.compute_loss(windows, torch.randperm(self.padding)[: self.n_negatives])
             self.adam.zero_grad()
             loss.backward()
             self.adam.step()
             total += loss.item()
         return total
+
+    def compute_loss(self, windows: Tensor, negatives: Tensor) -> Tensor:
+        """Return the sum of −ln of each target's softmax, among itself and the negatives."""
+        targets = windows[:, 1:]
+        is_target = targets != self.padding
+        states, target = self.model(windows[:, :-1])[is_target], targets[is_target]
+        others = (states @ self.model.items(negatives).T).masked_fill(negatives == target[:, None], -torch.inf)
+        positive = (states * self.model.items(target)).sum(-1, keepdim=True)
+        scores = torch.cat([positive, others], 1)
+        return F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.int64), reduction="sum")

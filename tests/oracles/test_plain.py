@@ -11,6 +11,7 @@ from sdmr.harness.training.sequence import cut_windows
 from tests.behavior import small
 from tests.oracles.plain import MODELS, PlainSASRec, PlainSASRecEpoch, PlainSteps
 
+BOTH = ("weight", "bias")
 TABLES = {"translations.weight": "user_translations.weight"}  # by the plain model's name
 
 
@@ -39,6 +40,36 @@ def test_a_plain_sasrec_learns_from_every_position_of_the_windows() -> None:
     for _ in range(5):
         losses.append(epoch.run())
     assert losses[-1] < losses[0]
+
+
+def test_a_plain_sasrec_has_the_loss_of_its_model() -> None:
+    """The plain one also has biases and an output projection, as nn.TransformerEncoder does."""
+    training, model = small().training, make_model("sasrec", "model.dim=8", "model.context_length=5")
+    model.build(training.n_users, training.n_items)
+    reference = PlainSASRec(training.n_items, 8, 5, model.n_blocks, model.heads, 0.0)
+    pairs = {"items.weight": model.items.weight, "positions.weight": model.positions}
+    for n, block in enumerate(model.blocks):
+        layer = f"encoder.layers.{n}."
+        pairs |= {f"{layer}self_attn.in_proj_weight": block.attention.weight}
+        pairs |= {f"{layer}self_attn.out_proj.weight": torch.eye(8)}
+        modules = {"norm1": block.attention_norm, "norm2": block.layer_norm, "linear1": block.first}
+        modules |= {"linear2": block.second}
+        pairs |= {f"{layer}{name}.{key}": getattr(one, key) for name, one in modules.items() for key in BOTH}
+    pairs |= {f"encoder.norm.{key}": getattr(model.norm, key) for key in BOTH}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            nn.init.normal_(parameter)
+        model.items.weight[-1] = 0
+        for key, parameter in reference.named_parameters():
+            parameter.copy_(pairs.get(key, torch.zeros(())))
+    epoch = PlainSASRecEpoch(reference, training, 8, 20)
+    windows, negatives = epoch.windows[:8], torch.arange(0, training.n_items, 2)
+    is_target = windows != training.n_items
+    is_target[:, 0] = False
+    model.eval()
+    reference.eval()
+    expected = epoch.compute_loss(windows, negatives).item()
+    assert model.compute_gradients(windows, is_target, negatives) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", list(MODELS))
