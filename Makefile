@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SDMR := $(BIN)/sdmr
 READY := $(VENV)/.ready
+DOCS_READY := $(VENV)/.docs-ready
 SEEDS ?= 1
 CONFIG ?= default
 TABLE ?= 3
@@ -56,7 +57,7 @@ SEARCH_OPTIONS = $(call options,model,$(MODEL)) $(call option,dataset,$(DATASET)
 	$(call option,trials,$(TRIALS)) $(call option,budget,$(BUDGET)) $(call switch,prune,$(PRUNE)) $(WORKERS) $(OVERRIDES)
 
 .PHONY: venv test lint docs table1 table2 table3 table4 publish audit smoke bench sweep status
-.PHONY: figure5 figure6 figure7 curves speed figures report paper $(PAPER) $(OTHER_SPLITS)
+.PHONY: figure5 figure6 figure7 curves speed figures report paper $(PAPER) $(OTHER_SPLITS) $(SUBSTITUTES)
 
 venv: $(READY)
 
@@ -76,8 +77,11 @@ lint: $(READY)
 	cd $(VENV)/typing && ../bin/mypy --config-file $(CURDIR)/setup.cfg --cache-dir $(CURDIR)/.mypy_cache \
 		-p sdmr.datasets -p sdmr.harness -p sdmr.models -p sdmr.baselines -p sdmr.experiments
 
-docs: $(READY)
+$(DOCS_READY): $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $(DOCS_READY)
+
+docs: $(DOCS_READY)
 	$(BIN)/python -m sphinx -W -b html docs docs/_build
 
 table1 table2: table%: $(READY)
@@ -108,7 +112,8 @@ curves speed: $(READY)
 	$(SDMR) figure name=$@ seeds=$(SEEDS) settings=$(CONFIG) $(call option,dataset,$(DATASET)) \
 		$(call options,models,$(MODELS)) $(call option,output,$(NAME))
 
-# Everything anew: searches, tables, figures, audit, report. The same command goes on after an interruption.
+# All published results: searches, tables, figures, audit, report. Finished runs are used again, so the same command goes
+# on after an interruption.
 paper: table1 table2 $(PAPER) $(OTHER_SPLITS)
 	$(SDMR) figure name=published publish=true $(WORKERS)
 	$(SDMR) audit seeds=3 publish=true $(WORKERS)
@@ -122,32 +127,31 @@ paper: table1 table2 $(PAPER) $(OTHER_SPLITS)
 WHOLE_GRID := popularity transitions item-knn slim ease
 PARTS := gmf mlp gmf-bpr
 SAMPLED := neumf cmn sdp sdm sdmr mf-bpr cml prme prme-s transrec caser ials
-SEQUENCES := gru4rec sasrec
+SEQUENCE_MODELS := gru4rec sasrec
+BASKETS := ta-feng ijcai-15
+# BERT4Rec is too slow to search on the larger data sets.
+SEQUENCES_OF_DATA = $(if $(filter-out $(BASKETS),$*),$(SEQUENCE_MODELS)) $(if $(filter ml-100k,$*),bert4rec)
+CELLS = number=$(if $(filter $(BASKETS),$*),4,3) datasets=$* $(call options,models,$(WHOLE_GRID) $(SAMPLED) $(SEQUENCES_OF_DATA)) \
+	seeds=$(if $(filter paper-$*,$(SUBSTITUTES)),1,3) settings=tuned
 
 $(PAPER): paper-%: $(READY)
 	$(SDMR) sweep $(call options,model,$(WHOLE_GRID)) dataset=$* search=grid replace=true $(WORKERS)
-	$(SDMR) sweep $(call options,model,$(PARTS) $(SAMPLED) $(SEQUENTIAL)) dataset=$* replace=true $(WORKERS)
+	$(SDMR) sweep $(call options,model,$(PARTS) $(SAMPLED) $(SEQUENCES_OF_DATA)) dataset=$* replace=true $(WORKERS)
 	$(SDMR) sweep model=[sdp-grid,sdm-grid,sdmr-grid] dataset=$* $(WORKERS)
 	$(SDMR) check dataset=$* publish=true
 	$(SDMR) table $(CELLS) $(WORKERS)
 	$(SDMR) publish $(CELLS)
 
-BASKETS := ta-feng ijcai-15
-# BERT4Rec is too slow to search on the larger data sets.
-SEQUENTIAL = $(if $(filter-out $(BASKETS),$*),$(SEQUENCES)) $(if $(filter ml-100k,$*),bert4rec)
-CELLS = number=$(if $(filter $(BASKETS),$*),4,3) datasets=$* $(call options,models,$(WHOLE_GRID) $(SAMPLED) $(SEQUENTIAL)) \
-	seeds=$(if $(filter paper-$*,$(SUBSTITUTES)),1,3) settings=tuned
-
 # Substitutes for data that are not public. No search: the settings are those of another data set.
 $(SUBSTITUTES): paper-%: $(READY)
-	$(SDMR) sweep $(call options,model,$(WHOLE_GRID) $(PARTS) $(SAMPLED) $(SEQUENTIAL)) dataset=$* \
+	$(SDMR) sweep $(call options,model,$(WHOLE_GRID) $(PARTS) $(SAMPLED) $(SEQUENCES_OF_DATA)) dataset=$* \
 		transfer=$(if $(filter $(BASKETS),$*),ta-feng,ml-100k)
 	$(SDMR) check dataset=$* publish=true
 	$(SDMR) table $(CELLS) $(WORKERS)
 	$(SDMR) publish $(CELLS)
 
 # Other splits of ML-100k: further split seeds, and cuts in time. The settings are those tuned on the default split.
-ROWS_OF_SPLIT = number=3 datasets=ml-100k $(call options,models,$(WHOLE_GRID) $(SAMPLED) $(SEQUENCES) bert4rec) settings=tuned
+ROWS_OF_SPLIT = number=3 datasets=ml-100k $(call options,models,$(WHOLE_GRID) $(SAMPLED) $(SEQUENCE_MODELS) bert4rec) settings=tuned
 
 OTHER_SPLIT = $(if $(filter global-time,$*),protocol.test_item=global-time,split_seed=$(patsubst split-%,%,$*))
 

@@ -19,7 +19,7 @@ MAX_ENTRIES = 1 << 20  # (user, item, neighbor) triples scored at a time
 
 
 class CMN(TorchRecommender):
-    """Let user u attend, in one to four hops, to the neighbors of item j.
+    """Let user u attend, in several hops, to the neighbors of item j.
 
     N(j), the neighborhood, is the users who took j in training.
 

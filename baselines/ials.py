@@ -15,7 +15,7 @@ from sdmr.harness.kernels import count_threads
 class IALS:
     """Score a pair by the inner product of two factors that fit all pairs.
 
-    score = w_uᵀ h_j. W and H minimize, with S the training pairs,
+    score = (1 + α₀) w_uᵀ h_j. W and H minimize, with S the training pairs,
 
         Σ_S (w_uᵀ h_i − 1)² + α₀ Σ_all (w_uᵀ h_i)²
             + λ Σ_u (n_u + α₀ n_items)^ν ‖w_u‖² + λ Σ_i (n_i + α₀ n_users)^ν ‖h_i‖²,
@@ -62,7 +62,7 @@ class IALS:
             frequency_exponent: ν, how much more a frequent user or item is regularized.
             sweeps: The number of times that W and H are solved.
             solver_steps: Steps of conjugate gradients for each system.
-            init_std: σ, the standard deviation of a factor's length at the start.
+            init_std: σ, the root mean square of a factor's length at the start.
         """
         self.dim, self.unobserved_weight, self.regularization = dim, unobserved_weight, regularization
         self.frequency_exponent, self.sweeps, self.solver_steps = frequency_exponent, sweeps, solver_steps

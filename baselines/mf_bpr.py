@@ -11,9 +11,9 @@ class MFBPR(TorchRecommender):
 
     score = uᵀ v_j (+ b_j), trained by BPR on uniform negatives.
 
-    Departures from the source: Adam replaces its SGD with one negative a step, as for every model of the paper's
-    comparison. By default there is no item bias, since the paper's formula has none. Embeddings start as normal
-    with standard deviation 0.01.
+    Departures from the source: Adam replaces its SGD, as for every model of the paper's comparison. The source draws
+    one negative; here the highest-scored one of several counts (negatives=hardest). By default there is no item bias,
+    since the paper's formula has none. Embeddings start as normal with standard deviation 0.01.
     """
 
     @check_arguments

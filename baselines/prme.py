@@ -27,7 +27,7 @@ class PRME(TorchRecommender):
     Departures from the source:
     - There is no time threshold. If the last check-in is long ago, the source leaves out the second term; the SDMR
       paper's formula does not.
-    - Adam replaces SGD.
+    - Adam replaces SGD, and the highest-scored one of several negatives counts (negatives=hardest).
 
     Embeddings start as normal with standard deviation 0.01.
     """
@@ -45,7 +45,7 @@ class PRME(TorchRecommender):
 
         Args:
             dim: d, the embedding size.
-            alpha: α, the share of the user's preference; the rest is that of the last item.
+            alpha: α, the share of the user's preference; the rest is that of the context.
             context_length: s, the items before the target; 1 for PRME.
             spaces: Number of item tables: 2 as published, or 1 that serves as both.
         """

@@ -16,8 +16,9 @@ class TransRec(TorchRecommender):
     Without context γ_k = 0. With `squared`, the default, the distance is squared, as in some implementations: on
     ML-100k this has the better validation NDCG@10 (.62 against .56).
 
-    Departures from the source: the square; Adam in place of SGD; λ does not act on β_j, nor on any other bias here. t,
-    t_u and β start at 0, γ as normal with standard deviation 0.01.
+    Departures from the source: the square; Adam in place of SGD; the highest-scored one of several negatives counts
+    (negatives=hardest); λ does not act on β_j, nor on any other bias here. t, t_u and β start at 0, γ as normal with
+    standard deviation 0.01.
     """
 
     context_length = 1

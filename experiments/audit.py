@@ -17,7 +17,7 @@ from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.options import check_choices
 from sdmr.experiments.core.plan import check_overrides, find_or_train, report_missing
 from sdmr.experiments.core.registry import MODELS
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.audit import format_report, format_summary
 from sdmr.experiments.report.audit_runs import AuditOptions, add_published, load_audit, plan_audit
 from sdmr.experiments.report.factors import FACTOR_NAMES, ORDERS

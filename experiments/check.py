@@ -33,7 +33,7 @@ from pydantic import Field
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.task import Task
-from sdmr.experiments.benchmark.synthetic import make_tasks
+from sdmr.experiments.benchmark.synthetic import make_tiny_tasks
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.checks import PASSED, describe_check, print_checks
 from sdmr.experiments.core.config import compose_config
@@ -59,7 +59,7 @@ from sdmr.harness.score_check import check_independence
 from sdmr.harness.training.base import TorchRecommender
 
 SUBJECTS = ("model", "dataset", "table", "submission")
-CONTEXT_LENGTH = 4  # where the model leaves it to the data
+LENGTH_IF_NULL = 4  # context items of a model that reads several, with context_length=null
 
 
 class Options(CommandOptions):
@@ -107,10 +107,10 @@ def check_model(options: Options) -> int:
     torch.set_num_threads(1)
     shared = ["dataset=csv", "dataset.path=none", f"context_length={format_value(options.context_length)}"]
     settings, _ = compose_config([f"model={options.model}", *shared, *options.overrides])
-    config = fill_context_length(settings["model"], CONTEXT_LENGTH)
+    config = fill_context_length(settings["model"], LENGTH_IF_NULL)
     make_recommender(config)  # raises UsageError for what the constructor does not allow
     constructor = describe_check("constructor: its settings are those of a record", lambda: check_config(config))
-    tasks = (check_task(config, task, name) for name, task in make_tasks().items())
+    tasks = (check_task(config, task, name) for name, task in make_tiny_tasks().items())
     return print_checks(chain([constructor], chain.from_iterable(tasks)))
 
 
@@ -126,7 +126,7 @@ def check_task(config: dict[str, Any], task: Task, label: str) -> Iterator[str]:
         return
     checks: dict[str, Callable[[Task], object]] = {
         "score returns a finite number for each candidate": lambda task: score_candidates(recommender, task.test),
-        "score ranks among all items": lambda task: check_finite(recommender, task),
+        "score gives finite numbers for all items": lambda task: check_finite(recommender, task),
         "score is independent of other candidates and instances": lambda task: check_independence(
             recommender, task.test
         ),
@@ -211,6 +211,7 @@ def check_resumed(config: dict[str, Any], task: Task) -> None:
 
 
 def _make(config: dict[str, Any], epochs: int = 2) -> Any:
+    """Make the model with so many epochs. Its parts get two, since an interrupted model has complete parts."""
     recommender = make_recommender(config)
     if isinstance(recommender, TorchRecommender):
         for part in recommender.parts.values():
@@ -220,9 +221,9 @@ def _make(config: dict[str, Any], epochs: int = 2) -> Any:
 
 
 def _fit_and_score(recommender: Any, task: Task) -> NDArray[np.floating]:
-    """Return the scores after a fit, seeded as in a run, and its losses."""
+    """Return validation scores and training losses of a fit."""
     fit(recommender, task.training)
-    seed_generators(task.training.seed)
+    seed_generators(task.training.seed)  # as a run does, since a score may draw random numbers
     history = recommender.history if isinstance(recommender, TorchRecommender) else []
     losses = [entry["loss"] for entry in history[1:]]
     return np.append(score_candidates(recommender, task.training.validation), losses)

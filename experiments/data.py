@@ -8,7 +8,7 @@ header and columns from the first rows. `sdmr data dataset=ml-100k` describes a 
 import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,22 @@ def _check(describe: Callable[..., Any], *arguments: Any) -> Any:
 
 def _describe_file(settings: dict[str, Any], typed: set[str]) -> dict[str, Any]:
     """Print columns and first rows of a file; return guesses of settings not typed."""
+    file, guesses = _open_file(settings, typed)
+    head = _read_head(file)
+    types = {str(name): _infer_type(head[name]) for name in head}
+    print(f"{file.path}: {file.resolved_format}, {len(file.names)} columns\n")
+    columns = pd.DataFrame({"column": map(quote_name, types), "type in the first rows": types.values()})
+    print(make_table(columns, "text"), end="\n\n")
+    print(make_table(head.head(5).map(quote_name, length=40), "text"), end="\n\n")
+    guesses |= _guess_columns(file, types, settings, typed)
+    if guesses:
+        settings_text = ", ".join(f"{name}={value}" for name, value in guesses.items())
+        print(f"guessed from the first {HEAD_ROWS:,} rows: {settings_text}\n")
+    return guesses
+
+
+def _open_file(settings: dict[str, Any], typed: set[str]) -> tuple[TableFile, dict[str, Any]]:
+    """Return the file as its settings describe it, and guesses of its separator and header."""
     known = {name: settings[name] for name in FILE_SETTINGS if name in settings}
     if "format" not in known:
         known["format"] = "inter"
@@ -98,15 +114,17 @@ def _describe_file(settings: dict[str, Any], typed: set[str]) -> dict[str, Any]:
     if is_text and "header" not in typed and any(map(is_number, file.names)):
         guesses["header"] = False
         file = replace(file, header=False)
-    head = _read_head(file)
-    types = {name: _infer_type(head[name]) for name in head}
-    print(f"{file.path}: {file.resolved_format}, {len(file.names)} columns\n")
-    columns = pd.DataFrame({"column": map(quote_name, types), "type in the first rows": types.values()})
-    print(make_table(columns, "text"), end="\n\n")
-    print(make_table(head.head(5).map(quote_name, length=40), "text"), end="\n\n")
+    return file, guesses
+
+
+def _guess_columns(
+    file: TableFile, types: Mapping[str, str], settings: Mapping[str, Any], typed: set[str]
+) -> dict[str, Any]:
+    """Return guesses of the columns whose settings name none of the file's."""
+    guesses: dict[str, Any] = {}
     for number, (role, pattern) in enumerate(ROLES.items()):
-        is_ordered = role == "time" and settings.get("basket") is not None  # baskets keep the order of the file
-        if role in typed or role not in settings or settings[role] in file.names or is_ordered:
+        needs_none = role == "time" and settings.get("basket") is not None  # baskets keep the order of the file
+        if role in typed or role not in settings or settings[role] in file.names or needs_none:
             continue
         if file.header:
             matches = [name for name in file.names if re.search(pattern, name, re.IGNORECASE)]
@@ -115,9 +133,6 @@ def _describe_file(settings: dict[str, Any], typed: set[str]) -> dict[str, Any]:
         else:
             matches = [str(number)]
         guesses |= {role: matches[0]} if matches else {}
-    if guesses:
-        settings_text = ", ".join(f"{name}={value}" for name, value in guesses.items())
-        print(f"guessed from the first {HEAD_ROWS:,} rows: {settings_text}\n")
     return guesses
 
 
@@ -145,6 +160,7 @@ def _infer_type(values: pd.Series) -> str:
             return "text"
         return "time"
     are_integers = (numbers == numbers.round()).all()
+    # From 1973 in seconds to the year 5138 in milliseconds.
     return "time" if numbers.between(1e8, 1e14).all() else "integer" if are_integers else "number"
 
 
@@ -163,14 +179,13 @@ def _describe_data(config: dict[str, Any]) -> list[str]:
         average = f"{sizes.mean():.1f} on average; with baskets, times are not used"
         lines.append(f"{len(sizes):,} baskets of {sizes.min():,} to {sizes.max():,} items, {average}")
     elif isinstance(data, Interactions) and data.times is not None:
-        lines += _describe_times(data, task)
+        lines += _describe_span(data, task)
     return lines
 
 
-def _describe_times(data: Interactions, task: Task) -> list[str]:
+def _describe_span(data: Interactions, task: Task) -> list[str]:
     """Return lines on the span of the times and on items taken at once."""
-    rows = pd.DataFrame({"user": data.users, "time": data.times, "item": data.items})
-    rows = rows.sort_values(["user", "time"], kind="stable")
+    rows = pd.DataFrame({"user": data.users, "time": data.times})
     tied = rows.duplicated(["user", "time"], keep=False).mean()
     first, last = int(rows["time"].min()), int(rows["time"].max())
     unit = find_unit(rows["time"].to_numpy())

@@ -13,10 +13,10 @@ DIR/NAME/ holds the split and the candidates in three layouts. NAME is the data 
 
 Users and items are numbered from 0; `users.csv` and `items.csv` hold their raw ids, and titles if the data has any.
 Times are not in seconds: they only order a user's history, or a basket. With `protocol.test_item=random` two held-out
-items next to each other may be in the wrong order. An instance is a row of `NAME.test.inter`, numbered from 0; `sdmr
-score` reads scores by these numbers. Users with fewer unseen items than others have fewer candidates. With
-`protocol.test_item=global-time` a target that nobody trains is no candidate, and interactions between the cuts that are
-no validation items are left out.
+items next to each other may be in the wrong order. `instance` numbers the rows of `NAME.valid.inter`, and those of
+`NAME.test.inter`, each from 0; `sdmr score` reads scores by these numbers. Users with fewer unseen items than others
+have fewer candidates. With `protocol.test_item=global-time` a target that nobody trains is no candidate, and
+interactions between the cuts that are no validation items are left out.
 """
 
 import re

@@ -1,9 +1,9 @@
 """List top items of users, from a trained run: `sdmr recommend run=NAME users=[1,2] k=10`.
 
 The items that a user has in training, validation or test are left out, and so are items that nobody trains after a cut
-in time. The context is that of a test item: the user's last training items or, with baskets, those of the user's last
-basket. Of items with equal scores, the one that comes first in `items.csv` comes first. Users and items are raw ids.
-Models without saved parameters, such as Item-KNN, are fitted again.
+in time. The context is the user's last training items or, with baskets, those of the user's last basket. Of items with
+equal scores, the one that comes first in `items.csv` comes first. Users and items are raw ids. Models without saved
+parameters, such as Item-KNN, are fitted again.
 """
 
 import sys

@@ -27,7 +27,7 @@ from sdmr.experiments.core.plan import read_tie_policy
 from sdmr.experiments.core.ranking import compute_novelty_metrics, compute_test_digests, place_cold_targets
 from sdmr.experiments.core.record import Environment, Record, TieCounts, save_record
 from sdmr.experiments.core.run import Run, compose_task
-from sdmr.experiments.core.store import RANKS, RECORD
+from sdmr.experiments.core.run_files import RANKS, RECORD
 from sdmr.experiments.core.task_files import select_candidates
 from sdmr.experiments.report.writers import make_table
 from sdmr.harness.evaluation import check_not_empty
@@ -126,7 +126,9 @@ def read_scores(path: Path, instances: HeldOut) -> NDArray[np.floating]:
             f"candidate {candidate}"
         )
     scores = np.full(is_candidate.shape, -np.inf)
-    scores[is_candidate] = values[np.argsort(cells.to_numpy())]
+    ordered = np.empty(len(expected))
+    ordered[cells.to_numpy(np.intp)] = values
+    scores[is_candidate] = ordered
     return scores
 
 
@@ -135,7 +137,7 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, int]:
 
     That is 1 in a parquet file.
     """
-    if path.suffix == ".parquet":
+    if TableFile(path).resolved_format == "parquet":
         return _read_parquet(path), 1
     header = TableFile(path, "csv").names
     if not set(COLUMNS) <= set(header):

@@ -6,7 +6,7 @@ With `-m`, it shows the progress of `sdmr run -m` with the same settings. Nothin
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from statistics import fmean
 
@@ -20,6 +20,7 @@ from sdmr.experiments.core.grammar import expand_sweep, is_of_hydra
 from sdmr.experiments.core.help_text import describe_fields
 from sdmr.experiments.core.options import CommandOptions, parse_options
 from sdmr.experiments.core.run import Run, compose_run
+from sdmr.experiments.core.run_files import CHECKPOINT
 from sdmr.experiments.tuning.options import SearchOptions
 from sdmr.experiments.tuning.search import Search
 from sdmr.experiments.tuning.study import Trial
@@ -57,8 +58,9 @@ def describe_multirun(overrides: Sequence[str]) -> Iterator[str]:
     """Yield lines on the progress of `sdmr run -m` with these overrides."""
     settings = [override for override in prepare_overrides(overrides) if not is_of_hydra(override)]
     runs = {" ".join(combination): compose_run(combination) for combination in product(*expand_sweep(settings))}
-    yield from describe_runs(runs)
-    yield estimate_remaining(list(runs.values()))
+    states = {label: get_state(run) for label, run in runs.items()}
+    yield from describe_runs(runs, states)
+    yield estimate_remaining(list(runs.values()), list(states.values()))
 
 
 def describe_progress(search: Search) -> Iterator[str]:
@@ -90,9 +92,8 @@ def _get_trial_state(search: Search, trial: Trial) -> str:
     return "interrupted" if trial.state == "running" and not is_running else trial.state
 
 
-def describe_runs(runs: dict[str, Run]) -> Iterator[str]:
+def describe_runs(runs: Mapping[str, Run], states: Mapping[str, str]) -> Iterator[str]:
     """Yield the number of runs in each state, then running, interrupted and failed runs."""
-    states = {label: get_state(run) for label, run in runs.items()}
     count = Counter(states.values())
     yield f"{len(runs)} runs: {', '.join(f'{count[state]} {state}' for state in STATES)}"
     for label, state in states.items():
@@ -108,16 +109,15 @@ def get_state(run: Run) -> str:
         return "running"
     if run.failure is not None:
         return "failed"
-    return "interrupted" if (run.folder / "checkpoint.pt").exists() else "pending"
+    return "interrupted" if (run.folder / CHECKPOINT).exists() else "pending"
 
 
-def estimate_remaining(runs: Sequence[Run]) -> str:
+def estimate_remaining(runs: Sequence[Run], states: Sequence[str]) -> str:
     """Return the minutes that unfinished runs may take, by the mean of finished ones.
 
     Parts of models, which many runs share, are expected to exist by then.
     """
-    records = [run.record for run in runs if run.record is not None]
-    states = [get_state(run) for run in runs]
+    records = [record for run in runs if (record := run.record) is not None]
     workers = states.count("running")
     number = workers + states.count("interrupted") + states.count("pending")
     if not number:

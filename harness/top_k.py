@@ -19,8 +19,8 @@ def recommend(
     """List the k best items of each user, without the user's items.
 
     An item that a user has in training, validation or test is left out. So is one that no test item is ranked among: an
-    untrained one, after a cut in time. The context is that of a test item: the last training items of the user or, with
-    baskets, of the user's last basket. Of items with equal scores, the one with the lower number comes first.
+    untrained one, after a cut in time. The context is the user's last training items or, with baskets, those of the
+    user's last basket. Of items with equal scores, the one with the lower number comes first.
 
     Args:
         recommender: A fitted recommender.

@@ -2,17 +2,15 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import Optimizer
 from tests.behavior import RecommenderBehavior, small
+from tests.every_model import BEHAVIORS, check_resumed, every_model, make_on
 
 DEVICE = "cuda"
 pytestmark = pytest.mark.gpu
@@ -20,32 +18,9 @@ if not torch.cuda.is_available():
     pytest.skip("PyTorch finds no CUDA device", allow_module_level=True)
 
 
-def find_behaviors() -> Iterator[type[RecommenderBehavior]]:
-    """Return the classes that test what a model trained by gradient must do."""
-    for path in sorted(Path(__file__).parent.glob("*/test_*.py")):
-        if path.parent.name in ("baselines", "models"):
-            for value in vars(import_module(f"tests.{path.parent.name}.{path.stem}")).values():
-                is_behavior = isinstance(value, type) and issubclass(value, RecommenderBehavior)
-                if is_behavior and value is not RecommenderBehavior and isinstance(value().make(), TorchRecommender):
-                    yield value
-
-
-def make_on(device: str, behavior: type[RecommenderBehavior], **options: int) -> TorchRecommender:
-    """Make the model of such a class for a device, with other options of its optimization."""
-    model = behavior().make()
-    assert isinstance(model, TorchRecommender)
-    for module in model.modules():
-        if isinstance(module, TorchRecommender):
-            module.optimization = replace(module.optimization, device=device)
-    model.optimization = replace(model.optimization, **options)
-    return model
-
-
-BEHAVIORS = list(find_behaviors())
 for behavior in BEHAVIORS:
     methods = {"make": lambda self, behavior=behavior: make_on(DEVICE, behavior)}
     globals()[f"{behavior.__name__}OnGPU"] = type(f"{behavior.__name__}OnGPU", (behavior,), methods)
-every_model = pytest.mark.parametrize("behavior", BEHAVIORS)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -91,12 +66,4 @@ def test_scores_gradients_and_steps_are_those_of_the_processor(
 
 @every_model
 def test_an_interrupted_fit_resumes_to_the_same_bits(behavior: type[RecommenderBehavior], tmp_path: Path) -> None:
-    complete = make_on(DEVICE, behavior, epochs=4)
-    complete.fit(small().training)
-    training = replace(small().training, checkpoint=tmp_path / "fit.pt")
-    make_on(DEVICE, behavior, epochs=2).fit(training)
-    resumed = make_on(DEVICE, behavior, epochs=4)
-    resumed.fit(training)
-    assert [entry.get("loss") for entry in resumed.history] == [entry.get("loss") for entry in complete.history]
-    for name, value in complete.named_parameters():
-        assert torch.equal(resumed.get_parameter(name), value), name
+    check_resumed(DEVICE, behavior, tmp_path)

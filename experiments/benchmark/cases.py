@@ -13,23 +13,20 @@ import numpy as np
 import torch
 
 from sdmr.datasets.sampling import NegativeSampler
-from sdmr.experiments.benchmark import timing
+from sdmr.experiments.benchmark import steps
 from sdmr.experiments.benchmark.growth import measure_growth, measure_long_tail
 from sdmr.experiments.benchmark.load import measure_load, measure_memory, measure_side_by_side
 from sdmr.experiments.benchmark.references import measure_plain, measure_recbole, measure_released
-from sdmr.experiments.benchmark.scale import BATCH, Scale
-from sdmr.experiments.benchmark.synthetic import make_task
-from sdmr.experiments.benchmark.timing import (
-    Entry,
-    Steps,
-    compare,
-    make_entry,
+from sdmr.experiments.benchmark.scale import Scale
+from sdmr.experiments.benchmark.steps import (
     make_model,
     make_with_oracle,
     measure_calls,
     measure_steps,
     shorten_keys,
 )
+from sdmr.experiments.benchmark.synthetic import make_task
+from sdmr.experiments.benchmark.timing import Entry
 from sdmr.experiments.core.options import CORES
 from sdmr.harness.evaluation import rank
 from sdmr.harness.metrics import count_ranks
@@ -37,7 +34,10 @@ from sdmr.harness.training.base import TorchRecommender
 
 
 def measure_models(scale: Scale) -> Iterator[Entry]:
-    """Measure every model: a training step, and ranking the test items."""
+    """Measure every model: a training step, and ranking the test items.
+
+    Of a model that is not trained by gradient, the whole fit is measured.
+    """
     task, training = scale.make_task(), scale.make_training(scale.steps)
     for name in scale.models:
         models = make_with_oracle(name)
@@ -75,18 +75,15 @@ def measure_parts(scale: Scale) -> Iterator[Entry]:
     yield measure_calls("count ranks", scores.size, "scores", [count], scale.turns)
 
 
-def measure_device(scale: Scale) -> Iterator[Entry]:
+def measure_device(scale: Scale, device: str) -> Iterator[Entry]:
     """Measure a training step on a device against the processor's."""
     training = scale.make_training(scale.steps)
     for name in scale.models:
         models = make_model(name), make_model(name)
         if isinstance(models[0], TorchRecommender):
-            for model, device in zip(models, (scale.device, "cpu"), strict=True):
-                model.optimization = replace(model.optimization, device=device)
-            calls = [partial(Steps(model, training).run, scale.steps) for model in models]
-            setting = {"count": BATCH, "of": "interactions", "model": name}
-            costs = compare(scale.turns, *calls, count=scale.steps)
-            yield make_entry(f"step on {scale.device}", setting, costs, "cpu")
+            for model, name_of_device in zip(models, (device, "cpu"), strict=True):
+                model.optimization = replace(model.optimization, device=name_of_device)
+            yield measure_steps(f"step on {device}", {"model": name}, training, models, scale.steps, scale.turns, "cpu")
 
 
 Measure = Callable[[Scale], Iterator[Entry]]
@@ -112,8 +109,8 @@ def measure_groups(scale: Scale, groups: Iterable[Measure], threads: int | None 
 
     Without a number of threads, `GROUPS_ON_ALL_CORES` use all cores and the others one thread, as runs do.
     """
-    if not timing.ORACLES.is_dir():
-        print(f"no ratios to other programs: they are in a checkout's tests, and {timing.ORACLES} does not exist")
+    if not steps.ORACLES.is_dir():
+        print(f"no ratios to other programs: they are in a checkout's tests, and {steps.ORACLES} does not exist")
     entries = []
     for measure in groups:
         torch.set_num_threads(threads or (CORES if measure in GROUPS_ON_ALL_CORES else 1))

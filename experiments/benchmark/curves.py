@@ -1,6 +1,6 @@
 """Draw the figures of the speed benchmark.
 
-One shows the seconds of a training step over what grows, the other the seconds of an epoch of every model.
+One shows the seconds of a training step over sizes, the other those of an epoch of every model trained by gradient.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sdmr.experiments.benchmark.timing import describe_threads
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.figures.style import add_note, get_line_style, save_figure
+from sdmr.experiments.figures.style import add_note, describe_threads, get_line_style, save_figure
 
 AXES = {
     "items": "items",
@@ -23,7 +22,7 @@ AXES = {
     "context_length": "context items s",
     "hops": "hops",
 }
-EPOCHS = ("train", "step vs plain", "step vs RecBole", "epoch vs released")
+EPOCH_ENTRIES = ("train", "step vs plain", "step vs RecBole", "epoch vs released")
 N_POSITIVES = 98_114  # of an epoch of ML-100k
 
 
@@ -49,21 +48,8 @@ def draw_curves(entries: Sequence[Mapping[str, Any]], folder: Path, name: str, m
 
 def draw_epochs(entries: Sequence[Mapping[str, Any]], folder: Path, name: str, machine: str) -> None:
     """Write NAME.png, .pdf and .csv of the seconds of an epoch by model and program."""
-    rows: list[dict[str, Any]] = []
-    for entry in entries:
-        if entry["name"] not in EPOCHS or "size" in entry["setting"]:
-            continue
-        length = entry["setting"].get("context_length")
-        model = get_model(entry["setting"]["model"]).name + (f", windows of {length}" if length else "")
-        shared = {"model": model, "threads": entry["threads"]}
-        threads = describe_threads(entry["threads"])
-        reference = str(entry["reference"]).partition("'")[0]  # RecBole's NeuMF
-        costs = {"this suite": entry["seconds"], reference: entry["reference_seconds"]}
-        for side, seconds in costs.items():
-            names = shared | {"program": f"{side}, {threads}"}
-            if seconds and not any(names.items() <= row.items() for row in rows):
-                rows.append(names | {"seconds": seconds * N_POSITIVES / entry["setting"]["count"]})
-    frame = pd.DataFrame(rows)
+    rows = [row for entry in entries if _shows_epoch(entry) for row in _list_programs(entry)]
+    frame = pd.DataFrame(rows).drop_duplicates(["model", "program"])  # the first is measured beside the literal oracle
     models = list(dict.fromkeys(frame["model"]))[::-1]
     figure = Figure(figsize=(6.4, 1.2 + 0.3 * len(models)))
     axes = figure.subplots()
@@ -73,9 +59,31 @@ def draw_epochs(entries: Sequence[Mapping[str, Any]], folder: Path, name: str, m
     axes.set_yticks(np.arange(len(models)), models)
     axes.set(xscale="log", xlabel="seconds an epoch of ML-100k's size (log scale)")
     figure.legend(loc="outside upper left", ncols=3, fontsize=7)
-    note = "Random data; SDM's times on 2 threads, and the released program's, include ranking."
+    note = "Random data; models of several parts: the last one's epoch."
     add_note(figure, f"{note} {_describe(entries, machine)}")
     save_figure(figure, folder, name, frame)
+
+
+def _shows_epoch(entry: Mapping[str, Any]) -> bool:
+    return entry["name"] in EPOCH_ENTRIES and "size" not in entry["setting"]
+
+
+def _list_programs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the seconds of an epoch of the suite, and of its reference, if any."""
+    setting, length = entry["setting"], entry["setting"].get("context_length")
+    model = get_model(setting["model"]).name + (f", windows of {length}" if length else "")
+    ranking = ", with ranking" if entry["name"] == "epoch vs released" else ""
+    costs = {"this suite": entry["seconds"], entry["reference"]: entry["reference_seconds"]}
+    return [
+        {
+            "model": model,
+            "threads": entry["threads"],
+            "program": f"{program}, {describe_threads(entry['threads'])}{ranking}",
+            "seconds": seconds * N_POSITIVES / setting["count"],
+        }
+        for program, seconds in costs.items()
+        if seconds is not None
+    ]
 
 
 def _describe(entries: Sequence[Mapping[str, Any]], machine: str) -> str:

@@ -5,16 +5,9 @@ from functools import partial
 
 from sdmr.datasets.task import Training
 from sdmr.experiments.benchmark.scale import BATCH, Scale
+from sdmr.experiments.benchmark.steps import Steps, make_model, make_with_oracle, measure_steps
 from sdmr.experiments.benchmark.synthetic import draw_excerpt, make_task
-from sdmr.experiments.benchmark.timing import (
-    Entry,
-    Steps,
-    compare,
-    make_entry,
-    make_model,
-    make_with_oracle,
-    measure_steps,
-)
+from sdmr.experiments.benchmark.timing import Entry, compare, make_entry
 
 DENSE = "model.optimization.regularization_scope=all"  # Adam must move every row in every step
 
@@ -28,9 +21,9 @@ def measure_growth(scale: Scale) -> Iterator[Entry]:
     for n_items in scale.catalogs:
         training = _make_training(1_000, n_items, 51_200, steps)
         for name in ("mf-bpr", "sdm"):
-            calls = [partial(Steps(make_model(name, *one), training).run, steps) for one in ((), (DENSE,))]
-            setting = {"count": BATCH, "of": "interactions", "model": name, "items": n_items}
-            yield make_entry("growth items", setting, compare(turns, *calls, count=steps), "dense Adam")
+            models = [make_model(name), make_model(name, DENSE)]
+            setting = {"model": name, "items": n_items}
+            yield measure_steps("growth items", setting, training, models, steps, turns, "dense Adam")
     for n_users in scale.users:
         training = _make_training(n_users, 1_000, 10 * n_users, steps)
         for name in ("mf-bpr", "sdm"):

@@ -8,34 +8,24 @@ from functools import partial
 
 import torch
 
+from sdmr.experiments.benchmark.processes import run_copies, run_in_process, wait_for_copies
 from sdmr.experiments.benchmark.scale import Scale
-from sdmr.experiments.benchmark.timing import (
-    Cost,
-    Entry,
-    Steps,
-    compare,
-    make_entry,
-    make_model,
-    make_with_oracle,
-    merge_costs,
-    run_in_subprocess,
-    shorten_keys,
-)
+from sdmr.experiments.benchmark.steps import Steps, make_model, make_with_oracle, shorten_keys
+from sdmr.experiments.benchmark.timing import Cost, Entry, compare, make_entry, merge_costs
 from sdmr.harness.records import get_peak_memory
 
 
 def measure_memory(scale: Scale) -> Iterator[Entry]:
-    """Measure training steps in a new process, and the largest resident size of that process."""
+    """Measure the largest resident size of a process that trains, and that of the oracle's."""
     for name, overrides in (("mf-bpr", ()), ("sdp", ()), ("sdm", ()), ("sdm", scale.large)):
         numbers = range(len(make_with_oracle(name)))
-        results = [run_in_subprocess(_train_for_memory, scale, name, overrides, number) for number in numbers]
+        results = [run_in_process(_train_for_memory, scale, name, overrides, number) for number in numbers]
         peaks = {key: round(peak) for key, (_, peak) in zip(("peak_mib", "oracle_peak_mib"), results, strict=False)}
-        setting = {"model": name, **shorten_keys(overrides), **peaks}
-        yield make_entry("memory", setting, [Cost(seconds) for seconds, _ in results])
+        yield make_entry("memory", {"model": name, **shorten_keys(overrides), **peaks}, [Cost(results[0][0])])
 
 
 def _train_for_memory(scale: Scale, name: str, overrides: Sequence[str], number: int) -> tuple[float, float]:
-    """Return a step's seconds and the peak memory of model 0 or oracle 1."""
+    """Return a step's seconds and the peak memory of `make_with_oracle(name)[number]`."""
     steps = Steps(make_with_oracle(name, *overrides)[number], scale.make_training(scale.few_steps))
     return compare(1, partial(steps.run, scale.few_steps), count=scale.few_steps)[0].seconds, get_peak_memory()
 
@@ -44,17 +34,19 @@ def measure_side_by_side(scale: Scale) -> Iterator[Entry]:
     """Measure runs at once, one on each thread, against one after another on all threads."""
     threads = torch.get_num_threads()
     for name in ("mf-bpr", "sdm"):
-        together = run_in_subprocess(_train_on_threads, scale, name, 1, copies=threads)
-        sequential = threads * run_in_subprocess(_train_on_threads, scale, name, threads)
+        together = max(run_copies(threads, _train_on_threads, scale, name, 1))
+        sequential = threads * run_in_process(_train_on_threads, scale, name, threads)
         costs = [Cost(together), Cost(sequential)]
         reference = f"one after another, {threads} threads each"
         yield make_entry("side by side", {"model": name, "runs": threads}, costs, reference)
 
 
 def _train_on_threads(scale: Scale, name: str, threads: int) -> float:
+    """Return the seconds of a step, as a mean over a long time."""
     torch.set_num_threads(threads)
-    steps = Steps(make_model(name), scale.make_training(scale.steps))
-    return compare(scale.turns, partial(steps.run, scale.steps), count=scale.steps)[0].seconds
+    steps, n_steps = Steps(make_model(name), scale.make_training(scale.steps)), scale.turns**2 * scale.steps
+    wait_for_copies()
+    return compare(1, partial(steps.run, n_steps), count=n_steps)[0].seconds
 
 
 def measure_load(scale: Scale) -> Iterator[Entry]:

@@ -12,26 +12,15 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 
-from sdmr.datasets.task import Task
+from sdmr.datasets.task import Task, Training
+from sdmr.experiments.benchmark.processes import run_in_process
 from sdmr.experiments.benchmark.scale import BATCH, Scale
+from sdmr.experiments.benchmark.steps import ORACLES, Steps, draw_batches, load_reference, make_model
 from sdmr.experiments.benchmark.synthetic import make_task
-from sdmr.experiments.benchmark.timing import (
-    ORACLES,
-    Cost,
-    Entry,
-    Steps,
-    compare,
-    draw_batches,
-    load_reference,
-    make_entry,
-    make_model,
-    merge_costs,
-    run_in_subprocess,
-)
+from sdmr.experiments.benchmark.timing import Cost, Entry, compare, make_entry, merge_costs
 from sdmr.experiments.core.task_files import export_task
 
 RECBOLE = {"mf-bpr": "BPR", "neumf": "NeuMF", "transrec": "TransRec"}
@@ -44,9 +33,9 @@ def measure_released(scale: Scale) -> Iterator[Entry]:
         return
     names, turns = ("sdm", "sdm-released"), []
     for _ in range(scale.few_turns):
-        ours = [run_in_subprocess(_run_epoch, scale, name) for name in names]
+        ours = [run_in_process(_run_epoch, scale, name) for name in names]
         with _let_threads_spin():  # also between the turns of a process, so that each turn has its own
-            turns.append([*ours, run_in_subprocess(_run_released, scale)])
+            turns.append([*ours, run_in_process(_run_released, scale)])
     *costs, program_cost = (merge_costs(column) for column in zip(*turns, strict=True))
     for name, cost in zip(names, costs, strict=True):
         setting = {"count": len(_make_task(scale).training.instances), "of": "interactions", "model": name}
@@ -105,20 +94,20 @@ def measure_plain(scale: Scale) -> Iterator[Entry]:
         costs = compare(scale.turns, *calls, count=scale.steps)
         yield make_entry("step vs plain", STEP | {"model": name}, costs, "plain PyTorch")
     if reference:
-        yield _measure_plain_sasrec(scale, reference)
+        training = make_task(*scale.sequences, n_candidates=1).training
+        yield measure_plain_sasrec(training, scale.sequence_length, scale.few_turns)
 
 
-def _measure_plain_sasrec(scale: Scale, reference: dict[str, Any]) -> Entry:
+def measure_plain_sasrec(training: Training, length: int, turns: int) -> Entry:
     """Measure steps of SASRec against nn.TransformerEncoder, windows padded to one length, and the same loss."""
-    training = make_task(*scale.sequences, n_candidates=1).training
-    model = make_model("sasrec", f"model.context_length={scale.sequence_length}")
+    reference, model = load_reference("plain.py"), make_model("sasrec", f"model.context_length={length}")
     steps, options = Steps(model, training), model.optimization
     transformer = reference["PlainSASRec"](
-        training.n_items, model.dim, model.context_length, model.n_blocks, model.heads, model.dropout.p
+        training.n_items, model.dim, length, model.n_blocks, model.heads, model.dropout.p
     )
     epoch = reference["PlainSASRecEpoch"](transformer, training, options.batch_size, options.n_negatives)
-    costs = compare(scale.few_turns, partial(steps.run, steps.n_batches), epoch.run, count=steps.n_batches)
-    setting = {"count": steps.count, "of": "interactions", "model": "sasrec", "context_length": scale.sequence_length}
+    costs = compare(turns, partial(steps.run, steps.n_batches), epoch.run, count=steps.n_batches)
+    setting = {"count": steps.count, "of": "interactions", "model": "sasrec", "context_length": length}
     return make_entry("step vs plain", setting, costs, "nn.TransformerEncoder")
 
 
@@ -145,7 +134,7 @@ def measure_recbole(scale: Scale) -> Iterator[Entry]:
                 print(f"no ratio to RecBole's {theirs}: {error.stderr.strip().splitlines()[-1]:.80}")
                 continue
             costs = [merge_costs(ours), merge_costs(others)]
-            yield make_entry("step vs RecBole", STEP | {"model": name}, costs, f"RecBole's {theirs}")
+            yield make_entry("step vs RecBole", STEP | {"model": name, "their model": theirs}, costs, "RecBole")
 
 
 def _train_recbole(python: str, folder: Path, model: str) -> float:

@@ -33,7 +33,6 @@ class Scale:
     sequences: tuple[int, int, int] = (604, 3_706, 100_000)  # a tenth of the users of ML-1M
     sequence_length: int = 200
     long_tail: tuple[int, int, int] = (10_000, 1_000_000, 5_000)  # items, many items, and steps before the measurement
-    device: str = "cuda"  # whose steps are compared with the processor's
     recbole: str = sys.executable  # a Python that has RecBole
 
     def make_task(self) -> Task:

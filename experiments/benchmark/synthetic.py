@@ -3,7 +3,7 @@
 A benchmark on them needs no data set and times no download.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,8 +14,8 @@ from sdmr.datasets.split import split
 from sdmr.datasets.task import Instances, Task, Training
 
 
-def make_tasks() -> dict[str, Task]:
-    """Return tiny tasks: one with histories, one with baskets."""
+def make_tiny_tasks() -> dict[str, Task]:
+    """Return two tasks on which a model is checked: one with histories, one with baskets."""
     rng, baskets = np.random.default_rng(0), np.arange(120).repeat(5)
     items = np.concatenate([rng.choice(90, 5, replace=False) for _ in range(120)])
     interactions = Interactions.from_raw(baskets // 3, items, baskets=baskets)
@@ -52,18 +52,18 @@ def _draw_long_tailed(n: int, n_draws: int, rng: np.random.Generator) -> np.ndar
 class Excerpt(Training):
     """Some training instances of a task beside the history of all of them."""
 
-    source: Training | None = None
+    source: Training = field(kw_only=True)
 
     @cached_property
     def matrix(self) -> csr_matrix:
-        assert self.source is not None
         return self.source.matrix
 
 
 def draw_excerpt(training: Training, n_instances: int, n_validation: int = 32) -> Excerpt:
     """Draw a random excerpt to train on.
 
-    An epoch has the steps of the full data's, only fewer of them, and ends with a short ranking.
+    An epoch has the steps of the full data's, only fewer of them, and ends with a short ranking. Models of sequences
+    still get every window, since windows are cut from the whole history.
     """
     instances, validation = training.instances, training.validation
     rng = np.random.default_rng(0)

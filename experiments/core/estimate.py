@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import get_model
+from sdmr.experiments.core.run_files import RECORD
 
 if TYPE_CHECKING:
     from sdmr.experiments.core.plan import PlannedRun
@@ -47,7 +48,7 @@ def compute_runtime(records: Iterable[Record], runs: Path | None = None) -> floa
     pending = list(known.values())
     for record in pending:
         for name in chain.from_iterable(record.separate_runs.values()):
-            path = (runs or Path()) / record.dataset / name / "record.json"
+            path = (runs or Path()) / record.dataset / name / RECORD
             if runs and name not in known and path.exists():
                 known[name] = load_record(path)
                 pending.append(known[name])

@@ -21,6 +21,7 @@ from sdmr.experiments.core.ranking import (
 )
 from sdmr.experiments.core.record import Environment, Record, save_record
 from sdmr.experiments.core.run import Run, drop_tasks, load_task, make_recommender
+from sdmr.experiments.core.run_files import CHECKPOINT, FAILURE, MODEL, RECORD
 from sdmr.experiments.core.timer import PhaseTimer
 from sdmr.experiments.core.trackers import Followers, Tracker, Watch
 from sdmr.harness.evaluation import rank
@@ -49,19 +50,19 @@ def execute(
     torch.set_num_threads(threads)
     run.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(run.folder / ".lock"), _record_failure(run), keep_modules(run.modules):
-        checkpoint = run.folder / "checkpoint.pt"
+        checkpoint = run.folder / CHECKPOINT
         if not force and (record := run.record):
             checkpoint.unlink(missing_ok=True)  # left by a process that was killed after it had written the record
             return record
         followers = Followers(run, watch, progress)
-        (run.folder / "record.json").unlink(missing_ok=True)  # who forces a run no longer trusts it
+        (run.folder / RECORD).unlink(missing_ok=True)  # who forces a run no longer trusts it
         for unfinished in run.folder.glob(".*.*.*"):  # what a process was writing when it was killed
             unfinished.unlink()
         if force:
             checkpoint.unlink(missing_ok=True)
         with followers:
             record = _make_record(run, threads, force, checkpoint, followers)
-            save_record(record, run.folder / "record.json")
+            save_record(record, run.folder / RECORD)
             checkpoint.unlink(missing_ok=True)
             followers.record = record
         return record
@@ -103,7 +104,7 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path, follower
     if isinstance(recommender, TorchRecommender):
         fields |= _describe_training(recommender)
         if not run.is_ranking_only:
-            recommender.save(run.folder / "model.pt")
+            recommender.save(run.folder / MODEL)
             # Of every epoch, those before an interruption included.
             epochs = recommender.history[1:]
             seconds["fit"] = sum(entry["fit_seconds"] + entry["rank_seconds"] for entry in epochs)
@@ -159,7 +160,7 @@ def _record_failure(run: Run) -> Iterator[None]:
             save_failure(run, f"{type(raised).__name__}: {raised}")
         drop_tasks()
         raise raised from error.__cause__
-    (run.folder / "failure.json").unlink(missing_ok=True)
+    (run.folder / FAILURE).unlink(missing_ok=True)
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
@@ -171,7 +172,7 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 def save_failure(run: Run, error: str) -> None:
     """Write the error that ended a run beside its configuration."""
-    save_json({"error": error, "config": run.config, "environment": collect_environment()}, run.folder / "failure.json")
+    save_json({"error": error, "config": run.config, "environment": collect_environment()}, run.folder / FAILURE)
 
 
 def _sum_seconds(record: Record) -> float:
@@ -211,7 +212,7 @@ def _load_trained(
         trained = run.derive(test=False)
         if trained.record is None or trained.is_model_missing:
             return None
-    recommender.load(trained.folder / "model.pt", task.training.n_users, task.training.n_items)
+    recommender.load(trained.folder / MODEL, task.training.n_users, task.training.n_items)
     return trained
 
 
@@ -225,7 +226,7 @@ def _make_recommender(run: Run, task: Task, threads: int, progress: Tracker | No
     for name, part in parts.items():
         part_run = run.derive(model=run.config["model"][name], protocol=run.training_protocol)
         execute(part_run, threads, part_run.is_model_missing, progress=progress)
-        part.load(part_run.folder / "model.pt", task.training.n_users, task.training.n_items)
+        part.load(part_run.folder / MODEL, task.training.n_users, task.training.n_items)
         part_runs[name] = part_run
     return recommender, part_runs
 

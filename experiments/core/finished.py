@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.messages import quote
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.run_files import RECORD
 
 
 def find_runs(option: str, names: Iterable[str], runs: Path, results: Path = Path("results")) -> list[Path]:

@@ -18,6 +18,7 @@ from sdmr.experiments.core.parallel import Launch, Outcome, run_all
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import GRID, MODELS, get_model, reads
 from sdmr.experiments.core.run import Run, compose_run, make_recommender
+from sdmr.experiments.core.run_files import CHECKPOINT, RANKS, RECORD
 from sdmr.harness.metrics import TiePolicy
 from sdmr.harness.records import read_ranks
 
@@ -56,7 +57,7 @@ class FoundRun:
     @property
     def record(self) -> Record:
         """Read the record."""
-        return load_record(self.folder / "record.json")
+        return load_record(self.folder / RECORD)
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def find_or_train(
     folders = {}
     for one in planned:
         if one in ready and ready[one].record is not None:
-            (ready[one].folder / "checkpoint.pt").unlink(missing_ok=True)  # which a killed process has left
+            (ready[one].folder / CHECKPOINT).unlink(missing_ok=True)  # which a killed process has left
             folders[one] = FoundRun(ready[one].folder)
         elif use_published and one.published is not None and _is_readable(one.published):
             folders[one] = FoundRun(one.published, is_published=True)
@@ -167,9 +168,9 @@ def find_or_train(
 def _is_readable(folder: Path) -> bool:
     """Tell whether a published record is there. One that is damaged is named and left out."""
     try:
-        if (folder / "ranks.npz").exists():
-            read_ranks(folder / "ranks.npz")
-        return (folder / "record.json").exists() and bool(load_record(folder / "record.json"))
+        if (folder / RANKS).exists():
+            read_ranks(folder / RANKS)
+        return (folder / RECORD).exists() and bool(load_record(folder / RECORD))
     except (DataError, OSError, RuntimeError) as error:  # RuntimeError: a damaged zip file
         print(f"{folder}: {error}; it is left out", file=sys.stderr)
         return False

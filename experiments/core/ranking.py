@@ -9,6 +9,7 @@ import numpy as np
 
 from sdmr.datasets.task import HeldOut, Task
 from sdmr.experiments.core.run import Run
+from sdmr.experiments.core.run_files import RANKS
 from sdmr.harness.evaluation import rank, rank_among_all, select_instances
 from sdmr.harness.metrics import CUTOFFS, Ranks, summarize
 from sdmr.harness.records import save_ranks
@@ -29,7 +30,7 @@ def save_test_ranks(run: Run, recommender: Any, task: Task, ranks: Ranks) -> dic
 
     There are none if the protocol ranks among all items anyway.
     """
-    path, users = run.folder / "ranks.npz", task.test.users
+    path, users = run.folder / RANKS, task.test.users
     if run.protocol.candidates == "all":
         save_ranks(path, users, ranks)
         return {}

@@ -19,6 +19,7 @@ from sdmr.experiments.core.arguments import import_class, make_object
 from sdmr.experiments.core.config import compose_config, list_settings
 from sdmr.experiments.core.errors import ConfigError
 from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.run_files import FAILURE, MODEL, RANKS, RECORD
 from sdmr.experiments.core.sources import compute_digest
 from sdmr.experiments.core.trackers import NO_TRACKER
 from sdmr.harness.files import load_tensors_of
@@ -50,7 +51,7 @@ class Run:
 
         One that is damaged, of another run or without its ranks counts as missing, so that the run is made again.
         """
-        path = self.folder / "record.json"
+        path = self.folder / RECORD
         try:
             record = load_record(path) if path.exists() else None
             if record is not None:
@@ -66,12 +67,12 @@ class Run:
         if self.config.get("test"):
             if record.test is None:
                 raise DataError(f"{path}: test=... is missing")
-            read_ranks(path.with_name("ranks.npz"), is_among_all=record.test_all is not None)
+            read_ranks(path.with_name(RANKS), is_among_all=record.test_all is not None)
 
     @property
     def failure(self) -> str | None:
         """Return the error that ended a failed run."""
-        path = self.folder / "failure.json"
+        path = self.folder / FAILURE
         try:
             return json.loads(path.read_text(encoding="utf-8"))["error"] if path.exists() else None
         except (ValueError, KeyError):
@@ -100,7 +101,7 @@ class Run:
     @property
     def is_model_missing(self) -> bool:
         """Tell whether a finished run lacks the parameters that it trained."""
-        return (self.folder / "record.json").exists() and load_tensors_of(self.folder / "model.pt", "cpu") is None
+        return (self.folder / RECORD).exists() and load_tensors_of(self.folder / MODEL, "cpu") is None
 
     @property
     def is_running(self) -> bool:

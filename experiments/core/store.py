@@ -14,9 +14,8 @@ import yaml
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.plan import FoundRun
 from sdmr.experiments.core.run import Run
+from sdmr.experiments.core.run_files import RANKS, RECORD
 from sdmr.experiments.core.tuned import get_tuned_path
-
-RECORD, RANKS = "record.json", "ranks.npz"
 
 
 def get_published_folder(results: Path, experiment: str, dataset: str, name: str = "") -> Path:

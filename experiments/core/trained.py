@@ -9,6 +9,7 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.run import make_recommender, make_run
+from sdmr.experiments.core.run_files import MODEL, RECORD
 from sdmr.harness.files import load_tensors_of
 from sdmr.harness.generators import seed_generators
 from sdmr.harness.recommender import fit
@@ -23,7 +24,7 @@ def load_trained(folder: Path) -> tuple[Any, Task]:
     A model without saved parameters is fitted again. Raises DataError if the parameters are lost, or the data have
     changed.
     """
-    record = load_record(folder / "record.json")
+    record = load_record(folder / RECORD)
     if "model" not in record.config:
         raise DataError(f"{folder}: its scores were made by another program, so there is no model to ask")
     run = make_run(record.config, record.dataset, folder.parents[1])
@@ -34,7 +35,7 @@ def load_trained(folder: Path) -> tuple[Any, Task]:
     seed = record.config["seed"]
     task, recommender = run.load_task(), make_recommender(record.config["model"], seed)
     if isinstance(recommender, TorchRecommender):
-        path = folder.parent / (record.trained or folder.name) / "model.pt"
+        path = folder.parent / (record.trained or folder.name) / MODEL
         if load_tensors_of(path, "cpu") is None:
             raise DataError(f"{path} is missing or damaged; `sdmr run ... force=true` makes the run again")
         recommender.optimization = replace(recommender.optimization, device="auto")  # it may come from another machine

@@ -14,7 +14,7 @@ from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import find_table_runs
-from sdmr.experiments.figures.style import add_note, get_line_style, save_figure
+from sdmr.experiments.figures.style import add_note, describe_threads, get_line_style, save_figure
 from sdmr.experiments.report.printed import read_groups
 
 OPTIONS = ("dataset", "models", "seeds", "settings")
@@ -28,7 +28,7 @@ def main(options: FigureOptions) -> int:
     frame = build_frame(runs)
     if not frame.empty:
         machines = sorted(set(zip(frame["processor"], frame["threads"], strict=True)), key=str)
-        names = [f"{processor}, {threads} thread{'s' * (threads != 1)}" for processor, threads in machines]
+        names = [f"{processor}, {describe_threads(threads)}" for processor, threads in machines]
         text = f"{options.dataset}; {'; '.join(names)}; seconds include the choice of the epoch and pre-trained parts"
         figure = draw(frame, text + missing + options.settings_note)
         save_figure(figure, Path(options.plots), options.file_name, frame)

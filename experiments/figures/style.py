@@ -50,3 +50,8 @@ def save_figure(figure: Figure, folder: Path, name: str, frame: pd.DataFrame) ->
         write_atomic(folder / f"{name}.{suffix}", content.getvalue())
     write_csv(folder / f"{name}.csv", frame)
     print(f"{folder}/{name}.png, .pdf and .csv")
+
+
+def describe_threads(number: int) -> str:
+    """Return a number of threads in words."""
+    return f"{number} thread" + "s" * (number != 1)

@@ -8,7 +8,8 @@ import pandas as pd
 
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, PAPER_ROWS, insert_grid_rows
-from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
+from sdmr.experiments.core.run_files import RECORD
+from sdmr.experiments.core.store import get_published_settings, read_published_tuning
 from sdmr.experiments.core.tuned import describe_search
 from sdmr.experiments.report.agreement import describe_full_ranking
 from sdmr.experiments.report.averages import has_other_targets

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.core.store import RANKS, RECORD
+from sdmr.experiments.core.run_files import RANKS, RECORD
 from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.uncertainty import Interval, bootstrap_means, correlate_orders, cut_tails
 from sdmr.harness.metrics import TiePolicy

@@ -16,7 +16,8 @@ from sdmr.experiments.core.plan import FoundRun, PlannedRun, is_stochastic
 from sdmr.experiments.core.record import Record, TieCounts, load_record
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run import compose_run
-from sdmr.experiments.core.store import RANKS, RECORD, get_published_folder, get_published_settings
+from sdmr.experiments.core.run_files import RANKS, RECORD
+from sdmr.experiments.core.store import get_published_folder, get_published_settings
 from sdmr.experiments.report import factors
 from sdmr.experiments.report.factors import DATASET, DEFAULT, FACTOR_NAMES, LITERATURE, Factor
 from sdmr.experiments.report.id_order import RULES

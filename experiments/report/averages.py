@@ -9,7 +9,7 @@ import pandas as pd
 
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
-from sdmr.experiments.core.store import RANKS, RECORD
+from sdmr.experiments.core.run_files import RANKS, RECORD
 from sdmr.experiments.report.printed import METRICS, get_paper_value
 from sdmr.harness.metrics import TIE_POLICIES, TiePolicy, summarize
 from sdmr.harness.records import read_ranks

@@ -13,7 +13,7 @@ import pandas as pd
 from sdmr.experiments.core.plan import is_stochastic
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.comparisons import Comparison, compare_models
 from sdmr.experiments.report.printed import METRICS, PRINTED, get_paper_value
 from sdmr.experiments.report.published_rows import list_published, select_row

@@ -9,7 +9,7 @@ from scipy.stats import ttest_1samp
 
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.audit_runs import Records, average_history
 from sdmr.experiments.report.averages import average_seeds, list_rows
 from sdmr.experiments.report.cells import SIZES, make_cells

@@ -12,7 +12,8 @@ from sdmr.experiments.core.config import RunSettings
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, get_model, insert_grid_rows
-from sdmr.experiments.core.store import RECORD, get_published_settings, read_published_tuning
+from sdmr.experiments.core.run_files import RECORD
+from sdmr.experiments.core.store import get_published_settings, read_published_tuning
 from sdmr.experiments.core.tuned import ENOUGH_TRIALS, count_settings
 from sdmr.experiments.report.averages import is_trained
 from sdmr.experiments.report.printed import TABLES

@@ -13,7 +13,7 @@ from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.messages import quote
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import GRID_ROWS, NAMED_MODELS, get_model
-from sdmr.experiments.core.store import RANKS, RECORD
+from sdmr.experiments.core.run_files import RANKS, RECORD
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.records import read_ranks
 from sdmr.harness.schema1 import TASKS

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, PAPER_MODELS, get_model
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.averages import list_rows
 from sdmr.experiments.report.printed import GROUPS, METRICS, read_groups
 from sdmr.experiments.report.ranked_rows import Row, load_row

@@ -8,7 +8,8 @@ import pandas as pd
 
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
-from sdmr.experiments.core.store import RECORD, get_published_folder
+from sdmr.experiments.core.run_files import RECORD
+from sdmr.experiments.core.store import get_published_folder
 from sdmr.experiments.report.factors import DATASET
 from sdmr.experiments.report.printed import TABLES
 from sdmr.experiments.report.published_rows import list_published

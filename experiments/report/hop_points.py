@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.run_files import RECORD
 
 # The name of a record's folder: `sdm-hops3-d64-s5-0`; `s5` is the context length, which not every model has.
 NAME = re.compile(r"(?P<model>.+)-hops(?P<hops>\d+)-d(?P<dim>\d+)(-s(?P<context_length>\d+))?-(?P<seed>\d+)")

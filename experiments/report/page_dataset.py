@@ -10,7 +10,7 @@ import pandas as pd
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.figures import curves, speed
 from sdmr.experiments.report.accuracy import AccuracyTable
 from sdmr.experiments.report.averages import ALL

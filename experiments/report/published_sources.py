@@ -8,7 +8,7 @@ from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.run import compute_source
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.run_files import RECORD
 
 MEGABYTE = 10**6
 

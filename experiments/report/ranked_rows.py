@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import GRID, MODELS
-from sdmr.experiments.core.store import RANKS, RECORD
+from sdmr.experiments.core.run_files import RANKS, RECORD
 from sdmr.experiments.report.averages import ALL, average_seeds, is_trained, list_rows
 from sdmr.experiments.report.printed import METRICS, PRINTED
 from sdmr.experiments.report.published_rows import list_published

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sdmr.datasets.interactions import IntArray
-from sdmr.experiments.core.store import RANKS
+from sdmr.experiments.core.run_files import RANKS
 from sdmr.experiments.report.averages import ALL, read_metric
 from sdmr.experiments.report.compared_rows import ComparedRow, ranks_all_items
 from sdmr.experiments.report.ranked_rows import Row, load_row

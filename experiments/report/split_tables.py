@@ -8,7 +8,7 @@ import pandas as pd
 
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.averages import ALL, read_metric
 from sdmr.experiments.report.factors import DATASET
 from sdmr.experiments.report.printed import METRICS

@@ -12,7 +12,7 @@ from sdmr.datasets.readers import bind_reader
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.run import Run, compose_task
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.compared_rows import ComparedRow
 from sdmr.experiments.report.gaps import measure_test_gaps

@@ -26,7 +26,8 @@ from sdmr.experiments.core.messages import explain_validation_error, quote
 from sdmr.experiments.core.options import Names
 from sdmr.experiments.core.plan import FoundRun
 from sdmr.experiments.core.record import Metrics, load_record
-from sdmr.experiments.core.store import RANKS, RECORD, publish_run
+from sdmr.experiments.core.run_files import RANKS, RECORD
+from sdmr.experiments.core.store import publish_run
 from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.comparability import NOT_COMPARABLE, find_usual, mark_rows, read_rows
 from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows, explain_other_protocols

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import GRID_ROWS, MODELS, PAPER_MODELS, get_model, insert_grid_rows, reads
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.accuracy import make_published_cells
 from sdmr.experiments.report.averages import ALL, average_seeds, list_rows
 from sdmr.experiments.report.dataset_statistics import REASONS, STAND_INS

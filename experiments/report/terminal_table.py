@@ -9,7 +9,8 @@ import pandas as pd
 from sdmr.datasets.errors import format_counts
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import GRID, MODELS, OTHER_ROWS, PAPER_ROWS, get_model
-from sdmr.experiments.core.store import RECORD, get_published_settings
+from sdmr.experiments.core.run_files import RECORD
+from sdmr.experiments.core.store import get_published_settings
 from sdmr.experiments.core.tuned import describe_search, read_tuned
 from sdmr.experiments.report.averages import ALL, average_seeds, list_rows
 from sdmr.experiments.report.comparability import PROTOCOL, describe_differences, format_marks, mark_rows

@@ -8,7 +8,7 @@ from pathlib import Path
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.finished import find_runs
 from sdmr.experiments.core.record import load_record
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows
 
 YOURS = "yours"  # the group of these rows

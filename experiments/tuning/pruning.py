@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sdmr.experiments.core.run_files import CHECKPOINT
 from sdmr.experiments.core.trackers import History, Watch
 from sdmr.harness.files import load_tensors_of
 from sdmr.harness.training.loop import StopTraining
@@ -54,6 +55,6 @@ def check_floor(floor: Sequence[float], history: History) -> None:
 
 def read_history(folder: Path) -> History:
     """Return the epochs in a run's checkpoint, or none without one."""
-    saved = load_tensors_of(folder / "checkpoint.pt", "cpu")
+    saved = load_tensors_of(folder / CHECKPOINT, "cpu")
     history: History = saved["history"] if saved else []
     return history

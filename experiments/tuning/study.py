@@ -20,7 +20,8 @@ from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.run import Run
-from sdmr.experiments.core.store import RECORD, publish_run
+from sdmr.experiments.core.run_files import RECORD
+from sdmr.experiments.core.store import publish_run
 from sdmr.experiments.report.writers import write_csv
 from sdmr.experiments.tuning import space
 from sdmr.experiments.tuning.space import METRIC, Axes, Settings

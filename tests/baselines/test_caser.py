@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdmr.baselines import caser
 from sdmr.baselines.caser import Caser
 from sdmr.harness.training.layers import draw_mask
 from sdmr.harness.training.optimizer import OptimizationConfig
 from tests.behavior import RecommenderBehavior, small
+from tests.oracles.loops import Scaled
 
 FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=32, epochs=30)
 
@@ -19,9 +19,9 @@ class TestCaser(RecommenderBehavior):
         return Caser(dim=16, context_length=3, horizontal=4, vertical=2, dropout=0.2, optimization=FAST)
 
 
-def built() -> Caser:
+def built(dropout: float = 0.5) -> Caser:
     torch.manual_seed(0)
-    model = Caser(dim=3, context_length=4, horizontal=2, vertical=2)
+    model = Caser(dim=3, context_length=4, horizontal=2, vertical=2, dropout=dropout)
     model.build(n_users=5, n_items=6)
     with torch.no_grad():
         model.output_bias.weight.normal_()
@@ -115,22 +115,29 @@ def literal_scores(model: Caser, mask: Tensor, users: Tensor, contexts: Tensor, 
     return torch.stack(scores)
 
 
+def test_scores_in_training_drop_what_the_filters_return() -> None:
+    model = built()
+    model.dropout = Scaled(0.7)
+    inputs = torch.randint(5, (7,)), torch.randint(7, (7, 4)), torch.randint(6, (7, 3))
+    mask = torch.full((7, model.hidden.in_features), 0.7, dtype=torch.float64)
+    torch.testing.assert_close(model(*inputs), literal_scores(model, mask, *inputs))
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.4, 1.0])
-def test_loss_and_gradients_in_training_follow_the_equations_with_the_same_mask(
-    dropout: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = built().train()
+def test_loss_and_gradients_in_training_follow_the_equations_with_the_same_mask(dropout: float) -> None:
+    model = built(dropout).train()
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_()
         model.items.weight[6] = 0  # padding
-    mask, factor = draw_mask(7, model.hidden.in_features, dropout)
-    monkeypatch.setattr(caser, "draw_mask", lambda *_: (mask, factor))
     inputs = torch.randint(5, (7,)), torch.randint(7, (7, 4)), torch.randint(6, (7, 3))
+    torch.manual_seed(2)
+    mask, factor = draw_mask(7, model.hidden.in_features, dropout)
     loss = model.loss(literal_scores(model, mask.double() * factor, *inputs))
     expected = dict(zip(dict(model.named_parameters()), torch.autograd.grad(loss, model.parameters()), strict=True))
     expected["items.weight"][6] = 0  # the padding stays zero
+    torch.manual_seed(2)
     assert model.compute_gradients(*inputs) == pytest.approx(loss.item(), rel=1e-9)
     for name, parameter in model.named_parameters():
         gradient = parameter.grad.to_dense()  # type: ignore[union-attr]

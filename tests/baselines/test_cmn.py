@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -210,7 +211,13 @@ def test_large_queries_do_not_overflow() -> None:
     model, test = shaken(hops=2), small().test
     with torch.no_grad():
         model.memory.weight.mul_(1e4)
-    assert torch.isfinite(model(torch.tensor(test.users), torch.empty(0), torch.tensor(test.candidates))).all()
+    inputs = torch.tensor(test.users), torch.empty(len(test.users), 0), torch.tensor(test.candidates)
+    with torch.no_grad():
+        compiled = model(*inputs)
+    expected = model(*inputs).detach()
+    assert torch.isfinite(expected).all()
+    torch.testing.assert_close(compiled, expected)
+    assert math.isfinite(model.compute_gradients(*inputs))
 
 
 def test_memories_start_from_half_of_gmf_and_gmf_is_frozen() -> None:
@@ -262,6 +269,29 @@ def test_regularization_acts_on_weights_and_on_the_rows_that_the_option_names(re
     for name in (*regularized, "hidden.weight", "output.weight"):
         acts_on = torch.as_tensor(regularized.get(name, True)).view(-1, 1)
         torch.testing.assert_close(after[0][name] - after[1][name], 0.2 * acts_on * before[name])
+
+
+def test_a_user_of_several_instances_is_regularized_once_a_batch() -> None:
+    users, candidates = pairs_with_every_case(small().training)
+    parts = []  # that λ adds to the gradient of the memories
+    for copies in (1, 2):
+        gradients = []
+        for regularization_rows in ("none", "pair"):
+            model = shaken(hops=2)
+            model.optimization = replace(BRIEF, regularization=0.1)
+            model.regularization_rows = regularization_rows  # type: ignore[assignment]
+            contexts = torch.zeros(copies * len(users), 0, dtype=torch.long)
+            model.compute_gradients(users.repeat(copies), contexts, candidates.repeat(copies, 1))
+            gradients.append(model.memory.weight.grad.to_dense())  # type: ignore[union-attr]
+        parts.append(gradients[1] - gradients[0])
+    assert parts[0].any()
+    torch.testing.assert_close(*parts)
+
+
+def test_the_start_is_no_model_since_the_last_layers_are_random() -> None:
+    model = make(optimization=replace(BRIEF, epochs=1))
+    model.fit(small().training)
+    assert "validation" not in model.history[0]
 
 
 def test_a_saved_cmn_holds_its_neighborhoods(tmp_path) -> None:  # type: ignore[no-untyped-def]

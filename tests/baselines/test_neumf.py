@@ -204,3 +204,10 @@ def test_wrong_settings_are_refused() -> None:
         NeuMF(GMF(objective="bpr"), MLP())
     with pytest.raises(ValueError, match="optimizer"):
         OptimizationConfig(optimizer="rmsprop")  # type: ignore[arg-type]
+
+
+def test_the_start_is_a_model_of_fitted_parts() -> None:
+    once = replace(FAST, epochs=1)
+    model = NeuMF(GMF(4, optimization=once), MLP(4, optimization=once), once)
+    model.fit(small().training)
+    assert "validation" in model.history[0]

@@ -12,7 +12,7 @@ FAST = OptimizationConfig(learning_rate=0.02, regularization=0.0001, batch_size=
 
 class TestTransRec(RecommenderBehavior):
     def make(self) -> TransRec:
-        return TransRec(dim=16, optimization=FAST)
+        return TransRec(dim=16, squared=False, optimization=FAST)
 
 
 class TestTransRecSquared(RecommenderBehavior):
@@ -51,6 +51,7 @@ def test_items_stay_in_the_unit_ball_and_some_reach_its_surface() -> None:
     lengths = model.items.weight.norm(dim=1)
     assert lengths.max() <= 1 + 1e-6
     assert torch.isclose(lengths, torch.ones(()), atol=1e-4).any()
+    assert model.user_translations.weight.norm(dim=1).max() > 1.1  # translations may leave it
 
 
 def test_biases_are_not_regularized() -> None:
@@ -62,8 +63,9 @@ def test_biases_are_not_regularized() -> None:
     assert model.bias.weight.abs().max() > 0.05
 
 
-def test_a_target_that_is_where_the_translation_leads_has_a_finite_gradient() -> None:
-    model = TransRec(dim=3)
+@pytest.mark.parametrize("squared", [False, True])
+def test_a_target_that_is_where_the_translation_leads_has_a_finite_gradient(squared: bool) -> None:
+    model = TransRec(dim=3, squared=squared)
     model.build(n_users=1, n_items=2)
     model(torch.tensor([0]), torch.tensor([[0]]), torch.tensor([[0, 1]])).sum().backward()
     assert torch.isfinite(model.items.weight.grad.to_dense()).all()  # type: ignore[union-attr]

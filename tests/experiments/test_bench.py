@@ -13,9 +13,7 @@ from sdmr.experiments.benchmark.cases import GROUPS
 from sdmr.experiments.benchmark.scale import SCALES
 from sdmr.experiments.core import cli
 
-LOCAL_GROUPS = [
-    name for name in GROUPS if name not in ("memory", "side_by_side", "load")
-]  # those without new processes
+LOCAL_GROUPS = [name for name in GROUPS if name not in ("memory", "side_by_side", "load")]  # the others take long
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +49,10 @@ def test_the_speed_suite_writes_its_measurements_and_curves(
     assert list(lines["dim"]) == ["SDM", "SDM, literal oracle"]
     assert list(lines["items"]) == ["MF-BPR", "MF-BPR, dense Adam", "SDM", "SDM, dense Adam"]
     programs = epochs.groupby("model")["program"].apply(set)
-    assert programs["SDM"] == {f"{name}, 1 thread" for name in ("this suite", "literal oracle", "released program")}
+    assert programs["SDM"] == {
+        *("this suite, 1 thread", "literal oracle, 1 thread"),
+        *("this suite, 1 thread, with ranking", "released program, 1 thread, with ranking"),
+    }
     assert programs["MF-BPR"] == programs["TransRec"] == {"this suite, 1 thread", "plain PyTorch, 1 thread"}
     assert not epochs.duplicated(["model", "program"]).any()
     assert all((tmp_path / f"{name}.png").stat().st_size > 0 for name in ("bench-tiny", "bench-tiny-epochs"))
@@ -73,7 +74,7 @@ def test_some_groups_of_the_speed_suite_write_no_file(
         (["device=cuda"], "device=cuda: this machine has no such device"),
         (
             ["device=cuda", "only=parts"],
-            "only=...: suite=speed has no such option; it has suite",
+            "only=...: suite=speed with device=... has no such option; it has suite, scale, threads, device",
         ),
         (["recbole=no-python"], "recbole='no-python': there is no such program, expected a path of Python"),
         (["suite=slow"], "suite=slow: "),
@@ -85,8 +86,9 @@ def test_some_groups_of_the_speed_suite_write_no_file(
         (["suite=smoke", "threads=1"], "threads=...: suite=smoke has no such option; it has suite, datasets, models"),
         (
             ["suite=speed", "only=parts", "plots=there"],
-            "plots=...: suite=speed has no such option; it has suite",
+            "plots=...: suite=speed with only=... has no such option; it has suite",
         ),
+        (["only=parts", "recbole=python"], "recbole=... has no effect here: only=... names other groups"),
         (["suite=smoke", "only=parts"], "only=...: suite=smoke has no such option"),
         (["suite=smoke", "models=[]"], "models=[]: expected at least one value"),
         (

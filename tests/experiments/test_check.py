@@ -156,7 +156,10 @@ def test_model_that_keeps_to_the_interface_passes_every_check(name: str, number:
             "ScoresAllOtherwise",
             "score_all returns the numbers of score: ScoresAllOtherwise.score_all scored user",
         ),
-        ("TooFew", r"score ranks among all items: TooFew.score_all returned shape \(\d+, 89\) for .* \(\d+, 90\)"),
+        (
+            "TooFew",
+            r"score gives finite numbers for all items: TooFew.score_all returned shape \(\d+, 89\) for .* \(\d+, 90\)",
+        ),
         ("Spoils", "leave their arguments as they are: Spoils has changed training.instances.targets, which models"),
         ("SetsDiagonal", "leave their arguments as they are: SetsDiagonal has changed training.matrix."),
         ("Renames", "leave their arguments as they are: Renames has changed training.user_ids, which models share"),

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from sdmr.harness.recommender import offers_score_all
 from sdmr.harness.training.optimizer import OptimizationConfig
-from sdmr.models.released import RELEASED_TRAINING, ReleasedSDM, ReleasedSDMR, ReleasedSDP
+from sdmr.models.released import ReleasedSDM, ReleasedSDMR, ReleasedSDP
 from sdmr.models.sdm import SDM
 from sdmr.models.sdmr import SDMR
 from sdmr.models.sdp import SDP
@@ -70,8 +71,20 @@ def test_defaults_are_the_released_choices() -> None:
     )
     sdmr = ReleasedSDMR(sdp, sdm)
     assert (sdmr.part_mode, sdmr.dropout.p, sdmr.dropout.test_mode) == ("training", 0.2, "off")
-    assert sdp.optimization == sdm.optimization == RELEASED_TRAINING
-    assert sdmr.optimization == replace(RELEASED_TRAINING, regularization=1e-6, epochs=20, patience=20)
+    assert ReleasedSDP(dropout_at_test="on").dropout.test_mode == "on"
+    assert ReleasedSDMR(sdp, sdm, dropout_at_test="on").dropout.test_mode == "on"
+
+
+def test_a_model_with_dropout_at_test_ranks_all_items_as_it_ranks_candidates() -> None:
+    assert not offers_score_all(ReleasedSDM())
+    assert offers_score_all(SDM())
+
+
+def test_an_epoch_of_the_released_sdmr_is_trained_in_any_case() -> None:
+    once = replace(FAST, epochs=1)
+    model = ReleasedSDMR(ReleasedSDP(8, optimization=once), ReleasedSDM(8, 1, optimization=once), optimization=once)
+    model.fit(small().training)
+    assert "validation" not in model.history[0]
 
 
 @pytest.mark.parametrize("cls", [ReleasedSDP, ReleasedSDM])

@@ -75,6 +75,7 @@ def test_the_output_query_is_dropped_anew_at_each_hop() -> None:
 
 def test_dropout_ends_with_training() -> None:
     model = built(hops=2, dropout=0.5)
+    assert (model.query_dropout.p, model.dropout.p) == (0.5, 0.5)
     assert not torch.equal(model(USERS, CONTEXTS, CANDIDATES), model(USERS, CONTEXTS, CANDIDATES))
     model.eval()
     with torch.no_grad():

@@ -46,6 +46,24 @@ class TestSDMR(RecommenderBehavior):
         assert rank(model, checkerboard().test).hit(1).mean() >= 0.9
 
 
+def test_defaults_follow_the_parts() -> None:
+    model = SDMR(SDP(), SDM(context_length=3))
+    assert model.context_length == 3
+    assert model.optimization.learning_rate == 10 * SDM().optimization.learning_rate
+
+
+def test_the_start_is_a_model_of_fitted_parts() -> None:
+    once = replace(FAST, epochs=1)
+    assert "validation" in fitted(sdmr(parts=once, optimization=once)).history[0]
+
+
+def test_rows_with_fewer_candidates_do_not_lower_the_share_of_zeros() -> None:
+    validation = small().training.validation
+    scores = np.zeros(validation.candidates.shape, np.float32)
+    scores[:, -1] = np.where(validation.target_columns == scores.shape[1] - 1, 0, -np.inf)  # no candidate
+    assert SDMR(SDP(), SDM()).epoch_metrics(validation, scores)["zero_share"] == 1
+
+
 def arguments(model: SDMR, inputs: Inputs) -> np.ndarray:
     """Compute w_uᵀ [e_SDP; e_SDM] + b_u of Eq. 20 by loops: [B, C]."""
     users, contexts, candidates = map(torch.tensor, inputs)

@@ -36,7 +36,7 @@ def test_dropout_is_after_the_first_layer(layers: int) -> None:
 
 def test_dropout_is_off_by_default_and_at_test() -> None:
     assert SDP().dropout.p == 0
-    assert SDP(dropout=0.2).dropout.test_mode == "off"
+    assert (SDP(dropout=0.2).dropout.p, SDP(dropout=0.2).dropout.test_mode) == (0.2, "off")
 
 
 def test_the_initialization_is_the_released_one() -> None:

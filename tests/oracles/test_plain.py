@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sdmr.experiments.benchmark.timing import draw_batches, make_model
+from sdmr.experiments.benchmark.steps import draw_batches, make_model
 from sdmr.harness.training.sequence import cut_windows
 from tests.behavior import small
 from tests.oracles.plain import MODELS, PlainSASRec, PlainSASRecEpoch, PlainSteps

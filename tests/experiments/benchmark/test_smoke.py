@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sdmr.experiments.benchmark.suites import collect_costs, format_costs
+from sdmr.experiments.benchmark.smoke import collect_costs, format_costs
 from sdmr.experiments.core import cli, plan
 from sdmr.experiments.core.parallel import Outcome, make_outcome
 from sdmr.experiments.core.registry import CHECKOUT, MODELS

@@ -1,13 +1,17 @@
 """Costs are the least of turns, and ratios what they say."""
 
+import numpy as np
 import pytest
 import torch
 
+from sdmr.datasets.sampling import NegativeSampler
 from sdmr.datasets.task import Training
 from sdmr.experiments.benchmark import timing
 from sdmr.experiments.benchmark.scale import SCALES
-from sdmr.experiments.benchmark.timing import Cost, Entry, Steps, compare, draw_batches, make_entry, make_model
+from sdmr.experiments.benchmark.steps import Steps, draw_batches, draw_windows, make_model
+from sdmr.experiments.benchmark.timing import Cost, Entry, compare, make_entry
 from sdmr.harness.training.optimizer import OptimizationConfig
+from sdmr.harness.training.sequence import cut_windows
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,7 @@ def test_compared_calls_take_turns_and_the_least_seconds_count(monkeypatch: pyte
     entry = make_entry("train", {}, [ours, theirs], "other program")
     assert entry.ratio == 4
     assert entry.processor_ratio == 4
-    assert entry.ratios == pytest.approx([4 / 3, 9])
+    assert entry.ratio_range == pytest.approx([4 / 3, 9])
 
 
 def test_an_entry_shows_its_ratio_and_both_costs() -> None:
@@ -58,6 +62,23 @@ def test_batches_are_those_of_a_training_epoch(training: Training) -> None:
     expected = sorted(zip(instances.users.tolist(), instances.targets.tolist(), strict=True))
     assert sorted(zip(users.tolist(), candidates[:, 0].tolist(), strict=True)) == expected
     assert not training.matrix.toarray()[users[:, None], candidates[:, 1:]].any()
+
+
+@pytest.mark.parametrize("name", ["sasrec", "bert4rec"])
+def test_a_step_of_a_sequence_model_counts_the_positions_that_it_reads(
+    name: str, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An epoch reads every position once, of which BERT4Rec masks some."""
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    steps = Steps(make_model(name, "model.context_length=5", "model.optimization.batch_size=8"), training)
+    batches = steps.model.draw_batches(training, NegativeSampler(training.matrix), np.random.default_rng(0))
+    assert steps.n_batches == batches[0]
+    histories = np.unique(training.instances.contexts.start)
+    n_positions = len(training.instances.contexts.items) - len(histories)  # all but the first of each history
+    assert steps.count * steps.n_batches == pytest.approx(n_positions, abs=steps.n_batches)
+    windows = draw_windows(steps.model, training)
+    drawn = [next(windows) for _ in range(steps.n_batches + 1)]  # an epoch, and the first batch of the next one
+    assert sum(len(one[0]) for one in drawn[:-1]) == len(cut_windows(training.instances, 5)[0])
 
 
 def test_steps_train_a_model_further(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:

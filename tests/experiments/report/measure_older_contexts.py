@@ -13,7 +13,7 @@ import pandas as pd
 
 from sdmr.datasets.readers import bind_reader
 from sdmr.experiments.core.record import load_record
-from sdmr.experiments.core.store import RECORD
+from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.core.trained import load_trained
 from sdmr.harness.evaluation import rank
 

@@ -27,16 +27,16 @@ def test_a_failed_run_of_a_multirun_is_listed_with_its_error(small: tuple[str, .
     assert re.search(r"failed: .*learning_rate=1e\+30: .*nan", out)
 
 
-def test_the_time_left_of_a_multirun_counts_parts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_left_of_a_multirun_counts_parts_once(tmp_path: Path) -> None:
     """Twenty minutes of parts, and a quarter of one for each run itself."""
     shared = {"run": "SDMR-0", "dataset": "csv", "separate_runs": {"parts": ["SDP-0"]}}
     record = SimpleNamespace(**shared, seconds={"fit": 15.0, "parts": 1200.0}, runtime=15.0)
     done = SimpleNamespace(record=record, folder=tmp_path / "csv" / "0")
     runs: list[Any] = [done, *(SimpleNamespace(record=None, folder=tmp_path / "csv" / str(n)) for n in range(1, 9))]
-    monkeypatch.setattr(status, "get_state", lambda run: "pending" if run.record is None else "done")
-    assert status.estimate_remaining(runs).startswith("20.2 single-thread minutes spent, about 2.0 left")
-    assert status.estimate_remaining([done]) == "nothing to run"
-    assert status.estimate_remaining(runs[1:]).startswith("8 runs to make; ")
+    states = ["done", *["pending"] * 8]
+    assert status.estimate_remaining(runs, states).startswith("20.2 single-thread minutes spent, about 2.0 left")
+    assert status.estimate_remaining([done], ["done"]) == "nothing to run"
+    assert status.estimate_remaining(runs[1:], states[1:]).startswith("8 runs to make; ")
 
 
 def test_a_search_is_shown_from_its_start_to_its_end(

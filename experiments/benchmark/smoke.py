@@ -1,4 +1,4 @@
-"""The suite of `sdmr bench` that makes runs: one epoch of every model.
+"""One epoch of every model on every data set: `sdmr bench suite=smoke`.
 
 The metrics of one epoch say nothing, so the table shows seconds and memory alone. A data set that cannot be read is
 left out, and keeps its published records.
@@ -18,25 +18,26 @@ from sdmr.experiments.core.plan import PlannedRun, find_or_train
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, get_model, reads
 from sdmr.experiments.core.run import compose_task, is_task_override
-from sdmr.experiments.core.store import RECORD, get_published_folder
+from sdmr.experiments.core.run_files import RECORD
+from sdmr.experiments.core.store import get_published_folder
 from sdmr.experiments.report.writers import NOTHING, make_markdown, write_csv
 
 DATASETS = ("ml-100k", "ml-1m", "netflix-sample", "epinions", "ta-feng", "ijcai-15")
 NOTE = (
     "Each cell: seconds of an epoch (of the complete fit, where there are none) + seconds to rank all validation and "
-    "test instances | peak memory of the process in MiB, of which some 400 are PyTorch and the other packages. One "
-    "thread; by the wall clock, other runs beside it, so that the seconds are upper bounds. –: not run yet."
+    "test instances | peak memory of the process in MiB, with PyTorch and the other packages. One thread; by the wall "
+    "clock, other runs beside it, so that the seconds are upper bounds. –: not run, or a model that reads no baskets."
 )
 ALL_NOTE = (
-    "After the slash: seconds to rank the test instances, or a sample of them, among all items; in brackets, the same "
-    "as a multiple of the epoch, in CPU seconds."
+    "After the slash: seconds to rank the test instances, or a sample of them, among all items; in brackets, that time "
+    "as a multiple of an epoch, both in CPU seconds."
 )
 
 
 def run_smoke(
     datasets: Sequence[str], models: Sequence[str], overrides: Sequence[str], runs: Path, results: Path, workers: int
 ) -> bool:
-    """Make the runs, publish their records and the table. Returns whether all of them succeeded."""
+    """Make the runs, and publish what they cost. Returns whether all of them succeeded."""
     for model in models:
         compose_config([f"model={model}"])  # raises UsageError for an unknown name
     check_effects(overrides, models, datasets)
@@ -53,13 +54,19 @@ def run_smoke(
     for one, run in findings.runs.items():
         assert one.published is not None
         write_atomic(one.published / RECORD, (run.folder / RECORD).read_bytes())
-    costs = collect_costs(results)
-    if not costs.empty:
-        text = format_costs(costs, overrides)
-        write_csv(results / "smoke.csv", costs)
-        write_atomic(results / "smoke.md", text.encode())
-        print(text)
+    publish_costs(results, overrides)
     return not findings.failures
+
+
+def publish_costs(results: Path, overrides: Sequence[str]) -> None:
+    """Write and print the table of all published records, if there are any."""
+    costs = collect_costs(results)
+    if costs.empty:
+        return
+    text = format_costs(costs, overrides)
+    write_csv(results / "smoke.csv", costs)
+    write_atomic(results / "smoke.md", text.encode())
+    print(text)
 
 
 def _is_readable(dataset: str, overrides: Sequence[str], runs: Path) -> bool:
