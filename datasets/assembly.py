@@ -77,7 +77,7 @@ def _index_contexts(ordered: Interactions, is_context: NDArray[np.bool_]) -> Cal
 
 
 def _count_exceptions(ordered: Interactions, validation: HeldOut, test: HeldOut) -> dict[str, int]:
-    """Count what was dropped, who only trains, and who is ranked among fewer candidates."""
+    """Count what was dropped, users without a test item, and those with fewer candidates."""
     is_short = np.zeros(len(test), dtype=bool)
     if test.n_candidates is not None:
         is_short = test.n_candidates + test.is_cold < test.candidates.shape[1]

@@ -68,8 +68,9 @@ class Interactions:
     ) -> Self:
         """Build interactions from raw ids, numbered in sorted order.
 
-        Ids sort as numbers if all of them are numbers, else as text. `dropped` counts what looks wrong: ids with blanks
-        at an end, ids such as 28.0 beside 28, ids such as unknown, and times in seconds beside milliseconds.
+        Ids sort as numbers if all of them are, without a sign or leading zeros, else as text. `dropped` counts what
+        looks wrong: ids with blanks at an end, ids such as 28.0 beside 28, ids such as unknown, and times in seconds
+        beside milliseconds.
 
         Args:
             users, items, baskets: [n] each, integers or strings.

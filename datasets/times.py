@@ -35,7 +35,7 @@ def encode_times(path: Path, times: pd.Series, time_format: str | None, first_li
     """Encode times as integers with the same order.
 
     Integers stay as they are, dates become microseconds (nanoseconds, if they have such digits), fractional epoch times
-    their millionths, and other numbers their ranks.
+    their millionths, and other numbers their ranks. A column of dates of pandas keeps its unit.
 
     Raises:
         DataError: A time is missing, no number and no date, fits several formats, or has more digits than count.

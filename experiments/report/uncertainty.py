@@ -121,8 +121,13 @@ def estimate_mean(users: IntArray, values: NDArray[np.float64], seeds: tuple[See
 
 
 def get_sign(difference: float, p: float) -> str:
-    """Return + or − for a significant difference, else "?"."""
-    return "?" if p >= ALPHA else "+" if difference > 0 else "−"
+    """Return + or − for a significant difference, else "?".
+
+    The latter also where no test was possible, and p is NaN.
+    """
+    if not p < ALPHA:
+        return "?"
+    return "+" if difference > 0 else "−"
 
 
 def correct_by_holm(p_values: Sequence[float]) -> list[float]:

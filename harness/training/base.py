@@ -140,7 +140,7 @@ class TorchRecommender(nn.Module):
         return self
 
     def fit(self, training: Training) -> None:
-        """Fit pending parts, build, and train until validation NDCG@10 stops growing."""
+        """Fit pending parts, build, and train until the validation metric stops growing."""
         for part in self.parts.values():
             if not part.is_fitted:
                 part.fit(training.drop_checkpoint())

@@ -103,3 +103,9 @@ def test_shuffled_rows_are_a_permutation_of_the_rows() -> None:
         result.users.tolist(), result.items.tolist(), result.times.tolist(), result.baskets.tolist(), strict=True
     )
     assert sorted(rows) == [(row // 6, row % 6, row, row // 6) for row in range(30)]
+
+
+def test_rows_that_several_passes_drop_are_counted_together() -> None:
+    users, items = np.array([(0, 0), (0, 1), (1, 0), (1, 2), *((u, i) for u in (5, 6) for i in (7, 8))]).T
+    result = k_core(Interactions.from_raw(users, items), 2, iterative=True)
+    assert (len(result), result.dropped["rare_rows"], result.dropped["users_left_out"]) == (4, 4, 2)

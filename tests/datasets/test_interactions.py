@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.interactions import Interactions, set_order
 
 
 def test_ids_are_numbered_in_sorted_order() -> None:
@@ -141,3 +142,19 @@ def test_rows_of_ids_that_became_text_of_missing_values_are_counted() -> None:
     users = pd.Series(["a", None, np.nan, "b"], dtype=object).astype("object").map(str)
     data = Interactions.from_raw(users, np.arange(4))
     assert dict(data.dropped) == {"rows_with_an_id_that_looks_missing": 2}
+
+
+def test_titles_and_numbers_of_ids_follow_them_when_rows_are_left_out() -> None:
+    data = Interactions.from_raw(np.array([1, 1, 2, 2]), np.array(["b", "10", "9", "a"]))
+    data = replace(data, item_titles=np.array([f"title of {item}" for item in data.item_ids], dtype=object))
+    kept = data.keep(np.array([False, True, True, False]))
+    assert kept.item_ids.tolist() == [9, 10]  # all numbers now, which sort as such
+    assert kept.items.tolist() == [1, 0]
+    assert kept.item_titles is not None
+    assert kept.item_titles.tolist() == ["title of 9", "title of 10"]
+
+
+def test_the_seed_shuffles_baskets() -> None:
+    data = Interactions.from_raw(np.arange(30) // 6, np.arange(30), baskets=np.arange(30) // 6)
+    orders = [set_order(data, "random", seed).items.tolist() for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]

@@ -289,3 +289,41 @@ def test_an_unknown_order_is_an_error_before_any_file_is_searched(
 ) -> None:
     with pytest.raises(ValueError, match=r"order must be .random. or .file., not 'File'"):
         load(order="File")
+
+
+def test_the_seed_orders_the_baskets_of_ta_feng(folder: Path) -> None:
+    receipts = [("12/1/2000", "3", str(item)) for item in range(12)]
+    write_file(folder / "ta-feng/ta_feng.csv.zip", format_ta_feng(*receipts))
+    orders = [get_rows(load_ta_feng(order="random", split_seed=seed)) for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_the_last_day_of_a_customer_is_not_the_first_of_the_next_one(folder: Path) -> None:
+    receipts = [("12/1/2000", "3", "7"), ("12/2/2000", "3", "8"), ("12/1/2000", "4", "9"), ("12/2/2000", "4", "7")]
+    write_file(folder / "ta-feng/ta_feng.csv.zip", format_ta_feng(*receipts))
+    data = load_ta_feng(min_basket=1)
+    assert data.baskets is not None
+    assert data.baskets.tolist() == [0, 1, 2, 3]
+
+
+def test_the_seed_samples_and_orders_the_baskets_of_ijcai_15(folder: Path) -> None:
+    sessions = "".join(f"{user},{':'.join(str(10 * user + n) for n in range(6))}\n" for user in range(20))
+    write_file(folder / "ijcai-15/tallM_dataset.csv.gz", "20,120\n" + sessions)
+    samples = [set(load_ijcai_15(sample=5, split_seed=seed).user_ids.tolist()) for seed in (0, 0, 1)]
+    assert samples[0] == samples[1] != samples[2]
+    orders = [get_rows(load_ijcai_15(order="random", split_seed=seed)) for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0]) == sorted(orders[2])
+
+
+def test_min_count_of_epinions_is_one_pass_unless_it_is_iterative(folder: Path) -> None:
+    pairs = [(0, 0), (0, 1), (1, 0), (1, 2), (5, 7), (5, 8), (6, 7), (6, 8)]
+    write_file(folder / "epinions/ratings_data.txt", "".join(f"{user} {item} 4\n" for user, item in pairs))
+    assert get_rows(load_epinions(min_count=2)) == [(0, 0), (1, 0), *pairs[4:]]
+    assert get_rows(load_epinions(min_count=2, iterative=True)) == pairs[4:]
+
+
+def test_min_count_of_netflix_is_iterative_unless_it_is_one_pass(folder: Path) -> None:
+    write_file(folder / "netflix/combined_data_1.txt", MOVIE_1 + MOVIE_2)
+    assert get_rows(netflix.load_netflix("2005-12", min_count=2, iterative=False)) == [(10, 2)]
+    assert len(netflix.load_netflix("2005-12", min_count=2)) == 0

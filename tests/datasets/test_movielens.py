@@ -147,3 +147,10 @@ def test_the_real_wheel_holds_the_same_movies(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("SDMR_CACHE", str(tmp_path))
     monkeypatch.setattr(movielens, "U_ITEM", ML_100K_ITEM)
     assert load_ml_100k_movies()[876] == MONEY_TALKS
+
+
+def test_genres_are_in_the_order_of_the_published_u_genre() -> None:
+    assert "|".join(movielens.GENRES) == (
+        "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|Film-Noir|Horror|"
+        "Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
+    )

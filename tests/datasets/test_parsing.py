@@ -191,3 +191,12 @@ def test_only_reads_within_the_context_are_tracked(tmp_path: Path) -> None:
         read_columns(one, RATINGS, ["user"])
     read_columns(two, RATINGS, ["user"])
     assert files == {one}
+
+
+def test_error_names_the_line_of_a_missing_value_in_a_later_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parsing, "CHUNK_BYTES", 8)
+    path = write_file(tmp_path, b"1\t10\n2\t20\n3\t30\n4\t\n5\t50\n")
+    with pytest.raises(DataError, match="column item: line 4: no value"):
+        read_columns(path, Layout({"user": int, "item": int}))

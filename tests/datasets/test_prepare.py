@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -389,3 +390,20 @@ def test_a_table_that_differs_from_another_one_in_its_middle_is_another_task(raw
     other = frame.assign(item=np.where(frame.index // 100 == 3, 50 + frame.index, frame["item"]))
     tasks = [prepare(functools.partial(load_frame, one)) for one in (frame, other)]
     assert compute_fingerprint(tasks[0]) != compute_fingerprint(tasks[1])
+
+
+def load_titled(path: Path) -> Interactions:
+    table = read_columns(path, Layout({"user": int, "item": int}))
+    data = Interactions.from_table(table)
+    return replace(data, item_titles=np.array([f"title {item}" for item in data.item_ids], dtype=object))
+
+
+def test_titles_come_from_the_cache_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDMR_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "raw.tsv").write_text("".join(f"{row // 5}\t{row * 7 % 200}\n" for row in range(60)))
+    tasks = [prepare(partial(load_titled, tmp_path / "raw.tsv")) for _ in range(2)]
+    titles = [task.training.item_titles for task in tasks]
+    assert titles[0] is not titles[1]
+    assert titles[0] is not None
+    assert titles[1] is not None
+    assert titles[0].tolist() == titles[1].tolist()

@@ -1,7 +1,7 @@
 from collections import defaultdict
 from copy import deepcopy
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from scipy.stats import binomtest, chisquare
 
 from sdmr.datasets.interactions import Interactions
 from sdmr.datasets.prepare import compute_fingerprint
+from sdmr.datasets.sampling import NegativeSampler
 from sdmr.datasets.split import split
 from sdmr.datasets.task import Instances, Task
 
@@ -482,3 +483,54 @@ def test_contexts_with_validation_are_all_other_items_of_a_basket(interactions: 
 def test_contexts_with_validation_need_the_last_item_for_the_test() -> None:
     with pytest.raises(ValueError, match=r"^test_context=with-validation needs test_item=last, not random$"):
         split(make_users(5, timed=True), test_item="random", test_context="with-validation")
+
+
+def capture_weights(monkeypatch: pytest.MonkeyPatch) -> list[list[float]]:
+    captured, sample = [], NegativeSampler.sample_by_weight
+
+    def remember(self: NegativeSampler, users: Any, n: int, weights: Any, rng: Any) -> Any:
+        captured.append(weights.tolist())
+        return sample(self, users, n, weights, rng)
+
+    monkeypatch.setattr(NegativeSampler, "sample_by_weight", remember)
+    return captured
+
+
+def make_random_histories(seed: int, n_users: int = 8, n_items: int = 20) -> Interactions:
+    rng = np.random.default_rng(seed)
+    pairs = [(user, item) for user in range(n_users) for item in rng.choice(n_items, 6, replace=False)]
+    users, items = np.array(pairs).T
+    times = rng.permutation(len(users))
+    return Interactions(users, items, np.arange(n_users), np.arange(n_items), times)
+
+
+def test_popularity_is_that_of_training_and_never_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+
+    captured = capture_weights(monkeypatch)
+    training = split(make_random_histories(0), n_candidates=3, candidate_sampling="popularity").training
+    counts = np.bincount(training.instances.targets, minlength=training.n_items)
+    assert (counts == 0).any()
+    assert captured == [np.maximum(counts, 1).tolist()] * 2
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_another_test_item_changes_no_popular_validation_candidate(seed: int) -> None:
+    data = make_random_histories(seed)
+    last = np.array([np.flatnonzero(data.users == user)[data.times[data.users == user].argmax()] for user in range(8)])
+    items = data.items.copy()
+    for row in last:
+        items[row] = np.setdiff1d(np.arange(data.n_items), data.items[data.users == data.users[row]])[0]
+    first, other = (
+        split(one, n_candidates=3, candidate_sampling="popularity") for one in (data, replace(data, items=items))
+    )
+    assert (first.test.targets != other.test.targets).all()
+    for name in ("targets", "candidates"):
+        sides = [getattr(task.training.validation, name) for task in (first, other)]
+        np.testing.assert_array_equal(*sides)
+
+
+def test_baskets_that_only_train_are_counted() -> None:
+    rows = [(user, item, 3 * user + number) for user in range(4) for number in range(3) for item in range(2 + number)]
+    users, items, baskets = np.array([*rows, (4, 9, 99)]).T
+    report = split(Interactions.from_raw(users, items, baskets=baskets), n_candidates=1).report
+    assert (report["baskets_that_only_train"], report["users_that_only_train"]) == (5, 1)

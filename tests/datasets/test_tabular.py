@@ -1,5 +1,6 @@
 import gzip
 import os
+import zipfile
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -653,3 +654,55 @@ def test_whole_numbers_beside_missing_ones_are_the_words_of_na_values() -> None:
 def test_a_filter_compares_with_numbers_of_the_columns_precision() -> None:
     frame = pd.DataFrame({"user": [1, 1, 1], "item": [1, 2, 3], "x": np.array([0.6, 0.7, 0.8], np.float32)})
     assert load_frame(frame, filter="x>=0.7").item_ids.tolist() == [2, 3]
+
+
+def test_iterative_min_count_is_applied(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item\n0,0\n0,1\n1,0\n1,2\n")
+    assert get_rows(load_csv(path, min_count=2)) == [(0, 0), (1, 0)]
+    with pytest.raises(DataError, match="no row of 4 is left with min_count=2"):
+        load_csv(path, min_count=2, iterative=True)
+
+
+def test_a_missing_basket_is_an_error_or_a_counted_row(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item,day\n1,1,mon\n1,2,\n2,1,NA\n")
+    with pytest.raises(DataError, match=r"mine\.csv, line 3: basket is missing, expected an id"):
+        load_csv(path, basket="day")
+    data = load_csv(path, basket="day", missing_ids="drop")
+    assert get_rows(data) == [(1, 1)]
+    assert data.dropped == {"missing_id_rows": 2, "users_left_out": 1}
+
+
+def test_error_names_the_line_of_a_rating_that_is_no_number(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item,stars\n1,1,4\n1,2,good\n")
+    with pytest.raises(DataError, match=r"mine\.csv, line 3: rating is 'good', expected a number"):
+        load_csv(path, rating="stars", min_rating=4)
+
+
+def test_lines_are_those_of_the_file_also_after_a_filter(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "user,item,event\n1,1,view\n1,2,view\n1,3,buy\n,4,buy\n")
+    with pytest.raises(DataError, match=r"mine\.csv, line 5: user is missing"):
+        load_csv(path, filter="event==buy")
+
+
+def test_the_line_of_a_value_that_a_filter_cannot_compare_counts_from_0_in_a_frame() -> None:
+    with pytest.raises(DataError, match="the table, line 1: filter is 'x', expected numbers"):
+        load_frame(pd.DataFrame({"user": [1, 1], "item": [1, 2], "n": ["3", "x"]}), filter="n>2")
+
+
+def test_error_names_the_line_of_a_missing_id_in_json_lines(tmp_path: Path) -> None:
+    path = write_file(tmp_path, '{"user": 1, "item": 2}\n{"user": null, "item": 3}\n', "mine.jsonl")
+    with pytest.raises(DataError, match=r"mine\.jsonl, line 2: user is missing"):
+        load_csv(path)
+
+
+def test_the_format_goes_by_the_name_of_the_member(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("a.tsv", "user\titem\n1\t2\n")
+        archive.writestr("b.jsonl", '{"user": 3, "item": 4}\n')
+    assert get_rows(load_csv(str(tmp_path / "two.zip"), member="a.tsv")) == [(1, 2)]
+    assert get_rows(load_csv(str(tmp_path / "two.zip"), member="b.jsonl")) == [(3, 4)]
+
+
+def test_any_white_space_separates_and_none_counts_at_the_ends(tmp_path: Path) -> None:
+    path = write_file(tmp_path, " user \t item\n1  2 \n 3\t4\r\n\t5 6\n")
+    assert get_rows(load_csv(path, separator=r"\s+")) == [(1, 2), (3, 4), (5, 6)]

@@ -16,10 +16,12 @@ from sdmr.datasets.times import UNITS, find_cut, find_unit
 from tests.datasets.test_split import (
     N_CANDIDATES,
     baskets,
+    capture_weights,
     compute_naive_context,
     get_sequences,
     histories,
     list_instances,
+    make_random_histories,
     pad,
 )
 
@@ -263,3 +265,34 @@ def test_retraining_adds_the_validation_items_to_training_and_to_contexts_alone(
             expected_test.append((owner[key], items[-1], tuple(pad(context, length))))
     assert list_instances(retrained.training.instances, length) == expected_training
     assert list_instances(retrained.test, length) == expected_test
+
+
+@pytest.mark.parametrize("retrain", [False, True])
+def test_popularity_of_a_split_by_time_is_that_before_the_cut(retrain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    captured, options = capture_weights(monkeypatch), {"validation_cut": 0.6, "test_cut": 0.8, "retrain": retrain}
+    task = split(make_random_histories(0), 0, 3, "global-time", candidate_sampling="popularity", **options)
+    _, counts = np.unique(task.training.instances.targets, return_counts=True)
+    assert captured == [counts.tolist()] * 2
+
+
+def test_a_cold_target_among_all_its_candidates_has_no_fewer() -> None:
+    rows = [
+        (1, 5, 0),
+        (2, 6, 1),
+        (1, 6, 2),
+        (2, 7, 3),
+        (1, 7, 4),
+        (2, 5, 5),
+        (1, 8, 6),
+        (2, 9, 7),
+        (1, 9, 8),
+        (2, 8, 9),
+    ]
+    users, items, times = np.array(rows).T
+    rest = np.repeat(np.arange(3, 7), 2), np.arange(20, 28), np.tile([0, 5], 4)  # more trained items
+    data = Interactions.from_raw(*(np.append(one, more) for one, more in zip((users, items, times), rest, strict=True)))
+    task = split(data, n_candidates=2, test_item="global-time", validation_cut=0.4, test_cut=0.75)
+    assert task.report["cold_test_targets"] == task.test.is_cold.sum() == 5
+    assert task.test.n_candidates is not None
+    assert (task.test.n_candidates - ~task.test.is_cold == 2).all()
+    assert "users_with_fewer_candidates" not in task.report

@@ -1,6 +1,7 @@
 """Stop in time, and keep the epoch with the best validation metric."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,14 +13,10 @@ from torch import Tensor, nn
 
 from sdmr.harness.metrics import Ranks
 from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.loop import find_best_epoch
+from sdmr.harness.training.loop import StopTraining, find_best_epoch
 from sdmr.harness.training.optimizer import OptimizationConfig
 from tests.behavior import small
-from tests.harness.factors import (
-    CONFIG,
-    Factors,
-    watch,
-)
+from tests.harness.factors import CONFIG, Factors, assert_same_bits, fit, watch
 
 
 class Clock(TorchRecommender):
@@ -167,3 +164,76 @@ def test_a_number_of_epochs_is_trained_without_validation_and_the_last_one_is_ke
         assert [entry["epoch"] for entry in model.history] == list(range(number + 1))
         assert not any("validation" in entry for entry in model.history)
         assert model.epoch == number
+
+
+class Tying(Factors):
+    """Score with many ties, in validation."""
+
+    def score(self, users: np.ndarray, contexts: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        return ((candidates * 7 + users[:, None]) % 5).astype(np.float64)
+
+
+def test_the_validation_metrics_are_ndcg_and_hit_at_10_expected_over_ties() -> None:
+    model = Tying(optimization=replace(CONFIG, epochs=1, selection_metric="hit@10"))
+    model.fit(small().training)
+    validation, hits, gains = small().training.validation, [], []
+    for user, target, row in zip(validation.users, validation.targets, validation.candidates.tolist(), strict=True):
+        scores = {item: (item * 7 + user) % 5 for item in row}
+        above = sum(score > scores[target] for score in scores.values())
+        tied = sum(score == scores[target] for score in scores.values()) - 1
+        positions = range(above + 1, above + tied + 2)
+        hits.append(np.mean([position <= 10 for position in positions]))
+        gains.append(np.mean([(position <= 10) / np.log2(position + 1) for position in positions]))
+    assert model.history[1]["validation"] == pytest.approx(np.mean(gains))
+    assert model.history[1]["validation_hit"] == pytest.approx(np.mean(hits))
+
+
+def test_a_number_of_validation_instances_is_a_random_sample() -> None:
+    model, seen = Factors(optimization=replace(CONFIG, validation_instances=5, epochs=1)), []
+
+    def remember(call: int, inputs: tuple[Tensor, ...]) -> None:
+        if not model.training:
+            seen.extend(inputs[0].tolist())
+
+    watch(model, remember)
+    model.fit(small().training)
+    users = small().training.validation.users.tolist()
+    assert len(set(seen)) == 5
+    assert sorted(seen) != users[:5]
+    assert max(map(users.index, seen)) >= len(users) // 2
+
+
+class Step(TorchRecommender):
+    """Move by the learning rate in every batch: the gradient is 1."""
+
+    def build(self, n_users: int, n_items: int) -> None:
+        self.time = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+        return self.time * torch.ones(candidates.shape)
+
+    def loss(self, scores: Tensor) -> Tensor:
+        return self.time.sum()
+
+
+def test_a_fit_halves_the_learning_rate() -> None:
+    options = OptimizationConfig(0.8, 0.0, 10_000, optimizer="sgd", halve_learning_rate_every=2, device="cpu")
+    model = Step(options)
+    model.fit(replace(small().training, epochs=5))
+    assert -model.time.item() == pytest.approx(0.8 + 0.8 + 0.4 + 0.4 + 0.2)
+
+
+def test_a_watcher_gets_the_whole_history_before_each_epoch_and_may_stop(tmp_path: Path) -> None:
+    lengths: list[int] = []
+
+    def stop_before_epoch_3(history: list[dict[str, float]]) -> None:
+        lengths.append(len(history))
+        if len(history) == 3:
+            raise StopTraining
+
+    training, model = replace(small().training, checkpoint=tmp_path / "fit.pt"), Factors()
+    model.watch_history = stop_before_epoch_3
+    with pytest.raises(StopTraining):
+        model.fit(training)
+    assert lengths == [1, 2, 3]
+    assert_same_bits(fit(Factors(), training), fit(Factors(), small().training))

@@ -385,3 +385,33 @@ def test_score_all_and_score_must_agree_before_they_rank() -> None:
     with pytest.raises(ModelError, match=message):
         rank_among_all(OtherAll(table), instances, csr_matrix((3, 60)))
     rank_among_all(ScoresAll(table), instances, csr_matrix((3, 60)))
+
+
+def test_the_sample_to_rank_among_all_is_random_and_never_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evaluation, "MAX_PAIRS", 2000)
+    slow = Scripted(np.zeros((1, 1)))
+    rows = select_instances(slow, 300, 100)
+    assert len(set(rows.tolist())) == 20
+    assert rows[-1] >= 150
+    assert rows.tolist() != list(range(0, 300, 15))
+    assert len(select_instances(slow, 300, 5000)) == 1
+
+
+class LateFault(Scripted):
+    """Let `score_all` differ for late users, or late items."""
+
+    first_user, first_item = 0, 0
+
+    def score_all(self, users: np.ndarray, contexts: np.ndarray) -> np.ndarray:
+        is_late = (users[:, None] >= self.first_user) & (np.arange(1000) >= self.first_item)
+        return np.arange(1000.0) + 50.0 * is_late
+
+
+@pytest.mark.parametrize("faults", [{"first_user": 60}, {"first_item": 600}])
+def test_the_check_of_score_all_looks_at_late_users_and_items(faults: dict[str, int]) -> None:
+    model = LateFault(lambda candidates: candidates * 1.0)
+    vars(model).update(faults)
+    with pytest.raises(ModelError, match=r"^LateFault\.score_all scored user"):
+        rank_among_all(model, make_instances([0] * 64, 1000), csr_matrix((64, 1000)))

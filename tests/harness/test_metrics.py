@@ -174,3 +174,25 @@ def test_target_that_is_no_candidate_comes_after_all_candidates() -> None:
     assert ranks.above.tolist() == ranks.sort_position.tolist() == [2, 2]
     assert ranks.tied.tolist() == [0, 0]
     assert ranks.hit(2).tolist() == [0, 0]
+
+
+def test_ranks_of_some_instances_keep_every_array() -> None:
+    ranks = Ranks(np.array([0, 1, 2]), np.array([3, 0, 1]), np.array([1, 1, 3]), np.array([9, 8, 7]))
+    taken = ranks.take(np.array([True, False, True]))
+    assert {name: array.tolist() for name, array in taken.to_arrays().items()} == {
+        **{"above": [0, 2], "tied": [3, 1], "sort_position": [1, 3], "others": [9, 7]}
+    }
+
+
+def test_one_tied_candidate_is_a_tie() -> None:
+    ranks = Ranks(np.zeros(4, int), np.array([0, 1, 0, 2]))
+    assert count_ties(ranks) == {"tied_share": 0.5, "mean_tied": 1.5}
+
+
+def test_a_summary_has_the_policies_of_metrics_without_a_cutoff() -> None:
+    ranks = Ranks(np.array([1]), np.array([2]), others=np.array([4]))  # rank 2, 3 or 4 of 5
+    metrics = summarize(ranks, (), ("MRR", "AUC", "mean-rank"))
+    expected = {"MRR": (13 / 36, 1 / 2, 1 / 4), "AUC": (1 / 2, 3 / 4, 1 / 4), "mean-rank": (3, 2, 4)}
+    assert {name: tuple(values.values()) for name, values in metrics.items()} == {
+        name: pytest.approx(values) for name, values in expected.items()
+    }

@@ -338,3 +338,24 @@ def test_plain_sgd_subtracts_the_gradient_and_moves_no_other_row() -> None:
         sgd.step()
         for name, value in values(model).items():
             torch.testing.assert_close(value, literal[name].detach(), rtol=0, atol=1e-10, msg=name)
+
+
+def test_a_table_outside_lambda_stays_where_the_loss_is_flat() -> None:
+    model, ids = nn.Module(), torch.tensor([0, 2])
+    model.free, model.regularized = (Embedding(4, 2, std=0.5, regularized=value) for value in (False, True))
+    optimizer = Optimizer(model, OptimizationConfig(regularization=100.0))
+    before = [table.weight.detach().clone() for table in (model.free, model.regularized)]
+    optimizer.zero_grad()
+    (0.0 * (model.free(ids) + model.regularized(ids))).sum().backward()
+    optimizer.step()
+    assert torch.equal(model.free.weight, before[0])
+    assert not torch.equal(model.regularized.weight, before[1])
+
+
+def test_the_unit_ball_holds_under_sgd() -> None:
+    model, ids = nn.Module(), torch.tensor([0, 2])
+    model.table = Embedding(4, 2, std=0.1, unit_ball=True)
+    optimizer = Optimizer(model, OptimizationConfig(5.0, 0.0, optimizer="sgd"))
+    model.table(ids).sum().backward()
+    optimizer.step()
+    assert model.table.weight.norm(dim=1)[ids].tolist() == pytest.approx([1.0, 1.0])

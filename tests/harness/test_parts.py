@@ -1,17 +1,14 @@
 """Fit pre-trained parts first, and leave them alone."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 import torch
 
 from sdmr.datasets.task import Training
 from tests.behavior import small
-from tests.harness.factors import (
-    Factors,
-    Parent,
-    assert_same_bits,
-    fit,
-)
+from tests.harness.factors import Factors, Parent, assert_same_bits, fit
 
 
 def test_parts_are_fitted_first_and_frozen() -> None:
@@ -44,3 +41,8 @@ def test_the_dropout_of_parts_stays_off() -> None:
     parent = Parent(Factors(dropout=0.5))
     parent.fit(small().training)
     assert parent.modes == {(True, False, False), (False, False, False)}  # training, and ranking validation items
+
+
+def test_a_part_does_not_write_to_the_checkpoint_of_the_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fit(Parent(Factors()), replace(small().training, checkpoint=tmp_path / "fit.pt"))
+    assert not caplog.text  # the whole finds no checkpoint of another class

@@ -113,3 +113,40 @@ def test_ranks_among_all_items_that_a_file_lacks_are_an_error(tmp_path: Path) ->
     save_ranks(tmp_path / "ranks.npz", np.arange(2), Ranks(np.zeros(2, int), np.zeros(2, int)))
     with pytest.raises(DataError, match=r"ranks\.npz is damaged"):
         read_ranks(tmp_path / "ranks.npz", is_among_all=True)
+
+
+def test_ranks_of_users_in_any_order_are_read_as_they_were_saved(tmp_path: Path) -> None:
+    users = np.array([5, 3, 300, 0])  # such as those of baskets
+    records.save_ranks(tmp_path / "ranks.npz", users, Ranks(np.arange(4), np.zeros(4, int)))
+    assert records.read_ranks(tmp_path / "ranks.npz")[0].tolist() == users.tolist()
+
+
+def test_the_clock_of_the_cpu_counts_ended_children() -> None:
+    before = records.read_clocks()[1]
+    program = "import time\nwhile time.process_time() < 0.3: pass"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert records.read_clocks()[1] - before > 0.25
+
+
+@pytest.mark.parametrize("folder_name", ["datasets", "harness", "models", "baselines", "experiments"])
+def test_a_change_of_any_layer_marks_the_commit_and_one_of_tuned_settings_does_not(
+    folder_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> None:
+        author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", "-C", str(tmp_path), *author, *arguments], check=True, capture_output=True)
+
+    monkeypatch.setattr(records, "_ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    files = [tmp_path / folder_name / "a.py", tmp_path / "experiments" / "conf" / "settings" / "a.yaml"]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("A")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    endings = []
+    for file in reversed(files):
+        file.write_text("B")
+        endings.append((records._get_commit.__wrapped__() or "")[12:])
+    assert endings == ["", "+"]

@@ -144,3 +144,28 @@ def test_a_fit_continues_with_more_epochs(tmp_path: Path, caplog: pytest.LogCapt
     fit(Factors(optimization=replace(CONFIG, epochs=2)), training)
     assert_same_bits(fit(Factors(), training), fit(Factors(), small().training))
     assert not caplog.text
+
+
+def test_a_fit_continues_with_more_patience(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    training = replace(small().training, checkpoint=tmp_path / "fit.pt")
+    fit(Factors(optimization=replace(CONFIG, patience=1)), training)
+    assert_same_bits(fit(Factors(), training), fit(Factors(), small().training))
+    assert not caplog.text
+
+
+def make_buffered(size: int) -> Factors:
+    class Buffered(Factors):
+        def build(self, n_users: int, n_items: int) -> None:
+            super().build(n_users, n_items)
+            self.register_buffer("numbers", torch.zeros(size))
+
+    return Buffered()
+
+
+def test_a_checkpoint_with_buffers_of_another_shape_is_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = replace(small().training, checkpoint=tmp_path / "fit.pt")
+    fit(make_buffered(2), training)
+    assert_same_bits(fit(make_buffered(3), training), fit(make_buffered(3), small().training))
+    assert "is of another run (other shapes)" in caplog.text

@@ -143,3 +143,12 @@ def test_random_scores_and_an_older_file_are_no_error(tmp_path: Path) -> None:
     model = fit(Factors(), training)
     save_tensors({"parameters": model.state_dict(), "history": model.history}, path)
     Factors().load(path, training.n_users, training.n_items)
+
+
+def test_saving_draws_no_random_number(tmp_path: Path) -> None:
+    model = fit(Factors(), small().training)
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    model.save(tmp_path / "model.pt")
+    assert torch.rand(1) == expected

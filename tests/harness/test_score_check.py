@@ -223,3 +223,30 @@ def test_a_fixed_state_of_the_generators_spares_scores_that_draw_alike_any_repet
     model = Scripted(score)
     check_independence(model, make_instances([0, 1, 2], 4))
     assert len(model.contexts) == 5
+
+
+def test_a_row_of_close_candidates_may_be_rounded_as_the_others() -> None:
+    table = np.random.default_rng(0).normal(size=(5, 20))
+    table[2] = 0
+
+    class Rounding(Scripted):
+        def score(self, users: np.ndarray, contexts: np.ndarray, candidates: np.ndarray) -> Any:
+            return super().score(users, contexts, candidates) + 1e-6 * (np.arange(candidates.shape[1]) % 2)
+
+    check_independence(Rounding(table), make_instances([0] * 5, 20))
+
+
+def test_a_score_far_from_the_others_may_be_rounded_in_32_bits() -> None:
+    values = np.random.default_rng(0).normal(size=102)  # so that candidate 60 comes at an odd place among the halves
+    values[60] = 1e6
+
+    def score(candidates: np.ndarray) -> np.ndarray:
+        scores = values[candidates]
+        return scores + 6e-8 * np.abs(scores) * (np.arange(candidates.shape[1]) % 2)
+
+    check_independence(Scripted(score), make_instances([0] * 3, 102))
+
+
+def test_scores_that_depend_on_whether_candidates_are_sorted_are_an_error() -> None:
+    with pytest.raises(ModelError, match="came in another order"):
+        check_independence(Scripted(lambda c: c + 0.5 * (c[:, :1] > c[:, -1:])), make_instances([0] * 3, 20))

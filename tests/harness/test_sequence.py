@@ -207,3 +207,32 @@ def test_baskets_and_histories_of_one_item_are_refused() -> None:
     task = split(Interactions.from_raw(users, np.tile([0, 1, 2], 12) + users % 4, np.tile([1, 2, 3], 12)))
     with pytest.raises(DataError, match=r"^Walk cannot be trained: no user has two training items"):
         Walk().fit(task.training)
+
+
+def test_batches_do_not_come_in_the_order_of_their_sizes() -> None:
+    size = np.random.default_rng(0).integers(2, 200, 400)  # one pool
+    widths = [int(size[rows].max()) for rows in pack(size, 16, np.random.default_rng(1))]
+    assert widths != sorted(widths)
+
+
+@pytest.mark.parametrize(("sampling", "expected"), [("position", 4), ("batch", 15), ("catalog", 15)])
+def test_a_user_with_every_item_trains_unless_its_negatives_must_be_unseen(sampling: Any, expected: int) -> None:
+    pairs = [(0, item) for item in range(12)] + [(user, item) for user in (1, 2) for item in range(5)]
+    training = split(Interactions.from_raw(*np.array(pairs).T), n_candidates=3).training
+    model = Walk()
+    model.negative_sampling = sampling
+    model.build(training.n_users, training.n_items)
+    _, batches = model.draw_batches(training, NegativeSampler(training.matrix), np.random.default_rng(0))
+    assert sum(size for size, _ in batches) == expected
+
+
+def test_negatives_of_positions_depend_on_the_seed() -> None:
+    pairs = [(0, item) for item in range(10)] + [(user, 9 + user) for user in range(1, 40)]  # one history
+    training, drawn = split(Interactions.from_raw(*np.array(pairs).T), n_candidates=3).training, []
+    for seed in (0, 1):
+        model = Walk()
+        model.build(training.n_users, training.n_items)
+        _, batches = model.draw_batches(training, NegativeSampler(training.matrix), np.random.default_rng(seed))
+        ((_, (_, _, negatives)),) = batches
+        drawn.append(negatives.tolist())
+    assert drawn[0] != drawn[1]

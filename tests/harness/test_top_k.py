@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 
 from sdmr.baselines.item_knn import ItemKNN
 from sdmr.datasets.interactions import Interactions
@@ -126,3 +129,17 @@ def test_metrics_of_lists_are_those_of_a_loop() -> None:
         assert metrics[f"popularity@{k}"] == pytest.approx(sum(users[item] for item in listed) / len(listed))
         novelty = [-np.log2(max(users[item], 1) / training.n_users) for item in listed]
         assert metrics[f"novelty@{k}"] == pytest.approx(sum(novelty) / len(listed))
+
+
+def test_lists_of_raw_ids_are_counted_and_an_item_without_users_is_as_novel_as_one_with_one() -> None:
+    training: Any = SimpleNamespace(
+        n_users=4, n_items=3, item_ids=np.array([50, 7, 9]), item_titles=None,
+        matrix=csr_matrix(np.array([[1, 0, 0], [1, 0, 1], [0, 0, 0], [0, 0, 0]])),
+    )  # fmt: skip
+    lists = pd.DataFrame({"rank": [1, 2, 1, 3], "item": [7, 50, 7, 9]})
+    counts = count_items(lists, training, 2)
+    assert counts.tolist() == [[0, 2, 0], [1, 0, 0]]
+    assert summarize_lists(counts, training, [1, 2]) == pytest.approx(
+        {"coverage@1": 1 / 3, "popularity@1": 0, "novelty@1": 2}
+        | {"coverage@2": 2 / 3, "popularity@2": 2 / 3, "novelty@2": 5 / 3}
+    )

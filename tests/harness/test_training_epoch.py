@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -16,11 +16,7 @@ from sdmr.datasets.split import split
 from sdmr.harness.recommender import ModelError
 from sdmr.harness.training import loop
 from tests.behavior import small
-from tests.harness.factors import (
-    CONFIG,
-    Factors,
-    watch,
-)
+from tests.harness.factors import CONFIG, Factors, watch
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +158,42 @@ def test_a_user_with_every_item_gives_no_training_pairs() -> None:
     watch(model, remember)
     model.fit(task.training)
     assert visited == {1, 2}
+
+
+def list_training_batches(seed: int) -> list[list[Any]]:
+    model, seen = Factors(optimization=replace(CONFIG, epochs=1)), []
+
+    def remember(call: int, inputs: tuple[Tensor, ...]) -> None:
+        if model.training:
+            seen.append([ids.tolist() for ids in inputs])
+
+    watch(model, remember)
+    model.fit(replace(small().training, seed=seed))
+    return seen
+
+
+def test_another_seed_gives_another_order_and_other_negatives() -> None:
+    first, again, other = (list_training_batches(seed) for seed in (0, 0, 1))
+    assert first == again
+    pairs = [
+        {(user, row[0]): sorted(row[1:]) for users, _, rows in one for user, row in zip(users, rows, strict=True)}
+        for one in (first, other)
+    ]
+    assert list(pairs[0]) != list(pairs[1])  # the order
+    assert pairs[0].keys() == pairs[1].keys()
+    assert pairs[0] != pairs[1]  # the negatives
+
+
+def test_dropout_of_an_epoch_depends_on_seed_and_epoch() -> None:
+    masks: dict[tuple[int, int], tuple[float, ...]] = {}
+
+    class Dropping(Factors):
+        def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
+            if self.training:
+                mask = tuple(F.dropout(torch.ones(64), 0.5).tolist())
+                masks.setdefault((seed, len(self.history)), mask)  # of the epoch's first batch
+            return super().forward(users, contexts, candidates)
+
+    for seed in (0, 1):
+        Dropping(optimization=replace(CONFIG, epochs=3)).fit(replace(small().training, seed=seed))
+    assert len(masks) == len(set(masks.values())) == 6

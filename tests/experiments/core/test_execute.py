@@ -16,12 +16,17 @@ import torch
 
 from sdmr.baselines.mf_bpr import MFBPR
 from sdmr.baselines.popularity import Popularity
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.split import split
 from sdmr.datasets.task import HeldOut, Training
 from sdmr.experiments.core import execute as execute_module
 from sdmr.experiments.core import run as run_module
+from sdmr.experiments.core import timer as timer_module
 from sdmr.experiments.core.estimate import compute_runtime
 from sdmr.experiments.core.execute import execute
+from sdmr.experiments.core.ranking import compute_test_digests
 from sdmr.experiments.core.record import Environment, Record, load_record, save_record
+from sdmr.experiments.core.timer import PhaseTimer
 from sdmr.harness import evaluation
 from sdmr.harness.metrics import Ranks, summarize
 from sdmr.harness.recommender import compute_checksums
@@ -485,3 +490,54 @@ def test_total_runtime_counts_a_part_once_wherever_its_record_is(tmp_path: Path)
     assert retrained.runtime == 10.0
     assert compute_runtime([part, retrained]) == 161.0
     assert compute_runtime([part, retrained, second.model_copy(update={"run": "SDMR-9"})]) == 131.0
+
+
+def test_each_phase_has_its_own_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks = iter([(0.0, 0.0), (1.0, 2.0), (3.0, 7.0)])
+    monkeypatch.setattr(timer_module, "read_clocks", lambda: next(clocks))
+    timer = PhaseTimer()
+    timer.end("fit")
+    timer.end("rank")
+    assert (timer.seconds, timer.cpu_seconds) == ({"fit": 1, "rank": 2}, {"fit": 2, "rank": 5})
+
+
+def test_processor_seconds_of_training_have_those_of_ranking_each_epoch(
+    tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    run = run_of(tmp_path, "model=mf-bpr", *overrides, *SMALL)
+    record = execute(run)
+    assert record.history is not None
+    expected = sum(entry["fit_cpu_seconds"] + entry["rank_cpu_seconds"] for entry in record.history[1:])
+    assert record.cpu_seconds["fit"] == expected
+
+
+def test_random_scores_do_not_depend_on_whether_the_run_trains(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    arguments = ("model=sdm-released", "model.dim=4", *overrides, "epochs=1")
+    alone = execute(run_of(tmp_path / "alone", *arguments))
+    execute(run_of(tmp_path / "after", *arguments, "test=false"))
+    after = execute(run_of(tmp_path / "after", *arguments))
+    assert after.trained is not None
+    assert (after.validation, after.test) == (alone.validation, alone.test)
+
+
+def test_cold_targets_come_last_among_all_items_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDMR_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "cold.csv"
+    rows = [(user, user % 7 + number, 30 * number + user) for user in range(30) for number in range(10)]
+    rows += [(user, 100 + user if user % 3 == 0 else 10 + user % 7, 300 + user) for user in range(30)]
+    path.write_text("\n".join(["user,item,time", *(",".join(map(str, row)) for row in rows)]) + "\n")
+    cuts = ("protocol.test_item=global-time", "protocol.validation_cut=0.7", f"protocol.test_cut={10 / 11 + 1e-6}")
+    run = run_of(tmp_path, "model=popularity", "dataset=csv", f"dataset.path={path}", "dataset.time=time", *cuts)
+    record, ranks, task = execute(run), ranks_of(run.folder), run.load_task()
+    assert record.test_all is not None
+    is_cold = task.test.is_cold
+    assert is_cold.any()
+    assert (ranks["all_above"][is_cold] == max(task.training.n_items, 50)).all()
+    assert record.test_all["hit@50"]["expected"] <= 1 - is_cold.mean()
+
+
+def test_digests_tell_test_items_and_candidates_apart() -> None:
+    rows = np.array([(user, (3 * user + n) % 40, n) for user in range(20) for n in range(6)])
+    few, many = (compute_test_digests(split(Interactions.from_raw(*rows.T), n_candidates=n)) for n in (10, 11))
+    assert few["test_items"] == many["test_items"]
+    assert few["test_candidates"] != many["test_candidates"]

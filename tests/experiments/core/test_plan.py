@@ -1,7 +1,9 @@
 """Planned runs: which are planned, which are found, and which are made."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,8 @@ from sdmr.experiments.core.plan import (
 from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.store import publish_run
 from tests.experiments.conftest import run_of
-from tests.experiments.report.commands import hide_tuned_settings
+from tests.experiments.report.commands import compose_fake_run, hide_tuned_settings
+from tests.experiments.report.records import write_random_run
 
 pytestmark = pytest.mark.usefixtures("temporary_cache")
 
@@ -132,3 +135,28 @@ def test_wrong_setting_of_some_models_is_one_line_a_model_and_the_others_run(
 def test_planned_run_is_written_as_the_command_line_that_makes_it(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     planned = plan_popularity(overrides)
     assert compose_run(str(planned).split(), tmp_path) == compose_run(planned.overrides, tmp_path)
+
+
+def test_long_runs_start_first_and_a_model_with_parts_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def run_all(tasks: Sequence[tuple[str, ...]], *_: object) -> list[Any]:
+        asked.extend(task[0].partition("=")[2] for task in tasks)
+        return []
+
+    monkeypatch.setattr(plan, "compose_run", compose_fake_run)
+    monkeypatch.setattr(plan, "run_all", run_all)
+    planned = [PlannedRun(model, "ml-100k") for model in ("sdmr", "sdmr-grid", "slim", "sdp", "sdm")]
+    find_or_train(planned, tmp_path, 1)
+    assert asked == ["sdm", "sdp", "slim", "sdmr", "sdmr-grid"]
+
+
+def test_a_run_whose_published_record_stands_in_has_not_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_random_run(tmp_path / "popularity-0", "popularity", 0)
+    one = PlannedRun("popularity", "csv", 0, (f"dataset.path={tmp_path}/nowhere.csv",), published=folder)
+    findings = find_or_train([one], tmp_path, 1)
+    assert findings.runs[one].is_published
+    assert findings.failures == {}
+    assert "FAILED" not in capsys.readouterr().err

@@ -1,11 +1,14 @@
 """Runs: what makes a run another one, and what it fills in from its data."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from sdmr.experiments.core import run as run_module
+from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.execute import execute
+from sdmr.experiments.core.run import RANKING_MODULES, compute_source
 from tests.experiments.conftest import SMALL, run_of
 
 pytestmark = pytest.mark.usefixtures("temporary_cache")
@@ -60,3 +63,19 @@ def test_search_run_refuses_a_protocol_that_ranks_test_items(
 ) -> None:
     with pytest.raises(ValueError, match="never ranks the test items"):
         run_of(tmp_path, "model=mf-bpr", *overrides, "test=false", f"protocol.{change}")
+
+
+@pytest.mark.parametrize("field", ["source", "data"])
+def test_a_record_of_other_code_or_data_is_not_reused(field: str, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    run = run_of(tmp_path, "model=popularity", *overrides)
+    execute(run)
+    path = run.folder / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: "0" * 64}))
+    assert run.record is None
+
+
+def test_the_code_of_a_run_has_its_model_parts_ranking_and_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "compute_digest", lambda *modules: modules)
+    modules = compute_source(compose_config(["model=sdmr"]).settings)
+    expected = {"sdmr.models.sdmr", "sdmr.models.sdm", "sdmr.models.sdp", "sdmr.datasets.movielens", *RANKING_MODULES}
+    assert expected <= set(modules)

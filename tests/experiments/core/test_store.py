@@ -7,6 +7,8 @@ import pytest
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import store
 from sdmr.experiments.core.execute import execute
+from sdmr.experiments.core.plan import FoundRun
+from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.store import (
     get_published_folder,
     get_published_settings,
@@ -16,6 +18,7 @@ from sdmr.experiments.core.store import (
 )
 from sdmr.experiments.core.tuned import get_tuned_path
 from tests.experiments.conftest import run_of
+from tests.experiments.report.records import write_random_run
 
 RESULTS = Path(__file__).parents[3] / "results"
 
@@ -70,3 +73,20 @@ def test_published_settings_replace_those_of_before(tmp_path: Path) -> None:
     assert path.read_bytes() == get_tuned_path("ml-100k", "sdm").read_bytes()
     publish_settings(tmp_path, "table3", "ml-100k", "sdm", "default")
     assert not path.exists()
+
+
+def test_published_settings_of_an_earlier_version_are_removed(tmp_path: Path) -> None:
+    old = get_published_folder(tmp_path, "table3", "ml-100k", "sdm-chosen.txt")
+    old.parent.mkdir(parents=True)
+    old.touch()
+    publish_settings(tmp_path, "table3", "ml-100k", "sdm", "default")
+    assert not old.exists()
+
+
+def test_a_run_without_ranks_does_not_stand_beside_those_of_another(tmp_path: Path) -> None:
+    runs = [write_random_run(tmp_path / name, "sdm", seed) for seed, name in enumerate("ab")]
+    (runs[1] / "ranks.npz").unlink()
+    for run in runs:
+        publish_run(FoundRun(run), tmp_path / "published")
+    assert load_record(tmp_path / "published" / "record.json") == load_record(runs[1] / "record.json")
+    assert not (tmp_path / "published" / "ranks.npz").exists()

@@ -11,7 +11,8 @@ from sdmr.experiments.report.averages import ALL, average_seeds
 from sdmr.experiments.report.printed import METRICS
 from sdmr.experiments.report.ranked_rows import load_row
 from sdmr.experiments.report.uncertainty import RESAMPLES, bootstrap_means, correlate_orders
-from tests.experiments.report.records import write_random_run, write_runs
+from sdmr.harness.metrics import Ranks
+from tests.experiments.report.records import write_random_run, write_run_among_all, write_runs
 from tests.experiments.report.test_cells import NO_SPREADS
 
 COLUMNS = [*METRICS, *(metric + ALL for metric in METRICS)]
@@ -76,3 +77,43 @@ def test_a_model_without_ranks_among_all_items_has_no_such_value(tmp_path: Path)
     assert cells["seeds"].tolist() == [2, 2, 1, 1]
     assert average_seeds("ml-100k", "sdm", [old], metrics=COLUMNS)["ours"].isna().tolist() == [False, False, True, True]
     assert len(load_row("sdm", [old, *write_runs(tmp_path)["sdm"]], "hit@10 all", NO_SPREADS).values) == 1
+
+
+NONE = np.zeros(200, int)
+
+
+def write_agreeing(folder: Path, model: str, seed: int, sampled: Ranks, full: Ranks) -> Path:
+    return write_run_among_all(folder / f"{model}-{seed}", model, sampled, full, 200)
+
+
+def test_equal_ranks_on_both_sides_agree_in_every_resample(tmp_path: Path) -> None:
+    rng, folders = np.random.default_rng(0), {}
+    for model, share in {"popularity": 0.3, "cml": 0.33, "sdm": 0.36}.items():
+        ranks = Ranks(np.where(rng.random(200) < share, 0, 60), NONE)
+        folders[model] = [write_agreeing(tmp_path, model, 0, ranks, ranks)]
+    tau, interval = compare_orders(folders, "hit@10")
+    assert (tau, *interval) == pytest.approx((1, 1, 1))
+
+
+def test_orders_read_ties_by_the_policy(tmp_path: Path) -> None:
+    sides = {"sdm": ((0, 100), (0, 0)), "cml": ((8, 0), (2, 0)), "popularity": ((60, 0), (60, 0))}
+    folders = {
+        model: [write_agreeing(tmp_path, model, 0, *(Ranks(NONE + above, NONE + tied) for above, tied in pairs))]
+        for model, pairs in sides.items()
+    }
+    taus = [compare_orders(folders, "NDCG@10", policy)[0] for policy in ("optimistic", "expected")]
+    assert taus == pytest.approx([1, 1 / 3])
+
+
+def test_orders_are_those_of_the_means_over_seeds(tmp_path: Path) -> None:
+    sampled = {"sdm": (180, 20), "cml": (120, 120), "popularity": (40, 40)}
+    full = {"sdm": 110, "cml": 120, "popularity": 40}
+
+    def make(hits: int) -> Ranks:
+        return Ranks(np.where(np.arange(200) < hits, 0, 60), NONE)
+
+    folders = {
+        model: [write_agreeing(tmp_path, model, n, make(hits), make(full[model])) for n, hits in enumerate(pair)]
+        for model, pair in sampled.items()
+    }
+    assert compare_orders(folders, "hit@10")[0] == pytest.approx(1)

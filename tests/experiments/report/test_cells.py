@@ -155,3 +155,10 @@ def test_paper_prints_every_model_but_popularity_in_table_3_and_no_general_one_i
 def test_other_data_set_has_neither_values_of_the_paper_nor_published_records(tmp_path: Path) -> None:
     assert math.isnan(get_paper_value("netflix-sample", "sdm", "hit@10"))
     assert list_published(tmp_path, "netflix-sample", "sdm") == []
+
+
+@pytest.mark.parametrize("deviation", ["test_item", "equal_times", "candidates"])
+def test_every_deviation_of_the_test_items_hides_the_printed_value(deviation: str, tmp_path: Path) -> None:
+    folder = write_random_run(tmp_path, "sdm", 0)
+    change_record(folder, deviations={deviation: "other"})
+    assert average_seeds("ml-100k", "sdm", [folder])["paper"].isna().all()

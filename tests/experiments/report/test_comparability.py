@@ -8,6 +8,7 @@ import yaml
 
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.run import compute_source
+from sdmr.experiments.report import comparability
 from sdmr.experiments.report.comparability import (
     NOT_COMPARABLE,
     OTHER_CODE,
@@ -17,6 +18,8 @@ from sdmr.experiments.report.comparability import (
     describe_table,
     format_marks,
     get_instances,
+    mark_rows,
+    mark_sources,
 )
 from sdmr.harness.schema1 import TASKS
 from tests.experiments.report.published import make_record, publish_model
@@ -138,3 +141,21 @@ def test_a_row_with_another_protocol_or_default_settings_is_not_comparable(tmp_p
     assert lines[-2] == "rows that are not comparable with the others of their data set: 2"
     assert not is_comparable
     assert format_marks(collect_marks(3, tmp_path))[0].startswith(f"{NOT_COMPARABLE}: CML (select_on: ")
+
+
+def test_any_seed_of_other_code_marks_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparability, "is_current", lambda record: record.config["seed"] == 0)
+    seeds = [make_record(config={"seed": seed}) for seed in (0, 1)]
+    marks = mark_sources("ml-100k", {"sdm": seeds, "sdp": seeds})
+    assert [(mark.row, mark.title) for mark in marks] == [("SDM", OTHER_CODE), ("SDP", OTHER_CODE)]
+
+
+def test_any_seed_of_another_protocol_marks_its_row() -> None:
+    usual, other = make_record(), make_record(run="Net-1", deviations={"select_on": "test"})
+    marks = mark_rows("ml-100k", {"sdp": [usual, usual], "sdm": [usual, other]}, {})
+    assert [(mark.row, mark.title) for mark in marks] == [("SDM", NOT_COMPARABLE)]
+
+
+def test_a_users_class_needs_no_tuned_settings() -> None:
+    seeds, tuning = [make_record(), make_record(run="Net-1")], {"trials": 20, "space": {"model.dim": list(range(40))}}
+    assert mark_rows("ml-100k", {"sdm": seeds, "my.Net": seeds}, {"sdm": tuning}) == []

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sdmr.experiments.report.compared_rows import (
+    ComparedRow,
     collect_rows,
     explain_other_instances,
     explain_other_protocols,
@@ -15,6 +16,7 @@ from sdmr.experiments.report.compared_rows import (
 )
 from sdmr.harness.metrics import Ranks
 from sdmr.harness.schema1 import TASKS
+from tests.experiments.report.published import make_record
 from tests.experiments.report.records import change_record, write_random_run, write_run
 
 ROWS = ("sdm", "sdm-grid")
@@ -172,3 +174,9 @@ def test_rows_of_another_protocol_are_marked(tmp_path: Path) -> None:
         "SDM": "made by different code (c0ffee0, c0ffee1)",
         "SDP": "protocol.select_on test, not validation; protocol.candidates 99, not 100",
     }
+
+
+def test_a_row_among_all_items_has_no_sampled_candidates(tmp_path: Path) -> None:
+    records = [make_record(), make_record(config={"seed": 0, "protocol": {"candidates": "all"}})]
+    first, row = (ComparedRow("SDM", "sdm", (tmp_path,), (record,)) for record in records)
+    assert not have_same_candidates(first, row)

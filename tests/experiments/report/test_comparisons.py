@@ -17,6 +17,7 @@ from sdmr.experiments.report.comparisons import (
     compute_gains,
     describe_comparisons,
     mark_cells,
+    select_best_on_validation,
 )
 from sdmr.experiments.report.printed import METRICS, get_paper_value
 from sdmr.experiments.report.ranked_rows import read_seed_spreads
@@ -253,3 +254,37 @@ def test_comparison_reads_ties_as_the_table_does(tie_policy: TiePolicy, differen
     }
     (line,) = describe_comparisons("ml-100k", folders, NO_SPREADS, tie_policy)
     assert difference in line
+
+
+NONE = np.zeros(200, int)
+
+
+def test_interaction_is_taken_off_where_the_other_row_has_one_seed(tmp_path: Path) -> None:
+    folders = make_pair(tmp_path, (3, 1), (0.6, 0.4))
+    first, second = (np.array([load_hits(folder) for folder in folders[m]]) for m in ("sdm", "cml"))
+    one = compare_models(folders, "sdm", "cml", "hit@10", NO_SPREADS)
+    values = first - second
+    averages = values.mean(axis=0)
+    residual = values - averages - values.mean(axis=1, keepdims=True) + averages.mean()
+    users = averages.var(ddof=1) / 200 - (residual**2).sum() / (2 * 3 * 200 * 199)
+    seed = first.mean(axis=1).var(ddof=1) / 3
+    degrees = (users + 2 * seed) ** 2 / (users**2 / 199 + (2 * seed) ** 2 / 2)
+    assert one.high - one.difference == pytest.approx(t.ppf(0.975, degrees) * (users + seed) ** 0.5)
+
+
+def test_baseline_is_selected_by_the_mean_validation_over_its_seeds(tmp_path: Path) -> None:
+    values = {"cml": (0.9, 0.1), "slim": (0.1, 0.9), "mf-bpr": (0.6, 0.6)}
+    folders = {
+        m: [write_random_run(tmp_path / m / str(n), m, n, validation=one) for n, one in enumerate(pair)]
+        for m, pair in values.items()
+    }
+    assert select_best_on_validation(folders) == "mf-bpr"
+
+
+def test_papers_models_are_compared_by_the_tie_policy(tmp_path: Path) -> None:
+    folders = {
+        "slim": [write_run(tmp_path / "a", "slim", 0, np.arange(200), Ranks(99 * (np.arange(200) % 2), NONE))],
+        "sdm": [write_run(tmp_path / "b", "sdm", 0, np.arange(200), Ranks(NONE, NONE + 100))],
+    }
+    (one,) = list_rows(compare_paper_models("ml-100k", folders, NO_SPREADS, "optimistic"))
+    assert one.difference == pytest.approx(0.5)

@@ -1,6 +1,7 @@
 """Differences from the first row are those of the tables' statistics, on all instances and on parts."""
 
 import json
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,13 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sdmr.datasets.errors import DataError
+from sdmr.experiments.core.record import load_record
+from sdmr.experiments.report import differences
 from sdmr.experiments.report.averages import list_rows
-from sdmr.experiments.report.compared_rows import collect_rows
-from sdmr.experiments.report.comparisons import Comparison, compare_models
+from sdmr.experiments.report.compared_rows import ComparedRow, collect_rows
+from sdmr.experiments.report.comparisons import (
+    Comparison,
+    compare_models,
+)
 from sdmr.experiments.report.differences import Results, compare_with_first
 from sdmr.experiments.report.ranked_rows import read_seed_spreads
 from sdmr.experiments.report.uncertainty import correct_by_holm
 from sdmr.harness.metrics import Ranks
+from tests.experiments.report.published import make_record
 from tests.experiments.report.records import change_record, write_run, write_run_among_all
 
 NO_SPREADS = read_seed_spreads(Path("nowhere"))
@@ -161,3 +169,17 @@ def test_few_instances_are_left_out(tmp_path: Path) -> None:
     labels = pd.Series(pd.Categorical(np.where(np.arange(N) < 9, "few", "many")))
     results = compare(folders, NO_SPREADS, {"popularity": labels})
     assert [set(frame["range"]) for frame in results] == [{"", "many"}, {"", "many"}]
+
+
+def test_spread_of_a_compared_row_is_the_sample_deviation_over_seeds(tmp_path: Path) -> None:
+    folders = write_models(tmp_path, (3, 1, 1), np.arange(N))
+    means = compare(folders, NO_SPREADS, {}).metrics.set_index(["model", "metric"])
+    values = [load_record(path / "record.json").metrics()["hit@10"]["expected"] for path in folders["sdm"]]
+    assert means.loc[("SDM", "hit@10"), "spread"] == pytest.approx(statistics.stdev(values))
+
+
+def test_parts_of_data_that_have_changed_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = make_record(data="then")
+    monkeypatch.setattr(differences, "load_task", lambda _: (None, "now", 0.0))
+    with pytest.raises(DataError, match="the data have changed"):
+        differences.label_strata(ComparedRow("SDM", "sdm", (tmp_path,), (record,)), ["history"])

@@ -7,7 +7,7 @@ import pytest
 
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.record import load_record
-from sdmr.experiments.report.provenance import format_command, list_settings
+from sdmr.experiments.report.provenance import describe_row, format_command, list_settings
 from tests.experiments.report.published import make_record
 
 RECORDS = Path(__file__).parents[3] / "results" / "records"
@@ -53,3 +53,8 @@ def test_command_of_scores_made_elsewhere_names_their_task_and_is_quoted() -> No
         *("sdmr", "score", "scores=it's mine.csv", "dataset=ml-100k", "name=Elsewhere"),
         *("split_seed=3", "protocol.test_item=random"),
     ]
+
+
+def test_seconds_of_a_row_have_those_of_its_parts(tmp_path: Path) -> None:
+    record = make_record(seconds={"fit": 10.0, "parts": 100.0, "selection": 0.0})
+    assert describe_row("sdm", [tmp_path], [record], tmp_path)["seeds"][0]["seconds"] == 110.0

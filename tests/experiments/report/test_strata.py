@@ -153,3 +153,15 @@ def test_metrics_among_all_items_are_those_of_the_ranked_sample(data: Interactio
     assert gaps["hit@10 all"].to_dict() == {"same time": 0.0, "to a minute": 1.0, "more than a day": 0.0}
     assert gaps["hit@10"].to_dict() == dict.fromkeys(gaps.index, 1.0)
     assert "## ml-100k, time gap, among all items" in strata.format_strata(3, cells)
+
+
+def test_metrics_of_parts_are_means_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = np.arange(USERS)
+    interactions = Interactions.from_raw(*np.array([(u, (u + n) % 30, 10**9 + n) for u in numbers for n in range(6)]).T)
+    task = split(interactions, n_candidates=10)
+    monkeypatch.setattr(strata, "compose_task", lambda *_: FakeRun(task))
+    monkeypatch.setattr(strata, "bind_reader", lambda _: lambda: interactions)
+    for seed, above in ((0, 0), (1, 60)):
+        folder = tmp_path / "records" / "table3" / "ml-100k" / f"sdm-{seed}"
+        write_run(folder, "sdm", seed, numbers, Ranks(np.full(40, above), np.zeros(40, int)))
+    assert strata.collect_strata(3, tmp_path)["hit@10"].unique().tolist() == [0.5]

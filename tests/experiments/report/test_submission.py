@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sdmr.datasets.errors import DataError
@@ -13,10 +14,11 @@ from sdmr.experiments.core import cli
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.finished import find_runs
 from sdmr.experiments.core.record import save_record
+from sdmr.experiments.report import submission
 from sdmr.experiments.report.compared_rows import collect_rows
 from sdmr.experiments.report.submission import DESCRIPTION, add_runs, check_submission, read_description
 from sdmr.experiments.report.user_rows import list_user_rows
-from sdmr.harness.metrics import summarize
+from sdmr.harness.metrics import Ranks, summarize
 from sdmr.harness.records import compute_run_key, save_ranks
 from tests.experiments.report.published import make_ranks, make_record, publish_model
 from tests.experiments.report.records import change_record
@@ -246,3 +248,39 @@ def test_an_absent_folder_and_an_empty_one_are_named(tmp_path: Path, results: Pa
     with pytest.raises(UsageError, match="net: there is no such folder; runs="):
         list(check_submission(tmp_path / "net", results))
     assert "there is no" in check(results, results)[1][-1]
+
+
+def test_metrics_among_all_items_are_checked_against_their_ranks(tmp_path: Path) -> None:
+    folder, users = write_run(tmp_path, 0), np.arange(USERS)
+    sampled, full = (make_ranks(share, len(users)) for share in (0.5, 0.2))
+    save_ranks(folder / "ranks.npz", users, sampled, (users, full))
+    change_record(folder, test_all=summarize(full))
+    submission.check_run(folder / "record.json")
+    change_record(folder, test_all=summarize(sampled))
+    with pytest.raises(DataError, match=r"hit@1 all \(expected\) is 0.5000 in record.json, but 0.2000"):
+        submission.check_run(folder / "record.json")
+
+
+def test_other_users_of_any_seed_are_a_fault(tmp_path: Path) -> None:
+    users = USERS
+    publish_model(tmp_path / "results" / "records" / "table3" / "ml-100k", "sdm", 0.5, users=users)
+    folders = [write_run(tmp_path / "net", seed) for seed in range(2)]
+    save_ranks(folders[1] / "ranks.npz", np.arange(1, users + 1), make_ranks(0.6, users))
+    describe(tmp_path / "net")
+    (failed,) = (one for one in submission.check_submission(tmp_path / "net", tmp_path / "results") if "FAILED" in one)
+    assert "ranks.npz has other test instances" in failed
+
+
+def test_a_large_submission_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path, 0)
+    monkeypatch.setattr(submission, "MAX_MIB", 0.001)
+    with pytest.raises(DataError, match="submit fewer runs"):
+        submission.check_files(tmp_path)
+
+
+def test_a_record_with_ties_passes_by_every_policy(tmp_path: Path) -> None:
+    folder, ranks = write_run(tmp_path, 0), make_ranks(0.5, USERS, ties=30)
+    ranks = Ranks(ranks.above, ranks.tied)
+    save_ranks(folder / "ranks.npz", range(USERS), ranks)
+    change_record(folder, test=summarize(ranks))
+    submission.check_run(folder / "record.json")

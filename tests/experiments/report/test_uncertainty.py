@@ -14,7 +14,9 @@ from sdmr.experiments.report.uncertainty import (
     bootstrap_correlation,
     compute_correlation,
     correct_by_holm,
+    cut_tails,
     estimate_mean,
+    get_sign,
     judge_size,
 )
 
@@ -177,3 +179,11 @@ def test_interval_of_a_correlation_resamples_users() -> None:
     # Instances that are copies of each other tell no more than one of them.
     repeated = bootstrap_correlation(np.tile(users, 4), np.tile(x, 4), np.tile(y, 4))
     assert repeated == pytest.approx((low, high), abs=1e-9)
+
+
+def test_tails_hold_five_percent_together() -> None:
+    assert cut_tails(np.arange(1001.0)) == pytest.approx((25, 975))
+
+
+def test_without_a_test_there_is_no_sign() -> None:
+    assert [get_sign(*one) for one in ((0.1, 0.04), (-0.1, 0.04), (0.1, 0.05), (0.0, math.nan))] == ["+", "−", "?", "?"]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdmr.experiments.tuning.pruning import FIRST_EPOCH, MIN_CURVES, PERCENTILE, History
+from sdmr.experiments.tuning.pruning import summarize as summarize_trial
 from tests.experiments.tuning.measure_pruning import find_end
 
 curves = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -53,3 +54,10 @@ def test_the_start_does_not_count() -> None:
     finished = [start + make_history([0.5, 0.6, 0.7, 0.8])[1:]] * MIN_CURVES
     assert find_end(start + make_history([0.5, 0.6, 0.6, 0.8])[1:], finished) == 3
     assert find_end(start + make_history([0.5, 0.6, 0.7, 0.8])[1:], finished) == 4
+
+
+def test_an_unfinished_trial_has_the_best_value_and_all_processor_seconds_of_its_epochs() -> None:
+    entry = {"fit_cpu_seconds": 1.0, "rank_cpu_seconds": 2.0}
+    history = [{"epoch": 0, "validation": 0.9}, *(entry | {"validation": value} for value in (0.1, 0.3, 0.2))]
+    assert summarize_trial(history) == (3, 0.3, 9.0)
+    assert summarize_trial([]) == (None, -1.0, 0.0)
