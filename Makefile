@@ -117,6 +117,8 @@ curves speed: $(READY)
 paper: table1 table2 $(PAPER) $(OTHER_SPLITS)
 	$(SDMR) figure name=published publish=true $(WORKERS)
 	$(SDMR) audit seeds=3 publish=true $(WORKERS)
+	$(SDMR) audit seeds=3 models=[slim,cml,prme,prme-s,transrec] factors=[default,all-items] publish=true $(WORKERS)
+	$(SDMR) audit models=[slim,cml,neumf,cmn,prme,prme-s,transrec,caser] factors=[default,next-to-last] publish=true $(WORKERS)
 	$(SDMR) audit factors=sasrec-papers models=sasrec publish=true
 	$(SDMR) table number=3 strata=true
 	$(SDMR) table number=4 strata=true
