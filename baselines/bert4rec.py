@@ -27,8 +27,10 @@ class BERT4Rec(SequenceRecommender):
     softmax, among all items or among themselves and negatives (Eq. 8). To score, a mask follows the context.
 
     Departures from the source:
-    - Longer histories are cut into several windows. The loss is a sum over a batch's targets, not their mean, so that a
-      target counts the same in batches of all sizes.
+    - Windows of a long history do not overlap; those of the authors' code overlap by half on ML-1M. Each item is masked
+      with probability ρ; the code masks round(ρ n) of n.
+    - As in the paper's equations, no norm follows the sum of embeddings, nor the last GELU; the code has both.
+    - The loss is a sum over a batch's targets, not their mean, so that a target counts the same in any batch.
     - The learning rate is constant, .001 by default. The authors' code warms up to .0001, falls to 0 again, clips
       gradients at norm 5, and lets weights decay by .01.
     - Attention weights have no dropout, and items no bias. λ is that of all models here, 0 by default.

@@ -30,9 +30,11 @@ class SASRec(SequenceRecommender):
     - Longer histories are cut into several windows. The source learns from the latest items alone.
     - Positions count from the first item of a window, not from its last, so that a short context has the positions that
       short contexts have had in training.
-    - √d and the dropout inside the second layer are those of the authors' code; norms follow the paper, as the code
-      leaves keys and values without them. The code also drops attention weights, has .98 as Adam's β₂, and takes the
-      mean loss of a batch. Here the loss is a sum, so that a target counts the same in batches of all sizes.
+    - √d and the dropout inside the second layer are those of the authors' code. Norms, residuals and biases follow the
+      paper. In the code, keys and values are not normalized, the residuals add the normalized input, and query, key and
+      value have biases; it also drops attention weights, has .98 as Adam's β₂, and takes the mean loss of a batch. Here
+      the loss is a sum, so that a target counts the same in batches of all sizes.
+    - Tables start as normal with standard deviation .02, not by Glorot's rule.
     - The source of sampled draws negatives for each user's sequence, that of gbce for each position from all items.
       Here negative_sampling decides for every loss.
     """

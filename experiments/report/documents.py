@@ -64,8 +64,7 @@ MARKS = (
     "Holm's correction over the comparisons on the data set. There is no mark against a baseline below Popularity on "
     "validation. Effect: the mean difference over the standard deviation of the users' differences."
 )
-
-
+NO_BASKETS = "GRU4Rec, SASRec and BERT4Rec have no row here: the items of a basket have no order."
 SEARCHES = (
     "Search: trials made of those planned, pruned ones included (! fewer than 12); CPU minutes; the settings whose "
     "best value is the first or last one tried; the searches of parts. Earlier searches did not count their trials."
@@ -89,6 +88,7 @@ def format_markdown(table: AccuracyTable, results: Path) -> str:
     blocks = [f"# Table {table.number}, reproduced", NOTE, *([ALL_NOTE] if has_all else [])]
     blocks += [] if table.comparisons.empty else [MARKS]
     blocks += [SEARCHES] if table.cells["search"].any() else []
+    blocks += [NO_BASKETS] if table.number == 4 else []
     blocks += [f"**{text}**" for text in describe_deviations(records)]
     for dataset, cells in table.cells.groupby("dataset", sort=False):
         is_other = _is_other(cells)

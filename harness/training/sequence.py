@@ -96,7 +96,10 @@ class SequenceRecommender(TorchRecommender):
         return self.encode_contexts(F.pad(contexts, (0, length + 1), value=padding).gather(1, columns), lengths)
 
     def check_training(self, training: Training) -> None:
-        """Raise an error for baskets, histories without a target, and states that see later items."""
+        """Raise an error for baskets, histories without a target, and states that see later items.
+
+        The last is tried on a short history alone.
+        """
         name, items = type(self).__name__, getattr(self, "items", None)
         if training.instances.has_baskets:
             raise DataError(f"{name} reads the order of histories, which baskets lack: choose a model such as sdm")

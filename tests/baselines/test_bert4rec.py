@@ -1,13 +1,15 @@
 from math import erf, exp, sqrt
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from sdmr.baselines.bert4rec import BERT4Rec
+from sdmr.datasets.sampling import NegativeSampler
 from sdmr.harness.training.optimizer import OptimizationConfig
 from tests.baselines.test_sasrec import multiply, norm
-from tests.behavior import RecommenderBehavior
+from tests.behavior import RecommenderBehavior, small
 
 FAST = OptimizationConfig(learning_rate=0.003, regularization=0.0, batch_size=8, epochs=100, patience=100)
 MASK = 8
@@ -108,3 +110,13 @@ def test_a_share_of_the_items_is_masked_or_the_last_one_alone() -> None:
 def test_heads_that_do_not_divide_the_size_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^heads=3 must divide dim=64$"):
         BERT4Rec(heads=3)
+
+
+@pytest.mark.parametrize(("negative_sampling", "n_drawn"), [("catalog", 38), ("batch", 20)])
+def test_the_softmax_is_among_all_items_or_a_sample(negative_sampling: Any, n_drawn: int) -> None:
+    training, options = small().training, OptimizationConfig(n_negatives=20)
+    model = BERT4Rec(negative_sampling=negative_sampling, optimization=options)
+    model.build(training.n_users, training.n_items)
+    _, batches = model.draw_batches(training, NegativeSampler(training.matrix), np.random.default_rng(0))
+    _, (_, _, negatives) = next(batches)
+    assert len(set(negatives.tolist())) == n_drawn

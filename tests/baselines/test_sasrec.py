@@ -124,15 +124,19 @@ def test_each_loss_follows_its_equation(loss: Any, negative_sampling: Any) -> No
     assert model.compute_gradients(windows, is_target, negatives) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize(("loss", "n_drawn"), [("ce", 38), ("sampled", 20), ("gbce", 20)])
-def test_cross_entropy_is_among_all_items_in_training(loss: Any, n_drawn: int) -> None:
-    training, model = small().training, SASRec(loss=loss, optimization=OptimizationConfig(n_negatives=20))
+@pytest.mark.parametrize(
+    ("loss", "negative_sampling"), [("ce", "batch"), *product(("bce", "sampled", "gbce"), ("position", "batch"))]
+)
+def test_the_negatives_are_those_of_the_loss_and_the_setting(loss: Any, negative_sampling: Any) -> None:
+    training, options = small().training, OptimizationConfig(n_negatives=20)
+    model = SASRec(loss=loss, negative_sampling=negative_sampling, optimization=options)
     model.build(training.n_users, training.n_items)
     rng = np.random.default_rng(0)
     _, batches = model.draw_batches(training, NegativeSampler(training.matrix), rng)
-    _, (_, _, negatives) = next(batches)
+    n_targets, (_, _, negatives) = next(batches)
+    shared = 38 if loss == "ce" else 20
+    assert list(negatives.shape) == ([n_targets, 20] if negative_sampling == "position" else [shared])
     assert training.n_items == 38
-    assert len(set(negatives.tolist())) == n_drawn
 
 
 def test_calibration_leads_from_bce_to_probabilities() -> None:
