@@ -19,15 +19,8 @@ from tests.behavior import small
 from tests.harness.factors import CONFIG, Factors, assert_same_bits, fit, watch
 
 
-class Clock(TorchRecommender):
-    """Count epochs with one parameter of gradient 1, which Adam moves by the learning rate a batch.
-
-    In epoch e the targets of script[e] of the validation instances rank first, and the others last.
-    """
-
-    def __init__(self, script: list[int], optimization: OptimizationConfig) -> None:
-        super().__init__(optimization)
-        self.script = script
+class Step(TorchRecommender):
+    """Move one parameter by the learning rate in every batch: its gradient is 1."""
 
     def build(self, n_users: int, n_items: int) -> None:
         self.time = nn.Parameter(torch.zeros(1, dtype=torch.float64))
@@ -37,6 +30,17 @@ class Clock(TorchRecommender):
 
     def loss(self, scores: Tensor) -> Tensor:
         return self.time.sum()
+
+
+class Clock(Step):
+    """Count epochs, since Adam, too, moves the parameter by the learning rate a batch.
+
+    In epoch e the targets of script[e] of the validation instances rank first, and the others last.
+    """
+
+    def __init__(self, script: list[int], optimization: OptimizationConfig) -> None:
+        super().__init__(optimization)
+        self.script = script
 
     @property
     def epoch(self) -> int:
@@ -201,19 +205,6 @@ def test_a_number_of_validation_instances_is_a_random_sample() -> None:
     assert len(set(seen)) == 5
     assert sorted(seen) != users[:5]
     assert max(map(users.index, seen)) >= len(users) // 2
-
-
-class Step(TorchRecommender):
-    """Move by the learning rate in every batch: the gradient is 1."""
-
-    def build(self, n_users: int, n_items: int) -> None:
-        self.time = nn.Parameter(torch.zeros(1, dtype=torch.float64))
-
-    def forward(self, users: Tensor, contexts: Tensor, candidates: Tensor) -> Tensor:
-        return self.time * torch.ones(candidates.shape)
-
-    def loss(self, scores: Tensor) -> Tensor:
-        return self.time.sum()
 
 
 def test_a_fit_halves_the_learning_rate() -> None:
