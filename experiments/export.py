@@ -19,7 +19,6 @@ have fewer candidates. With `protocol.test_item=global-time` a target that nobod
 interactions between the cuts that are no validation items are left out.
 """
 
-import re
 import sys
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from pydantic import Field
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.options import FileName, TaskOptions
+from sdmr.experiments.core.plan import read_tie_policy
 from sdmr.experiments.core.run import compose_task
 from sdmr.experiments.core.task_files import export_task
 
@@ -38,10 +38,13 @@ class Options(TaskOptions):
 
 
 def main(options: Options) -> int:
-    ignored = [one for one in options.overrides if re.match(r"protocol\.(tie_policy=|candidates=\W*all)", one)]
-    if ignored:
-        raise UsageError(f"{ignored[0]} has no effect on an export, which holds the split's candidates")
-    task = compose_task(options.dataset, options.overrides).load_task()
+    run = compose_task(options.dataset, options.overrides)
+    if run.protocol.candidates == "all" or read_tie_policy(options.overrides) != "expected":
+        raise UsageError(
+            "protocol.candidates=all and protocol.tie_policy=... have no effect on an export: "
+            "it holds the candidates of the split, and no ranks"
+        )
+    task = run.load_task()
     print(*export_task(task, options.name or options.dataset, Path(options.to)), sep="\n")
     return 0
 

@@ -196,9 +196,9 @@ def test_without_a_name_exported_files_have_that_of_the_data_set(overrides: list
         (["to=out", "dataset.pat=x"], "dataset.pat"),
         (["to=out", "epochs=3"], "epochs has no effect here"),
         (["to=out", "protocol.select_on=test"], "protocol.select_on has no effect here"),
-        (["to=out", "protocol.candidates=all"], "protocol.candidates=all has no effect on an export"),
-        (["to=out", "+protocol.candidates='all'"], "protocol.candidates='all' has no effect on an export"),
-        (["to=out", "protocol.tie_policy=pessimistic"], "protocol.tie_policy=pessimistic has no effect on an export"),
+        (["to=out", "protocol.candidates=all"], "have no effect on an export"),
+        (["to=out", "+protocol.candidates='all'"], "have no effect on an export"),
+        (["to=out", "protocol.tie_policy=pessimistic"], "have no effect on an export"),
     ],
 )
 def test_a_wrong_option_of_export_is_one_line(
