@@ -40,12 +40,9 @@ class SDMR(TorchRecommender):
         combine: Literal["learned", "sum"] = "learned",
         activation: Literal["relu", "identity"] = "relu",
         beta: Fraction = 0.5,
-        optimization: OptimizationConfig = OptimizationConfig(learning_rate=0.01, negatives="hardest"),
+        optimization: OptimizationConfig = OptimizationConfig(negatives="hardest"),
     ) -> None:
         """Set the options.
-
-        The default learning rate is ten times that of the other models. The few weights of w_u reach the same
-        validation NDCG@10 in a fifth of the epochs.
 
         Args:
             sdp: A part; its embedding size may differ from the other's.

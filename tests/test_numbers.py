@@ -154,6 +154,11 @@ def format_audit(dataset: str, factor: str, model: str, metric: str, tie_policy:
     return cell["mean"], cell["spread"]
 
 
+def test_the_contexts_without_the_last_hour_are_of_the_published_run() -> None:
+    record = json.loads((RESULTS / "records" / "table3" / "ml-100k" / "transrec-0" / "record.json").read_text())
+    assert f"measure_older_contexts runs/ml-100k/{record['run']}\n" in read_page("docs/protocol.md")
+
+
 def test_the_released_choices_have_the_values_of_the_audit() -> None:
     rows = find_table("docs/audit.md", "All released choices together")
     factors = {"next-to-last": "released-next-to-last", "random": "released"}

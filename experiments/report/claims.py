@@ -120,7 +120,8 @@ compared over the same users and candidates, by a test that counts users and see
 brackets are not corrected.
 
 - *{Direction.YES}*: `+` throughout;
-- *{Direction.PARTLY}*: some `+`;
+- *{Direction.PARTLY}*: some `+`, no `−`;
+- *{Direction.MIXED}*: some `+`, some `−`;
 - *{Direction.OPPOSITE}*: no `+`, some `−`;
 - *{Direction.NOT_SHOWN}*: nothing but `?`.
 

@@ -37,6 +37,7 @@ class Direction(StrEnum):
 
     YES = "yes"
     PARTLY = "in part"
+    MIXED = "mixed"
     OPPOSITE = "opposite"
     NOT_SHOWN = "not shown"
     NOT_TESTED = "not tested"
@@ -193,7 +194,9 @@ def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequ
 
 
 def grade(is_full: bool, is_partial: bool, is_opposite: bool = False) -> Direction:
-    """Return the direction of a claim that holds fully, in part, or not at all."""
+    """Return the direction of a claim, from whether it holds, and where."""
     if is_full:
         return Direction.YES
+    if is_partial and is_opposite:
+        return Direction.MIXED
     return Direction.PARTLY if is_partial else Direction.OPPOSITE if is_opposite else Direction.NOT_SHOWN

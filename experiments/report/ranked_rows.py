@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.record import load_record
-from sdmr.experiments.core.registry import GRID, MODELS
+from sdmr.experiments.core.registry import GRID, MODELS, insert_grid_rows
 from sdmr.experiments.core.run_files import RANKS, RECORD
 from sdmr.experiments.report.averages import ALL, average_seeds, is_trained, list_rows
 from sdmr.experiments.report.printed import METRICS, PRINTED
@@ -32,14 +32,19 @@ class Row(NamedTuple):
 
 
 def read_seed_spreads(results: Path, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
-    """Return s² of each published model with three seeds, by data set and metric."""
+    """Return s² of each published row with three seeds, by data set and metric.
+
+    A row inside the paper's grid has the name of its model.
+    """
     rows = []
-    for dataset, model in product(PRINTED, MODELS):
+    for dataset, model in product(PRINTED, insert_grid_rows(MODELS)):
         if len(folders := list_published(results, dataset, model)) < MIN_SEEDS:
             continue
         cells = average_seeds(dataset, model, folders, metrics=metrics)
         rows += [
-            (model, one.metric, one.spread**2, one.seeds - 1) for one in list_rows(cells) if one.seeds >= MIN_SEEDS
+            (model.removesuffix(GRID), one.metric, one.spread**2, one.seeds - 1)
+            for one in list_rows(cells)
+            if one.seeds >= MIN_SEEDS
         ]
     return pd.DataFrame(rows, columns=["model", "metric", "variance", "degrees"])
 

@@ -33,7 +33,7 @@ BLOCK = re.compile(r"(?<=<!-- generated: )([\w-]+)( -->\n).*?(?=<!-- end -->)", 
 CLAIMS = "claims.csv"  # in the results
 PAGES = ("README.md", "docs/*.md")
 WIDTH = 120
-WORDS = dict(zip(Direction, ("on", "in part on", "the opposite on", "not shown on"), strict=False))
+WORDS = dict(zip(Direction, ("on", "in part on", "both ways on", "the opposite on", "not shown on"), strict=False))
 Answers = Mapping[str, Mapping[str, list[str]]]  # by claim and direction: names of data sets
 
 

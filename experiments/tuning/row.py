@@ -3,6 +3,7 @@
 from contextlib import suppress
 from copy import deepcopy
 from functools import reduce
+from itertools import product
 from operator import getitem
 from pathlib import Path
 
@@ -60,9 +61,12 @@ class SearchedRow:
     def list_first_settings(self) -> list[Settings]:
         """Return tuned settings: of other data sets, and of this row inside the paper's grid."""
         name, dataset = self.name, self.options.dataset
-        rows = [(one, name.removesuffix(GRID)) for one in list_datasets() if one != dataset and not is_user_data(one)]
+        names = dict.fromkeys([name.removesuffix(GRID), name])
+        rows = [row for row in product(list_datasets(), names) if row[0] != dataset and not is_user_data(row[0])]
+        if name.endswith(GRID):
+            rows.append((dataset, name))
         settings = []
-        for row in [*rows, (dataset, name)] if name.endswith(GRID) else rows:
+        for row in rows:
             with suppress(NotTunedError):
                 tuned = {get_model_key(key): value for key, value in flatten(read_tuned(*row)).items()}
                 pairs = [(axis, values, tuned.get(get_model_key(axis))) for axis, values in self.axes.items()]

@@ -49,7 +49,7 @@ class TestSDMR(RecommenderBehavior):
 def test_defaults_follow_the_parts() -> None:
     model = SDMR(SDP(), SDM(context_length=3))
     assert model.context_length == 3
-    assert model.optimization.learning_rate == 10 * SDM().optimization.learning_rate
+    assert model.optimization == SDM().optimization  # whose learning rate the paper fixes at .001
 
 
 def test_the_start_is_a_model_of_fitted_parts() -> None:

@@ -37,6 +37,15 @@ def test_spreads_are_those_of_published_models_with_three_seeds(tmp_path: Path) 
     assert list(spreads[spreads["metric"] == "hit@10"]["variance"]) == pytest.approx(expected)
 
 
+def test_a_model_borrows_spreads_of_its_row_inside_the_papers_grid_too(tmp_path: Path) -> None:
+    parent = tmp_path / "records" / "table3" / "ml-100k"
+    folders = [write_random_run(parent / f"sdm-grid-{seed}", "sdm", seed, 0.5) for seed in range(3)]
+    spreads = read_seed_spreads(tmp_path)
+    assert set(spreads["model"]) == {"sdm"}
+    (variance,) = spreads[spreads["metric"] == "hit@10"]["variance"]
+    assert variance == pytest.approx(statistics.variance(read_values(folders, "hit@10")))
+
+
 def test_cell_has_the_mean_and_the_sample_spread_over_seeds(tmp_path: Path) -> None:
     folders = [write_random_run(tmp_path / str(seed), "sdm", seed, 0.6, ties=9) for seed in range(3)]
     hit, ndcg = list_rows(make_cells("ml-100k", "sdm", folders, NO_SPREADS, settings="tuned"))

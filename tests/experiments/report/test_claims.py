@@ -40,7 +40,7 @@ def test_a_model_is_judged_against_all_that_it_is_compared_with(tmp_path: Path) 
     answers = get_answers(judged)
     assert answers["SDP is better than MF-BPR"]["ml-100k"] == "yes; larger"
     assert answers["SDP is better than CML"]["ml-100k"] == "not shown; absent"
-    assert answers["SDM is better than CMN++ and NeuMF++"]["ml-100k"] == "in part; 2 larger, 2 opposite"
+    assert answers["SDM is better than CMN++ and NeuMF++"]["ml-100k"] == "mixed; 2 larger, 2 opposite"
     assert answers["SDM is better than the neighborhood models"]["ml-100k"] == Direction.NOT_TESTED
     assert {answers["SDP is better than CML"][one] for one in ("ml-1m", "netflix", "epinions")} == {
         Direction.NOT_TESTED

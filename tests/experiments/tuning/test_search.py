@@ -473,8 +473,9 @@ def test_a_search_inside_the_papers_grid_begins_with_the_default_and_the_best_se
         "axes: {model.dim: [2, 4, 8], model.dropout: [0.0, 0.2]}\nbeyond_paper: [model.dropout]"
     )
     write_tuned("csv", "sdp-grid", {"model": {"dim": 8}}, {})
+    write_tuned("ml-1m", "sdp-grid", {"model": {"dim": 4}}, {})
     inside, other = make_search("sdp-grid", *small).sampler, make_search("sdp", *small).sampler
-    assert inside.first == [inside.default, {"model.dim": 8}]
+    assert inside.first == [inside.default, {"model.dim": 4}, {"model.dim": 8}]
     assert other.first == [other.default]
 
 
