@@ -17,6 +17,8 @@ from sdmr.harness.training.loop import StopTraining
 from tests.experiments.tuning.helpers import make_search
 
 POINTS = 24
+ORDERS = 300  # of the same points, to see how much depends on theirs
+TOLERANCE = 0.003  # of validation NDCG@10
 
 
 def find_end(history: History, finished: Sequence[History]) -> int:
@@ -35,28 +37,44 @@ def sum_minutes(history: History, end: int) -> float:
     return sum(entry["fit_cpu_seconds"] + entry["rank_cpu_seconds"] for entry in history[1 : end + 1]) / 60
 
 
-def main(folder: Path) -> None:
-    search = make_search("sdm", "dataset=ml-100k", f"runs={folder}", f"results={folder / 'results'}")
-    grid = search.sampler.list_grid()
-    drawn = np.random.default_rng(0).choice(len(grid), POINTS, replace=False)
-    tasks = [search.row.list_overrides(grid[index]) for index in drawn]
+def replay(histories: Sequence[History]) -> tuple[list[int], float, float]:
+    """Return the epochs of each trial with pruning, the best value of those not pruned, and all CPU minutes."""
     finished: list[History] = []
-    best, minutes = {"full": 0.0, "pruned": 0.0}, {"full": 0.0, "pruned": 0.0}
-    for number, outcome in enumerate(run_all(tasks, folder, workers=1), 1):
-        assert outcome.record is not None, outcome.error
-        history = outcome.record.history or []
+    ends, best, minutes = [], 0.0, 0.0
+    for history in histories:
         end = find_end(history, finished)
         if end == len(history) - 1:
             finished.append(history)
-            best["pruned"] = max(best["pruned"], get_curve(history)[-1])
-        best["full"] = max(best["full"], get_curve(history)[-1])
-        for name, last in (("full", len(history) - 1), ("pruned", end)):
-            minutes[name] += sum_minutes(history, last)
-        print(
-            f"{number}: {end} of {len(history) - 1} epochs; best {best['full']:.4f}, pruned {best['pruned']:.4f}; "
-            f"{minutes['full']:.1f} CPU minutes, pruned {minutes['pruned']:.1f}",
-            flush=True,
-        )
+            best = max(best, get_curve(history)[-1])
+        ends.append(end)
+        minutes += sum_minutes(history, end)
+    return ends, best, minutes
+
+
+def main(folder: Path) -> None:
+    search = make_search("sdm", "dataset=ml-100k", f"runs={folder}", f"results={folder / 'results'}")
+    grid = search.sampler.list_grid()
+    rng = np.random.default_rng(0)
+    drawn = rng.choice(len(grid), POINTS, replace=False)
+    tasks = [search.row.list_overrides(grid[index]) for index in drawn]
+    histories: list[History] = []
+    for outcome in run_all(tasks, folder, workers=1):
+        assert outcome.record is not None, outcome.error
+        histories.append(outcome.record.history or [])
+    best = max(get_curve(history)[-1] for history in histories)
+    minutes = sum(sum_minutes(history, len(history) - 1) for history in histories)
+    ends, pruned_best, pruned_minutes = replay(histories)
+    for history, end in zip(histories, ends, strict=True):
+        print(f"{end} of {len(history) - 1} epochs, best {get_curve(history)[-1]:.4f}")
+    print(f"without pruning: best {best:.4f}, {minutes:.1f} CPU minutes")
+    print(f"with pruning: best {pruned_best:.4f}, {pruned_minutes:.1f} CPU minutes, {pruned_minutes / minutes:.0%}")
+    orders = [replay([histories[n] for n in rng.permutation(POINTS)])[1:] for _ in range(ORDERS)]
+    shares = np.array([spent for _, spent in orders]) / minutes
+    worse = sum(best - one > TOLERANCE for one, _ in orders)
+    print(
+        f"{ORDERS} random orders: {shares.mean():.0%} of the time on average, {shares.min():.0%} to {shares.max():.0%}; "
+        f"half of it or less in {(shares <= 0.5).mean():.0%}; more than {TOLERANCE} lower in {worse}"
+    )
 
 
 if __name__ == "__main__":
