@@ -72,7 +72,7 @@ def main(folder: Path) -> None:
     shares = np.array([spent for _, spent in orders]) / minutes
     worse = sum(best - one > TOLERANCE for one, _ in orders)
     print(
-        f"{ORDERS} random orders: {shares.mean():.0%} of the time on average, {shares.min():.0%} to {shares.max():.0%}; "
+        f"{ORDERS} random orders: {shares.mean():.0%} of the time, from {shares.min():.0%} to {shares.max():.0%}; "
         f"half of it or less in {(shares <= 0.5).mean():.0%}; more than {TOLERANCE} lower in {worse}"
     )
 
