@@ -37,7 +37,7 @@ class IALS:
 
     Departures from the source: each system is solved by a few steps of conjugate gradients from the last solution
     (Takács, Pilászy and Tikk, RecSys 2011), not exactly. `solver_steps=21` in place of 3 changes the validation
-    NDCG@10 on ML-100k by less than .001.
+    NDCG@10 on ML-100k by less than .001 at d 64, and by less than .003 at d 128.
     """
 
     context_length = 0

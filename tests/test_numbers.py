@@ -91,7 +91,7 @@ def check_accuracy(dataset: str, model: str, metric: str, paper: str, ours: str,
 
 @pytest.mark.parametrize(("name", "dataset"), NAMES.items())
 def test_a_table_of_accuracy_is_the_published_one(name: str, dataset: str) -> None:
-    rows = find_table("docs/results.md", f"{name}: model | hit@10: paper")
+    rows = [row for row in find_table("docs/results.md", f"{name}: model | hit@10: paper") if row[1]]  # no heading
     for model, *cells in rows:
         check_accuracy(dataset, model, "hit@10", *cells[:3])
         check_accuracy(dataset, model, "NDCG@10", *cells[3:6])

@@ -24,9 +24,10 @@ from sdmr.experiments.report.writers import NOTHING, make_markdown, write_csv
 
 DATASETS = ("ml-100k", "ml-1m", "netflix-sample", "epinions", "ta-feng", "ijcai-15")
 NOTE = (
-    "Each cell: seconds of an epoch (of the complete fit, where there are none) + seconds to rank all validation and "
-    "test instances | peak memory of the process in MiB, with PyTorch and the other packages. One thread; by the wall "
-    "clock, other runs beside it, so that the seconds are upper bounds. –: not run, or a model that reads no baskets."
+    "Default settings. Each cell: seconds of an epoch (of the complete fit, where there are none) + seconds to rank "
+    "all validation and test instances | peak memory of the process in MiB, with PyTorch and the other packages. "
+    "One thread; by the wall clock, other runs beside it, so that the seconds are upper bounds. –: not run, or a model "
+    "that reads no baskets."
 )
 ALL_NOTE = (
     "After the slash: seconds to rank the test instances, or a sample of them, among all items; in brackets, that time "

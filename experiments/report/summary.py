@@ -7,7 +7,7 @@ the pages by the command that publishes them, and no sentence outside a block st
 import re
 import textwrap
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,12 +15,12 @@ import pandas as pd
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import write_atomic
-from sdmr.experiments.core.registry import CHECKOUT, IS_CHECKOUT
+from sdmr.experiments.core.registry import CHECKOUT, IS_CHECKOUT, get_model
 from sdmr.experiments.report import cost_tables, split_tables, summary_tables
 from sdmr.experiments.report.audit import tabulate_literature
 from sdmr.experiments.report.audit_runs import read_published_audit
 from sdmr.experiments.report.averages import ALL, list_rows
-from sdmr.experiments.report.claims import CLAIMED_FACTORS, judge_claims, tabulate_claims
+from sdmr.experiments.report.claims import CLAIMED_FACTORS, SEQUENTIAL, judge_claims, tabulate_claims
 from sdmr.experiments.report.claims_differences import Direction
 from sdmr.experiments.report.comparability import ONE_SEED, UNCOUNTED, collect_marks
 from sdmr.experiments.report.documents import is_paper_outside
@@ -33,6 +33,8 @@ BLOCK = re.compile(r"(?<=<!-- generated: )([\w-]+)( -->\n).*?(?=<!-- end -->)", 
 CLAIMS = "claims.csv"  # in the results
 PAGES = ("README.md", "docs/*.md")
 WIDTH = 120
+FRONT = ("Claims that hold.", "Claims that do not.", "What to use.", "How sure.")  # of the README
+ORDERED = [*SEQUENTIAL, "sdm", "sdmr", "gru4rec", "sasrec", "bert4rec"]  # models that read the latest items
 WORDS = dict(zip(Direction, ("on", "in part on", "both ways on", "the opposite on", "not shown on"), strict=False))
 Answers = Mapping[str, Mapping[str, list[str]]]  # by claim and direction: names of data sets
 
@@ -67,8 +69,10 @@ def make_blocks(results: Path) -> dict[str, Callable[[], str]]:
     """Return what makes each block, from the tables and records of the results."""
     cells = summary_tables.read_cells(results)
     claims = pd.read_csv(results / CLAIMS, keep_default_na=False)
+    front = cache(lambda: format_findings(results, cells, claims, FRONT))  # on two pages
     return {
-        "findings": cache(lambda: format_findings(results, cells, claims)),
+        "front-findings": front,
+        "findings": lambda: format_findings(results, cells, claims),
         "front-table": lambda: summary_tables.format_front_table(cells),
         "claims": lambda: format_answers(claims),
         "choice": lambda: summary_tables.format_choice(results, cells),
@@ -94,8 +98,11 @@ def format_answers(claims: pd.DataFrame) -> str:
     return make_markdown(table.rename_axis("claim").reset_index())
 
 
-def format_findings(results: Path, cells: Cells, claims: pd.DataFrame) -> str:
-    """Return what stands, what does not, what to use, and how sure all this is."""
+def format_findings(results: Path, cells: Cells, claims: pd.DataFrame, titles: Collection[str] = ()) -> str:
+    """Return what stands, what does not, what to use, and how sure all this is.
+
+    `titles` are those of the findings that are asked for, by default all.
+    """
     answers = _group_answers(claims)
     shown = {claim: one for claim, one in answers.items() if one[Direction.YES]}
     items = {
@@ -103,9 +110,14 @@ def format_findings(results: Path, cells: Cells, claims: pd.DataFrame) -> str:
         "Claims that do not.": [_describe_answers(*one) for one in answers.items() if one[0] not in shown],
         "Printed values.": [_describe_values(cells, "SDM", METRICS), _describe_values(cells, "SDMR", [NDCG])],
         "What to use.": _describe_choice(results, cells),
+        "The floor.": [_describe_floor(cells)],
         "How sure.": [_describe_doubts(results)],
     }
-    bullets = [f"- **{title}** {' '.join(filter(None, texts))}" for title, texts in items.items() if any(texts)]
+    bullets = [
+        f"- **{title}** {' '.join(filter(None, texts))}"
+        for title, texts in items.items()
+        if any(texts) and title in (titles or items)
+    ]
     return "\n".join(textwrap.fill(one, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for one in bullets)
 
 
@@ -162,6 +174,17 @@ def _describe_choice(results: Path, cells: Cells) -> list[str]:
     }
     texts["In the interval of the best, for at most half the training time"] = "; ".join(cheap)
     return [f"{label}: {text}." for label, text in texts.items() if text]
+
+
+def _describe_floor(cells: Cells) -> str:
+    """Return which models that read the order of items are below transition counts."""
+    floor, *names = (get_model(one).name for one in ("transitions", *ORDERED))
+    below = []
+    for dataset in MAIN:
+        values = {name: metrics[NDCG].ours for name, metrics in cells.get(dataset, {}).items()}
+        if low := [name for name in names if values.get(name, 1.0) < values.get(floor, 0.0)]:
+            below.append(f"{', '.join(low)} on {NAMES[dataset]}")
+    return f"Transition counts, which learn nothing, have a higher NDCG@10 than {'; '.join(below)}." if below else ""
 
 
 def _describe_doubts(results: Path) -> str:

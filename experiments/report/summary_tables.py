@@ -9,12 +9,20 @@ from typing import Any
 import pandas as pd
 
 from sdmr.experiments.core.record import load_record
-from sdmr.experiments.core.registry import GRID_ROWS, MODELS, PAPER_MODELS, get_model, insert_grid_rows, reads
+from sdmr.experiments.core.registry import (
+    GRID_ROWS,
+    MODELS,
+    OTHER_ROWS,
+    PAPER_MODELS,
+    get_model,
+    insert_grid_rows,
+    reads,
+)
 from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.accuracy import make_published_cells
 from sdmr.experiments.report.averages import ALL, average_seeds, list_rows
 from sdmr.experiments.report.dataset_statistics import REASONS, STAND_INS
-from sdmr.experiments.report.documents import CIRCLE, is_paper_outside
+from sdmr.experiments.report.documents import CIRCLE, NOT_IN_PAPER, is_paper_outside
 from sdmr.experiments.report.factors import ALL_RELEASED, AUTHORS_README, DATASET
 from sdmr.experiments.report.printed import FURTHER_DATASETS, ID_ORDER_DATASET, METRICS, get_paper_value, read_groups
 from sdmr.experiments.report.published_rows import list_published
@@ -85,6 +93,9 @@ def format_tables(cells: Cells) -> str:
             full = one.get(NDCG + ALL)
             trials = one[NDCG].search.partition(",")[0] or NOTHING
             row += [format_metric(full.ours) if full else NOTHING, f"{one[NDCG].seeds:.0f}", trials]
+        others = [KEYS[name] in OTHER_ROWS for name in models]
+        if any(others):
+            rows.insert(others.index(True), [NOT_IN_PAPER, *[""] * (len(rows[0]) - 1)])
         columns = [*COLUMNS, f"{NDCG}, all items", "seeds", "trials"]
         printed = {name: one for name, one in models.items() if not pd.isna(one[NDCG].paper)}
         inside = [name for name, one in printed.items() if not any(is_paper_outside(one[m]) for m in METRICS)]

@@ -36,7 +36,7 @@ def describe_origin(search: Search, trial: Trial, is_inside: bool = False) -> di
         "budget": search.budget,
         "is_capped": search.is_capped or None,
         "space": axes,
-        "edges": find_edges(axes, trial.settings) or None,
+        "edges": (len(trials) > 1 and find_edges(axes, trial.settings)) or None,  # one trial has tried no list
         "beyond_paper": search.list_axes_beyond_paper(trial) or None,
         "best_in_paper": search.describe(search.best_in_paper) if search.best_in_paper not in (None, trial) else None,
         "parts": search.row.parts.searches or None,

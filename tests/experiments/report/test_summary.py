@@ -115,7 +115,25 @@ def test_the_findings_name_the_data_sets_where_a_claim_stands(results: Path) -> 
     assert "**Claims that hold.** “SDM is better than CMN++ and NeuMF++”: on Epinions; the opposite on ML-1M." in text
     assert "“SDM and SDMR are better than the sequential models”: the opposite on ML-100k." in text
     assert "Caser on ML-100k (.900)" in text
+    assert "**Printed values.**" in text
+    assert "**Printed values.**" not in " ".join(fill(results, "front-findings"))  # of the README
     assert "training time: Item-KNN on ML-100k, .890 in 0.1 instead of 11 CPU minutes." in text
+
+
+def test_sequential_models_below_transition_counts_are_named(results: Path) -> None:
+    assert "Transition counts" not in " ".join(fill(results, "findings"))
+    folder = results / "records" / "table3" / "ml-100k"
+    for model, share in {"transitions": 0.65, "gru4rec": 0.6, "sasrec": 0.66}.items():
+        publish_model(folder, model, share)
+    text = " ".join(" ".join(fill(results, "findings")).split())
+    assert "learn nothing, have a higher NDCG@10 than SDMR, GRU4Rec on ML-100k." in text  # nor MF-BPR: it has no order
+
+
+def test_models_that_are_not_in_the_paper_have_a_heading_of_their_own(results: Path) -> None:
+    assert not any("not in the paper" in line for line in fill(results, "tables"))
+    publish_model(results / "records" / "table3" / "ml-100k", "ease", 0.5)
+    names = [line.split("|")[1].strip() for line in fill(results, "tables") if line.startswith("|")]
+    assert names[-3:] == ["SDMR", "*not in the paper*", "EASE"]
 
 
 def test_data_sets_beside_the_tables_have_a_table_with_the_values_of_the_printed_one(results: Path) -> None:
