@@ -422,6 +422,12 @@ def test_a_best_point_at_an_edge_is_reported(small: tuple[str, ...], spaces: Pat
     assert "model.optimization.regularization is at an edge of its values" in capsys.readouterr().out
 
 
+def test_a_search_of_one_trial_has_no_edge(small: tuple[str, ...], spaces: Path, made: Made) -> None:
+    (spaces / "mf-bpr.yaml").write_text("axes: {model.optimization.regularization: [0.01, 0.001]}")
+    call("model=mf-bpr", "trials=1", *small)
+    assert "edges" not in read_tuned("csv", "mf-bpr")["tuning"]
+
+
 def test_a_best_point_that_the_paper_does_not_search_is_marked_and_the_best_one_inside_stands_beside(
     small: tuple[str, ...], spaces: Path, made: Made
 ) -> None:
