@@ -35,7 +35,8 @@ PAGES = ("README.md", "docs/*.md")
 WIDTH = 120
 FRONT = ("Claims that hold.", "Claims that do not.", "What to use.", "How sure.")  # of the README
 ORDERED = [*SEQUENTIAL, "sdm", "sdmr", "gru4rec", "sasrec", "bert4rec"]  # models that read the latest items
-WORDS = dict(zip(Direction, ("on", "in part on", "both ways on", "the opposite on", "not shown on"), strict=False))
+PHRASES = ("on", "in part on", "better and worse on", "the opposite on", "not shown on")
+WORDS = dict(zip(Direction, PHRASES, strict=False))
 Answers = Mapping[str, Mapping[str, list[str]]]  # by claim and direction: names of data sets
 
 
