@@ -12,7 +12,7 @@ from pydantic import Field
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.config import check_config, compose_config
+from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.options import check_choices
 from sdmr.experiments.core.plan import check_overrides, find_or_train, report_missing
@@ -36,7 +36,7 @@ def main(options: Options) -> int:
     results, plan = Path(options.results), plan_audit(options)
     planned = [run.planned for run in plan]
     for model in dict.fromkeys(one.model for one in planned):
-        check_config(compose_config([f"model={model}", *options.overrides]).settings)
+        compose_config([f"model={model}", *options.overrides])
     findings = find_or_train(planned, Path(options.runs), options.workers, options.train)
     report_missing(planned, findings)
     records = load_audit(plan, findings.runs)

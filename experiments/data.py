@@ -26,9 +26,9 @@ from sdmr.datasets.table_file import TableFile, is_number
 from sdmr.datasets.task import Task
 from sdmr.datasets.times import UNITS, encode_times, find_unit
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.config import check_config, compose_config
+from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.errors import ConfigError, UsageError
-from sdmr.experiments.core.grammar import quote_text, quote_value
+from sdmr.experiments.core.grammar import format_setting, quote_value
 from sdmr.experiments.core.options import CommandOptions
 from sdmr.experiments.core.run import check_task_overrides
 from sdmr.experiments.report.dataset_check import describe_times
@@ -60,13 +60,12 @@ def main(options: Options) -> int:
     dataset = options.dataset or ("inter" if str(options.path).endswith(".inter") else "csv")
     overrides = [f"dataset={dataset}", *options.overrides]
     if options.path is not None:
-        overrides.insert(1, f"dataset.path={options.path}")
+        overrides.insert(1, f"dataset.path={format_setting(options.path)}")
     config = compose_config(["model=popularity", *overrides]).settings
-    check_config(config)
     if dataset in ("csv", "inter"):
         typed = {override.partition("=")[0].removeprefix("dataset.") for override in options.overrides}
         guesses = _check(_describe_file, config["dataset"], typed)
-        overrides += [f"dataset.{name}={_format(value)}" for name, value in guesses.items()]
+        overrides += [f"dataset.{name}={format_setting(value)}" for name, value in guesses.items()]
         config["dataset"] |= guesses
     print(*_check(_describe_data, config), sep="\n")
     print("\nsdmr run", shlex.join(["model=popularity", *map(quote_value, overrides)]))
@@ -198,11 +197,6 @@ def _describe_span(data: Interactions, task: Task) -> list[str]:
         share = describe_times(task, data)["sessions"]
         lines.append(f"{share:.1%} of the test items are within a minute of their user's interaction before")
     return lines
-
-
-def _format(value: Any) -> str:
-    text = str(value).lower() if isinstance(value, bool) else "\\t" if value == "\t" else str(value)
-    return quote_text(text) if re.search(r"[\[\]{}()'\",]", text) else text
 
 
 if __name__ == "__main__":

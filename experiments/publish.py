@@ -59,10 +59,12 @@ def main(options: Options) -> int:
     for dataset in datasets:
         plans = {row: [one for one in planned if (one.dataset, one.model) == (dataset, row)] for row in rows[dataset]}
         complete = {row: runs for row, plan in plans.items() if (runs := _get_complete(options, plan, findings))}
-        for row in GRID_ROWS:
-            if row not in plans and row.removesuffix(GRID) in complete:  # the settings of its model are inside
+        # Rows whose model has settings inside the paper's grid now.
+        obsolete = [row for row in GRID_ROWS if row not in plans and row.removesuffix(GRID) in complete]
+        published = _publish_dataset(options, dataset, complete, obsolete)
+        for row in obsolete:
+            if row.removesuffix(GRID) in published:
                 store.remove_runs(results, f"table{options.number}", dataset, row)
-        _publish_dataset(options, dataset, complete)
     table = collect_published(options.number, results, columns)
     if table is None:
         return cli.FAILED
@@ -106,11 +108,18 @@ def _get_complete(options: Options, planned: Sequence[PlannedRun], findings: Fin
     return []
 
 
-def _publish_dataset(options: Options, dataset: str, complete: dict[str, list[FoundRun]]) -> None:
-    """Copy the runs of each model, unless other published models have ranked other candidates."""
+def _publish_dataset(
+    options: Options, dataset: str, complete: dict[str, list[FoundRun]], obsolete: Sequence[str]
+) -> list[str]:
+    """Copy the runs of each model, unless other published models have ranked other candidates.
+
+    `obsolete` rows do not count among these. Returns the models that are published now.
+    """
     experiment = (Path(options.results), f"table{options.number}", dataset)
-    kept = [store.list_published_folders(*experiment, row) for row in insert_grid_rows(MODELS) if row not in complete]
+    others = [row for row in insert_grid_rows(MODELS) if row not in (*complete, *obsolete)]
+    kept = [store.list_published_folders(*experiment, row) for row in others]
     keys = {str(get_instances(load_record(folder / store.RECORD))) for folders in kept for folder in folders}
+    published = []
     for model, runs in complete.items():
         if keys - {str(get_instances(run.record)) for run in runs}:
             name = f"{get_model(model).name} on {dataset}"
@@ -119,6 +128,8 @@ def _publish_dataset(options: Options, dataset: str, complete: dict[str, list[Fo
         store.publish_settings(*experiment, model, options.settings)
         for seed, run in enumerate(runs):
             store.publish_run(run, store.get_published_folder(*experiment, f"{model}-{seed}"))
+        published.append(model)
+    return published
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def describe_progress(search: Search) -> Iterator[str]:
             yield f"  {state}: {trial.number}: {search.describe(trial)}"
     spent = f"{search.spent} spent"
     ended = [trial for trial in search.trials if trial.state != "running"]
-    remaining = search.limit - len(ended)
+    remaining = max(search.limit - len(search.trials), 0) + sum(map(search.is_pending, search.trials))
     if not remaining:
         yield f"{spent}; nothing to run"
     elif not count["running"] and search.is_capped:
@@ -119,7 +119,7 @@ def estimate_remaining(runs: Sequence[Run], states: Sequence[str]) -> str:
     """
     records = [record for run in runs if (record := run.record) is not None]
     workers = states.count("running")
-    number = workers + states.count("interrupted") + states.count("pending")
+    number = len(states) - states.count("done")  # a failed run is made once more
     if not number:
         return "nothing to run"
     if not records:

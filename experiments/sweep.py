@@ -19,15 +19,17 @@ from pydantic import Field
 from tqdm import tqdm
 
 from sdmr.experiments.core import cli
+from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.errors import NotTunedError, UsageError
 from sdmr.experiments.core.messages import format_value
 from sdmr.experiments.core.options import check_used
 from sdmr.experiments.core.progress import shorten_settings
-from sdmr.experiments.core.registry import GRID, GRID_ROWS
+from sdmr.experiments.core.registry import GRID, GRID_ROWS, reads
 from sdmr.experiments.core.tuned import (
     describe_search,
     get_tuned_path,
     insert_tuned_grid_rows,
+    is_user_data,
     list_tuned_paths,
     read_tuned,
     write_tuned,
@@ -53,6 +55,7 @@ class Options(SearchOptions):
 def main(options: Options) -> int:
     if options.transfer is not None:
         check_used(options, ("model", "dataset", "transfer", "replace"), "a transfer")
+        check_transfer(options)
         for name in insert_tuned_grid_rows(options.model, options.transfer, "tuned"):
             transfer_settings(name, options.transfer, options.dataset, options.replace)
         return 0
@@ -63,6 +66,20 @@ def main(options: Options) -> int:
             search = Search(search.row.name, options)
         outcomes.append(tune(search, options.replace))
     return 0 if all(outcomes) else cli.FAILED
+
+
+def check_transfer(options: Options) -> None:
+    """Raise UsageError for a transfer that makes no sense.
+
+    The two data sets must differ, and the second one must exist and have the models.
+    """
+    if options.dataset == options.transfer:
+        raise UsageError(f"transfer={options.transfer}: expected another data set than that of dataset=")
+    for name in options.model:
+        if not is_user_data(options.dataset):  # which needs further settings
+            compose_config([f"model={name}", f"dataset={options.dataset}"])
+        if not reads(name, options.dataset):
+            raise UsageError(f"model={name} reads histories, and {options.dataset} has baskets")
 
 
 def transfer_settings(name: str, source: str, dataset: str, replace: bool) -> None:

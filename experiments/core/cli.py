@@ -105,7 +105,9 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
         print(f"sdmr {name}: {escape(message)}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print("interrupted; the same command continues from the last finished epoch", file=sys.stderr)
+        makes_runs = {"runs", "workers"} <= module.Options.model_fields.keys() or name == "run"
+        hint = "; the same command continues from the last finished epoch" if makes_runs else ""
+        print(f"interrupted{hint}", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -50,9 +50,9 @@ def _connect_ray(here: Here) -> Launch:
         raise UsageError(f"cluster=ray: there is no head; {hint}") from error
     task = ray.remote(num_cpus=1, max_retries=0)(_make_there)
 
-    def launch(overrides: tuple[str, ...], runs: Path, watch: Watch | None) -> Outcome:
+    def launch(overrides: tuple[str, ...], runs: Path, watch: Watch | None, name: str) -> Outcome:
         try:
-            outcome: Outcome = ray.get(task.remote(*here, overrides, runs, watch))
+            outcome: Outcome = ray.get(task.remote(*here, overrides, runs, watch, name))
             return outcome
         except ray.exceptions.RayError as error:
             return _describe_death(overrides, error)
@@ -67,9 +67,9 @@ def _connect_slurm(here: Here, runs: Path, job_minutes: int) -> Launch:
     executor = submitit.AutoExecutor(folder=runs / "slurm", cluster=os.environ.get("SUBMITIT_EXECUTOR", "slurm"))
     executor.update_parameters(timeout_min=job_minutes, cpus_per_task=1, name="sdmr")
 
-    def launch(overrides: tuple[str, ...], runs: Path, watch: Watch | None) -> Outcome:
+    def launch(overrides: tuple[str, ...], runs: Path, watch: Watch | None, name: str) -> Outcome:
         try:
-            outcome: Outcome = executor.submit(_make_there, *here, overrides, runs, watch).result()
+            outcome: Outcome = executor.submit(_make_there, *here, overrides, runs, watch, name).result()
             return outcome
         except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError) as error:
             return _describe_death(overrides, error)
@@ -83,11 +83,11 @@ def _describe_death(overrides: tuple[str, ...], error: Exception) -> Outcome:
 
 
 def _make_there(
-    folder: str, environment: Mapping[str, str], overrides: tuple[str, ...], runs: Path, watch: Watch | None
+    folder: str, environment: Mapping[str, str], overrides: tuple[str, ...], runs: Path, watch: Watch | None, name: str
 ) -> Outcome:
     """Make a run in a cluster's worker as on this machine."""
     os.environ.update(environment)
     os.chdir(folder)
     if folder not in sys.path:  # for a model of the user's own
         sys.path.insert(0, folder)
-    return make_outcome(overrides, runs, watch)
+    return make_outcome(overrides, runs, watch, name)

@@ -21,7 +21,9 @@ def find_runs(option: str, names: Iterable[str], runs: Path, results: Path = Pat
     """
     folders: list[Path] = []
     for name in names:
-        patterns = (name, f"{runs}/*/{Path(name).name}", f"{results}/records/{name}")
+        patterns = [name, f"{results}/records/{name}"]
+        if Path(name).name == name:
+            patterns.insert(1, f"{runs}/*/{name}")
         matches = (_list_finished(pattern) for pattern in patterns)
         if not (first := next(filter(None, matches), [])):
             raise UsageError(

@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from sdmr.experiments.core.errors import ConfigError, UsageError
-from sdmr.experiments.core.messages import quote
+from sdmr.experiments.core.messages import format_value, quote
 
 EXPECTED = "expected key=value, a list key=[a,b], or text with such characters in quotes"
 LARGE_NUMBER = re.compile(r"(?<=[=\[,( ])[+-]?\d[\d._]*e\+?\d+(?![^\]), ])", re.IGNORECASE)
@@ -73,6 +73,12 @@ def quote_elements(argument: str) -> str:
     elements = r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|[^\[\],'"\s][^\[\],'"]*"""
     quoted = re.sub(elements, lambda match: match[1] or quote_text(match[0].strip()), value)
     return argument if value == "null" else f"{key}={quoted}"
+
+
+def format_setting(value: Any) -> str:
+    """Return a value as it is typed behind `key=`, in quotes if it needs them."""
+    text = "\\t" if value == "\t" else format_value(value)
+    return quote_text(text) if isinstance(value, str) and re.search(r"[\[\]{}()'\",]", text) else text
 
 
 def quote_text(text: str) -> str:

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sdmr.datasets.errors import DataError
-from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.errors import ConfigError, UsageError
 from sdmr.experiments.core.execute import execute, save_failure
 from sdmr.experiments.core.progress import Progress, hide_bars, label_runs, show_progress
 from sdmr.experiments.core.record import Record
@@ -39,7 +39,8 @@ class Outcome:
     is_stopped: bool = False  # by its watch
 
 
-Launch = Callable[[tuple[str, ...], Path, Watch | None], Outcome]  # makes a run, and waits for it
+# Makes a run, and waits for it. The text is the name that the run must have.
+Launch = Callable[[tuple[str, ...], Path, Watch | None, str], Outcome]
 
 
 def run_all(
@@ -53,17 +54,18 @@ def run_all(
     """Yield runs as they end, `workers` at a time on one thread each.
 
     The next one is asked for when a worker is free for it, so that a generator may depend on the outcomes so far. A run
-    that fails, or whose process is killed, is an outcome with its error, and does not stop the others. `watches` has
+    that fails, or whose process is killed, is an outcome with its error, and does not stop the others. So is one whose
+    code or data have changed since this process read them. `watches` has
     what may stop the training of a task; a generator may add it before it yields the task. `launch` makes a run
     elsewhere than in a process of this machine. `labels` name the lines of progress; without them, those of a list are
     the settings in which its runs differ.
     """
 
     def start(overrides: tuple[str, ...]) -> Future[Outcome]:
-        watch = (watches or {}).get(overrides)
+        watch, name = (watches or {}).get(overrides), _name_run(overrides, runs)
         if launch:
-            return threads.submit(launch, overrides, runs, watch)
-        return threads.submit(_run_in_subprocess, overrides, runs, watch, str((labels or {}).get(overrides, "")))
+            return threads.submit(launch, overrides, runs, watch, name)
+        return threads.submit(_run_in_subprocess, overrides, runs, watch, name, str((labels or {}).get(overrides, "")))
 
     if labels is None and isinstance(tasks, Sequence):
         labels = label_runs(tasks)
@@ -82,20 +84,32 @@ def run_all(
                 running |= {start(overrides) for overrides in islice(pending, 1)}
 
 
-def _run_in_subprocess(overrides: tuple[str, ...], runs: Path, watch: Watch | None, label: str) -> Outcome:
+def _name_run(overrides: tuple[str, ...], runs: Path) -> str:
+    """Return the name of a run, by this process; nothing if it cannot be composed.
+
+    The name depends on the code and the data that were read first.
+    """
+    try:
+        return compose_run(overrides, runs).folder.name
+    except (UsageError, DataError, OSError):  # which the run reports itself
+        return ""
+
+
+def _run_in_subprocess(overrides: tuple[str, ...], runs: Path, watch: Watch | None, name: str, label: str) -> Outcome:
     """Make a run in a new process, and show its progress. A server that has imported everything forks it."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send_outcome, args=(sender, dict(os.environ), overrides, runs, watch))
+    process = context.Process(target=_send_outcome, args=(sender, dict(os.environ), overrides, runs, watch, name))
     process.start()
     sender.close()
     try:
         with show_progress(label) as show:
-            while isinstance(message := receiver.recv(), str):
-                show(message)
-        return message
-    except (EOFError, OSError):  # the process has died, perhaps while it sent its outcome
+            while isinstance(message := _receive(receiver), str):
+                with suppress(OSError):  # such as a closed terminal; the run goes on
+                    show(message)
+        if message is not None:
+            return message
         process.join()
         code = process.exitcode or 0
         memory = " (out of memory?)" if code == -signal.SIGKILL else ""
@@ -105,14 +119,31 @@ def _run_in_subprocess(overrides: tuple[str, ...], runs: Path, watch: Watch | No
         process.join()
 
 
+def _receive(receiver: Connection) -> str | Outcome | None:
+    """Return what a run sends; None if its process has died.
+
+    This may happen while it sends its outcome.
+    """
+    try:
+        message: str | Outcome = receiver.recv()
+        return message
+    except (EOFError, OSError):
+        return None
+
+
 def _send_outcome(
-    sender: Connection, environment: dict[str, str], overrides: tuple[str, ...], runs: Path, watch: Watch | None
+    sender: Connection,
+    environment: dict[str, str],
+    overrides: tuple[str, ...],
+    runs: Path,
+    watch: Watch | None,
+    name: str,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # by Ctrl-C a run is interrupted, and has not failed
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     hide_bars()
     os.environ.update(environment)  # the server's is that of its start
-    sender.send(make_outcome(overrides, runs, watch, Progress(sender.send)))
+    sender.send(make_outcome(overrides, runs, watch, name, Progress(sender.send)))
 
 
 def _exit_with_parent() -> None:
@@ -124,14 +155,22 @@ def _exit_with_parent() -> None:
 
 
 def make_outcome(
-    overrides: tuple[str, ...], runs: Path, watch: Watch | None = None, progress: Tracker | None = None
+    overrides: tuple[str, ...],
+    runs: Path,
+    watch: Watch | None = None,
+    name: str = "",
+    progress: Tracker | None = None,
 ) -> Outcome:
     """Make a run in this process. An exception of the model becomes the outcome's error.
 
-    A traceback is for an error of code, not for a setting or a file of the user's.
+    A traceback is for an error of code, not for a setting or a file of the user's. A run that has another `name` than
+    is expected is not made: its code may not be what this process has imported.
     """
     try:
-        return Outcome(overrides, execute(compose_run(overrides, runs), watch=watch, progress=progress))
+        run = compose_run(overrides, runs)
+        if name not in ("", run.folder.name):
+            raise ConfigError("its code or data have changed since this command started: give the command again")
+        return Outcome(overrides, execute(run, watch=watch, progress=progress))
     except StopTraining:
         return Outcome(overrides, None, is_stopped=True)
     except Exception as error:

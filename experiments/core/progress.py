@@ -27,14 +27,16 @@ class Progress:
         self.send = send
 
     def start(self, run: Run) -> None:
-        self.name, self.settings = run.folder.name.rpartition("-")[0], flatten(run.config["model"])
+        self.name, settings = run.folder.name.rpartition("-")[0], flatten(run.config["model"])
+        self.epochs, self.patience = (settings.get(f"optimization.{key}") for key in ("epochs", "patience"))
+        if run.protocol.retrain:  # an earlier run has chosen fewer
+            self.epochs = None
         self.history: History = []
         self.send(self.name)
 
     def epoch(self, entry: dict[str, float]) -> None:
         self.history.append(entry)
-        epochs, patience = (self.settings.get(f"optimization.{key}") for key in ("epochs", "patience"))
-        self.send(f"{self.name} {describe_epoch(self.history, epochs, patience)}")
+        self.send(f"{self.name} {describe_epoch(self.history, self.epochs, self.patience)}")
 
     def end(self, record: Record | None) -> None:
         pass

@@ -9,6 +9,7 @@ from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.messages import explain_validation_error
 from sdmr.harness.files import save_json
 from sdmr.harness.records import read_record
+from sdmr.harness.schema1 import TASKS
 
 Metric = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Metrics = dict[str, dict[str, Metric]]  # {"hit@10": {"expected": ..., "optimistic": ..., "pessimistic": ...}, ...}
@@ -105,3 +106,11 @@ def load_record(path: Path) -> Record:
 def save_record(record: Record, path: Path) -> None:
     """Write a record, without the fields that it has not."""
     save_json(record.model_dump(exclude_none=True), path)
+
+
+def translate_task(data: str) -> str:
+    """Return a record's digest of its split and candidates by today's rules.
+
+    Earlier versions drew other validation candidates, and the same test candidates.
+    """
+    return TASKS.get(data, data)

@@ -14,6 +14,7 @@ from sdmr.experiments.core.messages import suggest
 
 CHECKOUT = Path(__file__).parents[2]
 CONF = CHECKOUT / "experiments" / "conf"
+SPACES = CONF / "space"  # of the searches
 IS_CHECKOUT = (CHECKOUT / "setup.cfg").is_file()
 
 

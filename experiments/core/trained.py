@@ -27,7 +27,7 @@ def load_trained(folder: Path) -> tuple[Any, Task]:
     record = load_record(folder / RECORD)
     if "model" not in record.config:
         raise DataError(f"{folder}: its scores were made by another program, so there is no model to ask")
-    run = make_run(record.config, record.dataset, folder.parents[1])
+    run = make_run(record.config, record.dataset, folder.resolve().parents[1])
     if run.data != record.data:
         raise DataError(f"{folder}: the data have changed since this run was made; `sdmr run ...` makes another one")
     if run.source != record.source:

@@ -13,7 +13,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.arguments import SHARED_SETTINGS
 from sdmr.experiments.core.errors import ConfigError, NotTunedError
-from sdmr.experiments.core.registry import CONF, GRID_ROWS, insert_grid_rows, is_reader, list_user_folders
+from sdmr.experiments.core.registry import CONF, GRID, GRID_ROWS, SPACES, insert_grid_rows, is_reader, list_user_folders
 
 FOLDER = CONF / "settings" / "tuned"
 ENOUGH_TRIALS = 12  # a search with fewer is flagged, unless its space has no more settings
@@ -62,9 +62,10 @@ def read_tuned(dataset: str, model: str) -> dict[str, Any]:
     """
     path = get_tuned_path(dataset, model)
     if not path.exists():
-        raise NotTunedError(
-            f"{model} on {dataset} has no tuned settings; `sdmr sweep model={model} dataset={dataset}` finds some"
-        )
+        hint = f"`sdmr sweep model={model} dataset={dataset}` finds some"
+        if not (space := SPACES / f"{model.removesuffix(GRID)}.yaml").exists():
+            hint = f"a search needs the file {space}"
+        raise NotTunedError(f"{model} on {dataset} has no tuned settings; {hint}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:

@@ -11,15 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
-from sdmr.experiments.core.registry import get_model
+from sdmr.experiments.core.registry import MODELS, PAPER_MODELS, get_model
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import find_table_runs
 from sdmr.experiments.figures.style import add_note, describe_threads, get_line_style, save_figure
 from sdmr.experiments.report.printed import read_groups
 
 OPTIONS = ("dataset", "models", "seeds", "settings")
+ORIGIN = ("commit", "processor", "threads")  # of a record's environment
 FONT_SIZE = 8
-PAPER_MODELS = ("SDP", "SDM", "SDMR")
 
 
 def main(options: FigureOptions) -> int:
@@ -36,10 +36,15 @@ def main(options: FigureOptions) -> int:
 
 
 def build_frame(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
-    """Return a row a record. Seconds are those of fitting, with choosing the epoch, and of fitting the parts before."""
+    """Return a row a record. Seconds are those of fitting, with choosing the epoch, and of fitting the parts before.
+
+    Scores of another program have none, and no row.
+    """
     rows: list[dict[str, Any]] = []
     for planned, run in runs.items():
         record, environment = run.record, run.record.environment
+        if "fit" not in record.seconds:
+            continue
         if record.parts and "parts" not in record.seconds:
             print(f"{planned.model}, seed {planned.seed}, is left out: its record lacks the seconds of its parts")
             continue
@@ -47,9 +52,9 @@ def build_frame(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
             "seconds": record.seconds["fit"] + record.seconds.get("parts", 0.0),
             "NDCG@10": record.metrics()["NDCG@10"]["expected"],
         }
-        origin = {name: getattr(environment, name) for name in ("commit", "processor", "threads")}
+        origin = {name: getattr(environment, name) for name in ORIGIN}
         rows.append({"dataset": record.dataset, "model": planned.model, "seed": planned.seed, **values, **origin})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["dataset", "model", "seed", "seconds", "NDCG@10", *ORIGIN])
 
 
 def average_seeds(frame: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +66,7 @@ def average_seeds(frame: pd.DataFrame) -> pd.DataFrame:
 def get_group(name: str) -> str:
     """Return the group of a model, by its printed name, as the paper has it."""
     name = name.partition(" (")[0]  # of a row inside the paper's grid, that of its model
-    if name in PAPER_MODELS:
+    if name in {MODELS[model].name for model in PAPER_MODELS}:
         return "SDP, SDM, SDMR"
     group = read_groups().get(name)
     return f"{group} baseline" if group else "not in the paper"

@@ -9,12 +9,10 @@ from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.report import factors
 from sdmr.experiments.report.audit_runs import Records, average_history, build_frame, summarize_seeds
 from sdmr.experiments.report.claims import format_claims, judge_claims
-from sdmr.experiments.report.factors import ALL_ITEMS, DATASET, DEFAULT, ORDER_DATASET
+from sdmr.experiments.report.factors import ALL_ITEMS, BOUNDS_AND_MEAN, DATASET, DEFAULT, ORDER_DATASET
 from sdmr.experiments.report.id_order import RULES
 from sdmr.experiments.report.printed import METRICS, get_paper_value, read_paper_values
 from sdmr.experiments.report.writers import NOTHING, format_mean, format_metric, format_metrics, make_markdown
-
-SHOWN_POLICIES = ("optimistic", "expected", "pessimistic")
 
 
 def format_report(records: Records, results: Path, plots: Path, overrides: Sequence[str] = ()) -> str:
@@ -99,7 +97,7 @@ def format_ties_by_epoch(records: Records, dataset: str) -> str:
             "instances with a tie": f"{entry['tied_share']:.0%}",
             "mean tied candidates": f"{entry['mean_tied']:.1f}",
         }
-        | {policy: format_metrics(entry[f"{metric} {policy}"] for metric in METRICS) for policy in SHOWN_POLICIES}
+        | {policy: format_metrics(entry[f"{metric} {policy}"] for metric in METRICS) for policy in BOUNDS_AND_MEAN}
         for epoch, entry in history[history.index.isin(factors.SHOWN_EPOCHS)].iterrows()
     ]
     return f"""## SDMR with all released choices, {dataset}: one set of scores, three tie policies

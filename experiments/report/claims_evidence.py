@@ -14,7 +14,7 @@ from sdmr.experiments.report.audit_runs import Records, average_history
 from sdmr.experiments.report.averages import average_seeds, list_rows
 from sdmr.experiments.report.cells import SIZES, make_cells
 from sdmr.experiments.report.claims_differences import Direction, Finding, grade
-from sdmr.experiments.report.factors import ALL_RELEASED, DATASET, ORDER_DATASET, ORDERS, TIES
+from sdmr.experiments.report.factors import ALL_RELEASED, BOUNDS_AND_MEAN, DATASET, ORDER_DATASET, ORDERS, TIES
 from sdmr.experiments.report.hop_points import HopPoint, list_hop_points
 from sdmr.experiments.report.id_order import RULES
 from sdmr.experiments.report.printed import DATASETS, ID_ORDER_DATASET, METRICS, PRINTED, get_paper_value
@@ -24,7 +24,6 @@ from sdmr.experiments.report.writers import format_interval, format_metric, form
 
 SMALL_GAIN = 0.01  # of a metric: unless an interval excludes it, more hops may still help
 TOLERANCE = 0.02  # of a value that is printed for SDMR
-BOUNDS_AND_MEAN = ("optimistic", "expected", "pessimistic")  # the tie policies of a history
 
 
 def check_values(results: Path, spreads: pd.DataFrame, model: str) -> list[Finding]:
@@ -57,6 +56,8 @@ def _judge_values(
     for row in dict.fromkeys([select_row(results, dataset, model), model]):
         if folders := list_published(results, dataset, row):
             cells = list_rows(make_cells(dataset, row, folders, spreads, printed=printed))
+            if not all(cell.verdict for cell in cells):  # by another protocol, which has no printed values
+                continue
             texts = [
                 f"{cell.metric} {cell.ours:.3f} ({cell.low:.3f} … {cell.high:.3f}), one run {cell.run_low:.3f} … "
                 f"{cell.run_high:.3f}, paper {cell.paper:.3f}: {SIZES[cell.verdict]}"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sdmr.experiments.core.config import RunSettings
 from sdmr.experiments.core.errors import UsageError
-from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.record import Record, load_record, translate_task
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.core.store import get_published_settings, read_published_tuning
@@ -20,7 +20,6 @@ from sdmr.experiments.report.printed import TABLES
 from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.published_sources import is_current
 from sdmr.harness.protocol import Protocol
-from sdmr.harness.schema1 import TASKS
 
 PROTOCOL = {field.name for field in fields(Protocol)} | {"order"}
 # The deviations that change test items or candidates; the others concern training, or how ties are read.
@@ -50,7 +49,7 @@ def get_instances(record: Record, names: Collection[str] = CANDIDATE_DEVIATIONS)
     """
     deviations = {name: value for name, value in sorted(record.deviations.items()) if name in names}
     split_seed = record.config.get("split_seed", 0)
-    return {"data": TASKS.get(record.data, record.data), "split_seed": split_seed, **deviations}
+    return {"data": translate_task(record.data), "split_seed": split_seed, **deviations}
 
 
 def describe_differences(records: Sequence[Record], names: Collection[str] = CANDIDATE_DEVIATIONS) -> list[str]:

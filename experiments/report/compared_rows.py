@@ -11,12 +11,11 @@ import numpy as np
 
 from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.messages import quote
-from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.record import Record, load_record, translate_task
 from sdmr.experiments.core.registry import GRID_ROWS, NAMED_MODELS, get_model
 from sdmr.experiments.core.run_files import RANKS, RECORD
 from sdmr.harness.protocol import Protocol
 from sdmr.harness.records import read_ranks
-from sdmr.harness.schema1 import TASKS
 
 INSTANCE_OPTIONS = [f"protocol.{name}" for name in ("test_item", "equal_times", "test_cut", "validation_cut")]
 INSTANCE_OPTIONS.append("split_seed")
@@ -48,15 +47,10 @@ def collect_rows(folders: Iterable[Path]) -> list[ComparedRow]:
         records = {run: one for run, one in records.items() if run not in search_runs}
     groups: dict[str, list[tuple[Path, Record]]] = defaultdict(list)
     for folder, record in records.values():
-        key = [record.model, _list_settings(record), _identify_task(record)]
+        key = [record.model, _list_settings(record), translate_task(record.data)]
         groups[json.dumps(key, sort_keys=True)].append((folder, record))
     rows = [_make_row(part) for group in groups.values() for part in _split_by_code(group)]
     return [replace(row, name=name) for row, name in zip(rows, _tell_apart(rows), strict=True)]
-
-
-def _identify_task(record: Record) -> str:
-    """Return the digest of a record's split and candidates, by today's rules."""
-    return TASKS.get(record.data, record.data)
 
 
 def _list_settings(record: Record) -> dict[str, Any]:
@@ -121,7 +115,7 @@ def explain_other_instances(rows: Sequence[ComparedRow]) -> Iterator[str]:
 
 
 def _list_faults(first_folder: Path, first: Record, folder: Path, record: Record) -> list[str]:
-    if _identify_task(record) == _identify_task(first):
+    if translate_task(record.data) == translate_task(first.data):
         return []
     is_known = first.test_items is not None and record.test_items is not None
     if is_known and first.test_items == record.test_items:
@@ -154,7 +148,7 @@ def have_same_candidates(first: ComparedRow, row: ComparedRow) -> bool:
         return False
     records = [*first.records, *row.records]
     digests = {record.test_candidates for record in records}
-    return len(set(map(_identify_task, records))) == 1 or (len(digests) == 1 and None not in digests)
+    return len({translate_task(record.data) for record in records}) == 1 or (len(digests) == 1 and None not in digests)
 
 
 def _list_instance_settings(record: Record) -> dict[str, Any]:
@@ -181,7 +175,7 @@ def explain_other_protocols(rows: Sequence[ComparedRow]) -> dict[str, str]:
     expected = _list_protocol(first)
     for row in rows:
         texts = [text for record in row.records for text in _list_changes(expected, _list_protocol(record))]
-        if not texts and _identify_task(row.records[0]) != _identify_task(first):
+        if not texts and translate_task(row.records[0].data) != translate_task(first.data):
             texts.append("trained or validated on other data")
         if len({record.source for record in row.records}) > 1:
             commits = sorted({record.environment.commit or "unknown" for record in row.records})

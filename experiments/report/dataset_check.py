@@ -12,11 +12,10 @@ from sdmr.datasets.interactions import IntArray, Interactions
 from sdmr.datasets.readers import bind_reader
 from sdmr.datasets.task import Instances, Task
 from sdmr.datasets.time_split import has_common_clock
-from sdmr.experiments.core.record import Record
+from sdmr.experiments.core.record import Record, translate_task
 from sdmr.experiments.core.run import check_task_overrides, compose_run, load_task
 from sdmr.experiments.report.gaps import find_rows, measure_test_gaps
 from sdmr.experiments.report.writers import NOTHING, make_markdown, write_csv
-from sdmr.harness.schema1 import TASKS
 
 REACH = 5  # positions between the two items of a transition, at most
 SESSION = 60  # seconds since the interaction before, at most
@@ -160,9 +159,9 @@ def read_facts(path: Path) -> pd.DataFrame:
 
 def describe_test_items(results: Path, records: Iterable[Record]) -> list[str]:
     """Return a line on what the records' test items measure, if it is published."""
-    keys = {TASKS.get(record.data, record.data) for record in records}
+    keys = {translate_task(record.data) for record in records}
     facts = read_facts(results / FACTS)
-    rows = facts[facts["data"].map(lambda data: TASKS.get(data, data)).isin(keys)].to_dict("records")
+    rows = facts[facts["data"].map(translate_task).isin(keys)].to_dict("records")
     return [_describe_facts(row) for row in rows]
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.record import translate_task
 from sdmr.experiments.core.run import Run, load_task
 from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.compared_rows import ComparedRow, have_same_candidates
@@ -19,7 +20,6 @@ from sdmr.experiments.report.ranked_rows import Row
 from sdmr.experiments.report.row_values import Values, load_values
 from sdmr.experiments.report.strata import label_instances
 from sdmr.experiments.report.uncertainty import SeedPart, correct_by_holm, estimate_mean
-from sdmr.harness.schema1 import TASKS
 
 STRATA = {"gap": "time gap", "popularity": "popularity", "history": "history"}  # option -> stratum
 MIN_INSTANCES = 10  # fewer say nothing
@@ -41,7 +41,7 @@ def label_strata(row: ComparedRow, names: Sequence[str]) -> dict[str, pd.Series]
     """
     record, folder = row.records[0], row.folders[0]
     data = load_task(record.config)[1]
-    if TASKS.get(data, data) != TASKS.get(record.data, record.data):
+    if translate_task(data) != translate_task(record.data):
         raise DataError(f"{folder}: the data have changed since this run was made; leave out by=...")
     run = Run(record.config, data, record.source, record.dataset, folder)
     strata = label_instances(run)

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sdmr.experiments.core.plan import PlannedRun
+from sdmr.experiments.core.registry import PAPER_MODELS
 from sdmr.experiments.report.id_order import RULES
 from sdmr.harness.metrics import TIE_POLICIES, TiePolicy
 
 DATASET = "ml-100k"
 ORDER_DATASET = "epinions"  # whose order is audited
 ID_ORDER_MODEL = "sdmr.experiments.report.id_order.IdOrder"
-PAPER_MODELS = ("sdp", "sdm", "sdmr")
 
 # hit@10 and NDCG@10 of the authors' own program (d 64, 3 hops, s 5, λ 0.001) on such a split, at its best test epoch.
 AUTHORS_RESULTS = {"sdp": "0.663 / 0.376", "sdm": "0.691 / 0.411"}
@@ -22,6 +22,7 @@ AUTHORS_README = {
     ("epinions-id-order", "sdp"): "0.428 / 0.267",
     ("epinions-id-order", "sdm"): "0.590 / 0.388",
 }
+BOUNDS_AND_MEAN: tuple[TiePolicy, ...] = ("optimistic", "expected", "pessimistic")  # the tie policies of a history
 SHOWN_EPOCHS = (1, 2, 4, 7, 10, 20)  # of SDMR
 RELEASED_EPOCHS = {"sdp": 40, "sdm": 16}
 RELEASED_PROTOCOL = ("protocol.select_on=test", "protocol.candidates=99", "protocol.tie_policy=argsort-target-last")

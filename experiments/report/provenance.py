@@ -9,6 +9,7 @@ from typing import Any
 from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.errors import UsageError
+from sdmr.experiments.core.grammar import format_setting
 from sdmr.experiments.core.messages import format_value
 from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS
@@ -56,19 +57,21 @@ def format_command(model: str, records: Sequence[Record]) -> str:
 
     It names what differs from the default settings. A setting that a record does not know has its default.
     """
-    first = records[0]
+    first, settings = records[0], list_settings(records[0].config)
+    path = settings.pop("dataset.path", None)
+    task = [f"dataset={first.dataset}", *([f"dataset.path={format_setting(path)}"] if path else [])]
     if "scores" in first.config:
-        usual = _compose_settings("model=popularity", f"dataset={first.dataset}") or {}
-        changed = {key: value for key, value in list_settings(first.config).items() if value != usual.get(key)}
-        options = {"scores": first.config["scores"], "dataset": first.dataset, "name": first.model} | changed
-        return shlex.join(["sdmr", "score", *(f"{key}={format_value(value)}" for key, value in options.items())])
-    settings, lines = list_settings(first.config), []
+        usual = _compose_settings("model=popularity", *task) or {}
+        changed = {key: value for key, value in settings.items() if value != usual.get(key)}
+        options = {"name": first.model} | changed
+        words = [f"scores={format_setting(first.config['scores'])}", *task]
+        return shlex.join(["sdmr", "score", *words, *(f"{key}={format_setting(options[key])}" for key in options)])
+    lines = []
     names = [model] if model in MODELS else [name for name, one in NAMED_MODELS.items() if one.target == first.model]
     for name in names or [first.model]:
-        words = (f"model={name}", f"dataset={first.dataset}")
-        default = _compose_settings(*words)
+        default = _compose_settings(f"model={name}", *task)
         changes = [key for key in settings if default is None or (key in default and settings[key] != default[key])]
-        lines.append([*words, *(f"{key}={format_value(settings[key])}" for key in changes)])
+        lines.append([f"model={name}", *task, *(f"{key}={format_setting(settings[key])}" for key in changes)])
     seeds = ",".join(str(record.config.get("seed", 0)) for record in records)
     start = ["sdmr", "run"] if len(records) == 1 else ["sdmr", "run", "-m"]
     line = [*start, *min(lines, key=len), f"seed={seeds}"]

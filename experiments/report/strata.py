@@ -9,7 +9,7 @@ import pandas as pd
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.readers import bind_reader
-from sdmr.experiments.core.record import load_record
+from sdmr.experiments.core.record import load_record, translate_task
 from sdmr.experiments.core.registry import MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.core.run_files import RECORD
@@ -21,7 +21,6 @@ from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.ranked_rows import read_seed_spreads
 from sdmr.experiments.report.row_values import load_values
 from sdmr.experiments.report.writers import format_metrics, make_markdown
-from sdmr.harness.schema1 import TASKS
 
 GAPS = {"same time": 0, "to a minute": 60, "to an hour": 3600, "to a day": 86_400, "more than a day": np.inf}  # seconds
 KEY = ["dataset", "stratum", "range", "instances"]
@@ -52,8 +51,7 @@ def collect_strata(number: int, results: Path) -> pd.DataFrame:
         strata = label_instances(run)
         for model, paths in folders.items():
             records = [load_record(path / RECORD) for path in paths]
-            data = records[0].data
-            if TASKS.get(data, data) != TASKS.get(run.data, run.data):
+            if translate_task(records[0].data) != translate_task(run.data):
                 raise DataError(f"{paths[0]}: its test instances are not those of dataset={dataset}; publish it again")
             row = ComparedRow(get_model(model).name, model, tuple(paths), tuple(records))
             values = pd.DataFrame({metric: _average_seeds(row, metric, spreads) for metric in metrics})

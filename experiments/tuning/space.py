@@ -12,11 +12,10 @@ from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
 from sdmr.experiments.core.errors import NotTunedError, UsageError
 from sdmr.experiments.core.grammar import parse_value
 from sdmr.experiments.core.messages import explain_validation_error, format_value
-from sdmr.experiments.core.registry import CONF, GRID, GRID_ROWS
+from sdmr.experiments.core.registry import CONF, GRID, GRID_ROWS, SPACES
 from sdmr.experiments.core.tuned import check_tuned_data, describe_search, insert_tuned_grid_rows, read_tuned
 from sdmr.harness.training.optimizer import OptimizationConfig
 
-SPACES = CONF / "space"
 BUDGETS = CONF / "budgets.yaml"
 METRIC = "NDCG@10"  # of the validation items: the best settings have the highest
 

@@ -41,7 +41,7 @@ class Trial:
     # The trials that had ended when the settings were chosen. The others before it were running.
     known: tuple[int, ...] = ()
     state: str = "running"  # one of STATES
-    record: Record | None = None  # of a model without epochs, only the best trial's is among the results
+    record: Record | None = None  # without epochs: results have those that were the best so far
     score: float = -1.0  # the best validation NDCG@10
     epoch: int | None = None  # the best one; of a pruned trial, the last
     cpu_seconds: float = 0.0  # without parts

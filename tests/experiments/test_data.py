@@ -130,6 +130,15 @@ def test_missing_settings_are_guessed(
     assert f"guessed from the first 1,000 rows: {guessed}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["ratings (1).csv", "it's, [a] {file}.csv"])
+def test_a_file_name_may_have_blanks_brackets_and_quotes(
+    folder: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("ratings.dat").rename(name)
+    assert cli.main(["data", f'path="{name}"']) == 0
+    assert run_printed_command(capsys.readouterr().out) == EXPECTED
+
+
 def test_what_is_dropped_and_how_times_tie_is_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [f"{user},{item},{1_500_000_000 + 30 * (item // 2)}" for user in "ab" for item in range(6)]
     Path("mine.csv").write_text("\n".join(["user,item,time", *rows, "c,1,1500000000", rows[0]]) + "\n")

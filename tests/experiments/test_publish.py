@@ -12,6 +12,7 @@ from sdmr.experiments import publish
 from sdmr.experiments.core import plan, store, tuned
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.options import parse_options
+from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import PAPER_ROWS
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.report.printed import METRICS
@@ -311,15 +312,21 @@ def test_models_that_ranked_other_candidates_are_not_published_beside(
     assert read_cells(tmp_path / "results" / "table3.csv")["ml-100k", "MF-BPR", "hit@10"]["ours"]
 
 
-def test_a_row_inside_the_papers_grid_is_published_below_its_model_and_goes_with_its_settings(
-    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def grid_settings(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write tuned runs of CML, of SDM, and of SDM inside the paper's grid; return the settings of the last one."""
     files = {model: tmp_path / f"{model}.yaml" for model in ("sdm", "sdm-grid", "cml")}
     for model in files:
         files[model].write_text("model: {hops: 3}\ntuning: {trials: 20, planned: 20, cpu_minutes: 31.4}\n")
         write_random_run(runs / "ml-100k" / f"{model}-0", model, 0)
     for module in (store, tuned):
         monkeypatch.setattr(module, "get_tuned_path", lambda dataset, model: files[model])
+    return files["sdm-grid"]
+
+
+def test_a_row_inside_the_papers_grid_is_published_below_its_model_and_goes_with_its_settings(
+    tmp_path: Path, grid_settings: Path
+) -> None:
     options = ("models=[cml,sdm]", "settings=tuned")
     assert call(publish, tmp_path, *options) == 0
     cells = read_cells(tmp_path / "results" / "table3.csv")
@@ -327,10 +334,37 @@ def test_a_row_inside_the_papers_grid_is_published_below_its_model_and_goes_with
     row = "SDM (paper's grid)"
     assert names.index(row) == names.index("SDM") + 1
     assert (cells["ml-100k", row, "hit@10"]["paper"], cells["ml-100k", row, "hit@10"]["seeds"]) == ("0.713", "1")
-    files["sdm-grid"].unlink()  # the best settings are inside
+    grid_settings.unlink()  # the best settings are inside
     assert call(publish, tmp_path, *options) == 0
     assert ("ml-100k", row, "hit@10") not in read_cells(tmp_path / "results" / "table3.csv")
     assert not [*(tmp_path / "results").rglob("sdm-grid*")]
+
+
+def test_a_row_inside_the_papers_grid_stays_if_its_model_is_left_out(
+    tmp_path: Path, runs: Path, grid_settings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(publish, tmp_path, "models=[cml,sdm]", "settings=tuned") == 0
+    before = (tmp_path / "results" / "table3.csv").read_text()
+    grid_settings.unlink()
+    change_record(runs / "ml-100k" / "sdm-0", deviations={"candidates": 99})
+    assert call(publish, tmp_path, "models=sdm", "settings=tuned") == 0
+    assert "SDM on ml-100k is left out" in capsys.readouterr().out
+    assert (tmp_path / "results" / "table3.csv").read_text() == before
+    assert [*(tmp_path / "results").rglob("sdm-grid-0/record.json")]
+
+
+def test_a_row_that_goes_may_have_ranked_other_candidates_than_its_model(
+    tmp_path: Path, runs: Path, grid_settings: Path
+) -> None:
+    for model in ("sdm", "sdm-grid"):
+        change_record(runs / "ml-100k" / f"{model}-0", deviations={"candidates": 99})
+    assert call(publish, tmp_path, "models=sdm", "settings=tuned") == 0
+    grid_settings.unlink()
+    write_random_run(runs / "ml-100k" / "sdm-0", "sdm", 0)
+    assert call(publish, tmp_path, "models=sdm", "settings=tuned") == 0
+    records = tmp_path / "results" / "records" / "table3" / "ml-100k"
+    assert sorted(path.name for path in records.iterdir()) == ["sdm-0", "sdm.yaml"]
+    assert not load_record(records / "sdm-0" / "record.json").deviations
 
 
 @pytest.mark.parametrize(

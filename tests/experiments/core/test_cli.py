@@ -319,6 +319,20 @@ def test_interrupt_is_one_line_and_exit_130(sdmr: Sdmr, monkeypatch: pytest.Monk
     assert (answer.status, answer.error.partition(";")[0]) == (130, "interrupted")
 
 
+def test_interrupt_of_a_command_that_makes_no_runs_promises_nothing(
+    sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    errors = {}
+    for command in ("compare", "publish", "table"):
+        monkeypatch.setattr(f"sdmr.experiments.{command}.main", interrupt)
+        errors[command] = sdmr(command, "runs=here").error
+    assert errors.pop("table").startswith("interrupted; the same command continues")
+    assert set(errors.values()) == {"interrupted"}
+
+
 def test_command_whose_output_nobody_reads_on_ends_quietly(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

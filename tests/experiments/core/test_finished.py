@@ -27,3 +27,14 @@ def test_runs_are_found_by_name_folder_record_and_pattern(tmp_path: Path, monkey
     for name in ("SDM-4", "nothing-*"):
         with pytest.raises(UsageError, match="there is no such run in runs"):
             find_runs("runs", ["SDM-1", name], Path("runs"))
+
+
+@pytest.mark.parametrize("name", ["nosuch/*", "nosuch/SDM-1"])
+def test_name_with_a_folder_is_no_name_of_a_run_of_this_machine(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs/a/SDM-1").mkdir(parents=True)
+    Path("runs/a/SDM-1/record.json").touch()
+    with pytest.raises(UsageError, match="there is no such run in runs"):
+        find_runs("runs", [name], Path("runs"))

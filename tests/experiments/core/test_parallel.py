@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,7 @@ def outcomes(
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
     for name in names:
         monkeypatch.setenv(name, "1")  # and undone at the end, since `run_all` sets them for good
-    same = (*USER_OVERRIDES, "model.wait_for=3", *overrides)
+    same = (*USER_OVERRIDES, "model.wait_for=4", *overrides)  # beside this process, which composes
     failing = (*USER_OVERRIDES, "model.weight=-1.0", *overrides)
     return list(run_all([same, failing, same], tmp_path / "runs", workers=3))
 
@@ -37,7 +39,7 @@ def test_one_run_that_two_processes_ask_for_is_made_once(
     outcomes: list[Outcome], user_folder: Path, tmp_path: Path
 ) -> None:
     """The run that two processes want is made once, for both; the one that fails is an outcome and stops no other."""
-    assert len(list(user_folder.glob("here-*"))) == 3
+    assert len(list(user_folder.glob("here-*"))) == 4
     assert len(list(user_folder.glob("fitted-*"))) == 1
     failed = [outcome for outcome in outcomes if outcome.record is None]
     assert [outcome.error for outcome in failed] == ["ArithmeticError: a weight below 0"]
@@ -45,6 +47,40 @@ def test_one_run_that_two_processes_ask_for_is_made_once(
     first, second = (outcome.record for outcome in outcomes if outcome.record is not None)
     assert first == second
     assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
+
+
+def test_run_whose_code_has_changed_since_the_start_is_not_made(
+    user_folder: Path, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    """The record would be named after code that this process has not read, and that a server may not run."""
+
+    def edit_between() -> Iterator[tuple[str, ...]]:
+        yield (*USER_OVERRIDES, "model.weight=1.0", *overrides)
+        path = user_folder / "own_nearest.py"
+        path.write_text(path.read_text().replace("return -self.weight", "return self.weight"))
+        yield (*USER_OVERRIDES, "model.weight=2.0", *overrides)
+
+    before, after = run_all(edit_between(), tmp_path / "runs", workers=1)
+    assert before.record is not None
+    assert after.record is None
+    assert "have changed since this command started" in after.error
+    assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
+
+
+def test_terminal_that_is_gone_stops_no_run(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def show_on_closed_terminal(_: str) -> Iterator[Callable[[str], None]]:
+        def show(_: str) -> None:
+            raise BrokenPipeError
+
+        yield show
+
+    monkeypatch.setattr(parallel, "show_progress", show_on_closed_terminal)
+    (outcome,) = run_all([("model=popularity", *overrides)], tmp_path, workers=1)
+    assert outcome.record is not None
+    assert run_of(tmp_path, "model=popularity", *overrides).failure is None
 
 
 class Deadly:

@@ -2,11 +2,13 @@
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
 from sdmr.experiments.core import progress
-from sdmr.experiments.core.progress import describe_epoch, fit_line, label_runs, show_progress
+from sdmr.experiments.core.progress import Progress, describe_epoch, fit_line, label_runs, show_progress
+from tests.experiments.conftest import run_of
 
 HISTORY: list[dict[str, float]] = [
     {"epoch": 0},
@@ -27,6 +29,18 @@ def test_epoch_is_described_by_loss_validation_best_and_both_ends_of_the_time_le
 def test_epoch_without_validation_or_known_length_is_described_without_them() -> None:
     assert describe_epoch([{"epoch": 0}, {"epoch": 1, "loss": 0.5}], None, None) == "epoch 1, loss 0.500"
     assert describe_epoch(HISTORY[:2], None, None).endswith("best 0.3000 (1)")
+
+
+@pytest.mark.parametrize(("retrain", "line"), [("false", "MFBPR epoch 0/9"), ("true", "MFBPR epoch 0")])
+@pytest.mark.usefixtures("temporary_cache")
+def test_number_of_all_epochs_is_not_known_of_a_retrained_run(
+    retrain: str, line: str, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    lines: list[str] = []
+    tracker = Progress(lines.append)
+    tracker.start(run_of(tmp_path, "model=mf-bpr", *overrides, "epochs=9", f"protocol.retrain={retrain}"))
+    tracker.epoch({"epoch": 0})
+    assert lines[-1] == line
 
 
 def test_runs_are_labeled_by_the_settings_in_which_they_differ() -> None:

@@ -42,6 +42,15 @@ def test_a_run_that_only_ranks_has_the_model_of_the_run_that_trained(overrides: 
     load_trained(folder)
 
 
+def test_a_run_is_found_by_its_name_inside_the_folder_of_its_data_set(
+    overrides: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run("model=popularity", *(one.replace("small.csv", f"{Path.cwd()}/small.csv") for one in overrides))
+    monkeypatch.chdir(folder.parent)
+    _, task = load_trained(Path(folder.name))
+    assert task.training.n_users == 40
+
+
 def test_a_run_without_its_model_or_its_data_is_an_error(overrides: list[str]) -> None:
     folder = make_run("model=mf-bpr", "epochs=1", *overrides)
     (folder / "model.pt").unlink()

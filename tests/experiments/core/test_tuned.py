@@ -50,6 +50,13 @@ def test_missing_settings_are_an_error_that_names_the_search() -> None:
         read_tuned("csv", "sdm")
 
 
+def test_missing_settings_of_a_model_without_a_space_are_an_error_that_names_its_file() -> None:
+    with pytest.raises(NotTunedError, match=r"no tuned settings; a search needs the file .*/space/sdm-released\.yaml$"):
+        read_tuned("csv", "sdm-released")
+    with pytest.raises(NotTunedError, match="`sdmr sweep model=sdm-grid dataset=csv` finds some"):
+        read_tuned("csv", "sdm-grid")
+
+
 @pytest.mark.parametrize("path", [path for path in TUNED if path.stem in MODELS], ids="{0.parent.name}-{0.stem}".format)
 def test_every_tuned_file_composes_with_its_values(path: Path) -> None:
     settings = compose_config([f"model={path.stem}", f"dataset={path.parent.name}", "settings=tuned"]).settings

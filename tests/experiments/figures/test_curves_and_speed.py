@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sdmr.experiments.figures.speed import get_group
+from sdmr.experiments.core.plan import FoundRun, PlannedRun
+from sdmr.experiments.figures.speed import build_frame, get_group
 from tests.experiments.figures.records import is_drawn, read_rows, write_record
 
 Command = Callable[..., int]
@@ -56,6 +57,15 @@ def test_speed_leaves_out_a_record_without_the_seconds_of_its_parts(
     assert draw("name=speed", "models=[sdm,sdmr]") == 0
     assert [row["model"] for row in read_rows(tmp_path / "plots" / "speed.csv")] == ["sdm"]
     assert "sdmr, seed 0, is left out: its record lacks the seconds of its parts" in capsys.readouterr().out
+
+
+def test_speed_has_no_row_of_scores_made_elsewhere(tmp_path: Path) -> None:
+    write_record(tmp_path / "sdm", seconds={"fit": 20.0})
+    write_record(tmp_path / "scores", seconds={"prepare": 1.0, "rank": 3.0})
+    runs = {PlannedRun(name, "ml-100k", 0): FoundRun(tmp_path / name) for name in ("sdm", "scores")}
+    frame, empty = build_frame(runs), build_frame({})
+    assert frame["model"].tolist() == ["sdm"]
+    assert (len(empty), list(empty)) == (0, list(frame))
 
 
 def test_published_records_count_for_the_settings_they_were_made_with(

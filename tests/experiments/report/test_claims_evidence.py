@@ -7,9 +7,11 @@ from typing import Any
 from sdmr.experiments.core.record import save_record
 from sdmr.experiments.report import claims
 from sdmr.experiments.report.claims_differences import Direction
-from sdmr.experiments.report.claims_evidence import check_attention, check_hops
+from sdmr.experiments.report.claims_evidence import check_attention, check_hops, check_values
 from sdmr.experiments.report.printed import METRICS
-from tests.experiments.report.published import make_audit, make_history, make_record
+from sdmr.experiments.report.ranked_rows import read_seed_spreads
+from tests.experiments.report.published import make_audit, make_history, make_record, publish_model
+from tests.experiments.report.records import change_record
 
 
 def publish_hops(results: Path, dataset: str, dim: int, shares: dict[int, Any], model: str = "sdm") -> None:
@@ -95,3 +97,18 @@ def test_the_start_does_not_reach_a_printed_value(tmp_path: Path) -> None:
     records = make_audit(("ml-100k", "released", "sdmr", make_record(0.4, history=history)))
     (claim,) = (one for one in claims.judge_claims(tmp_path, tmp_path, records) if one.text.startswith("SDMR's NDCG"))
     assert claim.findings[0].answer == "NDCG@10: none; the pair: none"
+
+
+def test_values_of_another_protocol_are_not_judged(tmp_path: Path) -> None:
+    folder = tmp_path / "records" / "table3" / "ml-100k"
+    for model in ("popularity", "sdmr"):
+        publish_model(folder, model, 0.5)
+
+    def judge() -> Any:
+        findings = check_values(tmp_path, read_seed_spreads(tmp_path), "sdmr")
+        return next((one.direction, len(one.sizes), len(one.evidence)) for one in findings if one.dataset == "ml-100k")
+
+    assert judge() == (None, len(METRICS), 2)
+    for seed in range(2):
+        change_record(folder / f"sdmr-{seed}", deviations={"candidates": 99})
+    assert judge() == (Direction.NOT_TESTED, 0, 0)

@@ -257,6 +257,26 @@ def test_runs_on_data_of_their_own_need_no_published_rows(tmp_path: Path, capsys
     assert "no published records; results=CHECKOUT/results shows them beside yours" in capsys.readouterr().err
 
 
+def test_rows_among_all_items_need_no_published_rows(full_ranking: tuple[Path, Path], tmp_path: Path) -> None:
+    _, run = full_ranking
+    change_record(run, dataset="mine")
+    data = make_page(tmp_path / "nothing", [run])["datasets"]["mine"]
+    assert read_frame(data["cells"])["metric"].str.endswith(" all").all()
+    assert read_frame(data["speed"]).empty
+
+
+def test_scores_made_elsewhere_are_a_row_without_seconds_to_train(results: Path, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "config": {"scores": "s.csv"},
+        "validation": {},
+        "seconds": {"prepare": 1.0, "rank": 3.0},
+    }
+    run = write_user_run(tmp_path / "scores", "Elsewhere", **changes)
+    data = make_page(results, [run])["datasets"]["ml-100k"]
+    assert data["rows"]["Elsewhere (yours)"]["incomparable"] == ""
+    assert read_frame(data["speed"])["model"].tolist() == ["Popularity", "MF-BPR", "CML", "SDP", "SDM"]
+
+
 def test_published_row_of_other_code_than_the_others_says_so(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparability, "is_current", lambda record: "SDM" not in record.model)
     rows = make_page(results, [])["datasets"]["ml-100k"]["rows"]

@@ -37,6 +37,14 @@ def test_users_run_of_a_model_of_the_suite_has_its_name() -> None:
     assert "model=prme-s " in format_command("PRME (yours)", [record])
 
 
+def test_command_on_a_users_file_names_its_path_and_what_is_not_the_default() -> None:
+    arguments = ["model=sdm", "dataset=csv", 'dataset.path="ratings (1).csv"', "model.hops=2", "dataset.time=when"]
+    config = compose_config(arguments).settings
+    command = format_command("SDM (yours)", [make_record(model="sdmr.models.sdm.SDM", dataset="csv", config=config)])
+    assert command.startswith("sdmr run model=sdm dataset=csv 'dataset.path=\"ratings (1).csv\"' ")
+    assert sorted(shlex.split(command)[2:]) == sorted([*arguments, "seed=0"])
+
+
 def test_command_of_a_class_that_is_not_here_names_every_setting() -> None:
     config = {"model": {"_target_": "absent.Net", "dim": 8}, "seed": 3, "split_seed": 0}
     record = make_record(model="absent.Net", config=config)
@@ -50,9 +58,18 @@ def test_command_of_scores_made_elsewhere_names_their_task_and_is_quoted() -> No
     config |= {"protocol": {"test_item": "random"}, "scores": "it's mine.csv"}
     command = format_command("Elsewhere (yours)", [make_record(model="Elsewhere", config=config, validation={})])
     assert shlex.split(command) == [
-        *("sdmr", "score", "scores=it's mine.csv", "dataset=ml-100k", "name=Elsewhere"),
+        *("sdmr", "score", 'scores="it\'s mine.csv"', "dataset=ml-100k", "name=Elsewhere"),
         *("split_seed=3", "protocol.test_item=random"),
     ]
+
+
+def test_command_of_scores_on_a_users_file_names_what_is_not_the_default() -> None:
+    settings = compose_config(["model=popularity", "dataset=csv", "dataset.path=mine.csv", "split_seed=3"]).settings
+    config = {key: settings[key] for key in ("dataset", "split_seed", "protocol")} | {"scores": "a.npy"}
+    record = make_record(model="Elsewhere", dataset="csv", config=config)
+    assert format_command("Elsewhere (yours)", [record]) == (
+        "sdmr score scores=a.npy dataset=csv dataset.path=mine.csv name=Elsewhere split_seed=3"
+    )
 
 
 def test_seconds_of_a_row_have_those_of_its_parts(tmp_path: Path) -> None:

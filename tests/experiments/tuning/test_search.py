@@ -644,3 +644,26 @@ def test_settings_of_another_data_set_are_taken_over_with_their_rows_inside_the_
     assert "prme on ml-1m has no tuned settings" in capsys.readouterr().err
     assert call("model=sdm", "dataset=epinions", "transfer=ml-1m", "replace=true") == 0
     assert read_tuned("epinions", "sdm")["tuning"] == origin
+    assert call("model=sdm", "dataset=csv", "transfer=ml-1m") == 0  # a user's file, which has no name here
+    assert read_tuned("csv", "sdm")["tuning"] == origin
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "message"),
+    [
+        ("sdm", "ml-1m", "transfer=ml-1m: expected another data set"),
+        ("sdm", "nowhere", "dataset=nowhere: there is none of this name"),
+        ("[sdm,gru4rec]", "ta-feng", "model=gru4rec reads histories, and ta-feng has baskets"),
+    ],
+)
+def test_a_transfer_to_a_data_set_that_cannot_have_the_settings_writes_nothing(
+    model: str, dataset: str, message: str, conf: Path, capsys: Capture
+) -> None:
+    paths = [write_tuned("ml-1m", name, {"model": {"dim": 2}}, {"trials": 20}) for name in ("sdm", "gru4rec")]
+    before = [path.read_text() for path in paths]
+    assert call(f"model={model}", f"dataset={dataset}", "transfer=ml-1m", "replace=true") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert sorted((conf / "settings" / "tuned").rglob("*.yaml")) == sorted(paths)
+    assert [path.read_text() for path in paths] == before

@@ -25,6 +25,7 @@ def test_a_failed_run_of_a_multirun_is_listed_with_its_error(small: tuple[str, .
     out = capsys.readouterr().out
     assert "2 runs: 1 done, 1 failed, 0 running, 0 interrupted, 0 pending" in out
     assert re.search(r"failed: .*learning_rate=1e\+30: .*nan", out)
+    assert "nothing to run" not in out
 
 
 def test_the_time_left_of_a_multirun_counts_parts_once(tmp_path: Path) -> None:
@@ -33,10 +34,11 @@ def test_the_time_left_of_a_multirun_counts_parts_once(tmp_path: Path) -> None:
     record = SimpleNamespace(**shared, seconds={"fit": 15.0, "parts": 1200.0}, runtime=15.0)
     done = SimpleNamespace(record=record, folder=tmp_path / "csv" / "0")
     runs: list[Any] = [done, *(SimpleNamespace(record=None, folder=tmp_path / "csv" / str(n)) for n in range(1, 9))]
-    states = ["done", *["pending"] * 8]
-    assert status.estimate_remaining(runs, states).startswith("20.2 single-thread minutes spent, about 2.0 left")
+    for others in (["pending"] * 8, [*["failed"] * 3, *["pending"] * 5]):
+        text = status.estimate_remaining(runs, ["done", *others])
+        assert text.startswith("20.2 single-thread minutes spent, about 2.0 left")
     assert status.estimate_remaining([done], ["done"]) == "nothing to run"
-    assert status.estimate_remaining(runs[1:], states[1:]).startswith("8 runs to make; ")
+    assert status.estimate_remaining(runs[1:], ["pending"] * 8).startswith("8 runs to make; ")
 
 
 def test_a_search_is_shown_from_its_start_to_its_end(
@@ -63,7 +65,20 @@ def test_a_search_is_shown_from_its_start_to_its_end(
     assert count(2, 0, 0) in out
     assert "0.0 of 30 CPU minutes spent, about 0.0 left" in out
     assert "the budget allows no further trial" in show("trials=3", "budget=0")
-    assert "nothing to run" in show("trials=2")
+    assert all("; nothing to run" in show(f"trials={number}") for number in (1, 2))
+
+
+def test_a_failed_trial_is_still_to_be_made(
+    small: tuple[str, ...], spaces: Path, made: list[tuple[str, ...]], capsys: Capture
+) -> None:
+    (spaces / "sdp.yaml").write_text("axes: {model.dim: [4, 3, 2]}")  # 3 cannot be halved
+    arguments = ("model=sdp", "model.layers=2", *small)
+    assert call(*arguments) == 1
+    capsys.readouterr()
+    assert call(*arguments, command="status") == 0
+    out = capsys.readouterr().out
+    assert "3 of 3 trials: 2 complete, 0 pruned, 1 failed" in out
+    assert re.search(r"CPU minutes spent, about \d+\.\d left", out)
 
 
 @pytest.mark.parametrize(
