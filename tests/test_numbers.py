@@ -4,6 +4,7 @@ import json
 import re
 from decimal import Decimal
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -181,6 +182,64 @@ def test_the_tie_policies_have_the_values_of_the_audit() -> None:
         assert agrees(printed, get_cell(dataset, "SDMR", "NDCG@10")["paper"])
         for policy, cell in zip(("optimistic", "expected", "pessimistic"), cells, strict=True):
             assert agrees(cell, format_audit(dataset, "released", "sdmr", "NDCG@10", policy)[0]), (dataset, policy)
+
+
+def test_the_shares_of_users_with_a_tie_are_those_of_the_records() -> None:
+    prose = {name: read_prose(f"docs/{name}.md") for name in ("protocol", "audit")}
+    share, _ = average_ties("table3/ml-100k/sdmr-grid")
+    assert f"{100 * share:.1f} % of the users have a tie with the paper's equations" in prose["protocol"]
+    assert f"the paper's equations {100 * share:.1f} % of ML-100k's users" in prose["audit"]
+    share, tied = average_ties("audit/ml-100k/released-sdmr")
+    assert f"and {100 * share:.0f} % with those of the authors' code" in prose["protocol"]
+    assert f"On ML-100k {100 * share:.0f} % of the users have a tie, with about {tied:.0f}" in prose["audit"]
+
+
+def average_ties(name: str) -> tuple[float, float]:
+    """Return the share of targets that tie and the number of candidates they tie with, means over seeds."""
+    records = sorted(RESULTS.glob(f"records/{name}-?/record.json"))
+    ties = [json.loads(record.read_text(encoding="utf-8"))["ties"] for record in records]
+    return fmean(one["tied_share"] for one in ties), fmean(one["mean_tied"] for one in ties)
+
+
+def test_the_patience_of_sequence_models_has_the_effect_that_is_told() -> None:
+    """By the curves of all complete trials: the best validation NDCG@10 with a patience of 10, and with their own."""
+    prose = read_prose("docs/tuning.md")
+    for dataset, model, shorter, longer in (
+        ("ml-100k", "gru4rec", None, None),
+        ("ml-1m", "gru4rec", None, None),
+        ("ml-100k", "sasrec", None, None),
+        ("ml-1m", "sasrec", ".7217", ".7232"),
+        ("ml-100k", "bert4rec", ".590", ".603"),
+    ):
+        trials = pd.read_csv(RESULTS / "sweeps" / dataset / f"{model}.csv").query("state == 'complete'")
+        paths = [RESULTS / "sweeps" / dataset / run / "record.json" for run in trials["run"]]
+        histories = [json.loads(path.read_text(encoding="utf-8"))["history"] for path in paths]
+        curves = [[entry["validation"] for entry in one if "validation" in entry] for one in histories]
+        best, with_10 = max(map(max, curves)), max(find_best_value(curve, 10) for curve in curves)
+        if shorter is None:
+            assert with_10 == best
+        else:
+            assert agrees(f"0{shorter}", with_10)
+            assert agrees(f"0{longer}", best)
+            assert f"{shorter} instead of {longer} for" in prose
+
+
+def find_best_value(curve: list[float], patience: int) -> float:
+    """Return the best value before `patience` epochs without a better one."""
+    best = 0
+    for epoch, value in enumerate(curve):
+        if value > curve[best]:
+            best = epoch
+        elif epoch - best >= patience:
+            break
+    return curve[best]
+
+
+def test_rows_that_were_searched_anew_have_their_published_values() -> None:
+    for row, _, now, _ in find_table("docs/changes.md", "Numbers: row | before | now"):
+        model, dataset = row.split(", ")
+        for shown, metric in zip(now.split("/"), ("hit@10", "NDCG@10"), strict=True):
+            assert agrees(f"0{shown}", get_cell(NAMES[dataset], model, metric)["ours"])
 
 
 def test_the_order_of_epinions_has_the_values_of_the_audit() -> None:

@@ -95,7 +95,7 @@ def count_settings(tuning: Mapping[str, Any]) -> float:
 
 
 def describe_search(tuning: Mapping[str, Any]) -> str:
-    """Return what a search has cost, as in "12 of 20, 31 min".
+    """Return what a search has cost, as in "12 of 20, 31 min, 3 pruned".
 
     Nothing is known of a search that did not count its trials. `!` flags fewer trials than are enough. The cap on CPU
     minutes, settings at an edge of the space or not in the paper, and the searches of parts follow.
@@ -107,6 +107,7 @@ def describe_search(tuning: Mapping[str, Any]) -> str:
     trials, planned = tuning["trials"], tuning["planned"]
     notes = [f"{trials} of {planned}{'!' if trials < min(count_settings(tuning), ENOUGH_TRIALS) else ''}"]
     notes.append(f"{tuning['cpu_minutes']:.0f} min{' (cap)' if tuning.get('is_capped') else ''}")
+    notes += [f"{tuning['pruned']} pruned"] if tuning.get("pruned") else []
     for key, word in (("edges", "edge"), ("beyond_paper", "not in the paper")):
         if axes := tuning.get(key):
             notes.append(f"{word}: {' '.join(axis.rpartition('.')[2] for axis in axes)}")

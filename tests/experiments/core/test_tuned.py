@@ -31,6 +31,7 @@ def test_written_settings_are_read_again(tmp_path: Path, monkeypatch: pytest.Mon
         ({"trials": 5, "planned": 5}, "5 of 5!, 31 min"),
         ({"trials": 5, "planned": 5, "space": {"model.dim": [1, 2, 3, 4, 5]}}, "5 of 5, 31 min"),  # all there are
         ({"is_capped": True}, "12 of 20, 31 min (cap)"),
+        ({"pruned": 3, "edges": ["model.dim"]}, "12 of 20, 31 min, 3 pruned, edge: dim"),
         ({"edges": ["model.dim", "model.optimization.regularization"]}, "12 of 20, 31 min, edge: dim regularization"),
         ({"beyond_paper": ["model.dropout"]}, "12 of 20, 31 min, not in the paper: dropout"),
         ({"parts": {"sdp": "20 of 20, 9 min", "sdm": ""}}, "12 of 20, 31 min; sdp: 20 of 20, 9 min"),
