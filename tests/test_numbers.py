@@ -215,11 +215,11 @@ def test_the_patience_of_sequence_models_has_the_effect_that_is_told() -> None:
         paths = [RESULTS / "sweeps" / dataset / run / "record.json" for run in trials["run"]]
         histories = [json.loads(path.read_text(encoding="utf-8"))["history"] for path in paths]
         curves = [[entry["validation"] for entry in one if "validation" in entry] for one in histories]
-        best, with_10 = max(map(max, curves)), max(find_best_value(curve, 10) for curve in curves)
+        best, shortened = max(map(max, curves)), max(find_best_value(curve, 10) for curve in curves)
         if shorter is None:
-            assert with_10 == best
+            assert shortened == best
         else:
-            assert agrees(f"0{shorter}", with_10)
+            assert agrees(f"0{shorter}", shortened)
             assert agrees(f"0{longer}", best)
             assert f"{shorter} instead of {longer} for" in prose
 

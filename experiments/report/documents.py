@@ -50,9 +50,9 @@ NOTE = (
     "seed borrows the largest spread of its seeds on another data set or, without one, that of any model; where no row "
     "has three seeds, the interval counts users alone. Ties count with their expected value; the column ties has "
     "NDCG@10 if every tie went against, or for, the target (– where both agree). Settings: default (d 64, one setting "
-    "for a model on every data set), or tuned on validation items. docs/protocol.md tells what the test items measure, and "
-    "what is left if all context items are an hour older. "
-    f"{HIGHLIGHTED} docs/protocol.md has the formulas."
+    "for a model on every data set), or tuned on validation items. "
+    f"{HIGHLIGHTED} docs/protocol.md has the formulas, what the test items measure, and what is left without context "
+    "items of the last hour."
 )
 ALL_NOTE = (
     "The candidates of the metrics are 100 items that the user never touched or, of those with *all* behind their "
