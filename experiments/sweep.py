@@ -69,7 +69,7 @@ def main(options: Options) -> int:
 
 
 def check_transfer(options: Options) -> None:
-    """Raise UsageError for a transfer that makes no sense.
+    """Raise UsageError for a transfer that cannot work.
 
     The two data sets must differ, and the second one must exist and have the models.
     """

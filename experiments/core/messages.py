@@ -42,7 +42,7 @@ def explain_validation_error(error: ValidationError, key: str = "") -> str:
 
 
 def format_value(value: Any) -> str:
-    """Return a value as Hydra's grammar reads it."""
+    """Return a value as Hydra's grammar writes it; text without quotes."""
     if isinstance(value, list):
         return f"[{','.join(map(format_value, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -55,7 +55,7 @@ def run_all(
 
     The next one is asked for when a worker is free for it, so that a generator may depend on the outcomes so far. A run
     that fails, or whose process is killed, is an outcome with its error, and does not stop the others. So is one whose
-    code or data have changed since this process read them. `watches` has
+    code or data have changed since this process read them: its record would bear a wrong name. `watches` has
     what may stop the training of a task; a generator may add it before it yields the task. `launch` makes a run
     elsewhere than in a process of this machine. `labels` name the lines of progress; without them, those of a list are
     the settings in which its runs differ.

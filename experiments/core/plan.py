@@ -152,6 +152,8 @@ def find_or_train(
         pending.sort(key=lambda one: PRIORITY.get(one.model.removesuffix("-released").removesuffix(GRID), 2))
         print(estimate_time(pending, workers), flush=True)
         failures |= _train(pending, partial(run_all, launch=launch) if launch else run_all, runs, workers)
+        lost = [one for one in pending if one not in failures and ready[one].record is None]
+        failures |= dict.fromkeys(lost, "its settings have changed since this command started: give the command again")
     folders = {}
     for one in planned:
         if one in ready and ready[one].record is not None:

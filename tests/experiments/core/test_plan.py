@@ -151,6 +151,17 @@ def test_long_runs_start_first_and_a_model_with_parts_last(tmp_path: Path, monke
     assert asked == ["sdm", "sdp", "slim", "sdmr", "sdmr-grid"]
 
 
+def test_a_run_that_ended_under_another_name_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its tuned settings were replaced meanwhile."""
+    monkeypatch.setattr(plan, "compose_run", compose_fake_run)
+    monkeypatch.setattr(plan, "run_all", lambda *_: [])
+    one = PlannedRun("sdm", "ml-100k")
+    assert list(find_or_train([one], tmp_path, 1).failures) == [one]
+    assert "FAILED model=sdm dataset=ml-100k seed=0: its settings have changed" in capsys.readouterr().err
+
+
 def test_a_run_whose_published_record_stands_in_has_not_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
