@@ -14,7 +14,7 @@ from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.options import Names, RunOptions
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, is_stochastic
 from sdmr.experiments.core.record import Record, TieCounts, load_record
-from sdmr.experiments.core.registry import MODELS
+from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.run_files import RANKS, RECORD
 from sdmr.experiments.core.store import get_published_folder, get_published_settings
@@ -102,6 +102,9 @@ def _is_trained(options: AuditOptions, run: AuditRun) -> bool:
     """Return whether the run is published, or this machine has its model's default run."""
     if run.planned.published and (run.planned.published / RECORD).exists():
         return True
+    class_name = get_model(run.model).target.rpartition(".")[2]
+    if not any((Path(options.runs) / DATASET).glob(f"{class_name}-*")):
+        return False  # without composing the run, which takes longer
     default = DEFAULT.plan(run.model, DATASET, run.planned.seed, options.overrides)
     try:
         return compose_run(default.overrides, Path(options.runs)).record is not None

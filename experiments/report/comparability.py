@@ -21,9 +21,9 @@ from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.published_sources import is_current
 from sdmr.harness.protocol import Protocol
 
-PROTOCOL = {field.name for field in fields(Protocol)} | {"order"}
+PROTOCOL_DEVIATIONS = {field.name for field in fields(Protocol)} | {"order"}
 # The deviations that change test items or candidates; the others concern training, or how ties are read.
-CANDIDATE_DEVIATIONS = PROTOCOL - {"select_on", "validation_item", "tie_policy"}
+CANDIDATE_DEVIATIONS = PROTOCOL_DEVIATIONS - {"select_on", "validation_item", "tie_policy"}
 NOT_COMPARABLE = "Not comparable with the other rows"
 OTHER_CODE = "Made by other code than this version's"
 ONE_SEED, UNCOUNTED = "One seed", "The search did not count its trials"
@@ -123,7 +123,7 @@ def read_rows(dataset: str, results: Path) -> tuple[Runs, Tunings]:
 def find_usual(runs: Runs) -> Record | None:
     """Return a record with the data and protocol of most records, None without any."""
     records = [record for seeds in runs.values() for record in seeds]
-    keys = [str(get_instances(record, PROTOCOL)) for record in records]
+    keys = [str(get_instances(record, PROTOCOL_DEVIATIONS)) for record in records]
     return records[keys.index(Counter(keys).most_common(1)[0][0])] if records else None
 
 
@@ -139,7 +139,7 @@ def mark_rows(dataset: str, runs: Runs, tunings: Tunings, usual: Record | None =
     marks = []
     for model, seeds in runs.items():
         pairs: list[tuple[str, str]] = []
-        if usual and (lines := describe_differences([usual, *seeds], PROTOCOL)):
+        if usual and (lines := describe_differences([usual, *seeds], PROTOCOL_DEVIATIONS)):
             pairs.append((NOT_COMPARABLE, "; ".join(lines)))
         if model in tunings:
             pairs += _mark_search(tunings[model], most)

@@ -13,7 +13,7 @@ from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.core.store import get_published_settings
 from sdmr.experiments.core.tuned import describe_search, read_tuned
 from sdmr.experiments.report.averages import ALL, average_seeds, list_rows
-from sdmr.experiments.report.comparability import PROTOCOL, describe_differences, format_marks, mark_rows
+from sdmr.experiments.report.comparability import PROTOCOL_DEVIATIONS, describe_differences, format_marks, mark_rows
 from sdmr.experiments.report.comparisons import COMPARED_METRIC, Folders
 from sdmr.experiments.report.places import add_places
 from sdmr.experiments.report.printed import METRICS, TABLES
@@ -45,7 +45,7 @@ def blank_incomparable(published: Published, dataset: str, results: Path, record
 
     def is_comparable(model: str) -> bool:
         folders = list_published(results, dataset, model)
-        return not folders or not describe_differences([record, load_record(folders[0] / RECORD)], PROTOCOL)
+        return not folders or not describe_differences([record, load_record(folders[0] / RECORD)], PROTOCOL_DEVIATIONS)
 
     means, names = published
     return {model: mean if is_comparable(model) else mean * math.nan for model, mean in means.items()}, names

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from sdmr.datasets.files import write_atomic
+from sdmr.experiments.report.uncertainty import ALPHA
 
 NOTHING = "–"
 Style = Literal["text", "markdown", "latex"]
@@ -64,8 +65,11 @@ def format_percent(value: float) -> str:
 
 
 def format_p_value(p: float, equals: str = "") -> str:
-    """Return two digits after `equals`, or a bound for p = 0."""
-    return f"{equals}{p:.2g}" if p else "< 1e-300"
+    """Return two digits after `equals`, or a bound for p = 0. Three digits where two would round up to `ALPHA`."""
+    if not p:
+        return "< 1e-300"
+    is_hidden = p < ALPHA <= float(f"{p:.2g}")
+    return f"{equals}{p:.3g}" if is_hidden else f"{equals}{p:.2g}"
 
 
 def format_difference(test: Any) -> str:

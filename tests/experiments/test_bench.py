@@ -40,6 +40,9 @@ def test_the_speed_suite_writes_its_measurements_and_curves(
     assert {entry["setting"]["model"] for entry in entries if entry["name"] == "train"} == {"mf-bpr", "sdp", "sdm"}
     models_with_oracle = {entry["setting"]["model"] for entry in entries if entry["name"] == "rank" and entry["ratio"]}
     assert models_with_oracle == {"sdp", "sdm"}
+    released = [entry for entry in entries if entry["name"] == "epoch vs released"]
+    assert [entry["setting"]["model"] for entry in released] == ["sdm", "sdm-released"]
+    assert len({entry["reference_seconds"] for entry in released} - {None}) == 1
     tiny = SCALES["tiny"]
     points = [(e["setting"]["model"], e["setting"]["items"]) for e in entries if e["name"] == "growth items"]
     assert points == [(model, items) for items in tiny.catalogs for model in ("mf-bpr", "sdm")]

@@ -52,16 +52,6 @@ def test_without_a_checkout_models_are_measured_alone_and_one_line_says_so(
     assert len(others) == 1
 
 
-def test_sdm_is_measured_against_the_released_program() -> None:
-    entries = list(references.measure_released(TINY))
-    assert [(entry.name, entry.setting["model"]) for entry in entries] == [
-        ("epoch vs released", "sdm"),
-        ("epoch vs released", "sdm-released"),
-    ]
-    assert len({entry.reference_cost for entry in entries}) == 1
-    assert all(entry.ratio is not None for entry in entries)
-
-
 def test_sasrec_is_measured_against_a_plain_transformer_on_the_same_windows() -> None:
     entry = list(references.measure_plain(TINY))[-1]
     assert (entry.setting["model"], entry.setting["context_length"]) == ("sasrec", 8)

@@ -99,6 +99,7 @@ def test_models_that_are_trained_already_are_ranked_again(tmp_path: Path, monkey
         return SimpleNamespace(record="a record" if {"model=prme", "seed=0"} <= set(overrides) else None)
 
     monkeypatch.setattr(audit_runs, "compose_run", compose_run)
+    (tmp_path / "runs" / "ml-100k" / "PRME-0").mkdir(parents=True)
     runs = plan_small(tmp_path, models=["popularity"], factors=["default", "all-items", "argsort"])
     assert {(run.planned.group, run.model, run.planned.seed) for run in runs if run.model != "popularity"} == {
         ("default", "prme", 0),

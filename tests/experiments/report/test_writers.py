@@ -35,6 +35,10 @@ def test_p_value_too_small_to_tell_from_0_is_a_bound() -> None:
     assert format_p_value(0.0) == format_p_value(0.0, "= ") == "< 1e-300"
 
 
+def test_p_value_below_the_level_of_significance_never_reads_as_that_level() -> None:
+    assert [format_p_value(p) for p in (0.0497, 0.0494, 0.0501, 0.05)] == ["0.0497", "0.049", "0.05", "0.05"]
+
+
 def test_signed_number_has_a_real_minus_and_zero_has_no_sign() -> None:
     values = (0.1234, -0.1234, -0.0004, 0.0, float("nan"))
     assert [format_signed(value) for value in values] == ["+0.123", "−0.123", "0.000", "0.000", "–"]
