@@ -115,8 +115,10 @@ def format_ties(records: Records) -> str:
     for model in MODELS:
         if runs := records.get((DATASET, DEFAULT.name, model)):
             ndcg = pd.DataFrame([run.metrics()["NDCG@10"] for run in runs]).mean()
-            ties = pd.DataFrame([run.ties.model_dump() for run in runs if run.ties]).mean()
-            counts = (f"{ties['tied_share']:.1%}", f"{ties['mean_tied']:.1f}")
+            ties = pd.DataFrame([run.ties.model_dump() for run in runs if run.ties])
+            share = ties["tied_share"].mean()
+            tied = (ties["tied_share"] * ties["mean_tied"]).mean() / share if share else 0.0  # over all tied instances
+            counts = (f"{share:.1%}", f"{tied:.1f}")
             values = (ndcg["expected"], ndcg["optimistic"] - ndcg["pessimistic"])
             rows.append((MODELS[model].name, *counts, *map(format_metric, values), len(runs)))
     if not rows:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import MODELS, get_model
+from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, get_model
 from sdmr.experiments.core.run_files import RANKS, RECORD
 from sdmr.experiments.report.printed import METRICS, get_paper_value
 from sdmr.harness.metrics import TIE_POLICIES, TiePolicy, summarize
@@ -71,8 +71,12 @@ def has_other_targets(record: Record) -> bool:
 
 
 def is_trained(model: str, record: Record) -> bool:
-    """Tell whether a model was trained from random numbers. Of scores made elsewhere, this is assumed."""
-    return record.history is not None or get_model(model).is_random or not record.validation
+    """Tell whether a model was trained from random numbers.
+
+    This is assumed of a user's own class, and of scores made elsewhere.
+    """
+    known = NAMED_MODELS.get(model)
+    return known is None or known.is_random or record.history is not None or not record.validation
 
 
 def read_metric(folder: Path, record: Record, metric: str) -> Mapping[str, float]:

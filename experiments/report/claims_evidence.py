@@ -82,8 +82,8 @@ def _check_tie_policy(dataset: str, runs: Sequence[Record]) -> Finding:
     selected = pd.DataFrame([run.metrics()["NDCG@10"] for run in runs]).mean().to_dict()
     texts = [", ".join(f"{policy} {value:.3f}" for policy, value in one.items()) for one in (best, selected)]
     lines = [
-        f"released models and protocol, {len(runs)} seed(s): the highest NDCG@10 of any of {len(history)} epochs, "
-        f"{texts[0]}; paper {ndcg:.3f}",
+        f"released models and protocol, {len(runs)} seed(s): the highest NDCG@10 of any of {len(history)} epochs "
+        f"(on a random 10,000 test items, if there are more), {texts[0]}; paper {ndcg:.3f}",
         f"at the epoch that hit@10 on test selects: {texts[1]}",
     ]
     pairs = []

@@ -26,6 +26,7 @@ PROTOCOL_DEVIATIONS = {field.name for field in fields(Protocol)} | {"order"}
 CANDIDATE_DEVIATIONS = PROTOCOL_DEVIATIONS - {"select_on", "validation_item", "tie_policy"}
 NOT_COMPARABLE = "Not comparable with the other rows"
 OTHER_CODE = "Made by other code than this version's"
+OLDER_ROW = "made by other code"  # why a row is not comparable with rows of this version
 ONE_SEED, UNCOUNTED = "One seed", "The search did not count its trials"
 
 
@@ -106,7 +107,7 @@ def mark_sources(dataset: str, runs: Runs) -> list[Mark]:
             continue
         commits = sorted({one.environment.commit or "unknown" for one in records})
         detail = f"commit {', '.join(commits)}"
-        pair = (NOT_COMPARABLE, f"made by other code, {detail}") if is_mixed else (OTHER_CODE, detail)
+        pair = (NOT_COMPARABLE, f"{OLDER_ROW}, {detail}") if is_mixed else (OTHER_CODE, detail)
         marks.append(Mark(dataset, get_model(model).name, *pair))
     return marks
 

@@ -20,7 +20,8 @@ def find_places(values: Iterable[float], is_lower_better: bool = False) -> list[
 
     Values that are written alike are equal.
     """
-    ranks = pd.Series(list(values), dtype=float).round(3).rank(method="min", ascending=is_lower_better)
+    written = pd.Series([float(f"{value:.3f}") for value in values], dtype=float)
+    ranks = written.rank(method="min", ascending=is_lower_better)
     return ranks.where(ranks <= MARKED, 0).astype(int).tolist()
 
 

@@ -28,10 +28,11 @@ ALL_METRICS = tuple(metric + ALL for metric in METRICS)
 PARTS = 4
 CAPTION = (
     "hit@10 / NDCG@10 of the published rows on parts of the test instances, mean over seeds; in brackets, the number "
-    "of instances. Metrics among all items are those of the rows that have them, on the sample of instances that these "
-    "rank. Ties count with their expected value. Time gap: from the user's interaction before the test item to "
-    "the test item, where there are times of known unit and no baskets. Popularity: the training users of the target. "
-    "History: the training items of the user, of all baskets. The last two are cut into quarters of the instances."
+    "of instances. Metrics among all items are those of the rows that have them. A row that ranked a sample of the "
+    "instances has those of the sample in each part; `table3.md` and `table4.md` name these rows. Ties count with "
+    "their expected value. Time gap: from the user's interaction before the test item to the test item, where there "
+    "are times of known unit and no baskets. Popularity: the training users of the target. History: the training items "
+    "of the user, of all baskets. The last two are cut into quarters of the instances."
 )
 
 

@@ -22,7 +22,7 @@ from sdmr.experiments.report.audit_runs import read_published_audit
 from sdmr.experiments.report.averages import ALL, list_rows
 from sdmr.experiments.report.claims import CLAIMED_FACTORS, SEQUENTIAL, judge_claims, tabulate_claims
 from sdmr.experiments.report.claims_differences import Direction
-from sdmr.experiments.report.comparability import ONE_SEED, UNCOUNTED, collect_marks
+from sdmr.experiments.report.comparability import OLDER_ROW, ONE_SEED, UNCOUNTED, Mark, collect_marks
 from sdmr.experiments.report.documents import is_paper_outside
 from sdmr.experiments.report.factors import LITERATURE
 from sdmr.experiments.report.printed import DATASETS, METRICS
@@ -37,6 +37,8 @@ FRONT = ("Claims that hold.", "Claims that do not.", "What to use.", "How sure."
 ORDERED = [*SEQUENTIAL, "sdm", "sdmr", "gru4rec", "sasrec", "bert4rec"]  # models that read the latest items
 PHRASES = ("on", "in part on", "better and worse on", "the opposite on", "not shown on")
 WORDS = dict(zip(Direction, PHRASES, strict=False))
+OLDER = ", older code"  # behind a row that this version's code has not made
+Rows = Collection[tuple[str, str]]  # data sets and printed models
 Answers = Mapping[str, Mapping[str, list[str]]]  # by claim and direction: names of data sets
 
 
@@ -106,13 +108,15 @@ def format_findings(results: Path, cells: Cells, claims: pd.DataFrame, titles: C
     """
     answers = _group_answers(claims)
     shown = {claim: one for claim, one in answers.items() if one[Direction.YES]}
+    marks = [mark for number in DATASETS for mark in collect_marks(number, results) if mark.dataset in MAIN]
+    older = {(mark.dataset, mark.row) for mark in marks if mark.detail.startswith(OLDER_ROW)}
     items = {
         "Claims that hold.": [_describe_answers(*one) for one in shown.items()],
         "Claims that do not.": [_describe_answers(*one) for one in answers.items() if one[0] not in shown],
         "Printed values.": [_describe_values(cells, "SDM", METRICS), _describe_values(cells, "SDMR", [NDCG])],
-        "What to use.": _describe_choice(results, cells),
-        "The floor.": [_describe_floor(cells)],
-        "How sure.": [_describe_doubts(results)],
+        "What to use.": _describe_choice(results, cells, older),
+        "The floor.": [_describe_floor(cells, older)],
+        "How sure.": [_describe_doubts(marks, older)],
     }
     bullets = [
         f"- **{title}** {' '.join(filter(None, texts))}"
@@ -156,17 +160,18 @@ def _format(value: float) -> str:
     return format_metric(value).removeprefix("0")
 
 
-def _describe_choice(results: Path, cells: Cells) -> list[str]:
+def _describe_choice(results: Path, cells: Cells, older: Rows) -> list[str]:
     """Return the best rows by sampled and by full NDCG@10, and the much cheaper ones."""
     best: dict[str, dict[str, list[str]]] = {NDCG: defaultdict(list), NDCG + ALL: defaultdict(list)}
     cheap = []
     main = {dataset: models for dataset, models in cells.items() if dataset in MAIN}
     for (dataset, metric), names in summary_tables.select_all_rows(results, main).items():
-        best[metric][names[0]].append(f"{NAMES[dataset]} ({_format(cells[dataset][names[0]][metric].ours)})")
+        value = _format(cells[dataset][names[0]][metric].ours)
+        best[metric][names[0]].append(f"{NAMES[dataset]} ({value}{OLDER * ((dataset, names[0]) in older)})")
         minutes = [summary_tables.measure_training(results, dataset, name) for name in names]
         if metric == NDCG and 2 * minutes[1] <= minutes[0]:
             value, times = cells[dataset][names[1]][metric].ours, map(summary_tables.format_minutes, reversed(minutes))
-            name = f"{names[1]} on {NAMES[dataset]}, {_format(value)}"
+            name = f"{names[1]} on {NAMES[dataset]}, {_format(value)}{OLDER * ((dataset, names[1]) in older)}"
             cheap.append(f"{name} in {' instead of '.join(times)} CPU minutes")
     labels = {NDCG: "The highest NDCG@10", NDCG + ALL: "Among all items"}
     texts = {
@@ -177,21 +182,22 @@ def _describe_choice(results: Path, cells: Cells) -> list[str]:
     return [f"{label}: {text}." for label, text in texts.items() if text]
 
 
-def _describe_floor(cells: Cells) -> str:
+def _describe_floor(cells: Cells, older: Rows) -> str:
     """Return which models that read the order of items are below transition counts."""
     floor, *names = (get_model(one).name for one in ("transitions", *ORDERED))
     below = []
     for dataset in MAIN:
         values = {name: metrics[NDCG].ours for name, metrics in cells.get(dataset, {}).items()}
         if low := [name for name in names if values.get(name, 1.0) < values.get(floor, 0.0)]:
-            below.append(f"{', '.join(low)} on {NAMES[dataset]}")
+            texts = [name + f" ({OLDER[2:]})" * ((dataset, name) in older) for name in low]
+            below.append(f"{', '.join(texts)} on {NAMES[dataset]}")
     return f"Transition counts, which learn nothing, have a higher NDCG@10 than {'; '.join(below)}." if below else ""
 
 
-def _describe_doubts(results: Path) -> str:
-    """Return how many rows have one seed, or a search whose trials are not known."""
-    marks = [mark for number in DATASETS for mark in collect_marks(number, results) if mark.dataset in MAIN]
+def _describe_doubts(marks: Sequence[Mark], older: Rows) -> str:
+    """Return how many rows have one seed, older code, or a search whose trials are not known."""
     counts = {title: sum(mark.title == title for mark in marks) for title in (ONE_SEED, UNCOUNTED)}
     texts = [f"{counts[ONE_SEED]} rows of trained models have one seed"] if counts[ONE_SEED] else []
     texts += [f"the searches of {counts[UNCOUNTED]} rows did not count their trials"] if counts[UNCOUNTED] else []
-    return f"These findings may change: {', and '.join(texts)}." if texts else ""
+    texts += [f"older code made {len(older)} rows"] if older else []
+    return f"These findings may change: {', and '.join([', '.join(texts[:-1]), texts[-1]])}." if texts else ""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from sdmr.experiments.core.plan import is_stochastic
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import (
     GRID_ROWS,
@@ -178,13 +179,15 @@ def format_coverage(results: Path, cells: Cells) -> str:
         if dataset in STAND_INS and dataset not in cells:
             continue
         models = [get_model(model).name for model in MODELS if reads(model, dataset)]
-        missing = [model for model in models if model not in cells.get(dataset, {})]
-        seeds = max((one[NDCG].seeds for one in cells.get(dataset, {}).values()), default=0)
+        published = cells.get(dataset, {})
+        missing = [model for model in models if model not in published]
+        seeds = sorted({int(one[NDCG].seeds) for row, one in published.items() if is_stochastic(KEYS[row])})
         data = "a substitute" if dataset in SUBSTITUTES else "as in the paper"
         data = "in the authors' order" if dataset == ID_ORDER_DATASET else data
         count = f"{len(models) - len(missing)} of {len(models)}"
-        row = {"data set": name, "data": data, "rows": count, "seeds": f"{seeds:.0f}" if seeds else NOTHING}
-        rows.append(row | {"without a row": ", ".join(missing) if seeds else "all"})
+        span = " to ".join(str(number) for number in dict.fromkeys([*seeds[:1], *seeds[-1:]]))
+        row = {"data set": name, "data": data, "rows": count, "seeds of trained rows": span or NOTHING}
+        rows.append(row | {"without a row": ", ".join(missing) if published else "all"})
     for dataset, printed in SUBSTITUTES.items():
         lines.append(f"- {NAMES[dataset]}: {REASONS[printed]} {_compare_statistics(results, printed)}")
     return "\n".join([make_markdown(rows), "", *lines])

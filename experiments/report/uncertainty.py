@@ -73,7 +73,9 @@ class Estimate:
         return self._reach(*self._combine(users=2, runs=1))
 
     def p_value(self) -> float:
-        """Return the two-sided p value of a mean of 0."""
+        """Return the two-sided p value of a mean of 0. It is 1 for a single user, of whom no test can be made."""
+        if self.users == 1:
+            return 1.0
         error, degrees = self._combine()
         return float(2 * t.sf(abs(self.value) / error, degrees)) if error else float(not self.value)
 
@@ -92,6 +94,8 @@ class Estimate:
         return math.sqrt(sum(parts)), float(weighted.sum()) ** 2 / spread if spread else math.inf
 
     def _reach(self, error: float, degrees: float) -> Interval:
+        if self.users == 1:
+            return Interval(math.nan, math.nan)
         reach = float(t.ppf(0.975, degrees)) * error
         return Interval(self.value - reach, self.value + reach)
 

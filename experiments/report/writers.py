@@ -65,11 +65,13 @@ def format_percent(value: float) -> str:
 
 
 def format_p_value(p: float, equals: str = "") -> str:
-    """Return two digits after `equals`, or a bound for p = 0. Three digits where two would round up to `ALPHA`."""
+    """Return two digits after `equals`, or a bound for p = 0. More digits where two would round up to `ALPHA`."""
     if not p:
         return "< 1e-300"
-    is_hidden = p < ALPHA <= float(f"{p:.2g}")
-    return f"{equals}{p:.3g}" if is_hidden else f"{equals}{p:.2g}"
+    digits = 2
+    while p < ALPHA <= float(f"{p:.{digits}g}"):
+        digits += 1
+    return f"{equals}{p:.{digits}g}"
 
 
 def format_difference(test: Any) -> str:

@@ -44,7 +44,8 @@ function formatMean(mean, spread) {
 }
 
 function formatP(value) {
-  const digits = value.toFixed(3) === "0.050" ? 4 : 3; // so that it shows on which side of .05 it is
+  let digits = 3;
+  while (value !== 0.05 && Number(value.toFixed(digits)) === 0.05) digits++; // shows on which side of .05 it is
   return value < 0.001 ? "< .001" : value.toFixed(digits).replace("0.", ".");
 }
 

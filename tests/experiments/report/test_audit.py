@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sdmr.experiments.core.record import Record
+from sdmr.experiments.core.record import Record, TieCounts
 from sdmr.experiments.report import audit
 from sdmr.experiments.report.audit_runs import Records, build_frame, summarize_seeds
 from tests.experiments.report.published import make_audit, make_history, make_record
@@ -68,6 +68,17 @@ def test_ties_of_each_model_are_shown_with_what_they_are_worth() -> None:
     text = audit.format_ties(make_audit(("ml-100k", "default", "sdmr", make_record(ties=9))))
     cells = [cell.strip() for cell in text.splitlines()[-1].split("|")[1:4]]
     assert cells == ["SDMR", "100.0%", "9.0"]
+
+
+def test_candidates_tied_are_averaged_over_the_tied_instances_of_all_seeds() -> None:
+    counts = [(0.0, 0.0), (0.1, 2.0), (0.3, 4.0)]
+    records = [make_record(ties=9, config={"seed": seed}) for seed in range(3)]
+    records = [
+        record.model_copy(update={"ties": TieCounts(tied_share=share, mean_tied=mean)})
+        for record, (share, mean) in zip(records, counts, strict=True)
+    ]
+    text = audit.format_ties(make_audit(*(("ml-100k", "default", "sdmr", record) for record in records)))
+    assert [cell.strip() for cell in text.splitlines()[-1].split("|")[1:4]] == ["SDMR", "13.3%", "3.5"]
 
 
 def test_sasrec_by_its_papers_protocol_stands_beside_what_they_print() -> None:

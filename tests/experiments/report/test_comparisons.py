@@ -20,9 +20,10 @@ from sdmr.experiments.report.comparisons import (
     select_best_on_validation,
 )
 from sdmr.experiments.report.printed import METRICS, get_paper_value
-from sdmr.experiments.report.ranked_rows import read_seed_spreads
+from sdmr.experiments.report.ranked_rows import load_row, read_seed_spreads
+from sdmr.experiments.report.uncertainty import SeedPart
 from sdmr.harness.metrics import Ranks, TiePolicy
-from tests.experiments.report.records import write_random_run, write_run
+from tests.experiments.report.records import change_record, write_random_run, write_run
 
 NO_SPREADS = read_seed_spreads(Path("nowhere"))  # a trained row with one seed then has no seed part
 
@@ -78,6 +79,14 @@ def test_trained_model_with_one_seed_borrows_the_spread_of_its_seeds_elsewhere(t
     degrees = sum(weights) ** 2 / sum(w**2 / n for w, n in zip(weights, (199, 2, 4), strict=True))
     assert one.high - one.difference == pytest.approx(t.ppf(0.975, degrees) * (users + 13e-4) ** 0.5)
     assert one.p > alone.p
+
+
+def test_users_class_with_a_training_loop_of_its_own_borrows_a_spread(tmp_path: Path) -> None:
+    run = write_random_run(tmp_path / "net", "sdm", 0, 0.6)
+    change_record(run, model="my.Net", history=None)
+    spreads = pd.DataFrame([("caser", "hit@10", 9e-4, 4)], columns=["model", "metric", "variance", "degrees"])
+    assert load_row("my.Net", [run], "hit@10", spreads).seeds == (SeedPart(9e-4, 1, 4),)
+    assert load_row("item-knn", [run], "hit@10", spreads).seeds == ()
 
 
 def test_models_with_different_numbers_of_seeds_are_compared_by_their_means(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import yaml
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.registry import CHECKOUT
-from sdmr.experiments.report import claims, summary
+from sdmr.experiments.report import claims, comparability, summary
 from sdmr.experiments.report.accuracy import collect_published
 from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.documents import format_csv
@@ -127,6 +127,26 @@ def test_sequential_models_below_transition_counts_are_named(results: Path) -> N
         publish_model(folder, model, share)
     text = " ".join(" ".join(fill(results, "findings")).split())
     assert "learn nothing, have a higher NDCG@10 than SDMR, GRU4Rec on ML-100k." in text  # nor MF-BPR: it has no order
+
+
+def test_rows_of_older_code_beside_rows_of_this_version_are_named(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparability, "is_current", lambda record: record.source != "old")
+    publish_model(results / "records" / "table3" / "ml-100k", "transitions", 0.8)
+    for name in ("caser-0", "caser-1", "sdm-0", "sdmr-1"):
+        change_record(results / "records" / "table3" / "ml-100k" / name, source="old")
+    text = " ".join(" ".join(fill(results, "findings")).split())
+    assert "Caser on ML-100k (.900, older code)" in text
+    assert "Item-KNN on ML-100k, .890 in 0.1 instead of 11 CPU minutes" in text
+    assert "have a higher NDCG@10 than SDM (older code), SDMR (older code) on ML-100k." in text
+    assert "and older code made 3 rows." in text
+
+
+def test_seeds_are_those_of_trained_rows(results: Path) -> None:
+    assert find_row(fill(results, "coverage"), "ML-100k")[2] == "2"
+    publish_model(results / "records" / "table3" / "ml-100k", "prme", 0.5, seeds=1)
+    assert find_row(fill(results, "coverage"), "ML-100k")[2] == "1 to 2"
 
 
 def test_models_that_are_not_in_the_paper_have_a_heading_of_their_own(results: Path) -> None:

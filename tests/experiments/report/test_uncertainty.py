@@ -85,6 +85,12 @@ def test_equal_values_show_no_difference() -> None:
     assert apart.p_value() == 0.0
 
 
+def test_of_a_single_user_there_is_no_interval_and_no_difference() -> None:
+    one = estimate_mean(np.zeros(12, dtype=np.int64), np.array([[1.0] * 7 + [0.0] * 5]))
+    assert one.p_value() == 1.0
+    assert np.isnan([*one.interval(), *one.run_interval()]).all()
+
+
 SEEDS_PER_USER_ERROR = (0.0, 0.3, 1.0, 3.0)  # the error of the seeds in units of the users'; our tables have 0.1 to 1.3
 
 

@@ -36,7 +36,8 @@ def test_p_value_too_small_to_tell_from_0_is_a_bound() -> None:
 
 
 def test_p_value_below_the_level_of_significance_never_reads_as_that_level() -> None:
-    assert [format_p_value(p) for p in (0.0497, 0.0494, 0.0501, 0.05)] == ["0.0497", "0.049", "0.05", "0.05"]
+    values = (0.0497, 0.0494, 0.049999, 0.0501, 0.05)
+    assert [format_p_value(p) for p in values] == ["0.0497", "0.049", "0.049999", "0.05", "0.05"]
 
 
 def test_signed_number_has_a_real_minus_and_zero_has_no_sign() -> None:
@@ -99,6 +100,7 @@ def test_columns_align_whatever_the_width_of_their_characters(style: Style, titl
 def test_places_are_those_of_the_values_as_written() -> None:
     assert find_places([0.4, 0.5001, 0.5002, float("nan"), 0.3]) == [0, 1, 1, 0, 0]
     assert find_places([4.0, 7.5, 9.0], is_lower_better=True) == [1, 2, 0]
+    assert find_places([0.5135, 0.514]) == [2, 1]  # written 0.513, as .5135 in binary is less, and 0.514
 
 
 def test_csv_has_no_index(tmp_path: Path) -> None:
