@@ -2,7 +2,7 @@
 
 The search space of a model is `conf/space/MODEL.yaml`: settings, and the values to try. `search=tpe` tries the default
 settings, then the tuned ones of the other data sets, then what Optuna's sampler asks for. `search=grid` tries every
-combination of the paper's grid. A trial whose validation curve is hopeless is pruned: it stops early and counts.
+combination of the paper's values. A trial whose validation curve is hopeless is pruned: it stops early and counts.
 
 `budget` counts the CPU minutes of all trials. When it is spent, no further one starts. The same command continues a
 search that was interrupted; two at once share the work. More `trials` continue it, too; `prune=false` also continues
