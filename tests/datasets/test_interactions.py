@@ -158,3 +158,11 @@ def test_the_seed_shuffles_baskets() -> None:
     data = Interactions.from_raw(np.arange(30) // 6, np.arange(30), baskets=np.arange(30) // 6)
     orders = [set_order(data, "random", seed).items.tolist() for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_titles_follow_items_that_are_numbered_otherwise() -> None:
+    data = Interactions.from_raw(np.arange(4), np.array(["a", "9", "10", "100"]))
+    data = replace(data, item_titles=np.array([f"title of {one}" for one in data.item_ids]))
+    kept = data.keep(data.users > 0)  # without "a", all ids are numbers
+    assert kept.item_titles is not None
+    assert kept.item_titles.tolist() == [f"title of {one}" for one in kept.item_ids]

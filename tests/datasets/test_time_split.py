@@ -296,3 +296,16 @@ def test_a_cold_target_among_all_its_candidates_has_no_fewer() -> None:
     assert task.test.n_candidates is not None
     assert (task.test.n_candidates - ~task.test.is_cold == 2).all()
     assert "users_with_fewer_candidates" not in task.report
+
+
+def test_text_ids_that_are_numbers_once_others_are_left_out_keep_their_histories() -> None:
+    """As text, "10" comes before "9"; without user "a", who trains nothing, both are numbers."""
+    rows = [("9", 0, 0), ("10", 1, 1), ("9", 2, 2), ("10", 3, 3), ("9", 6, 4), ("10", 6, 5), ("9", 7, 8), ("10", 7, 9)]
+    rows += [("a", 9, 8), ("a", 8, 9)]
+    users, items, times = (np.array(column) for column in zip(*rows, strict=True))
+    task = split(Interactions.from_raw(users, items, times), 0, 1, "global-time", validation_cut=0.4, test_cut=0.75)
+    side, ids = task.training.instances, task.training.item_ids
+    contexts = [ids[row[row < len(ids)]].tolist() for row in side.contexts.last_n(3)]
+    names, targets = task.training.user_ids[side.users].tolist(), ids[side.targets].tolist()
+    expected = [(9, 0, []), (9, 2, [0]), (10, 1, []), (10, 3, [1])]
+    assert list(zip(names, targets, contexts, strict=True)) == expected

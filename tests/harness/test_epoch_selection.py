@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sdmr.harness.metrics import Ranks
 from sdmr.harness.training.base import TorchRecommender
-from sdmr.harness.training.loop import StopTraining, find_best_epoch
+from sdmr.harness.training.loop import StopTraining, _sample, find_best_epoch
 from sdmr.harness.training.optimizer import OptimizationConfig
 from tests.behavior import small
 from tests.harness.factors import CONFIG, Factors, assert_same_bits, fit, watch
@@ -228,3 +228,9 @@ def test_a_watcher_gets_the_whole_history_before_each_epoch_and_may_stop(tmp_pat
         model.fit(training)
     assert lengths == [1, 2, 3]
     assert_same_bits(fit(Factors(), training), fit(Factors(), small().training))
+
+
+def test_validation_items_that_select_the_epoch_are_distinct() -> None:
+    validation = small().training.validation
+    number = len(validation) - 1
+    assert len(set(_sample(validation, number).users.tolist())) == number

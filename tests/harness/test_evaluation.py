@@ -415,3 +415,8 @@ def test_the_check_of_score_all_looks_at_late_users_and_items(faults: dict[str, 
     vars(model).update(faults)
     with pytest.raises(ModelError, match=r"^LateFault\.score_all scored user"):
         rank_among_all(model, make_instances([0] * 64, 1000), csr_matrix((64, 1000)))
+
+
+def test_a_sample_to_rank_among_all_items_has_no_instance_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "MAX_PAIRS", 20_000)
+    assert len(set(select_instances(Scripted(np.zeros((1, 1))), 300, 100).tolist())) == 200

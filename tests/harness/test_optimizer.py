@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdmr.baselines.mf_bpr import MFBPR
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.split import split
 from sdmr.harness.training import optimizer as optimizer_module
 from sdmr.harness.training.layers import Embedding
 from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
@@ -359,3 +362,18 @@ def test_the_unit_ball_holds_under_sgd() -> None:
     model.table(ids).sum().backward()
     optimizer.step()
     assert model.table.weight.norm(dim=1)[ids].tolist() == pytest.approx([1.0, 1.0])
+
+
+def test_parameters_after_a_number_of_epochs_have_all_moves_of_adam(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    users, items = np.unique(np.stack([rng.integers(30, size=300), rng.integers(400, size=300)]), axis=1)
+    task = split(Interactions.from_raw(users, items, np.arange(len(users))), n_candidates=5)
+    options = OptimizationConfig(learning_rate=0.05, batch_size=4, n_negatives=1, epochs=2, device="cpu")
+    tables = []
+    for least in (8, 10**9):  # the latter: every row moves in each step
+        monkeypatch.setattr(optimizer_module, "_MIN_ROWS", least)
+        model = MFBPR(dim=4, optimization=options)
+        model.fit(replace(task.training, epochs=2))
+        tables.append({name: value.clone() for name, value in model.state_dict().items()})
+    for name, value in tables[0].items():
+        torch.testing.assert_close(value, tables[1][name], rtol=1e-4, atol=1e-5)

@@ -47,8 +47,17 @@ def test_every_published_record_is_read_in_todays_names() -> None:
 
 
 def test_a_translation_changes_names_alone() -> None:
-    for path in list_published("records/table3/*/*-0-record.json"):
-        old, record = json.loads(path.read_text(encoding="utf-8")), read_record(path)
+    pairs = [
+        (path, json.loads(path.read_text(encoding="utf-8"))) for path in list_published("records/table3/*/*-0/*.json")
+    ]
+    paths = list_published("records/table[34]/*/*/record.json")
+    assert paths
+    pairs = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    pairs = [(path, old) for path, old in pairs if "run" not in old]
+    if not pairs:
+        pytest.skip("no published record is of schema 1")
+    for path, old in pairs:
+        record = read_record(path)
         assert list(record.pop("config")) == list(old.pop("config")), path
         del record["run"]
         assert [list(entry.values()) for entry in record.pop("history", [])] == [

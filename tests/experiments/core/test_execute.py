@@ -541,3 +541,21 @@ def test_digests_tell_test_items_and_candidates_apart() -> None:
     few, many = (compute_test_digests(split(Interactions.from_raw(*rows.T), n_candidates=n)) for n in (10, 11))
     assert few["test_items"] == many["test_items"]
     assert few["test_candidates"] != many["test_candidates"]
+
+
+def test_ranking_draws_from_the_runs_own_seed(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(execute_module, "seed_generators", seeds.append)
+    execute(run_of(tmp_path, "model=popularity", *overrides, "seed=3"))
+    assert seeds == [3]
+
+
+def test_seconds_of_a_known_part_are_not_those_of_the_missing_one() -> None:
+    values = {"model": "m", "dataset": "csv", "config": {}, "data": "", "source": "", "validation": {}}
+    values |= {"peak_memory_mib": 0.0, "environment": Environment()}
+    known = Record(run="SDP-0", seconds={"fit": 50.0}, **values)
+    parts = {"sdp": "SDP-0", "sdm": "SDM-0"}
+    whole = Record(run="SDMR-0", parts=parts, seconds={"fit": 10.0, "parts": 150.0}, **values)
+    assert compute_runtime([known, whole]) == 160.0

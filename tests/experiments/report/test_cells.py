@@ -171,3 +171,10 @@ def test_every_deviation_of_the_test_items_hides_the_printed_value(deviation: st
     folder = write_random_run(tmp_path, "sdm", 0)
     change_record(folder, deviations={deviation: "other"})
     assert average_seeds("ml-100k", "sdm", [folder])["paper"].isna().all()
+
+
+def test_verdict_is_by_the_interval_for_one_new_run(tmp_path: Path) -> None:
+    folders = [write_random_run(tmp_path / str(seed), "sdm", seed, 0.61) for seed in range(3)]
+    (hit, _) = list_rows(make_cells("ml-100k", "sdm", folders, NO_SPREADS))
+    assert hit.high < hit.paper < hit.run_high
+    assert hit.verdict == "inside"

@@ -22,6 +22,7 @@ from sdmr.experiments.report.differences import Results, compare_with_first
 from sdmr.experiments.report.ranked_rows import read_seed_spreads
 from sdmr.experiments.report.uncertainty import correct_by_holm
 from sdmr.harness.metrics import Ranks
+from sdmr.harness.records import save_ranks
 from tests.experiments.report.published import make_record
 from tests.experiments.report.records import change_record, write_run, write_run_among_all
 
@@ -183,3 +184,14 @@ def test_parts_of_data_that_have_changed_are_an_error(tmp_path: Path, monkeypatc
     monkeypatch.setattr(differences, "load_task", lambda _: (None, "now", 0.0))
     with pytest.raises(DataError, match="the data have changed"):
         differences.label_strata(ComparedRow("SDM", "sdm", (tmp_path,), (record,)), ["history"])
+
+
+def test_rows_that_rank_among_other_items_are_not_compared_there(tmp_path: Path) -> None:
+    zeros, folders = np.zeros(N, int), []
+    for model, others in (("sdm", 1000), ("cml", 900)):
+        folder = write_run_among_all(tmp_path / model, model, Ranks(zeros, zeros), Ranks(zeros, zeros), N)
+        full = Ranks(zeros, zeros, others=np.full(N, others))
+        save_ranks(folder / "ranks.npz", np.arange(N), Ranks(zeros, zeros), (np.arange(N), full))
+        folders.append(folder)
+    results = compare_with_first(collect_rows(folders), ["hit@10", "hit@10 all"], NO_SPREADS, {})
+    assert results.differences["metric"].tolist() == ["hit@10"]

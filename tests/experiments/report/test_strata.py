@@ -165,3 +165,14 @@ def test_metrics_of_parts_are_means_over_seeds(tmp_path: Path, monkeypatch: pyte
         folder = tmp_path / "records" / "table3" / "ml-100k" / f"sdm-{seed}"
         write_run(folder, "sdm", seed, numbers, Ranks(np.full(40, above), np.zeros(40, int)))
     assert strata.collect_strata(3, tmp_path)["hit@10"].unique().tolist() == [0.5]
+
+
+def test_gap_of_a_users_first_item_is_infinite() -> None:
+    rows = [(user, (user + number) % 12, START + 100 * number) for user in range(6) for number in range(4)]
+    data = Interactions.from_raw(*np.array(rows).T)
+    task = split(data, n_candidates=2, test_item="random")
+    is_row = (data.users[:, None] == task.test.users) & (data.items[:, None] == task.test.targets)
+    assert data.times is not None
+    is_first = data.times[is_row.argmax(axis=0)] == START
+    assert task.test.users[is_first].max() > 0
+    assert (measure_test_gaps(task, data) == np.where(is_first, np.inf, 100)).all()

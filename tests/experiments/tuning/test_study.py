@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
+from sdmr.experiments.core.parallel import Outcome
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.tuning import search as search_module
 from sdmr.experiments.tuning.origin import describe_origin
@@ -102,3 +103,14 @@ def test_minutes_of_tuned_settings_count_pruned_trials(
     origin = describe_origin(search, search.trials[0])
     assert origin["cpu_minutes"] == pytest.approx(10, abs=0.5)
     assert origin["pruned"] == 1
+
+
+@pytest.mark.parametrize(("is_stopped", "state"), [(True, "pruned"), (False, "failed")])
+def test_seconds_of_a_trial_without_a_record_count(
+    is_stopped: bool, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = {"validation": 0.3, "fit_cpu_seconds": 60.0, "rank_cpu_seconds": 30.0}
+    monkeypatch.setattr(search_module, "read_history", lambda _: [{"epoch": 0}, entry, entry])
+    trial = Trial(0, {}, FAKE)
+    search_module._save_outcome(trial, Outcome((), None, "" if is_stopped else "broken", is_stopped=is_stopped))
+    assert (trial.state, trial.epoch, trial.score, trial.cpu_seconds) == (state, 2, 0.3, 180.0)
