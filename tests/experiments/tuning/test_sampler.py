@@ -92,3 +92,8 @@ def test_trials_that_were_pruned_or_failed_or_lack_an_axis_are_understood() -> N
         Trial(3, {"model.dim": 32}, RUN, state="complete", score=0.6),
     ]
     assert sampler.suggest(trials) not in [None, *list_settings(trials)]
+
+
+def test_the_sampler_learns_how_good_a_pruned_trial_was() -> None:
+    trial = Trial(0, DEFAULT, RUN, state="pruned", score=0.1, epoch=3)
+    assert Sampler(AXES, DEFAULT, [], seed=0)._freeze(trial).intermediate_values == {3: 0.1}
