@@ -38,7 +38,7 @@ from sdmr.experiments.report.writers import make_table
 from sdmr.experiments.tuning.options import SearchOptions
 from sdmr.experiments.tuning.origin import describe_origin
 from sdmr.experiments.tuning.search import Search
-from sdmr.experiments.tuning.space import METRIC, nest
+from sdmr.experiments.tuning.space import METRIC, Space, nest
 from sdmr.experiments.tuning.study import Trial
 
 MAX_ROWS = 20  # of the table at the end
@@ -71,13 +71,14 @@ def main(options: Options) -> int:
 def check_transfer(options: Options) -> None:
     """Raise UsageError for a transfer that cannot work.
 
-    The two data sets must differ, and the second one must exist and have the models.
+    The two data sets must differ, and the second one must exist and have the models, or parts of models.
     """
     if options.dataset == options.transfer:
         raise UsageError(f"transfer={options.transfer}: expected another data set than that of dataset=")
     for name in options.model:
+        model = Space.load(name).model or name
         if not is_user_data(options.dataset):  # which needs further settings
-            compose_config([f"model={name}", f"dataset={options.dataset}"])
+            compose_config([f"model={model}", f"dataset={options.dataset}"])
         if not reads(name, options.dataset):
             raise UsageError(f"model={name} reads histories, and {options.dataset} has baskets")
 

@@ -648,9 +648,19 @@ def test_settings_of_another_data_set_are_taken_over_with_their_rows_inside_the_
     assert read_tuned("csv", "sdm")["tuning"] == origin
 
 
+@pytest.mark.usefixtures("conf")
+def test_settings_of_a_models_parts_are_taken_over_too() -> None:
+    for name in ("gmf", "mlp", "gmf-bpr"):
+        write_tuned("ml-1m", name, {"model": {"dim": 2}}, {"trials": 20})
+    assert call("model=[gmf,mlp,gmf-bpr]", "dataset=netflix-sample", "transfer=ml-1m") == 0
+    for name in ("gmf", "mlp", "gmf-bpr"):
+        assert read_tuned("netflix-sample", name) == {"model": {"dim": 2}, "tuning": {"transferred": "ml-1m"}}
+
+
 @pytest.mark.parametrize(
     ("model", "dataset", "message"),
     [
+        ("[sdm,sdn]", "epinions", "model=sdn: there is no search space"),
         ("sdm", "ml-1m", "transfer=ml-1m: expected another data set"),
         ("sdm", "nowhere", "dataset=nowhere: there is none of this name"),
         ("[sdm,gru4rec]", "ta-feng", "model=gru4rec reads histories, and ta-feng has baskets"),
