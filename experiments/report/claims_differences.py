@@ -28,6 +28,7 @@ from sdmr.experiments.report.writers import (
 )
 
 Pairs = dict[str, list[tuple[str, str]]]  # by data set: the models that are compared
+MIXED = "other code"  # noted where different versions made the two rows of a comparison
 BOUNDS = (0.001, 0.01, ALPHA)  # of p values, that tell how sure a direction is
 GENERAL = ("item-knn", "slim", "mf-bpr", "cml", "neumf", "cmn")
 
@@ -187,7 +188,7 @@ def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequ
     direction = grade(signs == {"+"} and not missing, "+" in signs, "−" in signs)
     has_one = any(n == 1 and is_stochastic(m) for one in counted for m, n in zip(one.pair, one.seeds, strict=True))
     worst = max(one.p for one in counted)
-    notes = {"one seed": has_one, "other code": any(one.is_mixed for one in counted)}
+    notes = {"one seed": has_one, MIXED: any(one.is_mixed for one in counted)}
     names = ", ".join(name for name, holds in notes.items() if holds)
     sure = f"p < {next(one for one in BOUNDS if worst < one)}" if direction == Direction.YES else ""
     return Finding(dataset, direction, [one.size for one in counted], lines, f" ({names})" if names else "", sure)

@@ -21,7 +21,7 @@ from sdmr.experiments.report.audit import tabulate_literature
 from sdmr.experiments.report.audit_runs import read_published_audit
 from sdmr.experiments.report.averages import ALL, list_rows
 from sdmr.experiments.report.claims import CLAIMED_FACTORS, SEQUENTIAL, judge_claims, tabulate_claims
-from sdmr.experiments.report.claims_differences import Direction
+from sdmr.experiments.report.claims_differences import MIXED, Direction
 from sdmr.experiments.report.comparability import OLDER_ROW, ONE_SEED, UNCOUNTED, Mark, collect_marks
 from sdmr.experiments.report.documents import is_paper_outside
 from sdmr.experiments.report.factors import LITERATURE
@@ -131,7 +131,8 @@ def _group_answers(claims: pd.DataFrame) -> Answers:
     answers: dict[str, dict[str, list[str]]] = {}
     for row in list_rows(claims[claims["claim"].str.contains(" better than ") & claims["dataset"].isin(MAIN)]):
         if row.direction != Direction.NOT_TESTED:
-            answers.setdefault(row.claim, defaultdict(list))[row.direction].append(NAMES[row.dataset])
+            name = NAMES[row.dataset] + " (old and new code)" * (MIXED in row.note)
+            answers.setdefault(row.claim, defaultdict(list))[row.direction].append(name)
     return answers
 
 
@@ -200,4 +201,5 @@ def _describe_doubts(marks: Sequence[Mark], older: Rows) -> str:
     texts = [f"{counts[ONE_SEED]} rows of trained models have one seed"] if counts[ONE_SEED] else []
     texts += [f"the searches of {counts[UNCOUNTED]} rows did not count their trials"] if counts[UNCOUNTED] else []
     texts += [f"older code made {len(older)} rows"] if older else []
-    return f"These findings may change: {', and '.join([', '.join(texts[:-1]), texts[-1]])}." if texts else ""
+    text = ", and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
+    return f"These findings may change: {text}." if text else ""
