@@ -3,6 +3,7 @@
 import re
 import statistics
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,10 @@ NAMES = {
 # Those that the findings name: as in the paper, and in its tables.
 MAIN = [dataset for dataset in NAMES if dataset not in {*FURTHER_DATASETS, *REASONS}]
 SUBSTITUTES = {STAND_INS.get(dataset, dataset): dataset for dataset in REASONS}  # with the paper's data set
+SUBSTITUTE_NOTE = (
+    "A substitute for the paper's data, with other users, items and test items. The paper's values are there for their "
+    "order alone."
+)
 SIZES = ("interactions", "instances")  # in Tables 1 and 2
 NDCG = METRICS[1]
 KEYS = {get_model(row).name: row for row in insert_grid_rows(MODELS)}  # by printed name
@@ -74,12 +79,15 @@ def read_cells(results: Path) -> Cells:
     return {dataset: models for dataset, models in cells.items() if models}
 
 
-def _format_rows(models: Models) -> list[list[str]]:
-    """Return the texts of `COLUMNS`."""
-    return [[name, *(text for m in METRICS for text in _format_sides(one[m]))] for name, one in models.items()]
+def _format_rows(models: Models, is_substitute: bool = False) -> list[list[str]]:
+    """Return the texts of `COLUMNS`, for a substitute without differences."""
+    texts = {name: [_format_sides(one[metric], is_substitute) for metric in METRICS] for name, one in models.items()}
+    return [[name, *chain.from_iterable(sides)] for name, sides in texts.items()]
 
 
-def _format_sides(cell: Any) -> tuple[str, str, str]:
+def _format_sides(cell: Any, is_substitute: bool) -> tuple[str, str, str]:
+    if is_substitute:
+        return format_metric(cell.paper), format_metric(cell.ours), NOTHING
     difference = format_signed(float(format_metric(cell.ours)) - cell.paper)
     mark = f" {CIRCLE}" if is_paper_outside(cell) else ""
     return format_metric(cell.paper), format_metric(cell.ours), difference + mark
@@ -89,7 +97,7 @@ def format_tables(cells: Cells) -> str:
     """Return a table for each data set: paper, ours, among all items, seeds and trials."""
     sections = []
     for dataset, models in cells.items():
-        rows = _format_rows(models)
+        rows = _format_rows(models, dataset in SUBSTITUTES)
         for row, one in zip(rows, models.values(), strict=True):
             full = one.get(NDCG + ALL)
             trials = one[NDCG].search.partition(",")[0] or NOTHING
@@ -101,6 +109,7 @@ def format_tables(cells: Cells) -> str:
         printed = {name: one for name, one in models.items() if not pd.isna(one[NDCG].paper)}
         inside = [name for name, one in printed.items() if not any(is_paper_outside(one[m]) for m in METRICS)]
         note = f"Both printed values lie inside our intervals: {', '.join(inside) or 'of no row'}."
+        note = SUBSTITUTE_NOTE if dataset in SUBSTITUTES else note
         sections.append(
             f"### {NAMES[dataset]}\n\n{make_markdown(pd.DataFrame(rows, columns=columns), columns[1:])}\n\n{note}"
         )
