@@ -196,7 +196,7 @@ def _describe_floor(cells: Cells, older: Rows) -> str:
 
 
 def _describe_doubts(marks: Sequence[Mark], older: Rows) -> str:
-    """Return how many rows have one seed, older code, or a search whose trials are not known."""
+    """Count the rows with one seed, older code, or a search of unknown trials."""
     counts = {title: sum(mark.title == title for mark in marks) for title in (ONE_SEED, UNCOUNTED)}
     texts = [f"{counts[ONE_SEED]} rows of trained models have one seed"] if counts[ONE_SEED] else []
     texts += [f"the searches of {counts[UNCOUNTED]} rows did not count their trials"] if counts[UNCOUNTED] else []

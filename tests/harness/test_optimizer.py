@@ -370,8 +370,8 @@ def test_parameters_after_a_number_of_epochs_have_all_moves_of_adam(monkeypatch:
     task = split(Interactions.from_raw(users, items, np.arange(len(users))), n_candidates=5)
     options = OptimizationConfig(learning_rate=0.05, batch_size=4, n_negatives=1, epochs=2, device="cpu")
     tables = []
-    for least in (8, 10**9):  # the latter: every row moves in each step
-        monkeypatch.setattr(optimizer_module, "_MIN_ROWS", least)
+    for min_rows in (8, 10**9):  # the latter: every row moves in each step
+        monkeypatch.setattr(optimizer_module, "_MIN_ROWS", min_rows)
         model = MFBPR(dim=4, optimization=options)
         model.fit(replace(task.training, epochs=2))
         tables.append({name: value.clone() for name, value in model.state_dict().items()})

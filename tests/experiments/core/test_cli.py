@@ -186,7 +186,7 @@ def test_help_of_status_says_that_a_sweep_has_settings_too(sdmr: Sdmr) -> None:
         ("run model=sdm,sdp", "sdmr run: model=sdm,sdp: expected one value"),
         ("run -m model=sdm,sdp hydra/launcher=nowhere", "sdmr run: hydra/launcher=nowhere: there is none of this"),
         ("run -m model=sdm model.hops=2,x", "sdmr run: model.hops=x: must be a valid integer"),
-        ("run model=sdm dataset=netflix-sample settings=tuned", "sdmr run: sdm on netflix-sample has no tuned set"),
+        ("run model=bert4rec dataset=ml-1m settings=tuned", "sdmr run: bert4rec on ml-1m has no tuned set"),
         ("run --cfg job", "sdmr run: model=... is missing"),
         (
             "run model=models.sdm.SDM",

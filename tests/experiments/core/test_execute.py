@@ -557,5 +557,5 @@ def test_seconds_of_a_known_part_are_not_those_of_the_missing_one() -> None:
     values |= {"peak_memory_mib": 0.0, "environment": Environment()}
     known = Record(run="SDP-0", seconds={"fit": 50.0}, **values)
     parts = {"sdp": "SDP-0", "sdm": "SDM-0"}
-    whole = Record(run="SDMR-0", parts=parts, seconds={"fit": 10.0, "parts": 150.0}, **values)
-    assert compute_runtime([known, whole]) == 160.0
+    combined = Record(run="SDMR-0", parts=parts, seconds={"fit": 10.0, "parts": 150.0}, **values)
+    assert compute_runtime([known, combined]) == 160.0
