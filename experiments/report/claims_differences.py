@@ -28,7 +28,7 @@ from sdmr.experiments.report.writers import (
 )
 
 Pairs = dict[str, list[tuple[str, str]]]  # by data set: the models that are compared
-MIXED = "other code"  # noted where different versions made the two rows of a comparison
+MIXED = "different versions"  # of the code made the two rows of a comparison
 BOUNDS = (0.001, 0.01, ALPHA)  # of p values, that tell how sure a direction is
 GENERAL = ("item-knn", "slim", "mf-bpr", "cml", "neumf", "cmn")
 

@@ -131,7 +131,7 @@ def _group_answers(claims: pd.DataFrame) -> Answers:
     answers: dict[str, dict[str, list[str]]] = {}
     for row in list_rows(claims[claims["claim"].str.contains(" better than ") & claims["dataset"].isin(MAIN)]):
         if row.direction != Direction.NOT_TESTED:
-            name = NAMES[row.dataset] + " (old and new code)" * (MIXED in row.note)
+            name = NAMES[row.dataset] + f" ({MIXED})" * (MIXED in row.note)
             answers.setdefault(row.claim, defaultdict(list))[row.direction].append(name)
     return answers
 

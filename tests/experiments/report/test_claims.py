@@ -153,14 +153,14 @@ def test_an_answer_that_compares_rows_of_other_code_says_so(tmp_path: Path, monk
     for model, share in {"sdp": 0.6, "mf-bpr": 0.4, "sdm": 0.7, "slim": 0.4, "item-knn": 0.4}.items():
         publish_model(tmp_path / "records" / "table3" / "ml-100k", model, share)
     answers = {claim.text: claim.answers for claim in claims.judge_claims(tmp_path, tmp_path, {})}
-    assert answers["SDP is better than MF-BPR"]["ml-100k"] == "yes; larger (other code)"
-    assert "other code" not in answers["SDM is better than the neighborhood models"]["ml-100k"]
+    assert answers["SDP is better than MF-BPR"]["ml-100k"] == "yes; larger (different versions)"
+    assert "different versions" not in answers["SDM is better than the neighborhood models"]["ml-100k"]
     path = tmp_path / "records" / "table3" / "ml-100k" / "sdm-0" / "record.json"
     record = load_record(path)
     environment = record.environment.model_copy(update={"commit": "decade"})
     save_record(record.model_copy(update={"environment": environment}), path)
     answers = {claim.text: claim.answers for claim in claims.judge_claims(tmp_path, tmp_path, {})}
-    assert "(other code)" in answers["SDM is better than the neighborhood models"]["ml-100k"]
+    assert "(different versions)" in answers["SDM is better than the neighborhood models"]["ml-100k"]
 
 
 @pytest.mark.parametrize(

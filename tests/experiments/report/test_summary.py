@@ -145,7 +145,7 @@ def test_rows_of_older_code_beside_rows_of_this_version_are_named(
     assert "“SDMR is better than SDM on NDCG@10”: the opposite on ML-100k." in text
     change_record(results / "records" / "table3" / "ml-100k" / "sdm-0", source="new")
     text = " ".join(" ".join(fill(results, "findings")).split())
-    assert "“SDMR is better than SDM on NDCG@10”: the opposite on ML-100k (old and new code)." in text
+    assert "“SDMR is better than SDM on NDCG@10”: the opposite on ML-100k (different versions)." in text
 
 
 def test_seeds_are_those_of_trained_rows(results: Path) -> None:
