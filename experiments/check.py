@@ -35,7 +35,7 @@ from sdmr.datasets.errors import DataError
 from sdmr.datasets.task import Task
 from sdmr.experiments.benchmark.synthetic import make_tiny_tasks
 from sdmr.experiments.core import cli
-from sdmr.experiments.core.checks import PASSED, describe_check, print_checks
+from sdmr.experiments.core.checks import NOTE, PASSED, describe_check, print_checks
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.messages import format_value
@@ -109,7 +109,7 @@ def check_model(options: Options) -> int:
     settings, _ = compose_config([f"model={options.model}", *shared, *options.overrides])
     config = fill_context_length(settings["model"], LENGTH_IF_NULL)
     make_recommender(config)  # raises UsageError for what the constructor does not allow
-    constructor = describe_check("constructor: its settings are those of a record", lambda: check_config(config))
+    constructor = describe_check("constructor: its settings are those of a record", lambda: check_json_settings(config))
     tasks = (check_task(config, task, name) for name, task in make_tiny_tasks().items())
     return print_checks(chain([constructor], chain.from_iterable(tasks)))
 
@@ -118,7 +118,7 @@ def check_task(config: dict[str, Any], task: Task, label: str) -> Iterator[str]:
     """Yield the result of each check on a task. Without a fitted model, the others are left out."""
     recommender = _make(config)
     if label == "baskets" and not getattr(recommender, "reads_baskets", True):
-        yield describe_check(f"{label}: left out, as the class has reads_baskets=False", lambda: None)
+        yield f"{NOTE}{label}: left out, as the class has reads_baskets=False"
         return
     fitted = describe_check(f"{label}: fit", lambda: fit(recommender, task.training))
     yield fitted
@@ -142,7 +142,7 @@ def check_task(config: dict[str, Any], task: Task, label: str) -> Iterator[str]:
         yield describe_check(f"{label}: {name}", partial(check, deepcopy(task)))
 
 
-def check_config(config: dict[str, Any]) -> None:
+def check_json_settings(config: dict[str, Any]) -> None:
     """Raise DataError if a record cannot hold the settings."""
     if json.loads(json.dumps(config)) != config:
         raise DataError("JSON changes the settings: keys of a dictionary must be text")

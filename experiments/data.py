@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,9 @@ def _read_head(file: TableFile) -> pd.DataFrame:
     except DataError:
         if file.encoding != "utf-8" or file.resolved_format == "parquet":
             raise
-        return next(replace(file, encoding="latin-1").read(file.names)).slice(0, HEAD_ROWS).to_pandas()
+        with suppress(DataError, KeyError):  # KeyError: a byte-order mark, which is part of the first name in latin-1
+            return next(replace(file, encoding="latin-1").read(file.names)).slice(0, HEAD_ROWS).to_pandas()
+        raise
 
 
 def _infer_type(values: pd.Series) -> str:

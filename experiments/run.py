@@ -33,6 +33,7 @@ from sdmr.experiments.core.config import (
     prepare_overrides,
     resolve_config,
 )
+from sdmr.experiments.core.datasets import list_datasets, read_dataset
 from sdmr.experiments.core.deviations import describe_result
 from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.errors import ConfigError, UsageError
@@ -41,8 +42,9 @@ from sdmr.experiments.core.grammar import expand_sweep, is_of_hydra
 from sdmr.experiments.core.help_text import describe_fields, describe_setting
 from sdmr.experiments.core.messages import format_value, list_choices
 from sdmr.experiments.core.options import CommandOptions
+from sdmr.experiments.core.paths import CONF
 from sdmr.experiments.core.progress import Progress, hide_bars, shorten_settings, show_progress
-from sdmr.experiments.core.registry import CONF, NAMED_MODELS, list_datasets, read_dataset
+from sdmr.experiments.core.registry import NAMED_MODELS
 from sdmr.experiments.core.run import make_run
 from sdmr.experiments.report.writers import make_table
 from sdmr.harness.protocol import Protocol
@@ -55,7 +57,7 @@ HYDRA_FLAGS: dict[str, tuple[str, ...]] = {
 }
 
 # Of the table at the end of a multirun.
-METRICS = ("validation NDCG@10", "validation hit@10", "test NDCG@10", "test hit@10")
+RESULTS = ("validation NDCG@10", "validation hit@10", "test NDCG@10", "test hit@10")
 
 FLAG_MEANINGS = {
     "-m, --multirun": "run every combination of values that are separated by commas",
@@ -128,6 +130,8 @@ def _run_hydra(options: Options) -> int:
     configs: dict[tuple[str, ...], RunConfig] = {}
     failure: Exception | None = None
     if "--cfg" in flags:
+        if {"-m", "--multirun"} & set(flags):
+            raise UsageError("--cfg prints the settings of one run: leave out -m, and give each key one value")
         compose_config(overrides)
         flags += ["--resolve"]
     elif "-m" in flags or "--multirun" in flags:
@@ -168,7 +172,7 @@ def summarize_multirun(configs: Mapping[tuple[str, ...], RunConfig], varied: Seq
             if record := run.record:
                 values = dict(override.partition("=")[::2] for override in combination)
                 row: dict[str, Any] = {shorten_settings(key): values[key] for key in varied}
-                for column in METRICS:
+                for column in RESULTS:
                     side, _, metric = column.partition(" ")
                     if metrics := getattr(record, side):
                         row[column] = f"{metrics[metric]['expected']:.4f}"
@@ -176,7 +180,7 @@ def summarize_multirun(configs: Mapping[tuple[str, ...], RunConfig], varied: Seq
                 rows.append((config.dataset, -record.validation["NDCG@10"]["expected"], row))
                 folders.append(f"{run.folder.parent}/RUN/record.json")
     rows.sort(key=lambda row: row[:2])
-    table = make_table([row for *_, row in rows], "text", right=(*METRICS, "best epoch", "seconds")) if rows else ""
+    table = make_table([row for *_, row in rows], "text", right=(*RESULTS, "best epoch", "seconds")) if rows else ""
     places = f"; records: {', '.join(dict.fromkeys(folders))}" if rows else ""
     return f"\n{table}\n{len(rows)} of {len(configs)} runs, the best validation NDCG@10 first{places}"
 

@@ -24,9 +24,10 @@ from sdmr.experiments.core.errors import NotTunedError, UsageError
 from sdmr.experiments.core.messages import format_value
 from sdmr.experiments.core.options import check_used
 from sdmr.experiments.core.progress import shorten_settings
-from sdmr.experiments.core.registry import GRID, GRID_ROWS, reads
+from sdmr.experiments.core.registry import GRID, GRID_ROWS, can_read
 from sdmr.experiments.core.tuned import (
     describe_search,
+    get_space_path,
     get_tuned_path,
     insert_tuned_grid_rows,
     is_user_data,
@@ -79,7 +80,7 @@ def check_transfer(options: Options) -> None:
         model = Space.load(name).model or name
         if not is_user_data(options.dataset):  # which needs further settings
             compose_config([f"model={model}", f"dataset={options.dataset}"])
-        if not reads(name, options.dataset):
+        if not can_read(name, options.dataset):
             raise UsageError(f"model={name} reads histories, and {options.dataset} has baskets")
 
 
@@ -135,6 +136,8 @@ def make_trials(search: Search) -> None:
     start, minutes, cached = time.perf_counter(), search.minutes, len(search.select("complete", "pruned"))
     if cached:
         print(f"  {cached} trials are there already", flush=True)
+    if others := search.study.n_others:
+        print(f"  {others} trials of other code or data leave the list {search.study.path}", flush=True)
     for trial in search.run():
         text = f"  {trial.number}: {search.describe(trial)} ({search.spent})"
         tqdm.write(text, file=sys.stderr if trial.state == "failed" else sys.stdout)
@@ -187,8 +190,7 @@ def save_tuned_settings(search: Search, name: str, trial: Trial, replace: bool) 
     dataset, tuning = search.options.dataset, describe_origin(search, trial, name != search.row.name)
     print(f"  {describe_search(tuning)}")
     for edge in tuning.get("edges", []):
-        file = f"conf/space/{name.removesuffix(GRID)}.yaml"
-        print(f"  {edge} is at an edge of its values: to go on, extend {file}, and raise trials=")
+        print(f"  {edge} is at an edge of its values: to go on, extend {get_space_path(name)}, and raise trials=")
     try:
         before = read_tuned(dataset, name)["tuning"]
     except NotTunedError:
@@ -201,6 +203,8 @@ def save_tuned_settings(search: Search, name: str, trial: Trial, replace: bool) 
             print(f"  {get_tuned_path(dataset, name)} keeps the {text}; replace=true replaces them", file=sys.stderr)
             return False
         print(f"  these settings replace the {text}", file=sys.stderr)
+    elif before and before.get("dataset") != tuning.get("dataset"):
+        print("  these settings replace those that were tuned on other data", file=sys.stderr)
     settings = nest(search.row.get_tuned_settings(trial.settings))
     print(f"  written to {write_tuned(dataset, name, settings, tuning)}", flush=True)
     return True

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 
 from sdmr.experiments import run as run_command
-from sdmr.experiments.core import cli, config, plan, registry, tuned
+from sdmr.experiments.core import cli, config, datasets, plan, tuned
 from sdmr.experiments.core.grammar import expand_sweep
 from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.core.parallel import Outcome, make_outcome
@@ -37,7 +37,7 @@ BLOCKS = [
 PROGRAMS = {
     text.partition("\n")[0].removeprefix("# "): text
     for page, language, text in BLOCKS
-    if language == "python" and page != "python.md"
+    if (language == "python" and page != "python.md") or text.startswith("# space/")
 }
 CELLS = [(language, text) for page, language, text in BLOCKS if page == "python.md"]  # code, then what it prints
 COMMANDS = list(
@@ -78,12 +78,14 @@ def list_commands(prefix: str) -> list[tuple[str, str]]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pages' programs, and 40 users with 6 of 130 items each, which stand in for every named data set."""
     folder = tmp_path_factory.mktemp("docs")
+    (folder / "space").mkdir()
     for name, text in PROGRAMS.items():
         (folder / name).write_text(text)
     rng = np.random.default_rng(5)
     rows = [f"{user},{item},{time}" for user in range(40) for time, item in enumerate(rng.choice(130, 6, False))]
     (folder / "mine.csv").write_text("\n".join(["visitor,product,when", *rows]) + "\n")
-    write_authors_files(folder / "SDMR" / "data" / "ml1m" / "ml1m", rows)
+    for name in ("SDMR/data/ml1m/ml1m", "split/mine"):
+        write_authors_files(folder / name, rows)
     (folder / "pairs.txt").write_text("".join(" ".join(row.split(",")[:2]) + "\n" for row in rows))
     other = shutil.ignore_patterns("ml-1m", "epinions", "ta-feng", "sweeps", "figure6")  # tests of reports read them
     shutil.copytree(CHECKOUT / "results", folder / "results", ignore=other)
@@ -98,9 +100,9 @@ def write_authors_files(path: Path, rows: Sequence[str]) -> None:
     path.parent.mkdir(parents=True)
     ratings = [(user, item, "5", time) for user, item, time in (row.split(",") for row in rows)]
     for suffix, part in ((".train.rating", [one for one in ratings if one[3] != "5"]), (".test.rating", ratings[5::6])):
-        path.with_name(f"ml1m{suffix}").write_text("".join("\t".join(one) + "\n" for one in part))
+        path.with_name(f"{path.name}{suffix}").write_text("".join("\t".join(one) + "\n" for one in part))
     lines = ("\t".join([f"({user},{item})", *map(str, range(200, 299))]) for user, item, *_ in ratings[5::6])
-    path.with_name("ml1m.test.negative").write_text("".join(f"{line}\n" for line in lines))
+    path.with_name(f"{path.name}.test.negative").write_text("".join(f"{line}\n" for line in lines))
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +110,7 @@ def small_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("SDMR_CACHE", str(folder / "cache"))
-    for module in (config, registry):
+    for module in (config, datasets):
         monkeypatch.setattr(module, "CONF", folder / "conf")
     monkeypatch.setattr(tuned, "FOLDER", folder / "conf" / "settings" / "tuned")
     main = hydra.main(version_base="1.3", config_path=str(folder / "conf"), config_name="config")
@@ -195,7 +197,9 @@ def test_a_run_runs(page: str, command: str, capfd: pytest.CaptureFixture[str]) 
     assert "hit@10" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("program", [name for name in PROGRAMS if "elsewhere" not in name and "score" not in name])
+@pytest.mark.parametrize(
+    "program", [name for name in PROGRAMS if name.endswith(".py") and not re.search("elsewhere|score", name)]
+)
 def test_a_program_is_short_and_python(program: str) -> None:
     assert len(PROGRAMS[program].splitlines()) <= 40
     compile(PROGRAMS[program], program, "exec")

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sdmr.experiments.core.messages import describe_threads
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.figures.style import add_note, describe_threads, get_line_style, save_figure
+from sdmr.experiments.figures.style import add_note, get_line_style, save_figure
 
 AXES = {
     "items": "items",

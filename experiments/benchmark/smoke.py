@@ -16,7 +16,7 @@ from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.plan import PlannedRun, find_or_train
 from sdmr.experiments.core.record import load_record
-from sdmr.experiments.core.registry import MODELS, get_model, reads
+from sdmr.experiments.core.registry import MODELS, can_read, get_model
 from sdmr.experiments.core.run import compose_task, is_task_override
 from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.core.store import get_published_folder
@@ -49,7 +49,7 @@ def run_smoke(
         for dataset in datasets
         if _is_readable(dataset, overrides, runs)
         for model in models
-        if reads(model, dataset)
+        if can_read(model, dataset)
     ]
     findings = find_or_train(planned, runs, workers, use_published=False)
     for one, run in findings.runs.items():

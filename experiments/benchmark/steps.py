@@ -15,7 +15,7 @@ from sdmr.datasets.sampling import NegativeSampler
 from sdmr.datasets.task import Training
 from sdmr.experiments.benchmark.timing import LITERAL, Entry, compare, make_entry
 from sdmr.experiments.core.config import compose_config
-from sdmr.experiments.core.registry import CHECKOUT
+from sdmr.experiments.core.paths import CHECKOUT
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.optimizer import OptimizationConfig, Optimizer
 from sdmr.harness.training.sequence import SequenceRecommender, cut_windows

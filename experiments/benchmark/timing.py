@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from sdmr.experiments.figures.style import describe_threads
+from sdmr.experiments.core.messages import describe_threads
 
 LITERAL = "literal oracle"
 

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import json
 import re
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
@@ -22,7 +23,8 @@ from pydantic.errors import PydanticUserError
 from sdmr.experiments.core.errors import ConfigError, UsageError
 from sdmr.experiments.core.help_text import describe_setting
 from sdmr.experiments.core.messages import explain_validation_error, format_value, suggest
-from sdmr.experiments.core.registry import CHECKOUT, get_model, list_models
+from sdmr.experiments.core.paths import CHECKOUT
+from sdmr.experiments.core.registry import get_model, list_models
 from sdmr.experiments.core.signatures import check_default, convert_value, is_open, read_signature
 from sdmr.harness.generators import seed_generators
 from sdmr.harness.recommender import keep_filters, keep_settings
@@ -55,7 +57,9 @@ def import_class(target: str) -> Any:
         with keep_filters():
             return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"model={target}: no such class can be imported ({error}); {list_models()}") from error
+        classes = [key for key, one in vars(sys.modules.get(module, object)).items() if inspect.isclass(one)]
+        hint = suggest(name, classes) or f"; {list_models()}; a file of yours must be in the current folder"
+        raise UsageError(f"model={target}: no such class can be imported ({error}){hint}") from error
     except Exception as error:  # a user's module may raise any when it is imported
         last = traceback.extract_tb(error.__traceback__)[-1]
         line = "" if isinstance(error, SyntaxError) else f", {last.filename}, line {last.lineno}"

@@ -106,6 +106,7 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
         return FAILED
     except KeyboardInterrupt:
         makes_runs = {"runs", "workers"} <= module.Options.model_fields.keys() or name == "run"
+        makes_runs &= name != "bench" or "suite=smoke" in arguments  # the other suite makes no runs
         hint = "; the same command continues from the last finished epoch" if makes_runs else ""
         print(f"interrupted{hint}", file=sys.stderr)
         return INTERRUPTED
@@ -164,10 +165,10 @@ def explain_unknown_key(arguments: Sequence[str], name: str, module: ModuleType,
     is left to the command, which knows them.
     """
     from sdmr.experiments.core.config import list_settings
+    from sdmr.experiments.core.datasets import list_datasets
     from sdmr.experiments.core.grammar import is_of_hydra
     from sdmr.experiments.core.help_text import describe_options
     from sdmr.experiments.core.messages import suggest
-    from sdmr.experiments.core.registry import list_datasets
 
     options = re.findall(r"^  ([a-z][\w.]*)=", describe_options(name, module), re.MULTILINE)
     known = list(dict.fromkeys([*options, *list_settings(list_datasets())]))
@@ -210,10 +211,13 @@ def describe_commands() -> str:
 
 
 def order_import_path() -> None:
-    """Put the current folder first on the import path, but leave the checkout last."""
+    """Put the current folder first on the import path, the checkout last.
+
+    Its folders have usual names, such as `models`.
+    """
     here = Path.cwd().resolve()
-    if here != COMMANDS_FOLDER.resolve().parent:
-        sys.path[:] = [str(here), *(entry for entry in sys.path if Path(entry or ".").resolve() != here)]
+    others = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
+    sys.path[:] = [*others, str(here)] if here == COMMANDS_FOLDER.resolve().parent else [str(here), *others]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from sdmr.experiments.core.options import CommandOptions
 from sdmr.experiments.core.parallel import THREAD_VARIABLES, Launch, Outcome, make_outcome
 from sdmr.experiments.core.trackers import Watch
 
-Here = tuple[str, Mapping[str, str]]  # the current folder, and environment variables of the runs
+WorkerContext = tuple[str, Mapping[str, str]]  # the current folder, and environment variables of the runs
 
 
 class ClusterOptions(CommandOptions):
@@ -32,15 +32,15 @@ def get_launcher(options: ClusterOptions, runs: Path) -> Launch | None:
         return None
     names = [name for name in os.environ if name.startswith("SDMR_")]
     environment = {name: os.environ[name] for name in names} | dict.fromkeys((*THREAD_VARIABLES, "TQDM_DISABLE"), "1")
-    here = (str(Path.cwd()), environment)
+    context = (str(Path.cwd()), environment)
     try:
-        return _connect_ray(here) if options.cluster == "ray" else _connect_slurm(here, runs, options.job_minutes)
+        return _connect_ray(context) if options.cluster == "ray" else _connect_slurm(context, runs, options.job_minutes)
     except ImportError as error:
         hint = f"pip install 'sdmr-benchmark[{options.cluster}]'"
         raise UsageError(f"cluster={options.cluster}: {error.name} is not installed; {hint}") from error
 
 
-def _connect_ray(here: Here) -> Launch:
+def _connect_ray(context: WorkerContext) -> Launch:
     import ray
 
     try:
@@ -48,11 +48,11 @@ def _connect_ray(here: Here) -> Launch:
     except (ConnectionError, ray.exceptions.RayError) as error:
         hint = "`ray start --head` starts one; RAY_ADDRESS names another machine's"
         raise UsageError(f"cluster=ray: there is no head; {hint}") from error
-    task = ray.remote(num_cpus=1, max_retries=0)(_make_there)
+    task = ray.remote(num_cpus=1, max_retries=0)(_make_on_worker)
 
     def launch(overrides: tuple[str, ...], runs: Path, watch: Watch | None, name: str) -> Outcome:
         try:
-            outcome: Outcome = ray.get(task.remote(*here, overrides, runs, watch, name))
+            outcome: Outcome = ray.get(task.remote(*context, overrides, runs, watch, name))
             return outcome
         except ray.exceptions.RayError as error:
             return _describe_death(overrides, error)
@@ -60,7 +60,7 @@ def _connect_ray(here: Here) -> Launch:
     return launch
 
 
-def _connect_slurm(here: Here, runs: Path, job_minutes: int) -> Launch:
+def _connect_slurm(context: WorkerContext, runs: Path, job_minutes: int) -> Launch:
     import submitit
 
     # The folder has the scripts and the output of the jobs. SUBMITIT_EXECUTOR=local is for tests.
@@ -69,7 +69,7 @@ def _connect_slurm(here: Here, runs: Path, job_minutes: int) -> Launch:
 
     def launch(overrides: tuple[str, ...], runs: Path, watch: Watch | None, name: str) -> Outcome:
         try:
-            outcome: Outcome = executor.submit(_make_there, *here, overrides, runs, watch, name).result()
+            outcome: Outcome = executor.submit(_make_on_worker, *context, overrides, runs, watch, name).result()
             return outcome
         except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError) as error:
             return _describe_death(overrides, error)
@@ -82,7 +82,7 @@ def _describe_death(overrides: tuple[str, ...], error: Exception) -> Outcome:
     return Outcome(overrides, None, f"its job has died: {type(error).__name__}: {lines[-1][:200]}", has_died=True)
 
 
-def _make_there(
+def _make_on_worker(
     folder: str, environment: Mapping[str, str], overrides: tuple[str, ...], runs: Path, watch: Watch | None, name: str
 ) -> Outcome:
     """Make a run in a cluster's worker as on this machine."""

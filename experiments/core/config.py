@@ -23,10 +23,12 @@ from sdmr.experiments.core.arguments import (
     flatten,
     get_model_config,
 )
+from sdmr.experiments.core.datasets import is_reader, read_dataset
 from sdmr.experiments.core.errors import ConfigError
 from sdmr.experiments.core.grammar import drop_plus, quote_value
 from sdmr.experiments.core.messages import explain_validation_error, list_choices, suggest
-from sdmr.experiments.core.registry import CONF, NAMED_MODELS, is_reader, list_models, read_dataset
+from sdmr.experiments.core.paths import CONF
+from sdmr.experiments.core.registry import NAMED_MODELS, list_models
 from sdmr.experiments.core.trackers import NO_TRACKER, import_tracker
 from sdmr.experiments.core.tuned import check_tuned_data, read_tuned
 from sdmr.harness.protocol import Protocol
@@ -150,7 +152,7 @@ def prepare_overrides(overrides: Sequence[str]) -> list[str]:
             raise ConfigError(f"{override}: expected one name; for several, use -m {key}=NAME,NAME")
         if key == "dataset":
             for name in filter(is_reader, value.split(",")):
-                ConfigStore.instance().store(group="dataset", name=name, node=read_dataset(name)["dataset"])
+                ConfigStore.instance().store(group="dataset", name=name, node=read_dataset(name), package="_global_")
         if key in ("model", "model._target_") and equals:
             names += [name for name in value.split(",") if re.fullmatch(r"[\w.-]*", name)]  # and no function of Hydra's
             override = f"model={value}"

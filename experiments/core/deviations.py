@@ -7,9 +7,10 @@ from typing import Any
 from sdmr.datasets.errors import format_counts
 from sdmr.experiments.core.arguments import TRAINING_LENGTH, flatten, get_model_config, import_class
 from sdmr.experiments.core.config import DEFAULT_DATASET, RunSettings
+from sdmr.experiments.core.datasets import is_reader, read_dataset
 from sdmr.experiments.core.messages import format_value
 from sdmr.experiments.core.record import Record
-from sdmr.experiments.core.registry import NAMED_MODELS, OTHER_ROWS, is_reader, read_dataset
+from sdmr.experiments.core.registry import NAMED_MODELS, OTHER_ROWS
 from sdmr.experiments.core.run import Run
 from sdmr.harness.metrics import TiePolicy
 

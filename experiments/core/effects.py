@@ -23,7 +23,7 @@ def check_effects(overrides: Sequence[str], models: Sequence[str], datasets: Col
             errors = [error for model in models if (error := _find_argument_error(model, key))]
             if errors and len(errors) == len(models):
                 raise errors[0] if len(errors) == 1 else UsageError(f"{key}: none of these models has this argument")
-        elif key in SHARED_SETTINGS and not any(_reads(model, key) for model in models):
+        elif key in SHARED_SETTINGS and not any(_has_setting(model, key) for model in models):
             is_own = len(models) == 1 and key in get_model_config(models[0])
             hint = f": it has its own, model.{key}={value}" if is_own else ""
             raise UsageError(f"{key}={value} has no effect on {subject}, which {verb} not read it{hint}")
@@ -39,7 +39,7 @@ def _find_argument_error(model: str, key: str) -> ConfigError | None:
     return None
 
 
-def _reads(model: str, key: str) -> bool:
+def _has_setting(model: str, key: str) -> bool:
     """Tell whether a model, or a part of it, reads a setting of the run."""
     arguments = flatten(get_model_config(model))
     names = {name.rpartition(".")[2] for name in arguments} if key in TRAINING_LENGTH else set()

@@ -22,7 +22,7 @@ def estimate_time(pending: Sequence["PlannedRun"], workers: int) -> str:
     times = [_average_runtime(one.published, classes) for one in pending if one.published]
     known = [seconds for seconds in times if seconds is not None]
     if not known:
-        return "no estimate of the time: none of these runs is published"
+        return "no estimate of the time: the results have no record of these runs"
     unknown = len(pending) - len(known)
     without = f"; no estimate for {unknown} of them" if unknown else ""
     return f"about {sum(known) / workers / 60:.0f} min on a machine as fast as the one that published{without}"
@@ -34,7 +34,7 @@ def _average_runtime(published: Path, planned: set[str]) -> float | None:
     Parts of the planned classes have separate runs, and are not counted twice.
     """
     model, times = published.name.rpartition("-")[0], []
-    for path in sorted(published.parent.glob(f"{model}-[0-9]*/record.json")):
+    for path in sorted(published.parent.glob(f"{model}-[0-9]*/{RECORD}")):
         with suppress(DataError):  # a damaged record is named where its results are read
             record = load_record(path)
             has_planned_parts = all(run.partition("-")[0] in planned for run in record.parts.values())
@@ -48,8 +48,7 @@ def compute_runtime(records: Iterable[Record], runs: Path | None = None) -> floa
     pending = list(known.values())
     for record in pending:
         for name in chain.from_iterable(record.separate_runs.values()):
-            path = (runs or Path()) / record.dataset / name / RECORD
-            if runs and name not in known and path.exists():
+            if runs and name not in known and (path := runs / record.dataset / name / RECORD).exists():
                 known[name] = load_record(path)
                 pending.append(known[name])
     unknown = {}

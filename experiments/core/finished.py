@@ -1,7 +1,7 @@
 """Find finished runs by what a user types: names, folders, patterns."""
 
 from collections.abc import Iterable
-from glob import glob
+from glob import escape, glob
 from pathlib import Path
 
 from sdmr.experiments.core.errors import UsageError
@@ -21,14 +21,15 @@ def find_runs(option: str, names: Iterable[str], runs: Path, results: Path = Pat
     """
     folders: list[Path] = []
     for name in names:
-        patterns = [name, f"{results}/records/{name}"]
+        parents = ["", f"{escape(str(results))}/records/"]
         if Path(name).name == name:
-            patterns.insert(1, f"{runs}/*/{name}")
+            parents.insert(1, f"{escape(str(runs))}/*/")
+        patterns = [f"{parent}{text}" for text in (escape(name), name) for parent in parents]  # the literal name first
         matches = (_list_finished(pattern) for pattern in patterns)
         if not (first := next(filter(None, matches), [])):
             raise UsageError(
-                f"{option}={quote(name)}: there is no such run in {runs}; give the folder that `sdmr run` "
-                "printed, or its name"
+                f"{option}={quote(name)}: there is no such run in {runs}, and no such record in {results}; give the "
+                "folder that `sdmr run` printed, or its name"
             )
         folders += first
     return folders
@@ -37,7 +38,7 @@ def find_runs(option: str, names: Iterable[str], runs: Path, results: Path = Pat
 def _list_finished(pattern: str) -> list[Path]:
     """Return the folders with a record that a path or a pattern leads to."""
     folders = []
-    for path in map(Path, [pattern] if Path(pattern).exists() else sorted(glob(pattern))):
+    for path in map(Path, sorted(glob(pattern))):
         folder = path.parent if path.name == RECORD else path
         levels = (sorted(folder.glob(f"{level}{RECORD}")) for level in ("", "*/", "*/*/"))
         folders += [record.parent for record in next(filter(None, levels), [])]

@@ -83,4 +83,5 @@ def format_setting(value: Any) -> str:
 
 def quote_text(text: str) -> str:
     """Return text in the quotes of Hydra's grammar."""
-    return '"' + text.replace('"', r"\"") + '"'
+    escaped = re.sub(r'(\\*)("|$)', lambda match: 2 * match[1] + (r"\"" if match[2] else ""), text)
+    return f'"{escaped}"'

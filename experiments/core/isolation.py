@@ -43,11 +43,9 @@ def keep_modules(modules: Iterable[str]) -> Iterator[None]:
 
 def _list_owners(name: str) -> list[Any]:
     """Return a module, if it is imported, and the classes that it defines."""
-    module = sys.modules.get(name)
-    classes = (
-        [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == name] if module else []
-    )
-    return [module, *classes] if module else []
+    if (module := sys.modules.get(name)) is None:
+        return []
+    return [module, *(one for one in vars(module).values() if isinstance(one, type) and one.__module__ == name)]
 
 
 def _copy_values(owner: Any) -> dict[str, Any]:

@@ -57,3 +57,8 @@ def quote(value: Any) -> str:
 def escape(text: str) -> str:
     """Return a text in one line, with escapes for what no terminal prints."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in " ".join(text.split()))
+
+
+def describe_threads(number: int) -> str:
+    """Return a number of threads in words."""
+    return f"{number} thread" + "s" * (number != 1)

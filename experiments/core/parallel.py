@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from sdmr.datasets.errors import DataError
@@ -58,30 +59,37 @@ def run_all(
     code or data have changed since this process read them: its record would bear a wrong name. `watches` has
     what may stop the training of a task; a generator may add it before it yields the task. `launch` makes a run
     elsewhere than in a process of this machine. `labels` name the lines of progress; without them, those of a list are
-    the settings in which its runs differ.
+    the settings in which its runs differ. An interrupt of this process alone, too, ends the processes of its runs.
     """
+    processes: set[BaseProcess] = set()
 
     def start(overrides: tuple[str, ...]) -> Future[Outcome]:
         watch, name = (watches or {}).get(overrides), _name_run(overrides, runs)
         if launch:
             return threads.submit(launch, overrides, runs, watch, name)
-        return threads.submit(_run_in_subprocess, overrides, runs, watch, name, str((labels or {}).get(overrides, "")))
+        label = str((labels or {}).get(overrides, ""))
+        return threads.submit(_run_in_subprocess, overrides, runs, watch, name, label, processes)
 
     if labels is None and isinstance(tasks, Sequence):
         labels = label_runs(tasks)
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     with ThreadPoolExecutor(workers) as threads:
         pending = iter(tasks)
-        running = {start(overrides) for overrides in islice(pending, workers)}
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                outcome = future.result()
-                if outcome.has_died:  # written here, as Hydra composes in one thread at a time
-                    with suppress(OSError, DataError):  # such as a full disk; the other runs go on
-                        save_failure(compose_run(outcome.overrides, runs), outcome.error)
-                yield outcome
-                running |= {start(overrides) for overrides in islice(pending, 1)}
+        try:
+            running = {start(overrides) for overrides in islice(pending, workers)}
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    outcome = future.result()
+                    if outcome.has_died:  # written here, as Hydra composes in one thread at a time
+                        with suppress(OSError, DataError):  # such as a full disk; the other runs go on
+                            save_failure(compose_run(outcome.overrides, runs), outcome.error)
+                    yield outcome
+                    running |= {start(overrides) for overrides in islice(pending, 1)}
+        except (KeyboardInterrupt, GeneratorExit):
+            for process in list(processes):
+                process.terminate()
+            raise
 
 
 def _name_run(overrides: tuple[str, ...], runs: Path) -> str:
@@ -95,13 +103,24 @@ def _name_run(overrides: tuple[str, ...], runs: Path) -> str:
         return ""
 
 
-def _run_in_subprocess(overrides: tuple[str, ...], runs: Path, watch: Watch | None, name: str, label: str) -> Outcome:
-    """Make a run in a new process, and show its progress. A server that has imported everything forks it."""
+def _run_in_subprocess(
+    overrides: tuple[str, ...],
+    runs: Path,
+    watch: Watch | None,
+    name: str,
+    label: str,
+    processes: set[BaseProcess],
+) -> Outcome:
+    """Make a run in a new process, and show its progress.
+
+    A server that has imported everything forks it. It is one of `processes` until it ends.
+    """
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send_outcome, args=(sender, dict(os.environ), overrides, runs, watch, name))
     process.start()
+    processes.add(process)
     sender.close()
     try:
         with show_progress(label) as show:
@@ -117,6 +136,7 @@ def _run_in_subprocess(overrides: tuple[str, ...], runs: Path, watch: Watch | No
         return Outcome(overrides, None, error, has_died=code != -signal.SIGINT)
     finally:
         process.join()
+        processes.discard(process)
 
 
 def _receive(receiver: Connection) -> str | Outcome | None:

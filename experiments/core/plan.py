@@ -16,9 +16,10 @@ from sdmr.experiments.core.estimate import estimate_time
 from sdmr.experiments.core.grammar import is_of_hydra
 from sdmr.experiments.core.parallel import Launch, Outcome, run_all
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import GRID, MODELS, get_model, reads
+from sdmr.experiments.core.registry import GRID, MODELS, can_read, get_model
 from sdmr.experiments.core.run import Run, compose_run, make_recommender
 from sdmr.experiments.core.run_files import CHECKPOINT, RANKS, RECORD
+from sdmr.experiments.core.tuned import get_tuned_path
 from sdmr.harness.metrics import TiePolicy
 from sdmr.harness.records import read_ranks
 
@@ -73,7 +74,10 @@ def check_overrides(overrides: Iterable[str], fixed: Sequence[str] = FIXED_KEYS)
     for override in overrides:
         key = override.partition("=")[0]
         if key in fixed:
-            raise UsageError(f"{override}: {key} is the same in every run of this command, or is an option of its own")
+            hint = f", such as {key}s=..." if key in ("model", "dataset", "seed") else ""
+            raise UsageError(
+                f"{override}: {key} is the same in every run of this command, or is an option of its own{hint}"
+            )
         if is_of_hydra(key):
             raise UsageError(f"{override} has no effect here; launchers work with `sdmr run -m`")
         if key in ("threads", "force"):
@@ -106,18 +110,21 @@ def plan_runs(
 ) -> list[PlannedRun]:
     """Plan every model on every data set with seeds 0 to `seeds` − 1.
 
-    With `settings="tuned"` a model that was never tuned on a data set is reported and left out; a user's class keeps
-    its constructor's settings. Raises UsageError for an override that is not for such runs.
+    With `settings="tuned"` a model that was never tuned on a data set is reported and left out. A user's class that was
+    not keeps its constructor's settings. Raises UsageError for an override that is not for such runs.
     """
     check_overrides(overrides)
     check_effects(overrides, models, datasets)
     planned = []
     for dataset in datasets:
         for model in models:
-            if not reads(model, dataset):
+            if not can_read(model, dataset):
                 print(f"{get_model(model).name} on {dataset} is left out: it reads histories, and no baskets")
                 continue
-            choice = ("settings=tuned",) if settings == "tuned" and model.removesuffix(GRID) in MODELS else ()
+            choice = ("settings=tuned",) if settings == "tuned" else ()
+            if choice and model.removesuffix(GRID) not in MODELS and not get_tuned_path(dataset, model).exists():
+                print(f"{model} on {dataset} has no tuned settings, and keeps those of its constructor")
+                choice = ()
             try:
                 compose_config([f"model={model}", f"dataset={dataset}", *choice, *overrides])
             except NotTunedError as error:

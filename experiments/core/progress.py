@@ -2,6 +2,7 @@
 
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -104,5 +105,9 @@ def fit_line(label: str, text: str, width: int) -> str:
 
 
 def hide_bars() -> None:
-    """Keep tqdm from drawing bars in this process: others draw on the terminal, too."""
+    """Keep tqdm from drawing bars in this process: others draw on the terminal, too.
+
+    Its lock is one of threads, since one of processes would be a leak when this process is interrupted.
+    """
+    tqdm.set_lock(threading.RLock())
     sys.stderr.isatty = lambda: False  # type: ignore[method-assign]

@@ -15,18 +15,18 @@ Metric = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Metrics = dict[str, dict[str, Metric]]  # {"hit@10": {"expected": ..., "optimistic": ..., "pessimistic": ...}, ...}
 
 
-class _Part(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class TieCounts(_Part):
+class TieCounts(_FrozenModel):
     """The share of tied targets, and the mean number of candidates that tie with them."""
 
     tied_share: float  # share of the test instances whose target ties
     mean_tied: float  # candidates that tie with it there, on average
 
 
-class Environment(_Part):
+class Environment(_FrozenModel):
     """The machine and the software that made a run."""
 
     commit: str | None = None  # of the checkout, with "+" if it had uncommitted changes; None outside a checkout
@@ -39,7 +39,7 @@ class Environment(_Part):
     versions: dict[str, str] = Field(default_factory=dict)
 
 
-class Record(_Part):
+class Record(_FrozenModel):
     """The settings of a run, and its results."""
 
     schema_version: Literal[2] = 2
@@ -76,7 +76,7 @@ class Record(_Part):
 
     @property
     def class_name(self) -> str:
-        return self.model.rpartition(".")[2]
+        return self.model if "scores" in self.config else self.model.rpartition(".")[2]  # scores have any name
 
     @property
     def separate_runs(self) -> dict[str, list[str]]:

@@ -1,21 +1,11 @@
 """The models by the names that the command line and the tables know."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from sdmr.datasets.readers import read_settings
-from sdmr.experiments.core.errors import ConfigError
+from sdmr.experiments.core.datasets import BASKET_DATASETS
 from sdmr.experiments.core.messages import suggest
-
-CHECKOUT = Path(__file__).parents[2]
-CONF = CHECKOUT / "experiments" / "conf"
-SPACES = CONF / "space"  # of the searches
-IS_CHECKOUT = (CHECKOUT / "setup.cfg").is_file()
 
 
 @dataclass(frozen=True)
@@ -69,7 +59,6 @@ GRID_ROWS = {
     f"{name}{GRID}": replace(MODELS[name], name=f"{MODELS[name].name} (paper's grid)") for name in PAPER_MODELS
 }
 NAMED_MODELS = MODELS | RELEASED_MODELS | GRID_ROWS
-BASKET_DATASETS = ("ijcai-15", "ta-feng")  # those of Table 4
 
 
 def get_model(name: str) -> Model:
@@ -88,7 +77,7 @@ def insert_grid_rows(models: Iterable[str]) -> list[str]:
     return [row for model in models for row in (model, f"{model}{GRID}") if row == model or row in GRID_ROWS]
 
 
-def reads(model: str, dataset: str) -> bool:
+def can_read(model: str, dataset: str) -> bool:
     """Tell whether a named model can read a data set. Models of sequences read no baskets."""
     return get_model(model).reads_baskets or dataset not in BASKET_DATASETS
 
@@ -97,36 +86,3 @@ def list_models(name: str = "") -> str:
     """Return the end of a message on a wrong model: what `model=` may name."""
     names = ", ".join(NAMED_MODELS)
     return f"there are {names}, or name a class with fit and score: package.Class{suggest(name, NAMED_MODELS)}"
-
-
-def list_user_folders() -> list[Path]:
-    """Return the folder of a user's own configuration: the results. A checkout holds it itself."""
-    return [] if IS_CHECKOUT else [Path(os.environ.get("SDMR_RESULTS", "results")).resolve()]
-
-
-def list_datasets() -> list[str]:
-    """Return the names of the data sets."""
-    return sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
-
-
-def is_reader(dataset: str) -> bool:
-    """Tell whether a data set's name is that of a user's reader."""
-    return "." in dataset
-
-
-def read_dataset(name: str) -> dict[str, Any]:
-    """Return the unresolved settings of a data set, its own under `dataset`.
-
-    They are in its file. For the dotted name of a user's reader, they are the function's arguments. Raises ConfigError
-    if there is no data set of this name.
-    """
-    if is_reader(name):
-        try:
-            return {"dataset": read_settings(name)}
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-    if name not in list_datasets():
-        names = f"{', '.join(list_datasets())}, or name a reader: package.function{suggest(name, list_datasets())}"
-        raise ConfigError(f"dataset={name}: there is none of this name; there are {names}")
-    config = yaml.safe_load((CONF / "dataset" / f"{name}.yaml").read_text(encoding="utf-8"))
-    return config if "dataset" in config else {"dataset": config}

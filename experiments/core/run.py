@@ -141,7 +141,7 @@ def make_run(config: dict[str, Any], dataset: str, runs: Path) -> Run:
     target, source = identity["model"]["_target_"], compute_source(identity)
     task, data, _ = load_task(identity)
     length = HISTORY_CONTEXT_LENGTH
-    if identity["dataset"].get("basket"):  # the longest context there is, but at least 1, which models ask for
+    if task.training.instances.has_baskets:  # the longest context there is, but at least 1, which models ask for
         sides = (task.training.instances, task.training.validation, task.test)
         length = max(int(side.contexts.count.max(initial=1)) for side in sides)
     identity["model"] = fill_context_length(identity["model"], length)

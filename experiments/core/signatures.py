@@ -1,4 +1,4 @@
-"""Constructors of users' classes: what they take, and objects made from configurations."""
+"""Signatures of classes and functions: their arguments, and values of the arguments' types."""
 
 import inspect
 import json

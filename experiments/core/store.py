@@ -52,11 +52,15 @@ def read_published_tuning(results: Path, experiment: str, dataset: str, model: s
 
 def publish_run(run: Run | FoundRun, folder: Path) -> None:
     """Copy a finished run's record, and its ranks, into a published folder."""
+    if folder.resolve() == run.folder.resolve():
+        return
+    record = (run.folder / RECORD).read_bytes()
+    ranks = (run.folder / RANKS).read_bytes() if (run.folder / RANKS).exists() else None
     for name in (RECORD, RANKS):
         (folder / name).unlink(missing_ok=True)  # so that no record stands beside the ranks of another run
-    if (run.folder / RANKS).exists():
-        write_atomic(folder / RANKS, (run.folder / RANKS).read_bytes())
-    write_atomic(folder / RECORD, (run.folder / RECORD).read_bytes())
+    if ranks is not None:
+        write_atomic(folder / RANKS, ranks)
+    write_atomic(folder / RECORD, record)
 
 
 def remove_runs(results: Path, experiment: str, dataset: str, model: str) -> None:

@@ -90,6 +90,8 @@ def import_tracker(name: str) -> Any:
         raise ConfigError(f"tracker={name}: it is not installed; pip install 'sdmr-benchmark[trackers]'")
     module, _, attribute = name.rpartition(".")
     try:
+        if name not in TRACKERS and not module:
+            raise ImportError(f"there is no tracker {quote(name)}")
         tracker = TRACKERS.get(name) or getattr(importlib.import_module(module), attribute)
         for method in ("start", "epoch", "end"):
             inspect.signature(getattr(tracker, method)).bind(None, None)

@@ -12,8 +12,11 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.arguments import SHARED_SETTINGS
+from sdmr.experiments.core.datasets import is_reader
 from sdmr.experiments.core.errors import ConfigError, NotTunedError
-from sdmr.experiments.core.registry import CONF, GRID, GRID_ROWS, SPACES, insert_grid_rows, is_reader, list_user_folders
+from sdmr.experiments.core.messages import format_value
+from sdmr.experiments.core.paths import CONF, SPACES, list_user_folders
+from sdmr.experiments.core.registry import GRID, GRID_ROWS, insert_grid_rows
 
 FOLDER = CONF / "settings" / "tuned"
 ENOUGH_TRIALS = 12  # a search with fewer is flagged, unless its space has no more settings
@@ -47,6 +50,12 @@ def get_tuned_path(dataset: str, model: str) -> Path:
     return next((path for path in paths if path.exists()), paths[0])
 
 
+def get_space_path(model: str) -> Path:
+    """Return the file of a model's search space. That of a user's class is in the folder `space` of the current one."""
+    folder = Path("space") if "." in model else SPACES
+    return folder / f"{model.removesuffix(GRID)}.yaml"
+
+
 def insert_tuned_grid_rows(models: Iterable[str], dataset: str, settings: str) -> list[str]:
     """Return the models, with those rows inside the paper's grid that are tuned."""
     rows = insert_grid_rows(models)
@@ -63,7 +72,7 @@ def read_tuned(dataset: str, model: str) -> dict[str, Any]:
     path = get_tuned_path(dataset, model)
     if not path.exists():
         hint = f"`sdmr sweep model={model} dataset={dataset}` finds some"
-        if not (space := SPACES / f"{model.removesuffix(GRID)}.yaml").exists():
+        if not (space := get_space_path(model)).exists():
             hint = f"a search needs the file {space}"
         raise NotTunedError(f"{model} on {dataset} has no tuned settings; {hint}")
     try:
@@ -120,13 +129,15 @@ def is_user_data(dataset: str) -> bool:
     return dataset in USER_DATASETS or is_reader(dataset)
 
 
-def describe_data(dataset: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_data_settings(dataset: Mapping[str, Any]) -> dict[str, Any]:
     """Return a data set's configuration with the absolute path of its file."""
     return {**dataset, "path": str(Path(dataset["path"]).resolve())} if "path" in dataset else dict(dataset)
 
 
 def check_tuned_data(model: str, tuning: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
     """Raise NotTunedError if the model was tuned on other data of the same name."""
-    tuned_on, data = tuning.get("dataset"), describe_data(dataset)
+    tuned_on, data = tuning.get("dataset"), resolve_data_settings(dataset)
     if tuned_on not in (None, data):
-        raise NotTunedError(f"{model} was tuned on other data: {tuned_on}, not {data}")
+        pairs = {key: (tuned_on.get(key), data.get(key)) for key in tuned_on | data}
+        changes = [f"dataset.{k}={format_value(a)}, not {format_value(b)}" for k, (a, b) in pairs.items() if a != b]
+        raise NotTunedError(f"{model} was tuned on other data: {'; '.join(changes)}")

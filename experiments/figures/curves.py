@@ -1,7 +1,6 @@
 """Learning curves of every trained model: validation NDCG@10 and training loss by epoch."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -9,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import find_table_runs
 from sdmr.experiments.figures.style import add_note, get_line_style, save_figure
+from sdmr.experiments.report.run_frames import build_curves
 
 OPTIONS = ("dataset", "models", "seeds", "settings")
 COLUMNS = 4
@@ -22,25 +21,13 @@ COLUMNS = 4
 def main(options: FigureOptions) -> int:
     """Draw the figure. Returns the exit status."""
     runs, missing = find_table_runs(options)
-    frame = build_frame(runs)
+    frame = build_curves(runs)
     if not frame.empty:
         figure = draw(frame)
         text = f"{options.dataset}; mark: the epoch that is kept, the best by validation NDCG@10"
         add_note(figure, text + missing + options.settings_note)
         save_figure(figure, Path(options.plots), options.file_name, frame)
     return 0
-
-
-def build_frame(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
-    """Return a row for every epoch of every model that was trained by epochs."""
-    rows = []
-    for planned, run in runs.items():
-        record = run.record
-        for entry in (record.history or [])[1:]:
-            values = {name: entry.get(name, math.nan) for name in ("epoch", "validation", "loss")}
-            origin = {"is_best": entry["epoch"] == record.best_epoch, "commit": record.environment.commit}
-            rows.append({"dataset": record.dataset, "model": planned.model, "seed": planned.seed, **values, **origin})
-    return pd.DataFrame(rows)
 
 
 def draw(frame: pd.DataFrame) -> Figure:

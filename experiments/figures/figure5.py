@@ -59,7 +59,7 @@ def main(options: FigureOptions) -> int:
         f"{is_dropped.sum():,} ({100 * is_dropped.mean():.1f} %) that no user took together are left out"
     )
     print(text)
-    for row in _list_rows(correlations):
+    for row in list_rows(correlations):
         note = "" if pd.isna(row.paper) else f", paper {row.paper:.3f}"
         print(f"SDM-{row.hops}, hop {row.hop}, seed {row.seed}: {_format_correlation(row)}{note}")
     write_csv(Path(options.plots) / f"{options.file_name}-correlations.csv", correlations)
@@ -134,7 +134,7 @@ def draw(hops: Sequence[int], pairs: pd.DataFrame, weights: Weights, correlation
     density, shades = None, LogNorm(1, 2)
     for number, axes in zip(hops, panels, strict=True):
         axes.set_xlabel("PMI (nats)")
-        rows = _list_rows(correlations.query("hops == hop == @number"))
+        rows = list_rows(correlations.query("hops == hop == @number"))
         if not rows:
             axes.set_title(f"SDM-{number}", fontsize=8)
             mark_missing(axes)
@@ -167,7 +167,7 @@ def _draw_pairs(
     return density
 
 
-def _list_rows(frame: pd.DataFrame) -> list[Any]:
+def list_rows(frame: pd.DataFrame) -> list[Any]:
     return list(frame.itertuples())
 
 

@@ -22,7 +22,7 @@ from sdmr.experiments.core.store import get_published_folder, publish_run
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import describe_missing, find_or_make_runs
 from sdmr.experiments.figures.style import add_note, get_line_style, mark_missing, save_figure
-from sdmr.experiments.report.hop_points import list_hop_points, name_point
+from sdmr.experiments.report.hop_points import Point, build_hop_frame, name_point
 from sdmr.experiments.report.printed import METRICS
 
 OPTIONS = ("datasets", "models", "seeds", "hops", "dims", "lengths", "train", "publish", "workers")
@@ -30,8 +30,6 @@ DIM_SETTINGS = {"sdm": "model.dim", "cmn": "model.gmf.dim"}  # the setting that 
 LABELS = {"dim": "embedding size d", "hops": "hops h", "context_length": "context items s"}  # of the axes
 LETTERS = {axis: label[-1] for axis, label in LABELS.items()}  # as in the paper
 MIN_RANGE = 0.06  # of a panel: about the 95 % interval of a mean over ML-100k's users
-# Data set, model, hops, dim, context_length (None for a model without context) and seed of a run.
-Point = dict[str, Any]
 
 
 def main(options: FigureOptions) -> int:
@@ -50,7 +48,7 @@ def main(options: FigureOptions) -> int:
     points = plan_points(options, datasets, models, axes)
     runs = find_or_make_runs(options, list(points), options.train)
     if runs:
-        frame = build_frame(points, runs)
+        frame = build_hop_frame(points, runs)
         figure = draw(list(product(datasets, models)), axes, frame)
         fixed = [f"{LETTERS[axis]} = {values[0]}; " for axis, values in axes.items() if len(values) == 1]
         add_note(figure, "".join(fixed) + describe_runs(points, runs) + options.settings_note)
@@ -80,36 +78,6 @@ def plan_points(
             point = {"dataset": dataset, "model": model, "hops": hops, "dim": dim, "context_length": length}
             points[PlannedRun(model, dataset, seed, overrides, folder)] = point | {"seed": seed}
     return points
-
-
-def build_frame(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
-    """Return the numbers behind the figure, one row a record."""
-    rows = []
-    for planned, run in runs.items():
-        record = run.record
-        values = {metric: record.metrics()[metric]["expected"] for metric in METRICS}
-        origin = {"best_epoch": record.best_epoch, "commit": record.environment.commit}
-        rows.append(points[planned] | values | origin)
-    return pd.DataFrame(rows).astype({"context_length": "Int64"})
-
-
-def read_published_points(results: Path) -> pd.DataFrame:
-    """Return the published points, a row a metric: mean and spread over seeds.
-
-    `name` is that of the point's records without the seed.
-    """
-    points, runs = {}, {}
-    for point in list_hop_points(results):
-        planned = PlannedRun(point.model, point.dataset, point.seed, published=point.folder)
-        points[planned] = point._asdict() | {"name": point.name}
-        runs[planned] = FoundRun(point.folder, is_published=True)
-    if not runs:
-        return pd.DataFrame()
-    keys = ["dataset", "model", "name", "hops", "dim", "context_length", "metric"]
-    values = build_frame(points, runs).melt([*keys[:-1], "seed"], list(METRICS), "metric")
-    groups = values.groupby(keys, sort=False, dropna=False)["value"]
-    means = groups.agg(mean="mean", spread="std", seeds="count").reset_index()
-    return means.assign(model=[get_model(name).name for name in means["model"]])
 
 
 def describe_runs(points: Mapping[PlannedRun, Point], runs: Mapping[PlannedRun, FoundRun]) -> str:

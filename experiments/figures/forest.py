@@ -1,5 +1,7 @@
 """A forest plot: differences with their intervals, one line a pair, one panel a metric."""
 
+import textwrap
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -8,13 +10,18 @@ from sdmr.experiments.report.averages import list_rows
 from sdmr.experiments.report.places import is_lower_better
 from sdmr.experiments.report.uncertainty import ALPHA
 
+LABEL_WIDTH = 40  # characters of a line
+
 
 def draw_forest(differences: pd.DataFrame, note: str) -> Figure:
     """Draw the rows of `compare_with_first`, of one stratum. A filled mark has a corrected p below .05."""
     metrics = list(differences["metric"].unique())
     labels = differences["baseline"] + differences["range"].map(lambda part: f", {part}" if part else "")
+    labels = labels.map(lambda label: textwrap.fill(label, LABEL_WIDTH))
     lines = {label: -number for number, label in enumerate(labels.unique())}
-    figure = Figure(figsize=(1.8 + 2.2 * len(metrics), 1.1 + 0.24 * len(lines)))
+    n_rows = sum(1 + label.count("\n") for label in lines)
+    width = 0.6 + 0.08 * max(len(line) for label in lines for line in label.split("\n"))  # of the labels
+    figure = Figure(figsize=(width + 2.4 * len(metrics), 1.4 + 0.24 * n_rows))
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
         for label, one in zip(labels, list_rows(differences), strict=True):

@@ -1,6 +1,6 @@
 """Speed against quality: test NDCG@10 over the seconds that training took, one mark a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from sdmr.experiments.core.plan import FoundRun, PlannedRun
-from sdmr.experiments.core.registry import MODELS, PAPER_MODELS, get_model
+from sdmr.experiments.core.messages import describe_threads
+from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import find_table_runs
-from sdmr.experiments.figures.style import add_note, describe_threads, get_line_style, save_figure
-from sdmr.experiments.report.printed import read_groups
+from sdmr.experiments.figures.style import add_note, get_line_style, save_figure
+from sdmr.experiments.report.averages import list_rows
+from sdmr.experiments.report.run_frames import average_seeds, build_speed, get_group
 
 OPTIONS = ("dataset", "models", "seeds", "settings")
-ORIGIN = ("commit", "processor", "threads")  # of a record's environment
 FONT_SIZE = 8
 
 
 def main(options: FigureOptions) -> int:
     """Draw the figure. Returns the exit status."""
     runs, missing = find_table_runs(options)
-    frame = build_frame(runs)
+    frame = build_speed(runs)
     if not frame.empty:
         machines = sorted(set(zip(frame["processor"], frame["threads"], strict=True)), key=str)
         names = [f"{processor}, {describe_threads(threads)}" for processor, threads in machines]
@@ -35,49 +35,12 @@ def main(options: FigureOptions) -> int:
     return 0
 
 
-def build_frame(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
-    """Return a row a record. Seconds are those of fitting, with choosing the epoch, and of fitting the parts before.
-
-    Scores of another program have none, and no row.
-    """
-    rows: list[dict[str, Any]] = []
-    for planned, run in runs.items():
-        record, environment = run.record, run.record.environment
-        if "fit" not in record.seconds:
-            continue
-        if record.parts and "parts" not in record.seconds:
-            print(f"{planned.model}, seed {planned.seed}, is left out: its record lacks the seconds of its parts")
-            continue
-        values = {
-            "seconds": record.seconds["fit"] + record.seconds.get("parts", 0.0),
-            "NDCG@10": record.metrics()["NDCG@10"]["expected"],
-        }
-        origin = {name: getattr(environment, name) for name in ORIGIN}
-        rows.append({"dataset": record.dataset, "model": planned.model, "seed": planned.seed, **values, **origin})
-    return pd.DataFrame(rows, columns=["dataset", "model", "seed", "seconds", "NDCG@10", *ORIGIN])
-
-
-def average_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a model: seconds `x` and NDCG@10 `y` over seeds, and their spread."""
-    columns = {"x": ("seconds", "mean"), "dx": ("seconds", "std"), "y": ("NDCG@10", "mean"), "dy": ("NDCG@10", "std")}
-    return frame.groupby("model", sort=False).agg(**columns).fillna(0).reset_index()
-
-
-def get_group(name: str) -> str:
-    """Return the group of a model, by its printed name, as the paper has it."""
-    name = name.partition(" (")[0]  # of a row inside the paper's grid, that of its model
-    if name in {MODELS[model].name for model in PAPER_MODELS}:
-        return "SDP, SDM, SDMR"
-    group = read_groups().get(name)
-    return f"{group} baseline" if group else "not in the paper"
-
-
 def draw(frame: pd.DataFrame, text: str) -> Figure:
     """Draw a mark a model: means over seeds, bars their sample standard deviation both ways."""
     means = average_seeds(frame)
     means["name"] = [get_model(model).name for model in means["model"]]
     means["group"] = means["name"].map(get_group)
-    marks: list[Any] = list(means.itertuples())
+    marks = list_rows(means)
     figure = Figure(figsize=(6.4, 4.4))
     axes = figure.subplots()
     groups = sorted(means["group"].unique())

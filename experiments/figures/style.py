@@ -4,6 +4,7 @@ The files are PNG, PDF and the numbers as CSV, the same bytes every time.
 """
 
 import io
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ def get_line_style(number: int) -> dict[str, Any]:
 
 
 def add_note(figure: Figure, text: str) -> None:
-    """Write a line under the figure."""
-    figure.supxlabel(text, fontsize=7, x=0.01, ha="left", color="0.3")
+    """Write text under the figure, in lines of its width."""
+    lines = textwrap.fill(text, int(19 * figure.get_figwidth()))  # characters of this size in an inch
+    figure.supxlabel(lines, fontsize=7, x=0.01, ha="left", color="0.3")
 
 
 def mark_missing(axes: Axes) -> None:
@@ -50,8 +52,3 @@ def save_figure(figure: Figure, folder: Path, name: str, frame: pd.DataFrame) ->
         write_atomic(folder / f"{name}.{suffix}", content.getvalue())
     write_csv(folder / f"{name}.csv", frame)
     print(f"{folder}/{name}.png, .pdf and .csv")
-
-
-def describe_threads(number: int) -> str:
-    """Return a number of threads in words."""
-    return f"{number} thread" + "s" * (number != 1)

@@ -1,4 +1,4 @@
-"""Tables 3 and 4 on the terminal, and from the published records."""
+"""Tables 3 and 4 from the published records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -126,7 +126,7 @@ def load_audit(plan: Sequence[AuditRun], runs: Mapping[PlannedRun, FoundRun]) ->
 
 
 def read_published_audit(results: Path, names: Sequence[str]) -> Records:
-    """Read the published records of the named factors, by seed. No data are read."""
+    """Read the published records of the named factors, in the order of their folders' names. No data are read."""
     records = defaultdict(list)
     for path in sorted(results.glob(f"records/audit/*/*/{RECORD}")):
         for factor in names:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.config import RunSettings
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.record import Record, load_record, translate_task
@@ -169,7 +170,7 @@ def _mark_search(tuning: Mapping[str, Any], most: int) -> Iterator[tuple[str, st
 
 def _mark_seeds(model: str, seeds: Sequence[Record]) -> Iterator[tuple[str, str]]:
     """Yield the marks of a row's records."""
-    usual, patience = RunSettings().patience, seeds[0].config.get("model", {}).get("optimization", {}).get("patience")
+    usual, patience = RunSettings().patience, flatten(seeds[0].config).get("model.optimization.patience")
     if patience not in (None, usual):
         yield f"Training stops after other than {usual} epochs without a better one", str(patience)
     if len(seeds) == 1 and is_trained(model, seeds[0]):

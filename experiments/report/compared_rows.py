@@ -121,6 +121,8 @@ def _list_faults(first_folder: Path, first: Record, folder: Path, record: Record
     if is_known and first.test_items == record.test_items:
         return []
     ours, theirs = (_list_instance_settings(one) for one in (first, record))
+    if record.dataset != first.dataset:
+        ours, theirs = {"dataset": first.dataset}, {"dataset": record.dataset}
     faults = _list_changes(ours, theirs)
     expected, users = (read_ranks(one / RANKS)[0] for one in (first_folder, folder))
     if len(users) != len(expected):

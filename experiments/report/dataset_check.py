@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from sdmr.datasets.files import write_atomic
 from sdmr.datasets.interactions import IntArray, Interactions
@@ -86,14 +87,14 @@ def describe_times(task: Task, data: Interactions) -> dict[str, float | None]:
     }
 
 
-def measure_order(instances: Instances, seed: int = 0) -> float | None:
+def measure_order(instances: Instances) -> float | None:
     """Return how many times as often transitions recur as in shuffled histories.
 
     None stands for no recurring transition there. A transition is an ordered pair of items, the second one at most
     `REACH` positions after the first. Shuffling leaves each user's items as they are. So 1 means that the order of the
     items does not matter.
     """
-    rng, sequences, items = np.random.default_rng(seed), instances.contexts.start, instances.targets
+    rng, sequences, items = np.random.default_rng(0), instances.contexts.start, instances.targets
     orders = (np.lexsort((rng.random(len(items)), sequences)) for _ in range(SHUFFLES))
     shuffled = float(np.mean([count_recurring(sequences, items[order]) for order in orders]))
     return count_recurring(sequences, items) / shuffled if shuffled else None
@@ -116,7 +117,9 @@ def check_dataset(dataset: str, overrides: Sequence[str], results: Path | None =
     facts = describe_dataset(run.load_task(), bind_reader(run.config["dataset"])())
     if results is None:
         return format_facts(facts)
-    publish_facts(results / FACTS, dataset, overrides, run.data, facts)
+    results.mkdir(parents=True, exist_ok=True)
+    with FileLock(results / f".{FACTS}.lock"):  # two commands at once would lose the row of one
+        publish_facts(results / FACTS, dataset, overrides, run.data, facts)
     return [*format_facts(facts), f"written to {results / FACTS}"]
 
 

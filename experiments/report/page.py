@@ -14,12 +14,12 @@ from typing import Any
 import pandas as pd
 
 from sdmr.datasets.errors import DataError
-from sdmr.experiments.figures import figure6
 from sdmr.experiments.report.accuracy import collect_published
 from sdmr.experiments.report.audit_runs import read_published_audit
 from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.claims import CLAIMED_FACTORS, Claim, judge_claims
 from sdmr.experiments.report.compared_rows import ComparedRow
+from sdmr.experiments.report.hop_points import read_published_points
 from sdmr.experiments.report.page_dataset import COMPARED, EVERY_METRIC, collect_dataset, describe_points
 from sdmr.experiments.report.printed import DATASETS
 from sdmr.experiments.report.ranked_rows import read_seed_spreads
@@ -40,7 +40,7 @@ def collect_page(results: Path, plots: Path, user_rows: Sequence[ComparedRow] = 
     if not tables:
         print(f"{results}: no published records; results=CHECKOUT/results shows them beside yours", file=sys.stderr)
     spreads = read_seed_spreads(results, EVERY_METRIC)
-    frames = {"strata": _read_all(results.glob("table?-strata.csv")), "hops": figure6.read_published_points(results)}
+    frames = {"strata": _read_all(results.glob("table?-strata.csv")), "hops": read_published_points(results)}
     published = {dataset: table for table in tables for dataset in table.records}
     datasets = {}
     for dataset in dict.fromkeys([*published, *(row.records[0].dataset for row in user_rows)]):

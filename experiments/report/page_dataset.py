@@ -11,7 +11,6 @@ from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.core.run_files import RECORD
-from sdmr.experiments.figures import curves, speed
 from sdmr.experiments.report.accuracy import AccuracyTable
 from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.cells import drop_unranked, make_cells
@@ -23,6 +22,7 @@ from sdmr.experiments.report.printed import METRICS
 from sdmr.experiments.report.provenance import describe_row
 from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.row_values import load_values
+from sdmr.experiments.report.run_frames import average_seeds, build_curves, build_speed, get_group
 from sdmr.experiments.report.user_rows import YOURS
 from sdmr.harness.metrics import CUTOFFS, list_metrics
 
@@ -30,7 +30,7 @@ SAMPLED = list_metrics(("hit", "NDCG", "MRR"), CUTOFFS)
 EVERY_METRIC = [*SAMPLED, *(metric + ALL for metric in SAMPLED)]
 COMPARED = [*METRICS, *(metric + ALL for metric in METRICS)]  # by the differences and the orders of rows
 CELL = ["model", "metric", "paper", "ours", "spread", "seeds", "low", "high", "run_low", "run_high", "verdict"]
-CELL += ["optimistic", "pessimistic", "marks"]
+CELL += ["marks"]
 
 
 def collect_dataset(
@@ -70,7 +70,7 @@ def collect_dataset(
         "notes": [] if table is None else table.notes[dataset],
         "pairs": _compare_pairs(comparable, spreads),
         "rows": rows,
-        "curves": _list_curves(curves.build_frame(runs)),
+        "curves": _list_curves(build_curves(runs)),
         "speed": _average_speed(runs),
     }
 
@@ -108,7 +108,7 @@ def _describe_origins(
         ours = [mark for mark in marks if mark.row == name]
         excluded = "; ".join(mark.detail for mark in ours if mark.title == NOT_COMPARABLE)
         rows[name] = {
-            "group": YOURS if name in reasons else speed.get_group(name),
+            "group": YOURS if name in reasons else get_group(name),
             "choice": choice,
             "search": search,
             "marks": [f"{mark.title}: {mark.detail}" if mark.detail else mark.title for mark in ours],
@@ -161,7 +161,7 @@ def _round(values: pd.Series) -> list[float | None]:
 
 def _average_speed(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
     """Return seconds to train and test NDCG@10 of each model, with the spread over seeds."""
-    frame = speed.average_seeds(speed.build_frame(runs))
+    frame = average_seeds(build_speed(runs))
     return frame.assign(model=_print_names(frame["model"]))
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from sdmr.experiments.core.registry import BASKET_DATASETS, GRID, get_model
+from sdmr.experiments.core.datasets import BASKET_DATASETS
+from sdmr.experiments.core.registry import GRID, get_model
 
 METRICS = ("hit@10", "NDCG@10")
 PAPER = Path(__file__).parents[1] / "paper"  # the paper's tables

@@ -35,7 +35,7 @@ def format_time_gaps(results: Path) -> str:
 
 
 def read_first_seed(results: Path, model: str) -> list[float]:
-    """Return the metrics of a row's seed 0, in the order of `COLUMNS`.
+    """Return the metrics of a row's first published seed, in the order of `COLUMNS`.
 
     Without a published record, there are none.
     """
@@ -60,7 +60,7 @@ def format_splits(results: Path) -> str:
 
 
 def format_global_time(results: Path) -> str:
-    """Return the metrics of seed 0 of each row with cuts in time."""
+    """Return the metrics of the first published seed of each row with cuts in time."""
     values = {get_model(model).name: read_first_seed(results / SPLITS / "global-time", model) for model in MODELS}
     rows = [
         {"model": name} | {metric: format_metric(value) for metric, value in zip(COLUMNS, one, strict=True)}

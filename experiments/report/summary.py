@@ -15,7 +15,8 @@ import pandas as pd
 
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import write_atomic
-from sdmr.experiments.core.registry import CHECKOUT, IS_CHECKOUT, get_model
+from sdmr.experiments.core.paths import CHECKOUT, IS_CHECKOUT
+from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.report import cost_tables, split_tables, summary_tables
 from sdmr.experiments.report.audit import tabulate_literature
 from sdmr.experiments.report.audit_runs import read_published_audit
@@ -35,8 +36,13 @@ PAGES = ("README.md", "docs/*.md")
 WIDTH = 120
 FRONT = ("Claims that hold.", "Claims that do not.", "What to use.", "How sure.")  # of the README
 ORDERED = [*SEQUENTIAL, "sdm", "sdmr", "gru4rec", "sasrec", "bert4rec"]  # models that read the latest items
-PHRASES = ("on", "in part on", "better and worse on", "the opposite on", "not shown on")
-WORDS = dict(zip(Direction, PHRASES, strict=False))
+WORDS = {
+    Direction.YES: "on",
+    Direction.PARTLY: "in part on",
+    Direction.MIXED: "better and worse on",
+    Direction.OPPOSITE: "the opposite on",
+    Direction.NOT_SHOWN: "not shown on",
+}
 OLDER = ", older code"  # behind a row that this version's code has not made
 Rows = Collection[tuple[str, str]]  # data sets and printed models
 Answers = Mapping[str, Mapping[str, list[str]]]  # by claim and direction: names of data sets

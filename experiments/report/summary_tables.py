@@ -16,9 +16,9 @@ from sdmr.experiments.core.registry import (
     MODELS,
     OTHER_ROWS,
     PAPER_MODELS,
+    can_read,
     get_model,
     insert_grid_rows,
-    reads,
 )
 from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.accuracy import make_published_cells
@@ -187,7 +187,7 @@ def format_coverage(results: Path, cells: Cells) -> str:
     for dataset, name in NAMES.items():
         if dataset in STAND_INS and dataset not in cells:
             continue
-        models = [get_model(model).name for model in MODELS if reads(model, dataset)]
+        models = [get_model(model).name for model in MODELS if can_read(model, dataset)]
         published = cells.get(dataset, {})
         missing = [model for model in models if model not in published]
         seeds = sorted({int(one[NDCG].seeds) for row, one in published.items() if is_stochastic(KEYS[row])})

@@ -34,8 +34,8 @@ def read_published_means(
 ) -> Published:
     """Read the published means of models, and their settings. Raises DataError for a damaged record."""
     folders = {model: list_published(results, dataset, model) for model in models}
-    experiment = f"table{TABLES.get(dataset)}"
-    names = {get_published_settings(results, experiment, dataset, model) for model in models if folders[model]}
+    published = [model for model in models if folders[model]]  # none of a data set that no table has
+    names = {get_published_settings(results, f"table{TABLES[dataset]}", dataset, model) for model in published}
     means = {m: average_seeds(dataset, m, paths, policy, metrics)["ours"] for m, paths in folders.items()}
     return means, names
 

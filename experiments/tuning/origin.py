@@ -5,10 +5,10 @@ from typing import Any
 
 from sdmr.experiments.core.messages import format_value
 from sdmr.experiments.core.trackers import drop_tracker
-from sdmr.experiments.core.tuned import describe_data, is_user_data
+from sdmr.experiments.core.tuned import is_user_data, resolve_data_settings
 from sdmr.experiments.tuning.search import Search
 from sdmr.experiments.tuning.space import find_edges
-from sdmr.experiments.tuning.study import METRICS, Trial
+from sdmr.experiments.tuning.study import VALIDATION_METRICS, Trial
 
 
 def describe_origin(search: Search, trial: Trial, is_inside: bool = False) -> dict[str, Any]:
@@ -23,14 +23,14 @@ def describe_origin(search: Search, trial: Trial, is_inside: bool = False) -> di
     failures = [search.describe(one) for one in search.select("failed")]
     commits = {one.commit or "unknown" for one in search.select("complete")}
     origin: dict[str, Any] = {
-        "validation": {metric: round(record.validation[metric]["expected"], 4) for metric in METRICS},
+        "validation": {metric: round(record.validation[metric]["expected"], 4) for metric in VALIDATION_METRICS},
         "best_epoch": record.best_epoch,
         "best_among_last_5_allowed": record.best_among_last_5_allowed or None,
         "seed": record.config["seed"],
         "run": record.run,
         "search": options.search,
         "trials": len(trials),
-        "planned": search.limit,
+        "planned": max(search.limit, len(search.trials)),
         "pruned": sum(one.state == "pruned" for one in trials),
         "cpu_minutes": round(sum(one.cpu_seconds for one in trials) / 60, 1),
         "budget": search.budget,
@@ -44,7 +44,7 @@ def describe_origin(search: Search, trial: Trial, is_inside: bool = False) -> di
         "commits": sorted(commits),
         "commands": [format_command(search)],
         "notes": [*search.row.parts.notes.values(), *failures] or None,
-        "dataset": describe_data(record.config["dataset"]) if is_user_data(options.dataset) else None,
+        "dataset": resolve_data_settings(record.config["dataset"]) if is_user_data(options.dataset) else None,
     }
     return {key: value for key, value in origin.items() if value is not None}
 

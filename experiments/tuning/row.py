@@ -9,12 +9,14 @@ from pathlib import Path
 
 from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
 from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.datasets import list_datasets
 from sdmr.experiments.core.errors import NotTunedError
-from sdmr.experiments.core.registry import GRID, list_datasets
+from sdmr.experiments.core.registry import GRID
 from sdmr.experiments.core.run import Run, compose_run, make_run
 from sdmr.experiments.core.tuned import is_user_data, read_tuned
 from sdmr.experiments.tuning.options import SearchOptions
 from sdmr.experiments.tuning.space import Parts, Settings, Space, format_overrides, get_model_key, parse_override
+from sdmr.harness.records import compute_run_key
 
 
 class SearchedRow:
@@ -39,6 +41,13 @@ class SearchedRow:
             left_out.update(self.space.beyond_paper, self.space.readings)
         self.axes = self.space.select_axes(self.default.load_task().training.instances.has_baskets, left_out)
         self._check_last_values()
+
+    @property
+    def file_name(self) -> str:
+        """Return the name of the list of trials. Searches with other fixed settings have lists of their own."""
+        names = ("seed", *SHARED_SETTINGS)
+        fixed = {k: v for k, v in self.overrides.items() if k.startswith(("model.", "dataset.")) or k in names}
+        return f"{self.name}-{compute_run_key(fixed, '', '')}.csv" if fixed else f"{self.name}.csv"
 
     @property
     def shared_settings(self) -> Settings:

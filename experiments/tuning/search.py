@@ -29,8 +29,8 @@ class Search:
         n_combinations = prod(map(len, axes.values()))
         self.limit = min(options.trials or (n_combinations if is_grid else TRIALS), n_combinations)
         self.budget = read_budget(options.dataset) if options.budget is None else options.budget
-        path = Path(options.results) / "sweeps" / options.dataset / f"{name}.csv"
-        lock = Path(options.runs) / options.dataset / f".{name}.search"
+        path = Path(options.results) / "sweeps" / options.dataset / self.row.file_name
+        lock = Path(options.runs) / options.dataset / f".{path.stem}.search"
         self.study = Study(path, lock, axes, self.row.make_run, self.row.shared_settings)
         default, first = self.study.read_settings(self.row.default), self.row.list_first_settings()
         self.sampler = Sampler(axes, default, first, self.row.default.config["seed"], is_grid)

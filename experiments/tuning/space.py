@@ -12,8 +12,15 @@ from sdmr.experiments.core.arguments import SHARED_SETTINGS, flatten
 from sdmr.experiments.core.errors import NotTunedError, UsageError
 from sdmr.experiments.core.grammar import parse_value
 from sdmr.experiments.core.messages import explain_validation_error, format_value
-from sdmr.experiments.core.registry import CONF, GRID, GRID_ROWS, SPACES
-from sdmr.experiments.core.tuned import check_tuned_data, describe_search, insert_tuned_grid_rows, read_tuned
+from sdmr.experiments.core.paths import CONF
+from sdmr.experiments.core.registry import GRID, GRID_ROWS
+from sdmr.experiments.core.tuned import (
+    check_tuned_data,
+    describe_search,
+    get_space_path,
+    insert_tuned_grid_rows,
+    read_tuned,
+)
 from sdmr.harness.training.optimizer import OptimizationConfig
 
 BUDGETS = CONF / "budgets.yaml"
@@ -41,9 +48,9 @@ class Space(BaseModel):
     def load(cls, name: str) -> Self:
         """Read the space of a model, or of its row inside the paper's grid. Raises UsageError if it has none."""
         base = name.removesuffix(GRID)
-        path = SPACES / f"{base}.yaml"
+        path = get_space_path(name)
         if not path.exists() or name not in (base, *GRID_ROWS):
-            names = ", ".join(sorted(path.stem for path in SPACES.glob("*.yaml")))
+            names = ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml"))) or "none in this folder"
             raise UsageError(f"model={name}: there is no search space {path}; there are {names}")
         try:
             space = cls(name=name, **yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -26,9 +26,9 @@ from sdmr.experiments.report.writers import write_csv
 from sdmr.experiments.tuning import space
 from sdmr.experiments.tuning.space import METRIC, Axes, Settings
 
-METRICS = (METRIC, "hit@10")
+VALIDATION_METRICS = (METRIC, "hit@10")
 STATES = ("running", "complete", "pruned", "failed")
-COLUMNS = ("trial", "settings", "state", *METRICS, "epoch", "cpu_seconds", "known", "run", "commit", "error")
+COLUMNS = ("trial", "settings", "state", *VALIDATION_METRICS, "epoch", "cpu_seconds", "known", "run", "commit", "error")
 
 
 @dataclass
@@ -79,6 +79,7 @@ class Study:
         self, path: Path, lock: Path, axes: Axes, make_run: Callable[[Settings], Run], shared: Settings
     ) -> None:
         self.path, self.axes, self.shared = path, axes, shared
+        self.n_others = 0  # rows of the file that are of other code or data
         self._lock, self._make_run = lock, make_run
         self._runs: dict[str, Run] = {}
         self._records: dict[str, Record] = {}
@@ -92,11 +93,12 @@ class Study:
         }
 
     def read(self) -> list[Trial]:
-        """Return the trials so far. Rows of other code, data or fixed settings are no trials of this search."""
+        """Return the trials so far. Rows of other code or data are no trials of this search: `n_others` of them."""
         try:
             frame = pd.read_csv(self.path, dtype=str, keep_default_na=False) if self.path.exists() else pd.DataFrame()
             rows = frame.to_dict("records") if "trial" in frame else []
             trials = [trial for row in rows if (trial := self._read_row(row))]
+            self.n_others = len(frame) - len(trials)
         except (ValueError, KeyError) as error:
             raise DataError(f"{self.path} is damaged: {error!s:.80}; remove it to search anew") from error
         if (best := select_best(trials)) and not best.record:

@@ -57,6 +57,9 @@ class ByBatch(Good):
     def score(self, users, contexts, candidates):
         return super().score(users, contexts, candidates) + len(users)
 
+class Sequences(Good):
+    reads_baskets = False
+
 class Writes(Good):
     def score(self, users, contexts, candidates):
         scores = super().score(users, contexts, candidates)
@@ -138,6 +141,12 @@ def test_model_that_keeps_to_the_interface_passes_every_check(name: str, number:
     *lines, last = answer.out.splitlines()
     assert last == f"all {number} checks passed"
     assert [line.partition(" ")[0] for line in lines] == ["passed"] * number
+
+
+def test_check_that_is_left_out_does_not_count(sdmr: Sdmr) -> None:
+    *lines, last = sdmr("check", "model=own_checked.Sequences").out.splitlines()
+    assert lines[-1].startswith("note    baskets: left out")
+    assert last == f"all {len(lines) - 1} checks passed"
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,25 @@ def test_a_wrong_command_is_one_line(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"u1,i2", "line 3: Expected 3 columns, got 2: u1,i2"),
+        (b"u1,i2,1,1", "line 3: Expected 3 columns, got 4: u1,i2,1,1"),
+        (b"u1,i\xff2,1", "line 3: "),
+    ],
+)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_damaged_line_is_named_with_and_without_a_byte_order_mark(
+    folder: Path, mark: bytes, line: bytes, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.csv").write_bytes(mark + b"visitor,product,when\nu1,i1,2023-01-01\n" + line + b"\n")
+    assert cli.main(["data", "path=mine.csv"]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize("protocol", [(), ("protocol.test_item=random",)])
 def test_the_minute_is_that_of_the_test_items_of_the_split(
     folder: Path, protocol: tuple[str, ...], capsys: pytest.CaptureFixture[str]

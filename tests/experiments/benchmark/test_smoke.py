@@ -14,7 +14,8 @@ import pytest
 from sdmr.experiments.benchmark.smoke import collect_costs, format_costs
 from sdmr.experiments.core import cli, plan
 from sdmr.experiments.core.parallel import Outcome, make_outcome
-from sdmr.experiments.core.registry import CHECKOUT, MODELS
+from sdmr.experiments.core.paths import CHECKOUT
+from sdmr.experiments.core.registry import MODELS
 
 Bench = Callable[..., int]
 

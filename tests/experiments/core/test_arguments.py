@@ -11,8 +11,9 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from sdmr.experiments.core.arguments import check_arguments, describe_arguments, get_model_config, import_class
 from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.datasets import list_datasets, read_dataset
 from sdmr.experiments.core.errors import ConfigError
-from sdmr.experiments.core.registry import NAMED_MODELS, list_datasets, read_dataset
+from sdmr.experiments.core.registry import NAMED_MODELS
 from sdmr.harness.training.optimizer import OptimizationConfig
 from tests.experiments.core.conftest import Sdmr
 

@@ -37,7 +37,8 @@ pytestmark = pytest.mark.usefixtures("temporary_cache")
 
 
 def run_python(folder: Path, program: str) -> list[str]:
-    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    """Return the lines of a program that, as the script `sdmr`, does not have its folder on the import path."""
+    done = subprocess.run([sys.executable, "-P", "-c", program], cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
 
 
@@ -126,6 +127,7 @@ def test_help_of_status_says_that_a_sweep_has_settings_too(sdmr: Sdmr) -> None:
         ("run model=sdm -x", "sdmr run: -x: there is no such flag; there are -m, "),
         ("run model=sdm --cfg", "sdmr run: --cfg : expected one of job, hydra, all"),
         ("run model=sdm --cfg jb", "sdmr run: --cfg jb: expected one of job, hydra, all"),
+        ("run -m --cfg job model=popularity,ease", "sdmr run: --cfg prints the settings of one run: leave out -m"),
         ("run sdm", "sdmr run: sdm: expected key=value"),
         ("run model=sdm =3", "sdmr run: =3: expected key=value"),
         ("run model=sdm model.hops=[1", "sdmr run: model.hops=[1: expected key=value, a list key=[a,b], or text"),
@@ -326,9 +328,10 @@ def test_interrupt_of_a_command_that_makes_no_runs_promises_nothing(
         raise KeyboardInterrupt
 
     errors = {}
-    for command in ("compare", "publish", "table"):
+    for command in ("bench", "compare", "publish", "table"):
         monkeypatch.setattr(f"sdmr.experiments.{command}.main", interrupt)
         errors[command] = sdmr(command, "runs=here").error
+    assert sdmr("bench", "suite=smoke").error.startswith("interrupted; the same command continues")
     assert errors.pop("table").startswith("interrupted; the same command continues")
     assert set(errors.values()) == {"interrupted"}
 

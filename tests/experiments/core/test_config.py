@@ -18,7 +18,8 @@ from sdmr.experiments.core.arguments import import_class
 from sdmr.experiments.core.config import compose_config, prepare_overrides
 from sdmr.experiments.core.errors import ConfigError, NotTunedError, UsageError
 from sdmr.experiments.core.grammar import expand_sweep
-from sdmr.experiments.core.registry import CONF, MODELS, NAMED_MODELS, RELEASED_MODELS
+from sdmr.experiments.core.paths import CONF
+from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, RELEASED_MODELS
 from sdmr.experiments.core.tuned import get_tuned_path
 from sdmr.experiments.run import describe_more
 from sdmr.harness.protocol import Protocol

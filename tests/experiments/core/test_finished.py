@@ -17,6 +17,7 @@ def test_runs_are_found_by_name_folder_record_and_pattern(tmp_path: Path, monkey
     for name, folders in {
         "SDM-2": ["runs/b/SDM-2"],
         "runs/a/SDM-[3]": ["runs/a/SDM-[3]"],
+        "SDM-[3]": ["runs/a/SDM-[3]"],
         "runs/a/SDM-1/record.json": ["runs/a/SDM-1"],
         "SDM-*": ["runs/a/SDM-1", "runs/a/SDM-[3]", "runs/b/SDM-2"],
         "runs/a": ["runs/a/SDM-1", "runs/a/SDM-[3]"],
@@ -27,6 +28,15 @@ def test_runs_are_found_by_name_folder_record_and_pattern(tmp_path: Path, monkey
     for name in ("SDM-4", "nothing-*"):
         with pytest.raises(UsageError, match="there is no such run in runs"):
             find_runs("runs", ["SDM-1", name], Path("runs"))
+
+
+def test_folders_of_any_name_have_runs(tmp_path: Path) -> None:
+    runs, results = tmp_path / "runs[1]", tmp_path / "re?ults"
+    for folder in (runs / "a" / "SDM-1", results / "records" / "table3" / "a" / "sdm-0"):
+        folder.mkdir(parents=True)
+        (folder / "record.json").touch()
+    assert find_runs("runs", ["SDM-1", "SDM-*"], runs) == 2 * [runs / "a" / "SDM-1"]
+    assert find_runs("runs", ["table3/a/sdm-*"], runs, results) == [results / "records" / "table3" / "a" / "sdm-0"]
 
 
 @pytest.mark.parametrize("name", ["nosuch/*", "nosuch/SDM-1"])

@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from sdmr.datasets.interactions import IntArray
 from sdmr.datasets.task import Training
@@ -131,6 +133,41 @@ def test_interrupted_run_has_not_failed(tmp_path: Path, overrides: tuple[str, ..
     (outcome,) = run_all([interrupted], tmp_path, workers=1)
     assert "killed by signal 2" in outcome.error
     assert run_of(tmp_path, *interrupted).failure is None
+
+
+class Sleeper:
+    """A model whose fit says that it runs, and goes on for long."""
+
+    context_length = 0
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def fit(self, training: Training) -> None:
+        tqdm([])  # which has a lock
+        Path(self.path).write_text(str(os.getpid()))
+        time.sleep(600)
+
+    def score(self, users: IntArray, contexts: IntArray, candidates: IntArray) -> IntArray:
+        raise AssertionError
+
+
+def test_interrupt_of_the_command_alone_ends_its_runs(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    path = tmp_path / "number"
+    task = (f"model={__name__}.Sleeper", f"model.path={path}", *overrides)
+    code = "import sys; from pathlib import Path; from sdmr.experiments.core.parallel import run_all\n"
+    code += "list(run_all([tuple(sys.argv[2:])], Path(sys.argv[1]), 1))"
+    command = [sys.executable, "-c", code, str(tmp_path), *task]
+    process = subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not path.exists() or not path.read_text():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert "leaked" not in error
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(path.read_text()), 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot hold a process to some cores")

@@ -21,6 +21,7 @@ from sdmr.experiments.core.plan import (
 )
 from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.store import publish_run
+from sdmr.experiments.core.tuned import write_tuned
 from tests.experiments.conftest import run_of
 from tests.experiments.report.commands import compose_fake_run, hide_tuned_settings
 from tests.experiments.report.records import write_random_run
@@ -45,6 +46,18 @@ def test_model_without_tuned_settings_is_left_out_and_reported(
     planned = plan_runs(["popularity", "slim"], ["ta-feng"], 1, "tuned")
     assert [run.overrides for run in planned] == [("model=popularity", "dataset=ta-feng", "seed=0", "settings=tuned")]
     assert capsys.readouterr().out.startswith("SLIM on ta-feng is left out: ")
+
+
+def test_class_of_a_user_has_its_tuned_settings_or_those_of_its_constructor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hide_tuned_settings(tmp_path, monkeypatch, "ml-100k", kept="popularity")
+    model = "sdmr.baselines.popularity.Popularity"
+    assert [one.overrides[3:] for one in plan_runs([model], ["ml-100k"], 1, "tuned")] == [()]
+    assert capsys.readouterr().out == f"{model} on ml-100k has no tuned settings, and keeps those of its constructor\n"
+    write_tuned("ml-100k", model, {}, {})
+    assert [one.overrides[3:] for one in plan_runs([model], ["ml-100k"], 1, "tuned")] == [("settings=tuned",)]
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("override", ["model=sdm", "seed=3", "threads=2", "force=true", "hydra/launcher=joblib"])

@@ -43,6 +43,10 @@ def test_runtime_is_without_parts_and_metrics_are_validation_metrics_without_a_t
     assert (RECORD.runtime, RECORD.class_name, RECORD.metrics()) == (3.0, "SDM", RECORD.validation)
 
 
+def test_scores_keep_their_name_with_a_dot() -> None:
+    assert RECORD.model_copy(update={"model": "Net-1.2", "config": {"scores": "net.csv"}}).class_name == "Net-1.2"
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

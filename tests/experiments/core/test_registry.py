@@ -9,10 +9,10 @@ from sdmr.experiments.core.registry import (
     MODELS,
     OTHER_ROWS,
     PAPER_ROWS,
+    can_read,
     expand_models,
     get_model,
     insert_grid_rows,
-    reads,
 )
 
 
@@ -35,7 +35,7 @@ def test_rows_inside_the_papers_grid_follow_their_models() -> None:
 
 def test_models_of_sequences_read_no_baskets() -> None:
     cannot_read = {
-        (model, dataset) for model in MODELS for dataset in ("ml-100k", "ta-feng") if not reads(model, dataset)
+        (model, dataset) for model in MODELS for dataset in ("ml-100k", "ta-feng") if not can_read(model, dataset)
     }
     assert cannot_read == {(model, "ta-feng") for model in ("gru4rec", "sasrec", "bert4rec")}
     for model in MODELS:

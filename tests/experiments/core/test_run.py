@@ -5,11 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from sdmr.datasets.interactions import Interactions
+from sdmr.datasets.readers import reader
+from sdmr.datasets.tabular import load_csv
 from sdmr.experiments.core import run as run_module
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.execute import execute
 from sdmr.experiments.core.run import RANKING_MODULES, compute_source
 from tests.experiments.conftest import SMALL, run_of
+
+
+@reader
+def read_baskets(path: str) -> Interactions:
+    return load_csv(path, basket="basket")
+
 
 pytestmark = pytest.mark.usefixtures("temporary_cache")
 
@@ -48,6 +57,7 @@ def test_context_length_is_the_longest_basket_or_five_of_a_history(tmp_path: Pat
     baskets = ("dataset=csv", f"dataset.path={path}", "dataset.basket=basket")
     for arguments, length in (
         (baskets, 7),
+        ((f"dataset={__name__}.read_baskets", f"dataset.path={path}"), 7),
         (overrides, 5),
         ((*baskets, "context_length=2"), 2),
     ):  # 7: 9 less two held out

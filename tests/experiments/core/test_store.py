@@ -67,6 +67,22 @@ def test_a_record_never_stands_beside_the_ranks_of_another_run(
     assert not (tmp_path / "published" / "record.json").exists()
 
 
+def test_a_run_that_is_published_into_its_own_folder_stays(tmp_path: Path) -> None:
+    folder = write_random_run(tmp_path, "sdm", 0)
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    publish_run(FoundRun(folder), folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+
+
+def test_a_lost_run_takes_no_published_record_with_it(tmp_path: Path) -> None:
+    run, published = write_random_run(tmp_path, "sdm", 0), tmp_path / "published"
+    publish_run(FoundRun(run), published)
+    (run / "record.json").unlink()
+    with pytest.raises(FileNotFoundError):
+        publish_run(FoundRun(run), published)
+    assert (published / "record.json").exists()
+
+
 def test_published_settings_replace_those_of_before(tmp_path: Path) -> None:
     publish_settings(tmp_path, "table3", "ml-100k", "sdm", "tuned")
     path = get_published_folder(tmp_path, "table3", "ml-100k", "sdm.yaml")

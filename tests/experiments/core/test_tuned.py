@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sdmr.experiments.core import cli, registry
+from sdmr.experiments.core import cli, paths
 from sdmr.experiments.core import tuned as tuned_module
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.errors import NotTunedError
@@ -74,7 +74,7 @@ def test_without_the_checkout_settings_are_written_beside_the_results_and_read_f
     overrides = ["model=sdm", "dataset=ml-100k", "settings=tuned"]
     before = compose_config(overrides).settings["model"]["hops"]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "IS_CHECKOUT", False)
+    monkeypatch.setattr(paths, "IS_CHECKOUT", False)
     monkeypatch.delenv("SDMR_RESULTS", raising=False)
     assert compose_config(overrides).settings["model"]["hops"] == before  # those of the suite
     path = write_tuned("ml-100k", "sdm", {"model": {"hops": before + 1}}, {"search": "grid"})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
-from sdmr.experiments.figures.speed import build_frame, get_group
+from sdmr.experiments.report.run_frames import build_speed, get_group
 from tests.experiments.figures.records import is_drawn, read_rows, write_record
 
 Command = Callable[..., int]
@@ -63,7 +63,7 @@ def test_speed_has_no_row_of_scores_made_elsewhere(tmp_path: Path) -> None:
     write_record(tmp_path / "sdm", seconds={"fit": 20.0})
     write_record(tmp_path / "scores", seconds={"prepare": 1.0, "rank": 3.0})
     runs = {PlannedRun(name, "ml-100k", 0): FoundRun(tmp_path / name) for name in ("sdm", "scores")}
-    frame, empty = build_frame(runs), build_frame({})
+    frame, empty = build_speed(runs), build_speed({})
     assert frame["model"].tolist() == ["sdm"]
     assert (len(empty), list(empty)) == (0, list(frame))
 

@@ -13,6 +13,7 @@ from sdmr.experiments.core import plan
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.parallel import Outcome
 from sdmr.experiments.figures import figure6, style
+from sdmr.experiments.report.hop_points import read_published_points
 from tests.experiments.figures.records import is_drawn, read_rows, write_record
 
 Command = Callable[..., int]
@@ -77,7 +78,7 @@ def test_published_points_are_means_over_seeds_by_their_names(tmp_path: Path) ->
         write_record(folder / name, quality=0.3 + 0.1 * number, seed=0).metrics()["NDCG@10"]["expected"]
         for number, name in enumerate(names)
     ]
-    points = figure6.read_published_points(tmp_path).query("metric == 'NDCG@10'").set_index("model")
+    points = read_published_points(tmp_path).query("metric == 'NDCG@10'").set_index("model")
     assert points.loc["SDM", ["hops", "dim", "context_length", "seeds"]].tolist() == [1, 8, 5, 2]
     assert points.loc["SDM", "mean"] == pytest.approx(statistics.mean(values[:2]))
     assert points.loc["SDM", "spread"] == pytest.approx(statistics.stdev(values[:2]))

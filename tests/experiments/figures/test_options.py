@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sdmr.experiments import figure
-from sdmr.experiments.core import cli, registry
+from sdmr.experiments.core import cli, paths
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.figures.options import FigureOptions, check_options
@@ -83,7 +83,7 @@ def test_published_figures_are_drawn_one_after_the_other_by_one_command(
     assert {options.plots for options in drawn} == {str(tmp_path / "plots")}
     assert {options.train for options in drawn} == {True}
     files = {options.file_name for options in drawn}
-    published = {path.stem for path in (registry.CHECKOUT / "plots").glob("*.png")}
+    published = {path.stem for path in (paths.CHECKOUT / "plots").glob("*.png")}
     assert published <= files | {"bench", "bench-epochs"}
     drawn.clear()
     draw("name=published", "train=false", "publish=true", "workers=3")

@@ -116,6 +116,11 @@ def test_another_patience_than_that_of_the_others_is_marked(tmp_path: Path) -> N
     assert list_marks(tmp_path) == {"SASRec": mark}
 
 
+def test_a_class_may_have_an_argument_of_any_name(tmp_path: Path) -> None:
+    change_record(publish_row(tmp_path, "sdm"), config={"seed": 0, "model": {"optimization": "adam"}})
+    assert list_marks(tmp_path) == {}
+
+
 def test_a_row_of_other_code_is_not_comparable_with_those_of_this_version(tmp_path: Path) -> None:
     for model in ("popularity", "slim", "ease"):
         folder, config = publish_row(tmp_path, model, seeds=1), compose_config([f"model={model}"]).settings

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -193,6 +194,19 @@ def test_facts_after_a_cut_in_time_are_those_of_the_retrained_split(tmp_path: Pa
     assert counts[0] < counts[1]
     with pytest.raises(ConfigError, match=r"protocol.select_on has no effect here"):
         check_dataset("csv", [*settings, "protocol.select_on=test"])
+
+
+def test_facts_are_written_by_one_command_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, *overrides = make_small_dataset(tmp_path, monkeypatch)
+
+    def write(path: Path, *_: object) -> None:
+        with pytest.raises(Timeout):
+            FileLock(path.with_name(f".{FACTS}.lock")).acquire(timeout=0)
+        path.touch()
+
+    monkeypatch.setattr(dataset_check, "publish_facts", write)
+    check_dataset("csv", overrides, tmp_path / "results")
+    assert (tmp_path / "results" / FACTS).exists()
 
 
 def test_every_share_and_dropped_row_has_a_line() -> None:

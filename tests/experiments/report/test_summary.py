@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sdmr.datasets.errors import DataError
-from sdmr.experiments.core.registry import CHECKOUT
+from sdmr.experiments.core.paths import CHECKOUT
 from sdmr.experiments.report import claims, claims_differences, comparability, summary
 from sdmr.experiments.report.accuracy import collect_published
 from sdmr.experiments.report.averages import ALL

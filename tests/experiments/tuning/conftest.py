@@ -10,7 +10,7 @@ import pytest
 
 from sdmr.experiments.core import config, tuned
 from sdmr.experiments.core.parallel import Outcome
-from sdmr.experiments.tuning import search, space
+from sdmr.experiments.tuning import search
 from tests.experiments.tuning.helpers import Tasks, run_here
 
 SPACE = """
@@ -30,7 +30,7 @@ def conf(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
     shutil.copytree(config.CONF, folder, ignore=shutil.ignore_patterns("chosen", "tuned"))
     monkeypatch.setattr(config, "CONF", folder)
     monkeypatch.setattr(tuned, "FOLDER", folder / "settings" / "tuned")
-    monkeypatch.setattr(space, "SPACES", folder / "space")
+    monkeypatch.setattr(tuned, "SPACES", folder / "space")
     monkeypatch.chdir(tmp_path)
     return folder
 

@@ -27,9 +27,15 @@ def make_search(name: str, *arguments: str) -> Search:
     return Search(name, parse_options(SearchOptions, [f"model={name}", *arguments]))
 
 
+def find_list(name: str = "mf-bpr", results: str = "results") -> Path:
+    """Return the only list of trials of a model, whose name has a key behind it if settings are fixed."""
+    (path,) = Path(results, "sweeps", "csv").glob(f"{name}-[0-9a-f]*.csv")
+    return path
+
+
 def read_points(name: str = "mf-bpr", results: str = "results") -> list[dict[str, str]]:
     """Return the rows of a search's file, without processor time, which differs each time, and the commit."""
-    with Path(results, "sweeps", "csv", f"{name}.csv").open() as lines:
+    with find_list(name, results).open() as lines:
         return [{k: v for k, v in row.items() if k not in ("cpu_seconds", "commit")} for row in csv.DictReader(lines)]
 
 

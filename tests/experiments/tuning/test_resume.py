@@ -15,7 +15,7 @@ import pytest
 from sdmr.datasets import files
 from sdmr.experiments.core import config, parallel, tuned
 from sdmr.experiments.core.tuned import read_tuned
-from sdmr.experiments.tuning import search, space
+from sdmr.experiments.tuning import search
 from tests.experiments.tuning.helpers import call, make_search, read_points, run_here
 from tests.experiments.tuning.test_search import Made
 
@@ -112,7 +112,7 @@ def sweep(folder: Path, arguments: tuple[str, ...], epoch: float) -> None:
     """Make a sweep in a process by itself, whose epochs take a while."""
     os.chdir(folder)
     os.environ["SDMR_CACHE"] = str(folder / "cache")
-    config.CONF, space.SPACES = folder / "conf", folder / "conf" / "space"
+    config.CONF, tuned.SPACES = folder / "conf", folder / "conf" / "space"
     tuned.FOLDER = folder / "conf" / "settings" / "tuned"
     write = files.open_atomic
 

@@ -1,6 +1,7 @@
 """The search of a model's settings: its trials, its budget, what it reuses, and what it writes."""
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from sdmr.experiments.tuning.pruning import read_history
 from sdmr.experiments.tuning.study import Study, Trial
 from tests.experiments.tuning.helpers import (
     call,
+    find_list,
     make_search,
     model_overrides,
     read_points,
@@ -61,7 +63,7 @@ def test_the_best_point_becomes_the_tuned_settings_with_their_origin(
     assert origin["validation"]["NDCG@10"] == pytest.approx(float(best["NDCG@10"]), abs=1e-4)
     assert (origin["run"], origin["seed"], origin["search"]) == (best["run"], 0, "tpe")
     assert (origin["trials"], origin["planned"], origin["pruned"]) == (5, 5, 0)
-    assert (origin["budget"], origin["points"]) == (20, "results/sweeps/csv/mf-bpr.csv")
+    assert (origin["budget"], origin["points"]) == (20, str(find_list()))
     assert origin["space"]["model.dim"] == [2, 4, 64]
     assert origin["dataset"]["path"] == str(data)
     assert origin["commands"] == [f"sdmr sweep model=mf-bpr dataset=csv trials=5 budget=20 {' '.join(small[1:])}"]
@@ -80,7 +82,7 @@ def test_a_search_ends_with_a_table_of_the_best_trials(
     points = sorted(read_points(), key=lambda point: -float(point["NDCG@10"]))
     assert [line.split()[0] for line in lines[end - 3 : end]] == [point["trial"] for point in points]
     assert [line.split()[-1] for line in lines[end - 3 : end]] == [point["run"] for point in points]
-    assert lines[end].endswith("all: results/sweeps/csv/mf-bpr.csv; records: results/sweeps/csv/RUN/record.json")
+    assert lines[end].endswith(f"all: {find_list()}; records: results/sweeps/csv/RUN/record.json")
 
 
 def test_a_tracker_follows_each_trial_and_is_not_part_of_the_search(
@@ -116,9 +118,12 @@ def test_trials_of_other_fixed_settings_are_none_of_this_search(
     small: tuple[str, ...], spaces: Path, made: Made
 ) -> None:
     call("model=mf-bpr", *small, "trials=2")
+    path = find_list()
+    before = path.read_text()
     call("model=mf-bpr", *small, "trials=2", "seed=1")
     assert len(made) == 4
-    assert [point["known"] for point in read_points()] == ["", "0"]
+    assert path.read_text() == before
+    assert len(list(path.parent.glob("*.csv"))) == 2
 
 
 def test_an_extended_space_keeps_its_trials(small: tuple[str, ...], spaces: Path, made: Made) -> None:
@@ -131,11 +136,15 @@ def test_an_extended_space_keeps_its_trials(small: tuple[str, ...], spaces: Path
     assert read_points()[:3] == before
 
 
-def test_a_file_of_an_older_search_is_replaced(small: tuple[str, ...], spaces: Path, made: Made) -> None:
-    path = Path("results", "sweeps", "csv", "mf-bpr.csv")
-    path.parent.mkdir(parents=True)
+def test_a_file_of_an_older_search_is_replaced(
+    small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
+) -> None:
+    call("model=mf-bpr", *small, "trials=1")
+    path = find_list()
     path.write_text("stage,settings,NDCG@10,run\n1,model.dim=2,0.9,MFBPR-0\n")
+    capsys.readouterr()
     assert call("model=mf-bpr", *small, "trials=1") == 0
+    assert f"1 trials of other code or data leave the list {path}" in capsys.readouterr().out
     assert [point["trial"] for point in read_points()] == ["0"]
 
 
@@ -144,7 +153,7 @@ def test_a_damaged_file_of_trials_is_an_error_that_names_it(
     old: str, new: str, small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
 ) -> None:
     call("model=mf-bpr", *small, "trials=1")
-    path = Path("results", "sweeps", "csv", "mf-bpr.csv")
+    path = find_list()
     path.write_text(path.read_text().replace(old, new))
     capsys.readouterr()
     assert call("model=mf-bpr", *small, "trials=1") == 1
@@ -179,7 +188,7 @@ def test_of_a_model_without_epochs_the_file_and_the_best_record_are_all_that_a_s
     (spaces / "item-knn.yaml").write_text("axes:\n  model.neighbors: [3, 5, 20]\n  model.weighting: [cosine, bm25]\n")
     arguments, path = ("model=item-knn", *small[:3], "search=grid", "replace=true"), Path("results", "sweeps", "csv")
     assert call(*arguments) == 0
-    points, tuning = (path / "item-knn.csv").read_text(), read_tuned("csv", "item-knn")["tuning"]
+    points, tuning = find_list("item-knn").read_text(), read_tuned("csv", "item-knn")["tuning"]
     best = path / tuning["run"]
     assert len(list(path.glob("*/"))) < len(made) == 6
     for folder in (one for one in path.glob("*/") if one != best):  # that were the best ones when they were made
@@ -188,7 +197,7 @@ def test_of_a_model_without_epochs_the_file_and_the_best_record_are_all_that_a_s
     made.clear()
     assert call(*arguments) == 0
     assert not made
-    assert (path / "item-knn.csv").read_text() == points
+    assert find_list("item-knn").read_text() == points
     assert read_tuned("csv", "item-knn")["tuning"] == tuning
     shutil.rmtree(best)
     assert call(*arguments) == 0
@@ -572,7 +581,8 @@ def test_settings_of_a_better_or_larger_search_are_replaced_only_if_asked_for(
     text = f"settings of before, validation NDCG@10 {score or 0:.4f}, the best of {trials} trials"
     error = capsys.readouterr().err
     assert (read_settings() == {"model.dim": 2}) is is_kept
-    assert error == (f"  {file} keeps the {text}; replace=true replaces them\n" if is_kept else "")
+    other = "  these settings replace those that were tuned on other data\n" if path else ""
+    assert error == (f"  {file} keeps the {text}; replace=true replaces them\n" if is_kept else other)
     assert call("model=mf-bpr", "replace=true", *small) == 0
     assert read_settings() != {"model.dim": 2}
     assert capsys.readouterr().err == (f"  these settings replace the {text}\n" if is_kept else "")
@@ -591,8 +601,11 @@ def test_settings_tuned_on_one_file_are_not_used_for_another(
         [f"dataset.path={data.parent}/../{data.parent.name}/{data.name}", time, "seed=7"],
     ):
         assert compose_config([*tuned, *same]).settings["model"] == expected
-    for other in (["dataset.path=else.csv", time], [f"dataset.path={data}"]):
-        with pytest.raises(NotTunedError, match="mf-bpr was tuned on other data: "):
+    for other, change in (
+        (["dataset.path=else.csv", time], f"dataset.path={data}, not {Path('else.csv').resolve()}"),
+        ([f"dataset.path={data}"], "dataset.time=time, not null"),
+    ):
+        with pytest.raises(NotTunedError, match=f"mf-bpr was tuned on other data: {re.escape(change)}$"):
             compose_config([*tuned, *other])
     write_tuned("epinions", "mf-bpr", {"model": {"dim": 2}}, {})
     named = ["model=mf-bpr", "dataset=epinions", "settings=tuned", "dataset.order=file"]

@@ -9,10 +9,12 @@ import pytest
 from sdmr.experiments.core.arguments import flatten
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.errors import UsageError
-from sdmr.experiments.core.registry import CHECKOUT, MODELS
+from sdmr.experiments.core.grammar import quote_text
+from sdmr.experiments.core.paths import CHECKOUT, SPACES
+from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run import compose_run
 from sdmr.experiments.core.tuned import write_tuned
-from sdmr.experiments.tuning.space import SPACES, Space, find_edges, format_overrides, nest, parse_override, read_budget
+from sdmr.experiments.tuning.space import Space, find_edges, format_overrides, nest, parse_override, read_budget
 from tests.experiments.tuning.helpers import make_search
 
 TABLE = CHECKOUT / "docs" / "tuning.md"
@@ -101,6 +103,15 @@ def test_a_model_without_a_space_is_an_error_that_names_those_with_one() -> None
         Space.load("svd")
 
 
+def test_space_of_a_users_class_is_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"no search space space/mine\.Net\.yaml; there are none in this folder"):
+        Space.load("mine.Net")
+    Path("space").mkdir()
+    Path("space/mine.Net.yaml").write_text("axes:\n  model.dim: [2, 4]\n")
+    assert Space.load("mine.Net").axes == {"model.dim": [2, 4]}
+
+
 def test_an_unknown_key_of_a_space_is_an_error_that_names_the_file(spaces: Path) -> None:
     (spaces / "sdp.yaml").write_text("axes: {}\nsteps: []")
     with pytest.raises(UsageError, match=r"sdp\.yaml: steps="):
@@ -112,6 +123,11 @@ def test_a_setting_is_read_as_it_is_written(text: str) -> None:
     assert format_overrides(dict([parse_override(text)])) == [text]
     key, value = parse_override(f"++{text}")
     assert flatten(nest({key: value})) == {key: value}
+
+
+@pytest.mark.parametrize("text", ["a,b", 'a"b,', "a,\\", 'a\\"b,', "a'\\\\"])
+def test_text_in_quotes_is_read_as_it_is_written(text: str) -> None:
+    assert parse_override(f"model.name={quote_text(text)}") == ("model.name", text)
 
 
 def test_with_baskets_an_axis_has_other_values_or_does_not_exist(small: tuple[str, ...]) -> None:
