@@ -304,7 +304,7 @@ def test_estimate_is_the_mean_of_the_published_seconds_over_the_workers(tmp_path
     assert "no estimate for 2 of them" in estimate_time([*pending, *others], 2)
     (folder / "record.json").write_text("{")  # a damaged record is left out
     assert estimate_time(pending, 2).startswith("about 4 min")
-    assert estimate_time(others, 2) == "no estimate of the time: none of these runs is published"
+    assert estimate_time(others, 2) == "no estimate of the time: the results have no record of these runs"
 
 
 def test_estimate_counts_parts_that_are_planned_themselves_once(tmp_path: Path) -> None:
