@@ -14,6 +14,13 @@ ALLOWED = {
     "baselines": {"baselines", "harness", "datasets"},
     "experiments": {"experiments", "models", "baselines", "harness", "datasets"},
 }
+FOLDERS = {  # of experiments/
+    "core": {"core"},
+    "report": {"report", "core"},
+    "tuning": {"tuning", "report", "core"},
+    "figures": {"figures", "report", "core"},
+    "benchmark": {"benchmark", "figures", "report", "core"},
+}
 # What configures, searches and draws is the business of the commands alone.
 COMMANDS_ONLY = {"hydra", "hydra_zen", "omegaconf", "pydantic", "optuna", "matplotlib", "tabulate"}
 
@@ -44,6 +51,14 @@ def test_libraries_of_the_commands_appear_in_no_lower_layer(folder: str) -> None
 def test_no_module_imports_a_folder_of_the_checkout_without_its_package() -> None:
     imports = [pair for folder in (*ALLOWED, "tests") for pair in list_imports(folder)]
     assert [(path, name) for path, name in imports if name.split(".")[0] in ALLOWED] == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_of_the_commands_imports_only_those_below(folder: str) -> None:
+    imports = [pair for pair in list_imports(f"experiments/{folder}") if "__main__" not in pair[0]]
+    inner = [(path, name.split(".")[2]) for path, name in imports if name.startswith("sdmr.experiments.")]
+    assert inner
+    assert [(path, name) for path, name in inner if name not in FOLDERS[folder]] == []
 
 
 def test_a_command_imports_no_other_command() -> None:
