@@ -149,7 +149,7 @@ def test_tracker_that_cannot_be_made_is_an_error_before_training(
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("nowhere", "ValueError: Empty module name"),
+        ("nowhere", "ImportError: there is no tracker nowhere"),
         ("my_nowhere.Tracker", "ModuleNotFoundError: No module named 'my_nowhere'"),
         (f"{__name__}.Absent", "AttributeError: module .* has no attribute 'Absent'"),
         (f"{__name__}.Incomplete", "TypeError: too many positional arguments"),
