@@ -57,7 +57,7 @@ HYDRA_FLAGS: dict[str, tuple[str, ...]] = {
 }
 
 # Of the table at the end of a multirun.
-RESULTS = ("validation NDCG@10", "validation hit@10", "test NDCG@10", "test hit@10")
+RESULT_COLUMNS = ("validation NDCG@10", "validation hit@10", "test NDCG@10", "test hit@10")
 
 FLAG_MEANINGS = {
     "-m, --multirun": "run every combination of values that are separated by commas",
@@ -172,7 +172,7 @@ def summarize_multirun(configs: Mapping[tuple[str, ...], RunConfig], varied: Seq
             if record := run.record:
                 values = dict(override.partition("=")[::2] for override in combination)
                 row: dict[str, Any] = {shorten_settings(key): values[key] for key in varied}
-                for column in RESULTS:
+                for column in RESULT_COLUMNS:
                     side, _, metric = column.partition(" ")
                     if metrics := getattr(record, side):
                         row[column] = f"{metrics[metric]['expected']:.4f}"
@@ -180,7 +180,9 @@ def summarize_multirun(configs: Mapping[tuple[str, ...], RunConfig], varied: Seq
                 rows.append((config.dataset, -record.validation["NDCG@10"]["expected"], row))
                 folders.append(f"{run.folder.parent}/RUN/record.json")
     rows.sort(key=lambda row: row[:2])
-    table = make_table([row for *_, row in rows], "text", right=(*RESULTS, "best epoch", "seconds")) if rows else ""
+    table = (
+        make_table([row for *_, row in rows], "text", right=(*RESULT_COLUMNS, "best epoch", "seconds")) if rows else ""
+    )
     places = f"; records: {', '.join(dict.fromkeys(folders))}" if rows else ""
     return f"\n{table}\n{len(rows)} of {len(configs)} runs, the best validation NDCG@10 first{places}"
 

@@ -57,7 +57,8 @@ def import_class(target: str) -> Any:
         with keep_filters():
             return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        classes = [key for key, one in vars(sys.modules.get(module, object)).items() if inspect.isclass(one)]
+        imported = sys.modules.get(module)  # without such a class
+        classes = [key for key, one in vars(imported).items() if inspect.isclass(one)] if imported else []
         hint = suggest(name, classes) or f"; {list_models()}; a file of yours must be in the current folder"
         raise UsageError(f"model={target}: no such class can be imported ({error}){hint}") from error
     except Exception as error:  # a user's module may raise any when it is imported

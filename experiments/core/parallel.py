@@ -40,6 +40,27 @@ class Outcome:
     is_stopped: bool = False  # by its watch
 
 
+class _Processes:
+    """The processes of runs. Once they are terminated, a later one ends as it starts."""
+
+    def __init__(self) -> None:
+        self._running: set[BaseProcess] = set()
+        self._is_over = False
+
+    def add(self, process: BaseProcess) -> None:
+        self._running.add(process)
+        if self._is_over:
+            process.terminate()
+
+    def discard(self, process: BaseProcess) -> None:
+        self._running.discard(process)
+
+    def terminate(self) -> None:
+        self._is_over = True
+        for process in list(self._running):
+            process.terminate()
+
+
 # Makes a run, and waits for it. The text is the name that the run must have.
 Launch = Callable[[tuple[str, ...], Path, Watch | None, str], Outcome]
 
@@ -61,7 +82,7 @@ def run_all(
     elsewhere than in a process of this machine. `labels` name the lines of progress; without them, those of a list are
     the settings in which its runs differ. An interrupt of this process alone, too, ends the processes of its runs.
     """
-    processes: set[BaseProcess] = set()
+    processes = _Processes()
 
     def start(overrides: tuple[str, ...]) -> Future[Outcome]:
         watch, name = (watches or {}).get(overrides), _name_run(overrides, runs)
@@ -87,8 +108,7 @@ def run_all(
                     yield outcome
                     running |= {start(overrides) for overrides in islice(pending, 1)}
         except (KeyboardInterrupt, GeneratorExit):
-            for process in list(processes):
-                process.terminate()
+            processes.terminate()
             raise
 
 
@@ -109,7 +129,7 @@ def _run_in_subprocess(
     watch: Watch | None,
     name: str,
     label: str,
-    processes: set[BaseProcess],
+    processes: "_Processes",
 ) -> Outcome:
     """Make a run in a new process, and show its progress.
 

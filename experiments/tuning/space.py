@@ -50,7 +50,10 @@ class Space(BaseModel):
         base = name.removesuffix(GRID)
         path = get_space_path(name)
         if not path.exists() or name not in (base, *GRID_ROWS):
-            names = ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml"))) or "none in this folder"
+            names = (
+                ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml")))
+                or "none in this folder, and docs/your-model.md shows one"
+            )
             raise UsageError(f"model={name}: there is no search space {path}; there are {names}")
         try:
             space = cls(name=name, **yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from tqdm import tqdm
@@ -168,6 +169,16 @@ def test_interrupt_of_the_command_alone_ends_its_runs(tmp_path: Path, overrides:
     assert "leaked" not in error
     with pytest.raises(ProcessLookupError):
         os.kill(int(path.read_text()), 0)
+
+
+def test_process_that_starts_after_the_interrupt_ends_at_once() -> None:
+    before, after = Mock(), Mock()
+    processes = parallel._Processes()
+    processes.add(before)
+    before.terminate.assert_not_called()
+    processes.terminate()
+    processes.add(after)
+    assert [one.terminate.call_count for one in (before, after)] == [1, 1]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot hold a process to some cores")
