@@ -6,7 +6,6 @@ the pages by the command that publishes them, and no sentence outside a block st
 
 import re
 import textwrap
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,7 +19,7 @@ from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.report import cost_tables, split_tables, summary_tables
 from sdmr.experiments.report.audit import tabulate_literature
 from sdmr.experiments.report.audit_runs import read_published_audit
-from sdmr.experiments.report.averages import ALL, list_rows
+from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.claims import CLAIMED_FACTORS, SEQUENTIAL, judge_claims, tabulate_claims
 from sdmr.experiments.report.claims_differences import MIXED, Direction
 from sdmr.experiments.report.comparability import OLDER_ROW, ONE_SEED, UNCOUNTED, Mark, collect_marks
@@ -34,18 +33,16 @@ BLOCK = re.compile(r"(?<=<!-- generated: )([\w-]+)( -->\n).*?(?=<!-- end -->)", 
 CLAIMS = "claims.csv"  # in the results
 PAGES = ("README.md", "docs/*.md")
 WIDTH = 120
-FRONT = ("Claims that hold.", "Claims that do not.", "What to use.", "How sure.")  # of the README
+FRONT = ("Claims.", "What to use.", "How sure.")  # of the README
 ORDERED = [*SEQUENTIAL, "sdm", "sdmr", "gru4rec", "sasrec", "bert4rec"]  # models that read the latest items
-WORDS = {
-    Direction.YES: "on",
-    Direction.PARTLY: "in part on",
-    Direction.MIXED: "better and worse on",
-    Direction.OPPOSITE: "the opposite on",
-    Direction.NOT_SHOWN: "not shown on",
-}
-OLDER = ", older code"  # behind a row that this version's code has not made
+DAGGER = "†"
+LEGEND = (
+    "*Yes*: every difference is significant; *in part*: some are; *mixed*: some in each direction; *opposite*: some, "
+    f"all in the other direction; *not shown*: none. {DAGGER}: rows of different versions of the code. {NOTHING}: not "
+    "tested."
+)
+OLDER = "older code"  # behind a row that this version's code has not made
 Rows = Collection[tuple[str, str]]  # data sets and printed models
-Answers = Mapping[str, Mapping[str, list[str]]]  # by claim and direction: names of data sets
 
 
 def update_pages(results: Path) -> None:
@@ -99,26 +96,40 @@ def make_blocks(results: Path) -> dict[str, Callable[[], str]]:
 
 def format_answers(claims: pd.DataFrame) -> str:
     """Return the answers to each claim, and how sure they are, by data set."""
+    sure = claims["sure"].map(lambda sure: f"; {sure}" if sure else "")
+    return _tabulate_claims(claims.assign(text=claims["answer"] + sure + claims["note"]))
+
+
+def _format_directions(claims: pd.DataFrame) -> str:
+    """Return by data set, in a word, whether the claims that compare models hold."""
+    compared = _select_comparisons(claims)
+    marks = compared["note"].map(lambda note: f" {DAGGER}" if MIXED in note else "")
+    return _tabulate_claims(compared.assign(text=compared["direction"] + marks))
+
+
+def _tabulate_claims(claims: pd.DataFrame) -> str:
+    """Return the texts of tested claims, one column for each data set."""
     tested = claims[claims["direction"] != Direction.NOT_TESTED]
-    texts = tested["answer"] + tested["sure"].map(lambda sure: f"; {sure}" if sure else "") + tested["note"]
-    table = tested.assign(text=texts).pivot(index="claim", columns="dataset", values="text")
+    table = tested.pivot(index="claim", columns="dataset", values="text")
     names = {dataset: name for dataset, name in NAMES.items() if dataset in table}
     table = table.reindex(claims["claim"].unique())[list(names)].fillna(NOTHING).rename(columns=names)
     return make_markdown(table.rename_axis("claim").reset_index())
 
 
-def format_findings(results: Path, cells: Cells, claims: pd.DataFrame, titles: Collection[str] = ()) -> str:
-    """Return what stands, what does not, what to use, and how sure all this is.
+def _select_comparisons(claims: pd.DataFrame) -> pd.DataFrame:
+    """Return the claims that compare models, on data sets as in the paper."""
+    return claims[claims["claim"].str.contains(" better than ") & claims["dataset"].isin(MAIN)]
 
-    `titles` are those of the findings that are asked for, by default all.
+
+def format_findings(results: Path, cells: Cells, claims: pd.DataFrame, titles: Collection[str] = ()) -> str:
+    """Return the main findings, then whether each claim holds.
+
+    `titles` are those of the bullets that are asked for, by default all.
     """
-    answers = _group_answers(claims)
-    shown = {claim: one for claim, one in answers.items() if one[Direction.YES]}
     marks = [mark for number in DATASETS for mark in collect_marks(number, results) if mark.dataset in MAIN]
     older = {(mark.dataset, mark.row) for mark in marks if mark.detail.startswith(OLDER_ROW)}
     items = {
-        "Claims that hold.": [_describe_answers(*one) for one in shown.items()],
-        "Claims that do not.": [_describe_answers(*one) for one in answers.items() if one[0] not in shown],
+        "Claims.": [_count_claims(claims)],
         "Printed values.": [_describe_values(cells, "SDM", METRICS), _describe_values(cells, "SDMR", [NDCG])],
         "What to use.": _describe_choice(results, cells, older),
         "The floor.": [_describe_floor(cells, older)],
@@ -129,23 +140,18 @@ def format_findings(results: Path, cells: Cells, claims: pd.DataFrame, titles: C
         for title, texts in items.items()
         if any(texts) and title in (titles or items)
     ]
-    return "\n".join(textwrap.fill(one, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for one in bullets)
+    lines = [textwrap.fill(one, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for one in bullets]
+    return "\n".join([*lines, "", _format_directions(claims), "", textwrap.fill(LEGEND, WIDTH)])
 
 
-def _group_answers(claims: pd.DataFrame) -> Answers:
-    """Return the data sets of each claim that compares models, by direction."""
-    answers: dict[str, dict[str, list[str]]] = {}
-    for row in list_rows(claims[claims["claim"].str.contains(" better than ") & claims["dataset"].isin(MAIN)]):
-        if row.direction != Direction.NOT_TESTED:
-            name = NAMES[row.dataset] + f" ({MIXED})" * (MIXED in row.note)
-            answers.setdefault(row.claim, defaultdict(list))[row.direction].append(name)
-    return answers
-
-
-def _describe_answers(claim: str, datasets: Mapping[str, list[str]]) -> str:
-    """Return a claim with the data sets where it stands, and where it does not."""
-    texts = [f"{word} {', '.join(datasets[direction])}" for direction, word in WORDS.items() if datasets[direction]]
-    return f"“{claim}”: {'; '.join(texts)}."
+def _count_claims(claims: pd.DataFrame) -> str:
+    """Count the claims that hold on each data set, of those that compare models."""
+    compared = _select_comparisons(claims)
+    compared = compared[compared["direction"] != Direction.NOT_TESTED]
+    holds = compared["direction"].eq(Direction.YES).groupby(compared["dataset"]).agg(["sum", "count"])
+    texts = [f"{holds['sum'][one]} of {holds['count'][one]} on {NAMES[one]}" for one in MAIN if one in holds.index]
+    text = " hold on ".join(", ".join(texts).split(" on ", 1))
+    return f"Of the paper's claims that one model is better than others, {text}." if texts else ""
 
 
 def _describe_values(cells: Cells, model: str, metrics: Sequence[str]) -> str:
@@ -169,24 +175,17 @@ def _format(value: float) -> str:
 
 def _describe_choice(results: Path, cells: Cells, older: Rows) -> list[str]:
     """Return the best rows by sampled and by full NDCG@10, and the much cheaper ones."""
-    best: dict[str, dict[str, list[str]]] = {NDCG: defaultdict(list), NDCG + ALL: defaultdict(list)}
-    cheap = []
+    labels = {NDCG: "The highest NDCG@10", NDCG + ALL: "Among all items"}
+    cheap = "In the interval of the best, for at most half the training time"
+    texts: dict[str, list[str]] = {label: [] for label in (*labels.values(), cheap)}
     main = {dataset: models for dataset, models in cells.items() if dataset in MAIN}
     for (dataset, metric), names in summary_tables.select_all_rows(results, main).items():
-        value = _format(cells[dataset][names[0]][metric].ours)
-        best[metric][names[0]].append(f"{NAMES[dataset]} ({value}{OLDER * ((dataset, names[0]) in older)})")
+        best, cheapest = (f"{name} on {NAMES[dataset]}" + f" ({OLDER})" * ((dataset, name) in older) for name in names)
+        texts[labels[metric]].append(best)
         minutes = [summary_tables.measure_training(results, dataset, name) for name in names]
         if metric == NDCG and 2 * minutes[1] <= minutes[0]:
-            value, times = cells[dataset][names[1]][metric].ours, map(summary_tables.format_minutes, reversed(minutes))
-            name = f"{names[1]} on {NAMES[dataset]}, {_format(value)}{OLDER * ((dataset, names[1]) in older)}"
-            cheap.append(f"{name} in {' instead of '.join(times)} CPU minutes")
-    labels = {NDCG: "The highest NDCG@10", NDCG + ALL: "Among all items"}
-    texts = {
-        labels[metric]: "; ".join(f"{name} on {', '.join(datasets)}" for name, datasets in rows.items())
-        for metric, rows in best.items()
-    }
-    texts["In the interval of the best, for at most half the training time"] = "; ".join(cheap)
-    return [f"{label}: {text}." for label, text in texts.items() if text]
+            texts[cheap].append(cheapest)
+    return [f"{label}: {', '.join(rows)}." for label, rows in texts.items() if rows]
 
 
 def _describe_floor(cells: Cells, older: Rows) -> str:
@@ -196,7 +195,7 @@ def _describe_floor(cells: Cells, older: Rows) -> str:
     for dataset in MAIN:
         values = {name: metrics[NDCG].ours for name, metrics in cells.get(dataset, {}).items()}
         if low := [name for name in names if values.get(name, 1.0) < values.get(floor, 0.0)]:
-            texts = [name + f" ({OLDER[2:]})" * ((dataset, name) in older) for name in low]
+            texts = [name + f" ({OLDER})" * ((dataset, name) in older) for name in low]
             below.append(f"{', '.join(texts)} on {NAMES[dataset]}")
     return f"Transition counts, which learn nothing, have a higher NDCG@10 than {'; '.join(below)}." if below else ""
 
