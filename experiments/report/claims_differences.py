@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from sdmr.experiments.core.plan import is_stochastic
-from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.comparisons import Comparison, compare_models
@@ -28,7 +28,7 @@ from sdmr.experiments.report.writers import (
 )
 
 Pairs = dict[str, list[tuple[str, str]]]  # by data set: the models that are compared
-MIXED = "different versions"  # of the code made the two rows of a comparison
+OLDER = "older code"  # than the checkout's made a row
 BOUNDS = (0.001, 0.01, ALPHA)  # of p values, that tell how sure a direction is
 GENERAL = ("item-knn", "slim", "mf-bpr", "cml", "neumf", "cmn")
 
@@ -58,6 +58,7 @@ class Finding:
     note: str = ""  # what qualifies the answer
     sure: str = ""  # of a direction that is there: a bound of the p value of its least sure difference
     text: str = ""
+    signs: Sequence[str] = ()  # of each difference: `+` significant as claimed, `−` the other way, else `?`
 
     @property
     def answer(self) -> str:
@@ -66,6 +67,15 @@ class Finding:
         texts = [f"{counts[size]} {size}" if len(counts) > 1 else str(size) for size in Size if counts[size]]
         parts = dict.fromkeys([self.direction, ", ".join(texts)])  # "opposite" once
         return self.text or "; ".join(filter(None, parts))
+
+    @property
+    def counts(self) -> str:
+        """Return how many differences are significant in each direction, such as `+2 −1 of 4`."""
+        if not self.signs:
+            return ""
+        numbers = Counter(self.signs)
+        texts = [f"{sign}{numbers[sign]}" for sign in "+−" if numbers[sign]]
+        return f"{' '.join(texts) or 0} of {len(self.signs)}"
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class Difference:
     seeds: tuple[int, int]
     test: Comparison
     printed: float
-    is_mixed: bool  # different code made the rows
+    is_older: bool  # other code than the checkout's made a row
     p: float = math.nan  # corrected; NaN if the paper prints the difference the other way round
 
     @property
@@ -122,11 +132,6 @@ def check_ranking(results: Path, spreads: pd.DataFrame, model: str, datasets: It
     return _judge(results, spreads, ordered, METRICS)
 
 
-def _identify_code(record: Record) -> str:
-    """Return the commit of a record, or nothing if the checkout's code would make it."""
-    return "" if is_current(record) else str(record.environment.commit)
-
-
 def _format_pair(pair: tuple[str, str]) -> str:
     return " − ".join(get_model(model).name for model in pair)
 
@@ -166,8 +171,8 @@ def _judge(results: Path, spreads: pd.DataFrame, pairs: Pairs, metrics: Sequence
         if printed is not None and all(folders.values()):
             test = compare_models(folders, *pair, metric, spreads)
             seeds = (len(folders[pair[0]]), len(folders[pair[1]]))
-            is_mixed = len({_identify_code(load_record(paths[0] / RECORD)) for paths in folders.values()}) > 1
-            differences.append(Difference(dataset, pair, metric, seeds, test, printed, is_mixed))
+            is_older = not all(is_current(load_record(paths[0] / RECORD)) for paths in folders.values())
+            differences.append(Difference(dataset, pair, metric, seeds, test, printed, is_older))
     counted = [one for one in differences if one.is_counted]
     corrected = iter(correct_by_holm([one.test.p for one in counted]))
     differences = [replace(one, p=next(corrected)) if one.is_counted else one for one in differences]
@@ -184,14 +189,15 @@ def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequ
     lines = [str(one) for one in differences]
     if missing:
         lines.append(f"{Direction.NOT_TESTED}: {', '.join(missing)}")
-    signs = {one.sign for one in counted}
-    direction = grade(signs == {"+"} and not missing, "+" in signs, "−" in signs)
+    signs = [one.sign for one in counted]
+    direction = grade(set(signs) == {"+"} and not missing, "+" in signs, "−" in signs)
     has_one = any(n == 1 and is_stochastic(m) for one in counted for m, n in zip(one.pair, one.seeds, strict=True))
     worst = max(one.p for one in counted)
-    notes = {"one seed": has_one, MIXED: any(one.is_mixed for one in counted)}
+    notes = {"one seed": has_one, OLDER: any(one.is_older for one in counted)}
     names = ", ".join(name for name, holds in notes.items() if holds)
+    note = f" ({names})" if names else ""
     sure = f"p < {next(one for one in BOUNDS if worst < one)}" if direction == Direction.YES else ""
-    return Finding(dataset, direction, [one.size for one in counted], lines, f" ({names})" if names else "", sure)
+    return Finding(dataset, direction, [one.size for one in counted], lines, note, sure, signs=signs)
 
 
 def grade(is_full: bool, is_partial: bool, is_opposite: bool = False) -> Direction:

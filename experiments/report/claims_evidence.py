@@ -24,6 +24,7 @@ from sdmr.experiments.report.writers import format_interval, format_metric, form
 
 SMALL_GAIN = 0.01  # of a metric: unless an interval excludes it, more hops may still help
 TOLERANCE = 0.02  # of a value that is printed for SDMR
+REACHING = "ties that reach the NDCG@10: "  # before the tie policies
 
 
 def check_values(results: Path, spreads: pd.DataFrame, model: str) -> list[Finding]:
@@ -95,7 +96,7 @@ def _check_tie_policy(dataset: str, runs: Sequence[Record]) -> Finding:
         lines.append(f"{policy}: nearest to the pair {pair} in epoch {history.index[epoch]}, {values}")
         pairs += [policy] * bool(gaps.min() <= TOLERANCE)
     reaching = [policy for policy, value in best.items() if value >= ndcg - TOLERANCE]
-    text = f"NDCG@10: {', '.join(reaching) or 'none'}; the pair: {', '.join(pairs) or 'none'}"
+    text = f"{REACHING}{', '.join(reaching) or 'none'}; both values: {', '.join(pairs) or 'none'}"
     return Finding(dataset, None, evidence=lines, text=text)
 
 

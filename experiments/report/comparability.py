@@ -29,6 +29,7 @@ NOT_COMPARABLE = "Not comparable with the other rows"
 OTHER_CODE = "Made by other code than this version's"
 OLDER_ROW = "made by other code"  # why a row is not comparable with rows of this version
 ONE_SEED, UNCOUNTED = "One seed", "The search did not count its trials"
+FEW_TRIALS = f"Fewer than {ENOUGH_TRIALS} trials"
 
 
 class Mark(NamedTuple):
@@ -160,7 +161,7 @@ def _mark_search(tuning: Mapping[str, Any], most: int) -> Iterator[tuple[str, st
     elif trials is None:
         yield UNCOUNTED, ""
     elif trials < min(size, ENOUGH_TRIALS):
-        yield f"Fewer than {ENOUGH_TRIALS} trials", str(trials)
+        yield FEW_TRIALS, str(trials)
     elif trials < min(size, most):
         yield f"Fewer than the {most} trials of other rows", str(trials)
     for key, title in {"edges": "The best setting is at an edge", "beyond_paper": "Not in the paper's grid"}.items():

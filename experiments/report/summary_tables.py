@@ -2,7 +2,7 @@
 
 import re
 import statistics
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,12 @@ SUBSTITUTE_NOTE = (
 )
 SIZES = ("interactions", "instances")  # in Tables 1 and 2
 NDCG = METRICS[1]
+DAGGER = "†"  # behind a row that older code has made
 KEYS = {get_model(row).name: row for row in insert_grid_rows(MODELS)}  # by printed name
 COLUMNS = ["model", *(f"{metric}: {side}" for metric in METRICS for side in ("paper", "ours", "Δ"))]
 Models = Mapping[str, Mapping[str, Any]]  # cells by printed model and metric
 Cells = Mapping[str, Models]  # by data set
+Rows = Collection[tuple[str, str]]  # data sets and printed models
 
 
 def read_cells(results: Path) -> Cells:
@@ -93,22 +95,27 @@ def _format_sides(cell: Any, is_substitute: bool) -> tuple[str, str, str]:
     return format_metric(cell.paper), format_metric(cell.ours), difference + mark
 
 
-def format_tables(cells: Cells) -> str:
-    """Return a table for each data set: paper, ours, among all items, seeds and trials."""
+def format_tables(cells: Cells, older: Rows) -> str:
+    """Return a table for each data set: paper, ours, intervals, seeds and trials.
+
+    `older` are rows that older code has made.
+    """
     sections = []
     for dataset, models in cells.items():
         rows = _format_rows(models, dataset in SUBSTITUTES)
         for row, one in zip(rows, models.values(), strict=True):
             full = one.get(NDCG + ALL)
             trials = one[NDCG].search.partition(",")[0] or NOTHING
+            row.append(f"{format_metric(one[NDCG].low)} … {format_metric(one[NDCG].high)}")
             row += [format_metric(full.ours) if full else NOTHING, f"{one[NDCG].seeds:.0f}", trials]
+            row[0] += f" {DAGGER}" * ((dataset, row[0]) in older)
         others = [KEYS[name] in OTHER_ROWS for name in models]
         if any(others):
             rows.insert(others.index(True), [NOT_IN_PAPER, *[""] * (len(rows[0]) - 1)])
-        columns = [*COLUMNS, f"{NDCG}, all items", "seeds", "trials"]
+        columns = [*COLUMNS, f"{NDCG}: interval", f"{NDCG}, all items", "seeds", "trials"]
         printed = {name: one for name, one in models.items() if not pd.isna(one[NDCG].paper)}
         inside = [name for name, one in printed.items() if not any(is_paper_outside(one[m]) for m in METRICS)]
-        note = f"Both printed values lie inside our intervals: {', '.join(inside) or 'of no row'}."
+        note = f"Both printed values lie inside our intervals for one new run: {', '.join(inside) or 'of no row'}."
         note = SUBSTITUTE_NOTE if dataset in SUBSTITUTES else note
         sections.append(
             f"### {NAMES[dataset]}\n\n{make_markdown(pd.DataFrame(rows, columns=columns), columns[1:])}\n\n{note}"
@@ -171,12 +178,13 @@ def format_choice(results: Path, cells: Cells) -> str:
     rows = []
     for (dataset, metric), pair in select_all_rows(results, cells).items():
         row = {"data set": NAMES[dataset], "ranked among": "all items" if metric.endswith(ALL) else "100 items"}
-        for title, name in zip(("best row", "cheapest in its interval"), pair, strict=True):
+        titles = (("best row", "training", "search"), ("cheapest in its interval", "its training", "its search"))
+        for title, name in zip(titles, pair, strict=True):
             cell = cells[dataset][name][metric]
             searches = re.findall(r"(\d+) min", cell.search)  # of the row, and of its parts
-            minutes = measure_training(results, dataset, name)
-            row[title] = f"{name} {format_metric(cell.ours)}"
-            row[f"{title}: minutes"] = f"{format_minutes(minutes)} + {sum(map(int, searches)) if searches else NOTHING}"
+            minutes = format_minutes(measure_training(results, dataset, name))
+            search_minutes = str(sum(map(int, searches))) if searches else NOTHING
+            row |= dict(zip(title, (f"{name} {format_metric(cell.ours)}", minutes, search_minutes), strict=True))
         rows.append(row)
     return make_markdown(rows)
 

@@ -1,0 +1,153 @@
+"""Say in short what came out: bullets, and a table of the paper's claims."""
+
+import textwrap
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from sdmr.experiments.core.registry import get_model
+from sdmr.experiments.report import summary_tables
+from sdmr.experiments.report.averages import ALL
+from sdmr.experiments.report.claims import SDMR_VALUES, SEQUENTIAL
+from sdmr.experiments.report.claims_differences import OLDER, Direction
+from sdmr.experiments.report.claims_evidence import REACHING
+from sdmr.experiments.report.comparability import FEW_TRIALS, OLDER_ROW, ONE_SEED, OTHER_CODE, Mark
+from sdmr.experiments.report.documents import is_paper_outside
+from sdmr.experiments.report.printed import METRICS
+from sdmr.experiments.report.summary_tables import DAGGER, MAIN, NAMES, NDCG, Cells, Rows
+from sdmr.experiments.report.writers import NOTHING, make_markdown
+
+WIDTH = 120
+FRONT = ("Printed values.", "What to use.", "How sure.")  # of the README
+ORDERED = [*SEQUENTIAL, "sdm", "sdmr", "gru4rec", "sasrec", "bert4rec"]  # models that read the latest items
+LEGEND = (
+    "Differences (two models, one metric) that are significant: + as claimed, − the other way. **Bold**: the claim "
+    f"holds. {DAGGER}: older code made a row. Settings are inside the paper's grid. Empty: not claimed there."
+)
+CHEAP = "In the interval of the best, for half the training time or less"
+SOUND = "This version's code, several seeds"
+PROVISIONAL = "Provisional, with rows of older code and shorter searches"
+
+
+def format_answers(claims: pd.DataFrame) -> str:
+    """Return the answers to each claim, and how sure they are, by data set."""
+    sure = claims["sure"].map(lambda sure: f"; {sure}" if sure else "")
+    return _tabulate_claims(claims.assign(text=claims["answer"] + sure + claims["note"]))
+
+
+def _format_counts(claims: pd.DataFrame) -> str:
+    """Return how many differences of the claims that compare models are significant."""
+    compared = claims[claims["claim"].str.contains(" better than ") & claims["dataset"].isin(MAIN)]
+    bold = compared["direction"].eq(Direction.YES).map({True: "**", False: ""})
+    marks = compared["note"].map(lambda note: f" {DAGGER}" if OLDER in note else "")
+    return _tabulate_claims(compared.assign(text=bold + compared["counts"] + bold + marks))
+
+
+def _tabulate_claims(claims: pd.DataFrame) -> str:
+    """Return the texts of claims by data set, blank where the paper makes none."""
+    is_tested = claims["direction"] != Direction.NOT_TESTED
+    tested = claims[is_tested]
+    texts = claims.assign(text=claims["text"].where(is_tested, NOTHING))
+    table = texts.pivot(index="claim", columns="dataset", values="text").reindex(tested["claim"].unique())
+    names = {dataset: name for dataset, name in NAMES.items() if dataset in set(tested["dataset"])}
+    return make_markdown(table[list(names)].fillna("").rename(columns=names).rename_axis("claim").reset_index())
+
+
+def list_older_rows(marks: Sequence[Mark]) -> Rows:
+    """Return the rows that other code than this version's has made."""
+    return {(mark.dataset, mark.row) for mark in marks if mark.title == OTHER_CODE or mark.detail.startswith(OLDER_ROW)}
+
+
+def format_findings(
+    results: Path, cells: Cells, claims: pd.DataFrame, marks: Sequence[Mark], titles: Collection[str] = ()
+) -> str:
+    """Return the main findings, then whether each claim holds.
+
+    `titles` are those of the bullets that are asked for, by default all.
+    """
+    older = list_older_rows(marks)
+    items = {
+        "Printed values.": _describe_values(cells, claims),
+        "What to use.": _describe_choice(results, cells, older),
+        "The floor.": [_describe_floor(cells, older)],
+        "How sure.": _describe_certainty(cells, marks, older),
+    }
+    bullets = [
+        f"- **{title}** {' '.join(filter(None, texts))}"
+        for title, texts in items.items()
+        if any(texts) and title in (titles or items)
+    ]
+    lines = [textwrap.fill(one, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for one in bullets]
+    return "\n".join([*lines, "", _format_counts(claims), "", textwrap.fill(LEGEND, WIDTH)])
+
+
+def _describe_values(cells: Cells, claims: pd.DataFrame) -> list[str]:
+    """Return on which data sets printed values lie inside our intervals, and what ties do."""
+    texts = []
+    for model, metrics in {"SDM": METRICS, "SDMR": [NDCG]}.items():
+        sides: dict[str, list[str]] = {"inside our intervals": [], "outside": []}
+        for dataset in filter(cells.__contains__, MAIN):
+            row = cells[dataset].get(f"{model} (paper's grid)", cells[dataset].get(model))
+            if row is not None and not pd.isna(row[NDCG].paper):
+                is_outside = any(is_paper_outside(row[metric]) for metric in metrics)
+                sides["outside" if is_outside else "inside our intervals"].append(NAMES[dataset])
+        if text := ", ".join(f"{side} on {_join(names)}" for side, names in sides.items() if names):
+            texts.append(f"{model}'s {' and '.join(metrics)}: {text}.")
+    return [*texts, describe_ties(claims)]
+
+
+def describe_ties(claims: pd.DataFrame) -> str:
+    """Return where the authors' code reaches SDMR's value only if ties favor the target."""
+    is_answer = claims["claim"].eq(SDMR_VALUES) & claims["answer"].str.startswith(f"{REACHING}optimistic;")
+    names = [NAMES[dataset] for dataset in claims.loc[is_answer, "dataset"]]
+    return f"The authors' code reaches it on {_join(names)} only if ties favor the target." if names else ""
+
+
+def _join(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _describe_choice(results: Path, cells: Cells, older: Rows) -> list[str]:
+    """Return the best rows by sampled and by full NDCG@10, and the much cheaper ones."""
+    labels = {NDCG: "Highest NDCG@10 among 100 items", NDCG + ALL: "Among all items"}
+    texts: dict[str, list[str]] = {label: [] for label in (*labels.values(), CHEAP)}
+    main = {dataset: models for dataset, models in cells.items() if dataset in MAIN}
+    for (dataset, metric), (best, cheapest) in summary_tables.select_all_rows(results, main).items():
+        trials = cells[dataset][best][metric].search.partition(",")[0]
+        note = OLDER if (dataset, best) in older else f"{trials[:-1]} trials" if trials.endswith("!") else ""
+        texts[labels[metric]].append(f"{best} on {NAMES[dataset]}" + f" ({note})" * bool(note))
+        minutes = [summary_tables.measure_training(results, dataset, name) for name in (best, cheapest)]
+        if 2 * minutes[1] <= minutes[0]:
+            texts[CHEAP].append(f"{cheapest} on {NAMES[dataset]}" + " (all items)" * metric.endswith(ALL))
+    return [f"{label}: {', '.join(rows)}." for label, rows in texts.items() if rows]
+
+
+def _describe_floor(cells: Cells, older: Rows) -> str:
+    """Return which models that read the order of items are below transition counts."""
+    floor, *names = (get_model(one).name for one in ("transitions", *ORDERED))
+    below = []
+    for dataset in MAIN:
+        values = {name: metrics[NDCG].ours for name, metrics in cells.get(dataset, {}).items()}
+        if low := [name for name in names if values.get(name, 1.0) < values.get(floor, 0.0)]:
+            texts = [name + f" ({OLDER})" * ((dataset, name) in older) for name in low]
+            below.append(f"{', '.join(texts)} on {NAMES[dataset]}")
+    text = "counts which item follows which. Of the models that read the order of items, these have a lower NDCG@10"
+    return f"{floor} only {text}: {'; '.join(below)}." if below else ""
+
+
+def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: Rows) -> list[str]:
+    """Return which data sets have sound rows, and what the rows of others lack."""
+    texts: dict[str, list[str]] = {SOUND: [], PROVISIONAL: [], ONE_SEED: [], FEW_TRIALS: []}
+    for dataset in filter(cells.__contains__, MAIN):
+        titles = {title: [one.row for one in marks if one[::2] == (dataset, title)] for title in (ONE_SEED, FEW_TRIALS)}
+        count = sum(row[0] == dataset for row in older)
+        if count:
+            texts[PROVISIONAL].append(f"{NAMES[dataset]} ({count} of {len(cells[dataset])})")
+        elif titles[ONE_SEED]:
+            texts[ONE_SEED].append(f"{_join(titles[ONE_SEED])} on {NAMES[dataset]}")
+        else:
+            texts[SOUND].append(NAMES[dataset])
+        if titles[FEW_TRIALS]:
+            texts[FEW_TRIALS].append(f"{_join(titles[FEW_TRIALS])} on {NAMES[dataset]}")
+    return [f"{label}: {'; '.join(names)}." for label, names in texts.items() if names]

@@ -1,0 +1,119 @@
+"""The findings of the pages, from few published records."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from sdmr.experiments.report import claims_differences, comparability, findings
+from sdmr.experiments.report.claims import SDMR_VALUES
+from sdmr.experiments.report.claims_evidence import REACHING
+from tests.experiments.report.pages import SEARCH, fill, find_row, publish_few
+from tests.experiments.report.published import publish_model
+from tests.experiments.report.records import change_record
+
+SEQUENTIAL = "SDM and SDMR are better than PRME, PRME_s, TransRec and Caser"
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for module in (comparability, claims_differences):
+        monkeypatch.setattr(module, "is_current", lambda record: record.source != "old")
+    publish_few(tmp_path / "results")
+    return tmp_path / "results"
+
+
+def read_bullets(results: Path, block: str = "findings") -> dict[str, str]:
+    """Return the text of each bullet, by its title."""
+    text = " ".join(" ".join(fill(results, block)).partition("| claim")[0].split())
+    return {title: bullet.strip(" -") for title, bullet in (one.split("**", 1) for one in text.split("- **")[1:])}
+
+
+def test_a_table_counts_the_significant_differences_of_each_claim(results: Path) -> None:
+    for dataset, share in (("ml-1m", 0.2), ("epinions", 0.4)):
+        folder = results / "records" / "table3" / dataset
+        for model, value in {"sdm": share, "cmn": 0.3, "neumf": 0.3}.items():
+            publish_model(folder, model, value)
+    lines = fill(results, "findings")
+    assert find_row(lines, "claim") == ["ML-100k", "ML-1M", "Epinions"]
+    assert find_row(lines, "SDM is better than CMN++ and NeuMF++") == ["–", "−4 of 4", "**+4 of 4**"]
+    assert find_row(lines, SEQUENTIAL) == ["−4 of 4", "–", "–"]
+    claims = [line.split("|")[1].strip() for line in lines if line.startswith("|")][2:]
+    assert all(" better than " in claim for claim in claims)
+
+
+def test_a_cell_is_empty_where_the_paper_makes_no_claim(results: Path) -> None:
+    folder = results / "records" / "table4" / "ta-feng"
+    for model, share in {"sdm": 0.5, "sdmr": 0.6}.items():
+        publish_model(folder, model, share)
+    lines = fill(results, "findings")
+    assert find_row(lines, "claim") == ["ML-100k", "Ta-Feng"]
+    assert find_row(lines, "SDMR is better than SDM on NDCG@10") == ["−1 of 1", "**+1 of 1**"]
+    assert find_row(lines, "SDM is better than Item-KNN and SLIM") == ["−2 of 2", ""]
+
+
+def test_the_best_row_names_a_short_search_and_much_cheaper_rows_follow(results: Path) -> None:
+    text = read_bullets(results)["What to use."]
+    assert text.startswith("Highest NDCG@10 among 100 items: Caser on ML-100k (9 of 20 trials). ")
+    assert text.endswith("for half the training time or less: Item-KNN on ML-100k.")
+    search = yaml.safe_dump({"model": {}, "tuning": SEARCH | {"trials": 12}})
+    (results / "records" / "table3" / "ml-100k" / "caser.yaml").write_text(search)
+    change_record(results / "records" / "table3" / "ml-100k" / "item-knn-0", seconds={"fit": 960.0})
+    assert read_bullets(results)["What to use."] == "Highest NDCG@10 among 100 items: Caser on ML-100k."
+
+
+def test_the_readme_has_three_findings(results: Path) -> None:
+    publish_model(results / "records" / "table3" / "ml-100k", "transitions", 0.65)
+    assert list(read_bullets(results, "front-findings")) == list(findings.FRONT)
+    assert list(read_bullets(results)) == ["Printed values.", "What to use.", "The floor.", "How sure."]
+
+
+def test_printed_values_are_compared_with_the_intervals(results: Path) -> None:
+    text = read_bullets(results)["Printed values."]
+    assert text.startswith("SDM's hit@10 and NDCG@10: outside on ML-100k. ")  # .713 / .435 is printed
+    assert text.endswith("SDMR's NDCG@10: inside our intervals on ML-100k.")  # .562
+    publish_model(results / "records" / "table3" / "ml-100k", "sdmr", 0.2)
+    publish_model(results / "records" / "table3" / "ml-1m", "sdmr", 0.2)
+    assert read_bullets(results)["Printed values."].endswith("SDMR's NDCG@10: outside on ML-100k and ML-1M.")
+
+
+def test_ties_explain_sdmrs_value_where_only_optimistic_ones_reach_it() -> None:
+    answers = {"ml-100k": "optimistic", "ta-feng": "optimistic, expected", "ml-1m": "none"}
+    claims = pd.DataFrame(
+        [(SDMR_VALUES, dataset, f"{REACHING}{ties}; both values: none") for dataset, ties in answers.items()],
+        columns=["claim", "dataset", "answer"],
+    )
+    text = findings.describe_ties(claims)
+    assert text == "The authors' code reaches it on ML-100k only if ties favor the target."
+
+
+def test_models_of_sequences_below_transition_counts_are_named(results: Path) -> None:
+    assert "The floor." not in read_bullets(results)
+    folder = results / "records" / "table3" / "ml-100k"
+    for model, share in {"transitions": 0.65, "gru4rec": 0.6, "sasrec": 0.66}.items():
+        publish_model(folder, model, share)
+    assert read_bullets(results)["The floor."].endswith("a lower NDCG@10: SDMR, GRU4Rec on ML-100k.")  # nor MF-BPR
+
+
+def test_rows_of_older_code_are_named(results: Path) -> None:
+    folder = results / "records" / "table3" / "ml-100k"
+    publish_model(folder, "transitions", 0.8)
+    assert find_row(fill(results, "findings"), "SDMR is better than SDM on NDCG@10") == ["−1 of 1"]
+    for name in ("caser-0", "caser-1", "sdm-0", "sdmr-0"):
+        change_record(folder / name, source="old")
+    bullets = read_bullets(results)
+    assert "Highest NDCG@10 among 100 items: Caser on ML-100k (older code)." in bullets["What to use."]
+    assert "a lower NDCG@10: SDM (older code), SDMR (older code) on ML-100k." in bullets["The floor."]
+    assert find_row(fill(results, "findings"), "SDMR is better than SDM on NDCG@10") == ["−1 of 1 †"]
+
+
+def test_data_sets_with_older_code_one_seed_or_short_searches_are_named(results: Path) -> None:
+    sound, brief = "This version's code, several seeds: ML-100k.", "Fewer than 12 trials: Caser on ML-100k."
+    assert read_bullets(results)["How sure."] == f"{sound} {brief}"
+    publish_model(results / "records" / "table3" / "ml-1m", "sdm", 0.5, seeds=1)
+    assert read_bullets(results)["How sure."] == f"{sound} One seed: SDM on ML-1M. {brief}"
+    change_record(results / "records" / "table3" / "ml-1m" / "sdm-0", source="old")
+    publish_model(results / "records" / "table3" / "ml-1m", "mf-bpr", 0.5)
+    older = "Provisional, with rows of older code and shorter searches: ML-1M (1 of 2)."
+    assert read_bullets(results)["How sure."] == f"{sound} {older} {brief}"
