@@ -14,7 +14,7 @@ import pandas as pd
 from sdmr.datasets.errors import DataError
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.paths import CHECKOUT, IS_CHECKOUT
-from sdmr.experiments.report import cost_tables, findings, split_tables, summary_tables
+from sdmr.experiments.report import cost_tables, coverage, findings, split_tables, summary_tables
 from sdmr.experiments.report.audit import tabulate_literature
 from sdmr.experiments.report.audit_runs import read_published_audit
 from sdmr.experiments.report.claims import CLAIMED_FACTORS, judge_claims, tabulate_claims
@@ -69,7 +69,7 @@ def make_blocks(results: Path) -> dict[str, Callable[[], str]]:
         "claims": lambda: findings.format_answers(claims),
         "choice": lambda: summary_tables.format_choice(results, cells),
         "tables": lambda: summary_tables.format_tables(cells, older),
-        "coverage": lambda: summary_tables.format_coverage(results, cells),
+        "coverage": lambda: coverage.format_coverage(results, cells),
         "authors": lambda: summary_tables.format_authors(results, cells),
         "literature": lambda: tabulate_literature(read_published_audit(results, [LITERATURE.name])),
         "time-gaps": lambda: split_tables.format_time_gaps(results),

@@ -1,4 +1,4 @@
-"""The tables of docs/results: paper and ours, what to use, and what was run."""
+"""The tables of docs/results: paper and ours, what to use, and the authors' own values."""
 
 import re
 import statistics
@@ -9,14 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from sdmr.experiments.core.plan import is_stochastic
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import (
     GRID_ROWS,
     MODELS,
     OTHER_ROWS,
     PAPER_MODELS,
-    can_read,
     get_model,
     insert_grid_rows,
 )
@@ -55,7 +53,6 @@ SUBSTITUTE_NOTE = (
     "A substitute for the paper's data, with other users, items and test items. The paper's values are there for their "
     "order alone."
 )
-SIZES = ("interactions", "instances")  # in Tables 1 and 2
 NDCG = METRICS[1]
 DAGGER = "†"  # behind a row that older code has made
 KEYS = {get_model(row).name: row for row in insert_grid_rows(MODELS)}  # by printed name
@@ -187,35 +184,6 @@ def format_choice(results: Path, cells: Cells) -> str:
             row |= dict(zip(title, (f"{name} {format_metric(cell.ours)}", minutes, search_minutes), strict=True))
         rows.append(row)
     return make_markdown(rows)
-
-
-def format_coverage(results: Path, cells: Cells) -> str:
-    """Return which rows each data set has, and how substitutes differ from the paper's data."""
-    rows, lines = [], []
-    for dataset, name in NAMES.items():
-        if dataset in STAND_INS and dataset not in cells:
-            continue
-        models = [get_model(model).name for model in MODELS if can_read(model, dataset)]
-        published = cells.get(dataset, {})
-        missing = [model for model in models if model not in published]
-        seeds = sorted({int(one[NDCG].seeds) for row, one in published.items() if is_stochastic(KEYS[row])})
-        data = "a substitute" if dataset in SUBSTITUTES else "as in the paper"
-        data = "in the authors' order" if dataset == ID_ORDER_DATASET else data
-        count = f"{len(models) - len(missing)} of {len(models)}"
-        span = " to ".join(str(number) for number in dict.fromkeys([*seeds[:1], *seeds[-1:]]))
-        row = {"data set": name, "data": data, "rows": count, "seeds of trained rows": span or NOTHING}
-        rows.append(row | {"without a row": ", ".join(missing) if published else "all"})
-    for dataset, printed in SUBSTITUTES.items():
-        lines.append(f"- {NAMES[dataset]}: {REASONS[printed]} {_compare_statistics(results, printed)}")
-    return "\n".join([make_markdown(rows), "", *lines])
-
-
-def _compare_statistics(results: Path, dataset: str) -> str:
-    """Return the size of a data set beside the paper's, from Table 1 or 2."""
-    tables = pd.concat(pd.read_csv(results / f"table{number}.csv", dtype=str) for number in (1, 2))
-    rows = tables[(tables["dataset"] == dataset) & tables["statistic"].isin(["users", "items", *SIZES])]
-    texts = [f"{one.statistic}: paper {int(one.paper):,}, ours {int(one.ours):,}" for one in list_rows(rows)]
-    return f"{'; '.join(texts)}."
 
 
 def format_authors(results: Path, cells: Cells) -> str:
