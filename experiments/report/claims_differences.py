@@ -15,6 +15,7 @@ from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.comparisons import Comparison, compare_models
+from sdmr.experiments.report.dataset_statistics import REASONS
 from sdmr.experiments.report.printed import METRICS, PRINTED, get_paper_value
 from sdmr.experiments.report.published_rows import list_published, select_row
 from sdmr.experiments.report.published_sources import is_current
@@ -193,7 +194,8 @@ def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequ
     direction = grade(set(signs) == {"+"} and not missing, "+" in signs, "−" in signs)
     has_one = any(n == 1 and is_stochastic(m) for one in counted for m, n in zip(one.pair, one.seeds, strict=True))
     worst = max(one.p for one in counted)
-    notes = {"one seed": has_one, OLDER: any(one.is_older for one in counted)}
+    is_older = any(one.is_older for one in counted)
+    notes = {"a substitute for the paper's data": dataset in REASONS, "one seed": has_one, OLDER: is_older}
     names = ", ".join(name for name, holds in notes.items() if holds)
     note = f" ({names})" if names else ""
     sure = f"p < {next(one for one in BOUNDS if worst < one)}" if direction == Direction.YES else ""

@@ -13,6 +13,7 @@ from sdmr.experiments.report.claims import SDMR_VALUES, SEQUENTIAL
 from sdmr.experiments.report.claims_differences import OLDER, Direction
 from sdmr.experiments.report.claims_evidence import REACHING
 from sdmr.experiments.report.comparability import FEW_TRIALS, OLDER_ROW, ONE_SEED, OTHER_CODE, Mark
+from sdmr.experiments.report.dataset_statistics import REASONS
 from sdmr.experiments.report.documents import is_paper_outside
 from sdmr.experiments.report.printed import METRICS
 from sdmr.experiments.report.summary_tables import DAGGER, MAIN, NAMES, NDCG, Cells, Rows
@@ -31,7 +32,8 @@ PROVISIONAL = "Provisional, with rows of older code and shorter searches"
 
 
 def format_answers(claims: pd.DataFrame) -> str:
-    """Return the answers to each claim, and how sure they are, by data set."""
+    """Return the answers to each claim, and how sure they are, by data set. Substitutes are left out."""
+    claims = claims[~claims["dataset"].isin(REASONS)]
     sure = claims["sure"].map(lambda sure: f"; {sure}" if sure else "")
     return _tabulate_claims(claims.assign(text=claims["answer"] + sure + claims["note"]))
 

@@ -171,6 +171,15 @@ def test_an_answer_with_a_row_of_older_code_says_so(tmp_path: Path, monkeypatch:
     assert "older code" not in answers["SDM is better than Item-KNN and SLIM"]["ml-100k"]
 
 
+def test_an_answer_on_a_substitute_says_so(tmp_path: Path) -> None:
+    for model, share in {"sdm": 0.4, "sdmr": 0.6}.items():
+        publish_model(tmp_path / "records" / "table4" / "ijcai-15", model, share)
+    answers = {claim.text: claim.answers for claim in claims.judge_claims(tmp_path, tmp_path, {})}
+    answer = answers["SDMR is better than SDM on NDCG@10"]["ijcai-15"]
+    assert answer.startswith("yes; ")
+    assert answer.endswith(" (a substitute for the paper's data)")
+
+
 @pytest.mark.parametrize(
     ("p", "run", "answer"),
     [

@@ -53,6 +53,14 @@ def test_a_cell_is_empty_where_the_paper_makes_no_claim(results: Path) -> None:
     assert find_row(lines, "SDM is better than Item-KNN and SLIM") == ["−2 of 2", ""]
 
 
+def test_substitutes_have_no_column(results: Path) -> None:
+    for model, share in {"sdm": 0.5, "sdmr": 0.6}.items():
+        publish_model(results / "records" / "table4" / "ijcai-15", model, share)
+    assert find_row(fill(results, "findings"), "claim") == ["ML-100k"]
+    assert find_row(fill(results, "claims"), "claim") == ["ML-100k"]
+    assert "IJCAI-15" not in " ".join(read_bullets(results).values())
+
+
 def test_the_best_row_names_a_short_search_and_much_cheaper_rows_follow(results: Path) -> None:
     text = read_bullets(results)["What to use."]
     assert text.startswith("Highest NDCG@10 among 100 items: Caser on ML-100k (9 of 20 trials). ")
