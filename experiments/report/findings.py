@@ -14,7 +14,6 @@ from sdmr.experiments.report.claims_differences import OLDER, Direction
 from sdmr.experiments.report.claims_evidence import REACHING
 from sdmr.experiments.report.comparability import FEW_TRIALS, OLDER_ROW, ONE_SEED, OTHER_CODE, Mark
 from sdmr.experiments.report.dataset_statistics import REASONS
-from sdmr.experiments.report.documents import is_paper_outside
 from sdmr.experiments.report.printed import METRICS
 from sdmr.experiments.report.summary_tables import DAGGER, MAIN, NAMES, NDCG, Cells, Rows
 from sdmr.experiments.report.writers import NOTHING, make_markdown
@@ -23,12 +22,14 @@ WIDTH = 120
 FRONT = ("Printed values.", "What to use.", "How sure.")  # of the README
 ORDERED = [*SEQUENTIAL, "sdm", "sdmr", "gru4rec", "sasrec", "bert4rec"]  # models that read the latest items
 LEGEND = (
-    "Differences (two models, one metric) that are significant: + as claimed, − the other way. **Bold**: the claim "
-    f"holds. {DAGGER}: older code made a row. Settings are inside the paper's grid. Empty: not claimed there."
+    "Counts of significant differences (two models, one metric): + for the claim, − against it. **Bold**: the claim "
+    f"holds. {DAGGER}: a row is of older code. SDP, SDM and SDMR: rows inside the paper's grid where there are any. "
+    "Empty: not claimed."
 )
-CHEAP = "In the interval of the best, for half the training time or less"
+SIDES = {"inside": "inside", "paper lower": "ours higher", "paper higher": "ours lower"}  # by verdict
+CHEAP = "In the best row's interval at half its training time or less"
 SOUND = "This version's code, several seeds"
-PROVISIONAL = "Provisional, with rows of older code and shorter searches"
+PROVISIONAL = "Provisional, with rows of one seed and of older code"
 
 
 def format_answers(claims: pd.DataFrame) -> str:
@@ -87,23 +88,22 @@ def format_findings(
 def _describe_values(cells: Cells, claims: pd.DataFrame) -> list[str]:
     """Return on which data sets printed values lie inside our intervals, and what ties do."""
     texts = []
-    for model, metrics in {"SDM": METRICS, "SDMR": [NDCG]}.items():
-        sides: dict[str, list[str]] = {"inside our intervals": [], "outside": []}
+    for model, metric in (("SDM", METRICS[0]), ("SDM", NDCG), ("SDMR", NDCG)):
+        names: dict[str, list[str]] = {side: [] for side in SIDES.values()}
         for dataset in filter(cells.__contains__, MAIN):
             row = cells[dataset].get(f"{model} (paper's grid)", cells[dataset].get(model))
-            if row is not None and not pd.isna(row[NDCG].paper):
-                is_outside = any(is_paper_outside(row[metric]) for metric in metrics)
-                sides["outside" if is_outside else "inside our intervals"].append(NAMES[dataset])
-        if text := ", ".join(f"{side} on {_join(names)}" for side, names in sides.items() if names):
-            texts.append(f"{model}'s {' and '.join(metrics)}: {text}.")
-    return [*texts, describe_ties(claims)]
+            if row is not None and row[metric].verdict in SIDES:
+                names[SIDES[row[metric].verdict]].append(NAMES[dataset])
+        if text := ", ".join(f"{side} on {_join(one)}" for side, one in names.items() if one):
+            texts.append(f"{model}'s {metric}: {text}.")
+    return ["Beside our intervals for one new run:", *texts, describe_ties(claims)] if texts else []
 
 
 def describe_ties(claims: pd.DataFrame) -> str:
     """Return where the authors' code reaches SDMR's value only if ties favor the target."""
     is_answer = claims["claim"].eq(SDMR_VALUES) & claims["answer"].str.startswith(f"{REACHING}optimistic;")
     names = [NAMES[dataset] for dataset in claims.loc[is_answer, "dataset"]]
-    return f"The authors' code reaches it on {_join(names)} only if ties favor the target." if names else ""
+    return f"The authors' code reaches this value on {_join(names)} only if every tie counts as a win." if names else ""
 
 
 def _join(names: Sequence[str]) -> str:
@@ -118,7 +118,8 @@ def _describe_choice(results: Path, cells: Cells, older: Rows) -> list[str]:
     for (dataset, metric), (best, cheapest) in summary_tables.select_all_rows(results, main).items():
         trials = cells[dataset][best][metric].search.partition(",")[0]
         note = OLDER if (dataset, best) in older else f"{trials[:-1]} trials" if trials.endswith("!") else ""
-        texts[labels[metric]].append(f"{best} on {NAMES[dataset]}" + f" ({note})" * bool(note))
+        equal = summary_tables.list_equal_rows(cells[dataset], metric, best)
+        texts[labels[metric]].append(f"{_join(equal)} on {NAMES[dataset]}" + f" ({note})" * bool(note))
         minutes = [summary_tables.measure_training(results, dataset, name) for name in (best, cheapest)]
         if 2 * minutes[1] <= minutes[0]:
             texts[CHEAP].append(f"{cheapest} on {NAMES[dataset]}" + " (all items)" * metric.endswith(ALL))
@@ -134,22 +135,23 @@ def _describe_floor(cells: Cells, older: Rows) -> str:
         if low := [name for name in names if values.get(name, 1.0) < values.get(floor, 0.0)]:
             texts = [name + f" ({OLDER})" * ((dataset, name) in older) for name in low]
             below.append(f"{', '.join(texts)} on {NAMES[dataset]}")
-    text = "counts which item follows which. Of the models that read the order of items, these have a lower NDCG@10"
-    return f"{floor} only {text}: {'; '.join(below)}." if below else ""
+    text = "counts which item follows which. These models read recent items or a basket, and have a lower NDCG@10"
+    return f"{floor} only {text} among 100 items: {'; '.join(below)}." if below else ""
 
 
 def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: Rows) -> list[str]:
     """Return which data sets have sound rows, and what the rows of others lack."""
     texts: dict[str, list[str]] = {SOUND: [], PROVISIONAL: [], ONE_SEED: [], FEW_TRIALS: []}
     for dataset in filter(cells.__contains__, MAIN):
-        titles = {title: [one.row for one in marks if one[::2] == (dataset, title)] for title in (ONE_SEED, FEW_TRIALS)}
+        one_seed = [one.row for one in marks if one.dataset == dataset and one.title == ONE_SEED]
+        few_trials = [one.row for one in marks if one.dataset == dataset and one.title == FEW_TRIALS]
         count = sum(row[0] == dataset for row in older)
         if count:
             texts[PROVISIONAL].append(f"{NAMES[dataset]} ({count} of {len(cells[dataset])})")
-        elif titles[ONE_SEED]:
-            texts[ONE_SEED].append(f"{_join(titles[ONE_SEED])} on {NAMES[dataset]}")
+        elif one_seed:
+            texts[ONE_SEED].append(f"{_join(one_seed)} on {NAMES[dataset]}")
         else:
             texts[SOUND].append(NAMES[dataset])
-        if titles[FEW_TRIALS]:
-            texts[FEW_TRIALS].append(f"{_join(titles[FEW_TRIALS])} on {NAMES[dataset]}")
+        if few_trials:
+            texts[FEW_TRIALS].append(f"{_join(few_trials)} on {NAMES[dataset]}")
     return [f"{label}: {'; '.join(names)}." for label, names in texts.items() if names]

@@ -138,6 +138,13 @@ def select_rows(models: Models, metric: str, minutes: Mapping[str, float]) -> tu
     return best, min(near, key=minutes.__getitem__)
 
 
+def list_equal_rows(models: Models, metric: str, best: str) -> list[str]:
+    """Return the rows whose printed value is that of the best one, it first."""
+    value = format_metric(models[best][metric].ours)
+    equal = [name for name, one in models.items() if metric in one and format_metric(one[metric].ours) == value]
+    return [best, *(name for name in equal if name != best and KEYS[name] not in GRID_ROWS)]
+
+
 def select_all_rows(results: Path, cells: Cells) -> dict[tuple[str, str], tuple[str, str]]:
     """Return the rows of `select_rows` by data set and metric, sampled and full.
 
