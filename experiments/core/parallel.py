@@ -129,7 +129,7 @@ def _run_in_subprocess(
     watch: Watch | None,
     name: str,
     label: str,
-    processes: "_Processes",
+    processes: _Processes,
 ) -> Outcome:
     """Make a run in a new process, and show its progress.
 

@@ -139,7 +139,7 @@ def select_rows(models: Models, metric: str, minutes: Mapping[str, float]) -> tu
 
 
 def list_equal_rows(models: Models, metric: str, best: str) -> list[str]:
-    """Return the rows whose printed value is that of the best one, it first."""
+    """Return the rows that equal the best one to three decimals, it first."""
     value = format_metric(models[best][metric].ours)
     equal = [name for name, one in models.items() if metric in one and format_metric(one[metric].ours) == value]
     return [best, *(name for name in equal if name != best and KEYS[name] not in GRID_ROWS)]

@@ -71,7 +71,7 @@ def test_the_best_row_names_a_short_search_and_much_cheaper_rows_follow(results:
     assert read_bullets(results)["What to use."] == "Highest NDCG@10 among 100 items: Caser on ML-100k."
 
 
-def test_rows_with_the_same_printed_value_are_all_the_best(results: Path) -> None:
+def test_rows_that_are_equal_to_three_decimals_are_all_the_best(results: Path) -> None:
     publish_model(results / "records" / "table3" / "ml-100k", "prme", 0.9)
     assert "Highest NDCG@10 among 100 items: PRME and Caser on ML-100k." in read_bullets(results)["What to use."]
 
