@@ -20,7 +20,7 @@ from sdmr.experiments.figures.options import check_options
 TRAINED = "mf-bpr,cml,neumf,cmn,prme,prme-s,transrec,caser,gru4rec,sasrec,bert4rec,sdp,sdm,sdmr"
 # The options of each published figure.
 PUBLISHED = (
-    "name=figure5",
+    "name=figure5 seeds=3",
     "name=figure6 seeds=3",
     "name=figure6 output=figure6-cmn models=cmn",
     "name=figure6 output=figure6-context dims=64 hops=3 lengths=[5,10,20] seeds=3",

@@ -64,7 +64,9 @@ def main(options: FigureOptions) -> int:
         print(f"SDM-{row.hops}, hop {row.hop}, seed {row.seed}: {_format_correlation(row)}{note}")
     write_csv(Path(options.plots) / f"{options.file_name}-correlations.csv", correlations)
     figure = draw(hops, pairs, weights, correlations)
-    add_note(figure, f"{text}. Intervals: 95 %, users resampled{options.settings_note}.")
+    n_seeds = len({seed for seed, _, _ in models})
+    band = "mean linear trend over seeds, band: all of them" if n_seeds > 1 else "linear trend"
+    add_note(figure, f"{text}.\nIntervals: 95 %, users resampled. Line: {band}{options.settings_note}.")
     user_ids, item_ids = load_ids(next(iter(runs.values())))
     columns = {f"attention_hops{number}_seed{seed}": one[-1] for (number, seed), one in weights.items()}
     ids = {"user": user_ids[pairs["user"]], "target": item_ids[pairs["target"]], "item": item_ids[pairs["item"]]}
@@ -127,7 +129,7 @@ def correlate(pairs: pd.DataFrame, weights: Weights, paper: Mapping[int, float])
 def draw(hops: Sequence[int], pairs: pd.DataFrame, weights: Weights, correlations: pd.DataFrame) -> Figure:
     """Draw a panel for each number of hops.
 
-    It shows the pairs of the first seed, their linear trend, and r of every seed.
+    It shows the pairs of the first seed, r of every seed, and their linear trends: the mean and a band of all.
     """
     figure = Figure(figsize=(1.2 + 2.6 * len(hops), 3.4))
     panels = figure.subplots(1, len(hops), squeeze=False, sharex=True, sharey=True)[0]
@@ -139,7 +141,11 @@ def draw(hops: Sequence[int], pairs: pd.DataFrame, weights: Weights, correlation
             axes.set_title(f"SDM-{number}", fontsize=8)
             mark_missing(axes)
             continue
-        density = _draw_pairs(axes, pairs["pmi"].to_numpy(), weights[number, rows[0].seed][-1], shades) or density
+        pmi = pairs["pmi"].to_numpy()
+        density = _draw_pairs(axes, pmi, weights[number, rows[0].seed][-1], shades) or density
+        trends = compute_trends(pmi, [weights[number, row.seed][-1] for row in rows])
+        axes.fill_between(trends.index, trends["low"], trends["high"], color="#D55E00", alpha=0.4, linewidth=0)
+        axes.plot(trends.index, trends["mean"], color="#D55E00", linewidth=1.5)
         lines = [f"SDM-{number}: {_format_correlation(rows[0])}"]
         lines += [] if pd.isna(rows[0].paper) else [f"paper {rows[0].paper:.3f}"]
         lines += ["further seeds " + ", ".join(f"{row.r:.3f}" for row in rows[1:])] * (len(rows) > 1)
@@ -153,7 +159,7 @@ def draw(hops: Sequence[int], pairs: pd.DataFrame, weights: Weights, correlation
 def _draw_pairs(
     axes: Axes, pmi: NDArray[np.float64], attention: NDArray[np.float64], shades: LogNorm
 ) -> PolyCollection | None:
-    """Draw the pairs and their trend. Returns the shades of the pairs' density, if there are too many pairs."""
+    """Draw the pairs. Returns the shades of their density, if there are too many of them."""
     density = None
     if len(pmi) > MAX_POINTS:
         axes.grid(False)
@@ -161,10 +167,22 @@ def _draw_pairs(
         shades.vmax = max(shades.vmax or 2, float(np.asarray(density.get_array()).max()))
     else:
         axes.scatter(pmi, attention, s=6, color="0.35", linewidths=0)
-    slope, intercept = np.polyfit(pmi, attention, 1)
-    ends = np.array([pmi.min(), pmi.max()])
-    axes.plot(ends, slope * ends + intercept, color="#D55E00", linewidth=2)
     return density
+
+
+def compute_trends(pmi: NDArray[np.float64], weights: Sequence[NDArray[np.float64]]) -> pd.DataFrame:
+    """Return the linear trends of attention weight over PMI.
+
+    Args:
+        pmi: That of each pair [n].
+        weights: Those of each pair [n], by seed.
+
+    Returns:
+        Their `mean`, lowest (`low`) and highest value (`high`) over seeds, on a grid of PMI, the index.
+    """
+    grid = np.linspace(pmi.min(), pmi.max(), 50)
+    lines = np.array([np.polyval(np.polyfit(pmi, one, 1), grid) for one in weights])
+    return pd.DataFrame({"mean": lines.mean(axis=0), "low": lines.min(axis=0), "high": lines.max(axis=0)}, index=grid)
 
 
 def list_rows(frame: pd.DataFrame) -> list[Any]:

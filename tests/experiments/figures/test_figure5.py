@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from scipy.stats import pearsonr
 
-from sdmr.experiments.figures.figure5 import compute_pmi, list_pairs, read_paper_values
+from sdmr.experiments.figures.figure5 import compute_pmi, compute_trends, list_pairs, read_paper_values
 from tests.experiments.figures.records import is_drawn, read_rows
 from tests.experiments.figures.tasks import split_histories
 
@@ -44,6 +44,18 @@ def test_pairs_are_a_target_with_each_of_its_context_items() -> None:
 def test_paper_prints_correlations_of_ml_100k_alone() -> None:
     assert read_paper_values("ml-100k") == {1: 0.059, 2: 0.097, 3: 0.143, 4: 0.146}
     assert read_paper_values("csv") == {}
+
+
+def test_trends_are_the_lines_that_lie_nearest_to_the_weights_of_each_seed() -> None:
+    """Two seeds: the weights rise with PMI, w = .2 + .1 PMI, or are .3 throughout. Noise of mean 0 changes no line."""
+    pmi = np.repeat([-1.0, 1.0, 3.0], 2)
+    noise = np.tile([0.05, -0.05], 3)
+    trends = compute_trends(pmi, [0.2 + 0.1 * pmi + noise, np.full(6, 0.3) - noise])
+    assert (trends.index[0], trends.index[-1]) == (-1, 3)
+    rising = 0.2 + 0.1 * trends.index.to_numpy()
+    assert trends["low"].to_numpy() == pytest.approx(np.minimum(rising, 0.3))
+    assert trends["high"].to_numpy() == pytest.approx(np.maximum(rising, 0.3))
+    assert trends["mean"].to_numpy() == pytest.approx((rising + 0.3) / 2)
 
 
 def test_figure_shows_the_weights_of_saved_models(
