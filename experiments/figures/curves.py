@@ -41,6 +41,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(1.0 + 2.4 * columns, 0.6 + 2.8 * lines))
     grid = figure.add_gridspec(2 * lines, columns)
     above: Axes | None = None
+    handles = {}  # by seed, of all models
     for number, model in enumerate(models):
         line, column = divmod(number, columns)
         above = figure.add_subplot(grid[2 * line, column], sharey=above)
@@ -48,7 +49,7 @@ def draw(frame: pd.DataFrame) -> Figure:
         for seed, curve in frame[frame["model"] == model].groupby("seed", sort=False):
             look = {"markevery": curve["is_best"].tolist(), "label": f"seed {seed}", **get_line_style(int(seed))}
             for axes, value in ((above, "validation"), (below, "loss")):
-                axes.plot(curve["epoch"], curve[value], **look)
+                handles[seed] = axes.plot(curve["epoch"], curve[value], **look)[0]
                 axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         below.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
         above.set_title(get_model(model).name)
@@ -58,6 +59,5 @@ def draw(frame: pd.DataFrame) -> Figure:
             below.set_ylabel("loss per\npositive")
         if number + columns >= len(models):
             below.set_xlabel("epoch")
-    assert above is not None
-    figure.legend(*above.get_legend_handles_labels(), loc="outside upper center", ncols=8)
+    figure.legend(handles=[handles[seed] for seed in sorted(handles)], loc="outside upper center", ncols=8)
     return figure

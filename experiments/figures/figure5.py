@@ -53,7 +53,12 @@ def main(options: FigureOptions) -> int:
         for seed, model, _ in models
     }
     paper = read_paper_values(options.dataset)
-    correlations = correlate(pairs, weights, paper).assign(pairs=len(pairs), dropped_share=is_dropped.mean())
+    counts = {"pairs": len(pairs), "dropped_share": is_dropped.mean()}
+    correlations = correlate(pairs, weights, paper).assign(**counts)
+    # What tells the published figure from others. The runs are of one source.
+    correlations["dataset"], correlations["dim"] = options.dataset, options.dim
+    correlations["settings"] = " ".join(options.overrides)
+    correlations["source"] = next(iter(runs.values())).record.source
     text = (
         f"{options.dataset}, d = {options.dim}: {len(pairs):,} pairs of a test target and a context item; "
         f"{is_dropped.sum():,} ({100 * is_dropped.mean():.1f} %) that no user took together are left out"
@@ -66,7 +71,7 @@ def main(options: FigureOptions) -> int:
     figure = draw(hops, pairs, weights, correlations)
     n_seeds = len({seed for seed, _, _ in models})
     band = "mean linear trend over seeds, band: all of them" if n_seeds > 1 else "linear trend"
-    add_note(figure, f"{text}.\nIntervals: 95 %, users resampled. Line: {band}{options.settings_note}.")
+    add_note(figure, f"{text}. Intervals: 95 %, users resampled. Line: {band}{options.settings_note}.")
     user_ids, item_ids = load_ids(next(iter(runs.values())))
     columns = {f"attention_hops{number}_seed{seed}": one[-1] for (number, seed), one in weights.items()}
     ids = {"user": user_ids[pairs["user"]], "target": item_ids[pairs["target"]], "item": item_ids[pairs["item"]]}

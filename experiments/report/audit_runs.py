@@ -141,6 +141,8 @@ def add_published(records: Records, results: Path) -> Records:
     published = read_published_audit(results, FACTOR_NAMES)
     cells = {cell: max(records.get(cell, ()), published.get(cell, ()), key=len) for cell in {**records, **published}}
     datasets = (*factors.TIES, factors.ORDER_DATASET, factors.LITERATURE_DATASET)
+    if unknown := {dataset for dataset, *_ in cells} - set(datasets):
+        raise DataError(f"{results / 'records' / 'audit' / min(unknown)}: the audit is of {', '.join(datasets)}")
     orders = (datasets.index, FACTOR_NAMES.index, (*RULES, *MODELS).index)
     return dict(
         sorted(cells.items(), key=lambda cell: [find(name) for find, name in zip(orders, cell[0], strict=True)])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from sdmr.experiments.report.averages import ALL, average_seeds
+from sdmr.experiments.report.dataset_statistics import REASONS
 from sdmr.experiments.report.printed import METRICS
 from sdmr.experiments.report.ranked_rows import load_row
 from sdmr.experiments.report.uncertainty import Size, estimate_mean, judge_size
@@ -37,7 +38,8 @@ def make_cells(
     """Return the rows of `average_seeds` with intervals, verdicts on the paper, and settings.
 
     The folders have `ranks.npz` too. `low` and `high` bound the 95 % interval of the mean, `run_low` and `run_high`
-    that for one new run. By the latter, the verdict says whether the paper's value is inside, higher or lower.
+    that for one new run. By the latter, the verdict says whether the paper's value is inside, higher or lower; a
+    substitute for the paper's data has none.
 
     Args:
         printed: The data set whose printed values count, if it is not `dataset`.
@@ -48,6 +50,6 @@ def make_cells(
         estimate = estimate_mean(*load_row(model, folders, cells.loc[row, "metric"], spreads))
         cells.loc[row, "settings"] = settings
         cells.loc[row, BOUNDS] = [*estimate.interval(), *estimate.run_interval()]
-        if not math.isnan(paper := cells.loc[row, "paper"]):
+        if not math.isnan(paper := cells.loc[row, "paper"]) and dataset not in REASONS:
             cells.loc[row, "verdict"] = VERDICTS[judge_size(paper, estimate.run_interval())]
     return cells

@@ -1,24 +1,19 @@
 """Judge claims that one model is better than another: direction and size."""
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import pandas as pd
 
-from sdmr.experiments.core.plan import is_stochastic
-from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.core.run_files import RECORD
-from sdmr.experiments.report.comparisons import Comparison, compare_models
+from sdmr.experiments.report.claims_answers import Direction, Finding, describe_rows, grade
+from sdmr.experiments.report.comparisons import Comparison, Folders, compare_models
 from sdmr.experiments.report.dataset_statistics import REASONS
 from sdmr.experiments.report.printed import METRICS, PRINTED, get_paper_value
 from sdmr.experiments.report.published_rows import list_published, select_row
-from sdmr.experiments.report.published_sources import is_current
 from sdmr.experiments.report.uncertainty import ALPHA, Interval, Size, correct_by_holm, get_sign, judge_size
 from sdmr.experiments.report.writers import (
     format_difference,
@@ -29,54 +24,8 @@ from sdmr.experiments.report.writers import (
 )
 
 Pairs = dict[str, list[tuple[str, str]]]  # by data set: the models that are compared
-OLDER = "older code"  # than the checkout's made a row
-BOUNDS = (0.001, 0.01, ALPHA)  # of p values, that tell how sure a direction is
+P_LIMITS = (0.001, 0.01, ALPHA)  # of p values, that tell how sure a direction is
 GENERAL = ("item-knn", "slim", "mf-bpr", "cml", "neumf", "cmn")
-
-
-class Direction(StrEnum):
-    """Whether the differences of a claim are there."""
-
-    YES = "yes"
-    PARTLY = "in part"
-    MIXED = "mixed"
-    OPPOSITE = "opposite"
-    NOT_SHOWN = "not shown"
-    NOT_TESTED = "not tested"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The evidence from one data set, and the answer that follows.
-
-    `direction` is None where single values are judged, which have sizes alone, and where `text` is the answer.
-    """
-
-    dataset: str
-    direction: Direction | None = Direction.NOT_TESTED
-    sizes: Sequence[Size] = ()  # of each difference or value
-    evidence: Sequence[str] = ()  # lines
-    note: str = ""  # what qualifies the answer
-    sure: str = ""  # of a direction that is there: a bound of the p value of its least sure difference
-    text: str = ""
-    signs: Sequence[str] = ()  # of each difference: `+` significant as claimed, `−` the other way, else `?`
-
-    @property
-    def answer(self) -> str:
-        """Return the text, or the direction, if any, and the sizes, counted if they differ."""
-        counts = Counter(self.sizes)
-        texts = [f"{counts[size]} {size}" if len(counts) > 1 else str(size) for size in Size if counts[size]]
-        parts = dict.fromkeys([self.direction, ", ".join(texts)])  # "opposite" once
-        return self.text or "; ".join(filter(None, parts))
-
-    @property
-    def counts(self) -> str:
-        """Return how many differences are significant in each direction, such as `+2 −1 of 4`."""
-        if not self.signs:
-            return ""
-        numbers = Counter(self.signs)
-        texts = [f"{sign}{numbers[sign]}" for sign in "+−" if numbers[sign]]
-        return f"{' '.join(texts) or 0} of {len(self.signs)}"
 
 
 @dataclass(frozen=True)
@@ -89,7 +38,6 @@ class Difference:
     seeds: tuple[int, int]
     test: Comparison
     printed: float
-    is_older: bool  # other code than the checkout's made a row
     p: float = math.nan  # corrected; NaN if the paper prints the difference the other way round
 
     @property
@@ -164,23 +112,36 @@ def _judge_inside_first(results: Path, spreads: pd.DataFrame, pairs: Pairs, metr
 
 
 def _judge(results: Path, spreads: pd.DataFrame, pairs: Pairs, metrics: Sequence[str]) -> list[Finding]:
-    """Test whether the first model of each pair is the better one. All tests of a claim are one family for Holm."""
-    differences = []
-    for dataset, pair, metric in ((d, pair, metric) for d in pairs for pair in pairs[d] for metric in metrics):
-        folders = {model: list_published(results, dataset, model) for model in pair}
+    """Test whether the first model of each pair is the better one.
+
+    For Holm, the tests of a claim are one family on the paper's data sets, and another one on substitutes.
+    """
+    findings = {}
+    for is_substitute in (False, True):
+        datasets = [dataset for dataset in pairs if (dataset in REASONS) == is_substitute]
+        folders = {d: {model: list_published(results, d, model) for model in chain(*pairs[d])} for d in datasets}
+        compared = {d: list(_compare(d, pairs[d], folders[d], metrics, spreads)) for d in datasets}
+        corrected = iter(correct_by_holm([one.test.p for one in chain(*compared.values()) if one.is_counted]))
+        for dataset, differences in compared.items():
+            differences = [replace(one, p=next(corrected)) if one.is_counted else one for one in differences]
+            findings[dataset] = _summarize(dataset, pairs[dataset], differences, folders[dataset])
+    return [findings[dataset] for dataset in pairs]
+
+
+def _compare(
+    dataset: str, pairs: Sequence[tuple[str, str]], folders: Folders, metrics: Sequence[str], spreads: pd.DataFrame
+) -> Iterator[Difference]:
+    """Yield the differences of the pairs that are printed and published."""
+    for pair, metric in product(pairs, metrics):
         printed = _subtract_printed(dataset, *pair, metric)
-        if printed is not None and all(folders.values()):
+        if printed is not None and all(folders[model] for model in pair):
             test = compare_models(folders, *pair, metric, spreads)
-            seeds = (len(folders[pair[0]]), len(folders[pair[1]]))
-            is_older = not all(is_current(load_record(paths[0] / RECORD)) for paths in folders.values())
-            differences.append(Difference(dataset, pair, metric, seeds, test, printed, is_older))
-    counted = [one for one in differences if one.is_counted]
-    corrected = iter(correct_by_holm([one.test.p for one in counted]))
-    differences = [replace(one, p=next(corrected)) if one.is_counted else one for one in differences]
-    return [_summarize(d, pairs[d], [one for one in differences if one.dataset == d]) for d in pairs]
+            yield Difference(dataset, pair, metric, (len(folders[pair[0]]), len(folders[pair[1]])), test, printed)
 
 
-def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequence[Difference]) -> Finding:
+def _summarize(
+    dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequence[Difference], folders: Folders
+) -> Finding:
     """Return the answer that the differences on a data set give together."""
     counted = [one for one in differences if one.is_counted]
     if not counted:
@@ -192,20 +153,8 @@ def _summarize(dataset: str, pairs: Sequence[tuple[str, str]], differences: Sequ
         lines.append(f"{Direction.NOT_TESTED}: {', '.join(missing)}")
     signs = [one.sign for one in counted]
     direction = grade(set(signs) == {"+"} and not missing, "+" in signs, "−" in signs)
-    has_one = any(n == 1 and is_stochastic(m) for one in counted for m, n in zip(one.pair, one.seeds, strict=True))
     worst = max(one.p for one in counted)
-    is_older = any(one.is_older for one in counted)
-    notes = {"a substitute for the paper's data": dataset in REASONS, "one seed": has_one, OLDER: is_older}
-    names = ", ".join(name for name, holds in notes.items() if holds)
-    note = f" ({names})" if names else ""
-    sure = f"p < {next(one for one in BOUNDS if worst < one)}" if direction == Direction.YES else ""
+    sure = f"p < {next(one for one in P_LIMITS if worst < one)}" if direction == Direction.YES else ""
+    models = dict.fromkeys(chain(*(one.pair for one in counted)))
+    note = describe_rows(dataset, {model: folders[model] for model in models})
     return Finding(dataset, direction, [one.size for one in counted], lines, note, sure, signs=signs)
-
-
-def grade(is_full: bool, is_partial: bool, is_opposite: bool = False) -> Direction:
-    """Return the direction of a claim, from whether it holds, and where."""
-    if is_full:
-        return Direction.YES
-    if is_partial and is_opposite:
-        return Direction.MIXED
-    return Direction.PARTLY if is_partial else Direction.OPPOSITE if is_opposite else Direction.NOT_SHOWN

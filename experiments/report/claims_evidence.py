@@ -9,19 +9,30 @@ from scipy.stats import ttest_1samp
 
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import MODELS, get_model
+from sdmr.experiments.core.run import compose_run, compute_source
 from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.audit_runs import Records, average_history
 from sdmr.experiments.report.averages import average_seeds, list_rows
 from sdmr.experiments.report.cells import SIZES, make_cells
-from sdmr.experiments.report.claims_differences import Direction, Finding, grade
-from sdmr.experiments.report.factors import ALL_RELEASED, BOUNDS_AND_MEAN, DATASET, ORDER_DATASET, ORDERS, TIES
+from sdmr.experiments.report.claims_answers import (
+    Direction,
+    Finding,
+    describe_records,
+    describe_rows,
+    format_note,
+    grade,
+)
+from sdmr.experiments.report.factors import ALL_RELEASED, BOUNDS_AND_MEAN, DATASET, ORDER_DATASET, ORDERS
 from sdmr.experiments.report.hop_points import HopPoint, list_hop_points
 from sdmr.experiments.report.id_order import RULES
 from sdmr.experiments.report.printed import DATASETS, ID_ORDER_DATASET, METRICS, PRINTED, get_paper_value
 from sdmr.experiments.report.published_rows import list_published, select_row
+from sdmr.experiments.report.published_sources import is_current
 from sdmr.experiments.report.uncertainty import Size, correct_by_holm, get_sign
-from sdmr.experiments.report.writers import format_interval, format_metric, format_metrics, format_signed
+from sdmr.experiments.report.writers import format_interval, format_metrics, format_signed
 
+HIT = METRICS[0]
+FIGURE5_DIM = 64  # d of the published Figure 5
 SMALL_GAIN = 0.01  # of a metric: unless an interval excludes it, more hops may still help
 TOLERANCE = 0.02  # of a value that is printed for SDMR
 REACHING = "ties that reach the NDCG@10: "  # before the tie policies
@@ -32,16 +43,23 @@ def check_values(results: Path, spreads: pd.DataFrame, model: str) -> list[Findi
     findings = []
     for dataset in DATASETS[3]:
         sizes, lines = _judge_values(results, spreads, dataset, model, dataset)
+        note = _describe_row(results, dataset, model)
         popular = average_seeds(dataset, "popularity", list_published(results, dataset, "popularity"))
         if lines and popular["seeds"].all():
             lines.append("Popularity: " + "; ".join(f"{one.metric} {one.ours:.3f}" for one in list_rows(popular)))
-        findings.append(_make_finding(dataset, sizes, lines))
+        findings.append(_make_finding(dataset, sizes, lines, note))
     return findings
 
 
-def _make_finding(dataset: str, sizes: Sequence[Size], lines: Sequence[str]) -> Finding:
+def _describe_row(results: Path, dataset: str, model: str) -> str:
+    """Return what qualifies the values of a model's row."""
+    row = select_row(results, dataset, model)
+    return describe_rows(dataset, {row: list_published(results, dataset, row)})
+
+
+def _make_finding(dataset: str, sizes: Sequence[Size], lines: Sequence[str], note: str) -> Finding:
     """Return what follows from the sizes of single values, which have no direction."""
-    return Finding(dataset, None if sizes else Direction.NOT_TESTED, sizes, lines)
+    return Finding(dataset, None if sizes else Direction.NOT_TESTED, sizes, lines, note)
 
 
 def _judge_values(
@@ -71,7 +89,7 @@ def _judge_values(
 
 def check_tie_policies(records: Records) -> list[Finding]:
     """Test which tie policies reach the printed NDCG@10 of SDMR, and the pair."""
-    runs = {dataset: records.get((dataset, ALL_RELEASED.name, "sdmr")) for dataset in TIES}
+    runs = {dataset: records.get((dataset, ALL_RELEASED.name, "sdmr")) for dataset in PRINTED}
     return [_check_tie_policy(dataset, one) if one else Finding(dataset) for dataset, one in runs.items()]
 
 
@@ -97,69 +115,93 @@ def _check_tie_policy(dataset: str, runs: Sequence[Record]) -> Finding:
         pairs += [policy] * bool(gaps.min() <= TOLERANCE)
     reaching = [policy for policy, value in best.items() if value >= ndcg - TOLERANCE]
     text = f"{REACHING}{', '.join(reaching) or 'none'}; both values: {', '.join(pairs) or 'none'}"
-    return Finding(dataset, None, evidence=lines, text=text)
+    return Finding(dataset, None, evidence=lines, note=describe_records(dataset, {"sdmr": runs}), text=text)
 
 
 def check_hops(results: Path) -> list[Finding]:
-    """Test three and four hops of SDM against one, over Figure 6's settings and seeds."""
+    """Test three and four hops of SDM against one, over the settings of Figure 6.
+
+    The paper's figure shows hit@10 alone, so the other metric is only shown. A setting is an embedding size: seeds of
+    the same size are not independent, and count by their mean.
+    """
     points = [point for point in list_hop_points(results) if point.model == "sdm"]
     gains = {dataset: _read_gains([point for point in points if point.dataset == dataset]) for dataset in PRINTED}
     tested = {dataset: frame for dataset, frame in gains.items() if len(frame) // len(METRICS) > 1}
     tests = {(d, m): ttest_1samp(frame["gain"][m], 0) for d, frame in tested.items() for m in METRICS}
-    corrected = dict(zip(tests, correct_by_holm([test.pvalue for test in tests.values()]), strict=True))
+    corrected = dict(zip(tested, correct_by_holm([tests[dataset, HIT].pvalue for dataset in tested]), strict=True))
     findings = []
     for dataset in PRINTED:
         if dataset not in tested:
             findings.append(Finding(dataset))
             continue
-        signs, texts, could_gain = [], [], False
+        frame, texts = tested[dataset], []
+        sign = get_sign(frame["gain"][HIT].mean(), corrected[dataset])
         for metric in METRICS:
-            mean, p = tested[dataset]["gain"][metric].mean(), corrected[dataset, metric]
             low, high = tests[dataset, metric].confidence_interval()
-            signs.append(get_sign(mean, p))
-            could_gain |= high >= SMALL_GAIN
-            texts.append(f"{metric} {format_signed(mean)} ({format_interval(low, high)}) `{signs[-1]}`")
-        frame = tested[dataset].loc[["NDCG@10"]]
+            texts.append(f"{metric} {format_signed(frame['gain'][metric].mean())} ({format_interval(low, high)})")
+        texts[0] += f" `{sign}`"
+        means = {hops: format_metrics(frame[hops][metric].mean() for metric in METRICS) for hops in range(1, 5)}
         lines = [
-            f"3 and 4 hops − 1 hop, mean over {len(frame)} settings (embedding size, seed): {'; '.join(texts)}",
-            "mean NDCG@10 by hops: "
-            + ", ".join(f"{hops}: {format_metric(frame[hops].mean())}" for hops in range(1, 5)),
+            f"3 and 4 hops − 1 hop, mean over {len(frame) // len(METRICS)} settings: {'; '.join(texts)}",
+            f"mean {' / '.join(METRICS)} by hops: " + ", ".join(f"{hops}: {text}" for hops, text in means.items()),
         ]
         if dataset == "ta-feng":  # where the paper says that they do not help
-            direction = Direction.OPPOSITE if "+" in signs else Direction.NOT_SHOWN if could_gain else Direction.YES
+            could_gain = tests[dataset, HIT].confidence_interval().high >= SMALL_GAIN
+            direction = Direction.OPPOSITE if sign == "+" else Direction.NOT_SHOWN if could_gain else Direction.YES
         else:
-            direction = grade(set(signs) == {"+"}, "+" in signs, "−" in signs)
-        findings.append(Finding(dataset, direction, evidence=lines))
+            direction = grade(sign == "+", False, sign == "−")
+        findings.append(Finding(dataset, direction, evidence=lines, note=_describe_points(dataset, points)))
     return findings
 
 
 def _read_gains(points: Iterable[HopPoint]) -> pd.DataFrame:
-    """Return metrics by hops, and the gain of three and four, of complete settings."""
+    """Return metrics by hops, and the gain of three and four, of complete settings.
+
+    The numbers are means over seeds.
+    """
     rows = []
     for point in points:
-        metrics, setting = load_record(point.folder / RECORD).metrics(), (point.dim, point.context_length, point.seed)
-        rows += [(metric, setting, point.hops, metrics[metric]["expected"]) for metric in METRICS]
-    frame = pd.DataFrame(rows, columns=["metric", "setting", "hops", "value"])
-    frame = frame.pivot(index=["metric", "setting"], columns="hops", values="value")
-    frame = frame.reindex(columns=[1, 2, 3, 4]).dropna(subset=[1, 3, 4])
+        metrics, setting = load_record(point.folder / RECORD).metrics(), (point.dim, point.context_length)
+        rows += [(metric, setting, point.seed, point.hops, metrics[metric]["expected"]) for metric in METRICS]
+    frame = pd.DataFrame(rows, columns=["metric", "setting", "seed", "hops", "value"])
+    frame = frame.pivot(index=["metric", "setting", "seed"], columns="hops", values="value")
+    frame = frame.reindex(columns=[1, 2, 3, 4]).dropna(subset=[1, 3, 4]).groupby(["metric", "setting"]).mean()
     return frame.assign(gain=frame[[3, 4]].mean(axis=1) - frame[1])
 
 
+def _describe_points(dataset: str, points: Iterable[HopPoint]) -> str:
+    """Return what qualifies an answer that follows from the points of a data set."""
+    records: dict[str, list[Record]] = {}
+    for point in (point for point in points if point.dataset == dataset):
+        records.setdefault(point.name, []).append(load_record(point.folder / RECORD))
+    has_one_seed = any(len(seeds) == 1 for seeds in records.values())
+    return format_note(dataset, has_one_seed, not all(is_current(one) for seeds in records.values() for one in seeds))
+
+
 def check_attention(plots: Path) -> list[Finding]:
-    """Test Figure 5's correlations at the last hop of SDM with one to four hops."""
+    """Test the correlations of the published Figure 5, at the last hop of each SDM."""
     path = plots / "figure5-correlations.csv"
-    if not path.exists():
+    last = pd.read_csv(path, keep_default_na=False).query("hop == hops") if path.exists() else pd.DataFrame()
+    if last.empty or not is_published_figure(last) or set(last["hops"]) != {1, 2, 3, 4}:
         return [Finding(DATASET)]
-    last = pd.read_csv(path).query("hop == hops").sort_values("hops", kind="stable")
+    last = last.sort_values("hops", kind="stable")
     lines = [
         f"SDM-{row.hops}, seed {row.seed}: r = {row.r:.3f} ({row.low:.3f} … {row.high:.3f})"
-        + ("" if pd.isna(row.paper) else f", paper {row.paper:.3f}")
+        + (f", paper {float(row.paper):.3f}" if row.paper else "")
         for row in list_rows(last)
     ]
     hops = last.groupby("hops").agg({"r": "mean", "low": "min", "high": "max"})
     grows = all(more > fewer for fewer, more in pairwise(hops["r"]))
     are_apart = hops["low"].iloc[-1] > hops["high"].iloc[0]
-    return [Finding(DATASET, grade(grows and are_apart, are_apart), evidence=lines)]
+    falls = hops["high"].iloc[-1] < hops["low"].iloc[0]
+    is_older = bool((last["source"] != compute_source(compose_run(["model=sdm", f"dataset={DATASET}"]).config)).any())
+    note = format_note(DATASET, last["seed"].nunique() == 1, is_older)
+    return [Finding(DATASET, grade(grows and are_apart, are_apart, falls), evidence=lines, note=note)]
+
+
+def is_published_figure(correlations: pd.DataFrame) -> bool:
+    """Tell whether Figure 5 has the published data set, size and settings."""
+    return bool((correlations[["dataset", "dim", "settings"]] == [DATASET, FIGURE5_DIM, ""]).all(axis=None))
 
 
 def check_id_order(records: Records, results: Path, spreads: pd.DataFrame) -> list[Finding]:
@@ -173,4 +215,4 @@ def check_id_order(records: Records, results: Path, spreads: pd.DataFrame) -> li
         if len(values) == len(ORDERS) or (values and model not in RULES):
             texts = [f"order {order}: {format_metrics(one)}" for order, one in values.items()]
             lines.append(f"{name}: {'; '.join(texts)}")
-    return [_make_finding(ID_ORDER_DATASET, sizes, lines)]
+    return [_make_finding(ID_ORDER_DATASET, sizes, lines, _describe_row(results, ID_ORDER_DATASET, "sdm"))]

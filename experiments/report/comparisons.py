@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, PAPER_MODELS, get_model
 from sdmr.experiments.core.run_files import RECORD
@@ -60,11 +61,13 @@ def compare_models(
 
 
 def compare_rows(first: Row, second: Row) -> Comparison:
-    """Compare two rows of the same instances.
+    """Compare two rows of the same instances. Raises DataError if their users differ.
 
     The variance has the paired user part, and the seed parts of both. The effect is Cohen's d of paired differences
     (Statistical Power Analysis, 1988, 2.3.5), of the users' means over seeds.
     """
+    if not np.array_equal(first.users, second.users):
+        raise DataError("two rows cannot be compared: their test instances are of other users, or in another order")
     numbers = {len(row.values) for row in (first, second)}
     if len(numbers - {1}) > 1:  # seeds cannot be paired, so that their interaction with the users stays in
         first, second = (row._replace(values=row.values.mean(axis=0, keepdims=True)) for row in (first, second))

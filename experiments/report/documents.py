@@ -129,7 +129,7 @@ def _make_rows(cells: pd.DataFrame) -> Iterator[dict[str, object]]:
                 f"{cell.metric}: paper": format_metric(cell.paper),
                 f"{cell.metric}: ours": ours if cell.seeds else "not run",
                 f"{cell.metric}: one run": run,
-                f"{cell.metric}: Δ": NOTHING if pd.isna(cell.ours - cell.paper) else delta,
+                f"{cell.metric}: Δ": delta if cell.verdict else NOTHING,
             }
         low, high = format_metric(ndcg.pessimistic), format_metric(ndcg.optimistic)
         row |= {"marks": ndcg.marks, "ties": NOTHING if low == high else f"{low} … {high}"}

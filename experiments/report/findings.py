@@ -8,9 +8,9 @@ import pandas as pd
 
 from sdmr.experiments.core.registry import get_model
 from sdmr.experiments.report import summary_tables
-from sdmr.experiments.report.averages import ALL
+from sdmr.experiments.report.averages import ALL, list_rows
 from sdmr.experiments.report.claims import SDMR_VALUES, SEQUENTIAL
-from sdmr.experiments.report.claims_differences import OLDER, Direction
+from sdmr.experiments.report.claims_answers import OLDER, Direction
 from sdmr.experiments.report.claims_evidence import REACHING
 from sdmr.experiments.report.comparability import FEW_TRIALS, OLDER_ROW, ONE_SEED, OTHER_CODE, Mark
 from sdmr.experiments.report.dataset_statistics import REASONS
@@ -29,7 +29,7 @@ LEGEND = (
 SIDES = {"inside": "inside", "paper lower": "ours higher", "paper higher": "ours lower"}  # by verdict
 CHEAP = "In the best row's interval at half its training time or less"
 SOUND = "This version's code, several seeds"
-PROVISIONAL = "Provisional, with rows of one seed and of older code"
+PROVISIONAL = "Provisional, with rows of older code"
 
 
 def format_answers(claims: pd.DataFrame) -> str:
@@ -102,7 +102,7 @@ def _describe_values(cells: Cells, claims: pd.DataFrame) -> list[str]:
 def describe_ties(claims: pd.DataFrame) -> str:
     """Return where the authors' code reaches SDMR's value only if ties favor the target."""
     is_answer = claims["claim"].eq(SDMR_VALUES) & claims["answer"].str.startswith(f"{REACHING}optimistic;")
-    names = [NAMES[dataset] for dataset in claims.loc[is_answer, "dataset"]]
+    names = [NAMES[one.dataset] + one.note for one in list_rows(claims[is_answer])]
     return f"The authors' code reaches this value on {_join(names)} only if every tie counts as a win." if names else ""
 
 
@@ -147,7 +147,8 @@ def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: Rows) -> lis
         few_trials = [one.row for one in marks if one.dataset == dataset and one.title == FEW_TRIALS]
         count = sum(row[0] == dataset for row in older)
         if count:
-            texts[PROVISIONAL].append(f"{NAMES[dataset]} ({count} of {len(cells[dataset])})")
+            others = ", and rows of one seed" if one_seed else ""
+            texts[PROVISIONAL].append(f"{NAMES[dataset]} ({count} of {len(cells[dataset])}{others})")
         elif one_seed:
             texts[ONE_SEED].append(f"{_join(one_seed)} on {NAMES[dataset]}")
         else:

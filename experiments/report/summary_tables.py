@@ -160,16 +160,12 @@ def select_all_rows(results: Path, cells: Cells) -> dict[tuple[str, str], tuple[
 
 
 def measure_training(results: Path, dataset: str, model: str) -> float:
-    """Return the CPU minutes of a row's training, the mean over seeds.
+    """Return the minutes of a row's training and of its parts, the mean over seeds.
 
-    Those of parts, and of records that count no CPU time, are of the wall clock.
+    They are those of the wall clock, which all records have.
     """
-    folders = list_published(results, dataset, KEYS[model])
-    seconds = [
-        record.cpu_seconds.get("fit", record.seconds["fit"]) + record.seconds.get("parts", 0.0)
-        for record in (load_record(folder / RECORD) for folder in folders)
-    ]
-    return statistics.mean(seconds) / 60
+    records = [load_record(folder / RECORD) for folder in list_published(results, dataset, KEYS[model])]
+    return statistics.mean(one.seconds["fit"] + one.seconds.get("parts", 0.0) for one in records) / 60
 
 
 def format_minutes(minutes: float) -> str:
@@ -178,7 +174,7 @@ def format_minutes(minutes: float) -> str:
 
 
 def format_choice(results: Path, cells: Cells) -> str:
-    """Return the best and the cheapest good row of each data set, with CPU minutes."""
+    """Return the best and the cheapest good row of each data set, with minutes."""
     rows = []
     for (dataset, metric), pair in select_all_rows(results, cells).items():
         row = {"data set": NAMES[dataset], "ranked among": "all items" if metric.endswith(ALL) else "100 items"}

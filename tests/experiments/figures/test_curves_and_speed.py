@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
+from sdmr.experiments.figures import curves, speed
 from sdmr.experiments.report.run_frames import build_speed, get_group
 from tests.experiments.figures.records import is_drawn, read_rows, write_record
 
@@ -37,6 +39,38 @@ def test_csv_holds_the_numbers_of_the_records(
         assert float(row["seconds"]) == record.seconds["fit"] + record.seconds["parts"]
         assert float(row["NDCG@10"]) == record.metrics()["NDCG@10"]["expected"]
         assert (row["processor"], row["threads"]) == ("abacus", "1")
+
+
+def test_learning_curves_have_a_line_a_seed_with_a_mark_at_the_kept_epoch() -> None:
+    rows = [
+        (model, seed, epoch, 1 / epoch, 0.1 * epoch + seed, epoch == 2)
+        for model, seeds in (("mf-bpr", (0, 1)), ("sdm", (0,)))
+        for seed in seeds
+        for epoch in (1, 2, 3)
+    ]
+    frame = pd.DataFrame(rows, columns=["model", "seed", "epoch", "loss", "validation", "is_best"])
+    figure = curves.draw(frame)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["seed 0", "seed 1"]
+    above, below, sdm, _ = figure.axes
+    assert [axes.get_title() for axes in (above, sdm)] == ["MF-BPR", "SDM"]
+    assert [line.get_ydata().tolist() for line in above.lines] == [
+        pytest.approx([0.1 * epoch + seed for epoch in (1, 2, 3)]) for seed in (0, 1)
+    ]
+    assert below.lines[0].get_ydata().tolist() == pytest.approx([1, 1 / 2, 1 / 3])
+    assert all(line.get_markevery() == [False, True, False] for axes in (above, below, sdm) for line in axes.lines)
+
+
+def test_speed_has_a_named_mark_a_model_with_the_spread_of_both_values() -> None:
+    rows = [("sdm", seed, 20.0 + 10 * seed, 0.4 + 0.02 * seed) for seed in (0, 1)] + [("slim", 0, 2.0, 0.3)]
+    figure = speed.draw(pd.DataFrame(rows, columns=["model", "seed", "seconds", "NDCG@10"]), "a note")
+    (axes,) = figure.axes
+    assert {text.get_text() for text in axes.texts} == {"SDM", "SLIM"}
+    positions = {tuple(container[0].get_xydata()[0].round(6)): container for container in axes.containers}
+    assert set(positions) == {(25.0, 0.41), (2.0, 0.3)}
+    across, upright = positions[25.0, 0.41][2]
+    half = 2**0.5 / 2  # the sample standard deviation of two values, in their distance
+    assert across.get_segments()[0][:, 0].tolist() == pytest.approx([25 - 10 * half, 25 + 10 * half])
+    assert upright.get_segments()[0][:, 1].tolist() == pytest.approx([0.41 - 0.02 * half, 0.41 + 0.02 * half])
 
 
 @pytest.mark.parametrize("name", ["curves", "speed"])

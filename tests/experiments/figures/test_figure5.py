@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 from scipy.stats import pearsonr
 
-from sdmr.experiments.figures.figure5 import compute_pmi, compute_trends, list_pairs, read_paper_values
+from sdmr.experiments.figures.figure5 import compute_pmi, compute_trends, correlate, list_pairs, read_paper_values
+from sdmr.experiments.figures.figure5 import draw as draw_figure
 from tests.experiments.figures.records import is_drawn, read_rows
 from tests.experiments.figures.tasks import split_histories
 
@@ -58,6 +60,22 @@ def test_trends_are_the_lines_that_lie_nearest_to_the_weights_of_each_seed() -> 
     assert trends["mean"].to_numpy() == pytest.approx((rising + 0.3) / 2)
 
 
+def test_each_panel_names_the_correlations_of_all_seeds_beside_the_papers() -> None:
+    rng = np.random.default_rng(0)
+    pairs = pd.DataFrame({"user": np.arange(40) % 10, "pmi": rng.normal(size=40)})
+    weights = {(2, seed): rng.random((2, 40)) for seed in (0, 1)}
+    correlations = correlate(pairs, weights, {2: 0.097})
+    figure = draw_figure([1, 2], pairs, weights, correlations)
+    (first, second, *_) = figure.axes
+    assert first.get_title() == "SDM-1"
+    assert [text.get_text() for text in first.texts] == ["not run"]
+    r = [pearsonr(pairs["pmi"], weights[2, seed][1]).statistic for seed in (0, 1)]  # of the last hop
+    title, paper, further = second.get_title().split("\n")
+    assert title.startswith(f"SDM-2: r = {r[0]:.3f} (")
+    assert (paper, further) == ("paper 0.097", f"further seeds {r[1]:.3f}")
+    assert len(second.collections) == 2  # the points and the band
+
+
 def test_figure_shows_the_weights_of_saved_models(
     small: tuple[str, ...], tmp_path: Path, draw: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,6 +91,9 @@ def test_figure_shows_the_weights_of_saved_models(
         assert int(row["pairs"]) == len(points)
         assert float(row["low"]) < float(row["r"]) < float(row["high"])
         assert not row["paper"]  # which is of ML-100k
+        assert (row["dataset"], row["dim"]) == ("csv", "8")
+        assert "epochs" in row["settings"]
+        assert len(row["source"]) == 64
         if row["hop"] == row["hops"]:
             weights = [float(point[f"attention_hops{row['hops']}_seed{row['seed']}"]) for point in points]
             assert float(row["r"]) == pytest.approx(pearsonr(pmi, weights).statistic, abs=1e-9)

@@ -9,7 +9,8 @@ import pytest
 from sdmr.datasets.movielens import Movie
 from sdmr.datasets.task import Task
 from sdmr.experiments.core.errors import UsageError
-from sdmr.experiments.figures.figure7 import choose_case, name_items
+from sdmr.experiments.figures.figure7 import Case, build_frame, choose_case, name_items
+from sdmr.experiments.figures.figure7 import draw as draw_figure
 from tests.experiments.figures.records import is_drawn, read_rows
 from tests.experiments.figures.tasks import split_histories
 
@@ -40,6 +41,18 @@ def test_figure_shows_the_hops_of_a_user_and_target(
         draw("name=figure7", *small, "hops=3", "user=u60")
     with pytest.raises(UsageError, match=r"hops=\[2,3\]: figure7 shows one model"):
         draw("name=figure7", *small, "hops=[2,3]")
+
+
+def test_each_column_of_the_grid_is_a_hop_and_each_row_an_item_with_its_weight() -> None:
+    case = Case(0, 9, np.array([130, 4, 7]), "a test instance")  # the first is padding
+    weights = np.array([[0.0, 0.3, 0.7], [0.0, 0.6, 0.4]])
+    frame = build_frame(case, weights, np.arange(10), name_items(np.arange(130), MOVIES))
+    figure = draw_figure(frame)
+    axes = figure.axes[0]
+    assert axes.images[0].get_array().tolist() == [[0.3, 0.6], [0.7, 0.4]]
+    assert [text.get_text() for text in axes.texts] == ["0.300", "0.600", "0.700", "0.400"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["4", str(MOVIES[7])]
 
 
 def choose(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.record import load_record, save_record
 from sdmr.experiments.report import audit_runs
@@ -142,6 +143,14 @@ def test_published_records_are_read_by_factor_and_model(tmp_path: Path) -> None:
         ("ml-100k", "released", "sdmr"): ["released-sdmr-0", "released-sdmr-1"],
         ("ml-100k", "file", "sdm"): ["file-sdm-0"],
     }
+
+
+def test_a_data_set_that_the_audit_does_not_have_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "records" / "audit" / "netflix-sample" / "default-sdm-0"
+    folder.mkdir(parents=True)
+    save_record(make_record(), folder / "record.json")
+    with pytest.raises(DataError, match="audit/netflix-sample: the audit is of ml-100k, ta-feng, epinions, ml-1m"):
+        audit_runs.add_published({}, tmp_path)
 
 
 def test_published_cells_join_records_that_lack_them_or_have_fewer_seeds(tmp_path: Path) -> None:

@@ -120,6 +120,13 @@ def test_verdict_is_empty_where_the_paper_prints_nothing(tmp_path: Path) -> None
     assert hit.verdict == ""
 
 
+def test_a_substitute_for_the_papers_data_has_no_verdict(tmp_path: Path) -> None:
+    folders = [write_random_run(tmp_path, "sdm", 0)]
+    (hit, _) = list_rows(make_cells("ijcai-15", "sdm", folders, NO_SPREADS))
+    assert hit.paper == get_paper_value("ijcai-15", "sdm", "hit@10")
+    assert hit.verdict == ""
+
+
 @pytest.mark.parametrize("deviation", [{"test_item": "global-time"}, {"candidates": "all"}])
 def test_no_printed_value_stands_beside_other_test_items_or_candidates(
     deviation: dict[str, str], tmp_path: Path

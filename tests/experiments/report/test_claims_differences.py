@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from sdmr.experiments.report import claims_differences
-from sdmr.experiments.report.claims_differences import GENERAL, Direction, check_improvement, check_ranking
-from sdmr.experiments.report.comparisons import (
-    Comparison,
-)
+from sdmr.experiments.report import claims_answers, claims_differences
+from sdmr.experiments.report.claims_answers import Direction
+from sdmr.experiments.report.claims_differences import GENERAL, check_improvement, check_ranking
+from sdmr.experiments.report.comparisons import Comparison
 from sdmr.experiments.report.printed import get_paper_value
 from tests.experiments.report.published import publish_model
 from tests.experiments.report.test_comparisons import NO_SPREADS
@@ -45,7 +44,7 @@ def test_the_last_of_a_ranking_is_below_all_others(tmp_path: Path) -> None:
 
 
 def test_one_seed_of_the_second_model_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims_differences, "is_current", lambda record: True)
+    monkeypatch.setattr(claims_answers, "is_current", lambda record: True)
     folder = tmp_path / "records" / "table3" / "ml-100k"
     publish_model(folder, "sdp", 0.6, 2)
     publish_model(folder, "mf-bpr", 0.4, 1)

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sdmr.experiments.core.record import save_record
-from sdmr.experiments.report import claims
-from sdmr.experiments.report.claims_differences import Direction
+from sdmr.experiments.report import claims, claims_answers, claims_evidence
+from sdmr.experiments.report.claims_answers import Direction
 from sdmr.experiments.report.claims_evidence import check_attention, check_hops, check_values
 from sdmr.experiments.report.printed import METRICS
 from sdmr.experiments.report.ranked_rows import read_seed_spreads
@@ -14,12 +16,22 @@ from tests.experiments.report.published import make_audit, make_history, make_re
 from tests.experiments.report.records import change_record
 
 
-def publish_hops(results: Path, dataset: str, dim: int, shares: dict[int, Any], model: str = "sdm") -> None:
+@pytest.fixture(autouse=True)
+def _current(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take all records as made by the checkout's code."""
+    for module in (claims_answers, claims_evidence):
+        monkeypatch.setattr(module, "is_current", lambda record: True)
+    monkeypatch.setattr(claims_evidence, "compute_source", lambda config: "today's")
+
+
+def publish_hops(
+    results: Path, dataset: str, dim: int, shares: dict[int, Any], model: str = "sdm", seed: int = 0
+) -> None:
     """Write a record for each number of hops; a pair has hit@10 and NDCG@10."""
     for hops, share in shares.items():
         pair = share if isinstance(share, tuple) else (share, share)
         test = {metric: {"expected": value} for metric, value in zip(METRICS, pair, strict=True)}
-        folder = results / "records" / "figure6" / dataset / f"{model}-hops{hops}-d{dim}-s5-0"
+        folder = results / "records" / "figure6" / dataset / f"{model}-hops{hops}-d{dim}-s5-{seed}"
         folder.mkdir(parents=True)
         save_record(make_record(test=test), folder / "record.json")
 
@@ -28,17 +40,47 @@ def judge_hops(results: Path, dataset: str = "ml-100k") -> Any:
     return {one.dataset: one.direction for one in check_hops(results)}[dataset]
 
 
-def test_gains_of_hops_are_corrected_for_the_number_of_tests(tmp_path: Path) -> None:
+def test_gains_of_hops_are_corrected_for_the_number_of_data_sets(tmp_path: Path) -> None:
+    """Gains of .07, .1 and .13 have p = .0295: significant alone, and not as one of two."""
     for dim, gain in ((8, 0.07), (16, 0.1), (32, 0.13)):
         publish_hops(tmp_path, "ml-100k", dim, {1: 0.3, 3: 0.3 + gain, 4: 0.3 + gain})
+    assert judge_hops(tmp_path) == Direction.YES
+    for dim, gain in ((8, 0.07), (16, 0.1), (32, 0.13)):
+        publish_hops(tmp_path, "ml-1m", dim, {1: 0.3, 3: 0.3 + gain, 4: 0.3 + gain})
     assert judge_hops(tmp_path) == Direction.NOT_SHOWN
 
 
-def test_a_possible_gain_of_either_metric_leaves_the_claim_open(tmp_path: Path) -> None:
+def test_hops_are_judged_by_the_papers_metric_of_figure_6(tmp_path: Path) -> None:
+    for dim in (8, 16, 32):
+        rest = (0.5 + dim / 1000, 0.3)
+        publish_hops(tmp_path, "ml-100k", dim, {1: (0.4, 0.3), 3: rest, 4: rest})
+        publish_hops(tmp_path, "ml-1m", dim, {1: (0.3, 0.4), 3: rest[::-1], 4: rest[::-1]})
+    assert judge_hops(tmp_path) == Direction.YES
+    assert judge_hops(tmp_path, "ml-1m") == Direction.NOT_SHOWN
+
+
+def test_a_possible_gain_leaves_the_claim_on_ta_feng_open(tmp_path: Path) -> None:
     for dim, gain in ((8, -0.03), (16, 0.04), (32, 0.0)):
-        rest = (0.4 + gain, 0.4 + gain / 1000)
-        publish_hops(tmp_path, "ta-feng", dim, {1: (0.4, 0.4), 3: rest, 4: rest})
+        publish_hops(tmp_path, "ta-feng", dim, {1: 0.4, 3: 0.4 + gain, 4: 0.4 + gain})
     assert judge_hops(tmp_path, "ta-feng") == Direction.NOT_SHOWN
+
+
+def test_seeds_of_a_size_are_one_setting_of_hops(tmp_path: Path) -> None:
+    """Two sizes gain .05 and .15: p = .30, however often they are repeated."""
+    for dim, gain in ((8, 0.05), (16, 0.15)):
+        for seed in range(5):
+            publish_hops(tmp_path, "ml-100k", dim, {1: 0.3, 3: 0.3 + gain, 4: 0.3 + gain}, seed=seed)
+    (finding,) = (one for one in check_hops(tmp_path) if one.dataset == "ml-100k")
+    assert finding.direction == Direction.NOT_SHOWN
+    assert "mean over 2 settings" in finding.evidence[0]
+    assert finding.note == ""
+
+
+def test_hops_of_one_seed_are_named(tmp_path: Path) -> None:
+    for dim in (8, 16, 32):
+        publish_hops(tmp_path, "ml-100k", dim, {1: 0.5, 3: 0.5, 4: 0.5})
+    (finding,) = (one for one in check_hops(tmp_path) if one.dataset == "ml-100k")
+    assert finding.note == " (one seed)"
 
 
 def test_incomplete_settings_of_hops_do_not_count(tmp_path: Path) -> None:
@@ -71,9 +113,14 @@ def test_equal_gains_of_hops_show_nothing(tmp_path: Path) -> None:
     assert judge_hops(tmp_path) == Direction.NOT_SHOWN
 
 
-def write_correlations(folder: Path, rows: Sequence[tuple[int, float, float, float]]) -> Path:
-    lines = ["hops,hop,seed,r,low,high,paper,pairs,dropped_share"]
-    lines += [f"{hops},{hops},0,{r},{low},{high},,9,0" for hops, r, low, high in rows]
+PUBLISHED_FIGURE = "ml-100k,64,,today's"
+
+
+def write_correlations(
+    folder: Path, rows: Sequence[tuple[int, float, float, float]], settings: str = PUBLISHED_FIGURE
+) -> Path:
+    lines = ["hops,hop,seed,r,low,high,paper,pairs,dropped_share,dataset,dim,settings,source"]
+    lines += [f"{hops},{hops},0,{r},{low},{high},,9,0,{settings}" for hops, r, low, high in rows]
     (folder / "figure5-correlations.csv").write_text("\n".join(lines) + "\n")
     return folder
 
@@ -82,6 +129,35 @@ def test_correlations_that_grow_inside_their_intervals_are_not_shown(tmp_path: P
     rows = [(hops, 0.05 + 0.05 * hops, 0.05 * hops - 0.05, 0.05 * hops + 0.15) for hops in (1, 2, 3, 4)]
     (finding,) = check_attention(write_correlations(tmp_path, rows))
     assert finding.direction == Direction.NOT_SHOWN
+
+
+@pytest.mark.parametrize(("sign", "direction"), [(1, Direction.YES), (-1, Direction.OPPOSITE)])
+def test_correlations_that_are_apart_have_a_direction(sign: int, direction: Direction, tmp_path: Path) -> None:
+    values = [(hops, sign * 0.1 * hops) for hops in (1, 2, 3, 4)]
+    rows = [(hops, r, r - 0.02, r + 0.02) for hops, r in values]
+    (finding,) = check_attention(write_correlations(tmp_path, rows))
+    assert finding.direction == direction
+    assert finding.note == " (one seed)"
+    (finding,) = check_attention(write_correlations(tmp_path, rows, "ml-100k,64,,another"))
+    assert finding.note == " (one seed, older code)"
+
+
+def test_correlations_that_are_apart_but_do_not_grow_show_the_claim_in_part(tmp_path: Path) -> None:
+    rows = [(hops, r, r - 0.05, r + 0.05) for hops, r in enumerate((0.1, 0.3, 0.2, 0.4), start=1)]
+    path = write_correlations(tmp_path, rows) / "figure5-correlations.csv"
+    earlier = [f"{hops},1,0,0.9,0.8,1.0,,9,0,{PUBLISHED_FIGURE}" for hops in (2, 3, 4)]  # hops that do not count
+    path.write_text(path.read_text() + "\n".join(earlier) + "\n")
+    (finding,) = check_attention(tmp_path)
+    assert finding.direction == Direction.PARTLY
+
+
+@pytest.mark.parametrize("settings", ["ml-1m,64,,today's", "ml-100k,8,,today's", "ml-100k,64,epochs=1,today's"])
+def test_a_figure_of_other_settings_does_not_answer_the_claim(settings: str, tmp_path: Path) -> None:
+    rows = [(hops, 0.1 * hops, 0.1 * hops - 0.02, 0.1 * hops + 0.02) for hops in (1, 2, 3, 4)]
+    (finding,) = check_attention(write_correlations(tmp_path, rows, settings))
+    assert finding.direction == Direction.NOT_TESTED
+    (finding,) = check_attention(write_correlations(tmp_path, [rows[0], rows[3]]))
+    assert finding.direction == Direction.NOT_TESTED  # without two and three hops
 
 
 def test_the_widest_interval_of_the_seeds_counts(tmp_path: Path) -> None:

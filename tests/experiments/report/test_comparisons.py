@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from scipy.stats import t, ttest_1samp
 
+from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.report.averages import list_rows
 from sdmr.experiments.report.comparisons import (
     compare_models,
     compare_paper_models,
+    compare_rows,
     compute_gains,
     describe_comparisons,
     mark_cells,
@@ -65,6 +67,13 @@ def test_difference_has_the_seed_parts_of_both_models(tmp_path: Path) -> None:
 def load_hits(folder: Path) -> np.ndarray:
     with np.load(folder / "ranks.npz") as saved:
         return (saved["above"] < 10).astype(float)
+
+
+def test_rows_of_other_users_are_not_compared(tmp_path: Path) -> None:
+    folders = make_pair(tmp_path, (1, 1), (0.6, 0.5))
+    first, second = (load_row(model, folders[model], "NDCG@10", NO_SPREADS) for model in folders)
+    with pytest.raises(DataError, match="their test instances are of other users, or in another order"):
+        compare_rows(first, second._replace(users=second.users[::-1]))
 
 
 def test_trained_model_with_one_seed_borrows_the_spread_of_its_seeds_elsewhere(tmp_path: Path) -> None:

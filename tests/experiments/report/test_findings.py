@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from sdmr.experiments.report import claims_differences, comparability, findings
+from sdmr.experiments.report import claims_answers, comparability, findings
 from sdmr.experiments.report.claims import SDMR_VALUES
 from sdmr.experiments.report.claims_evidence import REACHING
 from tests.experiments.report.pages import SEARCH, fill, find_row, publish_few
@@ -18,7 +18,7 @@ SEQUENTIAL = "SDM and SDMR are better than PRME, PRME_s, TransRec and Caser"
 
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for module in (comparability, claims_differences):
+    for module in (comparability, claims_answers):
         monkeypatch.setattr(module, "is_current", lambda record: record.source != "old")
     publish_few(tmp_path / "results")
     return tmp_path / "results"
@@ -96,11 +96,12 @@ def test_printed_values_are_compared_with_the_intervals(results: Path) -> None:
 def test_ties_explain_sdmrs_value_where_only_optimistic_ones_reach_it() -> None:
     answers = {"ml-100k": "optimistic", "ta-feng": "optimistic, expected", "ml-1m": "none"}
     claims = pd.DataFrame(
-        [(SDMR_VALUES, dataset, f"{REACHING}{ties}; both values: none") for dataset, ties in answers.items()],
-        columns=["claim", "dataset", "answer"],
+        [(SDMR_VALUES, dataset, f"{REACHING}{ties}; both values: none", "") for dataset, ties in answers.items()],
+        columns=["claim", "dataset", "answer", "note"],
     )
     text = findings.describe_ties(claims)
     assert text == "The authors' code reaches this value on ML-100k only if every tie counts as a win."
+    assert "on ML-100k (one seed) only if" in findings.describe_ties(claims.assign(note=" (one seed)"))
 
 
 def test_models_of_sequences_below_transition_counts_are_named(results: Path) -> None:
@@ -132,5 +133,9 @@ def test_data_sets_with_older_code_one_seed_or_short_searches_are_named(results:
     assert read_bullets(results)["How sure."] == f"{sound} One seed: SDM on ML-1M. {brief}"
     change_record(results / "records" / "table3" / "ml-1m" / "sdm-0", source="old")
     publish_model(results / "records" / "table3" / "ml-1m", "mf-bpr", 0.5)
-    older = "Provisional, with rows of one seed and of older code: ML-1M (1 of 2)."
+    older = "Provisional, with rows of older code: ML-1M (1 of 2, and rows of one seed)."
+    assert read_bullets(results)["How sure."] == f"{sound} {older} {brief}"
+    publish_model(results / "records" / "table3" / "ml-1m", "sdm", 0.5, seeds=2)
+    change_record(results / "records" / "table3" / "ml-1m" / "sdm-0", source="old")
+    older = "Provisional, with rows of older code: ML-1M (1 of 2)."
     assert read_bullets(results)["How sure."] == f"{sound} {older} {brief}"

@@ -15,6 +15,7 @@ from sdmr.experiments.core import cli
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.report import comparability
 from sdmr.experiments.report.accuracy import collect_published
+from sdmr.experiments.report.claims import judge_claims
 from sdmr.experiments.report.comparisons import compare_models
 from sdmr.experiments.report.page import collect_page, format_page
 from sdmr.experiments.report.page_dataset import EVERY_METRIC
@@ -123,12 +124,16 @@ def test_curve_has_every_epoch_after_the_start(data: dict[str, Any]) -> None:
     assert one == {"model": "SDM", "seed": 0, "best": 2, "epoch": [1, 2], "validation": [0.3, 0.4], "loss": [0.7, 0.6]}
 
 
-def test_claims_have_direction_and_evidence(text: str) -> None:
-    claims = {claim["text"]: claim for claim in read_page(text)["claims"]}
-    one = claims["SDP is better than MF-BPR"]["answers"]["ml-100k"]
-    assert one["direction"] in ("yes", "in part", "mixed", "not shown", "opposite")
-    assert one["answer"].startswith(one["direction"])
-    assert len(one["lines"]) == 2
+def test_claims_are_those_of_the_records(text: str, results: Path) -> None:
+    claims = {claim["text"]: claim["answers"] for claim in read_page(text)["claims"]}
+    judged = [claim for claim in judge_claims(results, results / "plots", {}) if claim.answers]
+    assert any(claim.text == "SDP is better than MF-BPR" for claim in judged)
+    for claim in judged:
+        for finding in (one for one in claim.findings if one.dataset in claim.answers):
+            answer = claims[claim.text][finding.dataset]
+            assert answer["direction"] == finding.direction
+            assert answer["answer"] == finding.answer + finding.note
+            assert answer["lines"] == finding.evidence
 
 
 def test_page_names_no_other_file(text: str) -> None:

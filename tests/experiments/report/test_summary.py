@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sdmr.datasets.errors import DataError
-from sdmr.experiments.report import claims_differences, comparability, summary
+from sdmr.experiments.report import claims_answers, comparability, summary
 from sdmr.experiments.report.printed import get_paper_value
 from sdmr.harness.metrics import summarize
 from sdmr.harness.records import save_ranks
@@ -19,7 +19,7 @@ PAGE = "before\n<!-- generated: {} -->\nold\n<!-- end -->\nafter\n"
 
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for module in (comparability, claims_differences):  # take all records as made by the checkout's code
+    for module in (comparability, claims_answers):  # take all records as made by the checkout's code
         monkeypatch.setattr(module, "is_current", lambda record: True)
     publish_few(tmp_path / "results")
     return tmp_path / "results"
