@@ -25,6 +25,7 @@ from sdmr.experiments.core.trained import load_trained
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import compute_attention, find_or_make_runs, load_ids, plan_sdm_runs
 from sdmr.experiments.figures.style import add_note, mark_missing, save_figure
+from sdmr.experiments.report.averages import list_rows
 from sdmr.experiments.report.printed import PAPER
 from sdmr.experiments.report.uncertainty import bootstrap_correlation, compute_correlation
 from sdmr.experiments.report.writers import write_csv
@@ -188,10 +189,6 @@ def compute_trends(pmi: NDArray[np.float64], weights: Sequence[NDArray[np.float6
     grid = np.linspace(pmi.min(), pmi.max(), 50)
     lines = np.array([np.polyval(np.polyfit(pmi, one, 1), grid) for one in weights])
     return pd.DataFrame({"mean": lines.mean(axis=0), "low": lines.min(axis=0), "high": lines.max(axis=0)}, index=grid)
-
-
-def list_rows(frame: pd.DataFrame) -> list[Any]:
-    return list(frame.itertuples())
 
 
 def _format_correlation(row: Any) -> str:

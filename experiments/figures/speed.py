@@ -16,7 +16,7 @@ from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import find_table_runs
 from sdmr.experiments.figures.style import add_note, get_line_style, save_figure
 from sdmr.experiments.report.averages import list_rows
-from sdmr.experiments.report.run_frames import average_seeds, build_speed, get_group
+from sdmr.experiments.report.run_frames import average_speed, build_speed, get_group
 
 OPTIONS = ("dataset", "models", "seeds", "settings")
 FONT_SIZE = 8
@@ -37,7 +37,7 @@ def main(options: FigureOptions) -> int:
 
 def draw(frame: pd.DataFrame, text: str) -> Figure:
     """Draw a mark a model: means over seeds, bars their sample standard deviation both ways."""
-    means = average_seeds(frame)
+    means = average_speed(frame)
     means["name"] = [get_model(model).name for model in means["model"]]
     means["group"] = means["name"].map(get_group)
     marks = list_rows(means)

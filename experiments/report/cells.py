@@ -12,7 +12,7 @@ from sdmr.experiments.report.printed import METRICS
 from sdmr.experiments.report.ranked_rows import load_row
 from sdmr.experiments.report.uncertainty import Size, estimate_mean, judge_size
 
-BOUNDS = ["low", "high", "run_low", "run_high"]
+INTERVAL_COLUMNS = ["low", "high", "run_low", "run_high"]
 SIZES = {"inside": Size.AS_PRINTED, "paper higher": Size.SMALLER, "paper lower": Size.LARGER}  # of a verdict
 VERDICTS = {size: verdict for verdict, size in SIZES.items()}
 
@@ -45,11 +45,11 @@ def make_cells(
         printed: The data set whose printed values count, if it is not `dataset`.
     """
     cells = average_seeds(dataset, model, folders, metrics=metrics, printed=printed)
-    cells = cells.assign(**dict.fromkeys(BOUNDS, math.nan), verdict="", settings="")
+    cells = cells.assign(**dict.fromkeys(INTERVAL_COLUMNS, math.nan), verdict="", settings="")
     for row in cells.index[cells["seeds"] > 0]:
         estimate = estimate_mean(*load_row(model, folders, cells.loc[row, "metric"], spreads))
         cells.loc[row, "settings"] = settings
-        cells.loc[row, BOUNDS] = [*estimate.interval(), *estimate.run_interval()]
+        cells.loc[row, INTERVAL_COLUMNS] = [*estimate.interval(), *estimate.run_interval()]
         if not math.isnan(paper := cells.loc[row, "paper"]) and dataset not in REASONS:
             cells.loc[row, "verdict"] = VERDICTS[judge_size(paper, estimate.run_interval())]
     return cells

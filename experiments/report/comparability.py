@@ -40,6 +40,11 @@ class Mark(NamedTuple):
     title: str
     detail: str = ""
 
+    @property
+    def is_of_other_code(self) -> bool:
+        """Tell whether other code than the checkout's made the row."""
+        return self.title == OTHER_CODE or self.detail.startswith(OLDER_ROW)
+
 
 Runs = Mapping[str, Sequence[Record]]  # the records of each model's seeds
 Tunings = Mapping[str, Mapping[str, Any]]  # how the settings of each tuned model came about

@@ -14,7 +14,7 @@ from sdmr.experiments.core.registry import OTHER_ROWS, get_model
 from sdmr.experiments.report import writers
 from sdmr.experiments.report.accuracy import AccuracyTable
 from sdmr.experiments.report.averages import ALL, list_rows
-from sdmr.experiments.report.cells import BOUNDS
+from sdmr.experiments.report.cells import INTERVAL_COLUMNS
 from sdmr.experiments.report.comparisons import COMPARED_METRIC, compute_gains
 from sdmr.experiments.report.printed import METRICS
 from sdmr.experiments.report.writers import (
@@ -76,7 +76,7 @@ def format_csv(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the cells as they are published: numbers with their decimals, an unknown value empty."""
     numbers = {
         column: cells[column].map(f"{{:.{digits}f}}".format, na_action="ignore")
-        for column, digits in (DECIMALS | dict.fromkeys(BOUNDS, 4)).items()
+        for column, digits in (DECIMALS | dict.fromkeys(INTERVAL_COLUMNS, 4)).items()
     }
     marks = cells["marks"].str.replace("−", "-")
     return cells.assign(**numbers, marks=marks)[list(COLUMNS)]

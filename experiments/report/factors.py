@@ -73,8 +73,8 @@ class Factor:
 
 
 SORTED: TiePolicy = "argsort-target-last"
-BOUNDS: tuple[TiePolicy, ...] = ("optimistic", "pessimistic")
-DEFAULT = Factor("default", "default protocol, the paper's equations", further_policies=BOUNDS)
+TIE_BOUNDS: tuple[TiePolicy, ...] = ("optimistic", "pessimistic")
+DEFAULT = Factor("default", "default protocol, the paper's equations", further_policies=TIE_BOUNDS)
 ALL_ITEMS = Factor("all-items", "candidates: all", ("protocol.candidates=all",))
 ALL_RELEASED = Factor("released", "all released choices", RELEASED_PROTOCOL, RELEASED, SORTED, TIE_POLICIES)
 NEXT_TO_LAST, DROPOUT_OFF = "protocol.validation_item=next-to-last", "model.dropout_at_test=off"

@@ -12,10 +12,10 @@ from sdmr.experiments.report.averages import ALL, list_rows
 from sdmr.experiments.report.claims import SDMR_VALUES, SEQUENTIAL
 from sdmr.experiments.report.claims_answers import OLDER, Direction
 from sdmr.experiments.report.claims_evidence import REACHING
-from sdmr.experiments.report.comparability import FEW_TRIALS, OLDER_ROW, ONE_SEED, OTHER_CODE, Mark
+from sdmr.experiments.report.comparability import FEW_TRIALS, ONE_SEED, Mark
 from sdmr.experiments.report.dataset_statistics import REASONS
 from sdmr.experiments.report.printed import METRICS
-from sdmr.experiments.report.summary_tables import DAGGER, MAIN, NAMES, NDCG, Cells, Rows
+from sdmr.experiments.report.summary_tables import DAGGER, MAIN, NAMES, NDCG, Cells, RowNames
 from sdmr.experiments.report.writers import NOTHING, make_markdown
 
 WIDTH = 120
@@ -57,9 +57,9 @@ def _tabulate_claims(claims: pd.DataFrame) -> str:
     return make_markdown(table[list(names)].fillna("").rename(columns=names).rename_axis("claim").reset_index())
 
 
-def list_older_rows(marks: Sequence[Mark]) -> Rows:
+def list_older_rows(marks: Sequence[Mark]) -> RowNames:
     """Return the rows that other code than this version's has made."""
-    return {(mark.dataset, mark.row) for mark in marks if mark.title == OTHER_CODE or mark.detail.startswith(OLDER_ROW)}
+    return {(mark.dataset, mark.row) for mark in marks if mark.is_of_other_code}
 
 
 def format_findings(
@@ -110,7 +110,7 @@ def _join(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def _describe_choice(results: Path, cells: Cells, older: Rows) -> list[str]:
+def _describe_choice(results: Path, cells: Cells, older: RowNames) -> list[str]:
     """Return the best rows by sampled and by full NDCG@10, and the much cheaper ones."""
     labels = {NDCG: "Highest NDCG@10 among 100 items", NDCG + ALL: "Among all items"}
     texts: dict[str, list[str]] = {label: [] for label in (*labels.values(), CHEAP)}
@@ -126,7 +126,7 @@ def _describe_choice(results: Path, cells: Cells, older: Rows) -> list[str]:
     return [f"{label}: {', '.join(rows)}." for label, rows in texts.items() if rows]
 
 
-def _describe_floor(cells: Cells, older: Rows) -> str:
+def _describe_floor(cells: Cells, older: RowNames) -> str:
     """Return which models that read the order of items are below transition counts."""
     floor, *names = (get_model(one).name for one in ("transitions", *ORDERED))
     below = []
@@ -139,7 +139,7 @@ def _describe_floor(cells: Cells, older: Rows) -> str:
     return f"{floor} only {text} among 100 items: {'; '.join(below)}." if below else ""
 
 
-def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: Rows) -> list[str]:
+def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: RowNames) -> list[str]:
     """Return which data sets have sound rows, and what the rows of others lack."""
     texts: dict[str, list[str]] = {SOUND: [], PROVISIONAL: [], ONE_SEED: [], FEW_TRIALS: []}
     for dataset in filter(cells.__contains__, MAIN):

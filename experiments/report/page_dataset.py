@@ -22,7 +22,7 @@ from sdmr.experiments.report.printed import METRICS
 from sdmr.experiments.report.provenance import describe_row
 from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.row_values import load_values
-from sdmr.experiments.report.run_frames import average_seeds, build_curves, build_speed, get_group
+from sdmr.experiments.report.run_frames import average_speed, build_curves, build_speed, get_group
 from sdmr.experiments.report.user_rows import YOURS
 from sdmr.harness.metrics import CUTOFFS, list_metrics
 
@@ -161,7 +161,7 @@ def _round(values: pd.Series) -> list[float | None]:
 
 def _average_speed(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
     """Return seconds to train and test NDCG@10 of each model, with the spread over seeds."""
-    frame = average_seeds(build_speed(runs))
+    frame = average_speed(build_speed(runs))
     return frame.assign(model=_print_names(frame["model"]))
 
 

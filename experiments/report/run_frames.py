@@ -47,7 +47,7 @@ def build_speed(runs: Mapping[PlannedRun, FoundRun]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dataset", "model", "seed", "seconds", "NDCG@10", *ORIGIN])
 
 
-def average_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+def average_speed(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a row a model: seconds `x` and NDCG@10 `y` over seeds, and their spread."""
     columns = {"x": ("seconds", "mean"), "dx": ("seconds", "std"), "y": ("NDCG@10", "mean"), "dy": ("NDCG@10", "std")}
     return frame.groupby("model", sort=False).agg(**columns).fillna(0).reset_index()

@@ -55,7 +55,7 @@ def collect_strata(number: int, results: Path) -> pd.DataFrame:
             if translate_task(records[0].data) != translate_task(run.data):
                 raise DataError(f"{paths[0]}: its test instances are not those of dataset={dataset}; publish it again")
             row = ComparedRow(get_model(model).name, model, tuple(paths), tuple(records))
-            values = pd.DataFrame({metric: _average_seeds(row, metric, spreads) for metric in metrics})
+            values = pd.DataFrame({metric: _average_row(row, metric, spreads) for metric in metrics})
             for stratum, labels in strata.items():
                 parts = values.groupby(labels, observed=True)
                 means = parts.mean().assign(instances=parts.size(), model=row.name)
@@ -66,7 +66,7 @@ def collect_strata(number: int, results: Path) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)[[*KEY, "model", *metrics]]
 
 
-def _average_seeds(row: ComparedRow, metric: str, spreads: pd.DataFrame) -> pd.Series:
+def _average_row(row: ComparedRow, metric: str, spreads: pd.DataFrame) -> pd.Series:
     """Return a metric by the number of the test instance, the mean over seeds. It is empty without ranks."""
     loaded = load_values(row, metric, spreads)
     return pd.Series(dtype=float) if loaded is None else pd.Series(loaded.row.values.mean(axis=0), loaded.instances)

@@ -59,7 +59,7 @@ KEYS = {get_model(row).name: row for row in insert_grid_rows(MODELS)}  # by prin
 COLUMNS = ["model", *(f"{metric}: {side}" for metric in METRICS for side in ("paper", "ours", "Δ"))]
 Models = Mapping[str, Mapping[str, Any]]  # cells by printed model and metric
 Cells = Mapping[str, Models]  # by data set
-Rows = Collection[tuple[str, str]]  # data sets and printed models
+RowNames = Collection[tuple[str, str]]  # data sets and printed models
 
 
 def read_cells(results: Path) -> Cells:
@@ -92,7 +92,7 @@ def _format_sides(cell: Any, is_substitute: bool) -> tuple[str, str, str]:
     return format_metric(cell.paper), format_metric(cell.ours), difference + mark
 
 
-def format_tables(cells: Cells, older: Rows) -> str:
+def format_tables(cells: Cells, older: RowNames) -> str:
     """Return a table for each data set: paper, ours, intervals, seeds and trials.
 
     `older` are rows that older code has made.

@@ -11,7 +11,7 @@ from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, PAPER_ROWS, get_model
 from sdmr.experiments.report.accuracy import describe_protocol
 from sdmr.experiments.report.averages import average_seeds, list_rows
-from sdmr.experiments.report.cells import BOUNDS, make_cells
+from sdmr.experiments.report.cells import INTERVAL_COLUMNS, make_cells
 from sdmr.experiments.report.printed import METRICS, get_paper_value, read_groups, read_paper_values
 from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.ranked_rows import read_seed_spreads
@@ -103,7 +103,7 @@ def test_cell_without_records_has_the_papers_value_alone() -> None:
     cells = make_cells("ta-feng", "sdmr", [], NO_SPREADS)
     assert list(cells["paper"]) == [0.627, 0.559]
     assert list(cells["seeds"]) == [0, 0]
-    assert cells[["ours", "spread", "optimistic", "pessimistic", *BOUNDS]].isna().all(axis=None)
+    assert cells[["ours", "spread", "optimistic", "pessimistic", *INTERVAL_COLUMNS]].isna().all(axis=None)
     assert (cells[["verdict", "settings", "commit"]] == "").all(axis=None)
 
 
