@@ -80,18 +80,28 @@ def compare_with_first(
             means.append((stratum, part, n, metric, row.name, *_describe_mean(_take(values, index))))
         is_compared = row is not rows[0] and (metric.endswith(ALL) or is_fair[row.name])
         if is_compared and first is not None and values is not None:
-            common = np.intersect1d(first.instances, values.instances[_find(values, numbers)])
-            indexes = [_find(one, common) for one in (first, values)]
-            pairs = list(zip((first, values), indexes, strict=True))
-            others = [one.others[index] for one, index in pairs if one.others is not None]
-            if (n := len(common)) >= MIN_INSTANCES and all(np.array_equal(others[0], one) for one in others[1:]):
-                test = compare_rows(*(_take(one, index) for one, index in pairs))
+            n, test = _compare_values(first, values, numbers)
+            if test:
                 test = test._replace(wins=test.losses, losses=test.wins) if is_lower_better(metric) else test
                 tests.append((stratum, part, n, metric, rows[0].name, row.name, *test))
     frame = pd.DataFrame(tests, columns=[*KEY, "metric", "model", "baseline", *Comparison._fields])
     corrected = frame.groupby("stratum", sort=False)["p"].transform(lambda p: correct_by_holm(p.tolist()))
     columns = [*KEY, "metric", "model", "mean", "spread", "low", "high", "seeds", "borrowed"]
     return Results(pd.DataFrame(means, columns=columns), frame.assign(corrected=corrected))
+
+
+def _compare_values(first: Values, other: Values, numbers: IntArray | None) -> tuple[int, Comparison | None]:
+    """Compare two rows on the instances of a part that both have ranked.
+
+    Returns the number of these instances, and the comparison. It is None of fewer than `MIN_INSTANCES`, and where the
+    rows ranked an instance among different numbers of items.
+    """
+    common = np.intersect1d(first.instances, other.instances[_find(other, numbers)])
+    pairs = [(one, _find(one, common)) for one in (first, other)]
+    counts = [one.others[index] for one, index in pairs if one.others is not None]
+    if len(common) < MIN_INSTANCES or any(not np.array_equal(counts[0], one) for one in counts[1:]):
+        return len(common), None
+    return len(common), compare_rows(*(_take(one, index) for one, index in pairs))
 
 
 def _list_parts(strata: Strata) -> Iterator[tuple[str, str, IntArray | None]]:

@@ -147,7 +147,7 @@ def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: RowNames) ->
         few_trials = [one.row for one in marks if one.dataset == dataset and one.title == FEW_TRIALS]
         count = sum(row[0] == dataset for row in older)
         if count:
-            others = ", and rows of one seed" if one_seed else ""
+            others = ", one seed" if one_seed else ""
             texts[PROVISIONAL].append(f"{NAMES[dataset]} ({count} of {len(cells[dataset])}{others})")
         elif one_seed:
             texts[ONE_SEED].append(f"{_join(one_seed)} on {NAMES[dataset]}")

@@ -133,7 +133,7 @@ def test_data_sets_with_older_code_one_seed_or_short_searches_are_named(results:
     assert read_bullets(results)["How sure."] == f"{sound} One seed: SDM on ML-1M. {brief}"
     change_record(results / "records" / "table3" / "ml-1m" / "sdm-0", source="old")
     publish_model(results / "records" / "table3" / "ml-1m", "mf-bpr", 0.5)
-    older = "Provisional, with rows of older code: ML-1M (1 of 2, and rows of one seed)."
+    older = "Provisional, with rows of older code: ML-1M (1 of 2, one seed)."
     assert read_bullets(results)["How sure."] == f"{sound} {older} {brief}"
     publish_model(results / "records" / "table3" / "ml-1m", "sdm", 0.5, seeds=2)
     change_record(results / "records" / "table3" / "ml-1m" / "sdm-0", source="old")
