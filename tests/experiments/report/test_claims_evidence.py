@@ -59,6 +59,12 @@ def test_hops_are_judged_by_the_papers_metric_of_figure_6(tmp_path: Path) -> Non
     assert judge_hops(tmp_path, "ml-1m") == Direction.NOT_SHOWN
 
 
+def test_hops_that_hurt_contradict_the_claim(tmp_path: Path) -> None:
+    for dim in (8, 16, 32):
+        publish_hops(tmp_path, "ml-100k", dim, {1: 0.5, 3: 0.3 + dim / 1000, 4: 0.3})
+    assert judge_hops(tmp_path) == Direction.OPPOSITE
+
+
 def test_a_possible_gain_leaves_the_claim_on_ta_feng_open(tmp_path: Path) -> None:
     for dim, gain in ((8, -0.03), (16, 0.04), (32, 0.0)):
         publish_hops(tmp_path, "ta-feng", dim, {1: 0.4, 3: 0.4 + gain, 4: 0.4 + gain})

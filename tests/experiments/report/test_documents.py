@@ -1,10 +1,19 @@
 """The published tables as files."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
-from sdmr.experiments.report.documents import format_csv
+from sdmr.experiments.report.accuracy import collect_published
+from sdmr.experiments.report.documents import format_csv, format_markdown
+from sdmr.experiments.report.printed import METRICS
+from tests.experiments.report.pages import find_row
+from tests.experiments.report.published import publish_model
+from tests.experiments.report.records import change_record
 from tests.experiments.test_table import COLUMNS
+
+ENVIRONMENT = {"commit": "c0ffee", "processor": "abacus", "threads": 1, "versions": {"torch": "2.0"}}
 
 
 def test_csv_has_a_row_for_each_cell() -> None:
@@ -42,3 +51,17 @@ def test_csv_has_a_row_for_each_cell() -> None:
         "ml-100k,SDM,NDCG@10,0.435,0.5000,,1,0.5000,0.5000,,,,default,g+ s-,,,",
         "ml-100k,CML,hit@10,0.596,,,0,,,,,,,,,,",
     ]
+
+
+def test_a_substitute_has_no_difference_from_the_paper(tmp_path: Path) -> None:
+    for dataset in ("ta-feng", "ijcai-15"):
+        folder = tmp_path / "records" / "table4" / dataset
+        publish_model(folder, "sdm", 0.5, seeds=1)
+        change_record(folder / "sdm-0", environment=ENVIRONMENT)
+    table = collect_published(4, tmp_path, METRICS)
+    assert table
+    lines = format_markdown(table, tmp_path).splitlines()
+    start = lines.index("## ijcai-15")
+    column = find_row(lines[:start], "model").index("hit@10: Δ")
+    assert find_row(lines[:start], "SDM")[column].startswith("−0.1")  # .651 is printed
+    assert find_row(lines[start:], "SDM")[column] == "–"
