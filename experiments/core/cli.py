@@ -70,6 +70,7 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
     from sdmr.datasets.errors import DataError
     from sdmr.experiments.core.errors import UsageError
     from sdmr.experiments.core.help_text import describe_options
+    from sdmr.experiments.core.interrupts import postpone_interrupts
     from sdmr.experiments.core.messages import escape
     from sdmr.experiments.core.options import parse_options
 
@@ -87,7 +88,8 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
         # Where runs in other processes look for tuned settings, if the suite is installed without its checkout.
         if results := getattr(options, "results", ""):
             os.environ["SDMR_RESULTS"] = results
-        return int(module.main(options))
+        with postpone_interrupts():
+            return int(module.main(options))
     except UsageError as error:
         message = explain_old_arguments(arguments, module.Options.model_fields)
         if not message:
