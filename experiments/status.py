@@ -95,7 +95,7 @@ def _get_trial_state(search: Search, trial: Trial) -> str:
 def describe_runs(runs: Mapping[str, Run], states: Mapping[str, str]) -> Iterator[str]:
     """Yield the number of runs in each state, then running, interrupted and failed runs."""
     count = Counter(states.values())
-    yield f"{len(runs)} runs: {', '.join(f'{count[state]} {state}' for state in STATES)}"
+    yield f"{_count_runs(len(runs))}: {', '.join(f'{count[state]} {state}' for state in STATES)}"
     for label, state in states.items():
         if state in ("running", "interrupted", "failed"):
             yield f"  {state}: {label}{f': {runs[label].failure}' if state == 'failed' else ''}"
@@ -112,6 +112,10 @@ def get_state(run: Run) -> str:
     return "interrupted" if (run.folder / CHECKPOINT).exists() else "pending"
 
 
+def _count_runs(number: int) -> str:
+    return f"{number} run" + "s" * (number != 1)
+
+
 def estimate_remaining(runs: Sequence[Run], states: Sequence[str]) -> str:
     """Return the minutes that unfinished runs may take, by the mean of finished ones.
 
@@ -123,7 +127,7 @@ def estimate_remaining(runs: Sequence[Run], states: Sequence[str]) -> str:
     if not number:
         return "nothing to run"
     if not records:
-        return f"{number} runs to make; the first that is done tells how long one takes"
+        return f"{_count_runs(number)} to make; the first that is done tells how long one takes"
     minutes = compute_runtime(records, runs[0].folder.parent.parent) / 60
     left = number * fmean(record.runtime for record in records) / 60
     spent = f"{minutes:.1f} single-thread minutes spent"

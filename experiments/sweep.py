@@ -198,7 +198,8 @@ def save_tuned_settings(search: Search, name: str, trial: Trial, replace: bool) 
     score, trials = before.get("validation", {}).get(METRIC, 0.0), before.get("trials", before.get("runs", 0))
     is_worse = score > tuning["validation"][METRIC] or trials > tuning["trials"]
     if is_worse and before.get("dataset") == tuning.get("dataset"):
-        text = f"settings of before, validation {METRIC} {score:.4f}, the best of {trials} trials"
+        origin = "".join(f" of `{command}`" for command in before.get("commands", [])[-1:])
+        text = f"settings of before, validation {METRIC} {score:.4f}, the best of {trials} trials{origin}"
         if not replace:
             print(f"  {get_tuned_path(dataset, name)} keeps the {text}; replace=true replaces them", file=sys.stderr)
             return False

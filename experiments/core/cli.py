@@ -95,7 +95,7 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
         if not message:
             message = explain_unknown_key(arguments, name, module, str(error))
             message = explain_old_word(arguments, message) or message
-        hint = "" if "--help" in message else f" (`sdmr {name} --help` lists the options)"
+        hint = "" if "--help" in message else f" (`{suggest_help(name, arguments, message)}` lists the options)"
         print(f"sdmr {name}: {escape(message)}{hint}", file=sys.stderr)
         return WRONG_USE
     except BrokenPipeError:
@@ -112,6 +112,13 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
         hint = "; the same command continues from the last finished epoch" if makes_runs else ""
         print(f"interrupted{hint}", file=sys.stderr)
         return INTERRUPTED
+
+
+def suggest_help(name: str, arguments: Sequence[str], message: str) -> str:
+    """Return the command that lists the options of a message: those of its model, or of the command."""
+    models = [one.partition("=")[2].strip("[]") for one in arguments if one.startswith("model=")]
+    is_of_model = "model." in message and len(models) == 1 and "," not in models[0]
+    return f"sdmr run model={models[0]} --help" if is_of_model else f"sdmr {name} --help"
 
 
 def read_old_words() -> dict[str, dict[str, str]]:

@@ -25,7 +25,8 @@ def suggest(word: str, names: Collection[str]) -> str:
 def explain_validation_error(error: ValidationError, key: str = "") -> str:
     """Return pydantic's first fault in one line: the setting, its value, and what is allowed."""
     fault, *others = error.errors()
-    name = key or ".".join(str(part) for part in fault["loc"] if not UNION_MEMBER.fullmatch(str(part)))
+    parts = [part for part in fault["loc"] if isinstance(part, str)]  # the others are positions in a list
+    name = key or ".".join(part for part in parts if not UNION_MEMBER.fullmatch(part))
     if fault["type"] == "missing":
         return f"{name}=... is missing"
     if fault["type"] == "too_short":

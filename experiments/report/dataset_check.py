@@ -33,7 +33,7 @@ SHARES = {
     "repeated_targets": "of the test items are training items of their user, too",
     "users_left_out": "of the users are filtered out, or have no test item",
 }
-DUPLICATES = "rows repeat a pair of user and item, and are dropped"
+DUPLICATES = "rows repeat an item of their user (with baskets: of the same basket), and are dropped"
 COLD = "test items are no training item of anyone: misses"
 
 
@@ -142,7 +142,7 @@ def publish_facts(path: Path, dataset: str, overrides: Sequence[str], data: str,
 {make_markdown(shown)}
 
 {meanings}
-- duplicates: rows that repeat a pair of user and item, and are dropped;
+- duplicates: rows that repeat an item of their user (with baskets: of the same basket), and are dropped;
 - cold targets: test items that are no training item of anyone;
 - order effect: how many times as often transitions recur as in shuffled histories. 1 means that their order does not \
 matter.

@@ -102,7 +102,10 @@ def describe_results(rows: Sequence[ComparedRow], results: Results) -> Iterator[
         yield f"{MARK} {name}: {reason}."
     if names := [row.name for row in rows if len(row.folders) == 1 and is_trained(row.model, row.records[0])]:
         lacking = metrics.loc[metrics["model"].isin(names) & ~metrics["borrowed"], "metric"].unique()
-        alone = f"No row with three published seeds has {', '.join(lacking)}: these intervals count users alone."
+        alone = (
+            f"The intervals of {', '.join(lacking)} count users alone: no published row has three seeds, whose spread "
+            "it could borrow."
+        )
         borrowed = (
             "The interval borrows the largest spread between seeds that the model has on a data set with three "
             "published seeds or, if none, that of any model."

@@ -8,10 +8,10 @@ import pandas as pd
 
 from sdmr.datasets.errors import format_counts
 from sdmr.experiments.core.record import Record, load_record
-from sdmr.experiments.core.registry import GRID, MODELS, OTHER_ROWS, PAPER_ROWS, get_model
+from sdmr.experiments.core.registry import GRID, OTHER_ROWS, PAPER_ROWS, get_model
 from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.core.store import get_published_settings
-from sdmr.experiments.core.tuned import describe_search, read_tuned
+from sdmr.experiments.core.tuned import describe_search, get_tuned_path, read_tuned
 from sdmr.experiments.report.averages import ALL, average_seeds, list_rows
 from sdmr.experiments.report.comparability import PROTOCOL_DEVIATIONS, describe_differences, format_marks, mark_rows
 from sdmr.experiments.report.comparisons import COMPARED_METRIC, Folders
@@ -127,7 +127,7 @@ def describe_data(dataset: str, records: Iterable[Record]) -> list[str]:
 def describe_rows(dataset: str, folders: Folders, settings: str) -> list[str]:
     """Return the cost of the searches behind runs, and the marks of the rows."""
     runs = {model: [load_record(path / RECORD) for path in paths] for model, paths in folders.items() if paths}
-    rows = [model for model in runs if settings == "tuned" and model.removesuffix(GRID) in MODELS]
+    rows = [model for model in runs if settings == "tuned" and get_tuned_path(dataset, model).exists()]
     tunings = {model: read_tuned(dataset, model)["tuning"] for model in rows}
     searches = [f"{get_model(m).name} {text}" for m, tuning in tunings.items() if (text := describe_search(tuning))]
     lines = [f"Searches on {dataset}, trials and CPU minutes: {' | '.join(searches)}."] if searches else []

@@ -26,7 +26,7 @@ class SearchOptions(RunOptions, ClusterOptions):
     )
     budget: float | None = Field(
         None,
-        ge=0,
+        gt=0,
         allow_inf_nan=False,
         description="CPU minutes of a model at most; null: those of conf/budgets.yaml",
     )

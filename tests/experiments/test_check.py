@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sdmr.experiments.report.dataset_check import DUPLICATES
 from tests.experiments.core.conftest import Sdmr, sdmr
 from tests.experiments.report.published import publish_model
 from tests.experiments.report.records import change_record
@@ -220,7 +221,7 @@ def test_check_of_a_data_set_prints_what_its_test_items_measure(
     assert answer.status == 0
     assert "20 users, 9 items, 161 interactions, 13 test items" in answer.out  # others have every item
     assert "100.0%  of the test items come within 60 s of their user's interaction before" in answer.out
-    assert "      1  rows repeat a pair of user and item, and are dropped" in answer.out
+    assert f"      1  {DUPLICATES}" in answer.out
     answer = sdmr("check", *arguments, "protocol.test_item=global-time", "protocol.validation_cut=0.5")
     assert "0.0%  of the training interactions are later than a test item" in answer.out
     assert "test items are no training item of anyone: misses" in answer.out

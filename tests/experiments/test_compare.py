@@ -79,7 +79,8 @@ def test_tables_are_written_in_three_formats(runs: Path, capsys: pytest.CaptureF
     for text in (
         "tiny, 12 test instances. Differences are SDM − the other row",
         "† Popularity: protocol.validation_item next-to-last, not random.",
-        "One seed: Elsewhere. No row with three published seeds has NDCG@5: these intervals count users alone.",
+        "One seed: Elsewhere. The intervals of NDCG@5 count users alone: no published row has three seeds, whose "
+        "spread it could borrow.",
     ):
         assert text in written
         assert text in printed

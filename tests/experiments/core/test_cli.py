@@ -312,6 +312,18 @@ def test_unknown_setting_is_refused_before_any_data_are_read(
     assert "zz" in answer.error
 
 
+@pytest.mark.parametrize(
+    ("command", "help_command"),
+    [
+        ("run model=sdm model.hops=0", "sdmr run model=sdm --help"),
+        ("sweep model=[sdm] model.hop=2", "sdmr run model=sdm --help"),
+        ("table cutoffs=0", "sdmr table --help"),
+    ],
+)
+def test_a_message_names_the_command_that_lists_the_options(command: str, help_command: str, sdmr: Sdmr) -> None:
+    assert f"(`{help_command}` lists the options)" in sdmr(*command.split()).error
+
+
 def test_interrupt_is_one_line_and_exit_130(sdmr: Sdmr, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

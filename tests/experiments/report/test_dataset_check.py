@@ -156,7 +156,7 @@ def test_published_facts_are_found_by_the_task_of_records(tmp_path: Path) -> Non
         assert "; 50.0% of the test items come within 60 s of their user's interaction before; " in line
         assert line.endswith("; transitions recur 2.50 times as often as in shuffled histories.")
     (line,) = describe_test_items(tmp_path, [make_record(data="other")])
-    assert line.endswith("; 0 rows repeat a pair of user and item, and are dropped.")
+    assert line.endswith("; 0 rows repeat an item of their user (with baskets: of the same basket), and are dropped.")
     cold = facts | {"test_items": 69, "cold_targets": 7}
     publish_facts(tmp_path / FACTS, "ml-100k", ["protocol.test_item=global-time"], "cold", cold)
     (line,) = describe_test_items(tmp_path, [make_record(data="cold")])

@@ -350,7 +350,7 @@ def test_an_override_of_the_data_sets_default_is_no_axis_of_the_model(small: tup
         ("workers=0", "workers=0: must be greater than or equal to 1"),
         ("workers=x", "workers=x: must be a valid integer"),
         ("trials=0", "trials=0: must be greater than or equal to 1"),
-        ("budget=-1", "budget=-1: must be greater than or equal to 0"),
+        ("budget=0", "budget=0: must be greater than 0"),
         ("budget=nan", "budget=nan: must be "),
     ],
 )
@@ -578,7 +578,8 @@ def test_settings_of_a_better_or_larger_search_are_replaced_only_if_asked_for(
     file = write_tuned("csv", "mf-bpr", {"model": {"dim": 2}}, origin)
     capsys.readouterr()
     assert call("model=mf-bpr", *small) == 0
-    text = f"settings of before, validation NDCG@10 {score or 0:.4f}, the best of {trials} trials"
+    command = f"sdmr sweep model=mf-bpr dataset=csv {' '.join(small[1:])}"
+    text = f"settings of before, validation NDCG@10 {score or 0:.4f}, the best of {trials} trials of `{command}`"
     error = capsys.readouterr().err
     assert (read_settings() == {"model.dim": 2}) is is_kept
     other = "  these settings replace those that were tuned on other data\n" if path else ""

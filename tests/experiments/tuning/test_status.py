@@ -64,7 +64,7 @@ def test_a_search_is_shown_from_its_start_to_its_end(
     out = show("trials=3")
     assert count(2, 0, 0) in out
     assert "0.0 of 30 CPU minutes spent, about 0.0 left" in out
-    assert "the budget allows no further trial" in show("trials=3", "budget=0")
+    assert "the budget allows no further trial" in show("trials=3", "budget=0.0001")
     assert all("; nothing to run" in show(f"trials={number}") for number in (1, 2))
 
 
