@@ -115,7 +115,7 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
 
 
 def suggest_help(name: str, arguments: Sequence[str], message: str) -> str:
-    """Return the command that lists the options of a message: those of its model, or of the command."""
+    """Return the command that lists the options of the message's model, or of the command."""
     models = [one.partition("=")[2].strip("[]") for one in arguments if one.startswith("model=")]
     is_of_model = "model." in message and len(models) == 1 and "," not in models[0]
     return f"sdmr run model={models[0]} --help" if is_of_model else f"sdmr {name} --help"

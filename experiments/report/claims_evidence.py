@@ -1,16 +1,14 @@
 """The evidence of claims about values, ties, hops, attention and order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
-from scipy.stats import ttest_1samp
 
-from sdmr.experiments.core.record import Record, load_record
+from sdmr.experiments.core.record import Record
 from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.core.run import compose_run, compute_source
-from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.audit_runs import Records, average_history
 from sdmr.experiments.report.averages import average_seeds, list_rows
 from sdmr.experiments.report.cells import SIZES, make_cells
@@ -23,17 +21,13 @@ from sdmr.experiments.report.claims_answers import (
     grade,
 )
 from sdmr.experiments.report.factors import ALL_RELEASED, BOUNDS_AND_MEAN, DATASET, ORDER_DATASET, ORDERS
-from sdmr.experiments.report.hop_points import HopPoint, list_hop_points
 from sdmr.experiments.report.id_order import RULES
 from sdmr.experiments.report.printed import DATASETS, ID_ORDER_DATASET, METRICS, PRINTED, get_paper_value
 from sdmr.experiments.report.published_rows import list_published, select_row
-from sdmr.experiments.report.published_sources import is_current
-from sdmr.experiments.report.uncertainty import Size, correct_by_holm, get_sign
-from sdmr.experiments.report.writers import format_interval, format_metrics, format_signed
+from sdmr.experiments.report.uncertainty import Size
+from sdmr.experiments.report.writers import format_metrics
 
-HIT = METRICS[0]
 FIGURE5_DIM = 64  # d of the published Figure 5
-SMALL_GAIN = 0.01  # of a metric: unless an interval excludes it, more hops may still help
 TOLERANCE = 0.02  # of a value that is printed for SDMR
 REACHING = "ties that reach the NDCG@10: "  # before the tie policies
 
@@ -116,66 +110,6 @@ def _check_tie_policy(dataset: str, runs: Sequence[Record]) -> Finding:
     reaching = [policy for policy, value in best.items() if value >= ndcg - TOLERANCE]
     text = f"{REACHING}{', '.join(reaching) or 'none'}; both values: {', '.join(pairs) or 'none'}"
     return Finding(dataset, None, evidence=lines, note=describe_records(dataset, {"sdmr": runs}), text=text)
-
-
-def check_hops(results: Path) -> list[Finding]:
-    """Test three and four hops of SDM against one, over the settings of Figure 6.
-
-    The paper's figure shows hit@10 alone, so the other metric is only shown. A setting is an embedding size: seeds of
-    the same size are not independent, and count by their mean.
-    """
-    points = [point for point in list_hop_points(results) if point.model == "sdm"]
-    gains = {dataset: _read_gains([point for point in points if point.dataset == dataset]) for dataset in PRINTED}
-    tested = {dataset: frame for dataset, frame in gains.items() if len(frame) // len(METRICS) > 1}
-    tests = {(d, m): ttest_1samp(frame["gain"][m], 0) for d, frame in tested.items() for m in METRICS}
-    corrected = dict(zip(tested, correct_by_holm([tests[dataset, HIT].pvalue for dataset in tested]), strict=True))
-    findings = []
-    for dataset in PRINTED:
-        if dataset not in tested:
-            findings.append(Finding(dataset))
-            continue
-        frame, texts = tested[dataset], []
-        sign = get_sign(frame["gain"][HIT].mean(), corrected[dataset])
-        for metric in METRICS:
-            low, high = tests[dataset, metric].confidence_interval()
-            texts.append(f"{metric} {format_signed(frame['gain'][metric].mean())} ({format_interval(low, high)})")
-        texts[0] += f" `{sign}`"
-        means = {hops: format_metrics(frame[hops][metric].mean() for metric in METRICS) for hops in range(1, 5)}
-        lines = [
-            f"3 and 4 hops − 1 hop, mean over {len(frame) // len(METRICS)} settings: {'; '.join(texts)}",
-            f"mean {' / '.join(METRICS)} by hops: " + ", ".join(f"{hops}: {text}" for hops, text in means.items()),
-        ]
-        if dataset == "ta-feng":  # where the paper says that they do not help
-            could_gain = tests[dataset, HIT].confidence_interval().high >= SMALL_GAIN
-            direction = Direction.OPPOSITE if sign == "+" else Direction.NOT_SHOWN if could_gain else Direction.YES
-        else:
-            direction = grade(sign == "+", False, sign == "−")
-        findings.append(Finding(dataset, direction, evidence=lines, note=_describe_points(dataset, points)))
-    return findings
-
-
-def _read_gains(points: Iterable[HopPoint]) -> pd.DataFrame:
-    """Return metrics by hops, and the gain of three and four, of complete settings.
-
-    The numbers are means over seeds.
-    """
-    rows = []
-    for point in points:
-        metrics, setting = load_record(point.folder / RECORD).metrics(), (point.dim, point.context_length)
-        rows += [(metric, setting, point.seed, point.hops, metrics[metric]["expected"]) for metric in METRICS]
-    frame = pd.DataFrame(rows, columns=["metric", "setting", "seed", "hops", "value"])
-    frame = frame.pivot(index=["metric", "setting", "seed"], columns="hops", values="value")
-    frame = frame.reindex(columns=[1, 2, 3, 4]).dropna(subset=[1, 3, 4]).groupby(["metric", "setting"]).mean()
-    return frame.assign(gain=frame[[3, 4]].mean(axis=1) - frame[1])
-
-
-def _describe_points(dataset: str, points: Iterable[HopPoint]) -> str:
-    """Return what qualifies an answer that follows from the points of a data set."""
-    records: dict[str, list[Record]] = {}
-    for point in (point for point in points if point.dataset == dataset):
-        records.setdefault(point.name, []).append(load_record(point.folder / RECORD))
-    has_one_seed = any(len(seeds) == 1 for seeds in records.values())
-    return format_note(dataset, has_one_seed, not all(is_current(one) for seeds in records.values() for one in seeds))
 
 
 def check_attention(plots: Path) -> list[Finding]:

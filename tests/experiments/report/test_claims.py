@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from sdmr.experiments.core.record import save_record
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.report import claims, claims_answers, claims_differences, claims_evidence
+from sdmr.experiments.report import claims, claims_answers, claims_differences
 from sdmr.experiments.report.claims import Claim
 from sdmr.experiments.report.claims_answers import Direction
 from sdmr.experiments.report.comparisons import Comparison
@@ -18,15 +17,13 @@ from tests.experiments.report.records import change_record
 
 ITEM_KNN_VALUES = "Item-KNN's values, on ML-100k .166 / .073"
 SDMR_VALUE = claims.SDMR_VALUES
-HOPS = "More hops help SDM; on Ta-Feng they do not"
 EPINIONS = "SDM gets .575 / .390 on Epinions"
 
 
 @pytest.fixture(autouse=True)
 def _current(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take all records as made by the checkout's code."""
-    for module in (claims_answers, claims_evidence):
-        monkeypatch.setattr(module, "is_current", lambda record: True)
+    monkeypatch.setattr(claims_answers, "is_current", lambda record: True)
 
 
 def get_answers(judged: list[Claim]) -> dict[str, dict[str, str]]:
@@ -253,30 +250,3 @@ def test_a_substitute_is_not_in_the_family_of_the_papers_data(tmp_path: Path, mo
     monkeypatch.setattr(claims_differences, "compare_models", lambda *_: test)
     answers = judge(tmp_path)["SDMR is better than SDM on NDCG@10"]
     assert {answers[dataset].partition(";")[0] for dataset in ("ta-feng", "ijcai-15")} == {Direction.YES}
-
-
-def publish_hops(folder: Path, hops: int, dim: int, share: float) -> None:
-    run = folder / f"sdm-hops{hops}-d{dim}-s5-0"
-    run.mkdir(parents=True)
-    save_record(make_record(share), run / "record.json")
-
-
-@pytest.mark.parametrize(("dataset", "answer"), [("ml-100k", Direction.YES), ("ta-feng", Direction.OPPOSITE)])
-def test_hops_are_judged_over_sizes_and_seeds(dataset: str, answer: str, tmp_path: Path) -> None:
-    for hops in (1, 2, 3, 4):
-        for n, dim in enumerate((8, 16, 32)):
-            share = 0.3 + 0.1 * hops + 0.01 * n * (hops > 1)
-            publish_hops(tmp_path / "records" / "figure6" / dataset, hops, dim, share)
-    answers = judge(tmp_path)[HOPS]
-    assert answers[dataset] == answer
-    assert answers["netflix"] == Direction.NOT_TESTED
-
-
-@pytest.mark.parametrize(("gains", "answer"), [((-0.03, 0.04), Direction.NOT_SHOWN), ((-0.001, 0.001), Direction.YES)])
-def test_hops_do_not_help_only_where_an_interval_excludes_a_gain(
-    gains: tuple[float, float], answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for hops in (1, 3, 4):
-        for dim, gain in zip((16, 64, 128), (*gains, 0.0), strict=True):
-            publish_hops(tmp_path / "records" / "figure6" / "ta-feng", hops, dim, 0.4 + gain * (hops > 1))
-    assert judge(tmp_path)[HOPS]["ta-feng"] == answer

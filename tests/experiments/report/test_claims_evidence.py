@@ -1,4 +1,4 @@
-"""Claims on hops, attention and ties, which have rules of their own."""
+"""Claims on attention and ties, which have rules of their own."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from sdmr.experiments.core.record import save_record
 from sdmr.experiments.report import claims, claims_answers, claims_evidence
 from sdmr.experiments.report.claims_answers import Direction
-from sdmr.experiments.report.claims_evidence import check_attention, check_hops, check_values
+from sdmr.experiments.report.claims_evidence import check_attention, check_values
 from sdmr.experiments.report.printed import METRICS
 from sdmr.experiments.report.ranked_rows import read_seed_spreads
 from tests.experiments.report.published import make_audit, make_history, make_record, publish_model
@@ -19,104 +18,8 @@ from tests.experiments.report.records import change_record
 @pytest.fixture(autouse=True)
 def _current(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take all records as made by the checkout's code."""
-    for module in (claims_answers, claims_evidence):
-        monkeypatch.setattr(module, "is_current", lambda record: True)
+    monkeypatch.setattr(claims_answers, "is_current", lambda record: True)
     monkeypatch.setattr(claims_evidence, "compute_source", lambda config: "today's")
-
-
-def publish_hops(
-    results: Path, dataset: str, dim: int, shares: dict[int, Any], model: str = "sdm", seed: int = 0
-) -> None:
-    """Write a record for each number of hops; a pair has hit@10 and NDCG@10."""
-    for hops, share in shares.items():
-        pair = share if isinstance(share, tuple) else (share, share)
-        test = {metric: {"expected": value} for metric, value in zip(METRICS, pair, strict=True)}
-        folder = results / "records" / "figure6" / dataset / f"{model}-hops{hops}-d{dim}-s5-{seed}"
-        folder.mkdir(parents=True)
-        save_record(make_record(test=test), folder / "record.json")
-
-
-def judge_hops(results: Path, dataset: str = "ml-100k") -> Any:
-    return {one.dataset: one.direction for one in check_hops(results)}[dataset]
-
-
-def test_gains_of_hops_are_corrected_for_the_number_of_data_sets(tmp_path: Path) -> None:
-    """Gains of .07, .1 and .13 have p = .0295: significant alone, and not as one of two."""
-    for dim, gain in ((8, 0.07), (16, 0.1), (32, 0.13)):
-        publish_hops(tmp_path, "ml-100k", dim, {1: 0.3, 3: 0.3 + gain, 4: 0.3 + gain})
-    assert judge_hops(tmp_path) == Direction.YES
-    for dim, gain in ((8, 0.07), (16, 0.1), (32, 0.13)):
-        publish_hops(tmp_path, "ml-1m", dim, {1: 0.3, 3: 0.3 + gain, 4: 0.3 + gain})
-    assert judge_hops(tmp_path) == Direction.NOT_SHOWN
-
-
-def test_hops_are_judged_by_the_papers_metric_of_figure_6(tmp_path: Path) -> None:
-    for dim in (8, 16, 32):
-        rest = (0.5 + dim / 1000, 0.3)
-        publish_hops(tmp_path, "ml-100k", dim, {1: (0.4, 0.3), 3: rest, 4: rest})
-        publish_hops(tmp_path, "ml-1m", dim, {1: (0.3, 0.4), 3: rest[::-1], 4: rest[::-1]})
-    assert judge_hops(tmp_path) == Direction.YES
-    assert judge_hops(tmp_path, "ml-1m") == Direction.NOT_SHOWN
-
-
-def test_hops_that_hurt_contradict_the_claim(tmp_path: Path) -> None:
-    for dim in (8, 16, 32):
-        publish_hops(tmp_path, "ml-100k", dim, {1: 0.5, 3: 0.3 + dim / 1000, 4: 0.3})
-    assert judge_hops(tmp_path) == Direction.OPPOSITE
-
-
-def test_a_possible_gain_leaves_the_claim_on_ta_feng_open(tmp_path: Path) -> None:
-    for dim, gain in ((8, -0.03), (16, 0.04), (32, 0.0)):
-        publish_hops(tmp_path, "ta-feng", dim, {1: 0.4, 3: 0.4 + gain, 4: 0.4 + gain})
-    assert judge_hops(tmp_path, "ta-feng") == Direction.NOT_SHOWN
-
-
-def test_seeds_of_a_size_are_one_setting_of_hops(tmp_path: Path) -> None:
-    """Two sizes gain .05 and .15: p = .30, however often they are repeated."""
-    for dim, gain in ((8, 0.05), (16, 0.15)):
-        for seed in range(5):
-            publish_hops(tmp_path, "ml-100k", dim, {1: 0.3, 3: 0.3 + gain, 4: 0.3 + gain}, seed=seed)
-    (finding,) = (one for one in check_hops(tmp_path) if one.dataset == "ml-100k")
-    assert finding.direction == Direction.NOT_SHOWN
-    assert "mean over 2 settings" in finding.evidence[0]
-    assert finding.note == ""
-
-
-def test_hops_of_one_seed_are_named(tmp_path: Path) -> None:
-    for dim in (8, 16, 32):
-        publish_hops(tmp_path, "ml-100k", dim, {1: 0.5, 3: 0.5, 4: 0.5})
-    (finding,) = (one for one in check_hops(tmp_path) if one.dataset == "ml-100k")
-    assert finding.note == " (one seed)"
-
-
-def test_incomplete_settings_of_hops_do_not_count(tmp_path: Path) -> None:
-    for dim in (8, 16, 32):
-        publish_hops(tmp_path, "ml-100k", dim, {1: 0.3, 3: 0.5 + dim / 1000, 4: 0.5})
-    publish_hops(tmp_path, "ml-100k", 64, {1: 0.3})
-    (finding,) = (one for one in check_hops(tmp_path) if one.dataset == "ml-100k")
-    assert finding.direction == Direction.YES
-    assert "mean over 3 settings" in finding.evidence[0]
-    assert "nan" not in finding.evidence[0]
-
-
-def test_the_gain_of_hops_is_the_mean_of_three_and_four(tmp_path: Path) -> None:
-    for dim in (8, 16, 32):
-        publish_hops(tmp_path, "ml-100k", dim, {1: 0.4, 3: 0.3 + (dim - 18) / 1000, 4: 0.5})
-    assert judge_hops(tmp_path) == Direction.NOT_SHOWN
-
-
-def test_one_setting_of_hops_is_no_test_and_other_models_are_none(tmp_path: Path) -> None:
-    publish_hops(tmp_path, "ml-100k", 8, {1: 0.3, 3: 0.5, 4: 0.5})
-    for dim in (8, 16, 32):
-        publish_hops(tmp_path, "ml-1m", dim, {1: 0.3, 3: 0.5, 4: 0.5 + dim / 1000}, "sdmr")
-    assert judge_hops(tmp_path) == Direction.NOT_TESTED
-    assert judge_hops(tmp_path, "ml-1m") == Direction.NOT_TESTED
-
-
-def test_equal_gains_of_hops_show_nothing(tmp_path: Path) -> None:
-    for dim in (8, 16, 32):
-        publish_hops(tmp_path, "ml-100k", dim, {1: 0.5, 3: 0.5, 4: 0.5})
-    assert judge_hops(tmp_path) == Direction.NOT_SHOWN
 
 
 PUBLISHED_FIGURE = "ml-100k,64,,today's"
