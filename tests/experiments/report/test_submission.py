@@ -111,7 +111,7 @@ def test_scores_made_elsewhere_are_submitted_as_their_record(folder: Path, resul
         ({"license": None, "links": None}, "lacks links, license; docs/submitting has an example"),
         ({"trials": "many"}, "trials=many: must be a valid integer"),
         ({"tuned_on": "test"}, "tuned_on=test: must be 'validation'"),
-        ({"links": ["example.org"]}, "links.0=example.org: "),
+        ({"links": ["example.org"]}, "links=example.org: "),
         ({"authors": []}, "authors=[]: expected at least one value"),
         ({"mail": "ada@example.org"}, "mail=ada@example.org: extra inputs are not permitted"),
     ],
