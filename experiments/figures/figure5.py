@@ -74,7 +74,8 @@ def main(options: FigureOptions) -> int:
     band = "mean linear trend over seeds, band: all of them" if n_seeds > 1 else "linear trend"
     add_note(figure, f"{text}. Intervals: 95 %, users resampled. Line: {band}{options.settings_note}.")
     user_ids, item_ids = load_ids(next(iter(runs.values())))
-    columns = {f"attention_hops{number}_seed{seed}": one[-1] for (number, seed), one in weights.items()}
+    # Models compute in single precision, so more digits would say nothing.
+    columns = {f"attention_hops{number}_seed{seed}": np.float32(one[-1]) for (number, seed), one in weights.items()}
     ids = {"user": user_ids[pairs["user"]], "target": item_ids[pairs["target"]], "item": item_ids[pairs["item"]]}
     save_figure(figure, Path(options.plots), options.file_name, pd.DataFrame({**ids, "pmi": pairs["pmi"], **columns}))
     return int(options.train and len(runs) < len(planned))

@@ -122,8 +122,8 @@ def format_claims(claims: Sequence[Claim]) -> str:
 
 Each claim gets two answers. *Direction*: is the difference there? *Size*: is it as large as printed? Two models are \
 compared over the same users and candidates, by a test that counts users and seeds. The sign after a difference is \
-`+` or `−` if p < .05 after Holm's correction over all differences of the claim, and else `?`. The intervals in \
-brackets are not corrected.
+`+` or `−` if p < .05 after Holm's correction over all differences of the claim, those of substitutes apart, and else \
+`?`. The intervals in brackets are not corrected.
 
 - *{Direction.YES}*: `+` throughout;
 - *{Direction.PARTLY}*: some `+`, no `−`;

@@ -1,4 +1,4 @@
-"""The evidence of claims about values, ties, hops, attention and order."""
+"""The evidence of claims about values, ties, attention and order."""
 
 from collections.abc import Sequence
 from itertools import pairwise

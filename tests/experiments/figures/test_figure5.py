@@ -95,7 +95,7 @@ def test_figure_shows_the_weights_of_saved_models(
         assert "epochs" in row["settings"]
         assert len(row["source"]) == 64
         if row["hop"] == row["hops"]:
-            weights = [float(point[f"attention_hops{row['hops']}_seed{row['seed']}"]) for point in points]
+            weights = [np.float32(point[f"attention_hops{row['hops']}_seed{row['seed']}"]) for point in points]
             assert float(row["r"]) == pytest.approx(pearsonr(pmi, weights).statistic, abs=1e-9)
     share = 100 * float(correlations[0]["dropped_share"])
     assert f"({share:.1f} %) that no user took together are left out" in capsys.readouterr().out

@@ -14,6 +14,7 @@ from sdmr.experiments.report.comparisons import Comparison
 from sdmr.experiments.report.printed import read_groups
 from tests.experiments.report.published import make_audit, make_history, make_record, publish_model
 from tests.experiments.report.records import change_record
+from tests.experiments.report.test_claims_differences import make_comparison
 
 ITEM_KNN_VALUES = "Item-KNN's values, on ML-100k .166 / .073"
 SDMR_VALUE = claims.SDMR_VALUES
@@ -235,8 +236,7 @@ def test_all_data_sets_of_a_claim_are_one_family(tmp_path: Path, monkeypatch: py
     for dataset in ("ml-100k", "ml-1m"):
         for model in ("sdp", "cml"):
             publish_model(tmp_path / "records" / "table3" / dataset, model, 0.6)
-    test = Comparison(0.02, 0.01, 0.03, 0.0, 0.04, 0.02, 0.1, 0.2, 0.7, 0.1)
-    monkeypatch.setattr(claims_differences, "compare_models", lambda *_: test)
+    monkeypatch.setattr(claims_differences, "compare_models", lambda *_: make_comparison(0.02))
     judged = claims.judge_claims(tmp_path, tmp_path, {})
     assert get_answers(judged)["SDP is better than CML"]["ml-1m"] == "not shown; undecided"
     assert "p = 0.08" in claims.format_claims(judged)
@@ -246,7 +246,6 @@ def test_a_substitute_is_not_in_the_family_of_the_papers_data(tmp_path: Path, mo
     for dataset in ("ta-feng", "ijcai-15"):
         for model in ("sdm", "sdmr"):
             publish_model(tmp_path / "records" / "table4" / dataset, model, 0.6)
-    test = Comparison(0.02, 0.01, 0.03, 0.0, 0.04, 0.03, 0.1, 0.2, 0.7, 0.1)
-    monkeypatch.setattr(claims_differences, "compare_models", lambda *_: test)
+    monkeypatch.setattr(claims_differences, "compare_models", lambda *_: make_comparison(0.03))
     answers = judge(tmp_path)["SDMR is better than SDM on NDCG@10"]
     assert {answers[dataset].partition(";")[0] for dataset in ("ta-feng", "ijcai-15")} == {Direction.YES}
