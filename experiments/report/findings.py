@@ -72,7 +72,7 @@ def format_findings(
     older = list_older_rows(marks)
     items = {
         "Printed values.": _describe_values(cells, claims),
-        "What to use.": _describe_choice(results, cells, older),
+        "What to use.": _describe_choice(results, cells, marks),
         "The floor.": [_describe_floor(cells, older)],
         "How sure.": _describe_certainty(cells, marks, older),
     }
@@ -110,15 +110,16 @@ def _join(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def _describe_choice(results: Path, cells: Cells, older: RowNames) -> list[str]:
+def _describe_choice(results: Path, cells: Cells, marks: Sequence[Mark]) -> list[str]:
     """Return the best rows by sampled and by full NDCG@10, and the much cheaper ones."""
+    notes = {(one.dataset, one.row): f"{one.detail} trials" for one in marks if one.title == FEW_TRIALS}
+    notes |= dict.fromkeys(list_older_rows(marks), OLDER)
     labels = {NDCG: "Highest NDCG@10 among 100 items", NDCG + ALL: "Among all items"}
     texts: dict[str, list[str]] = {label: [] for label in (*labels.values(), CHEAP)}
     main = {dataset: models for dataset, models in cells.items() if dataset in MAIN}
     for (dataset, metric), (best, cheapest) in summary_tables.select_all_rows(results, main).items():
-        trials = cells[dataset][best][metric].search.partition(",")[0]
-        note = OLDER if (dataset, best) in older else f"{trials[:-1]} trials" if trials.endswith("!") else ""
         equal = summary_tables.list_equal_rows(cells[dataset], metric, best)
+        note = notes.get((dataset, best), "")
         texts[labels[metric]].append(f"{_join(equal)} on {NAMES[dataset]}" + f" ({note})" * bool(note))
         minutes = [summary_tables.measure_training(results, dataset, name) for name in (best, cheapest)]
         if 2 * minutes[1] <= minutes[0]:
