@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sdmr.experiments.core.registry import get_model
+from sdmr.experiments.core.registry import GRID_ROWS, get_model
 from sdmr.experiments.report import summary_tables
 from sdmr.experiments.report.averages import ALL, list_rows
 from sdmr.experiments.report.claims import SDMR_VALUES, SEQUENTIAL
@@ -146,6 +146,7 @@ def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: RowNames) ->
     for dataset in filter(cells.__contains__, MAIN):
         one_seed = [one.row for one in marks if one.dataset == dataset and one.title == ONE_SEED]
         few_trials = [one.row for one in marks if one.dataset == dataset and one.title == FEW_TRIALS]
+        few_trials = [row for row in few_trials if summary_tables.KEYS[row] not in GRID_ROWS]  # part of those searches
         count = sum(row[0] == dataset for row in older)
         if count:
             others = ", one seed" if one_seed else ""

@@ -139,3 +139,11 @@ def test_data_sets_with_older_code_one_seed_or_short_searches_are_named(results:
     change_record(results / "records" / "table3" / "ml-1m" / "sdm-0", source="old")
     older = "Provisional, with rows of older code: ML-1M (1 of 2)."
     assert read_bullets(results)["How sure."] == f"{sound} {older} {brief}"
+
+
+def test_short_searches_of_rows_inside_the_grid_are_not_named(results: Path) -> None:
+    folder = results / "records" / "table3" / "ml-1m"
+    for model in ("sdp", "sdp-grid"):
+        publish_model(folder, model, 0.5)
+        (folder / f"{model}.yaml").write_text(yaml.safe_dump({"model": {}, "tuning": SEARCH}))
+    assert read_bullets(results)["How sure."].endswith("Fewer than 12 trials: Caser on ML-100k; SDP on ML-1M.")
