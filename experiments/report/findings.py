@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sdmr.experiments.core.registry import GRID_ROWS, get_model
+from sdmr.experiments.core.registry import GRID, PAPER_MODELS, get_model
 from sdmr.experiments.report import summary_tables
 from sdmr.experiments.report.averages import ALL, list_rows
 from sdmr.experiments.report.claims import SDMR_VALUES, SEQUENTIAL
@@ -20,6 +20,7 @@ from sdmr.experiments.report.writers import NOTHING, make_markdown
 
 WIDTH = 120
 FRONT = ("Printed values.", "What to use.", "How sure.")  # of the README
+PAPER_NAMES = [get_model(one).name for one in PAPER_MODELS]
 ORDERED = [*SEQUENTIAL, "sdm", "sdmr", "gru4rec", "sasrec", "bert4rec"]  # models that read the latest items
 LEGEND = (
     "Counts of significant differences (two models, one metric): + for the claim, − against it. **Bold**: the claim "
@@ -146,7 +147,8 @@ def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: RowNames) ->
     for dataset in filter(cells.__contains__, MAIN):
         one_seed = [one.row for one in marks if one.dataset == dataset and one.title == ONE_SEED]
         few_trials = [one.row for one in marks if one.dataset == dataset and one.title == FEW_TRIALS]
-        few_trials = [row for row in few_trials if summary_tables.KEYS[row] not in GRID_ROWS]  # part of those searches
+        grid_rows = [get_model(f"{summary_tables.KEYS[row]}{GRID}").name for row in few_trials if row in PAPER_NAMES]
+        few_trials = [row for row in few_trials if row not in grid_rows]  # not twice
         count = sum(row[0] == dataset for row in older)
         if count:
             others = ", one seed" if one_seed else ""

@@ -141,9 +141,10 @@ def test_data_sets_with_older_code_one_seed_or_short_searches_are_named(results:
     assert read_bullets(results)["How sure."] == f"{sound} {older} {brief}"
 
 
-def test_short_searches_of_rows_inside_the_grid_are_not_named(results: Path) -> None:
+@pytest.mark.parametrize(("trials", "named"), [(9, "SDP"), (20, "SDP (paper's grid)")])
+def test_a_short_search_is_not_named_twice(trials: int, named: str, results: Path) -> None:
     folder = results / "records" / "table3" / "ml-1m"
-    for model in ("sdp", "sdp-grid"):
+    for model, count in {"sdp": trials, "sdp-grid": 9}.items():
         publish_model(folder, model, 0.5)
-        (folder / f"{model}.yaml").write_text(yaml.safe_dump({"model": {}, "tuning": SEARCH}))
-    assert read_bullets(results)["How sure."].endswith("Fewer than 12 trials: Caser on ML-100k; SDP on ML-1M.")
+        (folder / f"{model}.yaml").write_text(yaml.safe_dump({"model": {}, "tuning": SEARCH | {"trials": count}}))
+    assert read_bullets(results)["How sure."].endswith(f"Fewer than 12 trials: Caser on ML-100k; {named} on ML-1M.")
