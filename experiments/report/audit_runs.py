@@ -48,7 +48,10 @@ class AuditOptions(RunOptions):
 
     seeds: int = Field(1, ge=1, description="seeds 0 to n − 1 of each model that draws random numbers")
     factors: Names = Field(list(factors.FACTOR_NAMES), description="rows")
-    models: Names = Field(["sdp", "sdm", "sdmr", "item-knn", "popularity", "mf-bpr"], description="columns")
+    models: Names = Field(
+        ["sdp", "sdm", "sdmr", "item-knn", "popularity", "mf-bpr"],
+        description="columns; if none are named, two rows (default, all-items) add the models trained already",
+    )
     order_models: Names = Field(
         ["popularity", "item-knn", "mf-bpr", "prme", "sdp", "sdm"], description="models of the factors file and random"
     )
@@ -65,13 +68,14 @@ def plan_audit(options: AuditOptions) -> list[AuditRun]:
 
 
 def _plan_factor(options: AuditOptions, factor: Factor) -> Iterator[AuditRun]:
-    """Plan a factor on ML-100k. Where models are ordered, those that are trained already take part."""
+    """Plan a factor on ML-100k. Where models are ordered, and none are named, those trained already take part."""
+    takes_trained = factor in (DEFAULT, factors.ALL_ITEMS) and "models" not in options.model_fields_set
     for seed in range(options.seeds):
         for model in MODELS:
             if model not in (factor.models or MODELS) or (seed and not is_stochastic(model)):
                 continue
             run = _plan(options, factor, model, seed=seed)
-            if model in options.models or (factor in (DEFAULT, factors.ALL_ITEMS) and _is_trained(options, run)):
+            if model in options.models or (takes_trained and _is_trained(options, run)):
                 yield run
 
 

@@ -23,7 +23,8 @@ def nothing_trained(monkeypatch: pytest.MonkeyPatch) -> None:
 def plan_small(folder: Path, **options: Any) -> list[AuditRun]:
     values: dict[str, Any] = {"seeds": 2, "models": ["sdm", "popularity"], "order_models": ["popularity", "mf-bpr"]}
     values |= {"runs": str(folder / "runs"), "results": str(folder / "results")}
-    return audit_runs.plan_audit(AuditOptions(**values | options))
+    named = {key: value for key, value in (values | options).items() if value is not None}
+    return audit_runs.plan_audit(AuditOptions(**named))
 
 
 def get_planned(runs: list[AuditRun], dataset: str, factor: str, model: str, seed: int = 0) -> PlannedRun:
@@ -95,26 +96,30 @@ def test_overrides_reach_every_run_and_leave_published_records_out(tmp_path: Pat
     assert all(run.planned.settings[-1] == "epochs=2" and run.planned.published is None for run in runs)
 
 
-def test_models_that_are_trained_already_are_ranked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_that_are_trained_already_are_ranked_again_unless_models_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def compose_run(overrides: tuple[str, ...], runs: Path) -> SimpleNamespace:
         return SimpleNamespace(record="a record" if {"model=prme", "seed=0"} <= set(overrides) else None)
 
     monkeypatch.setattr(audit_runs, "compose_run", compose_run)
     (tmp_path / "runs" / "ml-100k" / "PRME-0").mkdir(parents=True)
-    runs = plan_small(tmp_path, models=["popularity"], factors=["default", "all-items", "argsort"])
-    assert {(run.planned.group, run.model, run.planned.seed) for run in runs if run.model != "popularity"} == {
-        ("default", "prme", 0),
-        ("all-items", "prme", 0),
+    ordered = ["default", "all-items", "argsort"]
+    runs = plan_small(tmp_path, models=None, factors=ordered)
+    assert {(run.planned.group, run.planned.seed) for run in runs if run.model == "prme"} == {
+        ("default", 0),
+        ("all-items", 0),
     }
+    assert {run.model for run in plan_small(tmp_path, models=["popularity"], factors=ordered)} == {"popularity"}
 
 
 def test_the_default_row_takes_table_3s_records_while_they_have_default_settings(tmp_path: Path) -> None:
     folder, audit = (tmp_path / "results" / "records" / name / "ml-100k" for name in ("table3", "audit"))
     publish_model(folder, "sdm", 0.6)
     publish_model(folder, "prme", 0.7)
-    options: dict[str, Any] = {"models": ["sdm"], "factors": ["default", "argsort"]}
+    options: dict[str, Any] = {"models": None, "factors": ["default", "argsort"]}
     runs = plan_small(tmp_path, **options)
-    assert {run.model for run in runs} == {"sdm", "prme"}
+    assert {run.model for run in runs} == {*AuditOptions().models, "prme"}
     assert get_planned(runs, "ml-100k", "default", "sdm", 1).published == folder / "sdm-1"
     assert get_planned(runs, "ml-100k", "argsort", "sdm", 1).published == audit / "argsort-sdm-1"
     (folder / "sdm.yaml").write_text("model: {dim: 128}\n")
