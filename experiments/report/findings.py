@@ -27,7 +27,8 @@ LEGEND = (
     f"holds. {DAGGER}: a row is of older code. SDP, SDM and SDMR: rows inside the paper's grid where there are any. "
     "Empty: not claimed."
 )
-SIDES = {"inside": "inside", "paper lower": "ours higher", "paper higher": "ours lower"}  # by verdict
+QUESTION = "Is the paper's value inside our interval for one new run?"
+SIDES = {"inside": "yes", "paper lower": "ours is higher", "paper higher": "ours is lower"}  # answers, by verdict
 CHEAP = "In the best row's interval at half its training time or less"
 SOUND = "This version's code, several seeds"
 PROVISIONAL = "Provisional, with rows of older code"
@@ -95,9 +96,9 @@ def _describe_values(cells: Cells, claims: pd.DataFrame) -> list[str]:
             row = cells[dataset].get(f"{model} (paper's grid)", cells[dataset].get(model))
             if row is not None and row[metric].verdict in SIDES:
                 names[SIDES[row[metric].verdict]].append(NAMES[dataset])
-        if text := ", ".join(f"{side} on {_join(one)}" for side, one in names.items() if one):
+        if text := "; ".join(f"{side} on {_join(one)}" for side, one in names.items() if one):
             texts.append(f"{model}'s {metric}: {text}.")
-    return ["Beside our intervals for one new run:", *texts, describe_ties(claims)] if texts else []
+    return [QUESTION, *texts, describe_ties(claims)] if texts else []
 
 
 def describe_ties(claims: pd.DataFrame) -> str:
