@@ -1,8 +1,9 @@
 """What the published rows have cost: CPU hours, and the ranking among all items."""
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -18,21 +19,27 @@ from sdmr.experiments.report.writers import make_markdown
 
 HOUR = 3600
 COUNTED = "cpu_seconds"  # in the list of a search's trials; older lists do not have it
+OTHER_RUNS = {  # beside the tables of the data sets, by the folders of their records
+    "Other splits of ML-100k": "splits/*/records/*/*/*",
+    "Figure 6": "records/figure6/*/*",
+    "Audit": "records/audit/*/*",
+}
 
 
 def format_costs(results: Path) -> str:
-    """Return CPU hours by data set: of searches, and of runs beyond them."""
-    rows = []
+    """Return CPU hours of searches, and of runs beyond them: by data set, of other runs, and in all."""
+    costs = []
     for dataset, name in NAMES.items():
-        searches = [one[COUNTED].sum() for one in _read_searches(results, dataset)]
         records = [record for record in _load_records(results, dataset) if record.cpu_seconds]
-        published = {record.run for record in records}
-        runs = [_sum_seconds(record, published) for record in records]
-        if searches or runs:
-            hours = [sum(seconds) / HOUR for seconds in (searches, runs)]
-            row = {"data set": name, "searches": len(searches), "their hours": f"{hours[0]:.1f}", "runs": len(runs)}
-            rows.append(row | {"hours beyond searches": f"{hours[1]:.1f}", "sum": f"{sum(hours):.1f}"})
-    return make_markdown(rows, list(rows[0])[1:] if rows else [])
+        costs.append(_sum_costs(name, [one[COUNTED].sum() for one in _read_searches(results, dataset)], records))
+    for name, pattern in OTHER_RUNS.items():
+        costs.append(_sum_costs(name, [], [load_record(path) for path in sorted(results.glob(f"{pattern}/{RECORD}"))]))
+    frame = pd.DataFrame(costs)
+    frame = frame[frame["searches"] + frame["runs"] > 0]
+    frame["sum"] = frame["their hours"] + frame["hours beyond searches"]
+    total = {**frame.sum(numeric_only=True), "of": "all"}
+    frame = pd.concat([frame, pd.DataFrame([total])]).astype({"searches": int, "runs": int})
+    return make_markdown(frame.map(lambda cell: f"{cell:.1f}" if isinstance(cell, float) else cell), list(frame)[1:])
 
 
 def format_ranking_costs(results: Path) -> str:
@@ -66,13 +73,22 @@ def _load_records(results: Path, dataset: str) -> Iterator[Record]:
     yield from (load_record(path) for path in sorted(folder.glob(f"*/{RECORD}")))
 
 
-def _sum_seconds(record: Record, published: set[str]) -> float:
+def _sum_costs(name: str, searches: Sequence[float], records: Sequence[Record]) -> dict[str, Any]:
+    """Return the number and the CPU hours of searches, and of runs beyond them."""
+    published = {record.run for record in records}
+    hours = sum(_sum_seconds(record, published) for record in records) / HOUR
+    row = {"of": name, "searches": len(searches), "their hours": sum(searches) / HOUR}
+    return row | {"runs": len(records), "hours beyond searches": hours}
+
+
+def _sum_seconds(record: Record, published: Container[str]) -> float:
     """Return the CPU seconds of a run beyond its search and its published parts.
 
-    Of other parts, only the seconds of the wall clock are known. All have one thread.
+    Of other parts, and of older records, only the seconds of the wall clock are known. All have one thread.
     """
-    seconds = record.cpu_seconds["rank"] + record.cpu_seconds.get("rank_all", 0.0)
+    measured = record.cpu_seconds or record.seconds
+    seconds = sum(measured.get(name, 0.0) for name in ("rank", "rank_all"))
     if record.trained is not None:  # by the search
         return seconds
-    is_counted = set(record.parts.values()) <= published
-    return seconds + record.cpu_seconds["fit"] + (0.0 if is_counted else record.seconds.get("parts", 0.0))
+    is_counted = all(run in published for run in record.parts.values())
+    return seconds + measured["fit"] + (0.0 if is_counted else record.seconds.get("parts", 0.0))
