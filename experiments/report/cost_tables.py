@@ -27,7 +27,7 @@ OTHER_RUNS = {  # beside the tables of the data sets, by the folders of their re
 
 
 def format_costs(results: Path) -> str:
-    """Return CPU hours of searches, and of runs beyond them: by data set, of other runs, and in all."""
+    """Return the CPU hours of all searches and runs, and their sum."""
     costs = []
     for dataset, name in NAMES.items():
         records = [record for record in _load_records(results, dataset) if record.cpu_seconds]
