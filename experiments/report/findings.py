@@ -43,10 +43,23 @@ def format_answers(claims: pd.DataFrame) -> str:
 
 def _format_counts(claims: pd.DataFrame) -> str:
     """Return how many differences of the claims that compare models are significant."""
-    compared = claims[claims["claim"].str.contains(" better than ") & claims["dataset"].isin(MAIN)]
-    bold = compared["direction"].eq(Direction.YES).map({True: "**", False: ""})
-    marks = compared["note"].map(lambda note: f" {DAGGER}" if OLDER in note else "")
-    return _tabulate_claims(compared.assign(text=bold + compared["counts"] + bold + marks))
+    compared = claims[claims["claim"].str.contains(" better than ")]
+    return _mark_claims(compared, compared["counts"])
+
+
+def _format_verdicts(claims: pd.DataFrame) -> str:
+    """Return the verdict on each claim, with the counts. A bullet has SDMR's printed values."""
+    judged = claims[claims["claim"] != SDMR_VALUES]
+    verdicts = judged["direction"].where(judged["direction"] != "", judged["answer"])  # single values have a size
+    return _mark_claims(judged, verdicts + judged["counts"].map(lambda counts: f": {counts}" if counts else ""))
+
+
+def _mark_claims(claims: pd.DataFrame, texts: pd.Series) -> str:
+    """Return a table of texts on claims, bold where a claim holds, marked where code is older."""
+    bold = claims["direction"].eq(Direction.YES).map({True: "**", False: ""})
+    marks = claims["note"].map(lambda note: f" {DAGGER}" if OLDER in note else "")
+    marked = claims.assign(text=bold + texts + bold + marks)
+    return _tabulate_claims(marked[marked["dataset"].isin(MAIN)])
 
 
 def _tabulate_claims(claims: pd.DataFrame) -> str:
@@ -69,7 +82,7 @@ def format_findings(
 ) -> str:
     """Return the main findings, then whether each claim holds.
 
-    `titles` are those of the bullets that are asked for, by default all.
+    `titles` are those of the bullets that are asked for, of a short version. By default, all follow, with verdicts.
     """
     older = list_older_rows(marks)
     items = {
@@ -84,7 +97,8 @@ def format_findings(
         if any(texts) and title in (titles or items)
     ]
     lines = [textwrap.fill(one, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for one in bullets]
-    return "\n".join([*lines, "", _format_counts(claims), "", textwrap.fill(LEGEND, WIDTH)])
+    table = _format_counts(claims) if titles else _format_verdicts(claims)
+    return "\n".join([*lines, "", table, "", textwrap.fill(LEGEND, WIDTH)])
 
 
 def _describe_values(cells: Cells, claims: pd.DataFrame) -> list[str]:

@@ -35,19 +35,27 @@ def test_a_table_counts_the_significant_differences_of_each_claim(results: Path)
         folder = results / "records" / "table3" / dataset
         for model, value in {"sdm": share, "cmn": 0.3, "neumf": 0.3}.items():
             publish_model(folder, model, value)
-    lines = fill(results, "findings")
+    lines = fill(results, "front-findings")
     assert find_row(lines, "claim") == ["ML-100k", "ML-1M", "Epinions"]
     assert find_row(lines, "SDM is better than CMN++ and NeuMF++") == ["–", "−4 of 4", "**+4 of 4**"]
     assert find_row(lines, SEQUENTIAL) == ["−4 of 4", "–", "–"]
     claims = [line.split("|")[1].strip() for line in lines if line.startswith("|")][2:]
     assert all(" better than " in claim for claim in claims)
+    lines = fill(results, "findings")
+    assert find_row(lines, "SDM is better than CMN++ and NeuMF++") == ["–", "opposite: −4 of 4", "**yes: +4 of 4**"]
+
+
+def test_claims_on_single_values_have_a_size_and_ties_are_in_a_bullet(results: Path) -> None:
+    lines = fill(results, "findings")
+    assert find_row(lines, "Item-KNN's values, on ML-100k .166 / .073") == ["larger"]
+    assert not [line for line in lines if line.startswith(f"| {SDMR_VALUES}")]
 
 
 def test_a_cell_is_empty_where_the_paper_makes_no_claim(results: Path) -> None:
     folder = results / "records" / "table4" / "ta-feng"
     for model, share in {"sdm": 0.5, "sdmr": 0.6}.items():
         publish_model(folder, model, share)
-    lines = fill(results, "findings")
+    lines = fill(results, "front-findings")
     assert find_row(lines, "claim") == ["ML-100k", "Ta-Feng"]
     assert find_row(lines, "SDMR is better than SDM on NDCG@10") == ["−1 of 1", "**+1 of 1**"]
     assert find_row(lines, "SDM is better than Item-KNN and SLIM") == ["−2 of 2", ""]
@@ -117,13 +125,13 @@ def test_models_of_sequences_below_transition_counts_are_named(results: Path) ->
 def test_rows_of_older_code_are_named(results: Path) -> None:
     folder = results / "records" / "table3" / "ml-100k"
     publish_model(folder, "transitions", 0.8)
-    assert find_row(fill(results, "findings"), "SDMR is better than SDM on NDCG@10") == ["−1 of 1"]
+    assert find_row(fill(results, "front-findings"), "SDMR is better than SDM on NDCG@10") == ["−1 of 1"]
     for name in ("caser-0", "caser-1", "sdm-0", "sdmr-0"):
         change_record(folder / name, source="old")
     bullets = read_bullets(results)
     assert "Highest NDCG@10 among 100 items: Caser on ML-100k (older code)." in bullets["What to use."]
     assert "a lower NDCG@10 among 100 items: SDM (older code), SDMR (older code) on ML-100k." in bullets["The floor."]
-    assert find_row(fill(results, "findings"), "SDMR is better than SDM on NDCG@10") == ["−1 of 1 †"]
+    assert find_row(fill(results, "front-findings"), "SDMR is better than SDM on NDCG@10") == ["−1 of 1 †"]
 
 
 def test_data_sets_with_older_code_one_seed_or_short_searches_are_named(results: Path) -> None:
