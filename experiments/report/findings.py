@@ -55,7 +55,7 @@ def _format_verdicts(claims: pd.DataFrame) -> str:
 
 
 def _mark_claims(claims: pd.DataFrame, texts: pd.Series) -> str:
-    """Return a table of texts on claims, bold where a claim holds, marked where code is older."""
+    """Return texts on claims by data set, as `LEGEND` explains."""
     bold = claims["direction"].eq(Direction.YES).map({True: "**", False: ""})
     marks = claims["note"].map(lambda note: f" {DAGGER}" if OLDER in note else "")
     marked = claims.assign(text=bold + texts + bold + marks)
