@@ -24,7 +24,7 @@ from sdmr.experiments.core.errors import NotTunedError, UsageError
 from sdmr.experiments.core.messages import format_value
 from sdmr.experiments.core.options import check_used
 from sdmr.experiments.core.progress import shorten_settings
-from sdmr.experiments.core.registry import GRID, GRID_ROWS, can_read
+from sdmr.experiments.core.registry import GRID, GRID_ROWS
 from sdmr.experiments.core.tuned import (
     describe_search,
     get_space_path,
@@ -80,8 +80,6 @@ def check_transfer(options: Options) -> None:
         model = Space.load(name).model or name
         if not is_user_data(options.dataset):  # which needs further settings
             compose_config([f"model={model}", f"dataset={options.dataset}"])
-        if not can_read(name, options.dataset):
-            raise UsageError(f"model={name} reads histories, and {options.dataset} has baskets")
 
 
 def transfer_settings(name: str, source: str, dataset: str, replace: bool) -> None:

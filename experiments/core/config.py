@@ -28,7 +28,7 @@ from sdmr.experiments.core.errors import ConfigError
 from sdmr.experiments.core.grammar import drop_plus, quote_value
 from sdmr.experiments.core.messages import explain_validation_error, list_choices, suggest
 from sdmr.experiments.core.paths import CONF
-from sdmr.experiments.core.registry import NAMED_MODELS, list_models
+from sdmr.experiments.core.registry import NAMED_MODELS, can_read, list_models
 from sdmr.experiments.core.trackers import NO_TRACKER, import_tracker
 from sdmr.experiments.core.tuned import check_tuned_data, read_tuned
 from sdmr.harness.protocol import Protocol
@@ -94,6 +94,8 @@ def resolve_config(config: DictConfig, choices: Mapping[str, Any]) -> RunConfig:
     dataset, model = str(choices["dataset"]), str(choices["model"])
     if model == UNSET:
         raise ConfigError(f"model=... is missing; {list_models()}")
+    if not can_read(model, dataset):
+        raise ConfigError(f"model={model}: it reads the order of histories, which the baskets of {dataset} lack")
     try:
         settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:

@@ -677,7 +677,11 @@ def test_settings_of_a_models_parts_are_taken_over_too() -> None:
         ("[sdm,sdn]", "epinions", "model=sdn: there is no search space"),
         ("sdm", "ml-1m", "transfer=ml-1m: expected another data set"),
         ("sdm", "nowhere", "dataset=nowhere: there is none of this name"),
-        ("[sdm,gru4rec]", "ta-feng", "model=gru4rec reads histories, and ta-feng has baskets"),
+        (
+            "[sdm,gru4rec]",
+            "ta-feng",
+            "model=gru4rec: it reads the order of histories, which the baskets of ta-feng lack",
+        ),
     ],
 )
 def test_a_transfer_to_a_data_set_that_cannot_have_the_settings_writes_nothing(
