@@ -45,7 +45,12 @@ def _list_settings_files(results: Path, experiment: str, dataset: str, model: st
 
 def read_published_tuning(results: Path, experiment: str, dataset: str, model: str) -> dict[str, Any]:
     """Return how the settings of published records came about, as far as it is known."""
-    path = get_published_folder(results, experiment, dataset) / f"{model}.yaml"
+    return read_tuning_beside(get_published_folder(results, experiment, dataset, f"{model}-0"))
+
+
+def read_tuning_beside(folder: Path) -> dict[str, Any]:
+    """Return how the settings of a published record came about, as far as it is known."""
+    path = folder.parent / f"{folder.name.rpartition('-')[0]}.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
     return (content or {}).get("tuning") or {}
 

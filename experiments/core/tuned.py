@@ -103,6 +103,12 @@ def count_settings(tuning: Mapping[str, Any]) -> float:
     return prod(map(len, tuning["space"].values())) if "space" in tuning else inf
 
 
+def has_few_trials(tuning: Mapping[str, Any]) -> bool:
+    """Tell whether a search counted its trials, and had too few to be trusted."""
+    trials = inf if "transferred" in tuning else tuning.get("trials", inf)
+    return bool(trials < min(count_settings(tuning), ENOUGH_TRIALS))
+
+
 def describe_search(tuning: Mapping[str, Any]) -> str:
     """Return what a search has cost, as in "12 of 20, 31 min, 3 pruned".
 
@@ -114,7 +120,7 @@ def describe_search(tuning: Mapping[str, Any]) -> str:
     if "trials" not in tuning:
         return ""
     trials, planned = tuning["trials"], tuning["planned"]
-    notes = [f"{trials} of {planned}{'!' if trials < min(count_settings(tuning), ENOUGH_TRIALS) else ''}"]
+    notes = [f"{trials} of {planned}{'!' if has_few_trials(tuning) else ''}"]
     notes.append(f"{tuning['cpu_minutes']:.0f} min{' (cap)' if tuning.get('is_capped') else ''}")
     notes += [f"{tuning['pruned']} pruned"] if tuning.get("pruned") else []
     for key, word in (("edges", "edge"), ("beyond_paper", "not in the paper")):

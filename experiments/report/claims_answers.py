@@ -9,11 +9,14 @@ from pathlib import Path
 from sdmr.experiments.core.plan import is_stochastic
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.run_files import RECORD
+from sdmr.experiments.core.store import read_tuning_beside
+from sdmr.experiments.core.tuned import has_few_trials
 from sdmr.experiments.report.dataset_statistics import REASONS
 from sdmr.experiments.report.published_sources import is_current
 from sdmr.experiments.report.uncertainty import Size
 
 OLDER = "older code"  # than the checkout's made a row
+BRIEF = "few trials"  # in the search of a row
 
 
 class Direction(StrEnum):
@@ -73,17 +76,19 @@ def grade(is_full: bool, is_partial: bool, is_opposite: bool = False) -> Directi
 def describe_rows(dataset: str, folders: Mapping[str, Sequence[Path]]) -> str:
     """Return what qualifies an answer that follows from published records, by model and seed."""
     rows = {model: [load_record(folder / RECORD) for folder in seeds] for model, seeds in folders.items()}
-    return describe_records(dataset, rows)
+    is_brief = any(has_few_trials(read_tuning_beside(one)) for seeds in folders.values() for one in seeds[:1])
+    return describe_records(dataset, rows, is_brief)
 
 
-def describe_records(dataset: str, rows: Mapping[str, Sequence[Record]]) -> str:
+def describe_records(dataset: str, rows: Mapping[str, Sequence[Record]], is_brief: bool = False) -> str:
     """Return what qualifies an answer that follows from records, by model and seed."""
     has_one_seed = any(len(records) == 1 and is_stochastic(model) for model, records in rows.items())
     is_older = not all(is_current(record) for records in rows.values() for record in records)
-    return format_note(dataset, has_one_seed, is_older)
+    return format_note(dataset, has_one_seed, is_older, is_brief)
 
 
-def format_note(dataset: str, has_one_seed: bool, is_older: bool) -> str:
-    notes = {"a substitute for the paper's data": dataset in REASONS, "one seed": has_one_seed, OLDER: is_older}
+def format_note(dataset: str, has_one_seed: bool, is_older: bool, is_brief: bool = False) -> str:
+    substitute = "a substitute for the paper's data"
+    notes = {substitute: dataset in REASONS, "one seed": has_one_seed, OLDER: is_older, BRIEF: is_brief}
     names = ", ".join(name for name, holds in notes.items() if holds)
     return f" ({names})" if names else ""

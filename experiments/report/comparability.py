@@ -15,7 +15,7 @@ from sdmr.experiments.core.record import Record, load_record, translate_task
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, get_model, insert_grid_rows
 from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.core.store import get_published_settings, read_published_tuning
-from sdmr.experiments.core.tuned import ENOUGH_TRIALS, count_settings
+from sdmr.experiments.core.tuned import ENOUGH_TRIALS, count_settings, has_few_trials
 from sdmr.experiments.report.averages import is_trained
 from sdmr.experiments.report.printed import TABLES
 from sdmr.experiments.report.published_rows import list_published
@@ -165,7 +165,7 @@ def _mark_search(tuning: Mapping[str, Any], most: int) -> Iterator[tuple[str, st
         yield "Tuned on another data set", source
     elif trials is None:
         yield UNCOUNTED, ""
-    elif trials < min(size, ENOUGH_TRIALS):
+    elif has_few_trials(tuning):
         yield FEW_TRIALS, str(trials)
     elif trials < min(size, most):
         yield f"Fewer than the {most} trials of other rows", str(trials)

@@ -37,7 +37,7 @@ def format_costs(results: Path) -> str:
     frame = pd.DataFrame(costs)
     frame = frame[frame["searches"] + frame["runs"] > 0]
     frame["sum"] = frame["their hours"] + frame["hours beyond searches"]
-    total = {**frame.sum(numeric_only=True), "of": "all"}
+    total = {**frame.sum(numeric_only=True), "part": "all"}
     frame = pd.concat([frame, pd.DataFrame([total])]).astype({"searches": int, "runs": int})
     return make_markdown(frame.map(lambda cell: f"{cell:.1f}" if isinstance(cell, float) else cell), list(frame)[1:])
 
@@ -77,7 +77,7 @@ def _sum_costs(name: str, searches: Sequence[float], records: Sequence[Record]) 
     """Return the number and the CPU hours of searches, and of runs beyond them."""
     published = {record.run for record in records}
     hours = sum(_sum_seconds(record, published) for record in records) / HOUR
-    row = {"of": name, "searches": len(searches), "their hours": sum(searches) / HOUR}
+    row = {"part": name, "searches": len(searches), "their hours": sum(searches) / HOUR}
     return row | {"runs": len(records), "hours beyond searches": hours}
 
 

@@ -1,37 +1,47 @@
 """Say in short what came out: bullets, and a table of the paper's claims."""
 
+import re
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from sdmr.experiments.core.registry import GRID, PAPER_MODELS, get_model
+from sdmr.experiments.core.registry import GRID, PAPER_MODELS, PAPER_ROWS, get_model
+from sdmr.experiments.core.tuned import ENOUGH_TRIALS
 from sdmr.experiments.report import summary_tables
 from sdmr.experiments.report.averages import ALL, list_rows
 from sdmr.experiments.report.claims import SDMR_VALUES, SEQUENTIAL
-from sdmr.experiments.report.claims_answers import OLDER, Direction
+from sdmr.experiments.report.claims_answers import BRIEF, OLDER, Direction
 from sdmr.experiments.report.claims_evidence import REACHING
 from sdmr.experiments.report.comparability import FEW_TRIALS, ONE_SEED, Mark
 from sdmr.experiments.report.dataset_statistics import REASONS
 from sdmr.experiments.report.printed import METRICS
-from sdmr.experiments.report.summary_tables import DAGGER, MAIN, NAMES, NDCG, Cells, RowNames
+from sdmr.experiments.report.summary_tables import DAGGER, KEYS, MAIN, NAMES, NDCG, PAPER_NAMES, Cells, RowNames
 from sdmr.experiments.report.writers import NOTHING, make_markdown
 
 WIDTH = 120
-FRONT = ("Printed values.", "What to use.", "How sure.")  # of the README
-PAPER_NAMES = [get_model(one).name for one in PAPER_MODELS]
+DOUBLE_DAGGER = "‡"  # behind a claim with a row whose search was short
+FRONT = ("The claims.", "What to use.", "How sure.")  # of the README
+BASELINES = {row for row in PAPER_ROWS if row not in PAPER_MODELS}
 ORDERED = [*SEQUENTIAL, "sdm", "sdmr", "gru4rec", "sasrec", "bert4rec"]  # models that read the latest items
 LEGEND = (
-    "Counts of significant differences (two models, one metric): + for the claim, − against it. **Bold**: the claim "
-    f"holds. {DAGGER}: a row is of older code. SDP, SDM and SDMR: rows inside the paper's grid where there are any. "
-    "Empty: not claimed."
+    "Significant differences (two models, one metric): + for the claim, − against it. **Bold**: it holds. "
+    f"{DAGGER}: a row of older code, {DOUBLE_DAGGER}: of fewer than {ENOUGH_TRIALS} trials. "
+    "SDP, SDM, SDMR: rows inside the paper's grid, if any. Empty: not claimed."
 )
+GROUPS = {  # of claims that compare models, by what is compared
+    "SDM and SDMR against the general baselines": "SDMR? is better than Item-KNN|SDM is better than (?:CMN|MF-BPR)",
+    "SDM and SDMR against the sequential ones": "SDM and SDMR are",
+    "SDMR against SDM": "SDMR is better than SDM",
+    "SDP against MF-BPR and CML": "SDP is",
+}
 QUESTION = "Is the paper's value inside our interval for one new run?"
+WITHOUT_TIMES = "epinions"  # the authors' test items follow the order of ids there, and histories have no order
 SIDES = {"inside": "yes", "paper lower": "ours is higher", "paper higher": "ours is lower"}  # answers, by verdict
 CHEAP = "In the best row's interval at half its training time or less"
 SOUND = "This version's code, several seeds"
-PROVISIONAL = "Provisional, with rows of older code"
+PROVISIONAL = "Provisional, with older code"
 
 
 def format_answers(claims: pd.DataFrame) -> str:
@@ -57,7 +67,9 @@ def _format_verdicts(claims: pd.DataFrame) -> str:
 def _mark_claims(claims: pd.DataFrame, texts: pd.Series) -> str:
     """Return texts on claims by data set, as `LEGEND` explains."""
     bold = claims["direction"].eq(Direction.YES).map({True: "**", False: ""})
-    marks = claims["note"].map(lambda note: f" {DAGGER}" if OLDER in note else "")
+    signs = {OLDER: DAGGER, BRIEF: DOUBLE_DAGGER}
+    notes = claims["note"].str.partition(" (tuned: ")[0]
+    marks = notes.map(lambda note: "".join(f" {sign}" for text, sign in signs.items() if text in note))
     marked = claims.assign(text=bold + texts + bold + marks)
     return _tabulate_claims(marked[marked["dataset"].isin(MAIN)])
 
@@ -86,9 +98,10 @@ def format_findings(
     """
     older = list_older_rows(marks)
     items = {
+        "The claims.": [_describe_claims(claims)],
         "Printed values.": _describe_values(cells, claims),
         "What to use.": _describe_choice(results, cells, marks),
-        "The floor.": [_describe_floor(cells, older)],
+        "A simple baseline.": [_describe_simple(cells, older)],
         "How sure.": _describe_certainty(cells, marks, older),
     }
     bullets = [
@@ -101,25 +114,60 @@ def format_findings(
     return "\n".join([*lines, "", table, "", textwrap.fill(LEGEND, WIDTH)])
 
 
+def _describe_claims(claims: pd.DataFrame) -> str:
+    """Return in how many comparisons the paper's models are better, or worse, by data set."""
+    counted = claims[claims["dataset"].isin(MAIN) & (claims["counts"] != "")]
+    texts = []
+    for group, pattern in GROUPS.items():
+        parts: dict[str, list[str]] = {"better": [], "worse": []}
+        compared = counted[counted["claim"].str.match(pattern)]
+        for dataset in filter(set(compared["dataset"]).__contains__, MAIN):
+            counts = compared.loc[compared["dataset"] == dataset, "counts"]
+            for word, sign in zip(parts, "+−", strict=True):
+                if number := _add_up(counts, re.escape(sign)):
+                    parts[word].append(f"{number} of {_add_up(counts, 'of ')} on {NAMES[dataset]}")
+        found = [f"{word} in {_join(names)}" for word, names in parts.items() if names]
+        if not compared.empty:
+            texts.append(f"{group}: {', '.join(found) or 'no significant difference'}.")
+    return " ".join(["Significant differences (two models, one metric).", *texts]) if texts else ""
+
+
+def _add_up(texts: Iterable[str], before: str) -> int:
+    """Return the sum of the numbers that follow a pattern in texts."""
+    return sum(int(match[1]) for text in texts if (match := re.search(rf"{before}(\d+)", text)))
+
+
 def _describe_values(cells: Cells, claims: pd.DataFrame) -> list[str]:
     """Return on which data sets printed values lie inside our intervals, and what ties do."""
     texts = []
     for model, metric in (("SDM", METRICS[0]), ("SDM", NDCG), ("SDMR", NDCG)):
         names: dict[str, list[str]] = {side: [] for side in SIDES.values()}
-        for dataset in filter(cells.__contains__, MAIN):
+        for dataset in (one for one in MAIN if one in cells and one != WITHOUT_TIMES):
             row = cells[dataset].get(f"{model} (paper's grid)", cells[dataset].get(model))
             if row is not None and row[metric].verdict in SIDES:
                 names[SIDES[row[metric].verdict]].append(NAMES[dataset])
         if text := "; ".join(f"{side} on {_join(one)}" for side, one in names.items() if one):
             texts.append(f"{model}'s {metric}: {text}.")
-    return [QUESTION, *texts, describe_ties(claims)] if texts else []
+    return [QUESTION, *texts, describe_ties(claims), _count_higher(cells)] if texts else []
+
+
+def _count_higher(cells: Cells) -> str:
+    """Return how many baselines have a higher value than the paper prints."""
+    rows = [one[NDCG] for dataset in MAIN for name, one in cells.get(dataset, {}).items() if KEYS[name] in BASELINES]
+    printed = [row.verdict for row in rows if row.verdict in SIDES]
+    count = printed.count("paper lower")
+    return f"Of the baselines' NDCG@10, {count} of {len(printed)} lie above the printed one." if printed else ""
 
 
 def describe_ties(claims: pd.DataFrame) -> str:
     """Return where the authors' code reaches SDMR's value only if ties favor the target."""
     is_answer = claims["claim"].eq(SDMR_VALUES) & claims["answer"].str.startswith(f"{REACHING}optimistic;")
-    names = [NAMES[one.dataset] + one.note for one in list_rows(claims[is_answer])]
-    return f"The authors' code reaches this value on {_join(names)} only if every tie counts as a win." if names else ""
+    answers = list_rows(claims[is_answer])
+    if not answers:
+        return ""
+    names = _join([NAMES[one.dataset] + one.note for one in answers])
+    never = ", and never with the printed hit@10" if all(one.answer.endswith("none") for one in answers) else ""
+    return f"The authors' model reaches this value on {names} only if every tie counts as a win{never}."
 
 
 def _join(names: Sequence[str]) -> str:
@@ -143,17 +191,17 @@ def _describe_choice(results: Path, cells: Cells, marks: Sequence[Mark]) -> list
     return [f"{label}: {', '.join(rows)}." for label, rows in texts.items() if rows]
 
 
-def _describe_floor(cells: Cells, older: RowNames) -> str:
+def _describe_simple(cells: Cells, older: RowNames) -> str:
     """Return which models that read the order of items are below transition counts."""
-    floor, *names = (get_model(one).name for one in ("transitions", *ORDERED))
+    simple, *names = (get_model(one).name for one in ("transitions", *ORDERED))
     below = []
-    for dataset in MAIN:
+    for dataset in (one for one in MAIN if one != WITHOUT_TIMES):
         values = {name: metrics[NDCG].ours for name, metrics in cells.get(dataset, {}).items()}
-        if low := [name for name in names if values.get(name, 1.0) < values.get(floor, 0.0)]:
+        if low := [name for name in names if values.get(name, 1.0) < values.get(simple, 0.0)]:
             texts = [name + f" ({OLDER})" * ((dataset, name) in older) for name in low]
             below.append(f"{', '.join(texts)} on {NAMES[dataset]}")
     text = "counts which item follows which. These models read recent items or a basket, and have a lower NDCG@10"
-    return f"{floor} only {text} among 100 items: {'; '.join(below)}." if below else ""
+    return f"{simple} {text} among 100 items: {'; '.join(below)}." if below else ""
 
 
 def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: RowNames) -> list[str]:
@@ -166,8 +214,8 @@ def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: RowNames) ->
         few_trials = [row for row in few_trials if row not in grid_rows]  # not twice
         count = sum(row[0] == dataset for row in older)
         if count:
-            others = ", one seed" if one_seed else ""
-            texts[PROVISIONAL].append(f"{NAMES[dataset]} ({count} of {len(cells[dataset])}{others})")
+            others = ", some with one seed" if one_seed else ""
+            texts[PROVISIONAL].append(f"{NAMES[dataset]} ({count} of {len(cells[dataset])} rows{others})")
         elif one_seed:
             texts[ONE_SEED].append(f"{_join(one_seed)} on {NAMES[dataset]}")
         else:
