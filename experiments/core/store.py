@@ -49,7 +49,7 @@ def read_published_tuning(results: Path, experiment: str, dataset: str, model: s
 
 
 def read_tuning_beside(folder: Path) -> dict[str, Any]:
-    """Return how the settings of a published record came about, as far as it is known."""
+    """Return how the settings of a published record came about."""
     path = folder.parent / f"{folder.name.rpartition('-')[0]}.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
     return (content or {}).get("tuning") or {}

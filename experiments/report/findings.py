@@ -37,7 +37,7 @@ GROUPS = {  # of claims that compare models, by what is compared
     "SDP against MF-BPR and CML": "SDP is",
 }
 QUESTION = "Is the paper's value inside our interval for one new run?"
-WITHOUT_TIMES = "epinions"  # the authors' test items follow the order of ids there, and histories have no order
+UNTIMED = "epinions"  # the authors' test items follow the order of ids there, and histories have no order
 SIDES = {"inside": "yes", "paper lower": "ours is higher", "paper higher": "ours is lower"}  # answers, by verdict
 CHEAP = "In the best row's interval at half its training time or less"
 SOUND = "This version's code, several seeds"
@@ -126,9 +126,9 @@ def _describe_claims(claims: pd.DataFrame) -> str:
             for word, sign in zip(parts, "+−", strict=True):
                 if number := _add_up(counts, re.escape(sign)):
                     parts[word].append(f"{number} of {_add_up(counts, 'of ')} on {NAMES[dataset]}")
-        found = [f"{word} in {_join(names)}" for word, names in parts.items() if names]
+        sides = [f"{word} in {_join(names)}" for word, names in parts.items() if names]
         if not compared.empty:
-            texts.append(f"{group}: {', '.join(found) or 'no significant difference'}.")
+            texts.append(f"{group}: {', '.join(sides) or 'no significant difference'}.")
     return " ".join(["Significant differences (two models, one metric).", *texts]) if texts else ""
 
 
@@ -142,7 +142,7 @@ def _describe_values(cells: Cells, claims: pd.DataFrame) -> list[str]:
     texts = []
     for model, metric in (("SDM", METRICS[0]), ("SDM", NDCG), ("SDMR", NDCG)):
         names: dict[str, list[str]] = {side: [] for side in SIDES.values()}
-        for dataset in (one for one in MAIN if one in cells and one != WITHOUT_TIMES):
+        for dataset in (one for one in MAIN if one in cells and one != UNTIMED):
             row = cells[dataset].get(f"{model} (paper's grid)", cells[dataset].get(model))
             if row is not None and row[metric].verdict in SIDES:
                 names[SIDES[row[metric].verdict]].append(NAMES[dataset])
@@ -195,7 +195,7 @@ def _describe_simple(cells: Cells, older: RowNames) -> str:
     """Return which models that read the order of items are below transition counts."""
     simple, *names = (get_model(one).name for one in ("transitions", *ORDERED))
     below = []
-    for dataset in (one for one in MAIN if one != WITHOUT_TIMES):
+    for dataset in (one for one in MAIN if one != UNTIMED):
         values = {name: metrics[NDCG].ours for name, metrics in cells.get(dataset, {}).items()}
         if low := [name for name in names if values.get(name, 1.0) < values.get(simple, 0.0)]:
             texts = [name + f" ({OLDER})" * ((dataset, name) in older) for name in low]

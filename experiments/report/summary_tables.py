@@ -175,7 +175,7 @@ def format_minutes(minutes: float) -> str:
 
 
 def format_choice(results: Path, cells: Cells) -> str:
-    """Return the best and the cheapest good row, and the paper's best model, of each data set, with minutes."""
+    """Return the best row, a cheap one and the paper's best model of each data set."""
     rows = []
     main = {dataset: models for dataset, models in cells.items() if dataset in MAIN}
     for (dataset, metric), pair in select_all_rows(results, main).items():
