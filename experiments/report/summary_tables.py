@@ -175,7 +175,7 @@ def format_minutes(minutes: float) -> str:
 
 
 def format_choice(results: Path, cells: Cells) -> str:
-    """Return the best row, a cheap one and the paper's best model of each data set."""
+    """Return each data set's best row, a cheap one and the paper's best model."""
     rows = []
     main = {dataset: models for dataset, models in cells.items() if dataset in MAIN}
     for (dataset, metric), pair in select_all_rows(results, main).items():
