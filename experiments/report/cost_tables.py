@@ -39,7 +39,8 @@ def format_costs(results: Path) -> str:
     frame["sum"] = frame["their hours"] + frame["hours beyond searches"]
     total = {**frame.sum(numeric_only=True), "part": "all"}
     frame = pd.concat([frame, pd.DataFrame([total])]).astype({"searches": int, "runs": int})
-    return make_markdown(frame.map(lambda cell: f"{cell:.1f}" if isinstance(cell, float) else cell), list(frame)[1:])
+    texts = frame.map(lambda cell: f"{cell:.1f}" if isinstance(cell, float) else cell)
+    return make_markdown(texts, [str(column) for column in texts][1:])
 
 
 def format_ranking_costs(results: Path) -> str:
