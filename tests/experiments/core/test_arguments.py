@@ -13,7 +13,7 @@ from sdmr.experiments.core.arguments import check_arguments, describe_arguments,
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.datasets import list_datasets, read_dataset
 from sdmr.experiments.core.errors import ConfigError
-from sdmr.experiments.core.registry import NAMED_MODELS
+from sdmr.experiments.core.registry import NAMED_MODELS, can_read
 from sdmr.harness.training.optimizer import OptimizationConfig
 from tests.experiments.core.conftest import Sdmr
 
@@ -102,7 +102,8 @@ def test_the_command_line_answers_a_number_out_of_bounds_in_one_line(model: str,
 
 @pytest.mark.parametrize("model", NAMED_MODELS)
 def test_the_defaults_of_every_model_are_within_their_bounds(model: str) -> None:
-    config = compose_config([f"model={model}", "dataset=ta-feng"]).settings["model"]
+    dataset = "ta-feng" if can_read(model, "ta-feng") else "ml-1m"
+    config = compose_config([f"model={model}", f"dataset={dataset}"]).settings["model"]
     check_arguments(json.loads(json.dumps(config)), "model")
 
 
