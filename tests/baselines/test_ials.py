@@ -47,7 +47,7 @@ def solve_naively(x: NDArray, others: NDArray, alpha: float, regularization: flo
 
 class TestIALS(RecommenderBehavior):
     def make(self) -> IALS:
-        return IALS(dim=8, sweeps=5)
+        return IALS(dim=4, sweeps=5)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
