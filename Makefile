@@ -120,6 +120,7 @@ paper: table1 table2 $(PAPER) $(OTHER_SPLITS)
 	$(SDMR) audit seeds=3 models=[slim,cml,prme,prme-s,transrec] factors=[default,all-items] publish=true $(WORKERS)
 	$(SDMR) audit models=[slim,cml,neumf,cmn,prme,prme-s,transrec,caser] factors=[default,next-to-last] publish=true $(WORKERS)
 	$(SDMR) audit factors=sasrec-papers models=sasrec publish=true
+	$(SDMR) audit factors=authors-readme models=[sdp,sdm] publish=true $(WORKERS)
 	$(SDMR) table number=3 strata=true
 	$(SDMR) table number=4 strata=true
 	$(SDMR) report to=results/report.html

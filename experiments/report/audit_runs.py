@@ -47,7 +47,9 @@ class AuditOptions(RunOptions):
     """The options of the audit."""
 
     seeds: int = Field(1, ge=1, description="seeds 0 to n − 1 of each model that draws random numbers")
-    factors: Names = Field(list(factors.FACTOR_NAMES), description="rows")
+    factors: Names = Field(
+        list(factors.DEFAULT_NAMES), description=f"rows; {factors.README.name}, which takes hours, only if named"
+    )
     models: Names = Field(
         ["sdp", "sdm", "sdmr", "item-knn", "popularity", "mf-bpr"],
         description="columns; if none are named, two rows (default, all-items) add the models trained already",
@@ -64,6 +66,8 @@ def plan_audit(options: AuditOptions) -> list[AuditRun]:
         runs += [_plan(options, one, "sdmr", dataset) for dataset, one in factors.TIES.items() if dataset != DATASET]
     if LITERATURE.name in options.factors and "sasrec" in options.models:
         runs.append(_plan(options, LITERATURE, "sasrec", factors.LITERATURE_DATASET))
+    if factors.README.name in options.factors:
+        runs += _plan_readme(options)
     return runs + [run for one in factors.ORDERS if one.name in options.factors for run in _plan_order(options, one)]
 
 
@@ -77,6 +81,15 @@ def _plan_factor(options: AuditOptions, factor: Factor) -> Iterator[AuditRun]:
             run = _plan(options, factor, model, seed=seed)
             if model in options.models or (takes_trained and _is_trained(options, run)):
                 yield run
+
+
+def _plan_readme(options: AuditOptions) -> Iterator[AuditRun]:
+    """Plan the released models on the other data sets of the authors' README."""
+    for dataset in factors.README_HOPS:
+        factor = factors.choose_readme(dataset)
+        for model in factor.variants:
+            if model in options.models:
+                yield from (_plan(options, factor, model, dataset, seed) for seed in range(options.seeds))
 
 
 def _plan_order(options: AuditOptions, order: Factor) -> list[AuditRun]:
@@ -144,7 +157,7 @@ def add_published(records: Records, results: Path) -> Records:
     """Return the records and the published ones; of a cell, those with more seeds."""
     published = read_published_audit(results, FACTOR_NAMES)
     cells = {cell: max(records.get(cell, ()), published.get(cell, ()), key=len) for cell in {**records, **published}}
-    datasets = (*factors.TIES, factors.ORDER_DATASET, factors.LITERATURE_DATASET)
+    datasets = (*factors.TIES, factors.ORDER_DATASET, *factors.README_HOPS)  # the literature's among them
     if unknown := {dataset for dataset, *_ in cells} - set(datasets):
         raise DataError(f"{results / 'records' / 'audit' / min(unknown)}: the audit is of {', '.join(datasets)}")
     orders = (datasets.index, FACTOR_NAMES.index, (*RULES, *MODELS).index)

@@ -1,5 +1,6 @@
 """What the published rows have cost: CPU hours, and the ranking among all items."""
 
+import math
 import statistics
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from sdmr.experiments.report.factors import DATASET
 from sdmr.experiments.report.printed import TABLES
 from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.summary_tables import NAMES
-from sdmr.experiments.report.writers import make_markdown
+from sdmr.experiments.report.writers import NOTHING, make_markdown
 
 HOUR = 3600
 COUNTED = "cpu_seconds"  # in the list of a search's trials; older lists do not have it
@@ -32,14 +33,17 @@ def format_costs(results: Path) -> str:
     for dataset, name in NAMES.items():
         records = [record for record in _load_records(results, dataset) if record.cpu_seconds]
         costs.append(_sum_costs(name, [one[COUNTED].sum() for one in _read_searches(results, dataset)], records))
+        costs[-1]["clock / CPU"] = _compare_clock([*records, *_load_trials(results, dataset)])
     for name, pattern in OTHER_RUNS.items():
         costs.append(_sum_costs(name, [], [load_record(path) for path in sorted(results.glob(f"{pattern}/{RECORD}"))]))
     frame = pd.DataFrame(costs)
     frame = frame[frame["searches"] + frame["runs"] > 0]
     frame["sum"] = frame["their hours"] + frame["hours beyond searches"]
+    ratios = frame.pop("clock / CPU").map(lambda ratio: NOTHING if math.isnan(ratio) else f"{ratio:.1f}")
     total = {**frame.sum(numeric_only=True), "part": "all"}
     frame = pd.concat([frame, pd.DataFrame([total])]).astype({"searches": int, "runs": int})
     texts = frame.map(lambda cell: f"{cell:.1f}" if isinstance(cell, float) else cell)
+    texts["clock / CPU"] = [*ratios, NOTHING]
     return make_markdown(texts, [str(column) for column in texts][1:])
 
 
@@ -72,6 +76,18 @@ def _load_records(results: Path, dataset: str) -> Iterator[Record]:
     """Yield the published records of a data set's table."""
     folder = get_published_folder(results, f"table{TABLES[dataset]}", dataset)
     yield from (load_record(path) for path in sorted(folder.glob(f"*/{RECORD}")))
+
+
+def _load_trials(results: Path, dataset: str) -> Iterator[Record]:
+    """Yield the published records of a data set's trials."""
+    yield from (load_record(path) for path in sorted((results / "sweeps" / dataset).glob(f"*/{RECORD}")))
+
+
+def _compare_clock(records: Sequence[Record]) -> float:
+    """Return the seconds of the wall clock of all phases, as a multiple of their CPU seconds; NaN without any."""
+    phases = [(record.seconds.get(name, 0.0), cpu) for record in records for name, cpu in record.cpu_seconds.items()]
+    clock, cpu = (sum(seconds) for seconds in zip(*phases, strict=True)) if phases else (0.0, 0.0)
+    return clock / cpu if cpu else math.nan
 
 
 def _sum_costs(name: str, searches: Sequence[float], records: Sequence[Record]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ ORDERED = [*SEQUENTIAL, "sdm", "sdmr", "gru4rec", "sasrec", "bert4rec"]  # model
 LEGEND = (
     "Significant differences (two models, one metric): + for the claim, − against it. **Bold**: it holds. "
     f"{DAGGER}: a row of older code, {DOUBLE_DAGGER}: of fewer than {ENOUGH_TRIALS} trials. "
-    "SDP, SDM, SDMR: rows inside the paper's grid, if any. Empty: not claimed."
+    "SDP, SDM, SDMR: their best settings inside the paper's grid, if published. Empty: the paper does not claim it."
 )
 GROUPS = {  # of claims that compare models, by what is compared
     "SDM and SDMR against the general baselines": "SDMR? is better than Item-KNN|SDM is better than (?:CMN|MF-BPR)",
@@ -39,7 +39,7 @@ GROUPS = {  # of claims that compare models, by what is compared
 QUESTION = "Is the paper's value inside our interval for one new run?"
 UNTIMED = "epinions"  # the authors' test items follow the order of ids there, and histories have no order
 SIDES = {"inside": "yes", "paper lower": "ours is higher", "paper higher": "ours is lower"}  # answers, by verdict
-CHEAP = "In the best row's interval at half its training time or less"
+CHEAP = "In the best row's interval after at most half its training time"
 SOUND = "This version's code, several seeds"
 PROVISIONAL = "Provisional, with older code"
 
@@ -129,7 +129,7 @@ def _describe_claims(claims: pd.DataFrame) -> str:
         sides = [f"{word} in {_join(names)}" for word, names in parts.items() if names]
         if not compared.empty:
             texts.append(f"{group}: {', '.join(sides) or 'no significant difference'}.")
-    return " ".join(["Significant differences (two models, one metric).", *texts]) if texts else ""
+    return " ".join(["We compare two models by one metric; better and worse are significant.", *texts]) if texts else ""
 
 
 def _add_up(texts: Iterable[str], before: str) -> int:
@@ -202,7 +202,8 @@ def _describe_simple(cells: Cells, older: RowNames) -> str:
             texts = [name + f" ({OLDER})" * ((dataset, name) in older) for name in low]
             below.append(f"{', '.join(texts)} on {NAMES[dataset]}")
     text = "counts which item follows which. These models read recent items or a basket, and have a lower NDCG@10"
-    return f"{simple} {text} among 100 items: {'; '.join(below)}." if below else ""
+    untimed = f" Not compared on {NAMES[UNTIMED]}, whose histories have no order." if UNTIMED in cells else ""
+    return f"{simple} {text} among 100 items: {'; '.join(below)}.{untimed}" if below else ""
 
 
 def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: RowNames) -> list[str]:

@@ -23,7 +23,7 @@ from sdmr.experiments.report.accuracy import make_published_cells
 from sdmr.experiments.report.averages import ALL, average_seeds, list_rows
 from sdmr.experiments.report.dataset_statistics import REASONS, STAND_INS
 from sdmr.experiments.report.documents import CIRCLE, NOT_IN_PAPER, is_paper_outside
-from sdmr.experiments.report.factors import ALL_RELEASED, AUTHORS_README, DATASET
+from sdmr.experiments.report.factors import ALL_RELEASED, AUTHORS_README, DATASET, README, README_HOPS
 from sdmr.experiments.report.printed import FURTHER_DATASETS, ID_ORDER_DATASET, METRICS, get_paper_value, read_groups
 from sdmr.experiments.report.published_rows import list_published
 from sdmr.experiments.report.ranked_rows import read_seed_spreads
@@ -58,6 +58,7 @@ DAGGER = "†"  # behind a row that older code has made
 PAPER_NAMES = [get_model(one).name for one in PAPER_MODELS]
 KEYS = {get_model(row).name: row for row in insert_grid_rows(MODELS)}  # by printed name
 COLUMNS = ["model", *(f"{metric}: {side}" for metric in METRICS for side in ("paper", "ours", "Δ"))]
+TRIES = ["seeds", "trials"]
 Models = Mapping[str, Mapping[str, Any]]  # cells by printed model and metric
 Cells = Mapping[str, Models]  # by data set
 RowNames = Collection[tuple[str, str]]  # data sets and printed models
@@ -103,14 +104,13 @@ def format_tables(cells: Cells, older: RowNames) -> str:
         rows = _format_rows(models, dataset in SUBSTITUTES)
         for row, one in zip(rows, models.values(), strict=True):
             full = one.get(NDCG + ALL)
-            trials = one[NDCG].search.partition(",")[0] or NOTHING
             row.append(f"{format_metric(one[NDCG].low)} … {format_metric(one[NDCG].high)}")
-            row += [format_metric(full.ours) if full else NOTHING, f"{one[NDCG].seeds:.0f}", trials]
+            row += [format_metric(full.ours) if full else NOTHING, *_count_tries(one)]
             row[0] += f" {DAGGER}" * ((dataset, row[0]) in older)
         others = [KEYS[name] in OTHER_ROWS for name in models]
         if any(others):
             rows.insert(others.index(True), [NOT_IN_PAPER, *[""] * (len(rows[0]) - 1)])
-        columns = [*COLUMNS, f"{NDCG}: interval of the mean", f"{NDCG}, all items", "seeds", "trials"]
+        columns = [*COLUMNS, f"{NDCG}: interval of the mean", f"{NDCG}, all items", *TRIES]
         printed = {name: one for name, one in models.items() if not pd.isna(one[NDCG].paper)}
         inside = [name for name, one in printed.items() if not any(is_paper_outside(one[m]) for m in METRICS)]
         note = f"Both printed values lie inside our intervals for one new run: {', '.join(inside) or 'of no row'}."
@@ -127,8 +127,15 @@ def format_front_table(cells: Cells) -> str:
     groups = read_groups()
     best = {groups.get(name, ""): name for name in sorted(models, key=lambda name: models[name][NDCG].ours)}
     shown = {*(MODELS[model].name for model in PAPER_MODELS), *best.values()}
-    rows = _format_rows({name: one for name, one in models.items() if name in shown})
-    return make_markdown(pd.DataFrame(rows, columns=COLUMNS), COLUMNS[1:])
+    chosen = {name: one for name, one in models.items() if name in shown}
+    rows = [row + _count_tries(one) for row, one in zip(_format_rows(chosen), chosen.values(), strict=True)]
+    columns = [*COLUMNS, *TRIES]
+    return make_markdown(pd.DataFrame(rows, columns=columns), columns[1:])
+
+
+def _count_tries(metrics: Mapping[str, Any]) -> list[str]:
+    """Return a row's seeds, and its search's trials of those planned: a dash for an earlier search."""
+    return [f"{metrics[NDCG].seeds:.0f}", metrics[NDCG].search.partition(",")[0] or NOTHING]
 
 
 def select_rows(models: Models, metric: str, minutes: Mapping[str, float]) -> tuple[str, str]:
@@ -200,8 +207,9 @@ def format_authors(results: Path, cells: Cells) -> str:
     for (dataset, model), theirs in AUTHORS_README.items():
         ours = cells.get(dataset, {}).get(MODELS[model].name)
         printed = FURTHER_DATASETS.get(dataset, dataset)
-        keys = [(printed, ALL_RELEASED.name, model, metric, ALL_RELEASED.tie_policy) for metric in METRICS]
-        has_released = printed == dataset and keys[0] in audit.index
+        factor = README if dataset in README_HOPS else ALL_RELEASED
+        keys = [(dataset, factor.name, model, metric, factor.tie_policy) for metric in METRICS]
+        has_released = keys[0] in audit.index
         released = [format_mean(*audit.loc[key, ["mean", "spread"]]) for key in keys] if has_released else [NOTHING]
         row = {"data set": NAMES[dataset], "model": MODELS[model].name, "authors": theirs}
         row["paper"] = format_metrics(get_paper_value(printed, model, metric) for metric in METRICS)

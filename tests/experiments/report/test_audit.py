@@ -91,6 +91,16 @@ def test_sasrec_by_its_papers_protocol_stands_beside_what_they_print() -> None:
     assert audit.format_literature({}) == ""
 
 
+def test_the_settings_of_the_authors_readme_stand_beside_its_values() -> None:
+    records = make_audit(("ml-1m", "authors-readme", "sdp", make_record(0.7)))
+    text = audit.format_readme(summarize_seeds(build_frame(records)))
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in text.splitlines()[-4:]]
+    assert rows[0] == ["SDP, ml-1m", "0.700 / 0.700", "0.703 / 0.424"]
+    assert rows[3] == ["SDM, epinions-id-order", "–", "0.590 / 0.388"]
+    other = make_audit(("ml-100k", "released", "sdp", make_record(0.7)))
+    assert audit.format_readme(summarize_seeds(build_frame(other))) == ""
+
+
 def test_a_report_of_other_settings_says_so(tmp_path: Path) -> None:
     assert "Every run was made with" not in audit.format_report({}, tmp_path, tmp_path)
     assert "**Every run was made with epochs=2**" in audit.format_report({}, tmp_path, tmp_path, ["epochs=2"])

@@ -91,6 +91,19 @@ def test_sasrec_by_its_papers_protocol_is_planned_where_both_are_asked_for(tmp_p
     assert settings <= set(run.planned.settings)
 
 
+def test_the_authors_readme_is_planned_with_its_settings_where_it_is_named(tmp_path: Path) -> None:
+    assert not [run for run in plan_small(tmp_path, models=["sdp", "sdm"]) if run.planned.group == "authors-readme"]
+    runs = plan_small(tmp_path, factors=["authors-readme"], models=["sdm"])
+    assert [(run.planned.dataset, run.planned.seed) for run in runs] == [
+        (dataset, seed) for dataset in ("ml-1m", "epinions-id-order") for seed in (0, 1)
+    ]
+    planned = get_planned(runs, "epinions-id-order", "authors-readme", "sdm", 1)
+    assert planned.model == "sdm-released"
+    assert {*RELEASED_PROTOCOL, "model.dim=128", "model.hops=4"} < set(planned.settings)
+    assert planned.published
+    assert planned.published.name == "authors-readme-sdm-1"
+
+
 def test_overrides_reach_every_run_and_leave_published_records_out(tmp_path: Path) -> None:
     runs = plan_small(tmp_path, overrides=["epochs=2"])
     assert all(run.planned.settings[-1] == "epochs=2" and run.planned.published is None for run in runs)
