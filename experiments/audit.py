@@ -6,6 +6,7 @@ runs are made first. `publish=true` copies their records to `results/records/aud
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -15,11 +16,12 @@ from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.options import check_choices
-from sdmr.experiments.core.plan import check_overrides, find_or_train, report_missing
+from sdmr.experiments.core.plan import Findings, check_overrides, find_or_train, report_missing
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run_files import RECORD
+from sdmr.experiments.core.store import lock_results
 from sdmr.experiments.report.audit import format_report, format_summary
-from sdmr.experiments.report.audit_runs import AuditOptions, add_published, load_audit, plan_audit
+from sdmr.experiments.report.audit_runs import AuditOptions, AuditRun, Records, add_published, load_audit, plan_audit
 from sdmr.experiments.report.factors import FACTOR_NAMES, ORDERS
 from sdmr.experiments.report.summary import update_pages
 from sdmr.experiments.report.writers import write_csv
@@ -40,19 +42,28 @@ def main(options: Options) -> int:
     findings = find_or_train(planned, Path(options.runs), options.workers, options.train)
     report_missing(planned, findings)
     records = load_audit(plan, findings.runs)
-    if options.publish:
-        for run in plan:
-            source = findings.runs.get(run.planned)
-            if source is not None and not source.is_published:  # no ranks: the tables need none
-                write_atomic(run.locate(results) / RECORD, (source.folder / RECORD).read_bytes())
-        records = add_published(records, results)
-    text = format_report(records, results, Path(options.plots), options.overrides)
-    print(text)
-    if options.publish:
-        write_csv(results / "audit.csv", format_summary(records))
-        write_atomic(results / "audit.md", text.encode())
-        update_pages(results)
-    return int(options.train and len(findings.runs) < len(planned))
+    plots = Path(options.plots)
+    if not options.publish:
+        print(format_report(records, results, plots, options.overrides))
+    else:
+        with lock_results(results):
+            print(publish_audit(plan, findings, records, results, plots))
+    is_complete = not options.train or (len(findings.runs) == len(planned) and not findings.failures)
+    return 0 if is_complete else cli.FAILED
+
+
+def publish_audit(plan: Sequence[AuditRun], findings: Findings, records: Records, results: Path, plots: Path) -> str:
+    """Copy the records of this machine's runs; write and return the report of all that is published."""
+    for run in plan:
+        source = findings.runs.get(run.planned)
+        if source is not None and not source.is_published:  # no ranks: the tables need none
+            write_atomic(run.locate(results) / RECORD, (source.folder / RECORD).read_bytes())
+    records = add_published(records, results)
+    text = format_report(records, results, plots)
+    write_csv(results / "audit.csv", format_summary(records))
+    write_atomic(results / "audit.md", text.encode())
+    update_pages(results)
+    return text
 
 
 def check_options(options: Options) -> None:
@@ -61,7 +72,7 @@ def check_options(options: Options) -> None:
         check_choices(key, getattr(options, key), names)
     if "order_models" in options.model_fields_set and not {order.name for order in ORDERS} & set(options.factors):
         raise UsageError("order_models=...: these are models of the factors file and random, which are not asked for")
-    check_overrides(options.overrides)
+    check_overrides(options.overrides, options=type(options).model_fields)
     for override in options.overrides:
         if override.startswith("protocol."):
             raise UsageError(f"{override}: the rows differ in this; choose rows with factors=[...]")

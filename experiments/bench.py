@@ -91,9 +91,9 @@ def choose_groups(options: Options) -> tuple[Scale, list[Measure]]:
     if options.recbole:
         if "recbole" not in names:
             raise UsageError("recbole=... has no effect here: only=... names other groups; add recbole to them")
-        if not shutil.which(options.recbole):
+        if not (program := shutil.which(options.recbole)):
             raise UsageError(f"recbole={options.recbole!r:.80}: there is no such program, expected a path of Python")
-        scale = replace(scale, recbole=options.recbole)
+        scale = replace(scale, recbole=os.path.abspath(program))  # it runs in another folder
     return scale, [GROUPS[name] for name in names]
 
 

@@ -5,7 +5,7 @@ from all that is published there. A model whose runs are not complete keeps its 
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -42,7 +42,6 @@ class Options(AccuracyOptions):
 def main(options: Options) -> int:
     datasets, models = options.datasets or DEFAULT_DATASETS[options.number], expand_models(options.models)
     _check_options(options, datasets, models)
-    columns = list(dict.fromkeys([*METRICS, *options.list_columns()]))
     results = Path(options.results)
     rows = {dataset: insert_tuned_grid_rows(models, dataset, options.settings) for dataset in datasets}
     planned = [
@@ -56,8 +55,17 @@ def main(options: Options) -> int:
         raise DataError(
             f"{options.runs}/ has no run of Table {number} to publish; `sdmr table number={number}` makes them"
         )
-    for dataset in datasets:
-        plans = {row: [one for one in planned if (one.dataset, one.model) == (dataset, row)] for row in rows[dataset]}
+    with store.lock_results(results):
+        return publish_rows(options, rows, planned, findings)
+
+
+def publish_rows(
+    options: Options, rows: Mapping[str, Sequence[str]], planned: Sequence[PlannedRun], findings: Findings
+) -> int:
+    """Copy the runs of the rows that are complete, by data set, and write the table of all that is published."""
+    results = Path(options.results)
+    for dataset, names in rows.items():
+        plans = {row: [one for one in planned if (one.dataset, one.model) == (dataset, row)] for row in names}
         complete = {row: runs for row, plan in plans.items() if (runs := _get_complete(options, plan, findings))}
         # Rows whose model has settings inside the paper's grid now.
         obsolete = [row for row in GRID_ROWS if row not in plans and row.removesuffix(GRID) in complete]
@@ -65,6 +73,7 @@ def main(options: Options) -> int:
         for row in obsolete:
             if row.removesuffix(GRID) in published:
                 store.remove_runs(results, f"table{options.number}", dataset, row)
+    columns = list(dict.fromkeys([*METRICS, *options.list_columns()]))
     table = collect_published(options.number, results, columns)
     if table is None:
         return cli.FAILED

@@ -92,7 +92,8 @@ def describe_more(arguments: Sequence[str]) -> str:
 
 
 def _read_values(key: str, arguments: Sequence[str]) -> list[str]:
-    return [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{key}=")]
+    texts = [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{key}=")]
+    return [value for text in texts for value in text.split(",")]  # those of a multirun
 
 
 def main(options: Options) -> int:

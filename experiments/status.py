@@ -4,6 +4,7 @@ With `-m`, it shows the progress of `sdmr run -m` with the same settings. Nothin
 `sdmr status -m model=sdm test=false model.dim=8,16,32`.
 """
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +38,8 @@ class Options(CommandOptions):
 def describe_more(arguments: Sequence[str]) -> str:
     """Return the options of a sweep."""
     fields = {key: field for key, field in SearchOptions.model_fields.items() if key != "overrides"}
-    return f"without -m, the options of the sweep:\n{describe_fields(fields)}"
+    title = "with -m or --multirun, the settings of `sdmr run`; else the options of the sweep:"
+    return f"{title}\n{describe_fields(fields)}"
 
 
 def main(options: Options) -> int:
@@ -47,6 +49,7 @@ def main(options: Options) -> int:
         lines = describe_multirun(options.overrides)
     else:
         search_options = parse_options(SearchOptions, options.overrides)
+        os.environ["SDMR_RESULTS"] = search_options.results  # as of the sweep; see `cli.run_command`
         searches = [Search(name, search_options) for name in search_options.model]
         lines = (line for search in searches for line in describe_progress(search))
     for line in lines:

@@ -166,7 +166,8 @@ def format_trials(search: Search) -> str:
     ]
     table = make_table(rows, "text", right=("trial", f"validation {METRIC}", "epoch", "CPU seconds")) if rows else ""
     shown = f"the best {len(rows)} of {len(search.trials)} trials"
-    return f"{table}\n{shown}; all: {search.study.path}; records: {search.study.path.parent}/RUN/record.json"
+    records = f"{search.options.runs}/{search.options.dataset}/RUN/record.json"
+    return f"{table}\n{shown}; all: {search.study.path}; records: {records}"
 
 
 def save_grid_settings(search: Search, best: Trial, replace: bool) -> None:

@@ -126,7 +126,7 @@ def _make_accuracy(options: Options) -> int:
         for line in (*notes, *describe_comparisons(dataset, folders, spreads, tie_policy)):
             print(line)
     print(f"{time.perf_counter() - start:.0f} s in all; records in {options.runs}/")
-    return 1 if findings.failures else 0
+    return cli.FAILED if findings.failures else 0
 
 
 if __name__ == "__main__":

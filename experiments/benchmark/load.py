@@ -14,6 +14,8 @@ from sdmr.experiments.benchmark.steps import Steps, make_model, make_with_oracle
 from sdmr.experiments.benchmark.timing import Cost, Entry, compare, make_entry, merge_costs
 from sdmr.harness.records import get_peak_memory
 
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # ends with the benchmark, too
+
 
 def measure_memory(scale: Scale) -> Iterator[Entry]:
     """Measure the largest resident size of a process that trains, and that of the oracle's."""
@@ -60,7 +62,7 @@ def measure_load(scale: Scale) -> Iterator[Entry]:
     alone, loaded = [], []
     for _ in range(scale.few_turns):
         alone += compare(1, call, count=scale.few_steps)
-        processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n_busy)]
+        processes = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(n_busy)]
         try:
             time.sleep(0.5)  # until they are busy
             loaded += compare(1, call, count=scale.few_steps)

@@ -19,7 +19,7 @@ from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import MODELS, can_read, get_model
 from sdmr.experiments.core.run import compose_task, is_task_override
 from sdmr.experiments.core.run_files import RECORD
-from sdmr.experiments.core.store import get_published_folder
+from sdmr.experiments.core.store import get_published_folder, lock_results
 from sdmr.experiments.report.writers import NOTHING, make_markdown, write_csv
 
 DATASETS = ("ml-100k", "ml-1m", "netflix-sample", "epinions", "ta-feng", "ijcai-15")
@@ -52,10 +52,11 @@ def run_smoke(
         if can_read(model, dataset)
     ]
     findings = find_or_train(planned, runs, workers, use_published=False)
-    for one, run in findings.runs.items():
-        assert one.published is not None
-        write_atomic(one.published / RECORD, (run.folder / RECORD).read_bytes())
-    publish_costs(results, overrides)
+    with lock_results(results):
+        for one, run in findings.runs.items():
+            assert one.published is not None
+            write_atomic(one.published / RECORD, (run.folder / RECORD).read_bytes())
+        publish_costs(results, overrides)
     return not findings.failures
 
 

@@ -61,7 +61,7 @@ def import_class(target: str) -> Any:
         classes = [key for key, one in vars(imported).items() if inspect.isclass(one)] if imported else []
         hint = suggest(name, classes) or f"; {list_models()}; a file of yours must be in the current folder"
         raise UsageError(f"model={target}: no such class can be imported ({error}){hint}") from error
-    except Exception as error:  # a user's module may raise any when it is imported
+    except (Exception, SystemExit) as error:  # a user's module may raise any when it is imported
         last = traceback.extract_tb(error.__traceback__)[-1]
         line = "" if isinstance(error, SyntaxError) else f", {last.filename}, line {last.lineno}"
         raise UsageError(f"model={target} cannot be imported: {type(error).__name__}: {error}{line}") from error

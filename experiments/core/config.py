@@ -3,6 +3,7 @@
 `model=sdm` names a model of the suite, `model=my_package.Net` a user's class.
 """
 
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -213,6 +214,14 @@ def register_model(name: str, keys: Collection[str] = ()) -> None:
     ConfigStore.instance().store(group="model", name=name, node=config)
 
 
+def check_finite(text: str, value: Any) -> None:
+    """Raise ConfigError for a number that no record can hold: JSON has no infinity and no NaN."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise ConfigError(f"{text}: expected a finite number") from error
+
+
 def check_config(config: Mapping[str, Any]) -> None:
     """Raise ConfigError for a value that its setting does not allow."""
     try:
@@ -224,6 +233,9 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise ConfigError(str(error)) from error
     if tracker != NO_TRACKER:
         import_tracker(tracker)
+    for key, value in flatten(config).items():
+        if key.startswith(("model.", "dataset.")):
+            check_finite(f"{key}={value}", value)
     for name in ("model", "dataset"):
         check_arguments(config[name], name)
     needs_test = protocol.select_on == "test" or protocol.retrain or protocol != protocol.training_protocol

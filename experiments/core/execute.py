@@ -37,7 +37,12 @@ from sdmr.harness.training.loop import StopTraining, find_best_epoch
 
 
 def execute(
-    run: Run, threads: int = 1, force: bool = False, watch: Watch | None = None, progress: Tracker | None = None
+    run: Run,
+    threads: int = 1,
+    force: bool = False,
+    watch: Watch | None = None,
+    progress: Tracker | None = None,
+    needs_model: bool = False,
 ) -> Record:
     """Return the record of the run, which is made if it does not exist.
 
@@ -45,12 +50,13 @@ def execute(
     another way first makes the run that trains. A second process that asks for the same run
     waits for the first. A run that is killed, or that `watch` stops, continues from its last finished epoch. A finished
     search run (`test=false`, otherwise the same) is not trained again. `progress` follows it and
-    the runs of its parts.
+    the runs of its parts. With `needs_model`, a finished run whose parameters are missing is made again.
     """
     torch.set_num_threads(threads)
     run.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(run.folder / ".lock"), _record_failure(run), keep_modules(run.modules):
         checkpoint = run.folder / CHECKPOINT
+        force = force or (needs_model and run.is_model_missing)  # by now, as another process may have made them
         if not force and (record := run.record):
             checkpoint.unlink(missing_ok=True)  # left by a process that was killed after it had written the record
             return record
@@ -205,7 +211,7 @@ def _load_trained(
         return None
     if run.is_ranking_only:
         trained = run.derive(protocol=run.training_protocol)
-        execute(trained, threads, force or trained.is_model_missing, progress=progress)
+        execute(trained, threads, force, progress=progress, needs_model=True)
     elif force or not run.config["test"] or run.protocol.select_on == "test":
         return None
     else:
@@ -225,7 +231,7 @@ def _make_recommender(run: Run, task: Task, threads: int, progress: Tracker | No
     part_runs = {}
     for name, part in parts.items():
         part_run = run.derive(model=run.config["model"][name], protocol=run.training_protocol)
-        execute(part_run, threads, part_run.is_model_missing, progress=progress)
+        execute(part_run, threads, progress=progress, needs_model=True)
         part.load(part_run.folder / MODEL, task.training.n_users, task.training.n_items)
         part_runs[name] = part_run
     return recommender, part_runs

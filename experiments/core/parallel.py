@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Protocol
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.errors import ConfigError, UsageError
@@ -61,8 +62,14 @@ class _Processes:
             process.terminate()
 
 
-# Makes a run, and waits for it. The text is the name that the run must have.
-Launch = Callable[[tuple[str, ...], Path, Watch | None, str], Outcome]
+class Launcher(Protocol):
+    """Makes runs elsewhere than in processes of this machine."""
+
+    def __call__(self, overrides: tuple[str, ...], runs: Path, watch: Watch | None, name: str) -> Outcome:
+        """Make a run that must have this name, and wait for it."""
+
+    def cancel(self) -> None:
+        """End all its runs."""
 
 
 def run_all(
@@ -70,7 +77,7 @@ def run_all(
     runs: Path,
     workers: int,
     watches: Mapping[tuple[str, ...], Watch] | None = None,
-    launch: Launch | None = None,
+    launch: Launcher | None = None,
     labels: Mapping[tuple[str, ...], object] | None = None,
 ) -> Iterator[Outcome]:
     """Yield runs as they end, `workers` at a time on one thread each.
@@ -79,8 +86,8 @@ def run_all(
     that fails, or whose process is killed, is an outcome with its error, and does not stop the others. So is one whose
     code or data have changed since this process read them: its record would bear a wrong name. `watches` has
     what may stop the training of a task; a generator may add it before it yields the task. `launch` makes a run
-    elsewhere than in a process of this machine. `labels` name the lines of progress; without them, those of a list are
-    the settings in which its runs differ. An interrupt of this process alone, too, ends the processes of its runs.
+    elsewhere. `labels` name the lines of progress; without them, those of a list are the settings in which its runs
+    differ. What ends this generator ends its runs, such as an interrupt of this process alone.
     """
     processes = _Processes()
 
@@ -107,8 +114,10 @@ def run_all(
                             save_failure(compose_run(outcome.overrides, runs), outcome.error)
                     yield outcome
                     running |= {start(overrides) for overrides in islice(pending, 1)}
-        except (KeyboardInterrupt, GeneratorExit):
+        except BaseException:  # an interrupt, the end of the generator, or an error such as a full disk
             processes.terminate()
+            if launch:
+                launch.cancel()
             raise
 
 

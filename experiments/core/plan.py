@@ -1,7 +1,7 @@
 """Planned runs: the runs that a command needs, and how they are found or made."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.errors import NotTunedError, UsageError
 from sdmr.experiments.core.estimate import estimate_time
 from sdmr.experiments.core.grammar import is_of_hydra
-from sdmr.experiments.core.parallel import Launch, Outcome, run_all
+from sdmr.experiments.core.parallel import Launcher, Outcome, run_all
 from sdmr.experiments.core.record import Record, load_record
 from sdmr.experiments.core.registry import GRID, MODELS, can_read, get_model
 from sdmr.experiments.core.run import Run, compose_run, make_recommender
@@ -25,6 +25,7 @@ from sdmr.harness.records import read_ranks
 
 # The longest run first; a model with parts last, since it waits for the runs of its parts.
 PRIORITY = {"sdm": 0, "sdp": 1, "sdmr": 3}
+LISTS = ("models", "datasets", "seeds")  # options that set keys of all runs
 FIXED_KEYS = ("model", "dataset", "seed", "test")  # of a planned run, which no further override may change
 
 
@@ -69,15 +70,18 @@ class Findings:
     failures: dict[PlannedRun, str]  # those that failed; a missing run that was not to be made is in neither
 
 
-def check_overrides(overrides: Iterable[str], fixed: Sequence[str] = FIXED_KEYS) -> None:
-    """Raise UsageError for an override that a command fixes or that its runs ignore."""
+def check_overrides(
+    overrides: Iterable[str], fixed: Sequence[str] = FIXED_KEYS, options: Container[str] = LISTS
+) -> None:
+    """Raise UsageError for an override that a command fixes or that its runs ignore.
+
+    `options` are those of the command, which a message may name.
+    """
     for override in overrides:
         key = override.partition("=")[0]
         if key in fixed:
-            hint = f", such as {key}s=..." if key in ("model", "dataset", "seed") else ""
-            raise UsageError(
-                f"{override}: {key} is the same in every run of this command, or is an option of its own{hint}"
-            )
+            hint = f"; set {key}s=..." if f"{key}s" in options else ""
+            raise UsageError(f"{override}: {key} is the same in every run of this command{hint}")
         if is_of_hydra(key):
             raise UsageError(f"{override} has no effect here; launchers work with `sdmr run -m`")
         if key in ("threads", "force"):
@@ -141,7 +145,7 @@ def find_or_train(
     workers: int,
     train: bool = True,
     use_published: bool = True,
-    launch: Launch | None = None,
+    launch: Launcher | None = None,
 ) -> Findings:
     """Find or make the record of each planned run; else take the published one.
 
@@ -153,14 +157,15 @@ def find_or_train(
     planned = list(dict.fromkeys(planned))
     ready, failures, subjects = _compose(planned, runs)
     pending = [one for one, run in ready.items() if run.record is None]
+    made: dict[PlannedRun, str] = {}  # errors of the runs that were made
     if train:
         print(f"{len(ready) - len(pending)} cached, {len(pending)} to run, {workers} workers", flush=True)
     if pending and train:
         pending.sort(key=lambda one: PRIORITY.get(one.model.removesuffix("-released").removesuffix(GRID), 2))
         print(estimate_time(pending, workers), flush=True)
-        failures |= _train(pending, partial(run_all, launch=launch) if launch else run_all, runs, workers)
-        lost = [one for one in pending if one not in failures and ready[one].record is None]
-        failures |= dict.fromkeys(lost, "its settings have changed since this command started: give the command again")
+        made = _train(pending, partial(run_all, launch=launch) if launch else run_all, runs, workers)
+        lost = [one for one in pending if one not in made and ready[one].record is None]
+        made |= dict.fromkeys(lost, "its settings have changed since this command started: give the command again")
     folders = {}
     for one in planned:
         if one in ready and ready[one].record is not None:
@@ -168,7 +173,8 @@ def find_or_train(
             folders[one] = FoundRun(ready[one].folder)
         elif use_published and one.published is not None and _is_readable(one.published):
             folders[one] = FoundRun(one.published, is_published=True)
-    failures = {one: error for one, error in failures.items() if one not in folders}
+    # A published record stands in for a run whose data are absent. One that was tried has failed all the same.
+    failures = {one: error for one, error in failures.items() if one not in folders} | made
     for line in dict.fromkeys(f"FAILED {subjects.get(one, one)}: {error}" for one, error in failures.items()):
         print(line, file=sys.stderr)
     return Findings(folders, failures)

@@ -49,11 +49,12 @@ def check_default(called: Any, parameter: inspect.Parameter) -> None:
     if parameter.default is parameter.empty or is_dataclass(parameter.default):
         return
     try:
-        json.dumps(parameter.default)
+        json.dumps(parameter.default, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"{called.__module__}.{called.__qualname__}: the default of {parameter.name} is a "
-            f"{type(parameter.default).__name__}, expected null, a number, text, or a list, tuple or dict of these"
+            f"{type(parameter.default).__name__}; expected null, a finite number, text, or a list, tuple or dict of "
+            "these"
         ) from error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock
 
 from sdmr.datasets.files import write_atomic
 from sdmr.experiments.core.plan import FoundRun
@@ -53,6 +54,12 @@ def read_tuning_beside(folder: Path) -> dict[str, Any]:
     path = folder.parent / f"{folder.name.rpartition('-')[0]}.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
     return (content or {}).get("tuning") or {}
+
+
+def lock_results(results: Path) -> FileLock:
+    """Return the lock of who publishes. Two commands at once would leave tables without the rows of one."""
+    results.mkdir(parents=True, exist_ok=True)
+    return FileLock(results / ".publish.lock")
 
 
 def publish_run(run: Run | FoundRun, folder: Path) -> None:

@@ -41,7 +41,7 @@ class Trial:
     # The trials that had ended when the settings were chosen. The others before it were running.
     known: tuple[int, ...] = ()
     state: str = "running"  # one of STATES
-    record: Record | None = None  # without epochs: results have those that were the best so far
+    record: Record | None = None  # None also for a model without epochs whose record is not published
     score: float = -1.0  # the best validation NDCG@10
     epoch: int | None = None  # the best one; of a pruned trial, the last
     cpu_seconds: float = 0.0  # without parts
@@ -99,6 +99,8 @@ class Study:
             rows = frame.to_dict("records") if "trial" in frame else []
             trials = [trial for row in rows if (trial := self._read_row(row))]
             self.n_others = len(frame) - len(trials)
+        except DataError:  # of a record, which it names
+            raise
         except (ValueError, KeyError) as error:
             raise DataError(f"{self.path} is damaged: {error!s:.80}; remove it to search anew") from error
         if (best := select_best(trials)) and not best.record:

@@ -1,6 +1,7 @@
 """`sdmr bench`: each suite has its own options, and the speed suite writes what it promises."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,13 @@ def test_some_groups_of_the_speed_suite_write_no_file(
     assert cli.main(["bench", "only=parts", "scale=tiny", "threads=1"]) == 0
     assert "negatives" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+
+
+def test_the_python_of_recbole_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "python").symlink_to(sys.executable)
+    scale, _ = bench.choose_groups(bench.Options(recbole="./python"))
+    assert scale.recbole == str(tmp_path / "python")  # the link of a virtual environment is its name
 
 
 @pytest.mark.parametrize(

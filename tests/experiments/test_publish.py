@@ -3,6 +3,7 @@
 import re
 import statistics
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,18 @@ def test_published_cells_stay_until_all_seeds_of_new_runs_are_made(tmp_path: Pat
     new.append(write_random_run(runs / "ml-100k" / "sdm-1", "sdm", 8, 0.9))
     last = publish_seeds(2)["ml-100k", "SDM", "hit@10"]
     assert (last["ours"], last["seeds"]) == (f"{statistics.mean(read_values(new, 'hit@10')):.4f}", "2")
+
+
+def test_who_publishes_waits_for_another_that_does(tmp_path: Path, runs: Path) -> None:
+    write_random_run(runs / "ml-100k" / "popularity-0", "popularity", 0, 0.3)
+    with ThreadPoolExecutor(1) as thread:
+        with store.lock_results(tmp_path / "results"):
+            waiting = thread.submit(call, publish, tmp_path, "models=[popularity]")
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=1)
+            assert not (tmp_path / "results" / "table3.csv").exists()
+        assert waiting.result() == 0
+    assert (tmp_path / "results" / "table3.csv").exists()
 
 
 def test_published_settings_are_those_of_the_runs(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,6 +97,33 @@ def test_a_search_on_a_cluster_goes_on_as_on_this_machine(
     there = read_points()
     assert call(*arguments, "trials=3", "runs=here", "results=here") == 0
     assert there == read_points(results="here")
+
+
+@pytest.mark.slow
+def test_what_ends_the_command_ends_the_runs_of_a_cluster(
+    cluster: str, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    long = ("model=mf-bpr", "test=false", "epochs=100000", "patience=100000", *overrides)
+    launch = get_launcher(ClusterOptions(cluster=cluster), tmp_path)  # type: ignore[arg-type]
+
+    def fail_after_start() -> Iterator[tuple[str, ...]]:
+        yield long
+        while not list(tmp_path.glob("*/*/checkpoint.pt")):
+            time.sleep(0.1)
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        list(run_all(fail_after_start(), tmp_path, 2, launch=launch))
+    assert not run_of(tmp_path, *long).is_running
+
+
+def test_a_machine_without_slurm_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise RuntimeError('Could not detect "srun"')
+
+    monkeypatch.setitem(sys.modules, "submitit", SimpleNamespace(AutoExecutor=refuse))
+    with pytest.raises(UsageError, match=r'cluster=slurm: Could not detect "srun".*; give the command on a machine'):
+        get_launcher(ClusterOptions(cluster="slurm"), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["ray", "slurm"])

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from sdmr.baselines.mf_bpr import MFBPR
 from sdmr.baselines.popularity import Popularity
@@ -418,6 +420,26 @@ def test_deleted_parameters_of_parts_and_trained_runs_are_made_again(
     full_ranking = execute(run_of(tmp_path, "model=sdmr", *both, "protocol.candidates=all"))
     assert full_ranking.trained == first.folder.name
     assert all((first.folder.parent / name / "model.pt").exists() for name in record.parts.values())
+
+
+def test_parameters_that_another_process_has_made_meanwhile_are_not_made_again(
+    tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    run = run_of(tmp_path, "model=mf-bpr", *overrides, "epochs=1")
+    execute(run)
+    model = (run.folder / "model.pt").read_bytes()
+    (run.folder / "model.pt").unlink()
+    with ThreadPoolExecutor(1) as thread:
+        with FileLock(run.folder / ".lock"):  # as the process that makes them
+            waiting = thread.submit(execute, run, needs_model=True)
+            time.sleep(0.2)
+            (run.folder / "model.pt").write_bytes(model)
+            before = (run.folder / "record.json").stat().st_mtime_ns
+        waiting.result()
+    assert (run.folder / "record.json").stat().st_mtime_ns == before
+    (run.folder / "model.pt").unlink()
+    execute(run, needs_model=True)
+    assert (run.folder / "model.pt").exists()
 
 
 # --- killed ---

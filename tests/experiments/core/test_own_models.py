@@ -355,6 +355,9 @@ def test_import_error_and_refused_value_are_usage_errors(module: Path, data: lis
     (module / "own_broken.py").write_text("1 / 0\n")
     with pytest.raises(UsageError, match=r"Net cannot be imported: ZeroDivisionError.*own_broken\.py, line 1$"):
         compose_config(["model=own_broken.Net"])
+    (module / "own_script.py").write_text("import sys\nsys.exit()\n")
+    with pytest.raises(UsageError, match=r"Net cannot be imported: SystemExit.*own_script\.py, line 2$"):
+        compose_config(["model=own_script.Net"])
     (module / "own_loud.py").write_text(f"import numpy as np\nnp.seterr(all='raise')\n{STRICT}")
     before = np.geterr()
     compose_config(["model=own_loud.Net"])
@@ -407,6 +410,13 @@ class Unresolved(Base):
 class Odd(Base):
     def __init__(self, f=print): ...
 
+class Clipped(Base):
+    def __init__(self, clip: float = float("inf")): ...
+
+class Free(Base):
+    def __init__(self, **kwargs):
+        self.arguments = kwargs
+
 class Changing(Base):
     def __init__(self):
         import os
@@ -451,6 +461,14 @@ def test_factories_of_a_dataclass_make_its_defaults(habits: Path) -> None:
     }
 
 
+def test_numbers_that_no_record_can_hold_are_one_line(habits: Path) -> None:
+    with pytest.raises(ConfigError, match="the default of clip is a float; expected null, a finite number"):
+        make_model("model=own_habits.Clipped")
+    for value in ("inf", "nan", "[1.0,-inf]"):
+        with pytest.raises(ConfigError, match=r"^model\.clip=.*: expected a finite number$"):
+            make_model("model=own_habits.Free", f"+model.clip={value}")
+
+
 def test_a_constructor_that_changes_the_process_or_ends_it_is_one_line(habits: Path) -> None:
     folder = Path.cwd()
     with pytest.raises(ConfigError, match="Changing has changed the current folder"):
@@ -479,7 +497,7 @@ def test_annotation_that_cannot_be_resolved_counts_as_none_and_the_others_are_ch
     [
         ("own_habits.make", "this is a function, expected a class with fit and score"),
         ("own_habits.instance", "this is a Base, expected a class with fit and score"),
-        ("own_habits.Odd", "the default of f is a builtin_function_or_method, expected null, a number"),
+        ("own_habits.Odd", "the default of f is a builtin_function_or_method; expected null, a finite number"),
         ("__main__.Net", "a run must know the code of its class"),
     ],
 )

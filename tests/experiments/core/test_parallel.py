@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,28 @@ def test_one_run_that_two_processes_ask_for_is_made_once(
     first, second = (outcome.record for outcome in outcomes if outcome.record is not None)
     assert first == second
     assert len(list((tmp_path / "runs").glob("csv/*/record.json"))) == 1
+
+
+def test_an_error_between_runs_ends_those_of_a_launcher(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    class Endless:
+        def __init__(self) -> None:
+            self.end = threading.Event()
+
+        def __call__(self, overrides: tuple[str, ...], *_: object) -> Outcome:
+            assert self.end.wait(30)
+            return Outcome(overrides, None, "cancelled")
+
+        def cancel(self) -> None:
+            self.end.set()
+
+    def fail_after_start() -> Iterator[tuple[str, ...]]:
+        yield ("model=popularity", *overrides)
+        raise OSError("the disk is full")
+
+    launch = Endless()
+    with pytest.raises(OSError, match="the disk is full"):
+        list(run_all(fail_after_start(), tmp_path, 2, launch=launch))
+    assert launch.end.is_set()
 
 
 def test_run_whose_code_has_changed_since_the_start_is_not_made(

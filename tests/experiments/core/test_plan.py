@@ -11,6 +11,7 @@ from sdmr.experiments.core import plan
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.estimate import estimate_time
 from sdmr.experiments.core.execute import execute
+from sdmr.experiments.core.parallel import Outcome
 from sdmr.experiments.core.plan import (
     PlannedRun,
     check_overrides,
@@ -173,6 +174,20 @@ def test_a_run_that_ended_under_another_name_is_a_failure(
     one = PlannedRun("sdm", "ml-100k")
     assert list(find_or_train([one], tmp_path, 1).failures) == [one]
     assert "FAILED model=sdm dataset=ml-100k seed=0: its settings have changed" in capsys.readouterr().err
+
+
+def test_a_run_that_was_tried_has_failed_even_if_a_published_record_stands_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plan, "compose_run", compose_fake_run)
+    monkeypatch.setattr(
+        plan, "run_all", lambda tasks, *_: [Outcome(one, None, "its process was killed") for one in tasks]
+    )
+    one = PlannedRun("sdm", "ml-100k", published=write_random_run(tmp_path / "sdm-0", "sdm", 0))
+    findings = find_or_train([one], tmp_path, 1)
+    assert findings.runs[one].is_published
+    assert list(findings.failures) == [one]
+    assert "FAILED model=sdm dataset=ml-100k seed=0: its process was killed" in capsys.readouterr().err
 
 
 def test_a_run_whose_published_record_stands_in_has_not_failed(

@@ -42,6 +42,14 @@ def test_a_run_that_only_ranks_has_the_model_of_the_run_that_trained(overrides: 
     load_trained(folder)
 
 
+def test_a_run_with_its_own_model_needs_no_run_of_the_search(overrides: list[str]) -> None:
+    search = make_run("model=mf-bpr", "epochs=1", "test=false", *overrides)
+    folder = make_run("model=mf-bpr", "epochs=1", *overrides)
+    assert load_record(folder / "record.json").trained == search.name
+    (search / "model.pt").unlink()
+    load_trained(folder)
+
+
 def test_a_run_is_found_by_its_name_inside_the_folder_of_its_data_set(
     overrides: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

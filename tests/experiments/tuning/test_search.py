@@ -82,7 +82,7 @@ def test_a_search_ends_with_a_table_of_the_best_trials(
     points = sorted(read_points(), key=lambda point: -float(point["NDCG@10"]))
     assert [line.split()[0] for line in lines[end - 3 : end]] == [point["trial"] for point in points]
     assert [line.split()[-1] for line in lines[end - 3 : end]] == [point["run"] for point in points]
-    assert lines[end].endswith(f"all: {find_list()}; records: results/sweeps/csv/RUN/record.json")
+    assert lines[end].endswith(f"all: {find_list()}; records: runs/csv/RUN/record.json")
 
 
 def test_a_tracker_follows_each_trial_and_is_not_part_of_the_search(
@@ -158,6 +158,19 @@ def test_a_damaged_file_of_trials_is_an_error_that_names_it(
     capsys.readouterr()
     assert call("model=mf-bpr", *small, "trials=1") == 1
     assert f"{path} is damaged: " in capsys.readouterr().err
+
+
+def test_a_damaged_record_of_a_trial_is_named_and_not_the_list_of_trials(
+    small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
+) -> None:
+    call("model=mf-bpr", *small, "trials=1")
+    for record in (*Path("runs").glob("csv/*/record.json"), *Path("results").glob("sweeps/csv/*/record.json")):
+        record.write_text("{")
+    capsys.readouterr()
+    assert call("model=mf-bpr", *small, "trials=2") == 1
+    error = capsys.readouterr().err
+    assert "record.json is damaged: " in error
+    assert "search anew" not in error
 
 
 def test_tuned_settings_make_the_run_of_the_best_point(small: tuple[str, ...], spaces: Path, made: Made) -> None:
