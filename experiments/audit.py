@@ -53,7 +53,7 @@ def main(options: Options) -> int:
 
 
 def publish_audit(plan: Sequence[AuditRun], findings: Findings, records: Records, results: Path, plots: Path) -> str:
-    """Copy the records of this machine's runs; write and return the report of all that is published."""
+    """Copy the records of this machine's runs; write and return the whole report."""
     for run in plan:
         source = findings.runs.get(run.planned)
         if source is not None and not source.is_published:  # no ranks: the tables need none

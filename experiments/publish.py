@@ -62,7 +62,7 @@ def main(options: Options) -> int:
 def publish_rows(
     options: Options, rows: Mapping[str, Sequence[str]], planned: Sequence[PlannedRun], findings: Findings
 ) -> int:
-    """Copy the runs of the rows that are complete, by data set, and write the table of all that is published."""
+    """Copy the complete rows of each data set, and write the published table."""
     results = Path(options.results)
     for dataset, names in rows.items():
         plans = {row: [one for one in planned if (one.dataset, one.model) == (dataset, row)] for row in names}

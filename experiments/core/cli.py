@@ -80,7 +80,8 @@ def run_command(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
                 raise UsageError(message)
             text = describe_options(name, module, arguments)
             flags = (argument for argument in arguments if argument.startswith("-") and argument not in HELP)
-            if unknown := [flag for flag in flags if flag not in text.split()]:
+            named = {word.strip(",;:`") for word in text.split()}
+            if unknown := [flag for flag in flags if flag not in named]:
                 raise UsageError(f"{unknown[0]}: there is no such flag")
             print(text)
             return 0

@@ -215,7 +215,7 @@ def register_model(name: str, keys: Collection[str] = ()) -> None:
 
 
 def check_finite(text: str, value: Any) -> None:
-    """Raise ConfigError for a number that no record can hold: JSON has no infinity and no NaN."""
+    """Raise ConfigError for infinity and NaN, which no record can hold."""
     try:
         json.dumps(value, allow_nan=False)
     except ValueError as error:

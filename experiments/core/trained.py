@@ -35,8 +35,9 @@ def load_trained(folder: Path) -> tuple[Any, Task]:
     seed = record.config["seed"]
     task, recommender = run.load_task(), make_recommender(record.config["model"], seed)
     if isinstance(recommender, TorchRecommender):
-        own = folder / MODEL  # which a run that only ranks does not have
-        path = own if own.exists() else folder.parent / (record.trained or folder.name) / MODEL
+        path = folder / MODEL
+        if record.trained and not path.exists():  # a run that only ranks
+            path = folder.parent / record.trained / MODEL
         if load_tensors_of(path, "cpu") is None:
             raise DataError(f"{path} is missing or damaged; `sdmr run ... force=true` makes the run again")
         recommender.optimization = replace(recommender.optimization, device="auto")  # it may come from another machine

@@ -84,7 +84,7 @@ def _load_trials(results: Path, dataset: str) -> Iterator[Record]:
 
 
 def _compare_clock(records: Sequence[Record]) -> float:
-    """Return the seconds of the wall clock of all phases, as a multiple of their CPU seconds; NaN without any."""
+    """Return the clock's seconds as a multiple of CPU seconds; NaN without any."""
     phases = [(record.seconds.get(name, 0.0), cpu) for record in records for name, cpu in record.cpu_seconds.items()]
     clock, cpu = (sum(seconds) for seconds in zip(*phases, strict=True)) if phases else (0.0, 0.0)
     return clock / cpu if cpu else math.nan

@@ -127,14 +127,14 @@ def format_front_table(cells: Cells) -> str:
     groups = read_groups()
     best = {groups.get(name, ""): name for name in sorted(models, key=lambda name: models[name][NDCG].ours)}
     shown = {*(MODELS[model].name for model in PAPER_MODELS), *best.values()}
-    chosen = {name: one for name, one in models.items() if name in shown}
-    rows = [row + _count_tries(one) for row, one in zip(_format_rows(chosen), chosen.values(), strict=True)]
+    models = {name: one for name, one in models.items() if name in shown}
+    rows = [row + _count_tries(one) for row, one in zip(_format_rows(models), models.values(), strict=True)]
     columns = [*COLUMNS, *TRIES]
     return make_markdown(pd.DataFrame(rows, columns=columns), columns[1:])
 
 
 def _count_tries(metrics: Mapping[str, Any]) -> list[str]:
-    """Return a row's seeds, and its search's trials of those planned: a dash for an earlier search."""
+    """Return a row's seeds and trials; an earlier search has a dash."""
     return [f"{metrics[NDCG].seeds:.0f}", metrics[NDCG].search.partition(",")[0] or NOTHING]
 
 
