@@ -208,7 +208,7 @@ def test_mistake_is_one_line_and_exit_2(arguments: str, message: str, sdmr: Sdmr
 @pytest.mark.parametrize("arguments", ["run -m model=sdm,sdp --help", "status --multirun --help", "status -m --help"])
 def test_help_is_there_for_whatever_the_command_accepts(arguments: str, sdmr: Sdmr) -> None:
     answer = sdmr(*arguments.split())
-    assert (answer.status, answer.error) == (0, "")
+    assert (answer.status, answer.err) == (0, "")
 
 
 @pytest.mark.parametrize(
