@@ -28,7 +28,7 @@ ORDERED = [*SEQUENTIAL, "sdm", "sdmr", "gru4rec", "sasrec", "bert4rec"]  # model
 LEGEND = (
     "Significant differences (two models, one metric): + for the claim, − against it. **Bold**: it holds. "
     f"{DAGGER}: a row of older code, {DOUBLE_DAGGER}: of fewer than {ENOUGH_TRIALS} trials. "
-    "SDP, SDM, SDMR: their best settings inside the paper's grid, if published. Empty: the paper does not claim it."
+    "SDP, SDM, SDMR: best inside the paper's grid, if published. Empty: not claimed."
 )
 GROUPS = {  # of claims that compare models, by what is compared
     "SDM and SDMR against the general baselines": "SDMR? is better than Item-KNN|SDM is better than (?:CMN|MF-BPR)",
