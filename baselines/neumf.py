@@ -23,8 +23,8 @@ class GMF(TorchRecommender):
 
     Log loss (Eq. 7) on each positive and all its negatives, or BPR, under which b cancels.
 
-    Departures from the source: the loss is a sum, and λ acts on the batch's distinct rows, as for every model here. λ also
-    acts on h, which the source does not regularize.
+    Departures from the source: the loss is a sum and λ acts on the batch's distinct rows, as for every model here. λ
+    acts on h, too, which the source does not regularize.
     """
 
     @check_arguments

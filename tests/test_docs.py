@@ -13,6 +13,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from itertools import product
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import hydra
@@ -25,6 +26,9 @@ from sdmr.experiments.core import cli, config, datasets, plan, tuned
 from sdmr.experiments.core.grammar import expand_sweep
 from sdmr.experiments.core.options import parse_options
 from sdmr.experiments.core.parallel import Outcome, make_outcome
+from sdmr.experiments.core.paths import CONF
+from sdmr.experiments.core.registry import NAMED_MODELS
+from sdmr.experiments.report.factors import FACTOR_NAMES
 from sdmr.experiments.tuning import search
 
 CHECKOUT = Path(__file__).parents[1]
@@ -84,7 +88,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(5)
     rows = [f"{user},{item},{time}" for user in range(40) for time, item in enumerate(rng.choice(130, 6, False))]
     (folder / "mine.csv").write_text("\n".join(["visitor,product,when", *rows]) + "\n")
-    for name in ("SDMR/data/ml1m/ml1m", "split/mine"):
+    for name in ("SDMR/data/ml1m/ml1m", "SDMR/data/epinions-full/epinions-full", "split/mine"):
         write_authors_files(folder / name, rows)
     (folder / "pairs.txt").write_text("".join(" ".join(row.split(",")[:2]) + "\n" for row in rows))
     other = shutil.ignore_patterns("ml-1m", "epinions", "ta-feng", "sweeps", "figure6")  # tests of reports read them
@@ -152,6 +156,12 @@ def expand_make(command: str) -> list[list[str]]:
     return [program[1:] for program in programs]
 
 
+def list_values(options: Any, name: str) -> list[str]:
+    """Return the values of an option, if there is one and it is set."""
+    value = getattr(options, name, None) or []
+    return [value] if isinstance(value, str) else list(value)
+
+
 def check_arguments(name: str, arguments: Sequence[str]) -> None:
     """Raise UsageError unless the command accepts the options, and its runs the settings."""
     if {"--help", "--version"} & {name, *arguments}:
@@ -159,6 +169,9 @@ def check_arguments(name: str, arguments: Sequence[str]) -> None:
         return
     options = parse_options(cli.import_command(name).Options, arguments)
     overrides = list(getattr(options, "overrides", []))
+    for model in [*list_values(options, "model"), *list_values(options, "models")]:
+        assert model in {*NAMED_MODELS, "paper"} or "." in model or (CONF / "space" / f"{model}.yaml").exists(), model
+    assert set(list_values(options, "factors")) <= set(FACTOR_NAMES)
     if name == "sweep" or (name == "status" and not options.flags):
         return
     if name not in ("run", "status") and not any(o.startswith("model=") for o in overrides):

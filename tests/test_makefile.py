@@ -17,6 +17,7 @@ TARGETS = (
     *("venv", "test", "lint", "docs", "table1", "table2", "table3", "table4", "publish", "audit", "smoke", "bench"),
     *("sweep", "status", "figure5", "figure6", "figure7", "curves", "speed", "figures", "report", "paper"),
 )
+OPTIONS = {"CONFIG": "settings", "JOBS": "workers", "TABLE": "number", "NAME": "output", "FOR": "user"}
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
@@ -30,7 +31,9 @@ def run_make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(("target", "name"), [(target, name) for target, names in VARIABLES.items() for name in names])
 def test_variable_of_a_target_reaches_its_command(target: str, name: str) -> None:
-    assert "abc" in run_make(target, f"{name}=abc").stdout
+    option = OPTIONS.get(name, name.lower())
+    pattern = {"test": "--numprocesses abc"}.get(target, rf"[ ']{option}=\[?\"?abc\b")
+    assert re.search(r" abc\b" if name == "OVERRIDES" else pattern, run_make(target, f"{name}=abc").stdout)
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -69,7 +70,8 @@ def test_sweeps_give_the_scores_of_a_naive_solver(training: Training, setting: t
 def test_sweeps_of_few_steps_lower_the_objective(setting: tuple[float, float, float]) -> None:
     x = small().training.matrix.toarray()
     values = [compute_objective(fitted(setting, sweeps, 3), x) for sweeps in (1, 2, 4, 8)]
-    assert values == sorted(values, reverse=True)
+    assert all(one > other for one, other in pairwise(values))
+    assert compute_objective(fitted(setting, 1, 1), x) > compute_objective(fitted(setting, 1, 3), x)
 
 
 def test_the_score_is_the_inner_product_of_the_factors() -> None:

@@ -240,6 +240,8 @@ def test_check_of_a_table_fails_if_a_row_is_not_comparable(tmp_path: Path, sdmr:
     assert (empty.status, "has no published row of it" in empty.error) == (2, True)
     answer = sdmr(*arguments)
     assert (answer.status, "ml-100k, SDM: One seed\n" in answer.out) == (0, True)
+    assert "records are as this checkout's code would make them" in answer.out
+    assert f"{tmp_path}/records: " in answer.out
     change_record(folder / "cml-0", deviations={"candidates": 99})
     answer = sdmr(*arguments)
     assert answer.status == 1

@@ -125,6 +125,7 @@ def test_parquet_files_hold_every_row_and_every_candidate(make: Callable[[], Tas
     candidates = pd.read_parquet(tmp_path / "set" / "candidates.parquet")
     for part, side in (("valid", task.training.validation), ("test", task.test)):
         rows = candidates[candidates["part"] == part]
+        assert rows["instance"].unique().tolist() == list(range(len(side)))
         for number, instance in rows.groupby("instance"):
             assert instance["candidate"].tolist() == side.candidates[number].tolist()
             assert instance[instance["is_target"]]["candidate"].tolist() == [side.targets[number]]

@@ -267,6 +267,8 @@ def test_ranks_among_all_items_equal_those_of_a_loop(
 def test_a_fixed_sample_is_ranked_among_all_items_where_each_is_scored_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    assert len(select_instances(Scripted(np.zeros((1, 1))), 22_502, 23_585)) == 2845  # Epinions
+    assert evaluation.MAX_BLOCK_PAIRS == 2**32
     monkeypatch.setattr(evaluation, "MAX_PAIRS", 1050)
     slow, fast = Scripted(np.zeros((1, 1))), ScoresAll(np.zeros((1, 1)))
     rows = select_instances(slow, 300, 100)

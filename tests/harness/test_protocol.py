@@ -32,6 +32,8 @@ def test_the_defaults_hold_the_test_items_back() -> None:
     assert protocol.deviations == protocol.split_options == {}
     assert (protocol.select_on, protocol.tie_policy, protocol.candidates) == ("validation", "expected", 100)
     assert (protocol.test_item, protocol.validation_item, protocol.equal_times) == ("last", "random", "file")
+    assert (protocol.test_cut, protocol.validation_cut) == (0.9, 0.8)
+    assert (protocol.retrain, protocol.test_context) == (False, "training")
     assert protocol.training_protocol == protocol
     assert set(OTHERS) == set(protocol.ranking_key)
 

@@ -14,7 +14,7 @@ import pytest
 from sdmr.experiments.core import tuned
 from sdmr.experiments.core.cluster import ClusterOptions, get_launcher
 from sdmr.experiments.core.errors import UsageError
-from sdmr.experiments.core.parallel import make_outcome, run_all
+from sdmr.experiments.core.parallel import Outcome, make_outcome, run_all
 from tests.experiments.conftest import run_of
 from tests.experiments.core.test_parallel import Deadly
 from tests.experiments.tuning.helpers import call, read_points
@@ -115,6 +115,39 @@ def test_what_ends_the_command_ends_the_runs_of_a_cluster(
     with pytest.raises(OSError, match="the disk is full"):
         list(run_all(fail_after_start(), tmp_path, 2, launch=launch))
     assert not run_of(tmp_path, *long).is_running
+
+
+def test_a_job_has_its_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+    executor = SimpleNamespace(update_parameters=lambda **options: given.update(options))
+    utils = SimpleNamespace(UncompletedJobError=OSError, FailedJobError=OSError, FailedSubmissionError=OSError)
+    module = SimpleNamespace(AutoExecutor=lambda **_: executor, core=SimpleNamespace(utils=utils))
+    monkeypatch.setitem(sys.modules, "submitit", module)
+    get_launcher(ClusterOptions(cluster="slurm", job_minutes=7), tmp_path)
+    assert given["timeout_min"] == 7
+
+
+def test_jobs_that_are_cancelled_are_those_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cancelled = []
+
+    class Job:
+        def result(self) -> Outcome:
+            launch.cancel()
+            return Outcome((), None)
+
+        def cancel(self) -> None:
+            cancelled.append(self)
+
+    jobs = [Job(), Job()]
+    executor = SimpleNamespace(update_parameters=lambda **_: None, submit=lambda *_: jobs[len(cancelled)])
+    utils = SimpleNamespace(UncompletedJobError=OSError, FailedJobError=OSError, FailedSubmissionError=OSError)
+    module = SimpleNamespace(AutoExecutor=lambda **_: executor, core=SimpleNamespace(utils=utils))
+    monkeypatch.setitem(sys.modules, "submitit", module)
+    launch = get_launcher(ClusterOptions(cluster="slurm"), tmp_path)
+    assert launch is not None
+    for _ in jobs:
+        launch(("model=popularity",), tmp_path, None, "")
+    assert cancelled == jobs
 
 
 def test_a_machine_without_slurm_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

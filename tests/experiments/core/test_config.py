@@ -19,6 +19,7 @@ from sdmr.experiments.core.arguments import import_class
 from sdmr.experiments.core.config import compose_config, prepare_overrides
 from sdmr.experiments.core.errors import ConfigError, NotTunedError, UsageError
 from sdmr.experiments.core.grammar import expand_sweep
+from sdmr.experiments.core.messages import format_value
 from sdmr.experiments.core.paths import CONF
 from sdmr.experiments.core.registry import MODELS, NAMED_MODELS, RELEASED_MODELS, can_read
 from sdmr.experiments.core.tuned import get_tuned_path
@@ -205,7 +206,8 @@ def read_defaults(target: str, shared: dict[str, Any]) -> dict[str, Any]:
 def complete(model: str, config: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments that make a class this model, in full: PRME reads one item, CMN++ trains its GMF by BPR."""
     settings = NAMED_MODELS[model].settings
-    parts = {name: config[name] | value for name, value in settings.items() if isinstance(value, dict)}
+    defaults = read_defaults(NAMED_MODELS[model].target, shared)
+    parts = {name: defaults[name] | value for name, value in settings.items() if isinstance(value, dict)}
     return settings | parts
 
 
@@ -360,7 +362,8 @@ def test_protocol_options_have_a_default_a_meaning_and_choices() -> None:
     lines = [line for line in describe_more([]).splitlines() if line.startswith("  protocol.")]
     assert len(lines) == len(fields(Protocol))
     for line, field in zip(lines, fields(Protocol), strict=True):
-        assert re.fullmatch(rf"  protocol\.{field.name}={field.default} +\w.+ \({field.default}|.*, .*\)", line)
+        start = re.escape(f"  protocol.{field.name}={format_value(field.default)} ")
+        assert re.fullmatch(rf"{start} *\w.+ \(.*, .*\)", line)
         assert field.metadata["description"]
 
 

@@ -24,6 +24,7 @@ from sdmr.experiments.report.comparisons import (
 from sdmr.experiments.report.printed import METRICS, get_paper_value
 from sdmr.experiments.report.ranked_rows import load_row, read_seed_spreads
 from sdmr.experiments.report.uncertainty import SeedPart
+from sdmr.experiments.report.writers import format_p_value
 from sdmr.harness.metrics import Ranks, TiePolicy
 from tests.experiments.report.records import change_record, write_random_run, write_run
 
@@ -255,6 +256,9 @@ def test_user_class_is_compared_with_the_baseline_that_is_best_on_validation(tmp
     ]
     assert line.startswith("ml-100k, my_models.Random − SLIM, the best baseline by validation: hit@10 +0.750 (")
     assert "win / tie / loss for 100 / 0 / 0 % of the users" in line
+    for metric in METRICS:  # not corrected for the other one
+        p = compare_models(folders, "my_models.Random", "slim", metric, NO_SPREADS).p
+        assert f", p {format_p_value(p, '= ')}, " in line
     others = {"sdm": folders["sdm"], "my_models.Random": folders["my_models.Random"]}
     assert list(describe_comparisons("ml-100k", others, NO_SPREADS, "expected")) == []
 

@@ -18,7 +18,6 @@ from sdmr.experiments.core.run import compose_task
 from sdmr.experiments.report import dataset_check
 from sdmr.experiments.report.dataset_check import (
     FACTS,
-    REACH,
     SHARES,
     check_dataset,
     count_recurring,
@@ -88,7 +87,7 @@ def test_facts_of_histories_with_times_equal_loops(options: dict, seed: int) -> 
 
 
 def test_repeated_targets_of_baskets_are_counted_and_times_are_unknown() -> None:
-    items = [[1, 2, 3, 4], [5, 2, 1, 6], [1, 2, 3], [7, 8, 9]]  # the test items 4, 6, 3 and 9
+    items = [[1, 2, 3, 4], [5, 4, 1, 6], [1, 2, 3], [7, 8, 9]]  # the test items 4, 6, 3 and 9
     rows = [(number // 2, item, number) for number, basket in enumerate(items) for item in basket]
     users, taken, baskets = (np.array(column) for column in zip(*rows, strict=True))
     data = Interactions.from_raw(users, taken, baskets=baskets)
@@ -99,7 +98,7 @@ def test_repeated_targets_of_baskets_are_counted_and_times_are_unknown() -> None
     expected = np.mean(
         [target in history[user] for user, target in zip(task.test.users, task.test.targets, strict=True)]
     )
-    assert facts["repeated_targets"] == expected
+    assert facts["repeated_targets"] == expected > 0
     assert facts["users_left_out"] == 0
 
 
@@ -121,7 +120,7 @@ def test_recurring_transitions_equal_a_count_of_pairs(rows: list[tuple[int, int]
     transitions = Counter(
         (first[1], second[1])
         for (i, first), (j, second) in combinations(enumerate(rows), 2)
-        if first[0] == second[0] and j - i <= REACH
+        if first[0] == second[0] and j - i <= 5
     )
     assert count_recurring(sequences, items) == sum(n * (n - 1) // 2 for n in transitions.values())
 
@@ -173,6 +172,7 @@ def test_published_facts_are_found_by_the_task_of_records(tmp_path: Path) -> Non
 
 
 def test_facts_that_are_not_published_are_found_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dataset_check.MAX_INTERACTIONS == 2_000_000
     _, *overrides = make_small_dataset(tmp_path, monkeypatch)
     run = compose_task("csv", overrides)
     record = make_record(dataset="csv", config=run.config)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sdmr.datasets.errors import DataError
@@ -53,6 +54,12 @@ def data(monkeypatch: pytest.MonkeyPatch) -> Interactions:
 def publish_sdm(results: Path, above: np.ndarray, model: str = "sdm") -> None:
     folder = results / "records" / "table3" / "ml-100k" / f"{model}-0"
     write_run(folder, "sdm", 0, np.arange(USERS), Ranks(above, np.zeros_like(above)))
+
+
+def test_ranges_of_time_gaps_end_where_their_names_say() -> None:
+    gaps = pd.Series([0, 1, 60, 61, 3600, 3601, 86_400, 86_401.0])
+    names = pd.cut(gaps, [-np.inf, *strata.GAPS.values()], labels=list(strata.GAPS)).tolist()
+    assert names == ["same time", *["to a minute"] * 2, *["to an hour"] * 2, *["to a day"] * 2, "more than a day"]
 
 
 def test_parts_have_the_metrics_of_their_instances(data: Interactions, tmp_path: Path) -> None:

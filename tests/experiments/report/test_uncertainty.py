@@ -180,8 +180,8 @@ def test_interval_of_a_correlation_resamples_users() -> None:
     assert compute_correlation(x, y) == pytest.approx(pearsonr(x, y).statistic)
     low, high = bootstrap_correlation(users, x, y)
     known = pearsonr(x, y).confidence_interval()
-    assert low == pytest.approx(known.low, abs=0.02)
-    assert high == pytest.approx(known.high, abs=0.02)
+    assert low == pytest.approx(known.low, abs=0.005)
+    assert high == pytest.approx(known.high, abs=0.005)
     # Instances that are copies of each other tell no more than one of them.
     repeated = bootstrap_correlation(np.tile(users, 4), np.tile(x, 4), np.tile(y, 4))
     assert repeated == pytest.approx((low, high), abs=1e-9)

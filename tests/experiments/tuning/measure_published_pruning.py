@@ -27,6 +27,12 @@ def read_histories(path: Path) -> list[History]:
     return [record.history for record in records if record.history]
 
 
+def describe(lost: float, more: float, most: float, spent: float) -> str:
+    """Return what the orders lose and take."""
+    shares = f"{lost:.0%} of the orders lose the best trial, {more:.0%} more than {TOLERANCE}"
+    return f"{shares}, at most {most:.4f}; {spent:.0%} of the time"
+
+
 def main() -> None:
     rng = np.random.default_rng(0)
     shares = []
@@ -41,16 +47,9 @@ def main() -> None:
         spent = np.mean([used for _, used in orders]) / minutes
         shares.append((np.mean(losses > 0), np.mean(losses > TOLERANCE), losses.max(), spent))
         lost, more, most, _ = shares[-1]
-        name = f"{path.parent.name} {path.stem}"
-        print(
-            f"{name:24} {len(histories):2} trials: best one lost in {lost:4.0%} of orders, more than {TOLERANCE} lost in "
-            f"{more:4.0%}, at most {most:.4f}; {spent:.0%} of the time"
-        )
+        print(f"{path.parent.name} {path.stem}, {len(histories)} trials: {describe(*shares[-1])}")
     lost, more, most, spent = (np.array(column) for column in zip(*shares, strict=True))
-    print(
-        f"{len(shares)} searches: best one lost in {lost.mean():.0%}, more than {TOLERANCE} lost in {more.mean():.0%}, at "
-        f"most {most.max():.4f}; {spent.mean():.0%} of the time"
-    )
+    print(f"{len(shares)} searches: {describe(lost.mean(), more.mean(), most.max(), spent.mean())}")
 
 
 if __name__ == "__main__":

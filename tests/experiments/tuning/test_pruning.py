@@ -29,6 +29,10 @@ def find_end_naively(curve: Sequence[float], finished: Sequence[Sequence[float]]
     return len(curve)
 
 
+def test_the_rule_is_the_documented_one() -> None:
+    assert (MIN_CURVES, FIRST_EPOCH, 3 * PERCENTILE) == (4, 3, 100)
+
+
 @given(curves, st.lists(curves, max_size=8))
 def test_a_trial_ends_where_its_best_value_is_below_the_lower_third_of_the_finished_ones(
     curve: list[float], finished: list[list[float]]

@@ -94,8 +94,8 @@ def test_the_documentation_lists_every_space_with_its_settings(name: str) -> Non
     table = {row[0].strip("| `"): row[1] for row in rows if len(row) == 3}
     listed = re.sub(r"as `([a-z]+)`", lambda match: table[match[1]], table[name])
     names = {"d": "dim", "λ": "regularization"}
-    documented = {names.get(word, word) for word in re.findall(r"[a-z_\d]{2,}|\bd\b|λ", listed)}
-    assert {axis.rpartition(".")[2] for axis in list_axes(name)} <= documented
+    settings = (word.strip("`") for word in re.findall(r"`[a-z_\d]+`|\bd\b|λ", listed))
+    assert {axis.rpartition(".")[2] for axis in list_axes(name)} == {names.get(one, one) for one in settings}
 
 
 def test_a_model_without_a_space_is_an_error_that_names_those_with_one() -> None:
