@@ -118,28 +118,28 @@ def test_what_ends_the_command_ends_the_runs_of_a_cluster(
 
 
 def test_a_job_has_its_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: dict[str, object] = {}
-    executor = SimpleNamespace(update_parameters=lambda **options: given.update(options))
+    parameters: dict[str, object] = {}
+    executor = SimpleNamespace(update_parameters=lambda **options: parameters.update(options))
     utils = SimpleNamespace(UncompletedJobError=OSError, FailedJobError=OSError, FailedSubmissionError=OSError)
     module = SimpleNamespace(AutoExecutor=lambda **_: executor, core=SimpleNamespace(utils=utils))
     monkeypatch.setitem(sys.modules, "submitit", module)
     get_launcher(ClusterOptions(cluster="slurm", job_minutes=7), tmp_path)
-    assert given["timeout_min"] == 7
+    assert parameters["timeout_min"] == 7
 
 
-def test_jobs_that_are_cancelled_are_those_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cancelled = []
+def test_jobs_that_end_are_those_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = []
 
-    class Job:
+    class FakeTask:
         def result(self) -> Outcome:
             launch.cancel()
             return Outcome((), None)
 
         def cancel(self) -> None:
-            cancelled.append(self)
+            ended.append(self)
 
-    jobs = [Job(), Job()]
-    executor = SimpleNamespace(update_parameters=lambda **_: None, submit=lambda *_: jobs[len(cancelled)])
+    jobs = [FakeTask(), FakeTask()]
+    executor = SimpleNamespace(update_parameters=lambda **_: None, submit=lambda *_: jobs[len(ended)])
     utils = SimpleNamespace(UncompletedJobError=OSError, FailedJobError=OSError, FailedSubmissionError=OSError)
     module = SimpleNamespace(AutoExecutor=lambda **_: executor, core=SimpleNamespace(utils=utils))
     monkeypatch.setitem(sys.modules, "submitit", module)
@@ -147,7 +147,7 @@ def test_jobs_that_are_cancelled_are_those_that_run(tmp_path: Path, monkeypatch:
     assert launch is not None
     for _ in jobs:
         launch(("model=popularity",), tmp_path, None, "")
-    assert cancelled == jobs
+    assert ended == jobs
 
 
 def test_a_machine_without_slurm_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def main() -> None:
         best = max(get_curve(history)[-1] for history in histories)
         minutes = sum(sum_minutes(history, len(history) - 1) for history in histories)
         orders = [replay([histories[n] for n in rng.permutation(len(histories))])[1:] for _ in range(ORDERS)]
-        losses = best - np.array([found for found, _ in orders])
+        losses = best - np.array([value for value, _ in orders])
         spent = np.mean([used for _, used in orders]) / minutes
         shares.append((np.mean(losses > 0), np.mean(losses > TOLERANCE), losses.max(), spent))
         lost, more, most, _ = shares[-1]
