@@ -70,6 +70,16 @@ def test_published_cells_stay_until_all_seeds_of_new_runs_are_made(tmp_path: Pat
     assert (last["ours"], last["seeds"]) == (f"{statistics.mean(read_values(new, 'hit@10')):.4f}", "2")
 
 
+def test_the_pages_are_filled_from_what_is_published(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled: list[Path] = []
+    monkeypatch.setattr(publish, "update_pages", filled.append)
+    write_random_run(runs / "ml-100k" / "popularity-0", "popularity", 0, 0.3)
+    assert call(publish, tmp_path, "models=[popularity]") == 0
+    assert filled == [tmp_path / "results"]
+
+
 def test_who_publishes_waits_for_another_that_does(tmp_path: Path, runs: Path) -> None:
     write_random_run(runs / "ml-100k" / "popularity-0", "popularity", 0, 0.3)
     with ThreadPoolExecutor(1) as thread:

@@ -422,6 +422,14 @@ def test_deleted_parameters_of_parts_and_trained_runs_are_made_again(
     assert all((first.folder.parent / name / "model.pt").exists() for name in record.parts.values())
 
 
+def test_a_run_has_the_threads_that_are_asked_for(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    before = torch.get_num_threads()
+    try:
+        assert execute(run_of(tmp_path, "model=popularity", *overrides), threads=2).environment.threads == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_parameters_that_another_process_has_made_meanwhile_are_not_made_again(
     tmp_path: Path, overrides: tuple[str, ...]
 ) -> None:
