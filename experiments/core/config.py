@@ -233,11 +233,10 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise ConfigError(str(error)) from error
     if tracker != NO_TRACKER:
         import_tracker(tracker)
-    for key, value in flatten(config).items():
-        if key.startswith(("model.", "dataset.")):
-            check_finite(f"{key}={value}", value)
     for name in ("model", "dataset"):
         check_arguments(config[name], name)
+        for key, value in flatten(config[name], f"{name}.").items():
+            check_finite(f"{key}={value}", value)
     needs_test = protocol.select_on == "test" or protocol.retrain or protocol != protocol.training_protocol
     if needs_test and not config["test"]:
         settings = ", ".join(f"protocol.{name}={value}" for name, value in protocol.deviations.items())

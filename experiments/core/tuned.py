@@ -1,5 +1,6 @@
 """Tuned settings: a YAML file for each data set and model, written by `sdmr sweep`."""
 
+import re
 from collections.abc import Iterable, Mapping
 from math import inf, prod
 from pathlib import Path
@@ -89,11 +90,23 @@ def read_tuned(dataset: str, model: str) -> dict[str, Any]:
     return content
 
 
+class _Dumper(yaml.SafeDumper):
+    """Write YAML that Hydra reads as it was. It takes a commit such as 12e34 for a number, unless it has quotes."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if re.fullmatch(r"[-+]?[\d_]+e[-+]?\d+", text, re.IGNORECASE) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 def write_tuned(dataset: str, model: str, settings: Mapping[str, Any], tuning: Mapping[str, Any]) -> Path:
     """Write a model's tuned settings, nested as in a run's configuration, and their origin."""
     path = list_tuned_paths(dataset, model)[0]
     content = {**settings, "tuning": dict(tuning)}
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
     write_atomic(path, f"# @package _global_\n{text}".encode())
     return path
 

@@ -118,7 +118,7 @@ def test_load_is_a_busy_process_for_each_thread(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(load.subprocess, "Popen", Process)
     monkeypatch.setattr(load.torch, "get_num_threads", lambda: 2)
     (entry,) = load.measure_load(TINY)
-    assert calls == ["while True: pass"] * 2 + ["kill", "wait"] * 2
+    assert calls == [load.BUSY] * 2 + ["kill", "wait"] * 2
     assert entry.setting["busy processes"] == 2
     assert entry.ratio is not None
 

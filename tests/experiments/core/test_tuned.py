@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from sdmr.experiments.core import cli, paths
 from sdmr.experiments.core import tuned as tuned_module
@@ -66,6 +67,13 @@ def test_every_tuned_file_composes_with_its_values(path: Path) -> None:
     for key, value in content.get("model", {}).items():
         if not isinstance(value, dict):
             assert settings["model"][key] == value
+
+
+def test_texts_that_look_like_numbers_stay_texts_for_hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuned_module, "FOLDER", tmp_path)
+    texts = ["9795578e9963", "12E3", "1e5", "123456789012", "eac1338"]  # commits
+    path = write_tuned("csv", "sdm", {"model": {"hops": 2}}, {"commits": texts, "run": "5e9"})
+    assert OmegaConf.load(path).tuning == {"commits": texts, "run": "5e9"}
 
 
 def test_without_the_checkout_settings_are_written_beside_the_results_and_read_first(
