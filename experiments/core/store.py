@@ -57,7 +57,7 @@ def read_tuning_beside(folder: Path) -> dict[str, Any]:
 
 
 def lock_results(results: Path) -> FileLock:
-    """Return the lock of who publishes. Two commands at once would leave tables without the rows of one."""
+    """Return the lock that a command holds while it publishes. Two at once would leave tables without rows of one."""
     results.mkdir(parents=True, exist_ok=True)
     return FileLock(results / ".publish.lock")
 

@@ -91,7 +91,7 @@ def read_tuned(dataset: str, model: str) -> dict[str, Any]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Write YAML that Hydra reads as it was. It takes a commit such as 12e34 for a number, unless it has quotes."""
+    """Write YAML in which texts stay texts for Hydra. It reads a commit such as 12e34 as a number without quotes."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
