@@ -87,7 +87,8 @@ def describe_table(number: int, results: Path) -> tuple[list[str], bool]:
         raise UsageError(f"table={number}: {results} has no published row of it")
     marks = collect_marks(number, results)
     lines = [f"{mark.dataset}, {mark.row}: {mark.title}{f' ({mark.detail})' if mark.detail else ''}" for mark in marks]
-    failed, older = (len({mark[:2] for mark in marks if mark.title == title}) for title in (NOT_COMPARABLE, OTHER_CODE))
+    failed = len({mark[:2] for mark in marks if mark.title == NOT_COMPARABLE})
+    older = len({mark[:2] for mark in marks if mark.is_of_other_code})
     lines.append(f"rows that are not comparable with the others of their data set: {failed or 'none'}")
     return [*lines, f"rows made by other code than this version's: {older or 'none'}"], not failed
 

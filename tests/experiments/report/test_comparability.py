@@ -130,7 +130,12 @@ def test_a_row_of_other_code_is_not_comparable_with_those_of_this_version(tmp_pa
     assert collect_marks(3, tmp_path) == [
         Mark("ml-100k", "EASE", NOT_COMPARABLE, "made by other code, commit c0ffee"),
     ]
-    assert describe_table(3, tmp_path)[1] is False
+    lines, is_comparable = describe_table(3, tmp_path)
+    assert lines[-2:] == [
+        "rows that are not comparable with the others of their data set: 1",
+        "rows made by other code than this version's: 1",
+    ]
+    assert not is_comparable
 
 
 def test_a_row_with_another_protocol_or_default_settings_is_not_comparable(tmp_path: Path) -> None:
