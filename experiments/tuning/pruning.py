@@ -1,4 +1,4 @@
-"""Stop hopeless trials by their validation curves.
+"""Stop hopeless trials by their validation curves, and all but the best once the budget is spent.
 
 Optuna's percentile pruner compares a trial with those that reached its epoch. Those that patience ended before are left
 out there, and its study must be shared by all processes. Here a finished trial counts with its best value at all later
@@ -36,20 +36,28 @@ def summarize(history: History) -> tuple[int | None, float, float]:
     return len(history) - 1 if history else None, max(get_curve(history), default=-1.0), seconds
 
 
-def make_watch(histories: Sequence[History]) -> Watch | None:
-    """Return what stops a trial, by the histories of the finished trials that it knows."""
+def make_watch(histories: Sequence[History], budget: float) -> Watch | None:
+    """Return what stops a trial, None if nothing does.
+
+    Args:
+        histories: Of the finished trials that it knows.
+        budget: The CPU seconds left. Beyond them, it goes on only while its best value is above those of all others.
+    """
     curves = [curve for history in histories if (curve := get_curve(history))]
-    if len(curves) < MIN_CURVES:
+    if not curves:
         return None
     length = max(map(len, curves))
     extended = [curve + [curve[-1]] * (length - len(curve)) for curve in curves]
-    return partial(check_floor, [float(value) for value in np.percentile(extended, PERCENTILE, axis=0)])
+    floor = np.percentile(extended, PERCENTILE, axis=0) if len(curves) >= MIN_CURVES else []
+    return partial(check_values, [float(value) for value in floor], max(map(max, curves)), budget)
 
 
-def check_floor(floor: Sequence[float], history: History) -> None:
-    """Raise StopTraining if the best value so far is below the epoch's floor."""
+def check_values(floor: Sequence[float], best: float, budget: float, history: History) -> None:
+    """Raise StopTraining if the best value so far is below the epoch's floor or, beyond the budget, not above `best`."""
     curve = get_curve(history)
-    if len(curve) >= FIRST_EPOCH and curve[-1] < floor[min(len(curve), len(floor)) - 1]:
+    if floor and len(curve) >= FIRST_EPOCH and curve[-1] < floor[min(len(curve), len(floor)) - 1]:
+        raise StopTraining
+    if curve and curve[-1] <= best and summarize(history)[2] > budget:
         raise StopTraining
 
 

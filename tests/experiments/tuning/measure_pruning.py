@@ -5,6 +5,7 @@ the beginning of the full one, to the bit. So the same curves tell where the pru
 what it costs. This takes an hour or two of processor time. The same command goes on after an interruption.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ TOLERANCE = 0.003  # of validation NDCG@10
 
 def find_end(history: History, finished: Sequence[History]) -> int:
     """Return the epoch after which the pruner ends a trial, by the trials that have finished."""
-    watch = make_watch(finished)
+    watch = make_watch(finished, math.inf)
     for epoch in range(len(history) - 1):  # called before each epoch
         try:
             if watch is not None:

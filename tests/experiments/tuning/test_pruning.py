@@ -1,20 +1,25 @@
 """Which trials are stopped, and when."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdmr.experiments.tuning.pruning import FIRST_EPOCH, MIN_CURVES, PERCENTILE, History
+from sdmr.experiments.tuning.pruning import FIRST_EPOCH, MIN_CURVES, PERCENTILE, History, make_watch
 from sdmr.experiments.tuning.pruning import summarize as summarize_trial
+from sdmr.harness.training.loop import StopTraining
 from tests.experiments.tuning.measure_pruning import find_end
 
 curves = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 
-def make_history(curve: Sequence[float]) -> History:
-    return [{"epoch": 0}, *({"epoch": epoch, "validation": value} for epoch, value in enumerate(curve, 1))]
+def make_history(curve: Sequence[float], seconds: float = 0) -> History:
+    """Return epochs with these validation values, each of which takes the CPU seconds for training and for ranking."""
+    times = {"fit_cpu_seconds": seconds, "rank_cpu_seconds": seconds}
+    return [{"epoch": 0}, *({"epoch": epoch, "validation": value} | times for epoch, value in enumerate(curve, 1))]
 
 
 def find_trial_end(curve: Sequence[float], finished: Sequence[Sequence[float]]) -> int:
@@ -51,6 +56,30 @@ def test_no_trial_is_stopped_before_enough_have_finished_nor_in_its_first_epochs
     assert find_trial_end([0.0] * 9, good * (MIN_CURVES - 1)) == 9
     assert find_trial_end([0.0] * 9, good * MIN_CURVES) == FIRST_EPOCH
     assert find_trial_end([0.0] * 9, [[]] * MIN_CURVES) == 9  # of models without epochs
+
+
+@pytest.mark.parametrize(
+    ("values", "budget", "stops"),
+    [
+        ([0.5], 30, False),  # exactly the budget
+        ([0.5], 29, True),
+        ([0.61], 29, False),  # the best of all: it may go on
+        ([0.61, 0.5], 59, False),
+        ([0.6], 29, True),  # not above
+        ([0.1], -5, True),  # another trial has exceeded the budget
+        ([], -5, False),  # every trial has an epoch
+    ],
+)
+def test_beyond_the_budget_only_the_best_trial_goes_on(values: list[float], budget: float, stops: bool) -> None:
+    watch = make_watch([make_history([0.2, 0.6, 0.4]), make_history([0.5])], budget)
+    assert watch
+    with pytest.raises(StopTraining) if stops else nullcontext():
+        watch(make_history(values, seconds=15))
+
+
+def test_the_first_trial_may_exceed_the_budget() -> None:
+    assert make_watch([], 0) is None
+    assert make_watch([[]], 0) is None  # of models without epochs
 
 
 def test_the_start_does_not_count() -> None:

@@ -87,10 +87,15 @@ def test_a_trial_is_watched_by_the_trials_that_it_knows(
     trial = Trial(3, search.sampler.default, search.row.default, known=(0, 2))
     asked = iter([trial])
     search.study = SimpleNamespace(ask=lambda *_: next(asked, None), read=lambda: [*ended, trial])  # type: ignore
+    for one in ended:
+        one.cpu_seconds = 600.0
+    search.budget = 40
     seen: list[Any] = []
-    monkeypatch.setattr(search_module, "make_watch", seen.append)
+    monkeypatch.setattr(search_module, "make_watch", lambda *arguments: seen.append(arguments))
     assert len(list(search._start_trials({}, {}))) == 1
-    assert [[entry["validation"] for entry in one[1:]] for one in seen[0]] == [[0], [2]]
+    ((histories, seconds),) = seen
+    assert [[entry["validation"] for entry in one[1:]] for one in histories] == [[0], [2]]
+    assert seconds == 600  # of 40 minutes, three trials took 10 each
 
 
 def test_minutes_of_tuned_settings_count_pruned_trials(
