@@ -53,7 +53,10 @@ def make_watch(histories: Sequence[History], budget: float) -> Watch | None:
 
 
 def check_values(floor: Sequence[float], best: float, budget: float, history: History) -> None:
-    """Raise StopTraining if the best value so far is below the epoch's floor or, beyond the budget, not above `best`."""
+    """Raise StopTraining if the best value so far is too low.
+
+    It must reach the epoch's floor and, beyond the budget, lie above `best`.
+    """
     curve = get_curve(history)
     if floor and len(curve) >= FIRST_EPOCH and curve[-1] < floor[min(len(curve), len(floor)) - 1]:
         raise StopTraining
