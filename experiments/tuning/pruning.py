@@ -1,4 +1,4 @@
-"""Stop hopeless trials by their validation curves, and all but the best once the budget is spent.
+"""Stop hopeless trials, and once the budget is spent all but the best.
 
 Optuna's percentile pruner compares a trial with those that reached its epoch. Those that patience ended before are left
 out there, and its study must be shared by all processes. Here a finished trial counts with its best value at all later
@@ -48,8 +48,10 @@ def make_watch(histories: Sequence[History], budget: float) -> Watch | None:
         return None
     length = max(map(len, curves))
     extended = [curve + [curve[-1]] * (length - len(curve)) for curve in curves]
-    floor = np.percentile(extended, PERCENTILE, axis=0) if len(curves) >= MIN_CURVES else []
-    return partial(check_values, [float(value) for value in floor], max(map(max, curves)), budget)
+    floor: list[float] = []
+    if len(curves) >= MIN_CURVES:
+        floor = [float(value) for value in np.percentile(extended, PERCENTILE, axis=0)]
+    return partial(check_values, floor, max(map(max, curves)), budget)
 
 
 def check_values(floor: Sequence[float], best: float, budget: float, history: History) -> None:
