@@ -133,7 +133,7 @@ def make_trials(search: Search) -> None:
     """Make the trials, and print each as it ends."""
     start, minutes, cached = time.perf_counter(), search.minutes, len(search.select("complete", "pruned"))
     if cached:
-        print(f"  {cached} trials are there already", flush=True)
+        print(f"  trials made before: {cached}", flush=True)
     if others := search.study.n_others:
         print(f"  {others} trials of other code or data leave the list {search.study.path}", flush=True)
     for trial in search.run():
