@@ -16,7 +16,13 @@ from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.averages import list_rows
 from sdmr.experiments.report.printed import GROUPS, METRICS, read_groups
 from sdmr.experiments.report.ranked_rows import Row, load_row
-from sdmr.experiments.report.uncertainty import ALPHA, correct_by_holm, estimate_mean, sum_by_user
+from sdmr.experiments.report.uncertainty import (
+    ALPHA,
+    correct_by_holm,
+    estimate_difference,
+    estimate_mean,
+    sum_by_user,
+)
 from sdmr.experiments.report.writers import format_difference, format_effect, format_p_value
 from sdmr.harness.metrics import TiePolicy
 
@@ -68,12 +74,8 @@ def compare_rows(first: Row, second: Row) -> Comparison:
     """
     if not np.array_equal(first.users, second.users):
         raise DataError("two rows cannot be compared: their test instances are of other users, or in another order")
-    numbers = {len(row.values) for row in (first, second)}
-    if len(numbers - {1}) > 1:  # seeds cannot be paired, so that their interaction with the users stays in
-        first, second = (row._replace(values=row.values.mean(axis=0, keepdims=True)) for row in (first, second))
-    values = first.values - second.values
-    one = estimate_mean(first.users, values, first.seeds + second.seeds)
-    average = values.mean(axis=0, keepdims=True)
+    one = estimate_difference(first.users, first.values, second.values, first.seeds + second.seeds)
+    average = (first.values.mean(axis=0) - second.values.mean(axis=0))[None]
     signs = np.sign(sum_by_user(first.users, average)[0].round(9))
     shares = [float((signs == sign).mean()) for sign in (1, 0, -1)]
     deviation = (estimate_mean(first.users, average).user_variance * one.users) ** 0.5

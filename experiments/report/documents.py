@@ -28,15 +28,16 @@ from sdmr.experiments.report.writers import (
 
 # The columns of the published CSV files, and the decimals of their numbers.
 TEXTS = ("dataset", "model", "metric")
+EXACT = 6  # enough that pages may round these values once more
 DECIMALS = {
     "paper": 3,
-    "ours": 4,
-    "spread": 3,
+    "ours": EXACT,
+    "spread": EXACT,
     "seeds": 0,
-    "optimistic": 4,
-    "pessimistic": 4,
-    "low": 4,
-    "high": 4,
+    "optimistic": EXACT,
+    "pessimistic": EXACT,
+    "low": EXACT,
+    "high": EXACT,
 }
 COLUMNS = (*TEXTS, *DECIMALS, "verdict", "settings", "marks", "run_low", "run_high", "search")
 CIRCLE = "°"
@@ -76,7 +77,7 @@ def format_csv(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the cells as they are published: numbers with their decimals, an unknown value empty."""
     numbers = {
         column: cells[column].map(f"{{:.{digits}f}}".format, na_action="ignore")
-        for column, digits in (DECIMALS | dict.fromkeys(INTERVAL_COLUMNS, 4)).items()
+        for column, digits in (DECIMALS | dict.fromkeys(INTERVAL_COLUMNS, EXACT)).items()
     }
     marks = cells["marks"].str.replace("−", "-")
     return cells.assign(**numbers, marks=marks)[list(COLUMNS)]

@@ -20,7 +20,7 @@ from sdmr.experiments.core.registry import (
 )
 from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.report.accuracy import make_published_cells
-from sdmr.experiments.report.averages import ALL, average_seeds, list_rows
+from sdmr.experiments.report.averages import ALL, list_rows
 from sdmr.experiments.report.dataset_statistics import REASONS, STAND_INS
 from sdmr.experiments.report.documents import CIRCLE, NOT_IN_PAPER, is_paper_outside
 from sdmr.experiments.report.factors import ALL_RELEASED, AUTHORS_README, DATASET, README, README_HOPS
@@ -74,9 +74,7 @@ def read_cells(results: Path) -> Cells:
     tables += [make_published_cells(results, *row, spreads, metrics) for row in rows]
     cells: dict[str, dict[str, dict[str, Any]]] = {dataset: {} for dataset in NAMES}
     for cell in (cell for table in tables for cell in list_rows(table) if cell.seeds):
-        folders = list_published(results, cell.dataset, KEYS[cell.model])
-        exact = average_seeds(cell.dataset, KEYS[cell.model], folders, metrics=[cell.metric])  # of four decimals
-        cells[cell.dataset].setdefault(cell.model, {})[cell.metric] = cell._replace(ours=exact["ours"].iloc[0])
+        cells[cell.dataset].setdefault(cell.model, {})[cell.metric] = cell
     return {dataset: models for dataset, models in cells.items() if models}
 
 

@@ -110,18 +110,39 @@ def estimate_mean(users: IntArray, values: NDArray[np.float64], seeds: tuple[See
     """Estimate the mean of `values` [seeds, n].
 
     With T a user's sum over all baskets, N its number of baskets, m the mean, and bars over S seeds, the user part is
-    Σ (T̄ − m N)² / (Σ N)² (ratio estimator; Cochran, Sampling Techniques, 1977, 2.11). It holds the interaction of users
-    and seeds, as s² does. So the mean square of the interaction, Σ (T − T̄ − (m_s − m) N)² / (S (S − 1) (Σ N)²), is
-    taken off once.
+    Σ (T̄ − m N)² / (Σ N)² · n / (n − 1) (ratio estimator; Cochran, Sampling Techniques, 1977, 2.11). It holds the
+    interaction of users and seeds, as s² does. So the mean square of the interaction,
+    Σ (T − T̄ − (m_s − m) N)² / (S (S − 1) (Σ N)²) · n / (n − 1), is taken off once.
     """
-    totals, count = sum_by_user(users, values)
-    n_seeds, n = totals.shape
-    means = totals.sum(axis=1) / count.sum()
-    residuals = totals - np.outer(means, count)
-    squares = float((residuals.mean(axis=0) ** 2).sum())
-    interaction = float(((residuals - residuals.mean(axis=0)) ** 2).sum()) / (n_seeds * max(n_seeds - 1, 1))
-    variance = max(squares - interaction, 0.0) / int(count.sum()) ** 2 * n / max(n - 1, 1)
-    return Estimate(float(means.mean()), variance, n, seeds)
+    return _estimate(users, [values], seeds)
+
+
+def estimate_difference(
+    users: IntArray, first: NDArray[np.float64], second: NDArray[np.float64], seeds: tuple[SeedPart, ...] = ()
+) -> Estimate:
+    """Estimate the mean of `first` minus that of `second` ([seeds, n] each; the numbers of seeds may differ).
+
+    T is the user's sum of differences. Seeds are not paired: the mean squares of both interactions are taken off.
+    """
+    return _estimate(users, [first, -second], seeds)
+
+
+def _estimate(users: IntArray, rows: Sequence[NDArray[np.float64]], seeds: tuple[SeedPart, ...]) -> Estimate:
+    """Estimate the sum of the means of `rows` [seeds, n]."""
+    averages = np.zeros(len(np.unique(users)))  # T̄ − m N
+    value = interaction = 0.0
+    for values in rows:
+        totals, count = sum_by_user(users, values)
+        means = totals.sum(axis=1) / count.sum()
+        residuals = totals - np.outer(means, count)
+        averages += residuals.mean(axis=0)
+        value += float(means.mean())
+        interaction += float(((residuals - residuals.mean(axis=0)) ** 2).sum()) / (
+            len(totals) * max(len(totals) - 1, 1)
+        )
+    n, factor = len(averages), len(averages) / max(len(averages) - 1, 1)
+    variance = max(float((averages**2).sum()) - interaction, 0.0) / len(users) ** 2 * factor
+    return Estimate(value, variance, n, seeds)
 
 
 def get_sign(difference: float, p: float) -> str:

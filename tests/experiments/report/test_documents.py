@@ -45,10 +45,10 @@ def test_csv_has_a_row_for_each_cell() -> None:
     cells = pd.DataFrame(rows, columns=COLUMNS.split(",")).assign(commit="c0ffee")
     assert format_csv(cells).to_csv(index=False).splitlines() == [
         COLUMNS,
-        "ml-100k,SDM,hit@10,0.713,0.5500,0.071,2,0.6100,0.4900,0.5000,0.6250,paper higher,tuned,,0.4000,0.7000,"
-        '"12 of 20, 31 min"',
-        "ml-100k,Popularity,NDCG@10,,0.2500,,1,0.2600,0.2400,,,,default,,,,",
-        "ml-100k,SDM,NDCG@10,0.435,0.5000,,1,0.5000,0.5000,,,,default,g+ s-,,,",
+        "ml-100k,SDM,hit@10,0.713,0.550000,0.070700,2,0.610000,0.490000,0.500000,0.625000,paper higher,tuned,,"
+        '0.400000,0.700000,"12 of 20, 31 min"',
+        "ml-100k,Popularity,NDCG@10,,0.250000,,1,0.260000,0.240000,,,,default,,,,",
+        "ml-100k,SDM,NDCG@10,0.435,0.500000,,1,0.500000,0.500000,,,,default,g+ s-,,,",
         "ml-100k,CML,hit@10,0.596,,,0,,,,,,,,,,",
     ]
 

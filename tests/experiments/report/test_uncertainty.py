@@ -15,6 +15,7 @@ from sdmr.experiments.report.uncertainty import (
     compute_correlation,
     correct_by_holm,
     cut_tails,
+    estimate_difference,
     estimate_mean,
     get_sign,
     judge_size,
@@ -118,7 +119,7 @@ def simulate_hits(
         first, second = draw_row(ability, seeds), draw_row(ability, seeds)
         parts = make_part(first), make_part(second)
         one = estimate_mean(numbers, first, parts[0])
-        difference = estimate_mean(numbers, first - second, parts[0] + parts[1])
+        difference = estimate_difference(numbers, first, second, parts[0] + parts[1])
         others = rng.normal(0, 1, users)
         run, other_run = draw_row(others, 1).mean(), draw_row(others, 1).mean()
         yield one, difference, run, run - other_run
