@@ -1,7 +1,7 @@
 """Publish Table 3 or 4 from this machine's runs: `sdmr publish number=3 datasets=[ml-100k] seeds=3 settings=tuned`.
 
-Nothing is trained. The records of models whose runs are complete are copied to `results/`, and the tables are written
-from all that is published there. A model whose runs are not complete keeps its published records.
+Nothing is trained. The records of models whose runs are complete are copied to `results/`, and both tables are
+written from all that is published there. A model whose runs are not complete keeps its published records.
 """
 
 import sys
@@ -74,16 +74,24 @@ def publish_rows(
             if row.removesuffix(GRID) in published:
                 store.remove_runs(results, f"table{options.number}", dataset, row)
     columns = list(dict.fromkeys([*METRICS, *options.list_columns()]))
-    table = collect_published(options.number, results, columns)
-    if table is None:
+    # Both tables: a row with one seed borrows the variance between seeds from rows of either.
+    texts = {number: write_table(number, results, columns) for number in sorted(set(TABLES.values()))}
+    if not (text := texts[options.number]):
         return cli.FAILED
-    path, text = results / f"table{options.number}.md", format_markdown(table, results)
-    write_atomic(path, text.encode())
-    write_atomic(path.with_suffix(".tex"), format_latex(table).encode())
-    write_csv(path.with_suffix(".csv"), format_csv(table.cells))
     print(text)
     update_pages(results)
     return 0
+
+
+def write_table(number: int, results: Path, columns: Sequence[str]) -> str:
+    """Write a table from all that is published, and return it as Markdown, empty without any row."""
+    if not (table := collect_published(number, results, columns)):
+        return ""
+    path, text = results / f"table{number}.md", format_markdown(table, results)
+    write_atomic(path, text.encode())
+    write_atomic(path.with_suffix(".tex"), format_latex(table).encode())
+    write_csv(path.with_suffix(".csv"), format_csv(table.cells))
+    return text
 
 
 def _check_options(options: Options, datasets: Sequence[str], models: Sequence[str]) -> None:

@@ -43,7 +43,10 @@ def _average_runtime(published: Path, planned: set[str]) -> float | None:
 
 
 def compute_runtime(records: Iterable[Record], runs: Path | None = None) -> float:
-    """Return the seconds of runs, and of their separate runs whose records `runs` has."""
+    """Return the seconds of runs and of their separate runs, such as parts, each once.
+
+    `runs` has records of separate runs; what the others took is that of a phase of their run.
+    """
     known = {record.run: record for record in records}
     pending = list(known.values())
     for record in pending:

@@ -48,10 +48,11 @@ NOTE = (
     "that draws nothing) with the 95 % interval of our mean; the 95 % interval for one new run, with other users, seed "
     "and candidates; Δ = ours − paper. "
     f"{CIRCLE} marks a Δ where the paper's value lies outside the interval for one new run. A trained model with one "
-    "seed borrows the largest spread of its seeds on another data set or, without one, that of any model; where no row "
+    "seed borrows the largest spread of its rows with three seeds or, without one, that of any model; where no row "
     "has three seeds, the interval counts users alone. Ties count with their expected value; the column ties has "
     "NDCG@10 if every tie went against, or for, the target (– where both agree). Settings: default (d 64, one setting "
-    "for a model on every data set), or tuned on validation items. "
+    "for a model on every data set), or tuned on validation items. Gains over the best baseline are those over the "
+    "highest value of the column, as in the paper. "
     f"{HIGHLIGHTED} docs/protocol.md has the formulas, what the test items measure, and what is left without context "
     "items of the last hour."
 )
@@ -191,7 +192,7 @@ def describe_origin(records: Sequence[Record]) -> str:
     """Return on which machines the records were made, and how long it took."""
     machines = sorted({f"{r.environment.processor}, {r.environment.threads} thread(s)" for r in records})
     versions = sorted({f"torch {r.environment.versions['torch']}" for r in records})
-    seconds = f"{compute_runtime(records):.0f} s in all"
+    seconds = f"{compute_runtime(records):.0f} s in all, a part that several share counted once"
     return f"Made from {len(records)} records on {'; '.join(machines)}; {'; '.join(versions)}; {seconds}."
 
 

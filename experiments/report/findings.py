@@ -201,9 +201,9 @@ def _describe_simple(cells: Cells, older: RowNames) -> str:
         if low := [name for name in names if values.get(name, 1.0) < values.get(simple, 0.0)]:
             texts = [name + f" ({OLDER})" * ((dataset, name) in older) for name in low]
             below.append(f"{', '.join(texts)} on {NAMES[dataset]}")
-    text = "counts which item follows which. These models read recent items or a basket, and have a lower NDCG@10"
+    text = "counts which item follows which. These models read recent items or a basket, and have a lower mean NDCG@10"
     untimed = f" Not compared on {NAMES[UNTIMED]}, whose histories have no order." if UNTIMED in cells else ""
-    return f"{simple} {text} among 100 items: {'; '.join(below)}.{untimed}" if below else ""
+    return f"{simple} {text} among 100 items (not tested): {'; '.join(below)}.{untimed}" if below else ""
 
 
 def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: RowNames) -> list[str]:
@@ -216,7 +216,8 @@ def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: RowNames) ->
         few_trials = [row for row in few_trials if row not in grid_rows]  # not twice
         count = sum(row[0] == dataset for row in older)
         if count:
-            others = ", some with one seed" if one_seed else ""
+            one_seed = [row for row in one_seed if row in cells[dataset]]
+            others = f"; {len(one_seed)} with one seed" if one_seed else ""
             texts[PROVISIONAL].append(f"{NAMES[dataset]} ({count} of {len(cells[dataset])} rows{others})")
         elif one_seed:
             texts[ONE_SEED].append(f"{_join(one_seed)} on {NAMES[dataset]}")

@@ -41,8 +41,8 @@ def test_published_cells_stay_until_all_seeds_of_new_runs_are_made(tmp_path: Pat
     first = publish_seeds(2)
     sdm = first["ml-100k", "SDM", "hit@10"]
     values = read_values(old, "hit@10")
-    assert (sdm["ours"], sdm["seeds"]) == (f"{statistics.mean(values):.4f}", "2")
-    assert sdm["spread"] == f"{statistics.stdev(values):.3f}"
+    assert (sdm["ours"], sdm["seeds"]) == (f"{statistics.mean(values):.6f}", "2")
+    assert sdm["spread"] == f"{statistics.stdev(values):.6f}"
     assert first["ml-100k", "Popularity", "hit@10"]["spread"] == ""
     assert first["ml-100k", "MF-BPR", "hit@10"]["ours"] == ""
     assert first["ml-100k", "MF-BPR", "hit@10"]["paper"] == "0.554"
@@ -67,7 +67,7 @@ def test_published_cells_stay_until_all_seeds_of_new_runs_are_made(tmp_path: Pat
     assert publish_seeds(1)["ml-100k", "SDM", "hit@10"] == sdm
     new.append(write_random_run(runs / "ml-100k" / "sdm-1", "sdm", 8, 0.9))
     last = publish_seeds(2)["ml-100k", "SDM", "hit@10"]
-    assert (last["ours"], last["seeds"]) == (f"{statistics.mean(read_values(new, 'hit@10')):.4f}", "2")
+    assert (last["ours"], last["seeds"]) == (f"{statistics.mean(read_values(new, 'hit@10')):.6f}", "2")
 
 
 def test_the_pages_are_filled_from_what_is_published(
@@ -159,7 +159,7 @@ def test_published_table_is_readable(tmp_path: Path, runs: Path) -> None:
     sdm = rows["SDM"]
     assert sdm["hit@10: paper"] == "0.713"
     interval = f"[{float(hit['low']):.3f}, {float(hit['high']):.3f}]"
-    assert sdm["hit@10: ours"] == f"<u>{mean:.3f} ± {hit['spread']} {interval}</u>"
+    assert sdm["hit@10: ours"] == f"<u>{mean:.3f} ± {float(hit['spread']):.3f} {interval}</u>"
     assert re.fullmatch(r"\*\*0\.\d{3} .*\]\*\*", rows["MF-BPR"]["hit@10: ours"])
     assert (hit["verdict"], sdm["hit@10: Δ"]) == ("paper higher", f"−{0.713 - mean:.3f}°")
     assert sdm["hit@10: one run"] == f"{float(hit['run_low']):.3f}, {float(hit['run_high']):.3f}"
@@ -173,11 +173,11 @@ def test_published_table_is_readable(tmp_path: Path, runs: Path) -> None:
     improvement = rows["SDM over the best general baseline"]
     assert improvement["hit@10: paper"] == "+14.4 %"
     assert float(improvement["hit@10: ours"].removesuffix(" %").replace("−", "-")) == pytest.approx(gain, abs=0.1)
-    assert "Made from 4 records on abacus, 1 thread(s); torch 2.0; 24 s in all." in text
+    assert "Made from 4 records on abacus, 1 thread(s); torch 2.0; 24 s in all, " in text
     assert {len(split_row(line)) for line in text.splitlines() if line.startswith("|")} == {len(head), 8}
     latex = (tmp_path / "results" / "table3.tex").read_text()
     assert r"PRME\_s" in latex
-    assert rf"0.713 $|$ \underline{{{mean:.3f} $\pm$ {hit['spread']}}}$^{{\circ}}$" in latex
+    assert rf"0.713 $|$ \underline{{{mean:.3f} $\pm$ {float(hit['spread']):.3f}}}$^{{\circ}}$" in latex
     assert r"0.554 $|$ \textbf{0." in latex
     assert "\\midrule\nSDM over the best general baseline" in latex
     assert len({line.count(" & ") for line in latex.splitlines() if line.startswith(("SD", "CML", "MF"))}) == 1
@@ -273,6 +273,19 @@ def test_epinions_in_the_order_of_ids_is_in_no_table(tmp_path: Path, runs: Path)
     assert call(publish, tmp_path, "datasets=[epinions,epinions-id-order]", "models=sdm") == 0
     assert (tmp_path / "results" / "records" / "table3" / "epinions-id-order" / "sdm-0" / "record.json").exists()
     assert {dataset for dataset, *_ in read_cells(tmp_path / "results" / "table3.csv")} == {"epinions"}
+
+
+def test_the_other_table_borrows_the_variance_of_new_seeds(tmp_path: Path, runs: Path) -> None:
+    def read_interval() -> str:
+        return read_cells(tmp_path / "results" / "table4.csv")["ta-feng", "SDM", "hit@10"]["low"]
+
+    write_random_run(runs / "ta-feng" / "sdm-0", "sdm", 0, 0.6)
+    assert call(publish, tmp_path, "number=4", "datasets=[ta-feng]", "models=sdm") == 0
+    alone = read_interval()
+    for seed in range(3):
+        write_random_run(runs / "ml-100k" / f"sdm-{seed}", "sdm", seed, 0.4 + 0.1 * seed)
+    assert call(publish, tmp_path, "number=3", "seeds=3", "models=sdm") == 0
+    assert float(read_interval()) < float(alone)
 
 
 def test_nothing_to_publish_writes_nothing(tmp_path: Path) -> None:
