@@ -11,10 +11,10 @@ from sdmr.harness.training.layers import compute_squared_distances
 class TransRec(TorchRecommender):
     """Score an item by its distance from the translated last context item.
 
-    score = β_j − ‖γ_k + t + t_u − γ_j‖₂, k the last context item, γ clipped to the unit ball after every step.
+    score = β_j − ‖γ_k + t + t_u − γ_j‖₂², k the last context item, γ clipped to the unit ball after every step.
 
-    Without context γ_k = 0. With `squared`, the default, the distance is squared, as in some implementations: on
-    ML-100k this has the better validation NDCG@10 (.62 against .56).
+    Without context γ_k = 0. The source's distance is not squared (`squared: false`). The square, which some
+    implementations have, is the default: on ML-100k it has the better validation NDCG@10 (.62 against .56).
 
     Departures from the source: the square; Adam in place of SGD; the highest-scored one of several negatives counts
     (negatives=hardest); λ does not act on β_j, nor on any other bias here. t, t_u and β start at 0, γ as normal with
