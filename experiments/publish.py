@@ -84,7 +84,7 @@ def publish_rows(
 
 
 def write_table(number: int, results: Path, columns: Sequence[str]) -> str:
-    """Write a table from all that is published, and return it as Markdown, empty without any row."""
+    """Write a table from all that is published. Returns it as Markdown, empty without any row."""
     if not (table := collect_published(number, results, columns)):
         return ""
     path, text = results / f"table{number}.md", format_markdown(table, results)

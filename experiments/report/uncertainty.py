@@ -120,9 +120,9 @@ def estimate_mean(users: IntArray, values: NDArray[np.float64], seeds: tuple[See
 def estimate_difference(
     users: IntArray, first: NDArray[np.float64], second: NDArray[np.float64], seeds: tuple[SeedPart, ...] = ()
 ) -> Estimate:
-    """Estimate the mean of `first` minus that of `second` ([seeds, n] each; the numbers of seeds may differ).
+    """Estimate the mean of `first` minus that of `second`.
 
-    T is the user's sum of differences. Seeds are not paired: the mean squares of both interactions are taken off.
+    Both are [seeds, n], and may have different numbers of seeds. T is the user's sum of differences. Seeds are not paired: the mean squares of both interactions are taken off.
     """
     return _estimate(users, [first, -second], seeds)
 
