@@ -13,8 +13,8 @@ class MFBPR(TorchRecommender):
 
     Departures from the source: Adam replaces its SGD, as for every model of the paper's comparison. The source draws
     one negative; here the highest-scored one of several counts (negatives=hardest). By default there is no item bias,
-    since the paper's formula has none. λ acts on the negatives' rows too; the SDMR paper names those of user and positive
-    alone. Embeddings start as normal with standard deviation 0.01.
+    since the SDMR paper's formula has none. λ acts on the negatives' rows too; that paper names those of user and
+    positive alone. Embeddings start as normal with standard deviation 0.01.
     """
 
     @check_arguments

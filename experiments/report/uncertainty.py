@@ -122,7 +122,8 @@ def estimate_difference(
 ) -> Estimate:
     """Estimate the mean of `first` minus that of `second`.
 
-    Both are [seeds, n], and may have different numbers of seeds. T is the user's sum of differences. Seeds are not paired: the mean squares of both interactions are taken off.
+    Both are [seeds, n], and may have different numbers of seeds. T is the user's sum of differences. Seeds are not
+    paired: the mean squares of both interactions are taken off.
     """
     return _estimate(users, [first, -second], seeds)
 
@@ -137,11 +138,10 @@ def _estimate(users: IntArray, rows: Sequence[NDArray[np.float64]], seeds: tuple
         residuals = totals - np.outer(means, count)
         averages += residuals.mean(axis=0)
         value += float(means.mean())
-        interaction += float(((residuals - residuals.mean(axis=0)) ** 2).sum()) / (
-            len(totals) * max(len(totals) - 1, 1)
-        )
-    n, factor = len(averages), len(averages) / max(len(averages) - 1, 1)
-    variance = max(float((averages**2).sum()) - interaction, 0.0) / len(users) ** 2 * factor
+        n_seeds = len(totals)
+        interaction += float(((residuals - residuals.mean(axis=0)) ** 2).sum()) / (n_seeds * max(n_seeds - 1, 1))
+    n = len(averages)
+    variance = max(float((averages**2).sum()) - interaction, 0.0) / len(users) ** 2 * n / max(n - 1, 1)
     return Estimate(value, variance, n, seeds)
 
 
