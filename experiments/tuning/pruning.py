@@ -1,4 +1,4 @@
-"""Stop hopeless trials, and once the budget is spent all but the best.
+"""Stop hopeless trials, and the last one when the budget is spent.
 
 Optuna's percentile pruner compares a trial with those that reached its epoch. Those that patience ended before are left
 out there, and its study must be shared by all processes. Here a finished trial counts with its best value at all later
@@ -41,7 +41,8 @@ def make_watch(histories: Sequence[History], budget: float) -> Watch | None:
 
     Args:
         histories: Of the finished trials that it knows.
-        budget: The CPU seconds left. Beyond them, it goes on only while its best value is above those of all others.
+        budget: The CPU seconds left, after which it stops. A search has at least one finished trial: where the trial
+            knows of none, nothing stops it.
     """
     curves = [curve for history in histories if (curve := get_curve(history))]
     if not curves:
@@ -51,18 +52,15 @@ def make_watch(histories: Sequence[History], budget: float) -> Watch | None:
     floor: list[float] = []
     if len(curves) >= MIN_CURVES:
         floor = [float(value) for value in np.percentile(extended, PERCENTILE, axis=0)]
-    return partial(check_values, floor, max(map(max, curves)), budget)
+    return partial(check_progress, floor, budget)
 
 
-def check_values(floor: Sequence[float], best: float, budget: float, history: History) -> None:
-    """Raise StopTraining if the best value so far is too low.
-
-    It must reach the epoch's floor and, beyond the budget, lie above `best`.
-    """
+def check_progress(floor: Sequence[float], budget: float, history: History) -> None:
+    """Raise StopTraining if the best value is below the floor, or the budget spent."""
     curve = get_curve(history)
     if floor and len(curve) >= FIRST_EPOCH and curve[-1] < floor[min(len(curve), len(floor)) - 1]:
         raise StopTraining
-    if curve and curve[-1] <= best and summarize(history)[2] > budget:
+    if curve and summarize(history)[2] > budget:
         raise StopTraining
 
 
