@@ -72,7 +72,8 @@ def format_factors(summary: pd.DataFrame) -> str:
     return f"""## ML-100k: one choice at a time
 
 hit@10 / NDCG@10 ± sample standard deviation over seeds (number of seeds). Default settings: d 64, 3 hops, s 5. Each \
-row but the first deviates from the default protocol or from the paper's models, as its name says. The released SDP \
+row but the first deviates from the default protocol or from the paper's models, as its name says. The commits of a \
+row are in audit.csv: older ones trained anew, SDMR by a learning rate of .01. The released SDP \
 has {factors.RELEASED_EPOCHS["sdp"]} epochs and the released SDM {factors.RELEASED_EPOCHS["sdm"]}, both λ 0.001. All \
 released choices: {", ".join(factors.RELEASED_PROTOCOL)}, and the released models of SDP, SDM and SDMR. These follow \
 the authors' commit 4a4f50d of 20 May 2019: in training, a short context keeps what the instance before it left there \
@@ -148,8 +149,8 @@ def format_full_ranking(frame: pd.DataFrame) -> str:
     cells = cells.loc[ranks.sort_values(("NDCG@10", DEFAULT.name), kind="stable").index]
     text = f"""## ML-100k: ranked among 100 candidates, and among all
 
-The same trained models; the model's rank in brackets. *All* deviates from the default protocol: every item that the \
-user never touched is a candidate.
+The same settings, but each column of another training, some by older code; the model's rank in brackets. *All* \
+deviates from the default protocol: every item that the user never touched is a candidate.
 
 {make_markdown(cells)}"""
     if len(means) < 3:
