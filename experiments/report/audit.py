@@ -72,9 +72,9 @@ def format_factors(summary: pd.DataFrame) -> str:
     return f"""## ML-100k: one choice at a time
 
 hit@10 / NDCG@10 ± sample standard deviation over seeds (number of seeds). Default settings: d 64, 3 hops, s 5. Each \
-row but the first deviates from the default protocol or from the paper's models, as its name says. The commits of a \
-row are in audit.csv: older ones trained anew, SDMR by a learning rate of .01. The released SDP \
-has {factors.RELEASED_EPOCHS["sdp"]} epochs and the released SDM {factors.RELEASED_EPOCHS["sdm"]}, both λ 0.001. All \
+row but the first deviates from the default protocol or from the paper's models, as its name says. A row \
+whose commit in audit.csv is older than that of the first one also differs by its code; in it, SDMR's learning rate is \
+.01. The released SDP has {factors.RELEASED_EPOCHS["sdp"]} epochs and the released SDM {factors.RELEASED_EPOCHS["sdm"]}, both λ 0.001. All \
 released choices: {", ".join(factors.RELEASED_PROTOCOL)}, and the released models of SDP, SDM and SDMR. These follow \
 the authors' commit 4a4f50d of 20 May 2019: in training, a short context keeps what the instance before it left there \
 (`model.short_context=left-over`). From commit b8c296a of 30 September 2019 on it is padded \
