@@ -78,7 +78,8 @@ is .01. The released SDP has {factors.RELEASED_EPOCHS["sdp"]} epochs and the rel
 {factors.RELEASED_EPOCHS["sdm"]}, both λ 0.001. All released choices: {", ".join(factors.RELEASED_PROTOCOL)}, and the \
 released models of SDP, SDM and SDMR. These follow the authors' commit 4a4f50d of 20 May 2019: in training, a short \
 context keeps what the instance before it left there (`model.short_context=left-over`). From commit b8c296a of \
-30 September 2019 on it is padded (`model.short_context=padded`). One more item of each user is held out for validation, which the authors' program does not do: a random one, or the next-to-last.
+30 September 2019 on it is padded (`model.short_context=padded`). One more item of each user \
+is held out for validation, which the authors' program does not do: a random one, or the next-to-last.
 
 {make_markdown(rows)}"""
 
