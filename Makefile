@@ -117,8 +117,8 @@ curves speed: $(READY)
 paper: table1 table2 $(PAPER) $(OTHER_SPLITS)
 	$(SDMR) figure name=published publish=true $(WORKERS)
 	$(SDMR) audit seeds=3 publish=true $(WORKERS)
-	$(SDMR) audit seeds=3 models=[slim,cml,prme,prme-s,transrec] factors=[default,all-items] publish=true $(WORKERS)
-	$(SDMR) audit models=[slim,cml,neumf,cmn,prme,prme-s,transrec,caser] factors=[default,next-to-last] publish=true $(WORKERS)
+	$(SDMR) audit seeds=3 models=$(AUDITED) factors=default publish=true $(WORKERS)
+	$(SDMR) audit models=$(AUDITED) factors=next-to-last publish=true $(WORKERS)
 	$(SDMR) audit factors=sasrec-papers models=sasrec publish=true
 	$(SDMR) audit factors=authors-readme models=[sdp,sdm] publish=true $(WORKERS)
 	$(SDMR) table number=3 strata=true
@@ -127,6 +127,7 @@ paper: table1 table2 $(PAPER) $(OTHER_SPLITS)
 	$(SDMR) check table=3
 	$(SDMR) check table=4
 
+AUDITED := [slim,cml,neumf,cmn,prme,prme-s,transrec,caser]
 WHOLE_GRID := popularity transitions item-knn slim ease
 PARTS := gmf mlp gmf-bpr
 SAMPLED := neumf cmn sdp sdm sdmr mf-bpr cml prme prme-s transrec caser ials

@@ -1,4 +1,4 @@
-"""The audit's tables: what each choice does, ties, sampled and full ranking, the file's order."""
+"""The audit's tables: what each choice does, ties, the file's order."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from sdmr.experiments.core.registry import MODELS, get_model
 from sdmr.experiments.report import factors
 from sdmr.experiments.report.audit_runs import Records, average_history, build_frame, summarize_seeds
 from sdmr.experiments.report.claims import format_claims, judge_claims
-from sdmr.experiments.report.factors import ALL_ITEMS, BOUNDS_AND_MEAN, DATASET, DEFAULT, ORDER_DATASET
+from sdmr.experiments.report.factors import BOUNDS_AND_MEAN, DATASET, DEFAULT, ORDER_DATASET
 from sdmr.experiments.report.id_order import RULES
 from sdmr.experiments.report.printed import METRICS, get_paper_value, read_paper_values
 from sdmr.experiments.report.writers import NOTHING, format_mean, format_metric, format_metrics, make_markdown
@@ -24,8 +24,7 @@ def format_report(records: Records, results: Path, plots: Path, overrides: Seque
         plots: Folder of Figure 5's correlations, likewise.
         overrides: Settings of every run, which the captions do not know.
     """
-    frame = build_frame(records)
-    summary = summarize_seeds(frame)
+    summary = summarize_seeds(build_frame(records))
     note = f"**Every run was made with {' '.join(overrides)}**, whatever the captions say." if overrides else ""
     parts = [
         "# What the paper's numbers are made of",
@@ -34,7 +33,6 @@ def format_report(records: Records, results: Path, plots: Path, overrides: Seque
         format_factors(summary),
         *(format_ties_by_epoch(records, dataset) for dataset in factors.TIES),
         format_ties(records),
-        format_full_ranking(frame),
         format_file_order(summary),
         format_literature(records),
         format_readme(summary),
@@ -58,7 +56,7 @@ def format_factors(summary: pd.DataFrame) -> str:
     cells = cells[cells["dataset"] == DATASET]
     if cells.empty:
         return ""
-    varied = cells[~cells["factor"].isin([DEFAULT.name, ALL_ITEMS.name])]
+    varied = cells[cells["factor"] != DEFAULT.name]
     shown = set((cells if varied.empty else varied)["model"])
     names = {model: MODELS[model].name for model in MODELS if model in shown}
     rows = [
@@ -131,36 +129,6 @@ Among the target and 100 candidates; mean over seeds. Spread: NDCG@10 if every t
 none did.
 
 {make_markdown(pd.DataFrame(rows, columns=columns), right=columns[1:])}"""
-
-
-def format_full_ranking(frame: pd.DataFrame) -> str:
-    """Return the models ranked by sampled and by full metrics, and how far these agree."""
-    sides = [DEFAULT.name, ALL_ITEMS.name]
-    expected = frame[(frame["dataset"] == DATASET) & (frame["tie_policy"] == "expected")]
-    pairs = expected.pivot(index=["model", "seed"], columns=["metric", "factor"], values="value")
-    pairs = pairs.reindex(columns=pd.MultiIndex.from_product([METRICS, sides])).dropna()
-    means = pairs.groupby("model").mean().reindex([model for model in MODELS if model in pairs.index])
-    if means.empty:
-        return ""
-    ranks = means.rank(method="min", ascending=False).astype(int)
-    cells = means.map(format_metric) + " (" + ranks.astype(str) + ")"
-    cells.columns = pd.Index([f"{metric}, {side}" for metric in METRICS for side in ("100", "all")])
-    cells.insert(0, "model", [MODELS[model].name for model in cells.index])
-    cells = cells.loc[ranks.sort_values(("NDCG@10", DEFAULT.name), kind="stable").index]
-    text = f"""## ML-100k: ranked among 100 candidates, and among all
-
-The same settings, but each column of another training, some by older code; the model's rank in brackets. *All* \
-deviates from the default protocol: every item that the user never touched is a candidate.
-
-{make_markdown(cells)}"""
-    if len(means) < 3:
-        return text
-    agreements = []
-    for metric in METRICS:
-        sampled, full = (means[metric, side] for side in sides)
-        tau, rho = sampled.corr(full, "kendall"), sampled.corr(full, "spearman")
-        agreements.append(f"{metric}: Kendall's τ {tau:.2f}, Spearman's ρ {rho:.2f}")
-    return f"{text}\n\nAgreement of the two orders of {len(means)} models. {'; '.join(agreements)}."
 
 
 def format_file_order(summary: pd.DataFrame) -> str:

@@ -10,12 +10,10 @@ from pydantic import Field
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.deviations import format_deviations
-from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.options import Names, RunOptions
 from sdmr.experiments.core.plan import FoundRun, PlannedRun, is_stochastic
 from sdmr.experiments.core.record import Record, TieCounts, load_record
-from sdmr.experiments.core.registry import MODELS, get_model
-from sdmr.experiments.core.run import compose_run
+from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run_files import RANKS, RECORD
 from sdmr.experiments.core.store import get_published_folder, get_published_settings
 from sdmr.experiments.report import factors
@@ -50,10 +48,7 @@ class AuditOptions(RunOptions):
     factors: Names = Field(
         list(factors.DEFAULT_NAMES), description=f"rows; {factors.README.name}, which takes hours, only if named"
     )
-    models: Names = Field(
-        ["sdp", "sdm", "sdmr", "item-knn", "popularity", "mf-bpr"],
-        description="columns; if none are named, two rows (default, all-items) add the models trained already",
-    )
+    models: Names = Field(["sdp", "sdm", "sdmr", "item-knn", "popularity", "mf-bpr"], description="columns")
     order_models: Names = Field(
         ["popularity", "item-knn", "mf-bpr", "prme", "sdp", "sdm"], description="models of the factors file and random"
     )
@@ -72,15 +67,10 @@ def plan_audit(options: AuditOptions) -> list[AuditRun]:
 
 
 def _plan_factor(options: AuditOptions, factor: Factor) -> Iterator[AuditRun]:
-    """Plan a factor on ML-100k. Where models are ordered, and none are named, those trained already take part."""
-    takes_trained = factor in (DEFAULT, factors.ALL_ITEMS) and "models" not in options.model_fields_set
+    """Plan a factor on ML-100k."""
+    models = [model for model in MODELS if model in options.models and model in (factor.models or MODELS)]
     for seed in range(options.seeds):
-        for model in MODELS:
-            if model not in (factor.models or MODELS) or (seed and not is_stochastic(model)):
-                continue
-            run = _plan(options, factor, model, seed=seed)
-            if model in options.models or (takes_trained and _is_trained(options, run)):
-                yield run
+        yield from (_plan(options, factor, model, seed=seed) for model in models if not seed or is_stochastic(model))
 
 
 def _plan_readme(options: AuditOptions) -> Iterator[AuditRun]:
@@ -113,20 +103,6 @@ def _plan(options: AuditOptions, factor: Factor, model: str, dataset: str = DATA
     is_default = factor == DEFAULT and get_published_settings(results, "table3", dataset, model) == "default"
     stands_in = is_default and (table / RECORD).exists() and not (folder / RECORD).exists()
     return AuditRun(model, replace(planned, published=table if stands_in else folder))
-
-
-def _is_trained(options: AuditOptions, run: AuditRun) -> bool:
-    """Return whether the run is published, or this machine has its model's default run."""
-    if run.planned.published and (run.planned.published / RECORD).exists():
-        return True
-    class_name = get_model(run.model).target.rpartition(".")[2]
-    if not any((Path(options.runs) / DATASET).glob(f"{class_name}-*")):
-        return False  # without composing the run, which takes longer
-    default = DEFAULT.plan(run.model, DATASET, run.planned.seed, options.overrides)
-    try:
-        return compose_run(default.overrides, Path(options.runs)).record is not None
-    except (UsageError, DataError):
-        return False
 
 
 def load_audit(plan: Sequence[AuditRun], runs: Mapping[PlannedRun, FoundRun]) -> Records:

@@ -75,7 +75,6 @@ class Factor:
 SORTED: TiePolicy = "argsort-target-last"
 TIE_BOUNDS: tuple[TiePolicy, ...] = ("optimistic", "pessimistic")
 DEFAULT = Factor("default", "default protocol, the paper's equations", further_policies=TIE_BOUNDS)
-ALL_ITEMS = Factor("all-items", "candidates: all", ("protocol.candidates=all",))
 ALL_RELEASED = Factor("released", "all released choices", RELEASED_PROTOCOL, RELEASED, SORTED, TIE_POLICIES)
 NEXT_TO_LAST, DROPOUT_OFF = "protocol.validation_item=next-to-last", "model.dropout_at_test=off"
 FACTORS = (
@@ -89,7 +88,6 @@ FACTORS = (
         SORTED,
     ),
     Factor("argsort", f"tie_policy: {SORTED}", (f"protocol.tie_policy={SORTED}",), tie_policy=SORTED),
-    ALL_ITEMS,
     Factor("select-on-test", "select_on: test", ("protocol.select_on=test",)),
     Factor("variant", "released models", variants=RELEASED, models=PAPER_MODELS),
     Factor("candidates-99", "candidates: 99", ("protocol.candidates=99",)),

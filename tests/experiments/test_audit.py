@@ -31,7 +31,7 @@ def small_ml_100k(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 def test_the_command_makes_missing_runs_and_publishes_what_it_shows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def audit(argument: str, factors: str = "[default,argsort,all-items]", runs: str = "runs") -> str:
+    def audit(argument: str, factors: str = "[default,argsort,candidates-99]", runs: str = "runs") -> str:
         folders = [f"runs={tmp_path / runs}", f"results={tmp_path}/results", f"plots={tmp_path}"]
         assert cli.main(["audit", "models=popularity", f"factors={factors}", *folders, argument]) == 0
         return capsys.readouterr().out
@@ -47,16 +47,16 @@ def test_the_command_makes_missing_runs_and_publishes_what_it_shows(
         "default protocol, the paper's equations",
         "default protocol, tie_policy: optimistic",
         "tie_policy: argsort-target-last",
-        "candidates: all",
+        "candidates: 99",
     ):
         assert f"| {label}" in table
     assert text == (tmp_path / "results" / "audit.md").read_text().strip()
     published = sorted((tmp_path / "results" / "records" / "audit" / "ml-100k").glob("*/*"))
     assert [f"{path.parent.name}/{path.name}" for path in published] == [
-        f"{factor}-popularity-0/record.json" for factor in ("all-items", "argsort", "default")
+        f"{factor}-popularity-0/record.json" for factor in ("argsort", "candidates-99", "default")
     ]
     cells = pd.read_csv(tmp_path / "results" / "audit.csv", keep_default_na=False)
-    assert set(cells["deviations"]) == {"", "tie_policy=argsort-target-last", "candidates=all"}
+    assert set(cells["deviations"]) == {"", "tie_policy=argsort-target-last", "candidates=99"}
     # What is published stays, whatever is asked for.
     assert cut_report(audit("publish=true", factors="argsort")) == text
     # Without the runs, the published records make the same tables.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sdmr.experiments.core.record import Record, TieCounts
+from sdmr.experiments.core.record import TieCounts
 from sdmr.experiments.report import audit
 from sdmr.experiments.report.audit_runs import Records, build_frame, summarize_seeds
 from tests.experiments.report.published import make_audit, make_history, make_record
@@ -31,26 +31,6 @@ def test_the_factors_show_the_models_that_some_factor_was_asked_for() -> None:
     records = make_audit(("ml-100k", "default", "sdmr", make_record()), ("epinions", "file", "prme", make_record()))
     assert not any("PRME" in line for line in format_factors(records))
     assert format_factors(make_audit(("epinions", "file", "prme", make_record()))) == []
-
-
-def test_models_are_ordered_by_sampled_and_by_full_metrics_of_the_same_seeds() -> None:
-    sampled = {"popularity": 0.2, "item-knn": 0.5, "mf-bpr": 0.6, "sdm": 0.7}
-    full = {"popularity": 0.1, "item-knn": 0.4, "mf-bpr": 0.3, "sdm": 0.5}
-
-    def make_seed(share: float, seed: int = 0) -> Record:
-        return make_record(share, config={"seed": seed})
-
-    # Seed 1 is missing among all items, and seed 0 must not be paired with it.
-    records = make_audit(
-        *(("ml-100k", "default", model, make_seed(0.0, 1)) for model in sampled),
-        *(("ml-100k", "default", model, make_seed(share)) for model, share in sampled.items()),
-        *(("ml-100k", "all-items", model, make_seed(share)) for model, share in full.items()),
-    )
-    text = audit.format_full_ranking(build_frame(records))
-    (row,) = (line for line in text.splitlines() if line.startswith("| Item-KNN"))
-    assert [cell.strip() for cell in row.split("|")[2:-1]] == ["0.500 (3)", "0.400 (2)", "0.500 (3)", "0.400 (2)"]
-    assert "hit@10: Kendall's τ 0.67, Spearman's ρ 0.80" in text
-    assert audit.format_full_ranking(build_frame({})) == ""
 
 
 def test_ties_of_the_released_sdmr_are_shown_by_epoch() -> None:

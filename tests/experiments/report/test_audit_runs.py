@@ -1,7 +1,6 @@
 """The audit's plan, and the records that it finds."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,16 +14,10 @@ from sdmr.experiments.report.factors import RELEASED_PROTOCOL
 from tests.experiments.report.published import make_record, publish_model
 
 
-@pytest.fixture(autouse=True)
-def nothing_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_runs, "compose_run", lambda *_: SimpleNamespace(record=None))
-
-
 def plan_small(folder: Path, **options: Any) -> list[AuditRun]:
     values: dict[str, Any] = {"seeds": 2, "models": ["sdm", "popularity"], "order_models": ["popularity", "mf-bpr"]}
     values |= {"runs": str(folder / "runs"), "results": str(folder / "results")}
-    named = {key: value for key, value in (values | options).items() if value is not None}
-    return audit_runs.plan_audit(AuditOptions(**named))
+    return audit_runs.plan_audit(AuditOptions(**(values | options)))
 
 
 def get_planned(runs: list[AuditRun], dataset: str, factor: str, model: str, seed: int = 0) -> PlannedRun:
@@ -60,7 +53,7 @@ def test_each_factor_makes_one_choice_in_another_way_and_released_makes_all(tmp_
         if (run.planned.dataset, run.model, run.planned.seed) == ("ml-100k", "sdm", 0)
     }
     assert changed["select-on-test"] == {"protocol.select_on=test"}
-    assert changed["all-items"] == {"protocol.candidates=all"}
+    assert changed["candidates-99"] == {"protocol.candidates=99"}
     assert changed["released"] == set(RELEASED_PROTOCOL) | changed["variant"]
     assert changed["released-next-to-last"] == {"protocol.validation_item=next-to-last"} | changed["released"]
     assert changed["variant"] == {"model=sdm-released", "model.optimization.epochs=16"}
@@ -109,30 +102,11 @@ def test_overrides_reach_every_run_and_leave_published_records_out(tmp_path: Pat
     assert all(run.planned.settings[-1] == "epochs=2" and run.planned.published is None for run in runs)
 
 
-def test_models_that_are_trained_already_are_ranked_again_unless_models_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def compose_run(overrides: tuple[str, ...], runs: Path) -> SimpleNamespace:
-        return SimpleNamespace(record="a record" if {"model=prme", "seed=0"} <= set(overrides) else None)
-
-    monkeypatch.setattr(audit_runs, "compose_run", compose_run)
-    (tmp_path / "runs" / "ml-100k" / "PRME-0").mkdir(parents=True)
-    ordered = ["default", "all-items", "argsort"]
-    runs = plan_small(tmp_path, models=None, factors=ordered)
-    assert {(run.planned.group, run.planned.seed) for run in runs if run.model == "prme"} == {
-        ("default", 0),
-        ("all-items", 0),
-    }
-    assert {run.model for run in plan_small(tmp_path, models=["popularity"], factors=ordered)} == {"popularity"}
-
-
 def test_the_default_row_takes_table_3s_records_while_they_have_default_settings(tmp_path: Path) -> None:
     folder, audit = (tmp_path / "results" / "records" / name / "ml-100k" for name in ("table3", "audit"))
     publish_model(folder, "sdm", 0.6)
-    publish_model(folder, "prme", 0.7)
-    options: dict[str, Any] = {"models": None, "factors": ["default", "argsort"]}
+    options: dict[str, Any] = {"models": ["sdm"], "factors": ["default", "argsort"]}
     runs = plan_small(tmp_path, **options)
-    assert {run.model for run in runs} == {*AuditOptions().models, "prme"}
     assert get_planned(runs, "ml-100k", "default", "sdm", 1).published == folder / "sdm-1"
     assert get_planned(runs, "ml-100k", "argsort", "sdm", 1).published == audit / "argsort-sdm-1"
     (folder / "sdm.yaml").write_text("model: {dim: 128}\n")
