@@ -25,7 +25,7 @@ from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.options import FileName, Numbers, TaskOptions
 from sdmr.experiments.core.plan import read_tie_policy
 from sdmr.experiments.core.ranking import compute_novelty_metrics, compute_test_digests, place_cold_targets
-from sdmr.experiments.core.record import Environment, Record, TieCounts, save_record
+from sdmr.experiments.core.record import Record, TieCounts, read_environment, save_record
 from sdmr.experiments.core.run import Run, compose_task
 from sdmr.experiments.core.run_files import RANKS, RECORD
 from sdmr.experiments.core.task_files import select_candidates
@@ -33,7 +33,7 @@ from sdmr.experiments.report.writers import make_table
 from sdmr.harness.evaluation import check_not_empty
 from sdmr.harness.ids import save_ids
 from sdmr.harness.metrics import CUTOFFS, METRIC_NAMES, count_ranks, count_ties, summarize
-from sdmr.harness.records import collect_environment, compute_run_key, get_peak_memory, read_ranks, save_ranks
+from sdmr.harness.records import compute_run_key, get_peak_memory, read_ranks, save_ranks
 
 COLUMNS: dict[str, type[int] | type[float] | type[str]] = {"instance": int, "candidate": int, "score": float}
 PARQUET_KINDS = {"instance": "iu", "candidate": "iu", "score": "iuf"}  # of any width
@@ -87,7 +87,7 @@ def score(path: Path, run: Run, name: str) -> tuple[Record, Path]:
         ties=TieCounts.model_validate(count_ties(ranks)),
         seconds={"rank": time.perf_counter() - start},
         peak_memory_mib=get_peak_memory(),
-        environment=Environment.model_validate(collect_environment()),
+        environment=read_environment(),
         **compute_novelty_metrics(task, ranks),
         **compute_test_digests(task),
     )

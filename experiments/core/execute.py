@@ -19,7 +19,7 @@ from sdmr.experiments.core.ranking import (
     rank_test_items,
     save_test_ranks,
 )
-from sdmr.experiments.core.record import Environment, Record, save_record
+from sdmr.experiments.core.record import Record, read_environment, save_record
 from sdmr.experiments.core.run import Run, drop_tasks, load_task, make_recommender
 from sdmr.experiments.core.run_files import CHECKPOINT, FAILURE, MODEL, RECORD
 from sdmr.experiments.core.timer import PhaseTimer
@@ -30,7 +30,7 @@ from sdmr.harness.generators import seed_generators
 from sdmr.harness.ids import save_ids
 from sdmr.harness.metrics import count_ties, summarize
 from sdmr.harness.recommender import ModelError, check_unchanged, compute_checksums, fit
-from sdmr.harness.records import collect_environment, get_load, get_peak_memory
+from sdmr.harness.records import get_load, get_peak_memory
 from sdmr.harness.score_check import check_independence
 from sdmr.harness.training.base import TorchRecommender
 from sdmr.harness.training.loop import StopTraining, find_best_epoch
@@ -134,7 +134,7 @@ def _make_record(run: Run, threads: int, force: bool, checkpoint: Path, follower
         cpu_seconds=cpu_seconds,
         load=(load, get_load()),
         peak_memory_mib=get_peak_memory(),
-        environment=Environment.model_validate(collect_environment()),
+        environment=read_environment(),
         **fields,
     )
 
@@ -178,7 +178,7 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 def save_failure(run: Run, error: str) -> None:
     """Write the error that ended a run beside its configuration."""
-    save_json({"error": error, "config": run.config, "environment": collect_environment()}, run.folder / FAILURE)
+    save_json({"error": error, "config": run.config, "environment": read_environment().model_dump()}, run.folder / FAILURE)
 
 
 def _sum_seconds(record: Record) -> float:

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
+from llvmlite.binding import get_host_cpu_name
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sdmr.datasets.errors import DataError
 from sdmr.experiments.core.messages import explain_validation_error
 from sdmr.harness.files import save_json
-from sdmr.harness.records import read_record
+from sdmr.harness.records import collect_environment, read_record
 from sdmr.harness.schema1 import TASKS
 
 Metric = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -32,11 +34,20 @@ class Environment(_FrozenModel):
     commit: str | None = None  # of the checkout, with "+" if it had uncommitted changes; None outside a checkout
     threads: int | None = None
     processor: str | None = None
+    # What PyTorch's and numba's compiled code is made for: {"torch": "AVX2", "numba": "znver3"}. Processors of one name
+    # may differ in it, and then in the last bits of a sum. Empty: an older record.
+    instruction_sets: dict[str, str] = Field(default_factory=dict)
     gpu: str | None = None
     platform: str | None = None
     python: str | None = None
     cores: int | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+
+
+def read_environment() -> Environment:
+    """Return the machine and the software of this process."""
+    instruction_sets = {"torch": torch.backends.cpu.get_cpu_capability(), "numba": get_host_cpu_name()}
+    return Environment(**collect_environment(), instruction_sets=instruction_sets)
 
 
 class Record(_FrozenModel):

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from llvmlite.binding import get_host_cpu_name
 
 from sdmr.datasets.errors import DataError
-from sdmr.experiments.core.record import Environment, Record, load_record, save_record
+from sdmr.experiments.core.record import Environment, Record, load_record, read_environment, save_record
+from sdmr.harness.records import collect_environment
 
 RECORD = Record(
     run="SDM-0",
@@ -83,3 +86,12 @@ def test_published_records_of_schema_1_are_read() -> None:
     record = load_record(path)
     assert record.model == "sdmr.models.sdm.SDM"
     assert record.run.startswith("SDM-")
+
+
+def test_environment_names_the_instructions_that_compiled_code_uses() -> None:
+    environment = read_environment()
+    assert environment.instruction_sets == {
+        "torch": torch.backends.cpu.get_cpu_capability(),
+        "numba": get_host_cpu_name(),
+    }
+    assert environment.model_dump().items() >= collect_environment().items()
