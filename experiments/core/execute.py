@@ -178,7 +178,8 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 def save_failure(run: Run, error: str) -> None:
     """Write the error that ended a run beside its configuration."""
-    save_json({"error": error, "config": run.config, "environment": read_environment().model_dump()}, run.folder / FAILURE)
+    environment = read_environment().model_dump()
+    save_json({"error": error, "config": run.config, "environment": environment}, run.folder / FAILURE)
 
 
 def _sum_seconds(record: Record) -> float:

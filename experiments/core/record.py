@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from llvmlite.binding import get_host_cpu_name
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sdmr.datasets.errors import DataError
@@ -34,9 +33,8 @@ class Environment(_FrozenModel):
     commit: str | None = None  # of the checkout, with "+" if it had uncommitted changes; None outside a checkout
     threads: int | None = None
     processor: str | None = None
-    # What PyTorch's and numba's compiled code is made for: {"torch": "AVX2", "numba": "znver3"}. Processors of one name
-    # may differ in it, and then in the last bits of a sum. Empty: an older record.
-    instruction_sets: dict[str, str] = Field(default_factory=dict)
+    # That PyTorch uses, such as AVX2. Processors of one name may differ in it, and then in the last bits of a sum.
+    instruction_set: str | None = None
     gpu: str | None = None
     platform: str | None = None
     python: str | None = None
@@ -46,8 +44,7 @@ class Environment(_FrozenModel):
 
 def read_environment() -> Environment:
     """Return the machine and the software of this process."""
-    instruction_sets = {"torch": torch.backends.cpu.get_cpu_capability(), "numba": get_host_cpu_name()}
-    return Environment(**collect_environment(), instruction_sets=instruction_sets)
+    return Environment(**collect_environment(), instruction_set=torch.backends.cpu.get_cpu_capability())
 
 
 class Record(_FrozenModel):

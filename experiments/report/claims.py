@@ -11,6 +11,7 @@ import pandas as pd
 
 from sdmr.experiments.report import claims_evidence as evidence
 from sdmr.experiments.report.audit_runs import Records
+from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.claims_answers import Direction, Finding
 from sdmr.experiments.report.claims_differences import GENERAL, check_improvement, check_ranking
 from sdmr.experiments.report.claims_hops import SMALL_GAIN, check_hops
@@ -52,7 +53,7 @@ class Claim:
 
 def judge_claims(results: Path, plots: Path, records: Records) -> list[Claim]:
     """Judge every claim by published records, Figure 5's correlations and the audit's records."""
-    spreads = read_seed_spreads(results)
+    spreads = read_seed_spreads(results, [*METRICS, *(metric + ALL for metric in METRICS)])
 
     def is_better(models: Sequence[str], others: Sequence[str], metrics: Sequence[str] = METRICS) -> list[Finding]:
         return check_improvement(results, spreads, models, others, metrics)
@@ -104,11 +105,12 @@ def judge_claims(results: Path, plots: Path, records: Records) -> list[Claim]:
 def tabulate_claims(claims: Sequence[Claim]) -> pd.DataFrame:
     """Return the answer to each claim on each data set, and how sure it is."""
     rows = [
-        (claim.text, one.dataset, one.direction or "", one.answer, one.sure, one.note, one.counts)
+        (claim.text, one.dataset, one.direction or "", one.answer, one.sure, one.note, one.counts, one.counts_all)
         for claim in claims
         for one in claim.findings
     ]
-    return pd.DataFrame(rows, columns=["claim", "dataset", "direction", "answer", "sure", "note", "counts"])
+    columns = ["claim", "dataset", "direction", "answer", "sure", "note", "counts", "counts_all"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def format_claims(claims: Sequence[Claim]) -> str:
@@ -140,10 +142,11 @@ candidates:
 - *{Size.ABSENT}*: `?`, and the interval does not hold the printed value;
 - *{Size.UNDECIDED}*: `?`, and the interval holds it.
 
-Differences that the paper prints the other way round are not counted. A claim that is no difference of models names \
-its own rule. A trained model with one seed borrows the largest spread of its seeds on another data set or, without \
-one, that of any model. An answer holds for the data set and the settings of its records, those of the published \
-tables; {NOTHING} stands for no records.
+Differences that the paper prints the other way round are not counted. The same differences among all items are tested \
+apart, if every row of the claim on a data set has such ranks. A claim that is no difference of models names its own \
+rule. A trained model with one seed borrows the largest spread of its seeds on another data set or, without one, that \
+of any model. An answer holds for the data set and the settings of its records, those of the published tables; \
+{NOTHING} stands for no records.
 
 {make_markdown(rows)}
 

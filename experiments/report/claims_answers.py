@@ -45,6 +45,7 @@ class Finding:
     sure: str = ""  # of a direction that is there: a bound of the p value of its least sure difference
     text: str = ""
     signs: Sequence[str] = ()  # of each difference: `+` significant as claimed, `−` the other way, else `?`
+    signs_among_all: Sequence[str] = ()  # likewise, of the metrics among all items; empty unless every row has them
 
     @property
     def answer(self) -> str:
@@ -56,12 +57,20 @@ class Finding:
 
     @property
     def counts(self) -> str:
-        """Return how many differences are significant in each direction, such as `+2 −1 of 4`."""
-        if not self.signs:
-            return ""
-        numbers = Counter(self.signs)
-        texts = [f"{sign}{numbers[sign]}" for sign in "+−" if numbers[sign]]
-        return f"{' '.join(texts) or 0} of {len(self.signs)}"
+        return count_signs(self.signs)
+
+    @property
+    def counts_all(self) -> str:
+        return count_signs(self.signs_among_all)
+
+
+def count_signs(signs: Sequence[str]) -> str:
+    """Return how many differences are significant in each direction, such as `+2 −1 of 4`."""
+    if not signs:
+        return ""
+    numbers = Counter(signs)
+    texts = [f"{sign}{numbers[sign]}" for sign in "+−" if numbers[sign]]
+    return f"{' '.join(texts) or 0} of {len(signs)}"
 
 
 def grade(is_full: bool, is_partial: bool, is_opposite: bool = False) -> Direction:

@@ -1,19 +1,25 @@
 """Judge claims that one model is better than another: direction and size."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, product
 from pathlib import Path
 
 import pandas as pd
 
+from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.report.claims_answers import Direction, Finding, describe_rows, grade
+from sdmr.experiments.core.run_files import RECORD
+from sdmr.experiments.report.averages import ALL
+from sdmr.experiments.report.claims_answers import Direction, Finding, count_signs, describe_rows, grade
+from sdmr.experiments.report.compared_rows import ComparedRow
 from sdmr.experiments.report.comparisons import Comparison, Folders, compare_models
 from sdmr.experiments.report.dataset_statistics import REASONS
+from sdmr.experiments.report.differences import compare_values
 from sdmr.experiments.report.printed import METRICS, PRINTED, get_paper_value
 from sdmr.experiments.report.published_rows import list_published, select_row
+from sdmr.experiments.report.row_values import Values, load_values
 from sdmr.experiments.report.uncertainty import ALPHA, Interval, Size, correct_by_holm, get_sign, judge_size
 from sdmr.experiments.report.writers import (
     format_difference,
@@ -121,10 +127,12 @@ def _judge(results: Path, spreads: pd.DataFrame, pairs: Pairs, metrics: Sequence
         datasets = [dataset for dataset in pairs if (dataset in REASONS) == is_substitute]
         folders = {d: {model: list_published(results, d, model) for model in chain(*pairs[d])} for d in datasets}
         compared = {d: list(_compare(d, pairs[d], folders[d], metrics, spreads)) for d in datasets}
+        full_signs = _sign_among_all(compared, folders, spreads)
         corrected = iter(correct_by_holm([one.test.p for one in chain(*compared.values()) if one.is_counted]))
         for dataset, differences in compared.items():
             differences = [replace(one, p=next(corrected)) if one.is_counted else one for one in differences]
-            findings[dataset] = _summarize(dataset, pairs[dataset], differences, folders[dataset])
+            finding = _summarize(dataset, pairs[dataset], differences, folders[dataset])
+            findings[dataset] = _add_signs(finding, full_signs.get(dataset, ()))
     return [findings[dataset] for dataset in pairs]
 
 
@@ -137,6 +145,40 @@ def _compare(
         if printed is not None and all(folders[model] for model in pair):
             test = compare_models(folders, *pair, metric, spreads)
             yield Difference(dataset, pair, metric, (len(folders[pair[0]]), len(folders[pair[1]])), test, printed)
+
+
+def _sign_among_all(
+    compared: Mapping[str, Sequence[Difference]], folders: Mapping[str, Folders], spreads: pd.DataFrame
+) -> dict[str, list[str]]:
+    """Return the signs of the counted differences among all items, by data set.
+
+    They are a Holm family of their own. A data set has none unless every row has such ranks. Two rows are compared on
+    the instances that both have ranked.
+    """
+    tests: dict[str, list[Comparison]] = {}
+    for dataset, differences in compared.items():
+        counted = [one for one in differences if one.is_counted]
+        keys = dict.fromkeys((model, one.metric) for one in counted for model in one.pair)
+        values = {key: _load_among_all(*key, folders[dataset], spreads) for key in keys}
+        pairs = [[values[model, one.metric] for model in one.pair] for one in counted]
+        made = [compare_values(first, other)[1] if first and other else None for first, other in pairs]
+        tests[dataset] = [test for test in made if test] if None not in made else []
+    corrected = iter(correct_by_holm([test.p for test in chain(*tests.values())]))
+    return {dataset: [get_sign(test.difference, next(corrected)) for test in made] for dataset, made in tests.items()}
+
+
+def _load_among_all(model: str, metric: str, folders: Folders, spreads: pd.DataFrame) -> Values | None:
+    """Read a published row's metric among all items, None without such ranks."""
+    records = tuple(load_record(folder / RECORD) for folder in folders[model])
+    return load_values(ComparedRow(model, model, tuple(folders[model]), records), metric + ALL, spreads)
+
+
+def _add_signs(finding: Finding, signs: Sequence[str]) -> Finding:
+    """Return the finding with its signs among all items, if it has any."""
+    if not signs:
+        return finding
+    evidence = [*finding.evidence, f"Among all items: {count_signs(signs)} significant"]
+    return replace(finding, signs_among_all=signs, evidence=evidence)
 
 
 def _summarize(

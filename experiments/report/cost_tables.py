@@ -21,7 +21,7 @@ from sdmr.experiments.report.writers import NOTHING, make_markdown
 HOUR = 3600
 COUNTED = "cpu_seconds"  # in the list of a search's trials; older lists do not have it
 OTHER_RUNS = {  # beside the tables of the data sets, by the folders of their records
-    "Other splits of ML-100k": "splits/*/records/*/*/*",
+    "ML-100k, cut in time": "splits/*/records/*/*/*",
     "Figure 6": "records/figure6/*/*",
     "Audit": "records/audit/*/*",
 }

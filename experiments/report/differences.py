@@ -80,7 +80,7 @@ def compare_with_first(
             means.append((stratum, part, n, metric, row.name, *_describe_mean(_take(values, index))))
         is_compared = row is not rows[0] and (metric.endswith(ALL) or is_fair[row.name])
         if is_compared and first is not None and values is not None:
-            n, test = _compare_values(first, values, numbers)
+            n, test = compare_values(first, values, numbers)
             if test:
                 test = test._replace(wins=test.losses, losses=test.wins) if is_lower_better(metric) else test
                 tests.append((stratum, part, n, metric, rows[0].name, row.name, *test))
@@ -90,8 +90,8 @@ def compare_with_first(
     return Results(pd.DataFrame(means, columns=columns), frame.assign(corrected=corrected))
 
 
-def _compare_values(first: Values, other: Values, numbers: IntArray | None) -> tuple[int, Comparison | None]:
-    """Compare two rows on the instances of a part that both have ranked.
+def compare_values(first: Values, other: Values, numbers: IntArray | None = None) -> tuple[int, Comparison | None]:
+    """Compare two rows on instances that both have ranked, all or a part.
 
     Returns the number of these instances, and the comparison. It is None of fewer than `MIN_INSTANCES`, and where the
     rows ranked an instance among different numbers of items.

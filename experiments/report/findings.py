@@ -3,6 +3,7 @@
 import re
 import textwrap
 from collections.abc import Collection, Iterable, Sequence
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +29,7 @@ ORDERED = [*SEQUENTIAL, "sdm", "sdmr", "gru4rec", "sasrec", "bert4rec"]  # model
 LEGEND = (
     "Significant differences (two models, one metric): + for the claim, − against it. **Bold**: it holds. "
     f"{DAGGER}: a row of older code, {DOUBLE_DAGGER}: of fewer than {ENOUGH_TRIALS} trials. "
-    "SDP, SDM, SDMR: best inside the paper's grid, if published. Empty: not claimed."
+    "SDP, SDM, SDMR: the row inside the paper's grid, if there is one. Empty: not claimed."
 )
 GROUPS = {  # of claims that compare models, by what is compared
     "SDM and SDMR against the general baselines": "SDMR? is better than Item-KNN|SDM is better than (?:CMN|MF-BPR)",
@@ -36,10 +37,12 @@ GROUPS = {  # of claims that compare models, by what is compared
     "SDMR against SDM": "SDMR is better than SDM",
     "SDP against MF-BPR and CML": "SDP is",
 }
+COMPARED = "Two models, one metric among 100 items; better and worse are significant."
+COMPARED_AMONG_ALL = "The same among all items, where each row of a claim has that ranking."
 QUESTION = "Is the paper's value inside our interval for one new run?"
 UNTIMED = "epinions"  # the authors' test items follow the order of ids there, and histories have no order
 SIDES = {"inside": "yes", "paper lower": "ours is higher", "paper higher": "ours is lower"}  # answers, by verdict
-CHEAP = "In the best row's interval after at most half its training time"
+CHEAP = "In the best row's interval, at half its training time or less"
 SOUND = "This version's code, several seeds"
 PROVISIONAL = "Provisional, with older code"
 
@@ -98,7 +101,8 @@ def format_findings(
     """
     older = list_older_rows(marks)
     items = {
-        "The claims.": [_describe_claims(claims)],
+        "The claims.": [_describe_claims(claims, "counts", COMPARED)],
+        "Among all items.": [_describe_claims(claims, "counts_all", COMPARED_AMONG_ALL)],
         "Printed values.": _describe_values(cells, claims),
         "What to use.": _describe_choice(results, cells, marks),
         "A simple baseline.": [_describe_simple(cells, older)],
@@ -114,22 +118,25 @@ def format_findings(
     return "\n".join([*lines, "", table, "", textwrap.fill(LEGEND, WIDTH)])
 
 
-def _describe_claims(claims: pd.DataFrame) -> str:
-    """Return in how many comparisons the paper's models are better, or worse, by data set."""
-    counted = claims[claims["dataset"].isin(MAIN) & (claims["counts"] != "")]
+def _describe_claims(claims: pd.DataFrame, column: str, heading: str) -> str:
+    """Return in how many comparisons the paper's models are better, or worse, by data set.
+
+    `column` is that of the counts.
+    """
+    counted = claims[claims["dataset"].isin(MAIN) & (claims[column] != "")]
     texts = []
     for group, pattern in GROUPS.items():
         parts: dict[str, list[str]] = {"better": [], "worse": []}
         compared = counted[counted["claim"].str.match(pattern)]
         for dataset in filter(set(compared["dataset"]).__contains__, MAIN):
-            counts = compared.loc[compared["dataset"] == dataset, "counts"]
+            counts = compared.loc[compared["dataset"] == dataset, column]
             for word, sign in zip(parts, "+−", strict=True):
                 if number := _add_up(counts, re.escape(sign)):
                     parts[word].append(f"{number} of {_add_up(counts, 'of ')} on {NAMES[dataset]}")
         sides = [f"{word} in {_join(names)}" for word, names in parts.items() if names]
         if not compared.empty:
             texts.append(f"{group}: {', '.join(sides) or 'no significant difference'}.")
-    return " ".join(["We compare two models by one metric; better and worse are significant.", *texts]) if texts else ""
+    return " ".join([heading, *texts]) if texts else ""
 
 
 def _add_up(texts: Iterable[str], before: str) -> int:
@@ -152,12 +159,13 @@ def _describe_values(cells: Cells, claims: pd.DataFrame) -> list[str]:
 
 
 def _count_higher(cells: Cells) -> str:
-    """Return how many baselines have a higher value than the paper prints."""
+    """Return how many baselines have an interval above the value that the paper prints."""
     compared = (cells.get(dataset, {}) for dataset in MAIN if dataset != UNTIMED)
     rows = [one[NDCG] for models in compared for name, one in models.items() if KEYS[name] in BASELINES]
     printed = [row.verdict for row in rows if row.verdict in SIDES]
     count = printed.count("paper lower")
-    return f"Of the baselines' NDCG@10, {count} of {len(printed)} lie above the printed one." if printed else ""
+    text = f"Of the baselines' {len(printed)} values of NDCG@10, {count} have an interval above the printed value."
+    return text if printed else ""
 
 
 def describe_ties(claims: pd.DataFrame) -> str:
@@ -193,17 +201,20 @@ def _describe_choice(results: Path, cells: Cells, marks: Sequence[Mark]) -> list
 
 
 def _describe_simple(cells: Cells, older: RowNames) -> str:
-    """Return which models that read the order of items are below transition counts."""
+    """Return which models that read a context are below transition counts."""
     simple, *names = (get_model(one).name for one in ("transitions", *ORDERED))
-    below = []
-    for dataset in (one for one in MAIN if one != UNTIMED):
-        values = {name: metrics[NDCG].ours for name, metrics in cells.get(dataset, {}).items()}
+    below: dict[str, list[str]] = {NDCG: [], NDCG + ALL: []}
+    for dataset, metric in product((one for one in MAIN if one != UNTIMED), below):
+        models = cells.get(dataset, {})
+        values = {name: metrics[metric].ours for name, metrics in models.items() if metric in metrics}
         if low := [name for name in names if values.get(name, 1.0) < values.get(simple, 0.0)]:
             texts = [name + f" ({OLDER})" * ((dataset, name) in older) for name in low]
-            below.append(f"{', '.join(texts)} on {NAMES[dataset]}")
+            below[metric].append(f"{', '.join(texts)} on {NAMES[dataset]}")
+    labels = {NDCG: "Among 100 items", NDCG + ALL: "Among all items"}
+    texts = [f"{labels[metric]}: {'; '.join(rows)}." for metric, rows in below.items() if rows]
     text = "counts which item follows which. These models read recent items or a basket, and have a lower mean NDCG@10"
-    untimed = f" Not compared on {NAMES[UNTIMED]}, whose histories have no order." if UNTIMED in cells else ""
-    return f"{simple} {text} among 100 items (not tested): {'; '.join(below)}.{untimed}" if below else ""
+    untimed = [f"Not compared on {NAMES[UNTIMED]}, whose histories have no order."] if UNTIMED in cells else []
+    return " ".join([f"{simple} {text} (not tested).", *texts, *untimed]) if texts else ""
 
 
 def _describe_certainty(cells: Cells, marks: Sequence[Mark], older: RowNames) -> list[str]:

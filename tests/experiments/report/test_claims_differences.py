@@ -9,7 +9,8 @@ from sdmr.experiments.report.claims_answers import Direction
 from sdmr.experiments.report.claims_differences import GENERAL, check_improvement, check_ranking
 from sdmr.experiments.report.comparisons import Comparison
 from sdmr.experiments.report.printed import get_paper_value
-from tests.experiments.report.published import publish_model
+from tests.experiments.report.published import make_ranks, publish_model
+from tests.experiments.report.records import write_run_among_all
 from tests.experiments.report.test_comparisons import NO_SPREADS
 
 
@@ -50,3 +51,16 @@ def test_one_seed_of_the_second_model_is_said(tmp_path: Path, monkeypatch: pytes
     publish_model(folder, "mf-bpr", 0.4, 1)
     findings = check_improvement(tmp_path, NO_SPREADS, ["sdp"], ["mf-bpr"])
     assert {one.dataset: one.note for one in findings}["ml-100k"] == " (one seed)"
+
+
+def test_differences_among_all_items_are_tested_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "records" / "table3" / "ml-100k"
+    for model, sampled, full, n_full in (("sdp", 0.6, 0.2, 300), ("mf-bpr", 0.4, 0.5, 200)):
+        write_run_among_all(folder / f"{model}-0", model, make_ranks(sampled, 300), make_ranks(full, 300), n_full)
+    finding = check_improvement(tmp_path, NO_SPREADS, ["sdp"], ["mf-bpr"])[0]
+    assert (finding.dataset, finding.signs, finding.signs_among_all) == ("ml-100k", ["+", "+"], ["−", "−"])
+    assert finding.evidence[-1] == "Among all items: −2 of 2 significant"
+    publish_model(folder, "mf-bpr", 0.4, 1)  # without ranks among all items
+    finding = check_improvement(tmp_path, NO_SPREADS, ["sdp"], ["mf-bpr"])[0]
+    assert (finding.signs, finding.signs_among_all) == (["+", "+"], ())
+    assert not any("all items" in line for line in finding.evidence)
