@@ -37,8 +37,8 @@ GROUPS = {  # of claims that compare models, by what is compared
     "SDMR against SDM": "SDMR is better than SDM",
     "SDP against MF-BPR and CML": "SDP is",
 }
-COMPARED = "Two models, one metric among 100 items; better and worse are significant."
-COMPARED_AMONG_ALL = "The same among all items, where each row of a claim has that ranking."
+COMPARED = "Each compares two models by a metric among 100 items; better and worse are significant."
+COMPARED_AMONG_ALL = "The same comparisons, if each row of a claim has that ranking."
 QUESTION = "Is the paper's value inside our interval for one new run?"
 UNTIMED = "epinions"  # the authors' test items follow the order of ids there, and histories have no order
 SIDES = {"inside": "yes", "paper lower": "ours is higher", "paper higher": "ours is lower"}  # answers, by verdict
