@@ -116,13 +116,13 @@ curves speed: $(READY)
 # on after an interruption.
 paper: table1 table2 $(PAPER) $(OTHER_SPLITS)
 	$(SDMR) figure name=published publish=true $(WORKERS)
+	$(SDMR) table number=3 strata=true
+	$(SDMR) table number=4 strata=true
 	$(SDMR) audit seeds=3 publish=true $(WORKERS)
 	$(SDMR) audit seeds=3 models=$(AUDITED) factors=default publish=true $(WORKERS)
 	$(SDMR) audit models=$(AUDITED) factors=next-to-last publish=true $(WORKERS)
 	$(SDMR) audit factors=sasrec-papers models=sasrec publish=true
 	$(SDMR) audit factors=authors-readme models=[sdp,sdm] publish=true $(WORKERS)
-	$(SDMR) table number=3 strata=true
-	$(SDMR) table number=4 strata=true
 	$(SDMR) report to=results/report.html
 	$(SDMR) check table=3
 	$(SDMR) check table=4

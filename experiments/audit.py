@@ -6,6 +6,7 @@ runs are made first. `publish=true` copies their records to `results/records/aud
 """
 
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,12 +17,20 @@ from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.options import check_choices
-from sdmr.experiments.core.plan import Findings, check_overrides, find_or_train, report_missing
+from sdmr.experiments.core.plan import Findings, FoundRun, check_overrides, find_or_train, report_missing
 from sdmr.experiments.core.registry import MODELS
 from sdmr.experiments.core.run_files import RECORD
 from sdmr.experiments.core.store import lock_results
 from sdmr.experiments.report.audit import format_report, format_summary
-from sdmr.experiments.report.audit_runs import AuditOptions, AuditRun, Records, add_published, load_audit, plan_audit
+from sdmr.experiments.report.audit_runs import (
+    AuditOptions,
+    AuditRun,
+    Records,
+    add_published,
+    load_audit,
+    plan_audit,
+    read_published_audit,
+)
 from sdmr.experiments.report.factors import FACTOR_NAMES, ORDERS
 from sdmr.experiments.report.summary import update_pages
 from sdmr.experiments.report.writers import write_csv
@@ -53,11 +62,22 @@ def main(options: Options) -> int:
 
 
 def publish_audit(plan: Sequence[AuditRun], findings: Findings, records: Records, results: Path, plots: Path) -> str:
-    """Copy the records of this machine's runs; write and return the whole report."""
+    """Copy the records of this machine's runs; write and return the whole report.
+
+    A cell keeps its published seeds unless all of them are replaced, or are by the same code.
+    """
+    cells: dict[tuple[str, str, str], list[tuple[AuditRun, FoundRun]]] = defaultdict(list)
     for run in plan:
-        source = findings.runs.get(run.planned)
-        if source is not None and not source.is_published:  # no ranks: the tables need none
-            write_atomic(run.locate(results) / RECORD, (source.folder / RECORD).read_bytes())
+        if run.planned in findings.runs:
+            cells[run.planned.dataset, run.planned.group, run.model].append((run, findings.runs[run.planned]))
+    published = read_published_audit(results, FACTOR_NAMES)
+    for cell, found in cells.items():
+        if len(found) < (count := len(published.get(cell, ()))) or len({one.record.source for _, one in found}) > 1:
+            print(f"{', '.join(cell)} keeps its {count} published seeds: not all have been made anew", file=sys.stderr)
+            continue
+        for run, source in found:
+            if not source.is_published:  # no ranks: the tables need none
+                write_atomic(run.locate(results) / RECORD, (source.folder / RECORD).read_bytes())
     records = add_published(records, results)
     text = format_report(records, results, plots)
     write_csv(results / "audit.csv", format_summary(records))

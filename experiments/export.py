@@ -44,6 +44,8 @@ def main(options: Options) -> int:
             "protocol.candidates=all and protocol.tie_policy=... have no effect on an export: "
             "it holds the candidates of the split, and no ranks"
         )
+    if run.protocol.test_context != "training":
+        raise UsageError("protocol.test_context: an export holds contexts of training items alone; leave it out")
     task = run.load_task()
     print(*export_task(task, options.name or options.dataset, Path(options.to)), sep="\n")
     return 0

@@ -21,6 +21,7 @@ from sdmr.experiments.core.record import load_record
 from sdmr.experiments.core.registry import GRID, GRID_ROWS, MODELS, expand_models, get_model, insert_grid_rows
 from sdmr.experiments.core.tuned import insert_tuned_grid_rows
 from sdmr.experiments.report.accuracy import DEFAULT_DATASETS, collect_published
+from sdmr.experiments.report.averages import ALL
 from sdmr.experiments.report.comparability import get_instances
 from sdmr.experiments.report.documents import format_csv, format_latex, format_markdown
 from sdmr.experiments.report.options import AccuracyOptions
@@ -73,7 +74,8 @@ def publish_rows(
         for row in obsolete:
             if row.removesuffix(GRID) in published:
                 store.remove_runs(results, f"table{options.number}", dataset, row)
-    columns = list(dict.fromkeys([*METRICS, *options.list_columns()]))
+    always = [*METRICS, *(metric + ALL for metric in METRICS)]  # which the pages read
+    columns = list(dict.fromkeys([*always, *options.list_columns()]))
     # Both tables: a row with one seed borrows the variance between seeds from rows of either.
     texts = {number: write_table(number, results, columns) for number in sorted(set(TABLES.values()))}
     if not (text := texts[options.number]):

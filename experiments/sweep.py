@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from sdmr.experiments.core import cli
 from sdmr.experiments.core.config import compose_config
+from sdmr.experiments.core.effects import check_effects
 from sdmr.experiments.core.errors import NotTunedError, UsageError
 from sdmr.experiments.core.messages import format_value
 from sdmr.experiments.core.options import check_used
@@ -60,6 +61,7 @@ def main(options: Options) -> int:
         for name in insert_tuned_grid_rows(options.model, options.transfer, "tuned"):
             transfer_settings(name, options.transfer, options.dataset, options.replace)
         return 0
+    check_effects(options.overrides, [Space.load(name).model or name for name in options.model], [options.dataset])
     searches = [Search(name, options) for name in options.model]  # a mistake is reported before the first run
     outcomes = []
     for search in searches:

@@ -18,7 +18,7 @@ from sdmr.experiments.core.config import compose_config
 from sdmr.experiments.core.errors import UsageError
 from sdmr.experiments.core.plan import FoundRun, PlannedRun
 from sdmr.experiments.core.registry import get_model
-from sdmr.experiments.core.store import get_published_folder, publish_run
+from sdmr.experiments.core.store import get_published_folder, lock_results, publish_run
 from sdmr.experiments.figures.options import FigureOptions
 from sdmr.experiments.figures.runs import describe_missing, find_or_make_runs
 from sdmr.experiments.figures.style import add_note, get_line_style, mark_missing, save_figure
@@ -53,9 +53,11 @@ def main(options: FigureOptions) -> int:
         fixed = [f"{LETTERS[axis]} = {values[0]}; " for axis, values in axes.items() if len(values) == 1]
         add_note(figure, "".join(fixed) + describe_runs(points, runs) + options.settings_note)
         save_figure(figure, Path(options.plots), options.file_name, frame)
-    for planned, run in runs.items():
-        if options.publish and planned.published and not run.is_published:
-            publish_run(run, planned.published)
+    if options.publish:
+        with lock_results(Path(options.results)):
+            for planned, run in runs.items():
+                if planned.published and not run.is_published:
+                    publish_run(run, planned.published)
     return int(options.train and len(runs) < len(points))
 
 

@@ -21,7 +21,8 @@ from sdmr.experiments.report.writers import NOTHING, make_markdown
 HOUR = 3600
 COUNTED = "cpu_seconds"  # in the list of a search's trials; older lists do not have it
 OTHER_RUNS = {  # beside the tables of the data sets, by the folders of their records
-    "ML-100k, cut in time": "splits/*/records/*/*/*",
+    "ML-100k, cut in time": "splits/global-time/records/*/*/*",
+    "ML-100k, split seeds 1 to 4": "splits/split-*/records/*/*/*",
     "Figure 6": "records/figure6/*/*",
     "Audit": "records/audit/*/*",
 }

@@ -36,13 +36,14 @@ def summarize(history: History) -> tuple[int | None, float, float]:
     return len(history) - 1 if history else None, max(get_curve(history), default=-1.0), seconds
 
 
-def make_watch(histories: Sequence[History], budget: float) -> Watch | None:
+def make_watch(histories: Sequence[History], budget: float, prune: bool = True) -> Watch | None:
     """Return what stops a trial, None if nothing does.
 
     Args:
         histories: Of the finished trials that it knows.
         budget: The CPU seconds left, after which it stops. A search has at least one finished trial: where the trial
             knows of none, nothing stops it.
+        prune: Whether it also stops if its values are hopeless.
     """
     curves = [curve for history in histories if (curve := get_curve(history))]
     if not curves:
@@ -50,7 +51,7 @@ def make_watch(histories: Sequence[History], budget: float) -> Watch | None:
     length = max(map(len, curves))
     extended = [curve + [curve[-1]] * (length - len(curve)) for curve in curves]
     floor: list[float] = []
-    if len(curves) >= MIN_CURVES:
+    if prune and len(curves) >= MIN_CURVES:
         floor = [float(value) for value in np.percentile(extended, PERCENTILE, axis=0)]
     return partial(check_progress, floor, budget)
 

@@ -134,7 +134,7 @@ class Search:
             self.trials = self.study.read()
             known = [one.record.history or [] for one in self.trials if one.record and one.number in trial.known]
             overrides = self.row.list_overrides(trial.settings)
-            if self.options.prune and (watch := make_watch(known, 60 * (self.budget - self.minutes))):
+            if watch := make_watch(known, 60 * (self.budget - self.minutes), self.options.prune):
                 watches[overrides] = watch
             started[overrides] = trial
             yield overrides

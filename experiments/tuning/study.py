@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +79,7 @@ class Study:
     ) -> None:
         self.path, self.axes, self.shared = path, axes, shared
         self.n_others = 0  # rows of the file that are of other code or data
+        self._kept: list[dict[Any, str]] = []  # rows of trials with settings that only another search varies
         self._lock, self._make_run = lock, make_run
         self._runs: dict[str, Run] = {}
         self._records: dict[str, Record] = {}
@@ -93,12 +93,17 @@ class Study:
         }
 
     def read(self) -> list[Trial]:
-        """Return the trials so far. Rows of other code or data are no trials of this search: `n_others` of them."""
+        """Return the trials so far. Rows of other code or data, `n_others` of them, are no trials of this search.
+
+        Nor are those with settings that only another search of the model varies. They stay in the file.
+        """
         try:
             frame = pd.read_csv(self.path, dtype=str, keep_default_na=False) if self.path.exists() else pd.DataFrame()
             rows = frame.to_dict("records") if "trial" in frame else []
-            trials = [trial for row in rows if (trial := self._read_row(row))]
-            self.n_others = len(frame) - len(trials)
+            read = [(row, self._read_row(row)) for row in rows]
+            trials = [trial for _, trial in read if trial]
+            self._kept = [row for row, trial in read if trial is None and self._is_of_other_axes(row)]
+            self.n_others = len(frame) - len(trials) - len(self._kept)
         except DataError:  # of a record, which it names
             raise
         except (ValueError, KeyError) as error:
@@ -129,7 +134,8 @@ class Study:
                 if (settings := suggest(trials)) is None:
                     break
                 known = tuple(one.number for one in trials if one.state != "running")
-                number = max((one.number for one in trials), default=-1) + 1
+                numbers = [*(one.number for one in trials), *(int(row["trial"]) for row in self._kept)]
+                number = max(numbers, default=-1) + 1
                 trials.append(self._complete(Trial(number, settings, self._get_run(settings), known)))
                 self._write(trials)  # one whose run exists is not run again
             self._write(trials)  # with what another process has made, and could not write any more
@@ -195,7 +201,7 @@ class Study:
             return None
         if run.folder.name != row["run"]:
             return None
-        known = _parse_numbers(row["known"])
+        known = space.parse_numbers(row["known"])
         trial = Trial(int(row["trial"]), self.read_settings(run), run, known, error=row["error"])
         if row["state"] not in STATES:
             raise ValueError(f"state {row['state']}")
@@ -204,13 +210,21 @@ class Study:
         trial.epoch, trial.cpu_seconds = int(row["epoch"]) if row["epoch"] else None, float(row["cpu_seconds"] or 0)
         return self._complete(trial)
 
+    def _is_of_other_axes(self, row: dict[Any, str]) -> bool:
+        """Tell whether a row is of this code and data, but varies what this search does not, as `search=grid`."""
+        try:
+            return self._get_run(dict(_parse_settings(row["settings"]))).folder.name == row["run"]
+        except (UsageError, LookupError, TypeError):  # settings that the model no longer has
+            return False
+
     def _write(self, trials: Sequence[Trial]) -> None:
         """Write the file, and the records that are not published yet."""
-        rows, best = [], select_best(trials)
+        rows: list[dict[Any, Any]] = []
+        best = select_best(trials)
         for trial in trials:
             settings = " ".join(space.format_overrides(trial.settings | self.shared))
-            row = {"trial": trial.number, "settings": settings, "state": trial.state, "run": trial.run.folder.name}
-            row |= {"known": _format_numbers(trial.known), "error": trial.error, "epoch": trial.epoch}
+            row: dict[str, Any] = {"trial": trial.number, "settings": settings, "state": trial.state, "run": trial.run.folder.name}
+            row |= {"known": space.format_numbers(trial.known), "error": trial.error, "epoch": trial.epoch}
             row |= {"hit@10": trial.hit, "commit": trial.commit}
             if trial.state in ("complete", "pruned"):
                 row[METRIC] = f"{trial.score:.6f}"
@@ -221,21 +235,10 @@ class Study:
             if is_kept and not (folder / RECORD).exists():
                 publish_run(trial.run, folder)
             rows.append(row)
+        rows = sorted([*rows, *self._kept], key=lambda row: int(row["trial"]))
         write_csv(self.path, pd.DataFrame(rows, columns=COLUMNS, dtype=object))
 
 
 @cache  # Hydra's grammar is slow, and each trial is read many times
 def _parse_settings(text: str) -> Mapping[str, Any]:
     return dict(map(space.parse_override, text.split()))
-
-
-def _format_numbers(numbers: Sequence[int]) -> str:
-    """Return ascending numbers with spaces, and runs of them as `first-last`."""
-    starts = [n for n, number in enumerate(numbers) if n == 0 or number != numbers[n - 1] + 1]
-    pairs = [(numbers[start], numbers[end - 1]) for start, end in pairwise([*starts, len(numbers)])]
-    return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in pairs)
-
-
-def _parse_numbers(text: str) -> tuple[int, ...]:
-    pairs = [part.partition("-") for part in text.split()]
-    return tuple(chain.from_iterable(range(int(first), int(last or first) + 1) for first, _, last in pairs))

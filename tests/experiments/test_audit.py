@@ -1,5 +1,6 @@
 """The command `sdmr audit`."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sdmr.datasets import movielens
 from sdmr.datasets.interactions import Interactions
 from sdmr.experiments.core import cli, plan, run
 from sdmr.experiments.core.parallel import make_outcome
+from tests.experiments.report.records import change_record
 
 
 @pytest.fixture
@@ -61,6 +63,25 @@ def test_the_command_makes_missing_runs_and_publishes_what_it_shows(
     assert cut_report(audit("publish=true", factors="argsort")) == text
     # Without the runs, the published records make the same tables.
     assert cut_report(audit("train=false", runs="nothing")) == text
+
+
+@pytest.mark.usefixtures("small_ml_100k")
+def test_a_cell_with_more_published_seeds_is_not_replaced_in_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [f"runs={tmp_path}/runs", f"results={tmp_path}/results", f"plots={tmp_path}"]
+    command = ["audit", "models=popularity", "factors=default", *folders, "publish=true"]
+    assert cli.main(command) == 0
+    published = tmp_path / "results" / "records" / "audit" / "ml-100k" / "default-popularity-0"
+    shutil.copytree(published, published.with_name("default-popularity-1"))
+    change_record(published, source="older")
+    before = (published / "record.json").read_text()
+    assert cli.main(command) == 0
+    assert "ml-100k, default, popularity keeps its 2 published seeds" in capsys.readouterr().err
+    assert (published / "record.json").read_text() == before
+    shutil.rmtree(published.with_name("default-popularity-1"))
+    assert cli.main(command) == 0
+    assert (published / "record.json").read_text() != before
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,7 @@ def test_without_a_name_exported_files_have_that_of_the_data_set(overrides: list
         (["to=out", "protocol.candidates=all"], "have no effect on an export"),
         (["to=out", "+protocol.candidates='all'"], "have no effect on an export"),
         (["to=out", "protocol.tie_policy=pessimistic"], "have no effect on an export"),
+        (["to=out", "protocol.test_context=with-validation"], "an export holds contexts of training items alone"),
     ],
 )
 def test_a_wrong_option_of_export_is_one_line(

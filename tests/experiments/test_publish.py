@@ -217,7 +217,7 @@ def test_metrics_among_all_items_are_further_rows_and_columns(tmp_path: Path, ru
     assert call(publish, tmp_path, f"models=[{','.join(folders)}]", "cutoffs=5") == 0
     cells = read_cells(tmp_path / "results" / "table3.csv")
     assert [metric for _, name, metric in cells if name == "SDM"] == [
-        *("hit@10", "NDCG@10", "hit@5", "NDCG@5", "hit@5 all", "NDCG@5 all")
+        *("hit@10", "NDCG@10", "hit@10 all", "NDCG@10 all", "hit@5", "NDCG@5", "hit@5 all", "NDCG@5 all")
     ]
     assert call(publish, tmp_path, "models=sdm") == 0
     cells = read_cells(tmp_path / "results" / "table3.csv")

@@ -138,7 +138,7 @@ def test_costs_count_figures_audit_and_other_splits_too_and_sum_them(results: Pa
     lines = fill(results, "costs")
     assert find_row(lines, "Figure 6") == ["0", "0.0", "1", "1.5", "1.5", "–"]
     assert find_row(lines, "Audit")[-2] == "2.5"
-    assert find_row(lines, "Other splits of ML-100k")[-2] == "4.5"
+    assert find_row(lines, "ML-100k, split seeds 1 to 4")[-2] == "4.5"
     assert find_row(lines, "all") == ["0", "0.0", "3", "8.5", "8.5", "–"]
 
 

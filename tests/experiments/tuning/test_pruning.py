@@ -76,6 +76,16 @@ def test_a_trial_stops_when_the_budget_is_spent(values: list[float], budget: flo
         watch(make_history(values, seconds=15))
 
 
+def test_without_pruning_the_budget_alone_stops_a_trial() -> None:
+    finished = [make_history([0.9] * 5)] * MIN_CURVES
+    hopeless = make_history([0.1] * FIRST_EPOCH, seconds=10)
+    for prune, budget, stops in ((True, 999, True), (False, 999, False), (False, 10 * FIRST_EPOCH - 1, True)):
+        watch = make_watch(finished, budget, prune)
+        assert watch
+        with pytest.raises(StopTraining) if stops else nullcontext():
+            watch(hopeless)
+
+
 def test_a_trial_that_knows_of_no_finished_one_may_exceed_the_budget() -> None:
     assert make_watch([], 0) is None
     assert make_watch([[]], 0) is None  # of models without epochs

@@ -437,6 +437,33 @@ def test_a_grid_crosses_the_papers_axes(small: tuple[str, ...], spaces: Path, ma
     assert (origin["planned"], origin["search"]) == (9, "grid")
 
 
+def test_a_grid_keeps_the_trials_whose_settings_it_does_not_vary(
+    small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
+) -> None:
+    call("model=mf-bpr", *small, "trials=6")
+    before = read_points()
+    beyond = [point for point in before if "negatives=all" in point["settings"]]
+    assert 0 < len(beyond) < 6
+    capsys.readouterr()
+    call("model=mf-bpr", "search=grid", *small)
+    after = read_points()
+    assert [int(point["trial"]) for point in after] == list(range(9 + len(beyond)))
+    assert [(one["run"], one["NDCG@10"]) for one in after[:6]] == [(one["run"], one["NDCG@10"]) for one in before]
+    assert [point for point in after if "negatives=all" in point["settings"]] == beyond
+    assert "other code" not in capsys.readouterr().out
+    call("model=mf-bpr", *small, "trials=6")
+    assert len(made) == 9 + len(beyond)
+    assert read_points()[:6] == before
+
+
+def test_a_setting_without_effect_is_refused_before_the_search(
+    small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture
+) -> None:
+    assert call("model=item-knn", *small) == 2
+    assert "epochs=1 has no effect on model=item-knn" in capsys.readouterr().err
+    assert not made
+
+
 def test_a_best_point_at_an_edge_is_reported(small: tuple[str, ...], spaces: Path, made: Made, capsys: Capture) -> None:
     (spaces / "mf-bpr.yaml").write_text("axes: {model.dim: [64], model.optimization.regularization: [0.01, 0.001]}")
     call("model=mf-bpr", *small)

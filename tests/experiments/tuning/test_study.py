@@ -93,7 +93,8 @@ def test_a_trial_is_watched_by_the_trials_that_it_knows(
     seen: list[Any] = []
     monkeypatch.setattr(search_module, "make_watch", lambda *arguments: seen.append(arguments))
     assert len(list(search._start_trials({}, {}))) == 1
-    ((histories, seconds),) = seen
+    ((histories, seconds, is_pruned),) = seen
+    assert is_pruned
     assert [[entry["validation"] for entry in one[1:]] for one in histories] == [[0], [2]]
     assert seconds == 600  # of 40 minutes, three trials took 10 each
 
