@@ -223,9 +223,9 @@ class Study:
         best = select_best(trials)
         for trial in trials:
             settings = " ".join(space.format_overrides(trial.settings | self.shared))
-            row: dict[str, Any] = {"trial": trial.number, "settings": settings, "state": trial.state, "run": trial.run.folder.name}
+            row: dict[str, Any] = {"trial": trial.number, "settings": settings, "state": trial.state}
             row |= {"known": space.format_numbers(trial.known), "error": trial.error, "epoch": trial.epoch}
-            row |= {"hit@10": trial.hit, "commit": trial.commit}
+            row |= {"run": trial.run.folder.name, "hit@10": trial.hit, "commit": trial.commit}
             if trial.state in ("complete", "pruned"):
                 row[METRIC] = f"{trial.score:.6f}"
             if trial.state != "running":
