@@ -211,7 +211,7 @@ class Study:
         return self._complete(trial)
 
     def _is_of_other_axes(self, row: dict[Any, str]) -> bool:
-        """Tell whether a row is of this code and data, but varies what this search does not, as `search=grid`."""
+        """Tell whether a row varies what this search does not, by this code and data."""
         try:
             return self._get_run(dict(_parse_settings(row["settings"]))).folder.name == row["run"]
         except (UsageError, LookupError, TypeError):  # settings that the model no longer has
