@@ -70,10 +70,11 @@ def publish_audit(plan: Sequence[AuditRun], findings: Findings, records: Records
     for run in plan:
         if run.planned in findings.runs:
             cells[run.planned.dataset, run.planned.group, run.model].append((run, findings.runs[run.planned]))
-    published = read_published_audit(results, FACTOR_NAMES)
+    published, records = read_published_audit(results, FACTOR_NAMES), dict(records)
     for cell, runs in cells.items():
         if len(runs) < (count := len(published.get(cell, ()))) or len({one.record.source for _, one in runs}) > 1:
             print(f"{', '.join(cell)} keeps its {count} published seeds: not all have been made anew", file=sys.stderr)
+            del records[cell]
             continue
         for run, source in runs:
             if not source.is_published:  # no ranks: the tables need none

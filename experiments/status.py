@@ -24,7 +24,7 @@ from sdmr.experiments.core.run import Run, compose_run
 from sdmr.experiments.core.run_files import CHECKPOINT
 from sdmr.experiments.tuning.options import SearchOptions
 from sdmr.experiments.tuning.search import Search
-from sdmr.experiments.tuning.study import Trial
+from sdmr.experiments.tuning.trial import Trial
 
 TRIAL_STATES = ("complete", "pruned", "failed", "running", "interrupted")
 STATES = ("done", "failed", "running", "interrupted", "pending")

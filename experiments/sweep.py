@@ -1,8 +1,9 @@
 """Tune models on the validation items: `sdmr sweep model=[sdp,sdm] dataset=ml-100k trials=20 budget=30`.
 
-The search space of a model is `conf/space/MODEL.yaml`: settings, and the values to try. `search=tpe` tries the default
-settings, then the tuned ones of the other data sets, then what Optuna's sampler asks for. `search=grid` tries every
-combination of the paper's values. A trial whose validation curve is hopeless is pruned: it stops early and counts.
+The search space of a model is `conf/space/MODEL.yaml`: settings, and the values to try. `search=tpe` tries the
+default settings, then the tuned ones of the other data sets, then what Optuna's sampler asks for. `search=grid` tries
+every combination of the space, without what the paper does not vary. A trial whose validation curve is hopeless is
+pruned: it stops early and counts.
 
 `budget` counts the CPU minutes of all trials. When it is spent, no further one starts. The same command continues a
 search that was interrupted; two at once share the work. More `trials` continue it, too; `prune=false` also continues
@@ -41,7 +42,7 @@ from sdmr.experiments.tuning.options import SearchOptions
 from sdmr.experiments.tuning.origin import describe_origin
 from sdmr.experiments.tuning.search import Search
 from sdmr.experiments.tuning.space import METRIC, Space, nest
-from sdmr.experiments.tuning.study import Trial
+from sdmr.experiments.tuning.trial import Trial
 
 MAX_ROWS = 20  # of the table at the end
 KEPT = ("beyond_paper", "commits")  # of the origin of settings, if another data set takes them over

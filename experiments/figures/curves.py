@@ -22,9 +22,9 @@ def main(options: FigureOptions) -> int:
     """Draw the figure. Returns the exit status."""
     runs, missing = find_table_runs(options)
     frame = build_curves(runs)
-    if frame.empty:
+    if runs and frame.empty:
         print(f"{options.file_name} is not drawn: no run of it was trained by epochs")
-    else:
+    elif runs:
         figure = draw(frame)
         text = f"{options.dataset}; mark: the epoch that is kept, the best by validation NDCG@10"
         add_note(figure, text + missing + options.settings_note)

@@ -18,9 +18,7 @@ class SearchOptions(RunOptions, ClusterOptions):
 
     model: Names = Field(description="models to tune, one after the other")
     dataset: str = Field("ml-100k", description="data set")
-    search: Literal["tpe", "grid"] = Field(
-        "tpe", description="Optuna's sampler, or every combination of the paper's values"
-    )
+    search: Literal["tpe", "grid"] = Field("tpe", description="Optuna's sampler, or every combination of the space")
     trials: int | None = Field(
         None, ge=1, description=f"trials of a model, pruned ones included; null: {TRIALS}, or the grid"
     )

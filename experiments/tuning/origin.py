@@ -8,7 +8,8 @@ from sdmr.experiments.core.trackers import drop_tracker
 from sdmr.experiments.core.tuned import is_user_data, resolve_data_settings
 from sdmr.experiments.tuning.search import Search
 from sdmr.experiments.tuning.space import find_edges
-from sdmr.experiments.tuning.study import VALIDATION_METRICS, Trial
+from sdmr.experiments.tuning.study import VALIDATION_METRICS
+from sdmr.experiments.tuning.trial import Trial
 
 
 def describe_origin(search: Search, trial: Trial, is_inside: bool = False) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sdmr.experiments.tuning.space import Axes, Settings, is_ordered
-from sdmr.experiments.tuning.study import Trial
+from sdmr.experiments.tuning.trial import Trial
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "running": TrialState.RUNNING}
 ATTEMPTS = 100  # questions to Optuna, before the next untried settings of the grid are taken

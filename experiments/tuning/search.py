@@ -13,7 +13,8 @@ from sdmr.experiments.tuning.pruning import make_watch, read_history, summarize
 from sdmr.experiments.tuning.row import SearchedRow
 from sdmr.experiments.tuning.sampler import Sampler
 from sdmr.experiments.tuning.space import METRIC, Settings, read_budget
-from sdmr.experiments.tuning.study import Study, Trial, select_best
+from sdmr.experiments.tuning.study import Study
+from sdmr.experiments.tuning.trial import Trial, select_best
 
 
 class Search:

@@ -1,8 +1,7 @@
 """The space of a search: the settings that vary, and their values."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
 from typing import Any, Self
 
 import yaml
@@ -158,16 +157,3 @@ def nest(settings: Settings) -> dict[str, Any]:
         OmegaConf.update(config, key, value)
     nested: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
     return nested
-
-
-def format_numbers(numbers: Sequence[int]) -> str:
-    """Return ascending numbers with spaces, and runs of them as `first-last`."""
-    starts = [n for n, number in enumerate(numbers) if n == 0 or number != numbers[n - 1] + 1]
-    pairs = [(numbers[start], numbers[end - 1]) for start, end in pairwise([*starts, len(numbers)])]
-    return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in pairs)
-
-
-def parse_numbers(text: str) -> tuple[int, ...]:
-    """Return the numbers that `format_numbers` has written."""
-    pairs = [part.partition("-") for part in text.split()]
-    return tuple(chain.from_iterable(range(int(first), int(last or first) + 1) for first, _, last in pairs))

@@ -4,9 +4,8 @@ The file and the records beside it are all that a search knows. So it goes on af
 in a fresh clone.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,43 +23,10 @@ from sdmr.experiments.core.store import publish_run
 from sdmr.experiments.report.writers import write_csv
 from sdmr.experiments.tuning import space
 from sdmr.experiments.tuning.space import METRIC, Axes, Settings
+from sdmr.experiments.tuning.trial import STATES, Trial, format_numbers, parse_numbers, select_best
 
 VALIDATION_METRICS = (METRIC, "hit@10")
-STATES = ("running", "complete", "pruned", "failed")
 COLUMNS = ("trial", "settings", "state", *VALIDATION_METRICS, "epoch", "cpu_seconds", "known", "run", "commit", "error")
-
-
-@dataclass
-class Trial:
-    """Settings that are tried, and what is known of their run."""
-
-    number: int
-    settings: Settings  # by axis
-    run: Run
-    # The trials that had ended when the settings were chosen. The others before it were running.
-    known: tuple[int, ...] = ()
-    state: str = "running"  # one of STATES
-    record: Record | None = None  # None also for a model without epochs whose record is not published
-    score: float = -1.0  # the best validation NDCG@10
-    epoch: int | None = None  # the best one; of a pruned trial, the last
-    cpu_seconds: float = 0.0  # without parts
-    is_lost: bool = False  # the best one without its record, so that it is to be run again
-    hit: str = ""  # validation hit@10, as it is written
-    commit: str = ""
-    error: str = ""
-
-    @property
-    def description(self) -> str:
-        """Return the settings as overrides."""
-        return " ".join(space.format_overrides(self.settings)) or "default settings"
-
-    def __str__(self) -> str:
-        return f"{self.number}: {self.description}"
-
-
-def select_best(trials: Iterable[Trial]) -> Trial | None:
-    """Return the first finished trial with the best score, as it is written."""
-    return max((one for one in trials if one.state == "complete"), key=lambda one: round(one.score, 6), default=None)
 
 
 class Study:
@@ -201,7 +167,7 @@ class Study:
             return None
         if run.folder.name != row["run"]:
             return None
-        known = space.parse_numbers(row["known"])
+        known = parse_numbers(row["known"])
         trial = Trial(int(row["trial"]), self.read_settings(run), run, known, error=row["error"])
         if row["state"] not in STATES:
             raise ValueError(f"state {row['state']}")
@@ -224,7 +190,7 @@ class Study:
         for trial in trials:
             settings = " ".join(space.format_overrides(trial.settings | self.shared))
             row: dict[str, Any] = {"trial": trial.number, "settings": settings, "state": trial.state}
-            row |= {"known": space.format_numbers(trial.known), "error": trial.error, "epoch": trial.epoch}
+            row |= {"known": format_numbers(trial.known), "error": trial.error, "epoch": trial.epoch}
             row |= {"run": trial.run.folder.name, "hit@10": trial.hit, "commit": trial.commit}
             if trial.state in ("complete", "pruned"):
                 row[METRIC] = f"{trial.score:.6f}"

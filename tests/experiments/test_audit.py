@@ -136,3 +136,20 @@ def test_models_of_orders_without_an_order_are_an_error(capsys: pytest.CaptureFi
 def test_runs_with_other_settings_are_not_published(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["audit", "publish=true", "epochs=2"]) == 2
     assert "publish=true: not with other settings (epochs=2)" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small_ml_100k")
+def test_a_cell_of_two_codes_stays_and_is_shown_as_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [f"runs={tmp_path}/runs", f"results={tmp_path}/results", f"plots={tmp_path}"]
+    command = ["audit", "models=mf-bpr", "factors=default", "seeds=2", *folders, "publish=true"]
+    assert cli.main(command) == 0
+    published = [tmp_path / "results" / "records" / "audit" / "ml-100k" / f"default-mf-bpr-{seed}" for seed in range(2)]
+    for folder in published:
+        change_record(folder, source="older", environment={"commit": "older"})
+    (run,) = (path.parent for path in (tmp_path / "runs").rglob("record.json") if '"seed": 1,' in path.read_text())
+    shutil.rmtree(run)
+    assert cli.main([*command, "train=false"]) == 0
+    assert "ml-100k, default, mf-bpr keeps its 2 published seeds" in capsys.readouterr().err
+    assert set(pd.read_csv(tmp_path / "results" / "audit.csv")["commit"]) == {"older"}

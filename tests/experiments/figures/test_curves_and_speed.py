@@ -85,8 +85,10 @@ def test_without_a_record_no_file_is_written(
 def test_curves_of_models_without_epochs_are_not_drawn(
     tmp_path: Path, runs: Path, draw: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    write_record(runs / "popularity-None-None-None-0", "popularity", 0.3)
     assert draw("name=curves", "models=popularity") == 0
     assert "curves is not drawn: no run of it was trained by epochs" in capsys.readouterr().out
+    assert not (tmp_path / "plots").exists()
 
 
 def test_speed_leaves_out_a_record_without_the_seconds_of_its_parts(

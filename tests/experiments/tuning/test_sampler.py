@@ -8,7 +8,7 @@ import pytest
 from sdmr.experiments.core.run import Run
 from sdmr.experiments.tuning.sampler import Sampler
 from sdmr.experiments.tuning.space import Settings
-from sdmr.experiments.tuning.study import Trial
+from sdmr.experiments.tuning.trial import Trial
 
 AXES: dict[str, list[Any]] = {"model.dim": [8, 16, 32, 64], "model.negatives": ["all", "hardest"]}
 DEFAULT = {"model.dim": 16, "model.negatives": "all"}

@@ -16,7 +16,8 @@ from sdmr.experiments.core.tuned import describe_search, read_tuned, write_tuned
 from sdmr.experiments.sweep import describe_origin, save_grid_settings
 from sdmr.experiments.tuning import pruning
 from sdmr.experiments.tuning.pruning import read_history
-from sdmr.experiments.tuning.study import Study, Trial
+from sdmr.experiments.tuning.study import Study
+from sdmr.experiments.tuning.trial import Trial
 from tests.experiments.tuning.helpers import (
     call,
     find_list,

@@ -13,7 +13,8 @@ from sdmr.experiments.core.run import Run
 from sdmr.experiments.tuning import search as search_module
 from sdmr.experiments.tuning.origin import describe_origin
 from sdmr.experiments.tuning.sampler import Sampler
-from sdmr.experiments.tuning.study import Study, Trial, select_best
+from sdmr.experiments.tuning.study import Study
+from sdmr.experiments.tuning.trial import Trial, select_best
 from tests.experiments.report.published import make_record
 from tests.experiments.tuning.helpers import call, make_search
 
